@@ -1,0 +1,278 @@
+"""The configuration of a study: validated as a whole, then read by attribute.
+
+Light on purpose: the Snakefile imports this module in every job, so it needs nothing but the
+standard library, PyYAML and jsonschema.
+
+In the Snakefile::
+
+    given = copy.deepcopy(config)          # what --configfile, --config and profiles said
+    configfile: "config.yaml"              # Snakemake deep-merges the defaults below it
+    study = Study.from_config(config, given, root=Path(workflow.basedir))
+
+`given` is needed because of that deep merge: a user's `models` would otherwise be added to the
+default ones instead of replacing them (`restore_models`).
+"""
+
+import copy
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lengthlens.config_checks import capacities, cross_problems
+from lengthlens.errors import LengthlensError
+from lengthlens.validation import Problem, plain_copy, schema_problems
+
+SCHEMA_FILE = "schemas/config.schema.json"
+
+
+class ConfigurationError(LengthlensError):
+    """Lists everything that is wrong with a configuration.
+
+    Attributes:
+        problems: one text a problem: the key's path, the value, what is legal, a suggestion.
+    """
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = [str(problem) for problem in problems]
+        count = "a problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        lines = [f"The configuration has {count}:", *(f"  - {text}" for text in self.problems)]
+        super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint: either a folder `path` or a hub id `hub` with its `revision`."""
+
+    name: str
+    variant: str
+    path: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    stop_tokens: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prompts:
+    per_n: int
+    shard: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    max_new_tokens: int
+    batch_size: int | str
+    memory_gb: float
+    dtype: str
+    device: str
+    threads: int
+    seed: int
+    temperature: float
+    top_p: float
+    samples: int
+    date: str
+
+
+@dataclass(frozen=True)
+class Activations:
+    keep: bool | str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Statistics:
+    level: float
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Ablation:
+    k: tuple[int, ...]
+    methods: tuple[str, ...]
+    modes: tuple[str, ...]
+    positions: str
+    controls: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    formats: tuple[str, ...]
+    dpi: int
+
+
+@dataclass(frozen=True)
+class Report:
+    title: str
+    answers: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The prompts [start, stop) of one language and N that one generation job answers."""
+
+    language: str
+    n: int
+    index: int
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """The part of a shard's file name that follows the model: `en.n3.0`."""
+        return f"{self.language}.n{self.n}.{self.index}"
+
+
+SECTIONS = {
+    "prompts": Prompts,
+    "generation": Generation,
+    "activations": Activations,
+    "statistics": Statistics,
+    "ablation": Ablation,
+    "figures": Figures,
+    "report": Report,
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A valid configuration. Sections and keys are named as in config.yaml.
+
+    Attributes:
+        capacity: language -> number of different prompts for each N (topics × templates).
+        values: the configuration as plain dicts and lists, keys in the schema's order.
+        root: the project's folder; resources, schemas and relative model paths are below it.
+    """
+
+    run: str
+    models: dict[str, Model]
+    languages: tuple[str, ...]
+    n_words: tuple[int, ...]
+    prompts: Prompts
+    generation: Generation
+    activations: Activations
+    counting: str
+    statistics: Statistics
+    ablation: Ablation
+    figures: Figures
+    report: Report
+    capacity: dict[str, int]
+    values: dict[str, Any]
+    root: Path
+
+    @classmethod
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        given: dict[str, Any] | None = None,
+        root: Path | str = ".",
+    ) -> "Study":
+        """Validate `config` and make a study of it.
+
+        Args:
+            config: the merged configuration; it is not changed.
+            given: the configuration before the defaults were merged in (module docstring);
+                its `models`, if any, replace those of `config`.
+            root: the project's folder.
+
+        Raises:
+            ConfigurationError: lists all problems at once.
+        """
+        root = Path(root)
+        schema = json.loads((root / SCHEMA_FILE).read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ConfigurationError([Problem((), "it is not a mapping of keys to values")])
+        values, problems = plain_copy(restore_models(given or {}, config))
+        problems += schema_problems(values, schema)
+        problems += cross_problems(values, [problem.path for problem in problems], root)
+        if problems:
+            raise ConfigurationError(problems)
+        values = {key: values[key] for key in schema["properties"]}
+        return cls(
+            **{key: _frozen(value) for key, value in values.items() if key not in SECTIONS}
+            | {key: _section(key, values[key]) for key in SECTIONS}
+            | {"models": _models(values["models"])},
+            capacity=capacities(values["languages"], root),
+            values=values,
+            root=root,
+        )
+
+    def slice(self, *keys: str) -> dict[str, Any]:
+        """The named parts of the configuration as plain values, for a rule's `params`.
+
+        `study.slice("counting", "prompts.seed")` gives
+        `{"counting": "whitespace", "prompts": {"seed": 0}}`.
+        """
+        result: dict[str, Any] = {}
+        for key in keys:
+            *above, last = key.split(".")
+            source, target = self.values, result
+            for part in above:
+                source, target = source[part], target.setdefault(part, {})
+            target[last] = copy.deepcopy(source[last])
+        return result
+
+    @property
+    def results(self) -> str:
+        """The folder of the run, relative to the working directory: `results/{run}`."""
+        return f"results/{self.run}"
+
+    def model_folder(self, name: str) -> Path:
+        """The folder of a model that is given by `path`."""
+        return self.root / Path(self.models[name].path).expanduser()
+
+    def shard(self, language: str, n: int, index: int) -> Shard:
+        """Shard `index` of a language and N: always full, except where the prompts run out.
+
+        It depends on the shard size and the language's resources only, not on `per_n`: a
+        larger `per_n` leaves existing shards as they are.
+        """
+        size = self.prompts.shard
+        start, stop = index * size, min((index + 1) * size, self.capacity[language])
+        return Shard(language, n, index, start, stop)
+
+    @cached_property
+    def _shards(self) -> tuple[Shard, ...]:
+        count = -(-self.prompts.per_n // self.prompts.shard)
+        return tuple(
+            self.shard(language, n, index)
+            for language in self.languages
+            for n in self.n_words
+            for index in range(count)
+        )
+
+    def shards(self, language: str | None = None) -> list[Shard]:
+        """The ceil(per_n / shard) shards of each language (or the given one) and N."""
+        return [shard for shard in self._shards if language in (None, shard.language)]
+
+
+def restore_models(given: dict[str, Any], merged: dict[str, Any]) -> dict[str, Any]:
+    """Let the models that a user gave replace the default set instead of joining it.
+
+    Args:
+        given: the configuration before the defaults were merged in.
+        merged: the configuration after it.
+
+    Returns:
+        A copy of `merged` with the `models` of `given`, if it has any.
+    """
+    return {**merged, "models": given["models"]} if "models" in given else dict(merged)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _section(key: str, values: dict[str, Any]) -> Any:
+    return SECTIONS[key](**{name: _frozen(value) for name, value in values.items()})
+
+
+def _models(values: dict[str, Any]) -> dict[str, Model]:
+    return {
+        name: Model(name, **{key: _frozen(value) for key, value in entry.items()})
+        for name, entry in values.items()
+    }

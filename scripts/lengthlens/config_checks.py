@@ -1,0 +1,204 @@
+"""What is wrong with a configuration beyond the form of each key: keys against each other,
+against the language resources and against the models' folders."""
+
+import datetime
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lengthlens.validation import Path as KeyPath
+from lengthlens.validation import Problem, show
+
+LANGUAGES = "resources/languages"
+
+
+def cross_problems(values: dict[str, Any], malformed: list[KeyPath], root: Path) -> list[Problem]:
+    """Run every check whose keys are well-formed.
+
+    Args:
+        values: a plain copy of the configuration, perhaps malformed.
+        malformed: paths of the keys that the schema objected to.
+        root: the project's folder.
+    """
+
+    def usable(path: KeyPath) -> bool:
+        return not any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in malformed)
+
+    problems: list[Problem] = []
+    for needs, check in CHECKS:
+        if all(usable(tuple(key.split("."))) for key in needs):
+            problems += check(values)
+    languages, models = values.get("languages"), values.get("models")
+    for index, code in enumerate(languages if isinstance(languages, list) else []):
+        if usable(("languages", index)):
+            per_n = values["prompts"]["per_n"] if usable(("prompts", "per_n")) else 0
+            problems += check_language(index, code, per_n, root)
+    for name, model in models.items() if isinstance(models, dict) else []:
+        if usable(("models", name)):
+            k = max(values["ablation"]["k"]) if usable(("ablation", "k")) else 0
+            problems += check_model(name, model, k, root)
+    return problems
+
+
+def check_language(index: int, code: str, per_n: int, root: Path) -> Iterator[Problem]:
+    """A language has a resource file, and as many pairs of topic and template as per_n asks for."""
+    path = root / LANGUAGES / f"{code}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(path.stem for path in path.parent.glob("*.yaml"))) or "none"
+        yield Problem(
+            ("languages", index),
+            f"{show(code)} has no resource file {LANGUAGES}/{code}.yaml; legal: {known}, "
+            "or add that file",
+        )
+    elif (size := _size(path)) is None:
+        yield Problem(
+            ("languages", index),
+            f"{LANGUAGES}/{code}.yaml is not a language resource file; "
+            "it needs at least one of `topics` and one of `templates`",
+        )
+    elif per_n > size[0] * size[1]:
+        yield Problem(
+            ("prompts", "per_n"),
+            f"{per_n} is more than language {show(code)} has; legal: at most "
+            f"{size[0] * size[1]} ({size[0]} topics × {size[1]} templates), or add some",
+        )
+
+
+def check_tokens(values: dict[str, Any]) -> Iterator[Problem]:
+    """An answer of the largest N fits into max_new_tokens, its stop token included."""
+    limit, largest = values["generation"]["max_new_tokens"], max(values["n_words"])
+    if limit <= largest:
+        yield Problem(
+            ("generation", "max_new_tokens"),
+            f"{limit} cuts every answer of {largest} words (n_words) before its end; "
+            f"legal: more than {largest}, about {max(64, 8 * largest)} to be safe",
+        )
+
+
+def check_samples(values: dict[str, Any]) -> Iterator[Problem]:
+    """Greedy decoding gives one answer only."""
+    generation = values["generation"]
+    if generation["samples"] > 1 and generation["temperature"] == 0:
+        yield Problem(
+            ("generation", "samples"),
+            f"{generation['samples']} greedy answers to a prompt would all be the same; "
+            "legal: 1, or set generation.temperature above 0",
+        )
+
+
+def check_date(values: dict[str, Any]) -> Iterator[Problem]:
+    """The date exists in the calendar."""
+    date = values["generation"]["date"]
+    try:
+        datetime.date.fromisoformat(date)
+    except ValueError:
+        yield Problem(("generation", "date"), f"{show(date)} is no day of the calendar")
+
+
+def check_letter_case(values: dict[str, Any]) -> Iterator[Problem]:
+    """Names that differ in case only would share files on some file systems."""
+    for key in ("models", "languages"):
+        first: dict[str, str] = {}
+        for name in values[key]:
+            other = first.setdefault(name.lower(), name)
+            if other != name:
+                yield Problem(
+                    (key,),
+                    f"{show(other)} and {show(name)} differ in upper and lower case only "
+                    "and would share files on some systems; rename one",
+                )
+
+
+CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]]]] = [
+    (("n_words", "generation.max_new_tokens"), check_tokens),
+    (("generation.samples", "generation.temperature"), check_samples),
+    (("generation.date",), check_date),
+    (("models", "languages"), check_letter_case),
+]
+
+
+def check_model(name: str, model: dict[str, Any], k: int, root: Path) -> Iterator[Problem]:
+    """A model is given in one way; if local, it is whole and has as many heads as k asks for."""
+    path = ("models", name)
+    if ("path" in model) == ("hub" in model):
+        which = "both `path` and `hub`" if "path" in model else "neither `path` nor `hub`"
+        yield Problem(
+            path,
+            f"{show(model)} has {which}; legal: exactly one (models given by the user "
+            "replace the default set, so each must be complete)",
+        )
+        return
+    if "hub" in model:
+        return
+    if "revision" in model:
+        yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")
+    folder = root / Path(model["path"]).expanduser()
+    if not folder.is_dir():
+        yield Problem(
+            (*path, "path"),
+            f"{show(model['path'])} is not a folder (looked for {folder}); "
+            "legal: a folder with a model in transformers' format",
+        )
+        return
+    if not isinstance(config := _read_json(folder / "config.json"), dict):
+        yield Problem(
+            (*path, "path"),
+            f"{show(model['path'])} has no readable config.json; "
+            "legal: a folder with a model in transformers' format",
+        )
+        return
+    if model["variant"] == "instruct" and not _has_chat_template(folder):
+        yield Problem(
+            (*path, "variant"),
+            f"instruct, but the tokenizer in {show(model['path'])} has no chat template; "
+            "legal: base, or add a chat_template.jinja",
+        )
+    heads = _count_heads(config)
+    if heads is not None and k > heads:
+        yield Problem(
+            ("ablation", "k"), f"{k} is more than model {show(name)} has; legal: at most {heads}"
+        )
+
+
+def capacities(languages: list[str], root: Path) -> dict[str, int]:
+    """Language -> number of different prompts for each N (topics × templates)."""
+    sizes = {code: _size(root / LANGUAGES / f"{code}.yaml") for code in languages}
+    return {code: topics * templates for code, (topics, templates) in sizes.items()}
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Numbers of topics and templates of a language resource file; None if it has none."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        content = yaml.load(path.read_bytes(), Loader=loader)
+        sizes = len(content["topics"]), len(content["templates"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
+        return None
+    return sizes if all(sizes) else None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _has_chat_template(folder: Path) -> bool:
+    if any((folder / f"chat_template.{ending}").is_file() for ending in ("jinja", "json")):
+        return True
+    tokenizer = _read_json(folder / "tokenizer_config.json")
+    return isinstance(tokenizer, dict) and bool(tokenizer.get("chat_template"))
+
+
+def _count_heads(config: dict[str, Any]) -> int | None:
+    """Layers × heads from a config.json (that of the text part, if there are several)."""
+    config = config.get("text_config", config)
+    names = [("num_hidden_layers", "num_attention_heads"), ("n_layer", "n_head")]
+    for layers, heads in names:
+        if isinstance(config.get(layers), int) and isinstance(config.get(heads), int):
+            return config[layers] * config[heads]
+    return None

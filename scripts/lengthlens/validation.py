@@ -1,0 +1,221 @@
+"""Hold plain data (from YAML or JSON) against a JSON schema, and say in plain words what is wrong.
+
+1. `plain_copy` makes a copy of finite depth with text keys only, so that nothing that YAML can
+   express (cycles, keys such as `true`, infinite numbers) can trip the steps after it.
+2. `schema_problems` lists everything the schema objects to, each with the path of the key, the
+   value, what is legal and, for a likely typo, what was probably meant. What is legal comes from
+   the schema's own keyword `legal`; the schema itself is never shown.
+"""
+
+import datetime
+import difflib
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+
+MAX_DEPTH = 12
+MAX_SHOWN = 60
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with the value at `path`."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        return f"{dotted(self.path)}: {self.message}" if self.path else self.message
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Stands in a plain copy for a value of a type that no schema accepts."""
+
+    text: str
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """("ablation", "k", 2) -> "ablation.k[2]"; odd names are quoted and shortened."""
+    text = ""
+    for part in path:
+        if isinstance(part, str) and not (part.isprintable() and 0 < len(part) <= MAX_SHOWN):
+            part = show(part)
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def show(value: Any) -> str:
+    """The value as YAML would write it on one line, shortened."""
+    text = "".join(_pieces(value, MAX_SHOWN + 1))
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def _pieces(value: Any, room: int) -> Iterator[str]:
+    """Yield the text of `value` piece by piece, little more than `room` characters of it."""
+    if isinstance(value, Unusable):
+        yield value.text
+    elif value is None or isinstance(value, bool):
+        yield {None: "null", True: "true", False: "false"}[value]
+    elif isinstance(value, dict | list | tuple):
+        is_dict = isinstance(value, dict)
+        yield "{" if is_dict else "["
+        for position, item in enumerate(value.items() if is_dict else value):
+            if room <= 0:
+                yield "…"
+                break
+            prefix = ", " * (position > 0) + (f"{item[0]}: " if is_dict else "")
+            text = prefix + "".join(_pieces(item[1] if is_dict else item, room - len(prefix)))
+            room -= len(text)
+            yield text
+        yield "}" if is_dict else "]"
+    elif isinstance(value, str):
+        yield repr(value[: room + 1])
+    elif isinstance(value, int) and abs(value) >= 10**MAX_SHOWN:
+        yield "a number of more than 60 digits"  # Python refuses to print very long ones
+    else:
+        yield repr(value)
+
+
+def plain_copy(value: Any) -> tuple[Any, list[Problem]]:
+    """Copy nested dicts and lists; dates become text; what no schema accepts becomes `Unusable`.
+
+    Returns the copy and a problem for each key that is not text (left out of the copy).
+    """
+    problems: list[Problem] = []
+    copies: dict[int, Any] = {}  # shared parts (YAML anchors) are copied once
+
+    def copy(item: Any, path: Path) -> Any:
+        if item is None or isinstance(item, str | bool | int):
+            return item
+        if isinstance(item, float):
+            return item if math.isfinite(item) else Unusable(f".{item}".replace(".-", "-."))
+        if isinstance(item, datetime.date) and not isinstance(item, datetime.datetime):
+            return item.isoformat()
+        if not isinstance(item, dict | list | tuple):
+            return Unusable(f"a value of type {type(item).__name__}")
+        if len(path) > MAX_DEPTH:
+            return Unusable("something nested too deeply")
+        if id(item) in copies:
+            return copies[id(item)]
+        copies[id(item)] = Unusable("something that contains itself")
+        if isinstance(item, dict):
+            result: Any = {}
+            for key, entry in item.items():
+                if isinstance(key, str):
+                    result[key] = copy(entry, (*path, key))
+                else:
+                    shown = key.isoformat() if isinstance(key, datetime.date) else show(key)
+                    problems.append(
+                        Problem((*path, shown), "the key is not text; put it in quotes")
+                    )
+        else:
+            result = [copy(entry, (*path, index)) for index, entry in enumerate(item)]
+        copies[id(item)] = result
+        return result
+
+    return copy(value, ()), problems
+
+
+def schema_problems(value: Any, schema: dict[str, Any]) -> list[Problem]:
+    """Everything `schema` (draft 2020-12) objects to in `value`, in the order of the paths.
+
+    `value` is a plain copy. Whole numbers must be written as such: 3.0 is not 3.
+    """
+    checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, item: isinstance(item, int) and not isinstance(item, bool)
+    )
+    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)(
+        schema
+    )
+    found: dict[Problem, None] = {}  # a dict keeps the order and drops repetitions
+    for error in validator.iter_errors(value):
+        for problem in _worded(error, schema):
+            found[problem] = None
+    return sorted(found, key=lambda problem: [str(part) for part in problem.path])
+
+
+def _worded(error: jsonschema.ValidationError, schema: dict[str, Any]) -> Iterator[Problem]:
+    """Word one error of the validator; unknown and missing keys give one problem each."""
+    path = tuple(error.absolute_path)
+    here = subschema(schema, path)
+    if error.validator == "additionalProperties":
+        for key in error.instance:
+            if key not in here["properties"]:
+                message = f"unknown key (value {show(error.instance[key])})"
+                yield Problem((*path, key), message + _suggest_key(key, here, schema))
+    elif error.validator == "required":
+        for key in here["required"]:
+            if key not in error.instance:
+                legal = subschema(schema, (*path, key)).get("legal", "")
+                yield Problem((*path, key), f"missing; legal: {legal}")
+    elif "propertyNames" in error.absolute_schema_path:
+        names = _resolve(here["propertyNames"], schema)
+        yield Problem((*path, error.instance), f"the name is not legal; legal: {names['legal']}")
+    else:
+        legal = here.get("legal", "")
+        guess = _suggest(error.instance, here.get("enum", []))
+        yield Problem(path, f"{show(error.instance)} is not legal; legal: {legal}{guess}")
+
+
+def subschema(schema: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The part of `schema` that speaks of the value at `path`, `$ref` resolved ({} if none)."""
+    here = _resolve(schema, schema)
+    for part in path:
+        if isinstance(part, int):
+            below = here.get("items", {})
+        else:
+            below = here.get("properties", {}).get(part, here.get("additionalProperties", {}))
+        here = _resolve(below, schema) if isinstance(below, dict) else {}
+    return here
+
+
+def _resolve(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Put the definition that `$ref` names under the keywords that stand beside it."""
+    if "$ref" not in part:
+        return part
+    return {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
+
+
+def documented_keys(schema: dict[str, Any]) -> dict[Path, dict[str, Any]]:
+    """Path -> subschema of every key with a description; "*" stands for a name of one's choice."""
+    found: dict[Path, dict[str, Any]] = {}
+
+    def walk(part: dict[str, Any], path: Path) -> None:
+        here = _resolve(part, schema)
+        if path and "description" in here:
+            found[path] = here
+        for key, below in here.get("properties", {}).items():
+            walk(below, (*path, key))
+        if isinstance(here.get("additionalProperties"), dict):
+            walk(here["additionalProperties"], (*path, "*"))
+
+    walk(schema, ())
+    return found
+
+
+def _suggest_key(key: str, here: dict[str, Any], schema: dict[str, Any]) -> str:
+    """A sibling spelt alike, or else the place where a key of this name belongs."""
+    if guess := _suggest(key, here["properties"]):
+        return guess
+    elsewhere = [dotted(path) for path in documented_keys(schema) if path[-1] == key]
+    return f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
+
+
+def _suggest(given: Any, known: Iterable[Any]) -> str:
+    """`; did you mean …?` for text that nearly matches, else an empty string."""
+    if not isinstance(given, str) or len(given) > 100:
+        return ""
+    texts = [item for item in known if isinstance(item, str)]
+    by_lower = {item.lower(): item for item in texts}
+    close = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[close[0]]}?" if close else ""
