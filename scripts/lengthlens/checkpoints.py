@@ -1,0 +1,210 @@
+"""Where a model's files are, and what exactly they are.
+
+A model is named by a folder or by a repository of the Hugging Face hub at a fixed revision. Both
+end up as a local folder in transformers' format. Nothing here imports torch or transformers, so
+that the manifest of a model costs no more than reading its files once.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lengthlens.errors import LengthlensError
+
+VARIANTS = ("base", "instruct")
+
+# Files of the tokenizers that transformers can load; one of the first kind is enough.
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_KEPT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model of the study: an entry of `models` in the configuration.
+
+    Either `path` (a folder) or `hub` with `revision` (a repository and one of its commits) is set.
+    `stop_tokens` are further tokens that end an answer, as strings or ids.
+    """
+
+    name: str
+    variant: str
+    path: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    stop_tokens: tuple[str | int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", self.name):
+            raise LengthlensError(
+                f"The model name {self.name!r} is used in file names: "
+                "use letters, digits and hyphens only."
+            )
+        if self.variant not in VARIANTS:
+            raise LengthlensError(
+                f"Model {self.name}: variant is {self.variant!r}; write one of {list(VARIANTS)}."
+            )
+        if (self.path is None) == (self.hub is None):
+            raise LengthlensError(
+                f"Model {self.name}: give either a path or a hub repository "
+                f"(path: {self.path!r}, hub: {self.hub!r})."
+            )
+        if self.hub is not None and not self.revision:
+            raise LengthlensError(
+                f"Model {self.name}: {self.hub} has no revision, so its weights could change "
+                "between two runs; add `revision:` with the commit that you mean."
+            )
+
+    @classmethod
+    def from_config(cls, name: str, entry: Mapping[str, Any]) -> "ModelSpec":
+        """The model `name` as described by its entry of `models` in the configuration."""
+        unknown = sorted(set(entry) - {"variant", "path", "hub", "revision", "stop_tokens"})
+        if unknown:
+            raise LengthlensError(
+                f"Model {name}: unknown keys {unknown}; "
+                "known are path, hub, revision, variant, stop_tokens."
+            )
+        if "variant" not in entry:
+            raise LengthlensError(f"Model {name}: add `variant: base` or `variant: instruct`.")
+        values = {key: value for key, value in entry.items() if value is not None}
+        values["stop_tokens"] = tuple(values.get("stop_tokens", ()))
+        return cls(name=name, **values)
+
+    @property
+    def source(self) -> str:
+        """The model in words: its folder, or `repository@revision`."""
+        return self.path if self.path is not None else f"{self.hub}@{self.revision}"
+
+
+def model_folder(spec: ModelSpec) -> Path:
+    """The local folder with the model's files, checked; a hub model is fetched into hub's cache.
+
+    Raises LengthlensError where the folder, the configuration, the safetensors weights or the
+    tokenizer are missing, or where the hub does not give them.
+    """
+    folder = _fetch(spec) if spec.path is None else Path(spec.path).expanduser()
+    if not folder.is_dir():
+        raise LengthlensError(
+            f"Model {spec.name}: there is no folder {spec.path!r} "
+            f"(looked for it from {Path.cwd()}); correct `path:` of this model."
+        )
+    if not (folder / "config.json").is_file():
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} holds no config.json; "
+            "save the model with transformers' save_pretrained."
+        )
+    _check_weights(spec, folder)
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} holds no tokenizer (none of {list(_VOCABULARIES)}); "
+            "save the tokenizer into the same folder with its save_pretrained."
+        )
+    return folder
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that transformers loads from `folder`, sorted by name.
+
+    One `model.safetensors`, or the shards named by `model.safetensors.index.json`.
+    """
+    index = folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        return []
+    shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    missing = [name for name in shards if not (folder / name).is_file()]
+    if missing:
+        raise LengthlensError(
+            f"{index} names weight files that are not there: {missing}; copy or fetch them again."
+        )
+    return [folder / name for name in shards]
+
+
+def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
+    """What the model is made of, byte for byte, as a dictionary ready for JSON.
+
+    Returns:
+        `model` and `source`; `files`: for each weight, configuration and tokenizer file its
+        `sha256` and size in `bytes`; `bytes`: their total; `weights_sha256` and `sha256`: one
+        hash over the weight files and one over all files. A model that was moved to another
+        folder keeps its hashes; a hub model keeps them wherever its cache lies.
+    """
+    folder = model_folder(spec)
+    weights = {path.name for path in weight_files(folder)}
+    names = {path.name for path in folder.iterdir() if path.is_file() and _is_kept(path, weights)}
+    files = {}
+    for name in sorted(names):
+        path = folder / name
+        with path.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        files[name] = {"sha256": digest, "bytes": path.stat().st_size}
+    return {
+        "model": spec.name,
+        "source": spec.source,
+        "files": files,
+        "bytes": sum(entry["bytes"] for entry in files.values()),
+        "weights_sha256": _combined({name: files[name] for name in sorted(weights)}),
+        "sha256": _combined(files),
+    }
+
+
+def _combined(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """One hash over names and hashes, in the format of sha256sum's lists."""
+    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in files.items())
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _is_kept(path: Path, weights: set[str]) -> bool:
+    """Whether transformers may read this file: the weights in use, JSON, templates, vocabularies.
+
+    README and other texts that change nothing stay out, and so do unused weights.
+    """
+    if path.suffix == ".safetensors":
+        return path.name in weights
+    readable = path.suffix in {".json", ".jinja", ".model"}
+    return readable or path.name in {"merges.txt", *_VOCABULARIES}
+
+
+def _check_weights(spec: ModelSpec, folder: Path) -> None:
+    if weight_files(folder):
+        return
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} holds only pickled weights ({', '.join(pickles[:3])}), "
+            "which can run any code when loaded; convert them with "
+            "save_pretrained (it writes safetensors)."
+        )
+    raise LengthlensError(
+        f"Model {spec.name}: {folder} holds no weights; expected model.safetensors "
+        "or model.safetensors.index.json with its files."
+    )
+
+
+def _fetch(spec: ModelSpec) -> Path:
+    """The hub's snapshot of `spec` in the local cache, downloaded where it is not there yet."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    # "*" also matches "/": without the second list the original, pickled weights that some
+    # repositories keep in a subfolder would come along.
+    try:
+        return Path(
+            snapshot_download(
+                spec.hub, revision=spec.revision, allow_patterns=list(_KEPT), ignore_patterns="*/*"
+            )
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()
+        raise LengthlensError(
+            f"Model {spec.name}: the hub did not give {spec.source} "
+            f"({type(error).__name__}: {reason[0] if reason else 'no reason given'}). Check the "
+            "name and the revision; for a gated model accept its licence on the hub and run "
+            "`hf auth login`; without a network, fetch it beforehand or set `path:`."
+        ) from error

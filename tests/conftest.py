@@ -1,0 +1,79 @@
+"""Tiny random models and small tokenizers that the tests share; nothing is downloaded."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+
+LLAMA3_VARIABLE = "LENGTHLENS_LLAMA3_TOKENIZER"
+
+
+@pytest.fixture(scope="session")
+def byte_level() -> PreTrainedTokenizerBase:
+    """A small byte-level BPE tokenizer, as GPT-2 and Llama 3 have."""
+    return byte_level_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def metaspace() -> PreTrainedTokenizerBase:
+    """A small tokenizer as SentencePiece makes for Llama 2, Mistral or Gemma."""
+    return metaspace_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def llama3_dir() -> Path:
+    """The folder with Llama 3's real tokenizer; tests that need it are skipped without it."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "llama-3.1-tokenizer"
+    folder = Path(os.environ.get(LLAMA3_VARIABLE, beside))
+    if not (folder / "tokenizer.json").is_file():
+        pytest.skip(
+            f"Llama 3's tokenizer is not in {folder}; "
+            f"set {LLAMA3_VARIABLE} to a folder that holds its tokenizer.json"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def llama3(llama3_dir: Path) -> PreTrainedTokenizerBase:
+    """Llama 3's real tokenizer."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(llama3_dir, local_files_only=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved random Llama: 2 layers × 4 heads (2 for keys and values), d_model 32, 2 stop tokens.
+
+    Its tokenizer is the byte-level one, with a chat template; its generation config lists the
+    end of the turn and the end of the text.
+    """
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    tokenizer = byte_level_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.1,
+        tie_word_embeddings=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config)
+    assert sum(weight.numel() for weight in model.parameters()) < 60_000
+    model.generation_config.eos_token_id = [
+        tokenizer.convert_tokens_to_ids("<|turn|>"),
+        tokenizer.convert_tokens_to_ids("<|end|>"),
+    ]
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
