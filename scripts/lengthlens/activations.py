@@ -1,0 +1,294 @@
+"""Activation files: everything a decode recorded, in HDF5. The only module that knows HDF5.
+
+Layout (docs/files.md): `samples/`, `steps/` and `activations/`, one entry a generated step. A shard
+is written batch by batch in constant memory; `link_shards` presents many shards as one file whose
+large arrays are virtual (no copy is made). bfloat16, which HDF5 lacks, is stored bit for bit as
+uint16 and marked by the attribute `bfloat16`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+import torch
+
+from lengthlens.capture import Residuals
+from lengthlens.errors import LengthlensError
+from lengthlens.files import temporary_path
+from lengthlens.records import Batch, Samples, Steps
+
+SCHEMA = "activations/1"
+PRECISIONS = ("native", "float32", "float16")
+_CHUNK_BYTES = 2**20
+_SAMPLE_COLUMNS = {"n": np.int32, "first_step": np.int64, "n_steps": np.int32}
+_STEP_COLUMNS = {
+    "sample": np.int32,
+    "token": np.int32,
+    "is_stop": np.bool_,
+    "words_before": np.int32,
+    "words_after": np.int32,
+    "sign": np.int8,
+    "boundary": np.bool_,
+    "decision": np.bool_,
+    "logit": np.float32,
+    "mean_logit": np.float32,
+    "ender_token": np.int32,
+    "ender_logit": np.float32,
+    "word_token": np.int32,
+    "word_logit": np.float32,
+    "scale": np.float32,
+}
+_TEXT = h5py.string_dtype("utf-8")
+
+
+class ActivationWriter:
+    """Writes batches to a new activations file, which appears under its name only when whole.
+
+    Args:
+        path: the file to make.
+        provenance: stored as JSON in the file's attributes.
+        precision: of the activations: `native`, `float32` or `float16`.
+    """
+
+    def __init__(self, path: Path, provenance: dict, precision: str = "native") -> None:
+        if precision not in PRECISIONS:
+            raise LengthlensError(f"precision must be one of {PRECISIONS}, not {precision!r}")
+        self.path, self.precision = Path(path), precision
+        self._temporary = temporary_path(self.path)
+        self._file = h5py.File(self._temporary, "w", track_order=True)
+        self._file.attrs["schema"] = SCHEMA
+        self._file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+        self._n_steps = self._n_samples = 0
+
+    def __enter__(self) -> ActivationWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if kind is None:
+            os.replace(self._temporary, self.path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch's samples, steps and residual terms."""
+        samples = batch.samples
+        self._append("samples/sample_id", np.array(samples.sample_id, dtype=object), _TEXT)
+        for name, dtype in _SAMPLE_COLUMNS.items():
+            offset = self._n_steps if name == "first_step" else 0
+            self._append(f"samples/{name}", getattr(samples, name) + offset, dtype)
+        for name, column in batch.steps.columns().items():
+            offset = self._n_samples if name == "sample" else 0
+            column = column + offset if offset else column
+            self._append(f"steps/{name}", column, _STEP_COLUMNS[name])
+        residuals = batch.residuals
+        if residuals.attention_scale is not None:
+            scale = residuals.attention_scale.float().cpu().numpy()
+            self._append("steps/attention_scale", scale, np.float32)
+        for name in ("embed", "head", "mlp"):
+            self._append_tensor(f"activations/{name}", getattr(residuals, name))
+        self._n_steps += len(batch.steps)
+        self._n_samples += len(samples)
+
+    def _append_tensor(self, name: str, value: torch.Tensor) -> None:
+        if self.precision != "native":
+            value = value.to(getattr(torch, self.precision))
+        bfloat16 = value.dtype == torch.bfloat16
+        array = (value.view(torch.uint16) if bfloat16 else value).cpu().numpy()
+        self._append(name, array, array.dtype).attrs["bfloat16"] = bfloat16
+
+    def _append(self, name: str, values: np.ndarray, dtype: object) -> h5py.Dataset:
+        if name not in self._file:
+            row = max(1, int(np.prod(values.shape[1:])) * np.dtype(dtype).itemsize)
+            chunk = max(1, min(_CHUNK_BYTES // row, 4096))
+            self._file.create_dataset(
+                name,
+                shape=(0, *values.shape[1:]),
+                maxshape=(None, *values.shape[1:]),
+                chunks=(chunk, *values.shape[1:]),
+                dtype=dtype,
+                track_times=False,
+            )
+        dataset = self._file[name]
+        start = len(dataset)
+        dataset.resize(start + len(values), axis=0)
+        dataset[start:] = values
+        return dataset
+
+
+@dataclass(frozen=True)
+class Activations:
+    """An open activations file. Use it in a `with` block, or call `close`."""
+
+    file: h5py.File
+    samples: Samples
+    provenance: dict
+
+    def __enter__(self) -> Activations:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.file.close()
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.file["steps/token"])
+
+    def steps(self, part: slice = slice(None)) -> Steps:
+        """The steps' columns; `sample` counts from 0 in the whole file."""
+        return Steps(**{name: self.file[f"steps/{name}"][part] for name in _STEP_COLUMNS})
+
+    def residuals(self, part: slice = slice(None)) -> Residuals:
+        """The residual stream's terms at the given steps, in the stored precision."""
+        scale = self.file.get("steps/attention_scale")
+        return Residuals(
+            self._tensor("embed", part),
+            self._tensor("head", part),
+            self._tensor("mlp", part),
+            torch.from_numpy(self.file["steps/scale"][part]),
+            None if scale is None else torch.from_numpy(scale[part]),
+        )
+
+    def _tensor(self, name: str, part: slice) -> torch.Tensor:
+        dataset = self.file[f"activations/{name}"]
+        tensor = torch.from_numpy(dataset[part])
+        return tensor.view(torch.bfloat16) if dataset.attrs["bfloat16"] else tensor
+
+    def batches(self, max_steps: int = 4096) -> Iterator[Batch]:
+        """Whole samples, at most `max_steps` steps at a time (or one sample, if it is longer)."""
+        first, n_steps = self.samples.first_step, self.samples.n_steps
+        start = 0
+        while start < len(self.samples):
+            stop = start + 1
+            while stop < len(first) and first[stop] + n_steps[stop] - first[start] <= max_steps:
+                stop += 1
+            yield self._batch(start, stop)
+            start = stop
+
+    def _batch(self, start: int, stop: int) -> Batch:
+        first, n_steps = self.samples.first_step, self.samples.n_steps
+        part = slice(int(first[start]), int(first[stop - 1] + n_steps[stop - 1]))
+        columns = self.steps(part).columns()
+        columns["sample"] = columns["sample"] - start
+        samples = Samples(
+            self.samples.sample_id[start:stop],
+            self.samples.n[start:stop],
+            first[start:stop] - first[start],
+            n_steps[start:stop],
+        )
+        return Batch(samples, Steps(**columns), self.residuals(part))
+
+
+def open_activations(path: str | Path) -> Activations:
+    """Open an activations file, shard or linked.
+
+    Raises:
+        LengthlensError: the file is missing, is not HDF5, is not whole or has another schema.
+    """
+    path = Path(path)
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise LengthlensError(
+            f"{path} cannot be opened as an activations file ({error}); delete it and run again"
+        ) from error
+    schema = file.attrs.get("schema")
+    if schema != SCHEMA:
+        file.close()
+        raise LengthlensError(
+            f"{path} has the schema {schema!r}, but this version reads {SCHEMA!r}; "
+            "delete it and run again"
+        )
+    samples = Samples(
+        [text.decode() for text in file["samples/sample_id"][:]],
+        *(file[f"samples/{name}"][:] for name in _SAMPLE_COLUMNS),
+    )
+    return Activations(file, samples, json.loads(file.attrs["provenance"]))
+
+
+def link_shards(
+    path: Path, shards: Sequence[Path], n_samples: Sequence[int], provenance: dict
+) -> None:
+    """Present the first `n_samples[i]` samples of every shard as one activations file.
+
+    Small tables are copied; `activations/` are virtual datasets over the shards, by relative path.
+    """
+    path = Path(path)
+    temporary = temporary_path(path)
+    opened = [open_activations(shard) for shard in shards]
+    try:
+        ends = [_end_step(shard, count) for shard, count in zip(opened, n_samples, strict=True)]
+        with h5py.File(temporary, "w", libver="latest", track_order=True) as file:
+            file.attrs["schema"] = SCHEMA
+            file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+            _copy_tables(file, opened, n_samples, ends)
+            for name in ("embed", "head", "mlp"):
+                _link(file, f"activations/{name}", path, shards, opened, ends)
+        os.replace(temporary, path)
+    finally:
+        for shard in opened:
+            shard.close()
+        temporary.unlink(missing_ok=True)
+
+
+def _end_step(shard: Activations, n_samples: int) -> int:
+    """Steps that the first `n_samples` samples of a shard take."""
+    if n_samples > len(shard.samples):
+        raise LengthlensError(
+            f"{shard.file.filename} holds {len(shard.samples)} samples, but {n_samples} are needed; "
+            "delete it and run again"
+        )
+    last = n_samples - 1
+    return int(shard.samples.first_step[last] + shard.samples.n_steps[last])
+
+
+def _copy_tables(
+    file: h5py.File, shards: Sequence[Activations], n_samples: Sequence[int], ends: Sequence[int]
+) -> None:
+    sample_offsets = np.cumsum([0, *n_samples[:-1]])
+    step_offsets = np.cumsum([0, *ends[:-1]])
+    offsets = {"samples/first_step": step_offsets, "steps/sample": sample_offsets}
+    for group, counts in (("samples", n_samples), ("steps", ends)):
+        for name in shards[0].file[group]:
+            full = f"{group}/{name}"
+            shift = offsets.get(full, np.zeros(len(shards), dtype=int))
+            columns = [s.file[full][:count] for s, count in zip(shards, counts, strict=True)]
+            if full in offsets:
+                columns = [column + by for column, by in zip(columns, shift, strict=True)]
+            dtype = shards[0].file[full].dtype
+            file.create_dataset(full, data=np.concatenate(columns), dtype=dtype, track_times=False)
+
+
+def _link(
+    file: h5py.File,
+    name: str,
+    path: Path,
+    paths: Sequence[Path],
+    shards: Sequence[Activations],
+    ends: Sequence[int],
+) -> None:
+    first = shards[0].file[name]
+    layout = h5py.VirtualLayout((sum(ends), *first.shape[1:]), first.dtype)
+    start = 0
+    for shard_path, shard, end in zip(paths, shards, ends, strict=True):
+        relative = os.path.relpath(shard_path, path.parent)
+        source = h5py.VirtualSource(relative, name, shape=shard.file[name].shape)
+        layout[start : start + end] = source[:end]
+        start += end
+    file.create_virtual_dataset(name, layout)
+    file[name].attrs["bfloat16"] = first.attrs["bfloat16"]

@@ -1,0 +1,175 @@
+"""Reading the terms of the residual stream while a model decodes.
+
+Forward hooks copy each component's output of the current step straight into buffers that were
+allocated once for the whole batch; nothing is kept of the prompt. What is read:
+
+- `embed`: the stream entering the first layer (positions and embedding scale included);
+- `head`: the input x of every output projection, split into heads;
+- `mlp`: what every MLP (or expert block) adds to the stream;
+- `scale`: the final norm's denominator, sqrt(mean(r**2) + eps), and, for architectures that
+  normalise an attention's output, that norm's denominator by layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lengthlens.anatomy import Anatomy, norm_epsilon
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Terms of the residual stream at generated steps, in the model's own precision.
+
+    The leading axes are (step, row) inside the decode loop and (step,) for one sample.
+    """
+
+    embed: Float[Tensor, "*step d_model"]
+    head: Float[Tensor, "*step layer head d_head"]
+    mlp: Float[Tensor, "*step layer d_model"]
+    scale: Float[Tensor, "*step"]
+    attention_scale: Float[Tensor, "*step layer"] | None = None
+
+    def row(self, row: int, n_steps: int) -> Residuals:
+        """The first `n_steps` steps of one row."""
+
+        def cut(buffer: Tensor | None) -> Tensor | None:
+            return None if buffer is None else buffer[:n_steps, row]
+
+        return Residuals(
+            cut(self.embed), cut(self.head), cut(self.mlp), cut(self.scale), cut(self.attention_scale)
+        )
+
+
+def bytes_per_step(anatomy: Anatomy, itemsize: int) -> int:
+    """Buffer bytes that one captured step of one row takes."""
+    per_layer = anatomy.n_heads * anatomy.d_head + anatomy.d_model
+    return itemsize * (anatomy.n_layers * per_layer + anatomy.d_model)
+
+
+def rms(stream: Float[Tensor, "*row d_model"], epsilon: float, centred: bool) -> Float[Tensor, "*row"]:
+    """The denominator by which a norm divides, in float32 or better."""
+    stream = stream.to(torch.promote_types(stream.dtype, torch.float32))
+    if centred:
+        return (stream.var(-1, unbiased=False) + epsilon).sqrt()
+    return (stream.square().mean(-1) + epsilon).sqrt()
+
+
+class Recorder:
+    """Buffers for one batch, and the hooks that fill them.
+
+    Recording is off until `at` names a step and the rows (indices into the whole batch) that the
+    next forward pass computes, in its order.
+    """
+
+    def __init__(self, anatomy: Anatomy, n_rows: int, n_steps: int) -> None:
+        self.anatomy = anatomy
+        self._shape = (n_steps, n_rows)
+        self._step = 0
+        self._rows: Tensor | slice | None = None
+        self._residuals: Residuals | None = None
+
+    def at(self, step: int, rows: Tensor | slice | None) -> None:
+        """Record the next forward pass as `step` of `rows`; None switches recording off."""
+        self._step, self._rows = step, rows
+
+    @property
+    def residuals(self) -> Residuals:
+        """Everything recorded, with axes (step, row, …); rows that had stopped hold zeros."""
+        if self._residuals is None:
+            raise RuntimeError("nothing has been recorded yet")
+        return self._residuals
+
+    def _allocate(self, stream: Tensor) -> Residuals:
+        a, dtype, device = self.anatomy, stream.dtype, stream.device
+        exact = torch.promote_types(dtype, torch.float32)
+
+        def buffer(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(self._shape + shape, dtype=dtype, device=device)
+
+        return Residuals(
+            embed=buffer(a.d_model),
+            head=buffer(a.n_layers, a.n_heads, a.d_head),
+            mlp=buffer(a.n_layers, a.d_model),
+            scale=buffer(dtype=exact),
+            attention_scale=(
+                buffer(a.n_layers, dtype=exact) if a.architecture.attention_norm else None
+            ),
+        )
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[Recorder]:
+        """Register the hooks for the duration of the block."""
+        handles = []
+        try:
+            a = self.anatomy
+            handles.append(
+                a.layers[0].first.register_forward_pre_hook(self._read_embed, with_kwargs=True)
+            )
+            handles.append(a.final_norm.register_forward_pre_hook(self._read_scale))
+            for index, layer in enumerate(a.layers):
+                handles.append(
+                    layer.attention_output.register_forward_pre_hook(self._head_reader(index))
+                )
+                handles.append(layer.mlp_site.register_forward_hook(self._mlp_reader(index)))
+                if layer.attention_norm is not None:
+                    handles.append(
+                        layer.attention_norm.register_forward_pre_hook(
+                            self._attention_scale_reader(index, norm_epsilon(layer.attention_norm))
+                        )
+                    )
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _read_embed(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        if self._rows is None:
+            return
+        stream = args[0] if args else kwargs["hidden_states"]
+        if self._residuals is None:
+            self._residuals = self._allocate(stream)
+        self._residuals.embed[self._step, self._rows] = stream[:, -1]
+
+    def _read_scale(self, module: nn.Module, args: tuple) -> None:
+        if self._rows is not None:
+            denominator = rms(
+                args[0][:, -1], norm_epsilon(module), self.anatomy.architecture.centred_norm
+            )
+            self.residuals.scale[self._step, self._rows] = denominator
+
+    def _head_reader(self, layer: int):
+        heads = (self.anatomy.n_heads, self.anatomy.d_head)
+
+        def read(module: nn.Module, args: tuple) -> None:
+            if self._rows is not None:
+                self.residuals.head[self._step, self._rows, layer] = args[0][:, -1].unflatten(-1, heads)
+
+        return read
+
+    def _mlp_reader(self, layer: int):
+        multiplier = self.anatomy.residual_multiplier
+
+        def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+            if self._rows is not None:
+                added = (output[0] if isinstance(output, tuple) else output)[:, -1]
+                self.residuals.mlp[self._step, self._rows, layer] = (
+                    added if multiplier == 1.0 else added * multiplier
+                )
+
+        return read
+
+    def _attention_scale_reader(self, layer: int, epsilon: float):
+        def read(module: nn.Module, args: tuple) -> None:
+            if self._rows is not None:
+                self.residuals.attention_scale[self._step, self._rows, layer] = rms(
+                    args[0][:, -1], epsilon, centred=False
+                )
+
+        return read

@@ -1,0 +1,75 @@
+"""How the next token is chosen: greedily, by seeded sampling, or from a given text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Chooser(Protocol):
+    """Chooses one token a row from the model's logits."""
+
+    def __call__(
+        self, step: int, rows: Int[Tensor, " active"], logits: Float[Tensor, "active vocabulary"]
+    ) -> Int[Tensor, " active"]: ...
+
+
+def greedy(
+    step: int, rows: Int[Tensor, " active"], logits: Float[Tensor, "active vocabulary"]
+) -> Int[Tensor, " active"]:
+    """The token with the largest logit (the first of equals)."""
+    return logits.argmax(-1)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Sampling with a temperature from the smallest set of tokens with probability `top_p`.
+
+    Every row owns a stream of uniform numbers made from the seed and its sample id alone, so that
+    an answer does not depend on the batch it is generated in.
+    """
+
+    uniforms: Float[Tensor, "row step"]
+    temperature: float
+    top_p: float
+
+    @classmethod
+    def seeded(
+        cls, sample_ids: Sequence[str], n_steps: int, seed: int, temperature: float, top_p: float
+    ) -> Sampler:
+        """A sampler whose row r draws its numbers from (seed, sample_ids[r])."""
+
+        def stream(sample_id: str) -> np.ndarray:
+            digest = hashlib.sha256(f"{seed}:{sample_id}".encode()).digest()
+            return np.random.default_rng(int.from_bytes(digest[:8], "big")).random(n_steps)
+
+        uniforms = torch.from_numpy(np.stack([stream(sample_id) for sample_id in sample_ids]))
+        return cls(uniforms, temperature, top_p)
+
+    def __call__(self, step, rows, logits):
+        probabilities = torch.softmax(logits.double() / self.temperature, -1)
+        ordered, tokens = probabilities.sort(-1, descending=True, stable=True)
+        below = ordered.cumsum(-1) - ordered  # probability of everything more likely
+        ordered = ordered.masked_fill(below >= self.top_p, 0.0)
+        cumulative = ordered.cumsum(-1)
+        drawn = self.uniforms[rows.cpu(), step].to(cumulative)[:, None] * cumulative[:, -1:]
+        place = torch.searchsorted(cumulative, drawn, right=True).clamp(max=tokens.shape[-1] - 1)
+        return tokens.gather(-1, place)[:, 0]
+
+
+@dataclass(frozen=True)
+class Forced:
+    """Teacher forcing: row r produces `answers[r]`, whatever the model would have chosen."""
+
+    answers: Sequence[Sequence[int]]
+
+    def __call__(self, step, rows, logits):
+        forced = [self.answers[row][step] for row in rows.tolist()]
+        return torch.tensor(forced, device=logits.device)

@@ -1,0 +1,104 @@
+"""Forward passes over a batch of prompts with a cache, in two parts: prompt, then new tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lengthlens.intervention import Surgeon
+from lengthlens.kvcache import reserved_cache, select_rows
+
+
+@dataclass
+class State:
+    """What a forward pass needs: one entry a remaining row."""
+
+    cache: object
+    mask: Bool[Tensor, "active position"]  # over the cached positions
+    position: Int[Tensor, " active"]  # of the token to be fed next
+    token: Int[Tensor, " active"]  # to be fed next
+
+
+def prefill(
+    model, prompts: Sequence[Sequence[int]], room: int, surgeon: Surgeon | None, device
+) -> State:
+    """Fill the cache with every prompt but its last token, which is the state's next token.
+
+    Args:
+        model: a causal language model.
+        prompts: token ids of each row's prompt. What rows share is computed once.
+        room: positions that will follow.
+        surgeon: intervenes in the prompts, if its positions are `all`; rows are then computed
+            apart, since a shared prefix would carry one row's intervention into another.
+        device: where the model's inputs go.
+    """
+    per_row = surgeon is not None and surgeon.positions == "all"
+    distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
+    shared = 0 if per_row else common_prefix(distinct)
+    rest = max(len(prompt) for prompt in distinct) - 1 - shared
+    cache = reserved_cache(model.config, shared + rest + room)
+    if shared:
+        prefix = torch.tensor([distinct[0][:shared]], device=device)
+        forward(model, prefix, torch.ones_like(prefix).bool(), torch.arange(shared)[None], cache)
+        if len(distinct) > 1:
+            select_rows(cache, torch.zeros(len(distinct), dtype=torch.long, device=device))
+    mask = torch.ones(len(distinct), shared + rest, dtype=torch.bool, device=device)
+    if rest:
+        ids = torch.zeros(len(distinct), rest, dtype=torch.long)
+        for row, prompt in enumerate(distinct):
+            body = prompt[shared:-1]
+            mask[row, shared : shared + rest - len(body)] = False
+            ids[row, rest - len(body) :] = torch.tensor(body, dtype=torch.long)
+        positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, shared:]
+        if per_row:
+            surgeon.at(slice(None))
+        forward(model, ids.to(device), mask, positions, cache)
+    last = torch.tensor([prompt[-1] for prompt in distinct], device=device)
+    state = State(cache, mask, mask.sum(-1), last)
+    if len(distinct) < len(prompts):
+        place = {prompt: row for row, prompt in enumerate(distinct)}
+        rows = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=device)
+        keep_rows(state, rows)
+    return state
+
+
+def forward(
+    model,
+    ids: Int[Tensor, "row new"],
+    mask: Bool[Tensor, "row position"],
+    positions: Int[Tensor, "row new"],
+    cache,
+    keep: int = 1,
+) -> Float[Tensor, "row keep vocabulary"]:
+    """One forward pass of new tokens after the cached ones; logits of the last `keep` positions."""
+    output = model(
+        input_ids=ids,
+        attention_mask=mask.long(),
+        position_ids=positions.to(ids.device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=keep,
+    )
+    return output.logits
+
+
+def keep_rows(state: State, rows: Int[Tensor, " kept"]) -> None:
+    """Keep (and reorder, or repeat) rows of a state, in place."""
+    select_rows(state.cache, rows)
+    state.mask = state.mask[rows]
+    state.position = state.position[rows]
+    state.token = state.token[rows]
+
+
+def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all prompts share, leaving each at least one of its own."""
+    shortest = min(len(prompt) for prompt in prompts) - 1
+    first = prompts[0]
+    for position in range(shortest):
+        if any(prompt[position] != first[position] for prompt in prompts):
+            return position
+    return shortest

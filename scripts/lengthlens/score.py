@@ -1,0 +1,90 @@
+"""Scores of given text under many interventions at once, one forward pass a text.
+
+All rows of a batch hold the same tokens and differ in what is removed, so nothing is padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from lengthlens.decode import TokenClasses
+from lengthlens.forward import forward, prefill
+from lengthlens.intervention import Intervention, Surgeon
+from lengthlens.loaded import LoadedModel
+
+ROWS = 256
+
+Rows = Callable[[Sequence[int]], Intervention]  # the intervention of a batch of the given sets
+
+
+@torch.inference_mode()
+def answer_margins(
+    loaded: LoadedModel, prompt: Sequence[int], answer: Sequence[int], rows: Rows, n_sets: int
+) -> Float[np.ndarray, " set"]:
+    """End margin after `prompt` and `answer`: logit of the best ender minus the best new word's.
+
+    Args:
+        loaded: the model.
+        prompt: token ids.
+        answer: token ids before the step of interest; may be empty.
+        rows: gives the intervention of a list of sets.
+        n_sets: how many sets there are.
+    """
+    margins = []
+    for start in range(0, n_sets, ROWS):
+        sets = range(start, min(start + ROWS, n_sets))
+        surgeon = Surgeon(loaded.anatomy, rows(sets))
+        with surgeon.attached():
+            logits = _after(loaded, surgeon, [prompt] * len(sets), answer)
+        margins.append(_margin(logits, loaded.classes))
+    return torch.cat(margins).cpu().numpy()
+
+
+def _after(loaded, surgeon, prompts, answer) -> Float[torch.Tensor, "row vocabulary"]:
+    state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
+    new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
+    tokens = torch.cat([state.token[:, None], new.reshape(len(prompts), -1)], dim=1)
+    surgeon.at(slice(None), [0] + [1] * len(answer))
+    mask = torch.cat([state.mask, state.mask.new_ones(tokens.shape)], dim=1)
+    positions = state.position[:, None] + torch.arange(tokens.shape[1], device=loaded.device)
+    return forward(loaded.model, tokens, mask, positions, state.cache)[:, -1]
+
+
+def _margin(logits: torch.Tensor, classes: TokenClasses) -> torch.Tensor:
+    logits = logits.float()
+    return logits[:, classes.enders].amax(-1) - logits[:, classes.words].amax(-1)
+
+
+@torch.inference_mode()
+def sentence_logliks(
+    loaded: LoadedModel, tokens: Sequence[int], rows: Rows, n_sets: int
+) -> Float[np.ndarray, " set"]:
+    """Log-likelihood of a text's tokens after its first, summed, with every position intervened.
+
+    Args:
+        loaded: the model.
+        tokens: at least two token ids.
+        rows: gives the intervention of a list of sets.
+        n_sets: how many sets there are.
+    """
+    target = torch.tensor(tokens, device=loaded.device)
+    totals = []
+    for start in range(0, n_sets, ROWS):
+        sets = range(start, min(start + ROWS, n_sets))
+        surgeon = Surgeon(loaded.anatomy, rows(sets))
+        ids = target[:-1].expand(len(sets), -1)
+        positions = torch.arange(len(tokens) - 1, device=loaded.device).expand_as(ids)
+        with surgeon.attached():
+            surgeon.at(slice(None), [1])
+            logits = forward(
+                loaded.model, ids, torch.ones_like(ids).bool(), positions, None, keep=ids.shape[1]
+            )
+        chosen = torch.log_softmax(logits.float(), -1).gather(
+            -1, target[1:].expand(len(sets), -1)[..., None]
+        )
+        totals.append(chosen.sum((1, 2)))
+    return torch.cat(totals).double().cpu().numpy()

@@ -1,0 +1,86 @@
+"""Ranking components by their attribution on the `select` prompts.
+
+Two methods, each a mean over samples of the split (docs/method.md):
+
+- `cwa`: cumulative weighted attribution of the produced token, per step (each sample's sum divided
+  by its number of steps, so that long answers do not weigh more);
+- `end_contrast`: share of the end margin at the decision step minus its mean at earlier boundary
+  steps, over the samples in which both exist.
+
+Heads and MLPs are ranked apart; rank 1 is the largest signed score.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.errors import LengthlensError
+
+SCHEMA = "selection/1"
+METHODS = ("cwa", "end_contrast")
+COLUMNS = ("component", "kind", "layer", "head", "method", "score", "rank")
+
+
+def component_name(layer: int, head: int | None = None) -> str:
+    """`L3H5` for a head, `L3M` for an MLP."""
+    return f"L{layer}M" if head is None else f"L{layer}H{head}"
+
+
+def sample_scores(
+    attribution: xr.Dataset, method: str, kind: str
+) -> Float[np.ndarray, "sample layer *head"]:
+    """One score a sample and component; NaN where a sample has none."""
+    if method == "cwa":
+        sums = attribution[f"cwa_{kind}"].sel(target="token")
+        return (sums / attribution["n_steps"]).to_numpy()
+    if method == "end_contrast":
+        return attribution[f"end_contrast_{kind}"].to_numpy()
+    raise LengthlensError(f"unknown selection method {method!r}; known: {', '.join(METHODS)}")
+
+
+def select_components(attribution: xr.Dataset, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
+    """Rank all heads and MLPs by each method on the `select` split.
+
+    Returns:
+        One row a component and method, with the columns `COLUMNS`; `head` is empty for MLPs.
+        Where no sample of the split has a score (no answer reached its decision step, say), score
+        and rank are empty.
+    """
+    chosen = attribution.isel(sample=np.flatnonzero(attribution["split"].to_numpy() == "select"))
+    tables = []
+    for method in methods:
+        for kind in ("head", "mlp"):
+            scores = sample_scores(chosen, method, kind)
+            defined = np.isfinite(scores.reshape(len(scores), -1)).all(1)
+            if not defined.any():
+                tables.append(_table(np.full(scores.shape[1:], np.nan), method, kind))
+                continue
+            tables.append(_table(scores[defined].mean(0), method, kind))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _table(score: Float[np.ndarray, "layer *head"], method: str, kind: str) -> pd.DataFrame:
+    layers, heads = np.indices(score.shape) if kind == "head" else (np.arange(len(score)), None)
+    flat = score.ravel()
+    table = pd.DataFrame(
+        {
+            "kind": kind,
+            "layer": np.ravel(layers),
+            "head": pd.array([pd.NA] * len(flat) if heads is None else heads.ravel(), dtype="Int64"),
+            "method": method,
+            "score": flat,
+        }
+    )
+    table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+    ranks = pd.array(np.arange(1, len(table) + 1), dtype="Int64")
+    ranks[table["score"].isna().to_numpy()] = pd.NA
+    table["rank"] = ranks
+    names = [
+        component_name(layer, None if pd.isna(head) else head)
+        for layer, head in zip(table["layer"], table["head"], strict=True)
+    ]
+    table.insert(0, "component", names)
+    return table[list(COLUMNS)]
