@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lengthlens.config_checks import capacities, cross_problems
+from lengthlens.config_checks import cross_problems
 from lengthlens.errors import LengthlensError
 from lengthlens.validation import Problem, plain_copy, schema_problems
 
@@ -38,7 +38,8 @@ class ConfigurationError(LengthlensError):
     def __init__(self, problems: Iterable[Problem]):
         self.problems = [str(problem) for problem in problems]
         count = "a problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = [f"The configuration has {count}:", *(f"  - {text}" for text in self.problems)]
+        listed = (text.replace("\n", "\n    ") for text in self.problems)
+        lines = [f"The configuration has {count}:", *(f"  - {text}" for text in listed)]
         super().__init__("\n".join(lines))
 
 
@@ -188,7 +189,9 @@ class Study:
             raise ConfigurationError([Problem((), "it is not a mapping of keys to values")])
         values, problems = plain_copy(restore_models(given or {}, config))
         problems += schema_problems(values, schema)
-        problems += cross_problems(values, [problem.path for problem in problems], root)
+        malformed = [problem.path for problem in problems]
+        further, capacity = cross_problems(values, malformed, root)
+        problems += further
         if problems:
             raise ConfigurationError(problems)
         values = {key: values[key] for key in schema["properties"]}
@@ -196,7 +199,7 @@ class Study:
             **{key: _frozen(value) for key, value in values.items() if key not in SECTIONS}
             | {key: _section(key, values[key]) for key in SECTIONS}
             | {"models": _models(values["models"])},
-            capacity=capacities(values["languages"], root),
+            capacity=capacity,
             values=values,
             root=root,
         )

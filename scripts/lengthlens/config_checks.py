@@ -7,63 +7,102 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lengthlens.validation import Path as KeyPath
-from lengthlens.validation import Problem, show
+from lengthlens.errors import LengthlensError
+from lengthlens.languages import Language, check_parallel, load_language
+from lengthlens.prompts import SPLITS, build_prompts
+from lengthlens.validation import KeyPath, Problem, show
 
 LANGUAGES = "resources/languages"
 
 
-def cross_problems(values: dict[str, Any], malformed: list[KeyPath], root: Path) -> list[Problem]:
+def cross_problems(
+    values: dict[str, Any], malformed: list[KeyPath], root: Path
+) -> tuple[list[Problem], dict[str, int]]:
     """Run every check whose keys are well-formed.
 
     Args:
         values: a plain copy of the configuration, perhaps malformed.
         malformed: paths of the keys that the schema objected to.
         root: the project's folder.
+
+    Returns:
+        The problems, and for each language that can be read its number of different prompts for
+        each N (topics × templates).
     """
 
-    def usable(path: KeyPath) -> bool:
+    def usable(*path: str | int) -> bool:
         return not any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in malformed)
 
     problems: list[Problem] = []
     for needs, check in CHECKS:
-        if all(usable(tuple(key.split("."))) for key in needs):
+        if all(usable(*key.split(".")) for key in needs):
             problems += check(values)
-    languages, models = values.get("languages"), values.get("models")
-    for index, code in enumerate(languages if isinstance(languages, list) else []):
-        if usable(("languages", index)):
-            per_n = values["prompts"]["per_n"] if usable(("prompts", "per_n")) else 0
-            problems += check_language(index, code, per_n, root)
+
+    languages: dict[str, Language] = {}
+    codes = values.get("languages")
+    for index, code in enumerate(codes if isinstance(codes, list) else []):
+        if usable("languages", index):
+            try:
+                languages[code] = _load(code, root)
+            except LengthlensError as error:
+                problems.append(Problem(("languages", index), str(error)))
+    prompts = ("prompts", "per_n"), ("prompts", "seed"), ("n_words",)
+    if languages and all(usable(*key) for key in prompts):
+        problems += check_prompts(values, languages)
+
+    models = values.get("models")
     for name, model in models.items() if isinstance(models, dict) else []:
-        if usable(("models", name)):
-            k = max(values["ablation"]["k"]) if usable(("ablation", "k")) else 0
+        if usable("models", name):
+            k = max(values["ablation"]["k"]) if usable("ablation", "k") else 0
             problems += check_model(name, model, k, root)
-    return problems
+    return problems, {code: _capacity(language) for code, language in languages.items()}
 
 
-def check_language(index: int, code: str, per_n: int, root: Path) -> Iterator[Problem]:
-    """A language has a resource file, and as many pairs of topic and template as per_n asks for."""
+def _load(code: str, root: Path) -> Language:
     path = root / LANGUAGES / f"{code}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(path.stem for path in path.parent.glob("*.yaml"))) or "none"
-        yield Problem(
-            ("languages", index),
+        raise LengthlensError(
             f"{show(code)} has no resource file {LANGUAGES}/{code}.yaml; legal: {known}, "
-            "or add that file",
+            "or add that file"
         )
-    elif (size := _size(path)) is None:
-        yield Problem(
-            ("languages", index),
-            f"{LANGUAGES}/{code}.yaml is not a language resource file; "
-            "it needs at least one of `topics` and one of `templates`",
-        )
-    elif per_n > size[0] * size[1]:
+    return load_language(path)
+
+
+def _capacity(language: Language) -> int:
+    return len(language.topics) * len(language.templates)
+
+
+def check_prompts(values: dict[str, Any], languages: dict[str, Language]) -> Iterator[Problem]:
+    """Languages are parallel, none is asked for more prompts than it has, and both splits occur."""
+    per_n, seed = values["prompts"]["per_n"], values["prompts"]["seed"]
+    try:
+        check_parallel(languages.values())
+    except LengthlensError as error:
+        yield Problem(("languages",), str(error))
+        return
+    first = next(iter(languages.values()))
+    if per_n > _capacity(first):
         yield Problem(
             ("prompts", "per_n"),
-            f"{per_n} is more than language {show(code)} has; legal: at most "
-            f"{size[0] * size[1]} ({size[0]} topics × {size[1]} templates), or add some",
+            f"{per_n} is more than the languages have; legal: at most {_capacity(first)} "
+            f"({len(first.topics)} topics × {len(first.templates)} templates), or add some",
+        )
+        return
+    try:
+        splits = {
+            prompt.split
+            for n in values["n_words"]
+            for prompt in build_prompts(first, n, 0, per_n, seed)
+        }
+    except LengthlensError as error:
+        yield Problem(("prompts", "seed"), str(error))
+        return
+    for split in sorted(set(SPLITS) - splits):
+        yield Problem(
+            ("prompts", "per_n"),
+            f"{per_n} prompts for each N leave the split `{split}` empty with seed {seed}; "
+            "legal: more prompts, or another seed",
         )
 
 
@@ -161,23 +200,6 @@ def check_model(name: str, model: dict[str, Any], k: int, root: Path) -> Iterato
         yield Problem(
             ("ablation", "k"), f"{k} is more than model {show(name)} has; legal: at most {heads}"
         )
-
-
-def capacities(languages: list[str], root: Path) -> dict[str, int]:
-    """Language -> number of different prompts for each N (topics × templates)."""
-    sizes = {code: _size(root / LANGUAGES / f"{code}.yaml") for code in languages}
-    return {code: topics * templates for code, (topics, templates) in sizes.items()}
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """Numbers of topics and templates of a language resource file; None if it has none."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        content = yaml.load(path.read_bytes(), Loader=loader)
-        sizes = len(content["topics"]), len(content["templates"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
-        return None
-    return sizes if all(sizes) else None
 
 
 def _read_json(path: Path) -> Any:

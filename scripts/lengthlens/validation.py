@@ -19,14 +19,14 @@ import jsonschema
 MAX_DEPTH = 12
 MAX_SHOWN = 60
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with the value at `path`."""
 
-    path: Path
+    path: KeyPath
     message: str
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ def plain_copy(value: Any) -> tuple[Any, list[Problem]]:
     problems: list[Problem] = []
     copies: dict[int, Any] = {}  # shared parts (YAML anchors) are copied once
 
-    def copy(item: Any, path: Path) -> Any:
+    def copy(item: Any, path: KeyPath) -> Any:
         if item is None or isinstance(item, str | bool | int):
             return item
         if isinstance(item, float):
@@ -167,7 +167,7 @@ def _worded(error: jsonschema.ValidationError, schema: dict[str, Any]) -> Iterat
         yield Problem(path, f"{show(error.instance)} is not legal; legal: {legal}{guess}")
 
 
-def subschema(schema: dict[str, Any], path: Path) -> dict[str, Any]:
+def subschema(schema: dict[str, Any], path: KeyPath) -> dict[str, Any]:
     """The part of `schema` that speaks of the value at `path`, `$ref` resolved ({} if none)."""
     here = _resolve(schema, schema)
     for part in path:
@@ -186,11 +186,11 @@ def _resolve(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
 
 
-def documented_keys(schema: dict[str, Any]) -> dict[Path, dict[str, Any]]:
+def documented_keys(schema: dict[str, Any]) -> dict[KeyPath, dict[str, Any]]:
     """Path -> subschema of every key with a description; "*" stands for a name of one's choice."""
-    found: dict[Path, dict[str, Any]] = {}
+    found: dict[KeyPath, dict[str, Any]] = {}
 
-    def walk(part: dict[str, Any], path: Path) -> None:
+    def walk(part: dict[str, Any], path: KeyPath) -> None:
         here = _resolve(part, schema)
         if path and "description" in here:
             found[path] = here
