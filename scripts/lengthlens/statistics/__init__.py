@@ -1,0 +1,36 @@
+"""Intervals and tests for answers that come in topics: arrays in, arrays out, no files.
+
+`intervals`: means, means per step, balanced means, differences; `shares`: Wilson;
+`permutation`: p-values against controls, Holm, the sign null of CWA; `ranks`: Spearman.
+docs/statistics.md gives the formulas and the measured coverage.
+"""
+
+from lengthlens.statistics.intervals import (
+    METHODS,
+    Interval,
+    balanced_interval,
+    combination_interval,
+    difference_interval,
+    mean_interval,
+    ratio_interval,
+)
+from lengthlens.statistics.permutation import holm, permutation_p, sign_null
+from lengthlens.statistics.ranks import spearman_interval
+from lengthlens.statistics.shares import share_difference_interval, share_interval, wilson
+
+__all__ = [
+    "METHODS",
+    "Interval",
+    "balanced_interval",
+    "combination_interval",
+    "difference_interval",
+    "holm",
+    "mean_interval",
+    "permutation_p",
+    "ratio_interval",
+    "share_difference_interval",
+    "share_interval",
+    "sign_null",
+    "spearman_interval",
+    "wilson",
+]

@@ -1,0 +1,88 @@
+"""Spearman's rank correlation with an interval from drawing clusters (topics) with replacement.
+
+The interval is made on Fisher's scale z = artanh(r): from the standard deviation of the draws, with
+t_{G-1}, around r itself. A draw ranks the samples anew, each counting as often as its topic does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from scipy import stats
+
+from lengthlens.errors import LengthlensError
+from lengthlens.statistics.intervals import FEWEST_FOR_BOOTSTRAP, Interval
+from lengthlens.statistics.resampling import draw_counts
+
+FEWEST_PAIRS = 4
+NEARLY_ONE = 1 - 1e-6
+MOST_UNDEFINED_DRAWS = 0.01
+
+
+def spearman_interval(
+    x: Float[np.ndarray, " sample"],
+    y: Float[np.ndarray, " sample"],
+    clusters: Shaped[np.ndarray, " sample"],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int | np.random.Generator = 0,
+) -> Interval:
+    """Spearman's correlation of two numbers a sample; pairs with a NaN are dropped.
+
+    The interval is NaN with fewer than 8 topics or 4 pairs, where a side has one value only, or
+    where the correlation is exactly -1 or 1.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if not x.shape == y.shape == np.shape(clusters) or x.ndim != 1:
+        raise LengthlensError(
+            f"x, y and clusters need one entry a sample, but have the shapes {x.shape}, {y.shape}, "
+            f"{np.shape(clusters)}"
+        )
+    keep = np.isfinite(x) & np.isfinite(y)
+    x, y = x[keep], y[keep]
+    names, cluster = np.unique(np.asarray(clusters)[keep], return_inverse=True)
+    once = np.ones((1, len(x)))
+    r = _correlation(_weighted_ranks(x, once), _weighted_ranks(y, once), once)[0]
+    draws = np.empty(0)
+    if len(names) >= FEWEST_FOR_BOOTSTRAP and len(x) >= FEWEST_PAIRS:
+        rng = np.random.default_rng(seed)
+        weights = draw_counts(np.zeros(len(names), int), resamples, rng)[:, cluster.ravel()]
+        draws = _correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
+    return _fisher(r, draws, len(x), len(names), level)
+
+
+def _fisher(r, draws, n, n_clusters, level) -> Interval:
+    """The interval around r on Fisher's scale, with the spread of the draws."""
+    known = draws[np.isfinite(draws)]
+    low = high = error = np.nan
+    spread = 0.0
+    if len(known) and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
+        spread = np.std(np.arctanh(np.clip(known, -NEARLY_ONE, NEARLY_ONE)), ddof=1)
+    if spread > 0 and abs(r) < NEARLY_ONE:
+        half = stats.t.ppf((1 + level) / 2, n_clusters - 1) * spread
+        low, high = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
+        error = np.std(known, ddof=1)
+    numbers = [np.asarray(value, dtype=float) for value in (r, low, high, error)]
+    counts = [np.asarray(value) for value in (n, n_clusters)]
+    return Interval(*numbers, *counts, np.asarray(False), level, "fisher")
+
+
+def _weighted_ranks(
+    values: Float[np.ndarray, " sample"], weights: Float[np.ndarray, "draw sample"]
+) -> Float[np.ndarray, "draw sample"]:
+    """Midranks of the samples when each counts as often as its weight says, for every draw."""
+    distinct, place = np.unique(values, return_inverse=True)
+    member = (place[:, None] == np.arange(len(distinct))).astype(float)
+    mass = weights @ member
+    return (np.cumsum(mass, axis=1) - mass / 2 + 0.5)[:, place]
+
+
+def _correlation(a, b, weights) -> Float[np.ndarray, " draw"]:
+    """Pearson's correlation of every row, weighted; NaN where a side does not vary."""
+    total = np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    a = a - (weights * a).sum(axis=1, keepdims=True) / total
+    b = b - (weights * b).sum(axis=1, keepdims=True) / total
+    size = np.sqrt((weights * a**2).sum(axis=1) * (weights * b**2).sum(axis=1))
+    flat = size <= 1e-9
+    return np.where(flat, np.nan, (weights * a * b).sum(axis=1) / np.where(flat, 1.0, size))
