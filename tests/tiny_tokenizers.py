@@ -107,3 +107,13 @@ def with_added(tokenizer: PreTrainedTokenizerFast, *contents: str) -> PreTrained
     """The tokenizer with ordinary (not special) added tokens."""
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in contents])
     return tokenizer
+
+
+def word_piece_tokenizer(letters: str = "ab") -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer, which marks continuations with "##" and knows no other letters."""
+    pieces = ["[SEP]", "[UNK]", *letters, "sea", "##side", ".", ","]
+    vocabulary = {piece: token for token, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="[SEP]", unk_token="[UNK]")
