@@ -17,15 +17,17 @@ LLAMA3_ROWS = 128_256
 
 # What a token of each class adds to a text that ends in a complete word.
 FINAL = [".", " .", "!", "?", "…", "...", " ...", "?!", "!!!", '."', '?"', "!)", ".)", '.")', ").",
-         ".”", ".“", "?»", " ».", "!’", "。", "！", "？", "。」", "؟", "।", ".\n", ".\n\n", '."\n\n',
-         "...\n", "!\n\n", ".*", "\n."]  # fmt: skip
+         ".”", ".“", "?»", " ».", "!’", "。", "！", "？", "。」", "؟", "।", ".\n", ".\n\n",
+         '."\n\n', "...\n", "!\n\n", ".*", "\n."]  # fmt: skip
 WORD = [" sea", " Sea", " è", " l'acqua", " d'", ' "The', " (the", " «Il", " 'tis", " „Et", " 3",
         " 1984", "\nThe", "\n\nIl", "\tx", " -side", "\u00a0mare", " ë", " 海", " .com", ".\nThe",
         ", and", " \ufffd", "\n\ufffd", " th\ufffd"]  # fmt: skip
-CONTINUATION = ["ing", "The", "s", "'s", "’ac", "-side", "ë", "é", "3", ".com", '"The', "(the", "海",
-                "\ufffd", "\ufffd\ufffd", "e\ufffd", "\u0301", "a.", "d'", "of the"]  # fmt: skip
+CONTINUATION = ["ing", "The", "s", "'s", "’ac", "-side", "ë", "é", "3", ".com", '"The', "(the",
+                "海", "\ufffd", "\ufffd\ufffd", "e\ufffd", "\u0301", "a.", "d'",
+                "of the"]  # fmt: skip
 OTHER = ["", " ", "\n", "\n\n", " \n", "\t", ",", ";", ":", "-", " –", "—", "'", '"', ' "', " (",
-         ")", ")\n\n", " «", ' "...', "¿", " ¡", "€", " 😀", "**", ".(", "./", ".,", "...("]  # fmt: skip
+         ")", ")\n\n", " «", ' "...', "¿", " ¡", "€", " 😀", "**", ".(", "./", ".,",
+         "...("]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 One step is one generated token. With w the number of words of the whole answer so far (everything
 generated is counted, unedited; a stop token is not text):
 
-- *sign*: a stop token +1 iff w = N; any other token +1 iff the count after it is at most N; else −1;
+- *sign*: a stop token +1 iff w = N; any other +1 iff the count after it is at most N; else −1;
 - *boundary*: the token does not continue the last word: it is an ender (stop token or
   sentence-final punctuation) or the beginning of a new word, that is, the count grows or the token
   is of the vocabulary's `word` class;
@@ -18,7 +18,7 @@ Three traps:
   it is whole. The word that it begins starts at the first of these tokens, where the model decided
   on it; the token that makes the count grow later only completes it and is no boundary.
 - A full stop inside "3.5" or "e.g." is an ender, hence a boundary: when it is written nobody can
-  see that the word goes on.
+  see that the word goes on. A mark spelled in bytes ("…" in three tokens) is no ender.
 """
 
 from collections.abc import Callable, Sequence

@@ -9,10 +9,10 @@ The classes are a property of the tokenizer alone and are found in three steps, 
    matrix without a token be `other`;
 3. match the rest against patterns over Unicode properties.
 
-| class | a token that … | examples, as decoded |
+| class | a token that … | as decoded |
 |---|---|---|
 | stop | is of the model's stop set | `<|eot_id|>` |
-| final | is sentence-final punctuation, with closing quotes or brackets and line breaks around | `.` ` .` `?"` `!)` `…` `.⏎⏎` `。` |
+| final | is sentence-final punctuation, with quotes, brackets, line breaks | `.` ` .` `?"` `.⏎⏎` |
 | word | begins a new word after a complete one | ` sea` ` "The` ` 3` `⏎The` |
 | continuation | goes on with the word before it, or begins a text | `ing` `'s` `-side` `ë` |
 | other | is none of these | `,` ` (` ` –` `⏎⏎` `<|pad|>` |
