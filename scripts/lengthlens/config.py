@@ -23,7 +23,7 @@ from typing import Any
 
 from lengthlens.config_checks import cross_problems
 from lengthlens.errors import LengthlensError
-from lengthlens.validation import Problem, plain_copy, schema_problems
+from lengthlens.validation import Problem, in_schema_order, plain_copy, schema_problems
 
 SCHEMA_FILE = "schemas/config.schema.json"
 
@@ -194,7 +194,7 @@ class Study:
         problems += further
         if problems:
             raise ConfigurationError(problems)
-        values = {key: values[key] for key in schema["properties"]}
+        values = in_schema_order(values, schema)
         return cls(
             **{key: _frozen(value) for key, value in values.items() if key not in SECTIONS}
             | {key: _section(key, values[key]) for key in SECTIONS}

@@ -1,6 +1,6 @@
 """Hold plain data (from YAML or JSON) against a JSON schema, and say in plain words what is wrong.
 
-1. `plain_copy` makes a copy of finite depth with text keys only, so that nothing that YAML can
+1. `plain_copy` makes a copy of limited size with text keys only, so that nothing that YAML can
    express (cycles, keys such as `true`, infinite numbers) can trip the steps after it.
 2. `schema_problems` lists everything the schema objects to, each with the path of the key, the
    value, what is legal and, for a likely typo, what was probably meant. What is legal comes from
@@ -17,6 +17,8 @@ from typing import Any
 import jsonschema
 
 MAX_DEPTH = 12
+MAX_ITEMS = 10_000  # below each top-level key
+MAX_DIGITS = 60
 MAX_SHOWN = 60
 
 KeyPath = tuple[str | int, ...]
@@ -80,8 +82,6 @@ def _pieces(value: Any, room: int) -> Iterator[str]:
         yield "}" if is_dict else "]"
     elif isinstance(value, str):
         yield repr(value[: room + 1])
-    elif isinstance(value, int) and abs(value) >= 10**MAX_SHOWN:
-        yield "a number of more than 60 digits"  # Python refuses to print very long ones
     else:
         yield repr(value)
 
@@ -92,35 +92,33 @@ def plain_copy(value: Any) -> tuple[Any, list[Problem]]:
     Returns the copy and a problem for each key that is not text (left out of the copy).
     """
     problems: list[Problem] = []
-    copies: dict[int, Any] = {}  # shared parts (YAML anchors) are copied once
+    n_items = 0
 
     def copy(item: Any, path: KeyPath) -> Any:
-        if item is None or isinstance(item, str | bool | int):
+        nonlocal n_items
+        n_items = n_items + 1 if len(path) > 1 else 0
+        if item is None or isinstance(item, str | bool):
             return item
+        if isinstance(item, int):  # NOTE Python refuses to print very long ones
+            short = abs(item) < 10**MAX_DIGITS
+            return item if short else Unusable(f"a number of more than {MAX_DIGITS} digits")
         if isinstance(item, float):
             return item if math.isfinite(item) else Unusable(f".{item}".replace(".-", "-."))
         if isinstance(item, datetime.date) and not isinstance(item, datetime.datetime):
             return item.isoformat()
         if not isinstance(item, dict | list | tuple):
             return Unusable(f"a value of type {type(item).__name__}")
-        if len(path) > MAX_DEPTH:
-            return Unusable("something nested too deeply")
-        if id(item) in copies:
-            return copies[id(item)]
-        copies[id(item)] = Unusable("something that contains itself")
-        if isinstance(item, dict):
-            result: Any = {}
-            for key, entry in item.items():
-                if isinstance(key, str):
-                    result[key] = copy(entry, (*path, key))
-                else:
-                    shown = key.isoformat() if isinstance(key, datetime.date) else show(key)
-                    problems.append(
-                        Problem((*path, shown), "the key is not text; put it in quotes")
-                    )
-        else:
-            result = [copy(entry, (*path, index)) for index, entry in enumerate(item)]
-        copies[id(item)] = result
+        if len(path) > MAX_DEPTH or n_items > MAX_ITEMS:
+            return Unusable("something too deep or too large")
+        if not isinstance(item, dict):
+            return [copy(entry, (*path, index)) for index, entry in enumerate(item)]
+        result = {}
+        for key, entry in item.items():
+            if isinstance(key, str):
+                result[key] = copy(entry, (*path, key))
+            else:
+                shown = key.isoformat() if isinstance(key, datetime.date) else show(key)
+                problems.append(Problem((*path, shown), "the key is not text; put it in quotes"))
         return result
 
     return copy(value, ()), problems
@@ -165,6 +163,15 @@ def _worded(error: jsonschema.ValidationError, schema: dict[str, Any]) -> Iterat
         legal = here.get("legal", "")
         guess = _suggest(error.instance, here.get("enum", []))
         yield Problem(path, f"{show(error.instance)} is not legal; legal: {legal}{guess}")
+
+
+def in_schema_order(value: Any, schema: dict[str, Any], path: KeyPath = ()) -> Any:
+    """`value`, valid under `schema`, with the keys that the schema names in the schema's order."""
+    if not isinstance(value, dict):
+        return value
+    named = [key for key in subschema(schema, path).get("properties", {}) if key in value]
+    free = [key for key in value if key not in named]
+    return {key: in_schema_order(value[key], schema, (*path, key)) for key in named + free}
 
 
 def subschema(schema: dict[str, Any], path: KeyPath) -> dict[str, Any]:

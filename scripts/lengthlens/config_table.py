@@ -1,0 +1,56 @@
+"""The table of all configuration keys, docs/configuration.md, from the schema and the defaults.
+
+`python -m lengthlens.config_table` in the folder `scripts` writes it; a test tells when it is old.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lengthlens.validation import documented_keys, dotted, show
+
+HEAD = """# Configuration
+
+`config.yaml` holds the default of every key, with comments. A configuration of your own holds only
+the keys that differ: `snakemake --cores 2 --configfile my.yaml`; single keys can be given as
+`--config counting=unicode`. Sections are merged key by key, with one exception: `models`, when
+given, replaces the default set as a whole.
+
+Everything is checked before anything runs, and all problems are reported at once. Whole numbers
+must be written as such (3, not 3.0).
+
+| key | default | legal values | what it does |
+|---|---|---|---|
+"""
+TAIL = """
+<!-- Made from the schema and config.yaml by `python -m lengthlens.config_table`. -->
+"""
+
+
+def config_table(root: Path) -> str:
+    """The whole page as Markdown; `root` is the project's folder."""
+    schema = json.loads((root / "schemas/config.schema.json").read_text(encoding="utf-8"))
+    defaults = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
+    rows = ""
+    for path, key in documented_keys(schema).items():
+        name = dotted("{name}" if part == "*" else part for part in path)
+        default = f"`{_default(defaults, path)}`" if "*" not in path else ""
+        cells = [f"`{name}`", default, key["legal"], key["description"]]
+        rows += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    return HEAD + rows + TAIL
+
+
+def _default(defaults: dict[str, Any], path: tuple[str | int, ...]) -> str:
+    value: Any = defaults
+    for part in path:
+        value = value[part]
+    if isinstance(value, dict):  # the models: their names tell enough
+        return ", ".join(value)
+    return value if isinstance(value, str) else show(value).replace("'", "")
+
+
+if __name__ == "__main__":
+    project = Path(__file__).parents[2]
+    (project / "docs/configuration.md").write_text(config_table(project), encoding="utf-8")
