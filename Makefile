@@ -1,0 +1,66 @@
+# `make reproduce` and `make test` are all a newcomer needs; `make` alone lists the rest.
+#
+# PYTHON  interpreter to make the environment with, 3.11 or newer: make reproduce PYTHON=python3.12
+# VENV    folder of the environment
+# CORES   processor cores the workflow may use (default: all)
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?=
+
+RUN = $(VENV)/bin/python
+PIP_INSTALL = $(RUN) -m pip install --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test lint format check-long docs clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+reproduce: $(VENV)/runtime.stamp ## run the whole study; a second time, only what has become stale
+	@$(RUN) -m snakemake --cores $(CORES)
+
+test: $(VENV)/development.stamp ## run the tests
+	@$(RUN) -m pytest
+
+lint: $(VENV)/development.stamp ## check style and the workflow's form
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m snakefmt --check Snakefile rules
+	@$(RUN) -m snakemake --lint
+
+format: $(VENV)/development.stamp ## rewrite the code in the project's style
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+	@$(RUN) -m snakefmt Snakefile rules
+
+check-long: $(VENV)/development.stamp ## run all tests, those that take minutes too
+	@$(RUN) -m pytest -m "slow or not slow"
+
+docs: $(VENV)/runtime.stamp ## rewrite docs/configuration.md from the schema and config.yaml
+	@PYTHONPATH=scripts $(RUN) -m lengthlens.config_table
+
+clean: ## remove the environment and caches; results/ is left alone
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. Stamps record what was installed, so that nothing is installed twice.
+
+$(VENV)/pyvenv.cfg:
+	@command -v "$(PYTHON)" > /dev/null || { \
+	  echo "There is no '$(PYTHON)': install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "'$(PYTHON)' is $$("$(PYTHON)" --version 2>&1), but lengthlens needs Python 3.11 or newer: make PYTHON=python3.12 (or the one you have)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2> /dev/null || { \
+	  echo "'$(PYTHON)' cannot make environments: install its venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Making the environment $(VENV)"
+	@"$(PYTHON)" -m venv --clear "$(VENV)"
+
+$(VENV)/runtime.stamp: envs/requirements.txt | $(VENV)/pyvenv.cfg
+	@echo "Installing the packages of $< (some minutes the first time)"
+	@$(PIP_INSTALL) -r $<
+	@touch $@
+
+$(VENV)/development.stamp: envs/requirements-dev.txt $(VENV)/runtime.stamp
+	@echo "Installing the packages of $<"
+	@$(PIP_INSTALL) -r $<
+	@touch $@
