@@ -24,7 +24,7 @@ from lengthlens.models import (
     weights_manifest,
 )
 
-DATE = "26 Jul 2024"
+DATE = "2024-07-26"
 
 
 def spec_of(folder: Path, variant: str = "instruct", **more) -> ModelSpec:
@@ -226,7 +226,7 @@ def test_the_date_is_fixed_however_the_template_asks_for_it():
     tokenizer = byte_level_tokenizer()
     spec = ModelSpec("m", "instruct", path="x")
     tokenizer.chat_template = "{{ date_string }} {{ strftime_now('%Y-%m-%d') }}"
-    assert tokenizer.decode(format_prompt(spec, tokenizer, "Hi.", DATE)) == f"{DATE} 2024-07-26"
+    assert tokenizer.decode(format_prompt(spec, tokenizer, "Hi.", DATE)) == "26 Jul 2024 2024-07-26"
     # As Llama 3.2's template does it, after a line break and an indented block.
     tokenizer.chat_template = (
         "\n{% if strftime_now is defined %}\n"
@@ -236,8 +236,8 @@ def test_the_date_is_fixed_however_the_template_asks_for_it():
     assert tokenizer.decode(ids) == "\n[26 July 2024]"
     shown = tokenizer.apply_chat_template([{"role": "user", "content": "Hi."}], tokenize=False)
     assert shown.startswith("\n[") and shown.endswith("]")
-    with pytest.raises(LengthlensError, match="'2024-07-26'; write it like"):
-        format_prompt(spec, tokenizer, "Hi.", "2024-07-26")
+    with pytest.raises(LengthlensError, match="'26 Jul 2024'; write it like"):
+        format_prompt(spec, tokenizer, "Hi.", "26 Jul 2024")
 
 
 def test_instruct_without_template_and_empty_prompts_are_refused():

@@ -13,7 +13,7 @@ measures on fixed text:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Float
+from tqdm import tqdm
 
 from lengthlens.conditions import Condition
 from lengthlens.decode import decode
@@ -29,7 +30,7 @@ from lengthlens.intervention import Intervention, Replacement
 from lengthlens.loaded import LoadedModel
 from lengthlens.prompts import Prompt
 from lengthlens.score import answer_margins, sentence_logliks
-from lengthlens.steps import annotate_steps
+from lengthlens.steps import annotate_steps, answer_text
 from lengthlens.words import count_words
 
 SCHEMA = "ablation/1"
@@ -62,7 +63,7 @@ def ablate(
     study: Ablation,
     conditions: Sequence[Condition],
     neutral: Sequence[str],
-    advance: Callable[[int], None] = lambda rows: None,
+    bar: tqdm,
 ) -> xr.Dataset:
     """Answer all prompts under all conditions.
 
@@ -70,14 +71,15 @@ def ablate(
         study: model, prompts and settings.
         conditions: the first must be `none`.
         neutral: sentences whose log-likelihood tells whether the model is broken.
-        advance: progress, called with the number of (condition, prompt) pairs just done.
+        bar: shows progress, in answers of distinct sets to prompts.
 
     Returns:
         The variables of an ablation file (docs/files.md), dims (condition, sample).
     """
     distinct = list(dict.fromkeys((c.heads, c.mode) for c in conditions))
     sets = _Sets(study, distinct, conditions[0].positions)
-    outcome = _generate(study, sets, advance)
+    bar.reset(total=len(sets) * len(study.prompts))
+    outcome = _generate(study, sets, bar)
     margins = _end_margins(study, sets, outcome)
     place = {key: row for row, key in enumerate(distinct)}
     order = [place[c.heads, c.mode] for c in conditions]
@@ -124,7 +126,7 @@ class _Sets:
         )
 
 
-def _generate(study: Ablation, sets: _Sets, advance) -> dict[str, np.ndarray | list]:
+def _generate(study: Ablation, sets: _Sets, bar: tqdm) -> dict[str, np.ndarray | list]:
     """Answers of every set to every prompt; prompt by prompt, so that batches share a cache."""
     loaded, prompts = study.loaded, study.encoded()
     longest = max(len(tokens) for tokens in prompts)
@@ -147,11 +149,12 @@ def _generate(study: Ablation, sets: _Sets, advance) -> dict[str, np.ndarray | l
         for (row, prompt), tokens, ended in zip(part, decoded.tokens, decoded.stopped, strict=True):
             key = tuple(tokens)
             if key not in counted:
-                counted[key] = count_words(loaded.decode_text(tokens), study.counting)
+                text = answer_text(tokens, loaded.vocabulary, loaded.decode_text)
+                counted[key] = count_words(text, study.counting)
             words[row, prompt], stopped[row, prompt] = counted[key], ended
             if row == 0:
                 unablated[prompt] = tokens
-        advance(len(part))
+        bar.update(len(part))
     answers = [unablated[prompt] for prompt in range(len(prompts))]
     return {"words": words, "stopped": stopped, "truncated": ~stopped, "answers": answers}
 
@@ -198,7 +201,8 @@ def _coordinates(conditions: Sequence[Condition], prompts: Sequence[Prompt]) -> 
         "draw": [c.draw for c in conditions],
     }
     table = pd.DataFrame([vars(prompt) for prompt in prompts])
+    columns = ("n", "topic", "template", "split")
     return {name: ("condition", values) for name, values in labels.items()} | {
         "sample_id": ("sample", [f"{prompt.id}#0" for prompt in prompts]),
-        **{name: ("sample", table[name].to_numpy()) for name in ("n", "topic", "template", "split")},
+        **{name: ("sample", table[name].to_list()) for name in columns},
     }

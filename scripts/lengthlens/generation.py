@@ -14,7 +14,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.loaded import LoadedModel
 from lengthlens.prompts import Prompt
 from lengthlens.records import Batch, Samples, Steps
-from lengthlens.steps import annotate_steps
+from lengthlens.steps import annotate_steps, answer_text
 from lengthlens.words import count_words
 
 SCHEMA = "generations/1"
@@ -149,7 +149,7 @@ def answer_row(
     request: Request, tokens: Sequence[int], stopped: bool, loaded: LoadedModel, counting: str
 ) -> dict:
     """One line of a generations file."""
-    text = loaded.decode_text(tokens)
+    text = answer_text(tokens, loaded.vocabulary, loaded.decode_text)
     words = count_words(text, counting)
     prompt = request.prompt
     return {

@@ -49,6 +49,11 @@ class LoadedModel:
         return next(self.model.parameters()).device
 
     @property
+    def dtype(self) -> str:
+        """Name of the model's precision, such as "float32"."""
+        return str(next(self.model.parameters()).dtype).removeprefix("torch.")
+
+    @property
     def itemsize(self) -> int:
         """Bytes of one number in the model's precision."""
         return next(self.model.parameters()).dtype.itemsize

@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from lengthlens.checkpoints import ModelSpec, model_folder, weights_manifest
 from lengthlens.errors import LengthlensError
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-DATE_FORMAT = "%d %b %Y"
+DATE_FORMAT = "%d %b %Y"  # as the published chat templates write it
 
 # Some chat templates ask transformers for today's date through `strftime_now`. Functions cannot be
 # passed to a template, but a macro before it takes precedence. (The line break at its end is
@@ -85,6 +86,7 @@ def load_model(spec: ModelSpec, dtype: str = "auto", device: str = "auto") -> Pr
     else:
         wanted = DTYPES[dtype]
     folder = model_folder(spec)
+    transformers_logging.disable_progress_bar()  # the jobs show their own
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -194,7 +196,7 @@ def format_prompt(
     Base models see the text and a line break, with a beginning-of-sequence token where their
     tokenizer adds one. Instruct models see the text as a user's turn of their chat template,
     which opens the assistant's turn; a template that prints today's date prints `date` instead
-    (like "26 Jul 2024"), so that prompts do not change from day to day.
+    ("2024-07-26", printed as "26 Jul 2024"), so that prompts do not change from day to day.
     """
     if not text.strip():
         raise LengthlensError(f"Model {spec.name}: the prompt {text!r} is empty.")
@@ -205,7 +207,6 @@ def format_prompt(
             f"Model {spec.name} is an instruct model, but its tokenizer has no chat template; "
             "add chat_template.jinja to its folder, or set `variant: base`."
         )
-    clock = _stopped_clock(date)
     template = tokenizer.get_chat_template()
     if "strftime_now" in template:
         template = _STOPPED_STRFTIME + template
@@ -215,8 +216,8 @@ def format_prompt(
         tokenize=True,
         return_dict=False,
         chat_template=template,
-        date_string=date,
-        stopped_clock=clock,
+        date_string=_moment(date).strftime(DATE_FORMAT),
+        stopped_clock=_stopped_clock(date),
     )
     return [int(token) for token in ids]
 
@@ -229,14 +230,18 @@ def _plain_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return ids
 
 
-def _stopped_clock(date: str) -> dict[str, str]:
-    """What each strftime code of `_CODES` says at midnight of `date`."""
+def _moment(date: str) -> datetime:
     try:
-        moment = datetime.strptime(date, DATE_FORMAT)
+        return datetime.fromisoformat(date)
     except (TypeError, ValueError) as error:
         raise LengthlensError(
-            f"The date for chat templates is {date!r}; write it like '26 Jul 2024'."
+            f"The date for chat templates is {date!r}; write it like '2024-07-26'."
         ) from error
+
+
+def _stopped_clock(date: str) -> dict[str, str]:
+    """What each strftime code of `_CODES` says at midnight of `date`."""
+    moment = _moment(date)
     return {f"%{code}": moment.strftime(f"%{code}") for code in _CODES}
 
 

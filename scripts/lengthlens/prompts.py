@@ -35,6 +35,7 @@ __all__ = [
     "topic_split",
 ]
 
+SCHEMA = "prompts/1"
 SPLITS = ("evaluate", "select")
 
 

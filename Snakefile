@@ -1,0 +1,102 @@
+# The study, from prompts to report. What it computes is in scripts/lengthlens, how it is
+# configured in config.yaml, and each stage's rules are in rules/. Nothing heavy is imported here:
+# a dry run needs neither torch nor transformers nor xarray.
+import copy
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.0")
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from lengthlens.config import ConfigurationError, Study
+from lengthlens.targets import Paths
+
+given = copy.deepcopy(config)
+
+
+configfile: "config.yaml"
+
+
+try:
+    study = Study.from_config(config, given, root=workflow.basedir)
+except ConfigurationError as error:
+    raise WorkflowError(str(error)) from None
+paths = Paths(study)
+
+
+wildcard_constraints:
+    model="[A-Za-z0-9-]+",
+    language="[A-Za-z0-9-]+",
+    n=r"\d+",
+    i=r"\d+",
+
+
+localrules:
+    all,
+    prompts,
+    generate,
+    attribute,
+    select,
+    ablate,
+    figures,
+    report,
+
+
+include: "rules/common.smk"
+include: "rules/prompts.smk"
+include: "rules/generate.smk"
+include: "rules/attribute.smk"
+include: "rules/select.smk"
+include: "rules/ablate.smk"
+include: "rules/claims.smk"
+include: "rules/figures.smk"
+include: "rules/report.smk"
+
+
+
+rule all:
+    default_target: True
+    input:
+        paths.final(),
+
+
+rule prompts:
+    input:
+        paths.prompts(),
+
+
+rule generate:
+    input:
+        paths.generated(),
+
+
+rule attribute:
+    input:
+        paths.attributed(),
+
+
+rule select:
+    input:
+        paths.selected(),
+
+
+rule ablate:
+    input:
+        paths.ablated(),
+
+
+rule figures:
+    input:
+        paths.figures(),
+
+
+rule report:
+    input:
+        paths.report(),
+
+
+onsuccess:
+    shell(f"echo; echo 'The report is in {paths.report()[0]}'")

@@ -1,0 +1,28 @@
+# Chosen components removed while answering the evaluate prompts, beside layer-matched controls.
+
+
+rule ablate_components:
+    message:
+        "Ablating {wildcards.model} in {wildcards.language}"
+    input:
+        code=code("ablate_components"),
+        manifest=manifest,
+        language=language_file,
+        prompts=paths.below("prompts/{language}.jsonl"),
+        selection=paths.below("selection/{model}.{language}.csv"),
+        provenance=paths.below("selection/{model}.{language}.provenance.json"),
+        attribution=paths.below("attribution/{model}.{language}.nc"),
+    output:
+        paths.below("ablation/{model}.{language}.nc"),
+    params:
+        name=lambda wildcards: wildcards.model,
+        model=model_entry,
+        config=study.slice("generation", "counting"),
+        plan=study.slice("ablation")["ablation"],
+    log:
+        paths.below("logs/ablate_components/{model}.{language}.log"),
+    threads: study.generation.threads
+    conda:
+        "../envs/environment.yaml"
+    script:
+        "../scripts/ablate_components.py"

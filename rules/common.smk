@@ -1,0 +1,33 @@
+# Names and code dependencies that all stages share.
+from lengthlens.dependencies import modules_of
+from lengthlens.targets import with_provenance
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+
+
+def code(script):
+    """A script and the package's modules that it imports, as inputs: an edit reruns the rule."""
+    return [str(SCRIPTS / f"{script}.py"), *map(str, modules_of(SCRIPTS / f"{script}.py"))]
+
+
+def language_file(wildcards):
+    return str(Path(workflow.basedir) / f"resources/languages/{wildcards.language}.yaml")
+
+
+def manifest(wildcards):
+    return paths.manifest(wildcards.model)
+
+
+def model_entry(wildcards):
+    return study.values["models"][wildcards.model]
+
+
+
+
+def model_files(model):
+    """Files of a local model; a hub model has none here, its revision stands for them."""
+    if study.models[model].path is None:
+        return []
+    folder = study.model_folder(model)
+    endings = ("*.safetensors", "*.json", "*.jinja", "*.model")
+    return sorted(str(path) for ending in endings for path in folder.glob(ending))

@@ -1,0 +1,43 @@
+# The recipe of the pocket pair; not part of the default run. It writes below results/ only:
+# `python scripts/install_pocket.py` then puts a finished pair into resources/pocket.
+# The shipped pair comes from `snakemake --cores 1 pocket`, about half an hour on one core.
+import yaml
+
+with open(Path(workflow.basedir) / "config/pocket.yaml", encoding="utf-8") as file:
+    POCKET = yaml.safe_load(file)
+POCKET_DATA = sorted(
+    str(path) for path in (Path(workflow.basedir) / "resources/pocket/lexicon").iterdir()
+)
+
+
+localrules:
+    pocket,
+
+
+rule pocket:
+    input:
+        "results/pocket-training/shipped/provenance.json",
+
+
+rule train_pocket:
+    message:
+        "Training the pocket pair, budget {wildcards.budget}"
+    input:
+        code=code("train_pocket"),
+        data=POCKET_DATA,
+    output:
+        base="results/pocket-training/{budget}/base/model.safetensors",
+        instruct="results/pocket-training/{budget}/instruct/model.safetensors",
+        provenance="results/pocket-training/{budget}/provenance.json",
+    params:
+        recipe=lambda wildcards: POCKET[wildcards.budget],
+        folder=lambda wildcards: f"results/pocket-training/{wildcards.budget}",
+    log:
+        "results/pocket-training/logs/{budget}.log",
+    wildcard_constraints:
+        budget="|".join(POCKET),
+    threads: 1
+    conda:
+        "../envs/environment.yaml"
+    script:
+        "../scripts/train_pocket.py"

@@ -1,0 +1,20 @@
+# Attribution on the select prompts -> a ranking of the components.
+
+
+rule select_components:
+    message:
+        "Ranking the components of {wildcards.model} in {wildcards.language}"
+    input:
+        code=code("select_components"),
+        attribution=paths.below("attribution/{model}.{language}.nc"),
+    output:
+        table=paths.below("selection/{model}.{language}.csv"),
+        provenance=paths.below("selection/{model}.{language}.provenance.json"),
+    params:
+        config=study.slice("counting", "prompts", "n_words"),
+    log:
+        paths.below("logs/select_components/{model}.{language}.log"),
+    conda:
+        "../envs/environment.yaml"
+    script:
+        "../scripts/select_components.py"

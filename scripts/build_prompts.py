@@ -1,0 +1,22 @@
+"""Write all prompts of one language."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens.files import write_text
+    from lengthlens.prompts import SCHEMA, build_prompts, load_language, prompts_to_jsonl
+    from lengthlens.provenance import provenance, write_sidecar
+
+    config = snakemake.params.config
+    language = load_language(snakemake.input.language)
+    per_n, seed = config["prompts"]["per_n"], config["prompts"]["seed"]
+    prompts = [
+        prompt for n in config["n_words"] for prompt in build_prompts(language, n, 0, per_n, seed)
+    ]
+    write_sidecar(snakemake.output.prompts, provenance(SCHEMA, config))
+    write_text(snakemake.output.prompts, prompts_to_jsonl(prompts))
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,35 @@
+"""Generate the answers of one shard and record the residual stream of every step."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from pathlib import Path
+
+    from lengthlens.activations import SCHEMA as ACTIVATIONS
+    from lengthlens.activations import ActivationWriter
+    from lengthlens.generation import SCHEMA
+    from lengthlens.jsonl import write_rows
+    from lengthlens.provenance import provenance
+    from lengthlens.shards import answer_shard, open_model, read_manifest
+
+    params = snakemake.params
+    manifest = read_manifest(snakemake.input.manifest)
+    loaded = open_model(params.name, params.model, params.config)
+    config = params.config | {"dtype": loaded.dtype}
+    rows = []
+    with ActivationWriter(
+        Path(snakemake.output.activations),
+        provenance(ACTIVATIONS, config, manifest),
+        params.config["precision"],
+    ) as writer:
+        for answers, batch in answer_shard(
+            loaded, snakemake.input.language, params.shard, params.config
+        ):
+            rows += answers
+            writer.write(batch)
+    write_rows(rows, snakemake.output.answers, provenance(SCHEMA, config, manifest))
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

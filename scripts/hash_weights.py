@@ -1,0 +1,18 @@
+"""Write the manifest of a model's files: name, size and hash of each."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    import json
+
+    from lengthlens.checkpoints import ModelSpec, weights_manifest
+    from lengthlens.files import write_text
+
+    spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
+    manifest = weights_manifest(spec)
+    write_text(snakemake.output[0], json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

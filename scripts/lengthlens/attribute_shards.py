@@ -1,0 +1,58 @@
+"""Recorded shards as a stream of batches, or their scores joined."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import xarray as xr
+from tqdm import tqdm
+
+from lengthlens.activations import open_activations
+from lengthlens.attribute import SCHEMA
+from lengthlens.errors import LengthlensError
+from lengthlens.netcdf import read_dataset
+from lengthlens.records import Batch
+
+SUMS = ("sum_head", "sum_mlp", "count")
+
+
+def recorded_dtype(path: str | Path, manifest: Mapping) -> str:
+    """The precision in which a shard's model ran.
+
+    Raises:
+        LengthlensError: the shard was made with other weights than the manifest's.
+    """
+    with open_activations(path) as recorded:
+        made = recorded.provenance
+    if made["model"]["sha256"] != manifest["sha256"]:
+        raise LengthlensError(
+            f"{path} was recorded from other weights ({made['model']['sha256'][:12]}) than those of "
+            f"{manifest['model']} ({manifest['sha256'][:12]}); delete it and run again"
+        )
+    return made["config"]["dtype"]
+
+
+def recorded_batches(paths: Sequence[str | Path], wanted: set[str]) -> Iterator[Batch]:
+    """Batches of all shards, one after another, that hold a wanted sample."""
+    for path in tqdm(paths, desc="attributing", unit="shard", delay=2):
+        with open_activations(path) as recorded:
+            for batch in recorded.batches():
+                if wanted.intersection(batch.samples.sample_id):
+                    yield batch
+
+
+def joined_scores(paths: Sequence[str | Path]) -> tuple[xr.Dataset, xr.Dataset]:
+    """Scores and activation sums of shards that were attributed while generating."""
+    shards = [read_dataset(path, SCHEMA) for path in paths]
+    scores = xr.concat(
+        [shard.drop_vars(SUMS) for shard in shards],
+        dim="sample",
+        coords="minimal",
+        compat="override",
+        combine_attrs="drop",
+    )
+    sums = functools.reduce(operator.add, [shard[list(SUMS)] for shard in shards])
+    return scores, sums

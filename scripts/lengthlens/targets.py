@@ -1,0 +1,107 @@
+"""Names of all files of a run: what each stage makes, for rules and stage targets."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+
+from lengthlens.config import Shard, Study
+
+FIGURES = (
+    "error_by_n",
+    "cwa_by_layer",
+    "cwa_heatmaps",
+    "cwa_by_n",
+    "ablation",
+)
+
+
+def provenance_of(path: str) -> str:
+    """The file beside a text file that says where it comes from."""
+    return path[: path.rindex(".")] + ".provenance.json"
+
+
+def with_provenance(path: str) -> list[str]:
+    """A text file and its provenance, as outputs of a rule."""
+    return [path, provenance_of(path)]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """File names of one study. Patterns with wildcards are attributes, lists are methods."""
+
+    study: Study
+
+    def below(self, pattern: str) -> str:
+        """A path below the run's folder; {run} needs no wildcard."""
+        return f"{self.study.results}/{pattern}"
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every model with every language."""
+        return list(itertools.product(self.study.models, self.study.languages))
+
+    def manifest(self, model: str) -> str:
+        """Hashes of a model's files; outside of the run's folder, for runs share models."""
+        entry = self.study.models[model]
+        source = entry.path or f"{entry.hub}@{entry.revision}"
+        return f"results/weights/{model}.{hashlib.sha256(source.encode()).hexdigest()[:8]}.json"
+
+    def shards(self, model: str, language: str, ending: str) -> list[str]:
+        """One file of every shard of a model in a language, in the order of samples."""
+        return [
+            self.below(f"shards/{model}.{shard.name}.{ending}")
+            for shard in self.study.shards(language)
+        ]
+
+    def prompts_used(self, shard: Shard) -> int:
+        """How many of a shard's prompts the study uses; shards are always generated whole."""
+        return min(shard.stop, self.study.prompts.per_n) - shard.start
+
+    def _each_pair(self, pattern: str) -> list[str]:
+        return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.pairs]
+
+    def prompts(self) -> list[str]:
+        return [self.below(f"prompts/{language}.jsonl") for language in self.study.languages]
+
+    def generated(self) -> list[str]:
+        answers = self._each_pair("generations/{model}.{language}.jsonl")
+        if self.study.activations.keep is True:
+            answers += self._each_pair("activations/{model}.{language}.h5")
+        return answers
+
+    def attributed(self) -> list[str]:
+        return [*self._each_pair("attribution/{model}.{language}.nc"), self.below("cwa.nc")]
+
+    def selected(self) -> list[str]:
+        return self._each_pair("selection/{model}.{language}.csv")
+
+    def ablated(self) -> list[str]:
+        return self._each_pair("ablation/{model}.{language}.nc")
+
+    def figures(self) -> list[str]:
+        return [
+            self.below(f"figures/{figure}.{ending}")
+            for figure in FIGURES
+            for ending in self.study.figures.formats
+        ]
+
+    def tables(self) -> list[str]:
+        return [self.below("claims.csv"), self.below("tables/behaviour.csv")]
+
+    def report(self) -> list[str]:
+        return [self.below("report.html")]
+
+    def final(self) -> list[str]:
+        """Everything that `snakemake` makes by default."""
+        return [
+            *self.report(),
+            *self.figures(),
+            *self.tables(),
+            *self.ablated(),
+            *self.selected(),
+            *self.attributed(),
+            *self.generated(),
+            *self.prompts(),
+        ]

@@ -1,0 +1,20 @@
+"""Rank the components of one model in one language on the select prompts."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens.attribute import SCHEMA as ATTRIBUTION
+    from lengthlens.netcdf import read_dataset
+    from lengthlens.provenance import provenance
+    from lengthlens.selection import SCHEMA, select_components
+    from lengthlens.tables import write_table
+
+    params = snakemake.params
+    attribution = read_dataset(snakemake.input.attribution, ATTRIBUTION)
+    table = select_components(attribution)
+    write_table(table, snakemake.output.table, provenance(SCHEMA, params.config))
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
