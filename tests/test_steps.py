@@ -276,9 +276,13 @@ def test_an_answer_cut_inside_a_character():
 
 
 def test_bytes_that_never_become_a_character():
-    steps = Pieces("a", b" \xf0", " b", classes="cww").annotate(1)
+    pieces = Pieces("a", b" \xf0", " b", classes="cww")
+    steps = pieces.annotate(1)
     assert steps.words_after.tolist() == [1, 1, 3, 3]
     assert marks(steps.boundary) == "xxxx" and marks(steps.decision) == ".x.."
+    unicode = pieces.annotate(1, "unicode")
+    assert unicode.words_after.tolist() == [1, 1, 2, 2]
+    assert marks(unicode.boundary) == "x.xx" and marks(unicode.decision) == "..x."
 
 
 def test_a_count_that_shrinks_decides_at_the_first_step_that_qualifies():

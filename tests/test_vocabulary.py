@@ -24,7 +24,7 @@ WORD = [" sea", " Sea", " è", " l'acqua", " d'", ' "The', " (the", " «Il", " '
         ", and", " \ufffd", "\n\ufffd", " th\ufffd"]  # fmt: skip
 CONTINUATION = ["ing", "The", "s", "'s", "’ac", "-side", "ë", "é", "3", ".com", '"The', "(the",
                 "海", "\ufffd", "\ufffd\ufffd", "e\ufffd", "\u0301", "a.", "d'",
-                "of the"]  # fmt: skip
+                "of the", "\ufffd the"]  # fmt: skip
 OTHER = ["", " ", "\n", "\n\n", " \n", "\t", ",", ";", ":", "-", " –", "—", "'", '"', ' "', " (",
          ")", ")\n\n", " «", ' "...', "¿", " ¡", "€", " 😀", "**", ".(", "./", ".,",
          "...("]  # fmt: skip
@@ -131,6 +131,13 @@ def test_added_tokens_are_other_unless_they_are_plain_words():
     vocabulary = classify_vocabulary(tokenizer, [tokenizer.eos_token_id], len(tokenizer))
     last = [CLASSES[kind] for kind in vocabulary.classes[-5:]]
     assert last == ["word", "continuation", "other", "other", "other"]
+
+
+def test_special_tokens_are_other_whatever_they_look_like():
+    tokenizer = byte_level_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["assistant"]})
+    vocabulary = classify_vocabulary(tokenizer, [tokenizer.eos_token_id], len(tokenizer))
+    assert vocabulary.other[tokenizer.convert_tokens_to_ids("assistant")]
 
 
 def test_stop_tokens_are_stop_whatever_they_look_like(byte_level):
