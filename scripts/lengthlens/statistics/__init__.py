@@ -14,7 +14,7 @@ from lengthlens.statistics.intervals import (
     mean_interval,
     ratio_interval,
 )
-from lengthlens.statistics.permutation import holm, permutation_p, sign_null
+from lengthlens.statistics.permutation import holm, permutation_p, sign_null, sign_null_mean
 from lengthlens.statistics.ranks import spearman_interval
 from lengthlens.statistics.shares import share_difference_interval, share_interval, wilson
 
@@ -31,6 +31,7 @@ __all__ = [
     "share_difference_interval",
     "share_interval",
     "sign_null",
+    "sign_null_mean",
     "spearman_interval",
     "wilson",
 ]

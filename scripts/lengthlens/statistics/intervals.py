@@ -45,6 +45,7 @@ from lengthlens.statistics.resampling import (
 METHODS = ("guarded", "bootstrap_t", "bca", "student")
 FEWEST_CLUSTERS = 2
 FEWEST_FOR_BOOTSTRAP = 8
+FEWEST_IN_TAIL = 2  # for a quick look; for figures take 2000 resamples
 NO_WIDTH = 1e-12
 
 
@@ -262,8 +263,8 @@ def _check(values, bottom, clusters, cells, level, resamples, method) -> None:
         raise LengthlensError(f"level must lie between 0 and 1, but is {level}: try 0.95")
     if method not in METHODS:
         raise LengthlensError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
-    if method != "student" and resamples * (1 - level) / 2 < 10:
+    if method != "student" and resamples * (1 - level) / 2 < FEWEST_IN_TAIL:
         raise LengthlensError(
-            f"{resamples} resamples leave fewer than 10 in each tail at level {level}: "
-            f"use at least {int(np.ceil(20 / (1 - level)))}"
+            f"{resamples} resamples leave fewer than {FEWEST_IN_TAIL} in each tail at level "
+            f"{level}: use at least {int(np.ceil(2 * FEWEST_IN_TAIL / (1 - level) - 1e-9))}"
         )

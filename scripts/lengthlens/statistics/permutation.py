@@ -95,9 +95,17 @@ def sign_null(
     some = np.maximum(n, 1)
     spread = squares - total**2 / some
     _check_spread(spread, squares)
-    mean = (2 * plus - n) / some * total
     variance = 4 * plus * (n - plus) / (some * np.maximum(n - 1, 1)) * np.maximum(spread, 0)
-    return mean, variance
+    return sign_null_mean(plus, n, total), variance
+
+
+def sign_null_mean(
+    n_plus: Num[np.ndarray, "*component"],
+    n_steps: Num[np.ndarray, "*component"],
+    total: Float[np.ndarray, "*component"],
+) -> Float[np.ndarray, "*component"]:
+    """The mean of `sign_null` alone: the mean sign times the sum of scores."""
+    return (2 * np.asarray(n_plus) - n_steps) / np.maximum(n_steps, 1) * np.asarray(total)
 
 
 def _check_spread(spread, squares) -> None:

@@ -80,18 +80,35 @@ def replicates(
     shift = np.einsum("rc,rck->rk", share, sums)
     if not with_error:
         return shift, None
-    by_cell = np.ascontiguousarray(residuals.transpose(1, 0, 2)).reshape(n_cells, -1)
     weights = counts * small_sample_factor(totals.blocks)
     pull = np.divide(share**2, lambdas, out=np.zeros_like(share), where=lambdas != 0)
-    error = np.empty_like(shift)
+    if n_cells == 1:
+        squares = _one_cell(weights, residuals[:, 0], totals.bottom, share, pull * sums[:, 0])
+    else:
+        squares = _many_cells(weights, residuals, totals.bottom, share, pull[:, :, None] * sums)
+    return shift, np.sqrt(np.maximum(squares, 0))
+
+
+def _one_cell(weights, residuals, bottom, share, pull):
+    """Sum over clusters of w (share e - pull B)^2, multiplied out: three matrix products."""
+    squares = share**2 * (weights @ residuals**2)
+    squares -= 2 * share * pull * (weights @ (residuals * bottom))
+    return squares + pull**2 * (weights @ bottom**2)
+
+
+def _many_cells(weights, residuals, bottom, share, pull):
+    """Sum over clusters of w (sum over cells of share e - pull B)^2, for some draws at a time."""
+    n_clusters, n_cells, n_components = residuals.shape
+    by_cell = np.ascontiguousarray(residuals.transpose(1, 0, 2)).reshape(n_cells, -1)
+    squares = np.empty((len(weights), n_components))
     step = max(1, CHUNK // (n_clusters * n_components))
-    for start in range(0, len(counts), step):
+    for start in range(0, len(weights), step):
         part = slice(start, start + step)
         psi = (share[part] @ by_cell).reshape(-1, n_clusters, n_components)
-        psi -= np.matmul(totals.bottom, pull[part, :, None] * sums[part])
+        psi -= np.matmul(bottom, pull[part])
         np.multiply(psi, psi, out=psi)
-        error[part] = np.matmul(weights[part, None, :], psi)[:, 0]
-    return shift, np.sqrt(error)
+        squares[part] = np.matmul(weights[part, None, :], psi)[:, 0]
+    return squares
 
 
 def bootstrap_limits(

@@ -1,0 +1,267 @@
+"""Means of cumulative weighted attribution over samples, of all models and languages: `cwa.nc`.
+
+Every variable is named {component}{form}{pool}{statistic}, each part empty or one of the below.
+
+| part | name | meaning |
+|---|---|---|
+| component | `head` | an attention head; dims (…, layer, head) |
+| | `mlp` | an MLP or expert block; dims (…, layer) |
+| | `embed`, `bias` | embedding; constants and biases; dims (…) |
+| | `head_layer` | all heads of a layer together, added up within each sample; dims (…, layer) |
+| form | (none) | sum over an answer's steps: the paper's form |
+| | `_step` | mean per step: sum of CWA over sum of steps (`end`: over boundary steps) |
+| pool | (none) | for each N; dims (target, model, language, n, …) |
+| | `_all` | plain mean over N of the values for each N; dims (target, model, language, …) |
+| statistic | (none) | mean over samples |
+| | `_low`, `_high` | limits of its interval, clustered by topic |
+| | `_null` | mean under permuted signs within each sample |
+| | `_null_sd` | standard deviation of the mean under permuted signs; not for `head_layer`: it |
+| | | needs each step's total over the heads of a layer, which is not in the files |
+
+The dimension `head` has no labels (its positions are the heads' numbers): the variable `head` has
+its name, so that xarray lists it among the coordinates. `dataset["head"].isel(head=2)` works.
+
+So `head_step_all_low` is the lower limit of the mean per step of each head, balanced over N.
+`n_samples` and `n_topics` (model, language, n) count samples and their topics. NaN where a model
+has no such layer or head, or nothing was generated, or an interval does not exist
+(`statistics.intervals`).
+
+The null (docs/statistics.md): the observed signs of a sample, in any order. It keeps what is
+mechanical (produced tokens have a positive score, and signs follow behaviour) and removes the link
+between a step's sign and its score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.errors import LengthlensError
+from lengthlens.statistics import (
+    Interval,
+    balanced_interval,
+    ratio_interval,
+    sign_null,
+    sign_null_mean,
+)
+
+SCHEMA = "cwa/1"
+COMPONENTS = {
+    "head": ("layer", "head"),
+    "mlp": ("layer",),
+    "embed": (),
+    "bias": (),
+    "head_layer": ("layer",),
+}
+FORMS = {"": "sum over an answer's steps", "_step": "mean per step"}
+POOLS = {"": "", "_all": ", plain mean over N"}
+STATISTICS = {
+    "": "mean over samples",
+    "_low": "lower limit of the mean over samples",
+    "_high": "upper limit of the mean over samples",
+    "_null": "mean under signs permuted within each sample",
+    "_null_sd": "standard deviation of the mean under permuted signs",
+}
+MEANINGS = {
+    "head": "CWA of an attention head",
+    "mlp": "CWA of an MLP",
+    "embed": "CWA of the embedding",
+    "bias": "CWA of constants and biases",
+    "head_layer": "CWA of all heads of a layer together",
+}
+
+
+def aggregate_attribution(
+    attributions: Mapping[tuple[str, str], xr.Dataset],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Means of all models and languages, with intervals and nulls.
+
+    Args:
+        attributions: attribution file of each (model, language); pairs may be missing.
+        level: of the intervals; resamples, seed: of their bootstrap.
+
+    Returns:
+        The dataset of `cwa.nc` (module docstring). Models and languages keep their order.
+
+    Raises:
+        LengthlensError: there is no attribution file at all, or one has no sample.
+    """
+    if not attributions:
+        raise LengthlensError("there is no attribution to average: run the attribute stage first")
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    parts = {}
+    for (model, language), attribution in attributions.items():
+        if attribution.sizes["sample"] == 0:
+            raise LengthlensError(
+                f"the attribution of {model} in {language} holds no sample: run its stage again"
+            )
+        parts[model, language] = average_samples(attribution, **options)
+    first = next(iter(parts.values()))
+    models = list(dict.fromkeys(model for model, _ in parts))
+    languages = list(dict.fromkeys(language for _, language in parts))
+    numbers = np.unique(np.concatenate([part["n"].to_numpy() for part in parts.values()]))
+    sizes = {dim: max(part.sizes[dim] for part in parts.values()) for dim in ("layer", "head")}
+    coords = {"target": first["target"].to_numpy(), "model": models, "language": languages}
+    merged = xr.Dataset(coords=coords | {"n": numbers, "layer": np.arange(sizes["layer"])})
+    grid = {"target": len(first["target"]), "n": len(numbers), **sizes}
+    for name, variable in first.variables.items():
+        if name in first.indexes:
+            continue
+        values = np.full(
+            [len(models), len(languages), *(grid[dim] for dim in variable.dims)], np.nan
+        )
+        for (model, language), part in parts.items():
+            own = part[name]
+            inside = [slice(size) for size in own.shape]
+            if "n" in own.dims:
+                inside[own.dims.index("n")] = np.searchsorted(numbers, part["n"].to_numpy())
+            place = values[models.index(model), languages.index(language)]
+            place[tuple(inside)] = own.to_numpy()
+        merged[name] = (("model", "language", *variable.dims), values, variable.attrs)
+    for name in ("n_samples", "n_topics"):
+        merged[name] = merged[name].fillna(0).astype(int)
+    return merged.transpose("target", "model", "language", "n", "layer", "head").assign_attrs(
+        interval="guarded bootstrap-t, clustered by topic", level=level, resamples=resamples
+    )
+
+
+def average_samples(
+    attribution: xr.Dataset, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> xr.Dataset:
+    """Means over the samples of one model and language, for each N and balanced over N."""
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    table = _Table(attribution)
+    numbers, topics, n = np.unique(table.n), table.topics, table.n
+    found: dict[str, list[np.ndarray]] = {}
+    for form in FORMS:
+        by_n, null_by_n, sd_by_n = [], [], []
+        for number in numbers:
+            rows = n == number
+            by_n.append(
+                table.by_target(
+                    lambda values, steps, rows=rows: ratio_interval(
+                        values[rows], steps[rows], topics[rows], **options
+                    ),
+                    form,
+                )
+            )
+            null, sd = table.null(form, rows)
+            null_by_n.append(null)
+            sd_by_n.append(sd)
+        pooled = table.by_target(
+            lambda values, steps: balanced_interval(values, steps, topics, n, **options), form
+        )
+        for index, suffix in enumerate(("", "_low", "_high")):
+            found[form + suffix] = np.stack([part[index] for part in by_n], axis=1)
+            found[f"{form}_all{suffix}"] = pooled[index]
+        found[f"{form}_null"] = np.stack(null_by_n, axis=1)
+        found[f"{form}_all_null"] = np.mean(null_by_n, axis=0)
+        found[f"{form}_null_sd"] = np.stack(sd_by_n, axis=1)
+        found[f"{form}_all_null_sd"] = np.sqrt(np.sum(np.square(sd_by_n), axis=0)) / len(numbers)
+    result = xr.Dataset(
+        coords={
+            "target": attribution["target"].to_numpy(),
+            "n": numbers,
+            "layer": attribution["layer"].to_numpy(),
+        }
+    )
+    for component, dims in COMPONENTS.items():
+        for name, meaning in _names():
+            if component == "head_layer" and name.endswith("_null_sd"):
+                continue
+            lead = ("target",) if "_all" in name else ("target", "n")
+            values = table.component(found[name], component)
+            attrs = {"units": "logits", "long_name": f"{MEANINGS[component]}: {meaning}"}
+            result[component + name] = ((*lead, *dims), values, attrs)
+    counts = [np.sum(n == number) for number in numbers]
+    topic_counts = [len(np.unique(topics[n == number])) for number in numbers]
+    result["n_samples"] = (("n",), counts, {"long_name": "samples"})
+    result["n_topics"] = (("n",), topic_counts, {"long_name": "topics of these samples"})
+    return result
+
+
+def _names() -> list[tuple[str, str]]:
+    """Ends of variable names after the component, with their meaning."""
+    return [
+        (form + pool + statistic, f"{FORMS[form]}, {STATISTICS[statistic]}{POOLS[pool]}")
+        for form in FORMS
+        for pool in POOLS
+        for statistic in STATISTICS
+    ]
+
+
+class _Table:
+    """All components of an attribution file side by side, so that one call does them all."""
+
+    def __init__(self, attribution: xr.Dataset):
+        self.n = attribution["n"].to_numpy()
+        self.topics = attribution["topic"].to_numpy()
+        steps = attribution["n_steps"].to_numpy().astype(float)
+        negative = attribution["n_negative"].to_numpy()
+        boundary = attribution["n_boundary"].to_numpy().astype(float)
+        boundary_negative = attribution["n_boundary_negative"].to_numpy()
+        ends = attribution["target"].to_numpy() == "end"
+        self.steps = np.where(ends[:, None], boundary, steps)
+        self.plus = self.steps - np.where(ends[:, None], boundary_negative, negative)
+        self.place: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        columns: dict[str, list[np.ndarray]] = {"cwa": [], "null": [], "variance": []}
+        for component, dims in COMPONENTS.items():
+            cwa, null, variance = self._columns(attribution, component)
+            shape = tuple(attribution.sizes[dim] for dim in dims)
+            start = sum(part.shape[2] for part in columns["cwa"])
+            self.place[component] = (slice(start, start + cwa.shape[2]), shape)
+            for name, part in zip(columns, (cwa, null, variance), strict=True):
+                columns[name].append(part)
+        self.cwa, self.nulls, self.variance = (np.concatenate(c, axis=2) for c in columns.values())
+
+    def _columns(
+        self, attribution: xr.Dataset, component: str
+    ) -> tuple[Float[np.ndarray, "target sample column"], ...]:
+        """CWA, and the mean and variance of its null, of each sample."""
+        kind = "head" if component == "head_layer" else component
+        order = ("target", "sample", *COMPONENTS[kind])
+
+        def read(name: str) -> np.ndarray:
+            values = attribution[name].transpose(*order).to_numpy().astype(float)
+            return values.sum(axis=3) if component == "head_layer" else values
+
+        cwa, plus, minus = (read(f"cwa_{kind}{part}") for part in ("", "_plus", "_minus"))
+        narrow = (*cwa.shape[:2], *[1] * (cwa.ndim - 2))
+        counts = [part.reshape(narrow) for part in (self.plus, self.steps)]
+        total = plus - minus
+        if component == "head_layer":
+            mean = sign_null_mean(*counts, total)
+            variance = np.full_like(mean, np.nan)
+        else:
+            mean, variance = sign_null(*counts, total, read(f"dla_squares_{kind}"))
+        return tuple(part.reshape(*part.shape[:2], -1) for part in (cwa, mean, variance))
+
+    def component(self, values: np.ndarray, component: str) -> np.ndarray:
+        """The columns of one component in its own shape."""
+        columns, shape = self.place[component]
+        return values[..., columns].reshape(*values.shape[:-1], *shape)
+
+    def by_target(self, interval, form: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Estimate, low, high [target, column]; targets with the same steps share the draws."""
+        ones = np.ones_like(self.steps)
+        bottom = self.steps if form else ones
+        result = np.full((3, *self.cwa.shape[::2]), np.nan)
+        for steps in np.unique(bottom, axis=0):
+            targets = np.flatnonzero((bottom == steps).all(axis=1))
+            values = self.cwa[targets].transpose(1, 0, 2)
+            found: Interval = interval(values, steps)
+            result[:, targets] = found.estimate, found.low, found.high
+        return tuple(result)
+
+    def null(self, form: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation [target, column] of the mean of `rows` under the null."""
+        counts = self.steps[:, rows] if form else np.ones_like(self.steps[:, rows])
+        bottom = np.where(counts.sum(axis=1) > 0, counts.sum(axis=1), np.nan)[:, None]
+        mean = self.nulls[:, rows].sum(axis=1) / bottom
+        return mean, np.sqrt(self.variance[:, rows].sum(axis=1)) / bottom
