@@ -45,7 +45,7 @@ clean: ## remove the environment and caches; results/ is left alone
 
 # The environment. Stamps record what was installed, so that nothing is installed twice.
 
-$(VENV)/pyvenv.cfg:
+$(VENV)/venv.stamp:
 	@command -v "$(PYTHON)" > /dev/null || { \
 	  echo "There is no '$(PYTHON)': install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -53,9 +53,10 @@ $(VENV)/pyvenv.cfg:
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2> /dev/null || { \
 	  echo "'$(PYTHON)' cannot make environments: install its venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@echo "Making the environment $(VENV)"
-	@"$(PYTHON)" -m venv --clear "$(VENV)"
+	@"$(PYTHON)" -m venv "$(VENV)"
+	@touch $@
 
-$(VENV)/runtime.stamp: envs/requirements.txt | $(VENV)/pyvenv.cfg
+$(VENV)/runtime.stamp: envs/requirements.txt | $(VENV)/venv.stamp
 	@echo "Installing the packages of $< (some minutes the first time)"
 	@$(PIP_INSTALL) -r $<
 	@touch $@
