@@ -8,7 +8,7 @@ VENV ?= .venv
 CORES ?=
 
 RUN = $(VENV)/bin/python
-PIP_INSTALL = $(RUN) -m pip install --disable-pip-version-check --quiet
+PIP_INSTALL = $(RUN) -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help reproduce test lint format check-long docs clean
