@@ -86,8 +86,9 @@ def share_difference_interval(
     """Interval for the share of `first` minus that of `second`, from the two Wilson intervals.
 
     Newcombe's hybrid score interval (1998, method 10), with the correlation of the two shares left
-    out: topics that raise both make it wider than need be, never too narrow. `n` and `n_clusters`
-    are the smaller of the two sides'; `standard_error` is that of independent sides.
+    out: topics that raise both make it wider than need be, never too narrow. `n` counts the
+    samples of both sides, `n_clusters` the topics of the side that has more; `standard_error` is
+    that of independent sides.
     """
     a = share_interval(first, first_clusters, level)
     b = share_interval(second, second_clusters, level)
@@ -97,8 +98,8 @@ def share_difference_interval(
         difference - np.hypot(a.estimate - a.low, b.high - b.estimate),
         difference + np.hypot(a.high - a.estimate, b.estimate - b.low),
         np.hypot(a.standard_error, b.standard_error),
-        np.minimum(a.n, b.n),
-        np.minimum(a.n_clusters, b.n_clusters),
+        a.n + b.n,
+        np.maximum(a.n_clusters, b.n_clusters),
         a.fallback | b.fallback,
         level,
         "newcombe",
