@@ -54,7 +54,7 @@ include: "rules/ablate.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
-
+include: "rules/pocket.smk"
 
 
 rule all:

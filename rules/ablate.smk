@@ -2,8 +2,6 @@
 
 
 rule ablate_components:
-    message:
-        "Ablating {wildcards.model} in {wildcards.language}"
     input:
         code=code("ablate_components"),
         manifest=manifest,
@@ -14,15 +12,17 @@ rule ablate_components:
         attribution=paths.below("attribution/{model}.{language}.nc"),
     output:
         paths.below("ablation/{model}.{language}.nc"),
+    log:
+        paths.below("logs/ablate_components/{model}.{language}.log"),
+    conda:
+        "../envs/environment.yaml"
+    threads: study.generation.threads
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
         config=study.slice("generation", "counting"),
         plan=study.slice("ablation")["ablation"],
-    log:
-        paths.below("logs/ablate_components/{model}.{language}.log"),
-    threads: study.generation.threads
-    conda:
-        "../envs/environment.yaml"
+    message:
+        "Ablating {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/ablate_components.py"

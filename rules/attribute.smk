@@ -2,28 +2,28 @@
 
 
 rule attribute_answers:
-    message:
-        "Attributing {wildcards.model}'s answers in {wildcards.language}"
     input:
-        code=code("attribute_answers"),
-        manifest=manifest,
-        answers=paths.below("generations/{model}.{language}.jsonl"),
-        provenance=paths.below("generations/{model}.{language}.provenance.json"),
         **(
             {"scores": shard_files("nc")}
             if study.activations.keep is False
             else {"activations": shard_files("h5")}
         ),
+        code=code("attribute_answers"),
+        manifest=manifest,
+        answers=paths.below("generations/{model}.{language}.jsonl"),
+        provenance=paths.below("generations/{model}.{language}.provenance.json"),
     output:
         paths.below("attribution/{model}.{language}.nc"),
+    log:
+        paths.below("logs/attribute_answers/{model}.{language}.log"),
+    conda:
+        "../envs/environment.yaml"
+    threads: study.generation.threads
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
         config=study.slice("generation", "counting", "prompts", "n_words"),
-    log:
-        paths.below("logs/attribute_answers/{model}.{language}.log"),
-    threads: study.generation.threads
-    conda:
-        "../envs/environment.yaml"
+    message:
+        "Attributing {wildcards.model}'s answers in {wildcards.language}"
     script:
         "../scripts/attribute_answers.py"

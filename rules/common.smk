@@ -22,8 +22,6 @@ def model_entry(wildcards):
     return study.values["models"][wildcards.model]
 
 
-
-
 def model_files(model):
     """Files of a local model; a hub model has none here, its revision stands for them."""
     if study.models[model].path is None:
@@ -31,3 +29,12 @@ def model_files(model):
     folder = study.model_folder(model)
     endings = ("*.safetensors", "*.json", "*.jinja", "*.model")
     return sorted(str(path) for ending in endings for path in folder.glob(ending))
+
+
+def shard_of(wildcards):
+    shard = study.shard(wildcards.language, int(wildcards.n), int(wildcards.i))
+    return {"n": shard.n, "start": shard.start, "stop": shard.stop}
+
+
+def shard_files(ending):
+    return lambda wildcards: paths.shards(wildcards.model, wildcards.language, ending)

@@ -7,30 +7,21 @@ PRECISION = {"precision": study.activations.precision}
 SHARD = paths.below("shards/{model}.{language}.n{n}.{i}")
 
 
-def shard_of(wildcards):
-    shard = study.shard(wildcards.language, int(wildcards.n), int(wildcards.i))
-    return {"n": shard.n, "start": shard.start, "stop": shard.stop}
-
-
-def shard_files(ending):
-    return lambda wildcards: paths.shards(wildcards.model, wildcards.language, ending)
-
-
 rule hash_weights:
-    message:
-        "Hashing the files of {params.name}"
     input:
         code=code("hash_weights"),
         files=lambda wildcards: model_files(wildcards.model),
     output:
         "results/weights/{model}.{key}.json",
-    params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
     log:
         "results/weights/logs/{model}.{key}.log",
     conda:
         "../envs/environment.yaml"
+    params:
+        name=lambda wildcards: wildcards.model,
+        model=model_entry,
+    message:
+        "Hashing the files of {params.name}"
     script:
         "../scripts/hash_weights.py"
 
@@ -38,8 +29,6 @@ rule hash_weights:
 if study.activations.keep is not False:
 
     rule generate_answers:
-        message:
-            "Generating {wildcards.model} in {wildcards.language}, N = {wildcards.n} (shard {wildcards.i})"
         input:
             code=code("generate_answers"),
             language=language_file,
@@ -47,27 +36,25 @@ if study.activations.keep is not False:
         output:
             answers=f"{SHARD}.jsonl",
             provenance=f"{SHARD}.provenance.json",
-            activations=(
-                temp(f"{SHARD}.h5") if study.activations.keep == "temp" else f"{SHARD}.h5"
-            ),
+            activations=(temp(f"{SHARD}.h5") if study.activations.keep == "temp" else f"{SHARD}.h5"),
+        log:
+            paths.below("logs/generate_answers/{model}.{language}.n{n}.{i}.log"),
+        conda:
+            "../envs/environment.yaml"
+        threads: study.generation.threads
         params:
             name=lambda wildcards: wildcards.model,
             model=model_entry,
             shard=shard_of,
             config=GENERATION | PRECISION,
-        log:
-            paths.below("logs/generate_answers/{model}.{language}.n{n}.{i}.log"),
-        threads: study.generation.threads
-        conda:
-            "../envs/environment.yaml"
+        message:
+            "Generating {wildcards.model} in {wildcards.language}, N = {wildcards.n} (shard {wildcards.i})"
         script:
             "../scripts/generate_answers.py"
 
 else:
 
     rule attribute_while_generating:
-        message:
-            "Generating and attributing {wildcards.model} in {wildcards.language}, N = {wildcards.n} (shard {wildcards.i})"
         input:
             code=code("attribute_while_generating"),
             language=language_file,
@@ -76,43 +63,45 @@ else:
             answers=f"{SHARD}.jsonl",
             provenance=f"{SHARD}.provenance.json",
             scores=f"{SHARD}.nc",
+        log:
+            paths.below("logs/attribute_while_generating/{model}.{language}.n{n}.{i}.log"),
+        conda:
+            "../envs/environment.yaml"
+        threads: study.generation.threads
         params:
             name=lambda wildcards: wildcards.model,
             model=model_entry,
             shard=shard_of,
             config=GENERATION,
-        log:
-            paths.below("logs/attribute_while_generating/{model}.{language}.n{n}.{i}.log"),
-        threads: study.generation.threads
-        conda:
-            "../envs/environment.yaml"
+        message:
+            "Generating and attributing {wildcards.model} in {wildcards.language}, N = {wildcards.n} (shard {wildcards.i})"
         script:
             "../scripts/attribute_while_generating.py"
 
 
 rule collect_answers:
-    message:
-        "Collecting the answers of {wildcards.model} in {wildcards.language}"
     input:
+        **({"activations": shard_files("h5")} if study.activations.keep is True else {}),
         code=code("collect_answers"),
         manifest=manifest,
         answers=shard_files("jsonl"),
         provenance=shard_files("provenance.json"),
-        **({"activations": shard_files("h5")} if study.activations.keep is True else {}),
     output:
-        answers=paths.below("generations/{model}.{language}.jsonl"),
-        provenance=paths.below("generations/{model}.{language}.provenance.json"),
         **(
             {"activations": paths.below("activations/{model}.{language}.h5")}
             if study.activations.keep is True
             else {}
         ),
-    params:
-        config=study.slice("generation", "counting", "prompts", "n_words"),
-        counts=lambda wildcards: [paths.prompts_used(s) for s in study.shards(wildcards.language)],
+        answers=paths.below("generations/{model}.{language}.jsonl"),
+        provenance=paths.below("generations/{model}.{language}.provenance.json"),
     log:
         paths.below("logs/collect_answers/{model}.{language}.log"),
     conda:
         "../envs/environment.yaml"
+    params:
+        config=study.slice("generation", "counting", "prompts", "n_words"),
+        counts=lambda wildcards: [paths.prompts_used(s) for s in study.shards(wildcards.language)],
+    message:
+        "Collecting the answers of {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/collect_answers.py"

@@ -2,19 +2,19 @@
 
 
 rule build_prompts:
-    message:
-        "Writing the prompts in {wildcards.language}"
     input:
         code=code("build_prompts"),
         language=language_file,
     output:
         prompts=paths.below("prompts/{language}.jsonl"),
         provenance=paths.below("prompts/{language}.provenance.json"),
-    params:
-        config=study.slice("n_words", "prompts"),
     log:
         paths.below("logs/build_prompts/{language}.log"),
     conda:
         "../envs/environment.yaml"
+    params:
+        config=study.slice("n_words", "prompts"),
+    message:
+        "Writing the prompts in {wildcards.language}"
     script:
         "../scripts/build_prompts.py"

@@ -2,19 +2,19 @@
 
 
 rule select_components:
-    message:
-        "Ranking the components of {wildcards.model} in {wildcards.language}"
     input:
         code=code("select_components"),
         attribution=paths.below("attribution/{model}.{language}.nc"),
     output:
         table=paths.below("selection/{model}.{language}.csv"),
         provenance=paths.below("selection/{model}.{language}.provenance.json"),
-    params:
-        config=study.slice("counting", "prompts", "n_words"),
     log:
         paths.below("logs/select_components/{model}.{language}.log"),
     conda:
         "../envs/environment.yaml"
+    params:
+        config=study.slice("counting", "prompts", "n_words"),
+    message:
+        "Ranking the components of {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/select_components.py"

@@ -6,15 +6,16 @@ from lengthlens.job import run_job
 def main(snakemake) -> None:
     from tqdm import tqdm
 
-    from lengthlens.ablation import SCHEMA, Ablation, ablate
-    from lengthlens.attribute import SCHEMA as ATTRIBUTION
+    from lengthlens.ablation import Ablation, ablate
+    from lengthlens.checkpoints import read_manifest
     from lengthlens.conditions import plan_conditions
+    from lengthlens.formats import ABLATION, ATTRIBUTION
     from lengthlens.means import replacement
     from lengthlens.netcdf import read_dataset, write_dataset
     from lengthlens.prompts import load_language, read_prompts
     from lengthlens.provenance import provenance
     from lengthlens.selection import read_selection
-    from lengthlens.shards import open_model, read_manifest, settings_of
+    from lengthlens.shards import open_model, settings_of
 
     params = snakemake.params
     loaded = open_model(params.name, params.model, params.config)
@@ -37,7 +38,7 @@ def main(snakemake) -> None:
     with tqdm(desc=label, unit="answer", delay=2) as bar:
         dataset = ablate(study, conditions, neutral, bar)
     made = provenance(
-        SCHEMA,
+        ABLATION,
         params.config | {"ablation": params.plan},
         read_manifest(snakemake.input.manifest),
     )

@@ -4,14 +4,14 @@ from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.attribute import SCHEMA as ATTRIBUTION
     from lengthlens.attribute import attribute_batches
-    from lengthlens.generation import SCHEMA
+    from lengthlens.checkpoints import read_manifest
+    from lengthlens.formats import ATTRIBUTION, GENERATIONS
     from lengthlens.jsonl import write_rows
     from lengthlens.netcdf import write_dataset
     from lengthlens.provenance import provenance
     from lengthlens.readout import readout_of
-    from lengthlens.shards import answer_shard, open_model, read_manifest
+    from lengthlens.shards import answer_shard, open_model
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)
@@ -31,7 +31,7 @@ def main(snakemake) -> None:
     write_dataset(
         scores.merge(sums), snakemake.output.scores, provenance(ATTRIBUTION, config, manifest)
     )
-    write_rows(rows, snakemake.output.answers, provenance(SCHEMA, config, manifest))
+    write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, config, manifest))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from lengthlens.job import run_job
 
 def main(snakemake) -> None:
     from lengthlens.files import write_text
-    from lengthlens.prompts import SCHEMA, build_prompts, load_language, prompts_to_jsonl
+    from lengthlens.formats import PROMPTS
+    from lengthlens.prompts import build_prompts, load_language, prompts_to_jsonl
     from lengthlens.provenance import provenance, write_sidecar
 
     config = snakemake.params.config
@@ -14,7 +15,7 @@ def main(snakemake) -> None:
     prompts = [
         prompt for n in config["n_words"] for prompt in build_prompts(language, n, 0, per_n, seed)
     ]
-    write_sidecar(snakemake.output.prompts, provenance(SCHEMA, config))
+    write_sidecar(snakemake.output.prompts, provenance(PROMPTS, config))
     write_text(snakemake.output.prompts, prompts_to_jsonl(prompts))
 
 

@@ -6,19 +6,18 @@ from lengthlens.job import run_job
 def main(snakemake) -> None:
     from pathlib import Path
 
-    from lengthlens.activations import SCHEMA as ACTIVATIONS
     from lengthlens.activations import link_shards
+    from lengthlens.checkpoints import read_manifest
     from lengthlens.collect import answers_of_shards
-    from lengthlens.generation import SCHEMA
+    from lengthlens.formats import ACTIVATIONS, GENERATIONS
     from lengthlens.jsonl import write_rows
     from lengthlens.provenance import provenance
-    from lengthlens.shards import read_manifest
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)
     rows, counts = answers_of_shards(snakemake.input.answers, params.counts)
-    write_rows(rows, snakemake.output.answers, provenance(SCHEMA, params.config, manifest))
-    if "activations" in snakemake.output.keys():
+    write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, params.config, manifest))
+    if snakemake.output.get("activations"):
         link_shards(
             Path(snakemake.output.activations),
             [Path(path) for path in snakemake.input.activations],

@@ -6,12 +6,12 @@ from lengthlens.job import run_job
 def main(snakemake) -> None:
     from pathlib import Path
 
-    from lengthlens.activations import SCHEMA as ACTIVATIONS
     from lengthlens.activations import ActivationWriter
-    from lengthlens.generation import SCHEMA
+    from lengthlens.checkpoints import read_manifest
+    from lengthlens.formats import ACTIVATIONS, GENERATIONS
     from lengthlens.jsonl import write_rows
     from lengthlens.provenance import provenance
-    from lengthlens.shards import answer_shard, open_model, read_manifest
+    from lengthlens.shards import answer_shard, open_model
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)
@@ -28,7 +28,7 @@ def main(snakemake) -> None:
         ):
             rows += answers
             writer.write(batch)
-    write_rows(rows, snakemake.output.answers, provenance(SCHEMA, config, manifest))
+    write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, config, manifest))
 
 
 if __name__ == "__main__":

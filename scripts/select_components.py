@@ -4,16 +4,16 @@ from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.attribute import SCHEMA as ATTRIBUTION
+    from lengthlens.formats import ATTRIBUTION, SELECTION
     from lengthlens.netcdf import read_dataset
     from lengthlens.provenance import provenance
-    from lengthlens.selection import SCHEMA, select_components
+    from lengthlens.selection import select_components
     from lengthlens.tables import write_table
 
     params = snakemake.params
     attribution = read_dataset(snakemake.input.attribution, ATTRIBUTION)
     table = select_components(attribution)
-    write_table(table, snakemake.output.table, provenance(SCHEMA, params.config))
+    write_table(table, snakemake.output.table, provenance(SELECTION, params.config))
 
 
 if __name__ == "__main__":

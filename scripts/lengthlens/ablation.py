@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from lengthlens.conditions import Condition
 from lengthlens.decode import decode
+from lengthlens.errors import LengthlensError
 from lengthlens.generation import GenerationSettings, rows_per_batch
 from lengthlens.intervention import Intervention, Replacement
 from lengthlens.loaded import LoadedModel
@@ -32,8 +33,6 @@ from lengthlens.prompts import Prompt
 from lengthlens.score import answer_margins, sentence_logliks
 from lengthlens.steps import annotate_steps, answer_text
 from lengthlens.words import count_words
-
-SCHEMA = "ablation/1"
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,18 @@ def ablate(
 
     Args:
         study: model, prompts and settings.
-        conditions: the first must be `none`.
+        conditions: the first must be `none`; all have the same positions.
         neutral: sentences whose log-likelihood tells whether the model is broken.
         bar: shows progress, in answers of distinct sets to prompts.
 
     Returns:
         The variables of an ablation file (docs/files.md), dims (condition, sample).
     """
+    if conditions[0].heads:
+        raise LengthlensError(
+            f"the first condition removes {conditions[0].components}, but it must be the one that "
+            "removes nothing: its answers are the text on which conditions are compared"
+        )
     distinct = list(dict.fromkeys((c.heads, c.mode) for c in conditions))
     sets = _Sets(study, distinct, conditions[0].positions)
     bar.reset(total=len(sets) * len(study.prompts))
@@ -108,7 +112,7 @@ class _Sets:
         self.positions = positions
         self.replacement = study.replacement if bool(self.replaced.any()) else None
         if self.replacement is None and bool(self.replaced.any()):
-            raise ValueError("mode `mean` needs a replacement")
+            raise LengthlensError("a condition has the mode `mean`, but no means were given")
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -159,9 +163,7 @@ def _generate(study: Ablation, sets: _Sets, bar: tqdm) -> dict[str, np.ndarray |
     return {"words": words, "stopped": stopped, "truncated": ~stopped, "answers": answers}
 
 
-def _end_margins(
-    study: Ablation, sets: _Sets, outcome: dict
-) -> Float[np.ndarray, "set sample"]:
+def _end_margins(study: Ablation, sets: _Sets, outcome: dict) -> Float[np.ndarray, "set sample"]:
     """End margin at the decision step of the unablated answers; NaN where there is none."""
     loaded = study.loaded
     margins = np.full((len(sets), len(study.prompts)), np.nan, dtype=np.float32)

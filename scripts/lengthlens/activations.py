@@ -22,9 +22,9 @@ import torch
 from lengthlens.capture import Residuals
 from lengthlens.errors import LengthlensError
 from lengthlens.files import temporary_path
+from lengthlens.formats import ACTIVATIONS
 from lengthlens.records import Batch, Samples, Steps
 
-SCHEMA = "activations/1"
 PRECISIONS = ("native", "float32", "float16")
 _CHUNK_BYTES = 2**20
 _SAMPLE_COLUMNS = {"n": np.int32, "first_step": np.int64, "n_steps": np.int32}
@@ -62,9 +62,9 @@ class ActivationWriter:
             raise LengthlensError(f"precision must be one of {PRECISIONS}, not {precision!r}")
         self.path, self.precision = Path(path), precision
         self._temporary = temporary_path(self.path)
+        made = json.dumps(provenance, sort_keys=True)
         self._file = h5py.File(self._temporary, "w", track_order=True)
-        self._file.attrs["schema"] = SCHEMA
-        self._file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+        self._file.attrs.update(schema=ACTIVATIONS, provenance=made)
         self._n_steps = self._n_samples = 0
 
     def __enter__(self) -> ActivationWriter:
@@ -76,14 +76,19 @@ class ActivationWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        if kind is None:
-            os.replace(self._temporary, self.path)
-        else:
+        try:
+            self._file.close()
+            if kind is None:
+                os.replace(self._temporary, self.path)
+        finally:
             self._temporary.unlink(missing_ok=True)
 
     def write(self, batch: Batch) -> None:
-        """Append a batch's samples, steps and residual terms."""
+        """Append a batch's samples, steps and residual terms.
+
+        Raises:
+            LengthlensError: an activation is too large for the file's precision.
+        """
         samples = batch.samples
         self._append("samples/sample_id", np.array(samples.sample_id, dtype=object), _TEXT)
         for name, dtype in _SAMPLE_COLUMNS.items():
@@ -105,6 +110,11 @@ class ActivationWriter:
     def _append_tensor(self, name: str, value: torch.Tensor) -> None:
         if self.precision != "native":
             value = value.to(getattr(torch, self.precision))
+            if not bool(torch.isfinite(value).all()):
+                raise LengthlensError(
+                    f"{name} holds values that {self.precision} cannot represent; set "
+                    "activations.precision to native or float32"
+                )
         bfloat16 = value.dtype == torch.bfloat16
         array = (value.view(torch.uint16) if bfloat16 else value).cpu().numpy()
         self._append(name, array, array.dtype).attrs["bfloat16"] = bfloat16
@@ -203,22 +213,37 @@ def open_activations(path: str | Path) -> Activations:
     path = Path(path)
     try:
         file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
     except OSError as error:
         raise LengthlensError(
             f"{path} cannot be opened as an activations file ({error}); delete it and run again"
         ) from error
     schema = file.attrs.get("schema")
-    if schema != SCHEMA:
+    if schema != ACTIVATIONS:
         file.close()
         raise LengthlensError(
-            f"{path} has the schema {schema!r}, but this version reads {SCHEMA!r}; "
+            f"{path} has the schema {schema!r}, but this version reads {ACTIVATIONS!r}; "
             "delete it and run again"
         )
+    _check_sources(file, path)
     samples = Samples(
         [text.decode() for text in file["samples/sample_id"][:]],
         *(file[f"samples/{name}"][:] for name in _SAMPLE_COLUMNS),
     )
     return Activations(file, samples, json.loads(file.attrs["provenance"]))
+
+
+def _check_sources(file: h5py.File, path: Path) -> None:
+    """Refuse a linked file whose shards are gone: HDF5 would read zeros in their place."""
+    head = file["activations/head"]
+    for source in head.virtual_sources() if head.is_virtual else ():
+        if not (path.parent / source.file_name).is_file():
+            file.close()
+            raise LengthlensError(
+                f"{path} links to {source.file_name}, which is not there; keep a run's folder "
+                "together, or run again"
+            )
 
 
 def link_shards(
@@ -230,11 +255,12 @@ def link_shards(
     """
     path = Path(path)
     temporary = temporary_path(path)
-    opened = [open_activations(shard) for shard in shards]
+    opened: list[Activations] = []
     try:
+        opened += [open_activations(shard) for shard in shards]
         ends = [_end_step(shard, count) for shard, count in zip(opened, n_samples, strict=True)]
         with h5py.File(temporary, "w", libver="latest", track_order=True) as file:
-            file.attrs["schema"] = SCHEMA
+            file.attrs["schema"] = ACTIVATIONS
             file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
             _copy_tables(file, opened, n_samples, ends)
             for name in ("embed", "head", "mlp"):
@@ -250,11 +276,10 @@ def _end_step(shard: Activations, n_samples: int) -> int:
     """Steps that the first `n_samples` samples of a shard take."""
     if n_samples > len(shard.samples):
         raise LengthlensError(
-            f"{shard.file.filename} holds {len(shard.samples)} samples, but {n_samples} are needed; "
-            "delete it and run again"
+            f"{shard.file.filename} holds {len(shard.samples)} samples, but {n_samples} are "
+            "needed; delete it and run again"
         )
-    last = n_samples - 1
-    return int(shard.samples.first_step[last] + shard.samples.n_steps[last])
+    return int(shard.samples.n_steps[:n_samples].sum())
 
 
 def _copy_tables(
@@ -283,6 +308,14 @@ def _link(
     ends: Sequence[int],
 ) -> None:
     first = shards[0].file[name]
+    for shard in shards:
+        own = shard.file[name]
+        if (own.dtype, own.shape[1:]) != (first.dtype, first.shape[1:]):
+            raise LengthlensError(
+                f"{shard.file.filename} holds {name} as {own.dtype} {own.shape[1:]}, but "
+                f"{shards[0].file.filename} as {first.dtype} {first.shape[1:]}; delete the "
+                "older of them and run again"
+            )
     layout = h5py.VirtualLayout((sum(ends), *first.shape[1:]), first.dtype)
     start = 0
     for shard_path, shard, end in zip(paths, shards, ends, strict=True):

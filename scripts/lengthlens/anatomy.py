@@ -3,8 +3,8 @@
 This is the only module that knows architectures. A row of `ARCHITECTURES` says, for one
 `config.model_type`, under which names the output projections, MLPs and norms are found and which
 multipliers apply; `dissect` binds such a row to a loaded model. To add an architecture, add a row
-here and a row to `tests/test_anatomy.py`, which proves it by completeness: the components' direct
-logit attributions must add up to the model's own logit.
+here and one to `tests/architectures.py`; `tests/test_anatomy.py` proves it by completeness: the
+components' direct logit attributions must add up to the model's own logit.
 
 A decoder's final residual is the sum of its components,
 ``r = embedding + sum_l (sum_h a[l, h] + m[l]) + biases``, where head (l, h) adds
@@ -52,7 +52,10 @@ class Architecture:
 
 
 _LLAMA = Architecture()
-_OUTPUT_NORMS = {"attention_norm": "post_attention_layernorm", "mlp_norm": "post_feedforward_layernorm"}
+_OUTPUT_NORMS = {
+    "attention_norm": "post_attention_layernorm",
+    "mlp_norm": "post_feedforward_layernorm",
+}
 
 ARCHITECTURES: dict[str, Architecture] = {
     "llama": _LLAMA,
@@ -137,9 +140,9 @@ def architecture_of(config) -> Architecture:
         return ARCHITECTURES[config.model_type]
     except KeyError:
         raise LengthlensError(
-            f"architecture {config.model_type!r} is not known, so its attribution cannot be trusted. "
-            f"Known: {', '.join(sorted(ARCHITECTURES))}. To add one, add a row to "
-            "scripts/lengthlens/anatomy.py and to tests/test_anatomy.py."
+            f"architecture {config.model_type!r} is not known, so its attribution cannot be "
+            f"trusted. Known: {', '.join(sorted(ARCHITECTURES))}. To add one, add a row to "
+            "scripts/lengthlens/anatomy.py and to tests/architectures.py."
         ) from None
 
 
@@ -154,8 +157,8 @@ def norm_epsilon(norm: nn.Module) -> float:
         if hasattr(norm, name):
             return float(getattr(norm, name))
     raise LengthlensError(
-        f"the norm {type(norm).__name__} has no attribute variance_epsilon or eps; name its epsilon "
-        "in lengthlens.anatomy.norm_epsilon"
+        f"the norm {type(norm).__name__} has no attribute variance_epsilon or eps; name its "
+        "epsilon in lengthlens.anatomy.norm_epsilon"
     )
 
 

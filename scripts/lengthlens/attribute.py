@@ -13,7 +13,6 @@ from lengthlens.means import sum_activations
 from lengthlens.readout import Readout
 from lengthlens.records import Batch
 
-SCHEMA = "attribution/1"
 LABELS = ("topic", "template", "split", "words", "error", "stopped", "truncated")
 ATTRIBUTES = {
     "cwa": "sum over the answer's steps of adherence sign times DLA [logits]",

@@ -11,8 +11,8 @@ import xarray as xr
 from tqdm import tqdm
 
 from lengthlens.activations import open_activations
-from lengthlens.attribute import SCHEMA
 from lengthlens.errors import LengthlensError
+from lengthlens.formats import ATTRIBUTION
 from lengthlens.netcdf import read_dataset
 from lengthlens.records import Batch
 
@@ -29,8 +29,8 @@ def recorded_dtype(path: str | Path, manifest: Mapping) -> str:
         made = recorded.provenance
     if made["model"]["sha256"] != manifest["sha256"]:
         raise LengthlensError(
-            f"{path} was recorded from other weights ({made['model']['sha256'][:12]}) than those of "
-            f"{manifest['model']} ({manifest['sha256'][:12]}); delete it and run again"
+            f"{path} was recorded from other weights ({made['model']['sha256'][:12]}) than those "
+            f"of {manifest['model']} ({manifest['sha256'][:12]}); delete it and run again"
         )
     return made["config"]["dtype"]
 
@@ -46,7 +46,7 @@ def recorded_batches(paths: Sequence[str | Path], wanted: set[str]) -> Iterator[
 
 def joined_scores(paths: Sequence[str | Path]) -> tuple[xr.Dataset, xr.Dataset]:
     """Scores and activation sums of shards that were attributed while generating."""
-    shards = [read_dataset(path, SCHEMA) for path in paths]
+    shards = [read_dataset(path, ATTRIBUTION) for path in paths]
     scores = xr.concat(
         [shard.drop_vars(SUMS) for shard in shards],
         dim="sample",

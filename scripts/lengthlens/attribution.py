@@ -145,8 +145,10 @@ class _Directions:
 def _project(readout: Readout, directions: _Directions, terms: Residuals) -> tuple[Tensor, ...]:
     """Scores of heads [step, layer, head], MLPs [step, layer], embedding and biases [step]."""
     weight = directions.weight / terms.scale
-    u = directions.u[directions.place] if len(directions.u) > 1 else directions.u.expand(
-        len(weight), -1
+    u = (
+        directions.u[directions.place]
+        if len(directions.u) > 1
+        else directions.u.expand(len(weight), -1)
     )
     heads = []
     for layer, output in enumerate(readout.output):
@@ -176,7 +178,7 @@ def attribute_batch(readout: Readout, batch: Batch) -> xr.Dataset:
     """Sums of DLA over each answer of a batch, as a labelled dataset.
 
     Returns:
-        The variables of an attribution file (see docs/files.md), dims (target, sample, layer, head).
+        The variables of an attribution file (docs/files.md), dims (target, sample, layer, head).
     """
     scores = attribute_steps(readout, batch.steps, batch.residuals)
     n_samples, steps = len(batch.samples), batch.steps
@@ -218,8 +220,8 @@ def attribute_batch(readout: Readout, batch: Batch) -> xr.Dataset:
 
 
 def end_contrast(
-    share: Float[np.ndarray, "step *component"], steps: Steps, n_samples: int
-) -> Float[np.ndarray, "sample *component"]:
+    share: Float[np.ndarray, "step ..."], steps: Steps, n_samples: int
+) -> Float[np.ndarray, "sample ..."]:
     """Share of the end margin at the decision step minus its mean at earlier boundary steps.
 
     NaN for samples without a decision step or without an earlier boundary step.

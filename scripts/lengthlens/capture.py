@@ -43,7 +43,11 @@ class Residuals:
             return None if buffer is None else buffer[:n_steps, row]
 
         return Residuals(
-            cut(self.embed), cut(self.head), cut(self.mlp), cut(self.scale), cut(self.attention_scale)
+            cut(self.embed),
+            cut(self.head),
+            cut(self.mlp),
+            cut(self.scale),
+            cut(self.attention_scale),
         )
 
 
@@ -53,7 +57,9 @@ def bytes_per_step(anatomy: Anatomy, itemsize: int) -> int:
     return itemsize * (anatomy.n_layers * per_layer + anatomy.d_model)
 
 
-def rms(stream: Float[Tensor, "*row d_model"], epsilon: float, centred: bool) -> Float[Tensor, "*row"]:
+def rms(
+    stream: Float[Tensor, "*row d_model"], epsilon: float, centred: bool
+) -> Float[Tensor, "*row"]:
     """The denominator by which a norm divides, in float32 or better."""
     stream = stream.to(torch.promote_types(stream.dtype, torch.float32))
     if centred:
@@ -81,7 +87,11 @@ class Recorder:
 
     @property
     def residuals(self) -> Residuals:
-        """Everything recorded, with axes (step, row, …); rows that had stopped hold zeros."""
+        """Everything recorded, with axes (step, row, …).
+
+        What is held of a row after its end is not defined: it may be zeros, or what was computed
+        while the row was still in the batch.
+        """
         if self._residuals is None:
             raise RuntimeError("nothing has been recorded yet")
         return self._residuals
@@ -149,7 +159,8 @@ class Recorder:
 
         def read(module: nn.Module, args: tuple) -> None:
             if self._rows is not None:
-                self.residuals.head[self._step, self._rows, layer] = args[0][:, -1].unflatten(-1, heads)
+                x = args[0][:, -1].unflatten(-1, heads)
+                self.residuals.head[self._step, self._rows, layer] = x
 
         return read
 

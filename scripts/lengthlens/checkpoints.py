@@ -154,6 +154,20 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """The manifest of a model's files.
+
+    Raises:
+        LengthlensError: it is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise LengthlensError(
+            f"{path} is not a manifest ({error}); delete it and run again"
+        ) from error
+
+
 def _combined(files: Mapping[str, Mapping[str, Any]]) -> str:
     """One hash over names and hashes, in the format of sha256sum's lists."""
     lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in files.items())

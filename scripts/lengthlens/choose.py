@@ -60,16 +60,23 @@ class Sampler:
         ordered = ordered.masked_fill(below >= self.top_p, 0.0)
         cumulative = ordered.cumsum(-1)
         drawn = self.uniforms[rows.cpu(), step].to(cumulative)[:, None] * cumulative[:, -1:]
-        place = torch.searchsorted(cumulative, drawn, right=True).clamp(max=tokens.shape[-1] - 1)
-        return tokens.gather(-1, place)[:, 0]
+        place = torch.searchsorted(cumulative, drawn, right=True)
+        # The product may round up to the whole sum, past the last token that is kept.
+        last = (below < self.top_p).sum(-1, keepdim=True) - 1
+        return tokens.gather(-1, place.minimum(last))[:, 0]
 
 
 @dataclass(frozen=True)
 class Forced:
-    """Teacher forcing: row r produces `answers[r]`, whatever the model would have chosen."""
+    """Teacher forcing: row r produces `answers[r]`, whatever the model would have chosen.
+
+    Give `decode` the answers' lengths as `max_new_tokens`. A row whose answer is over may stay in
+    the batch for some steps; what it is fed then (token 0) is ignored.
+    """
 
     answers: Sequence[Sequence[int]]
 
     def __call__(self, step, rows, logits):
-        forced = [self.answers[row][step] for row in rows.tolist()]
+        answers = [self.answers[row] for row in rows.tolist()]
+        forced = [answer[step] if step < len(answer) else 0 for answer in answers]
         return torch.tensor(forced, device=logits.device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
-from lengthlens.generation import SCHEMA
+from lengthlens.formats import GENERATIONS
 from lengthlens.jsonl import read_rows
 
 
@@ -25,7 +25,7 @@ def answers_of_shards(
     """
     rows, taken = [], []
     for path, count in zip(paths, counts, strict=True):
-        shard = read_rows(path, SCHEMA)
+        shard = read_rows(path, GENERATIONS)
         wanted = set(list(dict.fromkeys(row["prompt_id"] for row in shard))[:count])
         if len(wanted) < count:
             raise LengthlensError(

@@ -107,9 +107,7 @@ def matched_draws(
     """Distinct layer-matched sets without chosen heads: all of them, or `controls` random ones."""
     if count_matched(chosen, n_heads) <= controls:
         return sorted(_all_matched(chosen, n_heads))
-    rng = np.random.default_rng(
-        int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
-    )
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
     pools = _pools(chosen, n_heads)
     draws: dict[tuple[Head, ...], None] = {}
     while len(draws) < controls:

@@ -26,7 +26,7 @@ from lengthlens.anatomy import Anatomy
 from lengthlens.capture import Recorder, Residuals
 from lengthlens.choose import Chooser, greedy
 from lengthlens.errors import LengthlensError
-from lengthlens.forward import State, forward, keep_rows, prefill
+from lengthlens.forward import LogitReader, State, forward, keep_rows, prefill
 from lengthlens.intervention import Intervention, Surgeon
 
 
@@ -94,34 +94,38 @@ def decode(
         anatomy: its components, from `anatomy.dissect`.
         prompts: token ids of each row's prompt, at least one token each.
         classes: the tokens to watch.
-        max_new_tokens: the limit, for all rows or for each.
+        max_new_tokens: the limit, for all rows or for each; at least 1.
         choose: how the next token is chosen.
         capture: whether to record the residual stream's terms at every step.
         intervention: components removed in each row.
         on_step: called after every step with (step, rows that remain).
 
     Raises:
-        LengthlensError: a prompt is empty, or a logit is not finite.
+        LengthlensError: a prompt or a limit is empty, or a logit is not finite.
     """
     n_rows = len(prompts)
     limits = [max_new_tokens] * n_rows if isinstance(max_new_tokens, int) else list(max_new_tokens)
-    for row, prompt in enumerate(prompts):
+    for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
         if not len(prompt):
             raise LengthlensError(f"prompt {row} of the batch has no tokens; a prompt needs one")
+        if limit < 1:
+            raise LengthlensError(f"row {row} of the batch may produce {limit} tokens; allow one")
     n_steps = max(limits)
     weight = next(model.parameters())
     device = weight.device
     surgeon = Surgeon(anatomy, intervention) if intervention is not None else None
     recorder = Recorder(anatomy, n_rows, n_steps) if capture else None
-    record = _LogitRecord(anatomy, classes, n_rows, n_steps, weight)
+    record = _LogitRecord(classes, n_rows, n_steps, weight)
     with contextlib.ExitStack() as hooks:
         if surgeon is not None:  # before the recorder, which must read what is left
             hooks.enter_context(surgeon.attached())
         if recorder is not None:
             hooks.enter_context(recorder.attached())
-        hooks.enter_context(record.attached())
+        reader = hooks.enter_context(LogitReader(anatomy).attached())
         state = prefill(model, prompts, n_steps, surgeon, device)
-        loop = _Loop(model, classes, choose, limits, state, surgeon, recorder, record, on_step)
+        loop = _Loop(
+            model, classes, choose, limits, state, surgeon, recorder, reader, record, on_step
+        )
         tokens, stopped = loop.run(n_rows)
     return Decoded(tokens, stopped, record.logits(), recorder.residuals if recorder else None)
 
@@ -137,6 +141,7 @@ class _Loop:
     state: State
     surgeon: Surgeon | None
     recorder: Recorder | None
+    reader: LogitReader
     record: _LogitRecord
     on_step: Callable[[int, int], None] | None
 
@@ -148,9 +153,9 @@ class _Loop:
         active = torch.arange(n_rows, device=device)
         alive = torch.ones(n_rows, dtype=torch.bool, device=device)  # of the active rows
         for step in range(max(self.limits)):
-            logits = self._step(step, active, whole=len(active) == n_rows)
+            logits, raw = self._step(step, active, whole=len(active) == n_rows)
             chosen = self.choose(step, active, logits)
-            self.record.write(step, active, chosen)
+            self.record.write(step, active, alive, raw, chosen)
             produced[active, step] = torch.where(alive, chosen, -1)
             ended = alive & torch.isin(chosen, self.classes.stop)
             stopped[active] |= ended
@@ -168,37 +173,35 @@ class _Loop:
         rows = produced.tolist()
         return [[token for token in row if token >= 0] for row in rows], stopped.tolist()
 
-    def _step(self, step: int, active: Tensor, whole: bool) -> Tensor:
+    def _step(self, step: int, active: Tensor, whole: bool) -> tuple[Tensor, Tensor]:
+        """One forward pass; the model's logits, and the same before a soft cap."""
         rows = slice(None) if whole else active
         if self.recorder is not None:
             self.recorder.at(step, rows)
         if self.surgeon is not None:
             self.surgeon.at(rows, position_classes=(min(step, 1),))
-        self.record.listening = True
         state = self.state
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(active), 1)], dim=1)
         logits = forward(
             self.model, state.token[:, None], state.mask, state.position[:, None], state.cache
         )[:, -1]
         state.position = state.position + 1
-        if not bool(torch.isfinite(logits).all()):
-            row = int((~torch.isfinite(logits)).any(-1).nonzero()[0, 0])
+        raw = self.reader.last()
+        if not bool(torch.isfinite(raw).all()):
+            row = int((~torch.isfinite(raw)).any(-1).nonzero()[0, 0])
             raise LengthlensError(
                 f"the model produced a logit that is not finite, at step {step} of row "
                 f"{int(active[row])} of the batch; its weights or its precision are not sound "
                 "(try generation.dtype: float32)"
             )
-        return logits
+        return logits, raw
 
 
 class _LogitRecord:
-    """Logits before a soft cap, read at the unembedding."""
+    """What the logits before a soft cap say of the produced tokens and of the watched classes."""
 
-    def __init__(
-        self, anatomy: Anatomy, classes: TokenClasses, n_rows: int, n_steps: int, weight: Tensor
-    ) -> None:
-        self.anatomy, self.classes, self.listening = anatomy, classes, False
-        self._raw: Tensor | None = None
+    def __init__(self, classes: TokenClasses, n_rows: int, n_steps: int, weight: Tensor) -> None:
+        self.classes = classes
         dtype, device = torch.promote_types(weight.dtype, torch.float32), weight.device
 
         def values() -> Tensor:
@@ -209,22 +212,10 @@ class _LogitRecord:
 
         self._logits = StepLogits(values(), values(), tokens(), values(), tokens(), values())
 
-    @contextlib.contextmanager
-    def attached(self):
-        handle = self.anatomy.unembedding.register_forward_hook(self._listen)
-        try:
-            yield self
-        finally:
-            handle.remove()
-
-    def _listen(self, module, args, output) -> None:
-        if self.listening:
-            raw = output[:, -1]
-            self._raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
-
-    def write(self, step: int, rows: Tensor, chosen: Tensor) -> None:
-        """Record what the last forward pass said of `chosen` and of the watched classes."""
-        raw = self._raw * self.anatomy.logit_multiplier
+    def write(self, step: int, rows: Tensor, alive: Tensor, raw: Tensor, chosen: Tensor) -> None:
+        """Record a step of those of `rows` that are `alive`."""
+        if not bool(alive.all()):
+            rows, raw, chosen = rows[alive], raw[alive], chosen[alive]
         ender, ender_place = raw[:, self.classes.enders].max(-1)
         word, word_place = raw[:, self.classes.words].max(-1)
         out = self._logits

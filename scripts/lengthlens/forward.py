@@ -1,16 +1,22 @@
-"""Forward passes over a batch of prompts with a cache, in two parts: prompt, then new tokens."""
+"""Forward passes over a batch of prompts with a cache, in two parts: prompt, then new tokens.
+
+Logits are read where the unembedding leaves them, before a soft cap (which changes their order in
+no way, but squeezes them): that is what the components of the residual stream add up to.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lengthlens.anatomy import Anatomy
 from lengthlens.intervention import Surgeon
-from lengthlens.kvcache import reserved_cache, select_rows
+from lengthlens.kvcache import forgets, reserved_cache, select_rows
 
 
 @dataclass
@@ -21,6 +27,32 @@ class State:
     mask: Bool[Tensor, "active position"]  # over the cached positions
     position: Int[Tensor, " active"]  # of the token to be fed next
     token: Int[Tensor, " active"]  # to be fed next
+
+
+class LogitReader:
+    """Reads the model's own logits at the unembedding, before a soft cap, float32 or better."""
+
+    def __init__(self, anatomy: Anatomy) -> None:
+        self._anatomy = anatomy
+        self._output: Tensor | None = None
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[LogitReader]:
+        """Register the hook for the duration of the block."""
+        handle = self._anatomy.unembedding.register_forward_hook(self._listen)
+        try:
+            yield self
+        finally:
+            handle.remove()
+
+    def _listen(self, module, args, output) -> None:
+        self._output = output
+
+    def last(self) -> Float[Tensor, "row vocabulary"]:
+        """Logits of the last position of the last forward pass."""
+        logits = self._output[:, -1]
+        exact = torch.promote_types(logits.dtype, torch.float32)
+        return logits.to(exact) * self._anatomy.logit_multiplier
 
 
 def prefill(
@@ -38,9 +70,11 @@ def prefill(
     """
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
-    shared = 0 if per_row else common_prefix(distinct)
-    rest = max(len(prompt) for prompt in distinct) - 1 - shared
-    cache = reserved_cache(model.config, shared + rest + room)
+    longest = max(len(prompt) for prompt in distinct)
+    cache = reserved_cache(model.config, longest - 1 + room)
+    # NOTE padding after a shared prefix would push it out of a sliding window too early.
+    shared = 0 if per_row or forgets(cache, longest - 1 + room) else common_prefix(distinct)
+    rest = longest - 1 - shared
     if shared:
         prefix = torch.tensor([distinct[0][:shared]], device=device)
         forward(model, prefix, torch.ones_like(prefix).bool(), torch.arange(shared)[None], cache)

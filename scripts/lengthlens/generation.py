@@ -17,7 +17,6 @@ from lengthlens.records import Batch, Samples, Steps
 from lengthlens.steps import annotate_steps, answer_text
 from lengthlens.words import count_words
 
-SCHEMA = "generations/1"
 MAX_ROWS = 256
 ANNOTATIONS = ("is_stop", "words_before", "words_after", "sign", "boundary", "decision")
 LOGITS = ("logit", "mean_logit", "ender_token", "ender_logit", "word_token", "word_logit")
@@ -182,9 +181,7 @@ def record_batch(
         lengths,
     )
     marks = [
-        annotate_steps(
-            tokens, request.prompt.n, loaded.vocabulary, loaded.decode_text, counting
-        )
+        annotate_steps(tokens, request.prompt.n, loaded.vocabulary, loaded.decode_text, counting)
         for request, tokens in zip(part, decoded.tokens, strict=True)
     ]
 

@@ -96,7 +96,7 @@ class Surgeon:
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Surgeon]:
-        """Register hooks, on the layers that lose a component only, for the duration of the block."""
+        """Register hooks, where a component is removed, for the duration of the block."""
         handles = []
         try:
             for index, layer in enumerate(self.anatomy.layers):
@@ -111,7 +111,7 @@ class Surgeon:
             for handle in handles:
                 handle.remove()
 
-    def _fill(self, means: Float[Tensor, "2 *component"], like: Tensor) -> Tensor:
+    def _fill(self, means: Float[Tensor, "2 ..."], like: Tensor) -> Tensor:
         """What replaces a component, [row, position, …]: its mean where asked for, else zero."""
         mean = means.to(like)[self._classes.to(like.device)]
         replaced = self._current.replaced.to(like)

@@ -1,4 +1,4 @@
-"""What every script of the workflow does around its one function: logging and errors in plain words.
+"""What every script does around its one function: logging, and errors in plain words.
 
 The log file is opened before a script's own imports run, so that a failing import reaches it.
 """

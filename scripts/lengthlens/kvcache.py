@@ -63,6 +63,11 @@ def reserved_cache(config, capacity: int) -> DynamicCache:
     return cache
 
 
+def forgets(cache: DynamicCache, positions: int) -> bool:
+    """Whether a layer's sliding window is shorter than so many positions."""
+    return any(0 <= layer.get_max_length() < positions for layer in cache.layers)
+
+
 def select_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
     """Keep (and reorder, or repeat) the given rows of a cache, in place."""
     for layer in cache.layers:

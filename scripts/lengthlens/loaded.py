@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,10 @@ def load(
     torch.set_num_threads(threads)
     tokenizer = load_tokenizer(spec)
     model = load_model(spec, dtype, device)
+    if model.device.type == "cpu":
+        # Padded batches with grouped queries: transformers would copy keys and values for every
+        # query head, which takes 3.6 times as long on a CPU as torch's own grouping.
+        os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
     anatomy = dissect(model)
     stop = stop_ids(spec, tokenizer, load_generation_config(spec))
     vocabulary = classify_vocabulary(tokenizer, stop, anatomy.vocabulary_size)

@@ -35,7 +35,6 @@ __all__ = [
     "topic_split",
 ]
 
-SCHEMA = "prompts/1"
 SPLITS = ("evaluate", "select")
 
 

@@ -23,7 +23,8 @@ class Readout:
 
     Attributes:
         output: W_O of every layer, as added to the stream (residual multiplier and the weight of a
-            norm after attention included); columns are head-major.
+            norm after attention included), in float32 or better where it is not the weight itself;
+            columns are head-major.
         output_bias: bias of every output projection, treated alike; None where there is none.
         unembedding: W_U.
         unembedding_bias: b; None where there is none.
@@ -88,7 +89,7 @@ def readout_of(model: nn.Module, weight: Callable[[str], Tensor] | None = None) 
         model: the model, or its skeleton on the meta device where `weight` is given.
         weight: reads a parameter by its name; by default from the model itself.
     """
-    names = {id(parameter): name for name, parameter in _named_parameters(model)}
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
 
     def read(parameter: Tensor | None) -> Tensor | None:
         if parameter is None:
@@ -111,16 +112,12 @@ def readout_of(model: nn.Module, weight: Callable[[str], Tensor] | None = None) 
         output_bias=biases,
         unembedding=unembedding,
         unembedding_bias=read(getattr(anatomy.unembedding, "bias", None)),
-        norm_weight=_norm_weight(anatomy, anatomy.final_norm, read).to(exact),
+        norm_weight=_norm_weight(anatomy, anatomy.final_norm, read),
         norm_bias=None if norm_bias is None else norm_bias.to(exact),
         logit_multiplier=anatomy.logit_multiplier,
         centred=anatomy.architecture.centred_norm,
         n_heads=anatomy.n_heads,
     )
-
-
-def _named_parameters(model: nn.Module):
-    return model.named_parameters(remove_duplicate=True)
 
 
 def _projection(module: nn.Module, read) -> tuple[Tensor, Tensor | None]:
@@ -132,7 +129,10 @@ def _projection(module: nn.Module, read) -> tuple[Tensor, Tensor | None]:
 
 
 def _norm_weight(anatomy: Anatomy, norm: nn.Module, read) -> Tensor:
-    return read(norm.weight) + anatomy.architecture.norm_weight_offset
+    weight = read(norm.weight)
+    # NOTE in float32, as the norms do: in bfloat16 1 + weight would lose most of the weight.
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    return weight.to(exact) + anatomy.architecture.norm_weight_offset
 
 
 def _attention_gain(anatomy: Anatomy, norm: nn.Module | None, read) -> Tensor | float:
@@ -143,7 +143,7 @@ def _attention_gain(anatomy: Anatomy, norm: nn.Module | None, read) -> Tensor | 
 
 
 def _scaled(weight: Tensor, gain: Tensor | float) -> Tensor:
-    if isinstance(gain, Tensor):
-        exact = torch.promote_types(weight.dtype, torch.float32)
-        return weight.to(exact) * gain.to(exact)[:, None]
-    return weight if gain == 1.0 else weight * gain
+    if not isinstance(gain, Tensor) and gain == 1.0:
+        return weight
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    return weight.to(exact) * (gain[:, None] if isinstance(gain, Tensor) else gain)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from lengthlens.decode import TokenClasses
-from lengthlens.forward import forward, prefill
+from lengthlens.forward import LogitReader, forward, prefill
 from lengthlens.intervention import Intervention, Surgeon
 from lengthlens.loaded import LoadedModel
 
@@ -27,6 +27,8 @@ def answer_margins(
 ) -> Float[np.ndarray, " set"]:
     """End margin after `prompt` and `answer`: logit of the best ender minus the best new word's.
 
+    Like everywhere, of the logits before a soft cap.
+
     Args:
         loaded: the model.
         prompt: token ids.
@@ -38,24 +40,28 @@ def answer_margins(
     for start in range(0, n_sets, ROWS):
         sets = range(start, min(start + ROWS, n_sets))
         surgeon = Surgeon(loaded.anatomy, rows(sets))
-        with surgeon.attached():
-            logits = _after(loaded, surgeon, [prompt] * len(sets), answer)
-        margins.append(_margin(logits, loaded.classes))
+        with surgeon.attached(), LogitReader(loaded.anatomy).attached() as reader:
+            _after(loaded, surgeon, [prompt] * len(sets), answer)
+        margins.append(_margin(reader.last(), loaded.classes))
     return torch.cat(margins).cpu().numpy()
 
 
-def _after(loaded, surgeon, prompts, answer) -> Float[torch.Tensor, "row vocabulary"]:
+def _after(
+    loaded: LoadedModel, surgeon: Surgeon, prompts: Sequence[Sequence[int]], answer: Sequence[int]
+) -> None:
+    """Run the model over prompts and answer, the last prompt token and the answer in one pass."""
     state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
     new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
     tokens = torch.cat([state.token[:, None], new.reshape(len(prompts), -1)], dim=1)
     surgeon.at(slice(None), [0] + [1] * len(answer))
     mask = torch.cat([state.mask, state.mask.new_ones(tokens.shape)], dim=1)
     positions = state.position[:, None] + torch.arange(tokens.shape[1], device=loaded.device)
-    return forward(loaded.model, tokens, mask, positions, state.cache)[:, -1]
+    forward(loaded.model, tokens, mask, positions, state.cache)
 
 
-def _margin(logits: torch.Tensor, classes: TokenClasses) -> torch.Tensor:
-    logits = logits.float()
+def _margin(
+    logits: Float[torch.Tensor, "row vocabulary"], classes: TokenClasses
+) -> Float[torch.Tensor, " row"]:
     return logits[:, classes.enders].amax(-1) - logits[:, classes.words].amax(-1)
 
 

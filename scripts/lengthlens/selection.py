@@ -20,16 +20,16 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.errors import LengthlensError
+from lengthlens.formats import SELECTION
 from lengthlens.tables import read_table
 
-SCHEMA = "selection/1"
 METHODS = ("cwa", "end_contrast")
 COLUMNS = ("component", "kind", "layer", "head", "method", "score", "rank")
 
 
 def read_selection(path: str | Path) -> pd.DataFrame:
     """A selection file, with `head` and `rank` as integers that may be missing."""
-    return read_table(path, SCHEMA, dtype={"head": "Int64", "rank": "Int64"})
+    return read_table(path, SELECTION, dtype={"head": "Int64", "rank": "Int64"})
 
 
 def component_name(layer: int, head: int | None = None) -> str:
@@ -62,7 +62,7 @@ def select_components(attribution: xr.Dataset, methods: tuple[str, ...] = METHOD
     for method in methods:
         for kind in ("head", "mlp"):
             scores = sample_scores(chosen, method, kind)
-            defined = np.isfinite(scores.reshape(len(scores), -1)).all(1)
+            defined = np.isfinite(scores).all(tuple(range(1, scores.ndim)))
             if not defined.any():
                 tables.append(_table(np.full(scores.shape[1:], np.nan), method, kind))
                 continue
@@ -70,14 +70,15 @@ def select_components(attribution: xr.Dataset, methods: tuple[str, ...] = METHOD
     return pd.concat(tables, ignore_index=True)
 
 
-def _table(score: Float[np.ndarray, "layer *head"], method: str, kind: str) -> pd.DataFrame:
-    layers, heads = np.indices(score.shape) if kind == "head" else (np.arange(len(score)), None)
+def _table(score: Float[np.ndarray, "layer ..."], method: str, kind: str) -> pd.DataFrame:
     flat = score.ravel()
+    places = np.indices(score.shape).reshape(score.ndim, -1)
+    layers, heads = places[0], places[1] if kind == "head" else None
     table = pd.DataFrame(
         {
             "kind": kind,
-            "layer": np.ravel(layers),
-            "head": pd.array([pd.NA] * len(flat) if heads is None else heads.ravel(), dtype="Int64"),
+            "layer": layers,
+            "head": pd.array([pd.NA] * len(flat) if heads is None else heads, dtype="Int64"),
             "method": method,
             "score": flat,
         }

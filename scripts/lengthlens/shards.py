@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
 from lengthlens.checkpoints import ModelSpec
-from lengthlens.errors import LengthlensError
 from lengthlens.generation import GenerationSettings, answer_prompts
 from lengthlens.loaded import LoadedModel, load
 from lengthlens.prompts import build_prompts, load_language
@@ -27,20 +25,6 @@ def open_model(name: str, model: Mapping, config: Mapping) -> LoadedModel:
         device=section["device"],
         threads=section["threads"],
     )
-
-
-def read_manifest(path: str | Path) -> dict:
-    """The manifest of a model's files.
-
-    Raises:
-        LengthlensError: it is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise LengthlensError(
-            f"{path} is not a manifest ({error}); delete it and run again"
-        ) from error
 
 
 def settings_of(config: Mapping) -> GenerationSettings:

@@ -1,0 +1,15 @@
+"""Name and version of the format of every file that the workflow writes.
+
+A reader refuses a file of another version. Raise a version when the meaning of a file changes.
+"""
+
+PROMPTS = "prompts/1"
+GENERATIONS = "generations/1"
+ACTIVATIONS = "activations/1"
+ATTRIBUTION = "attribution/1"
+CWA = "cwa/1"
+SELECTION = "selection/1"
+ABLATION = "ablation/1"
+CLAIMS = "claims/1"
+TABLE = "table/1"
+FIGURE = "figure/1"
