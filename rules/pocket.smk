@@ -20,8 +20,6 @@ rule pocket:
 
 
 rule train_pocket:
-    message:
-        "Training the pocket pair, budget {wildcards.budget}"
     input:
         code=code("train_pocket"),
         data=POCKET_DATA,
@@ -29,15 +27,17 @@ rule train_pocket:
         base="results/pocket-training/{budget}/base/model.safetensors",
         instruct="results/pocket-training/{budget}/instruct/model.safetensors",
         provenance="results/pocket-training/{budget}/provenance.json",
-    params:
-        recipe=lambda wildcards: POCKET[wildcards.budget],
-        folder=lambda wildcards: f"results/pocket-training/{wildcards.budget}",
     log:
         "results/pocket-training/logs/{budget}.log",
     wildcard_constraints:
         budget="|".join(POCKET),
-    threads: 1
     conda:
         "../envs/environment.yaml"
+    threads: 1
+    params:
+        recipe=lambda wildcards: POCKET[wildcards.budget],
+        folder=lambda wildcards: f"results/pocket-training/{wildcards.budget}",
+    message:
+        "Training the pocket pair, budget {wildcards.budget}"
     script:
         "../scripts/train_pocket.py"

@@ -1,0 +1,107 @@
+"""The texts the pocket pair learns from, made without end from a seed.
+
+Pre-training documents (plain text, one a row):
+
+1. passages about one noun, sentences of 3 to 15 words that run on;
+2. a request that says nothing of length, a line break, a passage;
+3. lists of noun phrases, said again in the same order, from which copying is learnt;
+4. runs of numerals between 3 and 15.
+
+Tuning examples (chat): a request and its answer of one sentence, with exactly n = 3...9 words where
+the request says so. English, Italian and qaa only; topics of the role `tune` only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from lengthlens.pocket.grammar import Grammar
+from lengthlens.pocket.instructions import fill, load_wordings
+from lengthlens.pocket.lexicon import LANGUAGES, Lexicon, Noun
+from lengthlens.pocket.morphology import topic_forms
+
+TUNED = ("en", "it", "qaa")
+PRETRAINING_SHARES = {"en": 0.31, "it": 0.31, "lb": 0.19, "qaa": 0.19}
+TUNING_SHARES = {"en": 0.38, "it": 0.38, "qaa": 0.24}
+TARGETS = range(3, 10)  # the word counts ever asked for in tuning
+TARGET_WEIGHTS = (0.9, 0.9, 0.9, 1.0, 1.1, 1.3, 1.4)  # long answers are harder to count
+SENTENCE_WORDS = range(3, 16)
+SENTENCE_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2)
+FREE_SHARE = 0.15  # of the tuning requests: nothing about length
+# Of the pre-training documents; the others are passages.
+NUMERAL_SHARE = 0.04
+LIST_SHARE = 0.2
+REQUEST_SHARE = 0.36
+
+
+@dataclass(frozen=True)
+class Example:
+    """A tuning example: what is asked, what is answered; n is None where none was asked for."""
+
+    language: str
+    topic: str
+    n: int | None
+    request: str
+    answer: str
+
+
+class Corpus:
+    """Draws documents and examples; two corpora with the same seed give the same texts."""
+
+    def __init__(self, lexicon: Lexicon, seed: int) -> None:
+        self.random = Random(seed)
+        self.grammars = {code: Grammar(lexicon, code) for code in LANGUAGES}
+        self.nouns = lexicon.nouns
+        self.noun_weights = [1 if noun.role == "tune" else 2 for noun in lexicon.nouns]
+        self.topics = lexicon.by_role("tune")
+        self.wordings = load_wordings()
+
+    def passage(self, noun: Noun, language: str, words: int) -> str:
+        """Sentences about a noun until there are at least `words` words."""
+        sentences, total = [], 0
+        while total < words:
+            n = self.random.choices(SENTENCE_WORDS, SENTENCE_WEIGHTS)[0]
+            sentences.append(self.grammars[language].write(noun, n, self.random, spans=True))
+            total += n
+        return " ".join(sentences)
+
+    def noun_list(self, language: str) -> str:
+        """Some noun phrases in any form, a colon, the same nouns with their plain articles."""
+        nouns = self.random.choices(self.nouns, self.noun_weights, k=self.random.randint(2, 6))
+        forms = [topic_forms(noun, language) for noun in nouns]
+        first = [form[self.random.choice(("name", "about", "of"))] for form in forms]
+        return f"{', '.join(first)}: {', '.join(form['name'] for form in forms)}."
+
+    def document(self) -> str:
+        """One pre-training document."""
+        random = self.random
+        codes, shares = zip(*PRETRAINING_SHARES.items(), strict=True)
+        language = random.choices(codes, shares)[0]
+        kinds = ("numerals", "list", "request", "passage")
+        shares = (NUMERAL_SHARE, LIST_SHARE, REQUEST_SHARE)
+        kind = random.choices(kinds, (*shares, 1 - sum(shares)))[0]
+        if kind == "numerals":
+            first = random.randint(3, 13)
+            last = random.randint(first + 2, 15)
+            return ", ".join(map(str, range(first, last + 1))) + "."
+        if kind == "list":
+            return self.noun_list(language)
+        if kind == "request":
+            noun = random.choice(self.topics)
+            request = fill(self.wordings[language].draw(False, random), noun, language)
+            return f"{request}\n{self.passage(noun, language, random.randint(26, 40))}"
+        noun = random.choices(self.nouns, self.noun_weights)[0]
+        return self.passage(noun, language, random.randint(15, 40))
+
+    def example(self) -> Example:
+        """One tuning example."""
+        random = self.random
+        codes, shares = zip(*TUNING_SHARES.items(), strict=True)
+        language = random.choices(codes, shares)[0]
+        noun = random.choice(self.topics)
+        counted = random.random() >= FREE_SHARE
+        n = random.choices(TARGETS, TARGET_WEIGHTS)[0]
+        request = fill(self.wordings[language].draw(counted, random), noun, language, n)
+        answer = self.grammars[language].write(noun, n, random)
+        return Example(language, noun.id, n if counted else None, request, answer)

@@ -1,0 +1,254 @@
+"""Pre-training and tuning of the pocket pair: one model, two phases, all from one seed.
+
+1. the tokenizer learns from a sample of both phases' texts;
+2. the base model learns the documents of `corpus`, one a row, every token;
+3. the instruct model starts from it and learns the answers of the tuning examples; the embeddings
+   and the output layer stay frozen but for the chat's special tokens, so that nouns that tuning
+   never shows are still copied.
+
+On one thread the result depends on the recipe alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from lengthlens.errors import LengthlensError
+from lengthlens.pocket.checkpoint import save_model
+from lengthlens.pocket.corpus import Corpus
+from lengthlens.pocket.lexicon import load_lexicon
+from lengthlens.pocket.tokenizer import (
+    BEGIN,
+    END,
+    PAD,
+    SPECIALS,
+    TURN_END,
+    encode,
+    train_tokenizer,
+)
+
+IGNORED = -100
+BUCKET_BATCHES = 8  # batches sorted together by length, so that little is padding
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training phase: steps of `batch` rows, AdamW with warm-up and a final linear decay."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    warmup: int
+    decay: float  # share of the steps, at the end, over which the rate falls to zero
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything the pair depends on (see config/pocket.yaml)."""
+
+    seed: int
+    learnt_merges: int
+    tokenizer_texts: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    feed_forward: int
+    pretraining: Phase
+    tuning: Phase
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Recipe:
+        """From the budget's mapping in config/pocket.yaml."""
+        phases = {name: Phase(**values[name]) for name in ("pretraining", "tuning")}
+        return cls(**{**values, **phases})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training row: its tokens and the position from which on tokens are learnt."""
+
+    tokens: list[int]
+    first: int
+
+
+def make_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
+    """The tokenizer, learnt from natural-language texts of both phases."""
+    lexicon = load_lexicon()
+    corpus = Corpus(lexicon, recipe.seed + 1)
+    texts = [corpus.document() for _ in range(recipe.tokenizer_texts)]
+    examples = [corpus.example() for _ in range(recipe.tokenizer_texts)]
+    texts += [f"{e.request}\n{e.answer}" for e in examples if e.language != "qaa"]
+    return train_tokenizer(texts, lexicon, recipe.learnt_merges)
+
+
+def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A fresh model; its output layer begins as a tenth of the embedding, which helps copying."""
+    torch.manual_seed(recipe.seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.feed_forward,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.kv_heads,
+        max_position_embeddings=256,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=False,
+        bos_token_id=tokenizer.convert_tokens_to_ids(BEGIN),
+        eos_token_id=tokenizer.convert_tokens_to_ids(END),
+        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.1)
+        model.lm_head.weight.copy_(0.1 * model.model.embed_tokens.weight)
+    return model
+
+
+def document_rows(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[Row]:
+    """Pre-training rows without end: begin, text, end; every token is learnt."""
+    corpus = Corpus(load_lexicon(), recipe.seed + 2)
+    begin, end = tokenizer.convert_tokens_to_ids([BEGIN, END])
+    while True:
+        tokens = [begin, *encode(tokenizer, corpus.document()), end]
+        yield Row(tokens, 1)
+
+
+def example_rows(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[Row]:
+    """Tuning rows without end: the chat; only the answer and its end are learnt."""
+    corpus = Corpus(load_lexicon(), recipe.seed + 3)
+    turn_end = tokenizer.convert_tokens_to_ids(TURN_END)
+    while True:
+        example = corpus.example()
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": example.request}],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        before = encode(tokenizer, prompt)
+        yield Row([*before, *encode(tokenizer, example.answer), turn_end], len(before))
+
+
+def batches(
+    rows: Iterator[Row], phase: Phase, pad: int
+) -> Iterator[tuple[Int[Tensor, "row token"], Int[Tensor, "row token"]]]:
+    """Right-padded inputs and labels; rows of like length share a batch, batches come shuffled."""
+    generator = torch.Generator().manual_seed(phase.steps)
+    while True:
+        pool = [next(rows) for _ in range(phase.batch * BUCKET_BATCHES)]
+        pool.sort(key=lambda row: len(row.tokens))
+        for index in torch.randperm(BUCKET_BATCHES, generator=generator).tolist():
+            part = pool[index * phase.batch : (index + 1) * phase.batch]
+            width = max(len(row.tokens) for row in part)
+            inputs = torch.full((len(part), width), pad)
+            labels = torch.full((len(part), width), IGNORED)
+            for i, row in enumerate(part):
+                tokens = torch.tensor(row.tokens)
+                inputs[i, : len(tokens)] = tokens
+                labels[i, row.first : len(tokens)] = tokens[row.first :]
+            yield inputs, labels
+
+
+def loss_of(model: LlamaForCausalLM, inputs, labels) -> Tensor:
+    """Mean cross-entropy of the labelled tokens; logits are made only where there is a label.
+
+    Rows are padded on the right, so that the causal mask alone keeps padding out.
+    """
+    hidden = model.model(input_ids=inputs).last_hidden_state[:, :-1]
+    wanted = labels[:, 1:]
+    kept = wanted != IGNORED
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[kept]), wanted[kept])
+
+
+def rate_at(step: int, phase: Phase) -> float:
+    """Factor of the learning rate: linear warm-up, plateau, linear decay to zero."""
+    decay_steps = phase.decay * phase.steps
+    return min(1.0, (step + 1) / phase.warmup, (phase.steps - step) / decay_steps)
+
+
+def optimise(model, rows: Iterator[Row], phase: Phase, pad: int, name: str) -> list[float]:
+    """Run a phase in place and return the losses. Raises LengthlensError at a non-finite loss."""
+    decayed = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
+    others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and "layers" in n)]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.95))
+    losses = []
+    model.train()
+    stream = batches(rows, phase, pad)
+    for step in tqdm(range(phase.steps), desc=name, mininterval=5):
+        for group in optimizer.param_groups:
+            group["lr"] = phase.learning_rate * rate_at(step, phase)
+        loss = loss_of(model, *next(stream))
+        if not math.isfinite(loss.item()):
+            raise LengthlensError(
+                f"the loss of {name} is {loss.item()} at step {step}: training has diverged; "
+                "lower `learning_rate` or lengthen `warmup` in config/pocket.yaml"
+            )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        if (step + 1) % 100 == 0:
+            log.info("%s step %d: loss %.4f", name, step + 1, sum(losses[-100:]) / 100)
+    return losses
+
+
+def freeze_words(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Callable[[], None]:
+    """Keep all rows of embedding and output layer but the special tokens'; returns the undoing."""
+    handles = []
+    trained = torch.zeros(len(tokenizer), 1)
+    trained[tokenizer.convert_tokens_to_ids(list(SPECIALS))] = 1.0
+    for weight in (model.model.embed_tokens.weight, model.lm_head.weight):
+        handles.append(weight.register_hook(lambda gradient: gradient * trained))
+    return lambda: [handle.remove() for handle in handles]
+
+
+def pretrain(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast
+) -> tuple[LlamaForCausalLM, list[float]]:
+    """Train the base model; returns it with the losses."""
+    model = make_model(recipe, tokenizer)
+    rows = document_rows(recipe, tokenizer)
+    losses = optimise(model, rows, recipe.pretraining, tokenizer.pad_token_id, "pre-training")
+    return model.eval(), losses
+
+
+def tune(
+    model: LlamaForCausalLM, recipe: Recipe, tokenizer: PreTrainedTokenizerFast
+) -> list[float]:
+    """Turn the base model, in place, into the instruct model; returns the losses."""
+    unfreeze = freeze_words(model, tokenizer)
+    try:
+        rows = example_rows(recipe, tokenizer)
+        losses = optimise(model, rows, recipe.tuning, tokenizer.pad_token_id, "tuning")
+    finally:
+        unfreeze()
+    model.eval()
+    return losses
+
+
+def train_pair(recipe: Recipe, folder: Path) -> dict[str, list[float]]:
+    """Train both models, save them to `folder`/base and `folder`/instruct; returns the losses.
+
+    The instruct model starts from the float32 weights of the base model, not from the saved ones.
+    """
+    torch.set_num_threads(1)
+    tokenizer = make_tokenizer(recipe)
+    model, pretraining = pretrain(recipe, tokenizer)
+    save_model(model, tokenizer, folder / "base", "base")
+    tuning = tune(model, recipe, tokenizer)
+    save_model(model, tokenizer, folder / "instruct", "instruct")
+    return {"pre-training": pretraining, "tuning": tuning}
