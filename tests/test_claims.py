@@ -215,9 +215,9 @@ def test_what_is_beyond_signs_is_nothing_where_signs_are_random():
 
 
 def test_last_quarter_of_layers():
-    assert layers_between(32, 0.75, 1).tolist() == list(range(24, 32))
-    assert layers_between(6, 0.75, 1).tolist() == [4, 5]
-    assert layers_between(4, 0, 0.25).tolist() == [0]
+    assert layers_between(32, 0.75, 1.0).tolist() == list(range(24, 32))
+    assert layers_between(6, 0.75, 1.0).tolist() == [4, 5]
+    assert layers_between(4, 0.0, 0.25).tolist() == [0]
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,10 @@ def test_samples_with_nan_are_dropped_by_component_and_counted():
 
 def test_no_interval_without_variance_topics_or_samples():
     topics = np.repeat(np.arange(12), 2)
-    constant = mean_interval(np.full(24, 0.1), topics)
-    assert constant.estimate == pytest.approx(0.1) and np.isnan(constant.low)
+    for method in METHODS:
+        constant = mean_interval(np.full(24, 0.1), topics, method=method)
+        assert constant.estimate == pytest.approx(0.1)
+        assert np.isnan([constant.low, constant.high, constant.standard_error]).all()
     one_topic = mean_interval(np.arange(5.0), np.zeros(5))
     assert one_topic.estimate == 2 and np.isnan(one_topic.low) and one_topic.n_clusters == 1
     nothing = mean_interval(np.full((5, 2), np.nan), np.arange(5))
@@ -190,7 +192,7 @@ def test_168_samples_48_heads_2000_draws_take_well_under_a_second():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"level": 95}, "level must lie between 0 and 1, but is 95"),
+        ({"level": 95.0}, "level must lie between 0 and 1, but is 95"),
         ({"method": "percentile"}, "unknown method 'percentile'"),
         ({"resamples": 50}, "use at least 80"),
         ({"clusters": np.arange(3)}, "'clusters': 3"),

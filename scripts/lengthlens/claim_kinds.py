@@ -208,7 +208,11 @@ def cwa(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -
         sample=_rows(attribution["n"].to_numpy(), statistic.get("n"), source)
     )
     n_layers, wanted = attribution.sizes["layer"], statistic["layers"]
-    layers = [n_layers - 1] if wanted == "final" else layers_between(n_layers, *wanted).tolist()
+    layers = (
+        [n_layers - 1]
+        if wanted == "final"
+        else layers_between(n_layers, *map(float, wanted)).tolist()
+    )
     if not layers:
         raise NoData(f"none of the {n_layers} layers lies between {wanted[0]} and {wanted[1]}")
     target, kind = statistic.get("target", "token"), statistic["component"]

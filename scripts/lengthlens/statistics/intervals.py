@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from scipy import stats
 
 from lengthlens.errors import LengthlensError
@@ -60,13 +60,13 @@ class Interval:
     there are fewer than 8 topics, so that the Student interval was taken.
     """
 
-    estimate: Float[np.ndarray, "*component"]
-    low: Float[np.ndarray, "*component"]
-    high: Float[np.ndarray, "*component"]
-    standard_error: Float[np.ndarray, "*component"]
-    n: Int[np.ndarray, "*component"]
-    n_clusters: Int[np.ndarray, "*component"]
-    fallback: Bool[np.ndarray, "*component"]
+    estimate: Float[np.ndarray, "..."]
+    low: Float[np.ndarray, "..."]
+    high: Float[np.ndarray, "..."]
+    standard_error: Float[np.ndarray, "..."]
+    n: Int[np.ndarray, "..."]
+    n_clusters: Int[np.ndarray, "..."]
+    fallback: Bool[np.ndarray, "..."]
     level: float
     method: str
 
@@ -77,9 +77,9 @@ class Interval:
 
 
 def mean_interval(
-    values: Float[np.ndarray, " sample *component"],
+    values: Num[np.ndarray, "sample ..."],
     clusters: Shaped[np.ndarray, " sample"],
-    weights: Float[np.ndarray, " sample"] | None = None,
+    weights: Num[np.ndarray, " sample"] | None = None,
     **options: Any,
 ) -> Interval:
     """Interval for the mean over samples, weighted if `weights` (fixed, >= 0) are given."""
@@ -92,8 +92,8 @@ def mean_interval(
 
 
 def ratio_interval(
-    numerator: Float[np.ndarray, " sample *component"],
-    denominator: Float[np.ndarray, " sample"],
+    numerator: Num[np.ndarray, "sample ..."],
+    denominator: Num[np.ndarray, " sample"],
     clusters: Shaped[np.ndarray, " sample"],
     **options: Any,
 ) -> Interval:
@@ -103,8 +103,8 @@ def ratio_interval(
 
 
 def balanced_interval(
-    numerator: Float[np.ndarray, " sample *component"],
-    denominator: Float[np.ndarray, " sample"],
+    numerator: Num[np.ndarray, "sample ..."],
+    denominator: Num[np.ndarray, " sample"],
     clusters: Shaped[np.ndarray, " sample"],
     strata: Shaped[np.ndarray, " sample"],
     **options: Any,
@@ -116,9 +116,9 @@ def balanced_interval(
 
 
 def difference_interval(
-    first: tuple[Float[np.ndarray, " sample *component"], Float[np.ndarray, " sample"]],
+    first: tuple[Num[np.ndarray, "sample ..."], Num[np.ndarray, " sample"]],
     first_clusters: Shaped[np.ndarray, " sample"],
-    second: tuple[Float[np.ndarray, " other *component"], Float[np.ndarray, " other"]],
+    second: tuple[Num[np.ndarray, "other ..."], Num[np.ndarray, " other"]],
     second_clusters: Shaped[np.ndarray, " other"],
     paired: bool = True,
     strata: tuple[Shaped[np.ndarray, " sample"], Shaped[np.ndarray, " other"]] | None = None,
@@ -151,8 +151,8 @@ def difference_interval(
 
 
 def combination_interval(
-    numerator: Float[np.ndarray, " sample *component"],
-    denominator: Float[np.ndarray, " sample"],
+    numerator: Num[np.ndarray, "sample ..."],
+    denominator: Num[np.ndarray, " sample"],
     clusters: Shaped[np.ndarray, " sample"],
     cells: Sequence[Any] | np.ndarray,
     coefficients: Mapping[Any, float],
@@ -234,7 +234,7 @@ def _solve(result, columns, totals, lambdas, resamples, rng) -> None:
             limits = bootstrap_limits(
                 kind, residuals, influence, error, totals, lambdas, tail, resamples, rng
             )
-        found = np.isfinite(limits[0]) & np.isfinite(limits[1])
+        found = np.isfinite(limits[0]) & np.isfinite(limits[1]) & ~flat
         result.fallback[columns] = ~found & ~flat
         if result.method == "guarded":
             limits = np.minimum(limits[0], low), np.maximum(limits[1], high)

@@ -12,11 +12,11 @@ ALTERNATIVES = ("greater", "less", "two-sided")
 
 
 def permutation_p(
-    observed: Float[np.ndarray, "*component"] | float,
-    draws: Float[np.ndarray, " draw *component"],
+    observed: Num[np.ndarray, "..."] | float | int,
+    draws: Num[np.ndarray, "draw ..."],
     alternative: str = "greater",
     fewest: int = FEWEST_DRAWS,
-) -> Float[np.ndarray, "*component"]:
+) -> Float[np.ndarray, "..."]:
     """p = (1 + number of draws at least as extreme) / (1 + number of draws); valid with ties.
 
     The observed value counts as one of the draws (Phipson and Smyth 2010), so p is never 0. Draws
@@ -63,11 +63,11 @@ def holm(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
 
 
 def sign_null(
-    n_plus: Num[np.ndarray, "*component"],
-    n_steps: Num[np.ndarray, "*component"],
-    total: Float[np.ndarray, "*component"],
-    squares: Float[np.ndarray, "*component"],
-) -> tuple[Float[np.ndarray, "*component"], Float[np.ndarray, "*component"]]:
+    n_plus: Num[np.ndarray, "..."] | float | int,
+    n_steps: Num[np.ndarray, "..."] | float | int,
+    total: Num[np.ndarray, "..."] | float | int,
+    squares: Num[np.ndarray, "..."] | float | int,
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
     """Exact mean and variance of CWA when the signs are permuted over the steps of one sample.
 
     With n steps, n+ of sign +1, scores d_t of sum D, and every arrangement of the signs equally
@@ -96,16 +96,17 @@ def sign_null(
     spread = squares - total**2 / some
     _check_spread(spread, squares)
     variance = 4 * plus * (n - plus) / (some * np.maximum(n - 1, 1)) * np.maximum(spread, 0)
-    return sign_null_mean(plus, n, total), variance
+    return sign_null_mean(plus, n, total), np.asarray(variance)
 
 
 def sign_null_mean(
-    n_plus: Num[np.ndarray, "*component"],
-    n_steps: Num[np.ndarray, "*component"],
-    total: Float[np.ndarray, "*component"],
-) -> Float[np.ndarray, "*component"]:
+    n_plus: Num[np.ndarray, "..."] | float | int,
+    n_steps: Num[np.ndarray, "..."] | float | int,
+    total: Num[np.ndarray, "..."] | float | int,
+) -> Float[np.ndarray, "..."]:
     """The mean of `sign_null` alone: the mean sign times the sum of scores."""
-    return (2 * np.asarray(n_plus) - n_steps) / np.maximum(n_steps, 1) * np.asarray(total)
+    mean_sign = (2 * np.asarray(n_plus) - n_steps) / np.maximum(n_steps, 1)
+    return np.asarray(mean_sign * np.asarray(total), dtype=float)
 
 
 def _check_spread(spread, squares) -> None:

@@ -7,7 +7,7 @@ t_{G-1}, around r itself. A draw ranks the samples anew, each counting as often 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Num, Shaped
 from scipy import stats
 
 from lengthlens.errors import LengthlensError
@@ -20,8 +20,8 @@ MOST_UNDEFINED_DRAWS = 0.01
 
 
 def spearman_interval(
-    x: Float[np.ndarray, " sample"],
-    y: Float[np.ndarray, " sample"],
+    x: Num[np.ndarray, " sample"],
+    y: Num[np.ndarray, " sample"],
     clusters: Shaped[np.ndarray, " sample"],
     *,
     level: float = 0.95,
@@ -69,7 +69,7 @@ def _fisher(r, draws, n, n_clusters, level) -> Interval:
 
 
 def _weighted_ranks(
-    values: Float[np.ndarray, " sample"], weights: Float[np.ndarray, "draw sample"]
+    values: Num[np.ndarray, " sample"], weights: Float[np.ndarray, "draw sample"]
 ) -> Float[np.ndarray, "draw sample"]:
     """Midranks of the samples when each counts as often as its weight says, for every draw."""
     distinct, place = np.unique(values, return_inverse=True)

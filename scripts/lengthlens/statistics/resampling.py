@@ -39,7 +39,7 @@ def cluster_totals(
     place = row.ravel() * n_cells + cells
     top = np.zeros((keys.shape[1] * n_cells, values.shape[1]))
     np.add.at(top, place, values)
-    base = np.bincount(place, weights=bottom, minlength=len(top))
+    base = np.bincount(place, weights=bottom, minlength=len(top)).astype(float)
     shape = (keys.shape[1], n_cells)
     return Totals(top.reshape(*shape, values.shape[1]), base.reshape(shape), keys[0])
 

@@ -25,10 +25,10 @@ from lengthlens.statistics.intervals import FEWEST_CLUSTERS, Interval, mean_inte
 
 
 def wilson(
-    share: Float[np.ndarray, "*component"] | float,
-    trials: Num[np.ndarray, "*component"] | float,
+    share: Num[np.ndarray, "..."] | float | int,
+    trials: Num[np.ndarray, "..."] | float | int,
     level: float = 0.95,
-) -> tuple[Float[np.ndarray, "*component"], Float[np.ndarray, "*component"]]:
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
     """Wilson's score interval for a share of `trials` (which need not be whole); NaN for none."""
     share, trials = np.broadcast_arrays(np.asarray(share, float), np.asarray(trials, float))
     if np.any((share < 0) | (share > 1)):
@@ -41,11 +41,11 @@ def wilson(
     half = z / scale * np.sqrt(share * (1 - share) / known + z**2 / (4 * known**2))
     low = np.where(share == 0, 0.0 * half, np.maximum(centre - half, 0))
     high = np.where(share == 1, 1.0 + 0.0 * half, np.minimum(centre + half, 1))
-    return low, high
+    return np.asarray(low), np.asarray(high)
 
 
 def share_interval(
-    hits: Shaped[np.ndarray, " sample *component"],
+    hits: Shaped[np.ndarray, "sample ..."],
     clusters: Shaped[np.ndarray, " sample"],
     level: float = 0.95,
 ) -> Interval:
@@ -62,7 +62,7 @@ def share_interval(
     return replace(plain, low=low, high=high, method="wilson")
 
 
-def effective_samples(plain: Interval) -> Float[np.ndarray, "*component"]:
+def effective_samples(plain: Interval) -> Float[np.ndarray, "..."]:
     """As how many independent samples those of a share count (module docstring); 0 if unknown."""
     share, n, topics = plain.estimate, plain.n, plain.n_clusters
     simple = np.sqrt(share * (1 - share) / np.maximum(n - 1, 1))
@@ -73,13 +73,13 @@ def effective_samples(plain: Interval) -> Float[np.ndarray, "*component"]:
     clustered = n / np.maximum(ratio, 1) ** 2 * (z / t) ** 2
     clustered = np.where((share == 0) | (share == 1), topics, clustered)
     clustered = np.where(topics < FEWEST_CLUSTERS, 0.0, clustered)
-    return np.where(topics == n, n, clustered).astype(float)
+    return np.asarray(np.where(topics == n, n, clustered), dtype=float)
 
 
 def share_difference_interval(
-    first: Shaped[np.ndarray, " sample *component"],
+    first: Shaped[np.ndarray, "sample ..."],
     first_clusters: Shaped[np.ndarray, " sample"],
-    second: Shaped[np.ndarray, " other *component"],
+    second: Shaped[np.ndarray, "other ..."],
     second_clusters: Shaped[np.ndarray, " other"],
     level: float = 0.95,
 ) -> Interval:
@@ -93,7 +93,7 @@ def share_difference_interval(
     a = share_interval(first, first_clusters, level)
     b = share_interval(second, second_clusters, level)
     difference = a.estimate - b.estimate
-    return Interval(
+    arrays = (
         difference,
         difference - np.hypot(a.estimate - a.low, b.high - b.estimate),
         difference + np.hypot(a.high - a.estimate, b.estimate - b.low),
@@ -101,6 +101,5 @@ def share_difference_interval(
         a.n + b.n,
         np.maximum(a.n_clusters, b.n_clusters),
         a.fallback | b.fallback,
-        level,
-        "newcombe",
     )
+    return Interval(*map(np.asarray, arrays), level, "newcombe")
