@@ -86,8 +86,8 @@ def share_difference_interval(
     """Interval for the share of `first` minus that of `second`, from the two Wilson intervals.
 
     Newcombe's hybrid score interval (1998, method 10), with the correlation of the two shares left
-    out: topics that raise both make it wider than need be, never too narrow. `n` counts the
-    samples of both sides, `n_clusters` the topics of the side that has more; `standard_error` is
+    out: wider than need be where a topic moves both shares alike, too narrow where it moves them
+    apart. `n` counts the samples of both sides, `n_clusters` the topics of the side that has more; `standard_error` is
     that of independent sides.
     """
     a = share_interval(first, first_clusters, level)
