@@ -87,8 +87,8 @@ def share_difference_interval(
 
     Newcombe's hybrid score interval (1998, method 10), with the correlation of the two shares left
     out: wider than need be where a topic moves both shares alike, too narrow where it moves them
-    apart. `n` counts the samples of both sides, `n_clusters` the topics of the side that has more; `standard_error` is
-    that of independent sides.
+    apart. `n` counts the samples of both sides, `n_clusters` the topics of the side that has more;
+    `standard_error` is that of independent sides.
     """
     a = share_interval(first, first_clusters, level)
     b = share_interval(second, second_clusters, level)
