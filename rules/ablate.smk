@@ -26,3 +26,28 @@ rule ablate_components:
         "Ablating {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/ablate_components.py"
+
+
+rule summarise_ablation:
+    input:
+        code=code("summarise_ablation"),
+        ablations=paths.each_pair("ablation/{model}.{language}.nc"),
+    output:
+        table=report(
+            paths.below("tables/ablation.csv"),
+            caption="captions/ablation_table.rst",
+            category="Causes",
+            labels={"table": "Effects against controls"},
+        ),
+        provenance=paths.below("tables/ablation.provenance.json"),
+    log:
+        paths.below("logs/summarise_ablation.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+    message:
+        "Comparing the ablation with its controls"
+    script:
+        "../scripts/summarise_ablation.py"

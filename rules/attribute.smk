@@ -27,3 +27,22 @@ rule attribute_answers:
         "Attributing {wildcards.model}'s answers in {wildcards.language}"
     script:
         "../scripts/attribute_answers.py"
+
+
+rule aggregate_cwa:
+    input:
+        code=code("aggregate_cwa"),
+        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
+    output:
+        cwa=paths.below("cwa.nc"),
+    log:
+        paths.below("logs/aggregate_cwa.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+    message:
+        "Averaging the attribution of all models and languages"
+    script:
+        "../scripts/aggregate_cwa.py"

@@ -1,0 +1,58 @@
+# Answers and attribution -> claims with verdicts, and the table of how well models keep to N.
+
+
+rule evaluate_claims:
+    input:
+        code=code("evaluate_claims"),
+        claims=str(Path(workflow.basedir) / "resources/claims.yaml"),
+        schema=str(Path(workflow.basedir) / "schemas/claims.schema.json"),
+        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
+        answers=paths.each_pair("generations/{model}.{language}.jsonl"),
+        provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
+    output:
+        table=report(
+            paths.below("claims.csv"),
+            caption="captions/claims.rst",
+            category="Claims",
+            labels={"table": "Claims and verdicts"},
+        ),
+        provenance=paths.below("claims.provenance.json"),
+    log:
+        paths.below("logs/evaluate_claims.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+    message:
+        "Judging the claims"
+    script:
+        "../scripts/evaluate_claims.py"
+
+
+rule summarise_answers:
+    input:
+        code=code("summarise_answers"),
+        languages=LANGUAGE_FILES,
+        answers=paths.each_pair("generations/{model}.{language}.jsonl"),
+        provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
+    output:
+        table=report(
+            paths.below("tables/behaviour.csv"),
+            caption="captions/behaviour.rst",
+            category="Behaviour",
+            labels={"table": "Word-count errors"},
+        ),
+        provenance=paths.below("tables/behaviour.provenance.json"),
+    log:
+        paths.below("logs/summarise_answers.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+    message:
+        "Summarising the answers"
+    script:
+        "../scripts/summarise_answers.py"

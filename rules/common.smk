@@ -3,6 +3,10 @@ from lengthlens.dependencies import modules_of
 from lengthlens.targets import with_provenance
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
+VARIANTS = {name: model.variant for name, model in study.models.items()}
+LANGUAGE_FILES = [
+    str(Path(workflow.basedir) / f"resources/languages/{code}.yaml") for code in study.languages
+]
 
 
 def code(script):

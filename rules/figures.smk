@@ -1,0 +1,121 @@
+# Files of the study -> figures, one rule a figure. A changed style redraws and computes nothing.
+
+
+def figure_files(name, category, label):
+    """A figure in all formats, each an entry of Snakemake's own report."""
+    entry = {"caption": f"captions/{name}.rst", "category": category}
+    files = {ending: paths.below(f"figures/{name}.{ending}") for ending in study.figures.formats}
+    labels = {ending: {"figure": label, "format": ending.upper()} for ending in files}
+    return [report(file, labels=labels[ending], **entry) for ending, file in files.items()]
+
+
+rule draw_error_by_n:
+    input:
+        code=code("draw_error_by_n"),
+        languages=LANGUAGE_FILES,
+        answers=paths.each_pair("generations/{model}.{language}.jsonl"),
+        provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
+    output:
+        figure_files("error_by_n", "Behaviour", "Word-count error by N"),
+    log:
+        paths.below("logs/draw_error_by_n.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+        dpi=study.figures.dpi,
+    message:
+        "Drawing the word-count error by N"
+    script:
+        "../scripts/draw_error_by_n.py"
+
+
+rule draw_cwa_by_layer:
+    input:
+        code=code("draw_cwa_by_layer"),
+        languages=LANGUAGE_FILES,
+        cwa=paths.below("cwa.nc"),
+    output:
+        figure_files("cwa_by_layer", "Attribution", "CWA by layer"),
+    log:
+        paths.below("logs/draw_cwa_by_layer.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        config={},
+        dpi=study.figures.dpi,
+    message:
+        "Drawing CWA by layer"
+    script:
+        "../scripts/draw_cwa_by_layer.py"
+
+
+rule draw_cwa_heatmaps:
+    input:
+        code=code("draw_cwa_heatmaps"),
+        languages=LANGUAGE_FILES,
+        cwa=paths.below("cwa.nc"),
+        rankings=paths.each_pair("selection/{model}.{language}.csv"),
+        provenance=paths.each_pair("selection/{model}.{language}.provenance.json"),
+    output:
+        figure_files("cwa_heatmaps", "Attribution", "Every head"),
+    log:
+        paths.below("logs/draw_cwa_heatmaps.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        pairs=paths.pairs,
+        config={},
+        dpi=study.figures.dpi,
+    message:
+        "Drawing the map of all heads"
+    script:
+        "../scripts/draw_cwa_heatmaps.py"
+
+
+rule draw_cwa_by_n:
+    input:
+        code=code("draw_cwa_by_n"),
+        languages=LANGUAGE_FILES,
+        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
+    output:
+        figure_files("cwa_by_n", "Attribution", "CWA by N"),
+    log:
+        paths.below("logs/draw_cwa_by_n.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+        dpi=study.figures.dpi,
+    message:
+        "Drawing CWA by N"
+    script:
+        "../scripts/draw_cwa_by_n.py"
+
+
+rule draw_ablation:
+    input:
+        code=code("draw_ablation"),
+        languages=LANGUAGE_FILES,
+        ablations=paths.each_pair("ablation/{model}.{language}.nc"),
+    output:
+        figure_files("ablation", "Causes", "Dose and response"),
+    log:
+        paths.below("logs/draw_ablation.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+        dpi=study.figures.dpi,
+    message:
+        "Drawing the ablation"
+    script:
+        "../scripts/draw_ablation.py"

@@ -59,26 +59,27 @@ class Paths:
         """How many of a shard's prompts the study uses; shards are always generated whole."""
         return min(shard.stop, self.study.prompts.per_n) - shard.start
 
-    def _each_pair(self, pattern: str) -> list[str]:
+    def each_pair(self, pattern: str) -> list[str]:
+        """One file of every model and language, in the order of `pairs`."""
         return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.pairs]
 
     def prompts(self) -> list[str]:
         return [self.below(f"prompts/{language}.jsonl") for language in self.study.languages]
 
     def generated(self) -> list[str]:
-        answers = self._each_pair("generations/{model}.{language}.jsonl")
+        answers = self.each_pair("generations/{model}.{language}.jsonl")
         if self.study.activations.keep is True:
-            answers += self._each_pair("activations/{model}.{language}.h5")
+            answers += self.each_pair("activations/{model}.{language}.h5")
         return answers
 
     def attributed(self) -> list[str]:
-        return [*self._each_pair("attribution/{model}.{language}.nc"), self.below("cwa.nc")]
+        return [*self.each_pair("attribution/{model}.{language}.nc"), self.below("cwa.nc")]
 
     def selected(self) -> list[str]:
-        return self._each_pair("selection/{model}.{language}.csv")
+        return self.each_pair("selection/{model}.{language}.csv")
 
     def ablated(self) -> list[str]:
-        return self._each_pair("ablation/{model}.{language}.nc")
+        return self.each_pair("ablation/{model}.{language}.nc")
 
     def figures(self) -> list[str]:
         return [
@@ -88,7 +89,11 @@ class Paths:
         ]
 
     def tables(self) -> list[str]:
-        return [self.below("claims.csv"), self.below("tables/behaviour.csv")]
+        return [
+            self.below("claims.csv"),
+            self.below("tables/behaviour.csv"),
+            self.below("tables/ablation.csv"),
+        ]
 
     def report(self) -> list[str]:
         return [self.below("report.html")]

@@ -1,0 +1,39 @@
+"""Judge the claims by their intervals: claims.csv."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    import pandas as pd
+
+    from lengthlens import formats
+    from lengthlens.claims import evaluate_claims, read_claims
+    from lengthlens.draw import weights
+    from lengthlens.pairs import model_pairs
+    from lengthlens.provenance import provenance
+    from lengthlens.readers import open_attribution, open_generations, open_pairs
+    from lengthlens.tables import write_table
+
+    params = snakemake.params
+    claims = read_claims(snakemake.input.claims)
+    attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
+    generations = open_pairs(snakemake.input.answers, params.pairs, open_generations)
+    tables = []
+    for models in model_pairs(params.variants):
+        variant_of = {model: variant for variant, model in models.items()}
+        parts = [
+            {
+                (variant_of[model], language): file
+                for (model, language), file in files.items()
+                if model in variant_of
+            }
+            for files in (attributions, generations)
+        ]
+        tables.append(evaluate_claims(claims, models, *parts, **params.config["statistics"]))
+    made = provenance(formats.CLAIMS, params.config)
+    made["models"] = weights(a.attrs["provenance"] for a in attributions.values())
+    write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

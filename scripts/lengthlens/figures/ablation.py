@@ -1,0 +1,202 @@
+"""Dose-response of ablation: chosen heads against random heads of the same layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lengthlens.effects import Dose, dose_response, interval_of, measure_values
+from lengthlens.figures.style import (
+    INK,
+    METHOD_COLOURS,
+    METHOD_NAMES,
+    MUTED,
+    PAPER,
+    Cast,
+    add_legend,
+    no_data,
+    page_width,
+    styled,
+)
+
+TITLE = "Ablation of chosen heads"
+_ROWS = (
+    ("exact", "exactly N words, %"),
+    ("error", "error, words − N"),
+    ("end_margin", "end margin, logits"),
+)
+_MARKERS = {"cwa": "o", "end_contrast": "s"}
+_MODE_LINES = {"zero": "-", "mean": "--"}
+_ROW = 1.3  # inches
+_APART = 0.17
+
+
+def draw_ablation(
+    ablations: Mapping[tuple[str, str], xr.Dataset],
+    cast: Cast,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Figure:
+    """Draw what removing heads does: rows of measures for each model, a column a language.
+
+    A filled marker is the chosen set, with the interval for its mean clustered by topic. The
+    distribution beside it is of control sets (dots: draws; bar: their central 95 %; line: their
+    mean). A marker is filled where it lies outside that bar.
+
+    Args:
+        ablations: ablation file of each (model, language).
+        cast: models and languages, in order.
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    models = sorted(cast.variants, key=lambda model: cast.variants[model] != "instruct")
+    rows = [(model, *measure) for model in models for measure in _ROWS]
+    with styled():
+        figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(rows) + 0.7))
+        panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
+        for row, (model, measure, label) in zip(panels, rows, strict=True):
+            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+                if (model, language) in ablations:
+                    _draw_panel(axes, ablations[model, language], measure, options)
+                else:
+                    no_data(axes, "not ablated")
+                if measure == _ROWS[0][0]:
+                    axes.set_title(f"{model}, {name}", fontsize=7)
+                if measure == _ROWS[-1][0]:
+                    axes.set_xlabel("k, heads removed")
+            row[0].set_ylabel(label)
+        add_legend(figure, _legend(ablations, level), columns=3)
+    return figure
+
+
+def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> list:
+    methods = dict.fromkeys(
+        str(method) for data in ablations.values() for method in np.unique(data["method"])
+    )
+    modes = dict.fromkeys(
+        str(mode) for data in ablations.values() for mode in np.unique(data["mode"])
+    )
+    handles: list = [
+        Line2D(
+            [],
+            [],
+            color=METHOD_COLOURS[method],
+            marker=_MARKERS[method],
+            label=f"top k by {METHOD_NAMES[method]}, {level:.0%} interval",
+        )
+        for method in METHOD_COLOURS
+        if method in methods
+    ]
+    handles += [
+        Line2D([], [], color=MUTED, linestyle=line, label=f"replaced by {name}")
+        for mode, line, name in (("zero", "-", "zero"), ("mean", "--", "the mean"))
+        if mode in modes and {"zero", "mean"} <= set(modes)
+    ]
+    controls = Patch(color=MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
+    none = Line2D([], [], color=INK, linestyle=(0, (4, 2)), linewidth=0.8, label="nothing removed")
+    return [*handles, controls, none]
+
+
+def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, options: Mapping) -> None:
+    scale = 100 if measure == "exact" else 1
+    values, topics = measure_values(data, measure), data["topic"].to_numpy()
+    none = interval_of(values[0], topics, measure, options)
+    if not np.isfinite(none.estimate):
+        no_data(axes, "no decision step")
+        return
+    axes.axhline(scale * none.estimate, color=INK, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1)
+    axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
+    methods = [name for name in METHOD_COLOURS if (data["method"] == name).any()]
+    modes = [name for name in _MODE_LINES if (data["mode"] == name).any()]
+    series = [(method, mode) for method in methods for mode in modes]
+    sizes = sorted({int(k) for k in np.unique(data["k"]) if k > 0})
+    for index, (method, mode) in enumerate(series):
+        doses = dose_response(data, measure, method, mode, options)
+        places = [sizes.index(dose.k) + _APART * (2 * index - len(series) + 1) for dose in doses]
+        for x, dose in zip(places, doses, strict=True):
+            _draw_controls(axes, x, scale * dose.draws, METHOD_COLOURS[method])
+        _draw_chosen(axes, places, doses, scale, method, mode)
+    axes.set_xticks(range(len(sizes)), [str(k) for k in sizes])
+    axes.set_xlim(-0.6, len(sizes) - 0.4)
+    if measure == "exact":
+        axes.set_ylim(-4, 104)
+
+
+def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: str, mode: str):
+    color = METHOD_COLOURS[method]
+    means = np.array([dose.chosen.estimate for dose in doses]) * scale
+    low = np.array([dose.chosen.low for dose in doses]) * scale
+    high = np.array([dose.chosen.high for dose in doses]) * scale
+    reach = np.nan_to_num(np.maximum(np.stack([means - low, high - means]), 0))
+    axes.errorbar(
+        places,
+        means,
+        yerr=reach,
+        color=color,
+        linestyle=_MODE_LINES[mode],
+        elinewidth=1.0,
+        linewidth=1.0,
+        zorder=4,
+    )
+    for x, mean, dose in zip(places, means, doses, strict=True):
+        axes.plot(
+            x,
+            mean,
+            marker=_MARKERS[method],
+            color=color,
+            zorder=5,
+            markersize=4,
+            markerfacecolor=color if _outside(dose) else PAPER,
+            markeredgewidth=0.9,
+        )
+
+
+def _outside(dose: Dose) -> bool:
+    """Whether the chosen set lies outside of the central 95 % of its controls."""
+    known = dose.draws[np.isfinite(dose.draws)]
+    if len(known) < 2 or not np.isfinite(dose.chosen.estimate):
+        return False
+    low, high = np.quantile(known, [0.025, 0.975])
+    return not low <= float(dose.chosen.estimate) <= high
+
+
+def _draw_controls(axes: Axes, x: float, draws: Float[np.ndarray, " draw"], color: str) -> None:
+    known = np.sort(draws[np.isfinite(draws)])
+    if not len(known):
+        return
+    low, high = np.quantile(known, [0.025, 0.975])
+    axes.plot(
+        [x, x], [low, high], color=color, alpha=0.3, linewidth=5, solid_capstyle="butt", zorder=2
+    )
+    spread = 0.06 * np.cos(np.arange(len(known)) * 2.399963)  # golden angle: even, without chance
+    axes.scatter(x + spread, known, s=1.5, color=MUTED, alpha=0.5, linewidths=0, zorder=2)
+    axes.plot([x - 0.11, x + 0.11], [known.mean()] * 2, color=MUTED, linewidth=1.0, zorder=3)
+
+
+def counts(ablations: Mapping[tuple[str, str], xr.Dataset]) -> str:
+    """Answers, topics and numbers of control draws, for the caption."""
+    samples = sorted({data.sizes["sample"] for data in ablations.values()})
+    topics = sorted({len(np.unique(data["topic"])) for data in ablations.values()})
+    draws: dict[int, set[int]] = {}
+    for data in ablations.values():
+        table = data[["k", "method", "mode", "control"]].to_dataframe()
+        for (k, _, _), part in table[table["control"]].groupby(["k", "method", "mode"]):
+            draws.setdefault(int(k), set()).add(len(part))
+    text = ", ".join(f"k = {k}: {_range(found)}" for k, found in sorted(draws.items()))
+    return (
+        f"n = {_range(samples)} answers about {_range(topics)} evaluate topics under every "
+        f"condition. Control draws, fewer where fewer distinct sets exist: {text or 'none'}."
+    )
+
+
+def _range(numbers) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,147 @@
+"""CWA by layer: heads of a layer together and the MLP, per step and as the paper's sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lengthlens.figures.style import (
+    MUTED,
+    Cast,
+    ModelLook,
+    add_legend,
+    interval_bars,
+    no_data,
+    panel_grid,
+    styled,
+    zero_line,
+)
+
+TITLE = "CWA by layer"
+ROWS = (
+    ("head_layer", "_step", "heads of a layer,\nlogits per step"),
+    ("mlp", "_step", "MLP,\nlogits per step"),
+    ("head_layer", "", "heads of a layer,\nsum (paper), logits"),
+    ("mlp", "", "MLP,\nsum (paper), logits"),
+)
+_DODGE = 0.12  # share of a layer that models stand apart
+_WIDE = 20.0  # a row whose extremes differ by more than this factor is compressed (symmetric log)
+
+
+def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Figure:
+    """Draw CWA by layer, balanced over N: a row a component and form, a column a language.
+
+    Args:
+        cwa: means over samples (`cwa.aggregate_attribution`).
+        cast: models and languages, in order.
+        target: whose CWA: token, logit or end.
+    """
+    chosen = cwa.sel(target=target)
+    with styled():
+        figure, panels = panel_grid(
+            len(ROWS), len(cast.languages), [1.5] * len(ROWS), sharex=True, sharey="row"
+        )
+        for row, (component, form, label) in zip(panels, ROWS, strict=True):
+            values = chosen[f"{component}{form}_all"]
+            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+                zero_line(axes)
+                _draw_panel(axes, chosen, component, form, language, cast)
+                if row is panels[0]:
+                    axes.set_title(name)
+                if row is panels[-1]:
+                    axes.set_xlabel(_depth_label(chosen, cast))
+            row[0].set_ylabel(label)
+            _compress(row, values)
+        add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
+    return figure
+
+
+def _legend(cast: Cast, level: float) -> list:
+    handles: list = [
+        Line2D(
+            [],
+            [],
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.line,
+            label=f"{model}, {level:.0%} interval",
+        )
+        for model, look in cast.looks.items()
+    ]
+    null = Patch(color=MUTED, alpha=0.35, label="signs permuted (null): mean and 95 % of draws")
+    return [*handles, null]
+
+
+def _layers(chosen: xr.Dataset, model: str) -> int:
+    """Layers a model has; those beyond are NaN."""
+    values = chosen["mlp_all"].sel(model=model).transpose("layer", ...).to_numpy()
+    known = np.isfinite(values.reshape(len(values), -1)).any(axis=1)
+    return int(np.flatnonzero(known).max(initial=-1)) + 1
+
+
+def _depth_label(chosen: xr.Dataset, cast: Cast) -> str:
+    return "layer" if _same_depth(chosen, cast) else "depth, % of layers"
+
+
+def _same_depth(chosen: xr.Dataset, cast: Cast) -> bool:
+    return len({_layers(chosen, model) for model in cast.variants}) == 1
+
+
+def _draw_panel(
+    axes: Axes, chosen: xr.Dataset, component: str, form: str, language: str, cast: Cast
+) -> None:
+    looks, empty = cast.looks, True
+    same = _same_depth(chosen, cast)
+    for index, (model, look) in enumerate(looks.items()):
+        depth = _layers(chosen, model)
+
+        def read(end: str, model=model, depth=depth) -> np.ndarray:
+            name = f"{component}{form}_all{end}"
+            if name not in chosen:
+                return np.zeros(depth)
+            here = chosen[name].sel(model=model, language=language).isel(layer=slice(depth))
+            return here.to_numpy()
+
+        if not np.isfinite(read("")).any():
+            continue
+        empty = False
+        shift = _DODGE * (2 * index - len(looks) + 1) / 2
+        layers = np.arange(depth) + (shift if depth <= 16 else 0)
+        x = layers if same else 100 * (layers + 0.5) / depth
+        _draw_null(axes, x, read("_null"), read("_null_sd"), look)
+        interval_bars(axes, x, read(""), read("_low"), read("_high"), look)
+        if same:
+            ticks = np.arange(depth)
+            axes.set_xticks(ticks[:: max(1, int(np.ceil(depth / 8)))])
+    if empty:
+        no_data(axes, "no samples")
+
+
+def _draw_null(axes: Axes, x: Sequence[float], mean, spread, look: ModelLook) -> None:
+    """A band of the model's own colour: what permuted signs give in 95 % of the draws."""
+    reach = 1.96 * spread
+    axes.fill_between(x, mean - reach, mean + reach, color=look.color, alpha=0.16, linewidth=0)
+    axes.plot(x, mean, color=look.color, linewidth=0.8, alpha=0.45, linestyle=(0, (1, 1)))
+
+
+def _compress(row: Sequence[Axes], values: xr.DataArray) -> None:
+    """A symmetric logarithmic scale where one layer dwarfs the others, so that all can be read."""
+    sizes = np.abs(values.to_numpy())
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if len(sizes) and sizes.max() > _WIDE * np.median(sizes):
+        for axes in row:
+            axes.set_yscale("symlog", linthresh=float(np.median(sizes)), linscale=1.0)
+
+
+def counts(cwa: xr.Dataset) -> str:
+    """How many answers and topics the figure rests on, for its caption."""
+    each = cwa["n_samples"].sum("n").to_numpy()
+    topics = int(cwa["n_topics"].max())
+    text = str(each.min()) if each.min() == each.max() else f"{each.min()} to {each.max()}"
+    return f"n = {text} answers for each model and language, up to {topics} topics for each N."

@@ -1,0 +1,147 @@
+"""CWA by N of the late heads and of the final MLP, per step and as the paper's sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lengthlens.claim_kinds import layers_between
+from lengthlens.figures.style import (
+    Cast,
+    add_legend,
+    interval_bars,
+    no_data,
+    panel_grid,
+    styled,
+    zero_line,
+)
+from lengthlens.statistics import ratio_interval, sign_null_mean
+
+TITLE = "CWA by N"
+LATE = (0.75, 1.0)  # fractions of depth: layers 24 to 31 of 32, as in the paper
+ROWS = (
+    ("head", "step", "late heads,\nlogits per step"),
+    ("mlp", "step", "final MLP,\nlogits per step"),
+    ("head", "sum", "late heads,\nsum (paper), logits"),
+    ("mlp", "sum", "final MLP,\nsum (paper), logits"),
+)
+_APART = 0.1
+
+
+def draw_cwa_by_n(
+    attributions: Mapping[tuple[str, str], xr.Dataset],
+    cast: Cast,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Figure:
+    """Draw CWA by N, a row a component and form, a column a language.
+
+    Args:
+        attributions: attribution file of each (model, language).
+        cast: models and languages, in order.
+        level: of the intervals, which are clustered by topic.
+        resamples: of the bootstrap; seed: of its draws.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    with styled():
+        figure, panels = panel_grid(
+            len(ROWS), len(cast.languages), [1.35] * len(ROWS), sharex=True, sharey="row"
+        )
+        for row, (component, form, label) in zip(panels, ROWS, strict=True):
+            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+                zero_line(axes)
+                _draw_panel(axes, attributions, cast, language, component, form, options)
+                if row is panels[0]:
+                    axes.set_title(name)
+                if row is panels[-1]:
+                    axes.set_xlabel("N, words asked for")
+            row[0].set_ylabel(label)
+        numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
+        panels[-1, 0].set_xticks(numbers)
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=look.color,
+                marker=look.marker,
+                linestyle=look.line,
+                label=f"{model}, {level:.0%} interval",
+            )
+            for model, look in cast.looks.items()
+        ]
+        null = Line2D(
+            [],
+            [],
+            color="#57606a",
+            marker="_",
+            markersize=6,
+            linestyle="",
+            label="mean of permuted signs (null)",
+        )
+        add_legend(figure, [*handles, null], columns=3)
+    return figure
+
+
+def _draw_panel(
+    axes: Axes, attributions: Mapping, cast: Cast, language: str, component: str, form: str, options
+) -> None:
+    drawn = False
+    for index, (model, look) in enumerate(cast.looks.items()):
+        if (model, language) not in attributions:
+            continue
+        attribution, drawn = attributions[model, language], True
+        total, null, steps = _totals(attribution, component)
+        bottom = steps if form == "step" else np.ones_like(steps)
+        n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
+        numbers = np.unique(n)
+        found = [
+            ratio_interval(total[n == k], bottom[n == k], topics[n == k], **options)
+            for k in numbers
+        ]
+        x = numbers + _APART * (2 * index - len(cast.looks) + 1)
+        nulls = [null[n == k].sum() / max(bottom[n == k].sum(), 1) for k in numbers]
+        axes.scatter(
+            x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2
+        )
+        estimates = [part.estimate for part in found]
+        interval_bars(
+            axes, x, estimates, [part.low for part in found], [part.high for part in found], look
+        )
+    if not drawn:
+        no_data(axes, "no samples")
+
+
+def _totals(attribution: xr.Dataset, component: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """CWA of each sample added up over the components, its null's mean, and its steps."""
+    depth = attribution.sizes["layer"]
+    layers = layers_between(depth, *LATE) if component == "head" else [depth - 1]
+
+    def read(end: str) -> np.ndarray:
+        values = attribution[f"cwa_{component}{end}"].sel(target="token").isel(layer=layers)
+        return values.sum([dim for dim in values.dims if dim != "sample"]).to_numpy().astype(float)
+
+    steps = attribution["n_steps"].to_numpy().astype(float)
+    plus = steps - attribution["n_negative"].to_numpy()
+    null = sign_null_mean(plus, steps, read("_plus") - read("_minus"))
+    return read(""), null, steps
+
+
+def counts(attributions: Mapping[tuple[str, str], xr.Dataset]) -> str:
+    """How many answers and topics the figure rests on, for its caption."""
+    sizes = [
+        int(count)
+        for attribution in attributions.values()
+        for count in np.unique(attribution["n"].to_numpy(), return_counts=True)[1]
+    ]
+    text = str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    depth = {attribution.sizes["layer"] for attribution in attributions.values()}
+    late = "; ".join(
+        f"layers {layers_between(d, *LATE)[0]} to {d - 1} of 0 to {d - 1}" for d in sorted(depth)
+    )
+    return f"n = {text} answers for each model, language and N. Late: {late}."

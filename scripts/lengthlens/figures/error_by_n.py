@@ -1,0 +1,206 @@
+"""Word-count error by N: all answers, their mean with its interval, and the share that is exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lengthlens.figures.style import (
+    INK,
+    MUTED,
+    Cast,
+    ModelLook,
+    add_legend,
+    interval_bars,
+    no_data,
+    panel_grid,
+    styled,
+    zero_line,
+)
+from lengthlens.statistics import mean_interval, share_interval
+
+TITLE = "Word-count error by N"
+_APART = 0.13  # models stand this far to either side of N
+_SPREAD = 0.09  # answers with the same error are spread over twice this width
+
+
+def draw_error_by_n(
+    answers: pd.DataFrame,
+    cast: Cast,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Figure:
+    """Draw the mean word-count error by N, a column of panels a language.
+
+    Rows: all models on one scale; the instruct models magnified (where there are any); the share of
+    answers with exactly N words.
+
+    Args:
+        answers: one row an answer: model, language, n, topic, error [words], truncated.
+        cast: models and languages, in order.
+        level: of the intervals, which are clustered by topic.
+        resamples: of the bootstrap; seed: of its draws.
+    """
+    instruct = [model for model, variant in cast.variants.items() if variant == "instruct"]
+    magnified = bool(instruct) and len(instruct) < len(cast.variants)
+    with styled():
+        heights = [1.9, 1.15, 1.15] if magnified else [1.9, 1.15]
+        figure, panels = panel_grid(
+            len(heights), len(cast.languages), heights, sharex=True, sharey="row"
+        )
+        for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
+            own = answers[answers["language"] == language]
+            options = {"level": level, "resamples": resamples, "seed": seed}
+            _draw_errors(column[0], own, cast, list(cast.variants), options)
+            _mark_cut(column[0], own, cast)
+            if magnified:
+                _draw_errors(column[1], own, cast, instruct, options, dots=False)
+            _draw_exact(column[-1], own, cast, level)
+            column[0].set_title(name, pad=16)
+            column[-1].set_xlabel("N, words asked for")
+        panels[0, 0].set_ylabel("error, words − N")
+        if magnified:
+            panels[1, 0].set_ylabel("error,\ninstruct only")
+        panels[-1, 0].set_ylabel("exactly N words, %")
+        panels[-1, 0].set_ylim(-4, 104)
+        ticks = sorted(answers["n"].unique())
+        panels[-1, 0].set_xticks(ticks)
+        add_legend(figure, _legend(answers, cast, level))
+    return figure
+
+
+def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:
+    handles = []
+    for model, look in cast.looks.items():
+        own = answers[answers["model"] == model]
+        text = f"{model}: {len(own)} answers, {own['topic'].nunique()} topics"
+        handles.append(
+            Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line, label=text)
+        )
+    bar = f"mean and {level:.0%} interval; dots: answers"
+    return [*handles, Line2D([], [], color=MUTED, marker="|", linestyle="", label=bar)]
+
+
+def _place(n: np.ndarray, index: int, count: int) -> np.ndarray:
+    """Where model `index` of `count` stands beside N."""
+    return n + _APART * (2 * index - count + 1)
+
+
+def _draw_errors(
+    axes: Axes,
+    answers: pd.DataFrame,
+    cast: Cast,
+    models: list[str],
+    options: dict,
+    dots: bool = True,
+) -> None:
+    zero_line(axes)
+    for index, model in enumerate(models):
+        own, look = answers[answers["model"] == model], cast.looks[model]
+        if own.empty:
+            continue
+        n = np.sort(own["n"].unique())
+        if dots:
+            _draw_answers(axes, own, index, len(models), look)
+        groups = [own[own["n"] == number] for number in n]
+        found = [
+            mean_interval(part["error"].to_numpy(float), part["topic"].to_numpy(), **options)
+            for part in groups
+        ]
+        interval_bars(
+            axes,
+            _place(n, index, len(models)),
+            [part.estimate for part in found],
+            [part.low for part in found],
+            [part.high for part in found],
+            look,
+        )
+    if not any((answers["model"] == model).any() for model in models):
+        no_data(axes, "no answers")
+
+
+def _draw_answers(
+    axes: Axes, answers: pd.DataFrame, index: int, count: int, look: ModelLook
+) -> None:
+    """Every answer as a dot; those with the same N and error side by side."""
+    same = answers.groupby(["n", "error"])
+    rank = same.cumcount().to_numpy() + 0.5
+    size = same["error"].transform("size").to_numpy()
+    shift = _SPREAD * np.minimum(size / 6, 1) * (2 * rank / size - 1)
+    axes.scatter(
+        _place(answers["n"].to_numpy(), index, count) + shift,
+        answers["error"],
+        s=3,
+        color=look.color,
+        alpha=0.22,
+        linewidths=0,
+        zorder=2,
+    )
+
+
+def _mark_cut(axes: Axes, answers: pd.DataFrame, cast: Cast) -> None:
+    """Percent of answers cut at the token limit, above the panel, where there are any.
+
+    Their errors, and with them the mean, are lower bounds: an arrow points up.
+    """
+    cut = answers.groupby(["model", "n"])["truncated"].mean()
+    models = [model for model in cast.variants if cut.get(model, pd.Series([0])).max() > 0]
+    for line, model in enumerate(models):
+        look, row = cast.looks[model], 1.02 + 0.075 * (len(models) - 1 - line)
+        for n, share in cut[model].items():
+            if share > 0:
+                text = f"↑{100 * share:.0f}"
+                across = axes.get_xaxis_transform()
+                axes.text(
+                    n, row, text, transform=across, ha="center", fontsize=5.5, color=look.color
+                )
+    if models:
+        axes.annotate(
+            "% cut",
+            (0, 1.02),
+            xycoords="axes fraction",
+            xytext=(-2, 0),
+            textcoords="offset points",
+            ha="right",
+            fontsize=5.5,
+            color=INK,
+        )
+
+
+def _draw_exact(axes: Axes, answers: pd.DataFrame, cast: Cast, level: float) -> None:
+    for index, (model, look) in enumerate(cast.looks.items()):
+        own = answers[answers["model"] == model]
+        if own.empty:
+            continue
+        n = np.sort(own["n"].unique())
+        exact = (own["error"] == 0) & ~own["truncated"]
+        found = [
+            share_interval(exact[own["n"] == k].to_numpy(), own["topic"][own["n"] == k], level)
+            for k in n
+        ]
+        interval_bars(
+            axes,
+            _place(n, index, len(cast.looks)),
+            [100 * part.estimate for part in found],
+            [100 * part.low for part in found],
+            [100 * part.high for part in found],
+            look,
+        )
+
+
+def counts(answers: pd.DataFrame) -> str:
+    """How many answers and topics the figure rests on, for its caption."""
+    per_cell = answers.groupby(["model", "language", "n"]).size()
+    spread = (
+        f"{per_cell.min()}"
+        if per_cell.nunique() == 1
+        else (f"{per_cell.min()} to {per_cell.max()}")
+    )
+    return (
+        f"n = {len(answers)} answers, {spread} for each model, language and N, "
+        f"about {answers['topic'].nunique()} topics."
+    )

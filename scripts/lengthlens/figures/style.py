@@ -1,0 +1,208 @@
+"""One look for all figures: sizes fit for a column, colours, and saving with equal bytes.
+
+Colours are those of Okabe and Ito, told apart with any colour vision, and never carry a meaning
+alone: variants differ in marker, methods in line style too. Texts of a figure are set in `INK`
+and grids in `HAIR`, so that the report can exchange both in dark mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lengthlens.errors import LengthlensError
+from lengthlens.files import written_whole
+
+COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
+INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"
+VARIANT_COLOURS = {"base": "#d55e00", "instruct": "#0072b2"}
+METHOD_COLOURS = {"cwa": "#cc79a7", "end_contrast": "#009e73"}
+METHOD_NAMES = {"cwa": "CWA", "end_contrast": "end contrast"}
+_MARKERS = {"base": "sDv", "instruct": "oP^"}
+_LINES = ("-", "--", ":")
+_SETTINGS = {
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": HAIR,
+    "grid.linewidth": 0.5,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "lengthlens",
+    "pdf.fonttype": 42,
+}
+
+
+@dataclass(frozen=True)
+class ModelLook:
+    """How one model is drawn everywhere."""
+
+    color: str
+    marker: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Whom a figure is about, in the order of the configuration.
+
+    Attributes:
+        variants: model -> base or instruct.
+        languages: code -> name in English.
+    """
+
+    variants: Mapping[str, str]
+    languages: Mapping[str, str]
+
+    @property
+    def looks(self) -> dict[str, ModelLook]:
+        """The look of every model."""
+        return model_looks(self.variants)
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """The look of the project, whatever the user's matplotlib configuration says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def model_looks(variants: Mapping[str, str]) -> dict[str, ModelLook]:
+    """The look of every model (name -> variant): colour by variant, line and marker by place."""
+    places: dict[str, Iterator[int]] = {}
+    looks = {}
+    for model, variant in variants.items():
+        if variant not in VARIANT_COLOURS:
+            raise LengthlensError(
+                f"{model} has the variant {variant!r}; known: {', '.join(VARIANT_COLOURS)}"
+            )
+        place = next(places.setdefault(variant, itertools.count()))
+        looks[model] = ModelLook(
+            VARIANT_COLOURS[variant],
+            _MARKERS[variant][place % 3],
+            _LINES[place % 3],
+        )
+    return looks
+
+
+def page_width(n_columns: int) -> float:
+    """Inches: a column for one panel, the page for more, wider than it only beyond six panels."""
+    return COLUMN if n_columns == 1 else max(PAGE, 1.1 * n_columns + 0.4)
+
+
+def panel_grid(
+    n_rows: int, n_columns: int, heights: Sequence[float], **options
+) -> tuple[Figure, np.ndarray]:
+    """A figure with a grid of panels [row, column]; `heights` of the rows in inches."""
+    figure = Figure(figsize=(page_width(n_columns), float(sum(heights)) + 0.45))
+    panels = figure.subplots(
+        n_rows, n_columns, squeeze=False, height_ratios=list(heights), **options
+    )
+    return figure, panels
+
+
+def add_legend(figure: Figure, handles: Sequence, columns: int = 4) -> None:
+    """One legend for all panels, above them."""
+    columns = min(len(handles), columns if figure.get_figwidth() > COLUMN else 2)
+    figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, borderaxespad=0.2)
+
+
+def zero_line(axes: Axes) -> None:
+    """A line at zero, above the grid and below the data."""
+    axes.axhline(0, color=INK, linewidth=0.6, zorder=1)
+
+
+def interval_bars(
+    axes: Axes,
+    x: Sequence[float],
+    mean: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    look: ModelLook,
+    label: str | None = None,
+):
+    """Means joined by a line, with a bar from `low` to `high`; a limit that is NaN has no bar."""
+    mean, low, high = (np.asarray(part, dtype=float) for part in (mean, low, high))
+    reach = np.nan_to_num(np.maximum(np.stack([mean - low, high - mean]), 0.0))
+    return axes.errorbar(
+        x,
+        mean,
+        yerr=reach,
+        color=look.color,
+        marker=look.marker,
+        linestyle=look.line,
+        markeredgecolor=PAPER,
+        markeredgewidth=0.4,
+        elinewidth=1.0,
+        label=label,
+        zorder=3,
+    )
+
+
+def no_data(axes: Axes, text: str) -> None:
+    """Say why a panel is empty, instead of leaving it blank."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
+
+
+def save_figure(
+    figure: Figure, path: str | Path, made: Mapping, title: str, dpi: int = 160
+) -> None:
+    """Write PNG or SVG (by the ending) with its provenance inside; equal figures, equal bytes.
+
+    Raises:
+        LengthlensError: another ending.
+    """
+    ending = Path(path).suffix.lstrip(".")
+    source = json.dumps(made, sort_keys=True)
+    if ending == "png":
+        metadata = {"Software": "lengthlens", "Title": title, "Source": source}
+    elif ending == "svg":
+        metadata = {"Date": None, "Creator": "lengthlens", "Title": title, "Source": source}
+    else:
+        raise LengthlensError(f"{path}: figures are written as png or svg, not {ending!r}")
+    with styled(), written_whole(path) as temporary:
+        figure.savefig(temporary, format=ending, dpi=dpi, metadata=metadata)
+        if ending == "svg":
+            text = temporary.read_text(encoding="utf-8")
+            # NOTE lines end in blanks where paths do, which git and reviewers trip over
+            temporary.write_text(re.sub(r"[ \t]+\n", "\n", text), encoding="utf-8", newline="\n")

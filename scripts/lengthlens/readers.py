@@ -1,0 +1,147 @@
+"""One function to open each kind of file that a run leaves behind; all check before they return.
+
+A file is refused, in words that say what to do, when it is missing, broken, of another format
+version, or does not say what made it. Tables come as pandas data frames and arrays as xarray
+datasets; of both, `attrs["provenance"]` is a dictionary.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import xarray as xr
+
+from lengthlens import formats
+from lengthlens.errors import LengthlensError
+from lengthlens.jsonl import read_rows
+from lengthlens.netcdf import read_dataset
+from lengthlens.provenance import read_sidecar
+from lengthlens.tables import read_table
+
+if TYPE_CHECKING:
+    from lengthlens.activations import Activations
+
+_WHOLE = {"head": "Int64", "rank": "Int64"}  # integers that may be missing
+
+
+def open_prompts(path: str | Path) -> pd.DataFrame:
+    """Prompts of one language, a row each: id, language, n, topic, template, split, text."""
+    needed = ("id", "language", "n", "topic", "template", "split", "text")
+    return _lines(path, formats.PROMPTS, needed)
+
+
+def open_generations(path: str | Path) -> pd.DataFrame:
+    """Answers of one model in one language, a row each; `tokens` holds lists of token ids."""
+    needed = ("sample_id", "prompt_id", "n", "topic", "split", "text", "tokens", "words", "error")
+    return _lines(path, formats.GENERATIONS, (*needed, "stopped", "truncated"))
+
+
+def open_activations(path: str | Path) -> Activations:
+    """Recorded activations of one model in one language; close it, or use it in a `with` block."""
+    if not Path(path).exists():
+        raise LengthlensError(
+            f"{path} does not exist; run the stage generate, with activations.keep: true"
+        )
+    from lengthlens.activations import open_activations as opened
+
+    return opened(path)
+
+
+def open_attribution(path: str | Path) -> xr.Dataset:
+    """Attribution sums of every answer of one model in one language."""
+    return _arrays(path, formats.ATTRIBUTION)
+
+
+def open_cwa(path: str | Path) -> xr.Dataset:
+    """Means of cumulative weighted attribution with intervals, of all models and languages."""
+    return _arrays(path, formats.CWA)
+
+
+def open_selection(path: str | Path) -> pd.DataFrame:
+    """Ranking of the components of one model in one language."""
+    return _table(path, formats.SELECTION, dtype=_WHOLE)
+
+
+def open_ablation(path: str | Path) -> xr.Dataset:
+    """Answers of one model in one language under every ablation condition."""
+    return _arrays(path, formats.ABLATION)
+
+
+def open_claims(path: str | Path) -> pd.DataFrame:
+    """Claims with their values, intervals and verdicts; empty texts where there is nothing."""
+    texts = ("model", "variant", "language", "statistic", "paper_says", "reason", "source")
+    table = _table(path, formats.CLAIMS, dtype={name: "string" for name in texts})
+    return table.fillna({name: "" for name in texts if name in table})
+
+
+def open_behaviour(path: str | Path) -> pd.DataFrame:
+    """Word-count errors by model, language, N and split (tables/behaviour.csv)."""
+    return _table(path, formats.TABLE, dtype={"n": "string"})
+
+
+def _lines(path: str | Path, schema: str, needed: tuple[str, ...]) -> pd.DataFrame:
+    rows = read_rows(path, schema)
+    for number, row in enumerate(rows, start=1):
+        missing = [key for key in needed if key not in row] if isinstance(row, dict) else needed
+        if missing:
+            raise LengthlensError(
+                f"{path}, row {number}: {', '.join(missing)} missing; delete it and run again"
+            )
+    table = pd.DataFrame(rows, columns=None if rows else list(needed))
+    return _with_provenance(table, path, schema)
+
+
+def _table(path: str | Path, schema: str, **options) -> pd.DataFrame:
+    return _with_provenance(read_table(path, schema, **options), path, schema)
+
+
+def _with_provenance(table: pd.DataFrame, path: str | Path, schema: str) -> pd.DataFrame:
+    table.attrs["provenance"] = read_sidecar(path, schema)
+    return table
+
+
+def _arrays(path: str | Path, schema: str) -> xr.Dataset:
+    dataset = read_dataset(path, schema)
+    try:
+        made = json.loads(dataset.attrs["provenance"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise LengthlensError(
+            f"{path} does not say what made it (its attribute `provenance` is missing or broken); "
+            "delete it and run again"
+        ) from error
+    return dataset.assign_attrs(provenance=made)
+
+
+def open_pairs(paths, pairs, opened: Callable) -> dict[tuple[str, str], object]:
+    """Open one file of every (model, language), in order.
+
+    Args:
+        paths: files, in the order of `pairs`.
+        pairs: (model, language), as lists or tuples.
+        opened: the reader.
+    """
+    found = zip(pairs, paths, strict=True)
+    return {(model, language): opened(path) for (model, language), path in found}
+
+
+def open_answers(paths, pairs) -> pd.DataFrame:
+    """The answers of all models and languages under one another, with the column `model`.
+
+    `attrs["provenance"]` maps "model.language" to the provenance of each file.
+    """
+    tables = open_pairs(paths, pairs, open_generations)
+    parts = [
+        table.assign(model=model, language=language) for (model, language), table in tables.items()
+    ]
+    for part in parts:
+        part.attrs = {}  # so that concat need not compare them
+    answers = pd.concat(parts, ignore_index=True)
+    answers.attrs["provenance"] = {
+        f"{model}.{language}": table.attrs["provenance"]
+        for (model, language), table in tables.items()
+    }
+    return answers

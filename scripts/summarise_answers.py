@@ -1,0 +1,23 @@
+"""Summarise the answers of all models and languages: tables/behaviour.csv."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens import formats
+    from lengthlens.behaviour import summarise_answers
+    from lengthlens.languages import load_language
+    from lengthlens.provenance import provenance
+    from lengthlens.readers import open_answers
+    from lengthlens.tables import write_table
+
+    params = snakemake.params
+    answers = open_answers(snakemake.input.answers, params.pairs)
+    languages = [load_language(path) for path in snakemake.input.languages]
+    by_code = {language.code: language for language in languages}
+    table = summarise_answers(answers, by_code, **params.config["statistics"])
+    write_table(table, snakemake.output.table, provenance(formats.TABLE, params.config))
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
