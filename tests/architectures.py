@@ -1,8 +1,9 @@
-"""Tiny random models of every architecture that `anatomy` lists, one row each.
+"""Tiny random models of every architecture that `anatomy` lists, at least one row each.
 
-The rows vary what attribution could get wrong: head_dim that is not d_model / heads, grouped
-queries, tied and untied embeddings, biases, multipliers, soft caps, norms before and after. Every
-norm weight and bias is moved away from 1 and 0, so that forgetting one shows.
+A row is named by its model type, or `type:variant` where there are several. The rows vary what
+attribution could get wrong: head_dim that is not d_model / heads, grouped queries, tied and untied
+embeddings, biases, multipliers, soft caps, norms before and after. Every norm weight and bias is
+moved away from 1 and 0, so that forgetting one shows.
 """
 
 from __future__ import annotations
@@ -46,14 +47,21 @@ ROWS: dict[str, dict] = {
         "attention_multiplier": 0.2,
         "attention_bias": True,
     },
-    "gpt2": {"activation_function": "gelu_new"},
+    "gpt2": {},
     "gpt_neox": {"use_parallel_residual": True, "attention_bias": True},
+    "gemma2:biased": _WIDE | {"attention_bias": True, "final_logit_softcapping": None},
+    "olmo2:biased": _WIDE | {"attention_bias": True, "tie_word_embeddings": True},
+    "gpt_neox:sequential": {"use_parallel_residual": False, "tie_word_embeddings": True},
 }
 
+# transformers has no grouped matrix product for their experts in float64.
+FLOAT32_ONLY = ("mixtral", "qwen3_moe")
 
-def tiny_config(model_type: str):
+
+def tiny_config(row: str):
     """The row's config; GPT-2 names its sizes in its own way."""
-    values = _COMMON | ROWS[model_type]
+    model_type = row.partition(":")[0]
+    values = _COMMON | ROWS[row]
     if model_type == "gpt2":
         values = {
             "vocab_size": VOCABULARY,
@@ -67,10 +75,17 @@ def tiny_config(model_type: str):
     return AutoConfig.for_model(model_type, **values)
 
 
-def tiny_model(model_type: str, dtype: torch.dtype = torch.float32, seed: int = 0):
-    """A random model of the row, in eval mode, with every norm weight and bias made to matter."""
+def tiny_model(row: str, dtype: torch.dtype = torch.float32, seed: int = 0, **changes):
+    """A random model of the row, in eval mode, with every norm weight and bias made to matter.
+
+    `changes` are set in the row's config.
+    """
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(tiny_config(model_type)).to(dtype).eval()
+    config = tiny_config(row)
+    for name, value in changes.items():
+        assert hasattr(config, name), f"{row} has no {name}"
+        setattr(config, name, value)
+    model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1 or "bias" in name:

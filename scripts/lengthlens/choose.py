@@ -55,7 +55,7 @@ class Sampler:
 
     def __call__(self, step, rows, logits):
         probabilities = torch.softmax(logits.double() / self.temperature, -1)
-        ordered, tokens = probabilities.sort(-1, descending=True, stable=True)
+        ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
         below = ordered.cumsum(-1) - ordered  # probability of everything more likely
         ordered = ordered.masked_fill(below >= self.top_p, 0.0)
         cumulative = ordered.cumsum(-1)

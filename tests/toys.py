@@ -1,0 +1,82 @@
+"""Prompts, token classes and references for decoding tests on the models of `architectures`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from architectures import VOCABULARY
+from jaxtyping import Float
+from torch import Tensor
+
+from lengthlens.capture import Residuals
+from lengthlens.decode import Decoded, TokenClasses
+from lengthlens.records import Batch, Samples, Steps
+
+CLASSES = TokenClasses(
+    stop=torch.tensor([2, 3]),
+    enders=torch.tensor([2, 3, 5, 7]),
+    words=torch.arange(40, 100),
+)
+NO_STOP = TokenClasses(torch.tensor([], dtype=torch.long), CLASSES.enders, CLASSES.words)
+
+
+def ragged_prompts(lengths: Sequence[int], seed: int = 0, shared: int = 0) -> list[list[int]]:
+    """Random prompts of the given lengths, of which the first `shared` tokens are the same."""
+    rng = np.random.default_rng(seed)
+    prefix = rng.integers(8, VOCABULARY, shared).tolist()
+    return [prefix + rng.integers(8, VOCABULARY, n - shared).tolist() for n in lengths]
+
+
+@torch.inference_mode()
+def own_logits(
+    model, prompt: Sequence[int], answer: Sequence[int]
+) -> Float[Tensor, "step vocabulary"]:
+    """The model's own output at every step of an answer: one plain pass, no cache, no padding."""
+    output = model(torch.tensor([[*prompt, *answer[:-1]]]), use_cache=False).logits[0]
+    return output[len(prompt) - 1 :]
+
+
+def capped(logits: Tensor, cap: float | None) -> Tensor:
+    """Logits after a soft cap."""
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+def as_batch(decoded: Decoded, marks: Sequence[dict[str, np.ndarray]] | None = None) -> Batch:
+    """A decoded batch as attribution takes it in.
+
+    Without `marks` every step is a boundary step with sign +1, and none is a decision.
+    """
+    lengths = np.array([len(tokens) for tokens in decoded.tokens])
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    first = np.cumsum([0, *lengths[:-1]])
+    step = np.arange(len(row)) - first[row]
+    n = len(row)
+    columns = {
+        "is_stop": np.zeros(n, dtype=bool),
+        "words_before": np.zeros(n, dtype=np.int32),
+        "words_after": np.zeros(n, dtype=np.int32),
+        "sign": np.ones(n, dtype=np.int8),
+        "boundary": np.ones(n, dtype=bool),
+        "decision": np.zeros(n, dtype=bool),
+    }
+    for name in marks[0] if marks else ():
+        columns[name] = np.concatenate([mark[name] for mark in marks])
+    for name, values in vars(decoded.logits).items():
+        columns[name] = values.numpy()[row, step]
+    buffers = {
+        name: None if buffer is None else buffer[step, row]
+        for name, buffer in vars(decoded.residuals).items()
+    }
+    residuals = Residuals(**buffers)
+    steps = Steps(
+        sample=row,
+        token=np.concatenate(decoded.tokens),
+        scale=residuals.scale.numpy(),
+        **columns,
+    )
+    samples = Samples(
+        [f"s{i}#0" for i in range(len(lengths))], np.full(len(lengths), 4), first, lengths
+    )
+    return Batch(samples, steps, residuals)
