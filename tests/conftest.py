@@ -1,13 +1,21 @@
-"""Tiny random models and small tokenizers that the tests share; nothing is downloaded."""
+"""Tiny random models and small tokenizers that the tests share; nothing is downloaded.
+
+Every annotation of the package, array shapes included, is checked at run time in the tests.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from jaxtyping import install_import_hook
 
+install_import_hook("lengthlens", "beartype.beartype")  # before lengthlens is imported
+
+from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer  # noqa: E402
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase  # noqa: E402
+
+torch.set_num_threads(1)  # tiny models only get slower with more, and sums depend on it
 LLAMA3_VARIABLE = "LENGTHLENS_LLAMA3_TOKENIZER"
 
 

@@ -54,9 +54,8 @@ def traits(model) -> set[str]:
     has = {
         "wide": anatomy.n_heads * anatomy.d_head != anatomy.d_model,
         "grouped": key is not None and key.weight.shape[0] < anatomy.n_heads * anatomy.d_head,
-        "output bias": layer.attention_output.bias is not None,
-        "input bias": layer.attention_output.bias is None
-        and getattr(key, "bias", None) is not None,
+        "output bias": output_bias,
+        "input bias": not output_bias and getattr(key, "bias", None) is not None,
         "mlp bias": bool(last_mlp),
         "tied": unembedding is embedding,
         "untied": unembedding is not embedding,

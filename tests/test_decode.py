@@ -78,7 +78,7 @@ def test_greedy_tokens_equal_transformers(row: str) -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_recorded_logits_equal_a_plain_pass(row: str) -> None:
-    """Stepwise logits with the cache and padding = one pass without; measured 6e-7 of max |logit|.
+    """Stepwise logits with the cache and padding = one pass without; measured 7.3e-7 of max |logit|.
 
     The best ender and the best word-beginning token are those of the plain pass.
     """
@@ -106,7 +106,7 @@ def test_recorded_logits_equal_a_plain_pass(row: str) -> None:
 
 @pytest.mark.parametrize("row", ["llama", "gpt2"])
 def test_answers_do_not_depend_on_the_batch(row: str) -> None:
-    """Tokens are equal, residuals and logits within 5e-6 (measured 1.2e-6), alone or together."""
+    """Tokens are equal, residuals and logits within 5e-6 (measured 2.2e-6), alone or together."""
     model = tiny_model(row)
     classes = stopping(model)
     prompts = [*PROMPTS, *SHARED, *PROMPTS[:3]]

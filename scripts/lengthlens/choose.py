@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-
-class Chooser(Protocol):
-    """Chooses one token a row from the model's logits."""
-
-    def __call__(
-        self, step: int, rows: Int[Tensor, " active"], logits: Float[Tensor, "active vocabulary"]
-    ) -> Int[Tensor, " active"]: ...
+# Chooses one token for each active row: (step, rows, logits) -> tokens.
+Chooser = Callable[
+    [int, Int[Tensor, " active"], Float[Tensor, "active vocabulary"]], Int[Tensor, " active"]
+]
 
 
 def greedy(
