@@ -21,7 +21,7 @@ rule ablate_components:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
         config=study.slice("generation", "counting"),
-        plan=study.slice("ablation")["ablation"],
+        plan=ablation_plan,
     message:
         "Ablating {wildcards.model} in {wildcards.language}"
     script:

@@ -4,8 +4,8 @@
 rule evaluate_claims:
     input:
         code=code("evaluate_claims"),
-        claims=str(Path(workflow.basedir) / "resources/claims.yaml"),
-        schema=str(Path(workflow.basedir) / "schemas/claims.schema.json"),
+        claims=str(PROJECT / "resources/claims.yaml"),
+        schema=str(PROJECT / "schemas/claims.schema.json"),
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
         answers=paths.each_pair("generations/{model}.{language}.jsonl"),
         provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),

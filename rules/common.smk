@@ -1,12 +1,14 @@
 # Names and code dependencies that all stages share.
+import os
+
 from lengthlens.dependencies import modules_of
 from lengthlens.targets import with_provenance
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
+# Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
+PROJECT = Path(os.path.relpath(workflow.basedir))
+SCRIPTS = PROJECT / "scripts"
 VARIANTS = {name: model.variant for name, model in study.models.items()}
-LANGUAGE_FILES = [
-    str(Path(workflow.basedir) / f"resources/languages/{code}.yaml") for code in study.languages
-]
+LANGUAGE_FILES = [str(PROJECT / f"resources/languages/{code}.yaml") for code in study.languages]
 
 
 def code(script):
@@ -15,7 +17,7 @@ def code(script):
 
 
 def language_file(wildcards):
-    return str(Path(workflow.basedir) / f"resources/languages/{wildcards.language}.yaml")
+    return str(PROJECT / f"resources/languages/{wildcards.language}.yaml")
 
 
 def manifest(wildcards):
@@ -30,7 +32,7 @@ def model_files(model):
     """Files of a local model; a hub model has none here, its revision stands for them."""
     if study.models[model].path is None:
         return []
-    folder = study.model_folder(model)
+    folder = PROJECT / Path(study.models[model].path).expanduser()
     endings = ("*.safetensors", "*.json", "*.jinja", "*.model")
     return sorted(str(path) for ending in endings for path in folder.glob(ending))
 
@@ -42,3 +44,12 @@ def shard_of(wildcards):
 
 def shard_files(ending):
     return lambda wildcards: paths.shards(wildcards.model, wildcards.language, ending)
+
+
+def ablation_plan(wildcards):
+    """The `ablation` section, with the number of controls that a model's variant gets."""
+    plan = study.slice("ablation")["ablation"]
+    base_controls = plan.pop("base_controls")
+    if study.models[wildcards.model].variant == "base":
+        plan["controls"] = base_controls
+    return plan

@@ -66,13 +66,13 @@ class Prompts:
 class Generation:
     max_new_tokens: int
     batch_size: int | str
-    memory_gb: float
+    memory_gb: int | float
     dtype: str
     device: str
     threads: int
     seed: int
-    temperature: float
-    top_p: float
+    temperature: int | float
+    top_p: int | float
     samples: int
     date: str
 
@@ -85,7 +85,7 @@ class Activations:
 
 @dataclass(frozen=True)
 class Statistics:
-    level: float
+    level: int | float
     resamples: int
     seed: int
 
@@ -97,6 +97,7 @@ class Ablation:
     modes: tuple[str, ...]
     positions: str
     controls: int
+    base_controls: int
     seed: int
 
 

@@ -28,10 +28,10 @@ class GenerationSettings:
 
     max_new_tokens: int
     batch_size: int | str
-    memory_gb: float
+    memory_gb: int | float
     seed: int
-    temperature: float
-    top_p: float
+    temperature: int | float
+    top_p: int | float
     samples: int
     date: str
 
