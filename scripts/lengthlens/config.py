@@ -169,7 +169,7 @@ class Study:
     @classmethod
     def from_config(
         cls,
-        config: dict[str, Any],
+        config: Any,
         given: dict[str, Any] | None = None,
         root: Path | str = ".",
     ) -> "Study":
@@ -254,7 +254,7 @@ class Study:
         return [shard for shard in self._shards if language in (None, shard.language)]
 
 
-def restore_models(given: dict[str, Any], merged: dict[str, Any]) -> dict[str, Any]:
+def restore_models(given: dict, merged: dict) -> dict:
     """Let the models that a user gave replace the default set instead of joining it.
 
     Args:
