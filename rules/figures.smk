@@ -69,6 +69,7 @@ rule draw_cwa_heatmaps:
     params:
         variants=VARIANTS,
         pairs=paths.pairs,
+        top=max(study.ablation.k),
         config={},
         dpi=study.figures.dpi,
     message:

@@ -1,0 +1,41 @@
+# Everything that people read, in one page.
+from lengthlens.targets import FIGURES, provenance_of
+
+TEMPLATES = sorted(str(path) for path in (SCRIPTS / "lengthlens/templates").iterdir())
+CAPTIONS = [str(PROJECT / f"rules/captions/{name}.rst") for name in FIGURES]
+
+
+rule render_report:
+    input:
+        code=code("render_report"),
+        templates=TEMPLATES,
+        captions=CAPTIONS,
+        languages=LANGUAGE_FILES,
+        prompts=paths.prompts(),
+        prompts_provenance=[provenance_of(path) for path in paths.prompts()],
+        answers=paths.each_pair("generations/{model}.{language}.jsonl"),
+        answers_provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
+        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
+        ablations=paths.each_pair("ablation/{model}.{language}.nc"),
+        cwa=paths.below("cwa.nc"),
+        figures=paths.figures(),
+        claims=paths.below("claims.csv"),
+        claims_provenance=paths.below("claims.provenance.json"),
+        behaviour=paths.below("tables/behaviour.csv"),
+        behaviour_provenance=paths.below("tables/behaviour.provenance.json"),
+        effects=paths.below("tables/ablation.csv"),
+        effects_provenance=paths.below("tables/ablation.provenance.json"),
+    output:
+        report=paths.below("report.html"),
+    log:
+        paths.below("logs/render_report.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        pairs=paths.pairs,
+        variants=VARIANTS,
+        config=study.values,
+    message:
+        "Writing the report"
+    script:
+        "../scripts/render_report.py"

@@ -12,7 +12,7 @@ def main(snakemake) -> None:
     cast = cast_of(params.variants, snakemake.input.languages)
     cwa = open_cwa(snakemake.input.cwa)
     rankings = open_pairs(snakemake.input.rankings, params.pairs, open_selection)
-    figure = draw_cwa_heatmaps(cwa, rankings, cast)
+    figure = draw_cwa_heatmaps(cwa, rankings, cast, params.top)
     sources = [cwa.attrs["provenance"]]
     save_formats(figure, snakemake.output, TITLE, params.config, sources, params.dpi)
 

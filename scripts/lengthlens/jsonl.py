@@ -22,7 +22,7 @@ def read_rows(path: str | Path, schema: str) -> list[dict]:
 
     Raises:
         LengthlensError: the file or its provenance is missing, of another format, or a line is
-            not JSON.
+            no JSON object.
     """
     read_sidecar(path, schema)
     try:
@@ -33,9 +33,14 @@ def read_rows(path: str | Path, schema: str) -> list[dict]:
     for number, line in enumerate(lines, start=1):
         if line:
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise LengthlensError(
                     f"{path}, line {number}: not JSON ({error}); delete it and run again"
                 ) from error
+            if not isinstance(row, dict):
+                raise LengthlensError(
+                    f"{path}, line {number}: {line[:60]} is no object; delete it and run again"
+                )
+            rows.append(row)
     return rows

@@ -83,10 +83,15 @@ def open_behaviour(path: str | Path) -> pd.DataFrame:
     return _table(path, formats.TABLE, dtype={"n": "string"})
 
 
+def open_effects(path: str | Path) -> pd.DataFrame:
+    """Effects of ablation against controls (tables/ablation.csv)."""
+    return _table(path, formats.TABLE)
+
+
 def _lines(path: str | Path, schema: str, needed: tuple[str, ...]) -> pd.DataFrame:
     rows = read_rows(path, schema)
     for number, row in enumerate(rows, start=1):
-        missing = [key for key in needed if key not in row] if isinstance(row, dict) else needed
+        missing = [key for key in needed if key not in row]
         if missing:
             raise LengthlensError(
                 f"{path}, row {number}: {', '.join(missing)} missing; delete it and run again"

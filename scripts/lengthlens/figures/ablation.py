@@ -23,6 +23,7 @@ from lengthlens.figures.style import (
     add_legend,
     no_data,
     page_width,
+    percent,
     styled,
 )
 
@@ -34,6 +35,7 @@ _ROWS = (
 )
 _MARKERS = {"cwa": "o", "end_contrast": "s"}
 _MODE_LINES = {"zero": "-", "mean": "--"}
+FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches
 _APART = 0.17
 
@@ -49,7 +51,7 @@ def draw_ablation(
 
     A filled marker is the chosen set, with the interval for its mean clustered by topic. The
     distribution beside it is of control sets (dots: draws; bar: their central 95 %; line: their
-    mean). A marker is filled where it lies outside that bar.
+    mean). A marker is filled where it lies outside that bar, with at least FEWEST_DRAWS draws.
 
     Args:
         ablations: ablation file of each (model, language).
@@ -68,6 +70,7 @@ def draw_ablation(
                     _draw_panel(axes, ablations[model, language], measure, options)
                 else:
                     no_data(axes, "not ablated")
+                    axes.set_xticks([])
                 if measure == _ROWS[0][0]:
                     axes.set_title(f"{model}, {name}", fontsize=7)
                 if measure == _ROWS[-1][0]:
@@ -90,7 +93,7 @@ def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> li
             [],
             color=METHOD_COLOURS[method],
             marker=_MARKERS[method],
-            label=f"top k by {METHOD_NAMES[method]}, {level:.0%} interval",
+            label=f"top k by {METHOD_NAMES[method]}, {percent(level)} interval",
         )
         for method in METHOD_COLOURS
         if method in methods
@@ -160,9 +163,9 @@ def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: st
 
 
 def _outside(dose: Dose) -> bool:
-    """Whether the chosen set lies outside of the central 95 % of its controls."""
+    """Whether the chosen set lies outside of the central 95 % of enough controls to say so."""
     known = dose.draws[np.isfinite(dose.draws)]
-    if len(known) < 2 or not np.isfinite(dose.chosen.estimate):
+    if len(known) < FEWEST_DRAWS or not np.isfinite(dose.chosen.estimate):
         return False
     low, high = np.quantile(known, [0.025, 0.975])
     return not low <= float(dose.chosen.estimate) <= high

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
 
 from lengthlens.figures.style import (
     MUTED,
@@ -19,6 +18,7 @@ from lengthlens.figures.style import (
     interval_bars,
     no_data,
     panel_grid,
+    percent,
     styled,
     zero_line,
 )
@@ -42,22 +42,22 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
         cast: models and languages, in order.
         target: whose CWA: token, logit or end.
     """
-    chosen = cwa.sel(target=target)
+    chosen = cast.part_of(cwa.sel(target=target))
     with styled():
         figure, panels = panel_grid(
             len(ROWS), len(cast.languages), [1.5] * len(ROWS), sharex=True, sharey="row"
         )
         for row, (component, form, label) in zip(panels, ROWS, strict=True):
             values = chosen[f"{component}{form}_all"]
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
                 _draw_panel(axes, chosen, component, form, language, cast)
-                if row is panels[0]:
-                    axes.set_title(name)
-                if row is panels[-1]:
-                    axes.set_xlabel(_depth_label(chosen, cast))
             row[0].set_ylabel(label)
             _compress(row, values)
+        for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+            axes.set_title(name)
+        for axes in panels[-1]:
+            axes.set_xlabel(_depth_label(chosen, cast))
         add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
     return figure
 
@@ -70,7 +70,7 @@ def _legend(cast: Cast, level: float) -> list:
             color=look.color,
             marker=look.marker,
             linestyle=look.line,
-            label=f"{model}, {level:.0%} interval",
+            label=f"{model}, {percent(level)} interval",
         )
         for model, look in cast.looks.items()
     ]
@@ -123,14 +123,14 @@ def _draw_panel(
         no_data(axes, "no samples")
 
 
-def _draw_null(axes: Axes, x: Sequence[float], mean, spread, look: ModelLook) -> None:
+def _draw_null(axes: Axes, x: ArrayLike, mean, spread, look: ModelLook) -> None:
     """A band of the model's own colour: what permuted signs give in 95 % of the draws."""
     reach = 1.96 * spread
     axes.fill_between(x, mean - reach, mean + reach, color=look.color, alpha=0.16, linewidth=0)
     axes.plot(x, mean, color=look.color, linewidth=0.8, alpha=0.45, linestyle=(0, (1, 1)))
 
 
-def _compress(row: Sequence[Axes], values: xr.DataArray) -> None:
+def _compress(row: np.ndarray, values: xr.DataArray) -> None:
     """A symmetric logarithmic scale where one layer dwarfs the others, so that all can be read."""
     sizes = np.abs(values.to_numpy())
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]

@@ -17,6 +17,7 @@ from lengthlens.figures.style import (
     interval_bars,
     no_data,
     panel_grid,
+    percent,
     styled,
     zero_line,
 )
@@ -54,14 +55,14 @@ def draw_cwa_by_n(
             len(ROWS), len(cast.languages), [1.35] * len(ROWS), sharex=True, sharey="row"
         )
         for row, (component, form, label) in zip(panels, ROWS, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
                 _draw_panel(axes, attributions, cast, language, component, form, options)
-                if row is panels[0]:
-                    axes.set_title(name)
-                if row is panels[-1]:
-                    axes.set_xlabel("N, words asked for")
             row[0].set_ylabel(label)
+        for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+            axes.set_title(name)
+        for axes in panels[-1]:
+            axes.set_xlabel("N, words asked for")
         numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
         panels[-1, 0].set_xticks(numbers)
         handles = [
@@ -71,7 +72,7 @@ def draw_cwa_by_n(
                 color=look.color,
                 marker=look.marker,
                 linestyle=look.line,
-                label=f"{model}, {level:.0%} interval",
+                label=f"{model}, {percent(level)} interval",
             )
             for model, look in cast.looks.items()
         ]

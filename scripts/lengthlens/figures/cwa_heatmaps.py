@@ -25,6 +25,10 @@ from lengthlens.figures.style import (
 
 TITLE = "Attribution of every head"
 _MARKS = {"cwa": "o", "end_contrast": "s"}
+_MISSING = {"cwa": "no samples", "end_contrast": "no decision step"}
+# NOTE not INK and PAPER, which the report exchanges in dark mode: cells keep their colours.
+_DARK_MARK, _LIGHT_MARK = "#15181c", "#fdfdfd"
+_DARK = 0.6  # share of the scale beyond which marks are drawn in white
 _UNITS = {"cwa": "CWA, logits per step", "end_contrast": "end contrast, logits"}
 
 
@@ -46,6 +50,7 @@ def draw_cwa_heatmaps(
         cast: models and languages, in order.
         top: how many heads each method's marks show.
     """
+    cwa = cast.part_of(cwa)
     methods = list(_MARKS)
     rows = [(model, method) for model in cast.variants for method in methods]
     depth, heads = cwa.sizes["layer"], cwa.sizes["head"]
@@ -67,9 +72,10 @@ def draw_cwa_heatmaps(
             scale = Normalize(-(limit or 1.0), limit or 1.0)
             for axes, language in zip(row, cast.languages, strict=True):
                 ranking = rankings.get((model, language))
-                mesh = _draw_map(axes, maps[language], scale, ranking, top)
+                mesh = _draw_map(axes, maps[language], scale, ranking, top, _MISSING[method])
             bar = figure.colorbar(mesh, ax=list(row), aspect=12, pad=0.01, shrink=0.95)
             bar.outline.set_visible(False)
+            bar.ax.set_visible(any(np.isfinite(m).any() for m in maps.values()))
             bar.set_label(_UNITS[method], fontsize=6)
             bar.ax.tick_params(labelsize=6)
             row[0].set_ylabel(f"{model}\nlayer")
@@ -117,6 +123,7 @@ def _draw_map(
     scale: Normalize,
     ranking: pd.DataFrame | None,
     top: int,
+    missing: str,
 ):
     depth, heads = values.shape
     edges = np.arange(heads + 1) - 0.5, np.arange(depth + 1) - 0.5
@@ -127,19 +134,21 @@ def _draw_map(
     axes.set_xticks(_ticks(heads))
     axes.set_yticks(_ticks(depth))
     if not np.isfinite(values).any():
-        no_data(axes, "no decision step")
+        no_data(axes, missing)
     if ranking is not None:
         for method, mark in _MARKS.items():
             chosen = ranking[(ranking["method"] == method) & (ranking["kind"] == "head")]
             chosen = chosen.dropna(subset="rank").nsmallest(top, "rank")
+            place = chosen["layer"].to_numpy(int), chosen["head"].to_numpy(int)
+            dark = np.abs(values[place]) > _DARK * scale.vmax
             axes.scatter(
-                chosen["head"].to_numpy(float),
-                chosen["layer"].to_numpy(float),
+                place[1],
+                place[0],
                 marker=mark,
                 s=_mark_size(depth, heads, mark),
                 facecolors="none",
-                edgecolors=INK,
-                linewidths=0.7,
+                edgecolors=np.where(dark, _LIGHT_MARK, _DARK_MARK),
+                linewidths=0.8,
             )
     return mesh
 

@@ -17,6 +17,7 @@ from lengthlens.figures.style import (
     interval_bars,
     no_data,
     panel_grid,
+    percent,
     styled,
     zero_line,
 )
@@ -60,7 +61,7 @@ def draw_error_by_n(
             if magnified:
                 _draw_errors(column[1], own, cast, instruct, options, dots=False)
             _draw_exact(column[-1], own, cast, level)
-            column[0].set_title(name, pad=16)
+            column[0].set_title(name, pad=13 if answers["truncated"].any() else 4)
             column[-1].set_xlabel("N, words asked for")
         panels[0, 0].set_ylabel("error, words − N")
         if magnified:
@@ -81,7 +82,7 @@ def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:
         handles.append(
             Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line, label=text)
         )
-    bar = f"mean and {level:.0%} interval; dots: answers"
+    bar = f"mean and {percent(level)} interval; dots: answers"
     return [*handles, Line2D([], [], color=MUTED, marker="|", linestyle="", label=bar)]
 
 

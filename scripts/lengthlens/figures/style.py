@@ -17,8 +17,10 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files import written_whole
@@ -97,6 +99,10 @@ class Cast:
         """The look of every model."""
         return model_looks(self.variants)
 
+    def part_of(self, dataset: xr.Dataset) -> xr.Dataset:
+        """These models and languages of a dataset that has both; NaN for what it lacks."""
+        return dataset.reindex(model=list(self.variants), language=list(self.languages))
+
 
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
@@ -143,8 +149,13 @@ def panel_grid(
 
 def add_legend(figure: Figure, handles: Sequence, columns: int = 4) -> None:
     """One legend for all panels, above them."""
-    columns = min(len(handles), columns if figure.get_figwidth() > COLUMN else 2)
+    columns = min(len(handles), columns if figure.get_figwidth() > COLUMN else 1)
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, borderaxespad=0.2)
+
+
+def percent(level: float) -> str:
+    """0.95 -> "95 %"."""
+    return f"{100 * level:g} %"
 
 
 def zero_line(axes: Axes) -> None:
@@ -154,10 +165,10 @@ def zero_line(axes: Axes) -> None:
 
 def interval_bars(
     axes: Axes,
-    x: Sequence[float],
-    mean: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
+    x: ArrayLike,
+    mean: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
     look: ModelLook,
     label: str | None = None,
 ):

@@ -1,0 +1,74 @@
+"""Figures inside a page: SVG that follows the page's theme, or PNG as a data URI."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from lengthlens.errors import LengthlensError
+from lengthlens.figures.style import (
+    HAIR,
+    INK,
+    METHOD_COLOURS,
+    MUTED,
+    PAPER,
+    VARIANT_COLOURS,
+)
+
+# Colours of a figure that the page's style sheet names, and so can exchange in dark mode.
+THEMED = {
+    INK: "--ink",
+    HAIR: "--hair",
+    PAPER: "--card",
+    MUTED: "--muted",
+    VARIANT_COLOURS["base"]: "--base",
+    VARIANT_COLOURS["instruct"]: "--instruct",
+    METHOD_COLOURS["cwa"]: "--cwa",
+    METHOD_COLOURS["end_contrast"]: "--contrast",
+}
+LARGEST, SMALLEST = 2.0, 1.25  # pixels a point, so that letters stay readable
+
+
+def embed_figure(path: str | Path, name: str, alt: str) -> str:
+    """HTML of one figure.
+
+    Args:
+        path: an SVG file by matplotlib, or a PNG file.
+        name: prefix of the ids, so that many figures fit in one page.
+        alt: what the figure shows, for those who cannot see it.
+
+    Raises:
+        LengthlensError: another kind of file, or one that is not an SVG.
+    """
+    path = Path(path)
+    if path.suffix == ".png":
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        return f'<img src="data:image/png;base64,{data}" alt="{escape(alt, {chr(34): "&quot;"})}">'
+    if path.suffix != ".svg":
+        raise LengthlensError(f"{path}: only png and svg figures can be shown in the report")
+    text = path.read_text(encoding="utf-8")
+    start = text.find("<svg")
+    if start < 0:
+        raise LengthlensError(f"{path} is not an SVG file; delete it and run again")
+    return _inline(text[start:].strip(), name, alt)
+
+
+def _inline(svg: str, name: str, alt: str) -> str:
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+    for colour, variable in THEMED.items():
+        svg = svg.replace(colour, f"var({variable})")
+    opening = svg[: svg.index(">")]
+    box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) [\d.]+"', opening)
+    if box is None:
+        raise LengthlensError(f"the figure {name} has no viewBox; draw it again")
+    width = float(box[1])  # points
+    size = f"max-width: {LARGEST * width:.0f}px; min-width: {SMALLEST * width:.0f}px"
+    head = f'<svg {box[0]} style="{size}" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
+    title = f'aria-labelledby="{name}-title"><title id="{name}-title">{escape(alt)}</title>'
+    return head + title + svg[svg.index(">") + 1 :]

@@ -1,0 +1,129 @@
+"""What the report says in sentences: only what claims.csv and tables/ablation.csv hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lengthlens.numbers import interval, number, suffix
+
+VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", "no data")
+VERDICT_CLASSES = {
+    "supported": "yes",
+    "not supported": "no",
+    "undecided": "open",
+    "undecided (censored)": "open",
+    "no data": "none",
+}
+METHOD_WORDS = {"cwa": "CWA", "end_contrast": "end contrast"}
+MEASURE_WORDS = {"exact": "exact answers", "error": "word-count error", "end_margin": "end margin"}
+MEASURE_UNITS = {"exact": "percent", "error": "words", "end_margin": "logits"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of the table of claims, in words."""
+
+    id: str
+    text: str
+    origin: str
+    paper: str
+    value: str
+    interval: str
+    level: str
+    n: str
+    statistic: str
+    condition: str
+    verdict: str
+    css: str
+    reason: str
+    truncated: str
+
+
+def unit_of(statistic: str) -> str:
+    """Unit of a claim's value, from the words that describe its statistic."""
+    if statistic.startswith("share"):
+        return "percent"
+    return "logits" if statistic.startswith("CWA") else "words"
+
+
+def describe_claims(claims: pd.DataFrame) -> list[Claim]:
+    """The rows of claims.csv, in their order, as text."""
+    return [_claim(row) for row in claims.to_dict("records")]
+
+
+def _claim(row: Mapping) -> Claim:
+    unit = unit_of(row["statistic"])
+    difference = " minus " in row["statistic"]
+    known = pd.notna(row["value"])
+    paper = row["paper_says"]
+    if not paper and pd.notna(row["paper"]):
+        paper = number(row["paper"], unit, sign=True) + suffix(unit, difference)
+    return Claim(
+        id=row["id"],
+        text=row["claim"],
+        origin=row["origin"],
+        paper=paper,
+        value=number(row["value"], unit, sign=unit != "percent" or difference)
+        + (suffix(unit, difference) if known else ""),
+        interval=interval(row["low"], row["high"], unit, unit != "percent" or difference),
+        level=f"{100 * row['level']:.0f}\u202f%",
+        n=f"{row['n']} answers, {row['n_topics']} topics" if row["n"] else "none",
+        statistic=row["statistic"],
+        condition=_condition(row, unit, difference),
+        verdict=row["verdict"],
+        css=VERDICT_CLASSES.get(row["verdict"], "open"),
+        reason=row["reason"],
+        truncated=f"{100 * row['truncated']:.0f}\u202f%" if row.get("truncated", 0) > 0 else "",
+    )
+
+
+def _condition(row: Mapping, unit: str, difference: bool) -> str:
+    null = number(row["null"], unit) + suffix(unit, difference)
+    if row["direction"] == "near":
+        return f"within {number(row['margin'], unit)} of {null}"
+    return f"{row['direction']} {null}"
+
+
+def count_verdicts(claims: pd.DataFrame) -> list[tuple[str, str, int]]:
+    """(verdict, its CSS class, how many claims have it), of those that occur."""
+    counts = claims["verdict"].value_counts()
+    return [(name, VERDICT_CLASSES[name], int(counts[name])) for name in VERDICTS if name in counts]
+
+
+def describe_effects(effects: pd.DataFrame, variants: Mapping[str, str], names) -> list[str]:
+    """One sentence for each method, model and language: the largest set and its exact answers.
+
+    Args:
+        effects: tables/ablation.csv.
+        variants: model -> variant; sentences are about instruct models, which keep to a count.
+        names: language code -> name.
+    """
+    kept = effects[(effects["measure"] == "exact") & (effects["model"].map(variants) == "instruct")]
+    sentences = []
+    for (model, language, method, mode), part in kept.groupby(
+        ["model", "language", "method", "mode"], sort=False
+    ):
+        row = part.loc[part["k"].idxmax()]
+        if pd.isna(row["effect_low"]):
+            continue
+        heads = f"the {row['k']} heads" if row["k"] > 1 else "the one head"
+        change = number(abs(row["effect"]), "percent") + " points"
+        if row["effect_high"] < 0:
+            verdict = f"costs {change} more exact answers than removing random heads"
+        elif row["effect_low"] > 0:
+            verdict = f"costs {change} fewer exact answers than removing random heads"
+        else:
+            verdict = "is not shown to differ from removing random heads"
+        sentences.append(
+            f"{model}, {names[language]}: removing {heads} with the highest "
+            f"{METHOD_WORDS[method]} ({'zero' if mode == 'zero' else 'mean'} in their place) "
+            f"{verdict} of the same layers "
+            f"(difference {number(row['effect'], 'percent', sign=True)} points, "
+            f"{100 * row['level']:.0f}\u202f% interval "
+            f"{interval(row['effect_low'], row['effect_high'], 'percent', True)}; "
+            f"{row['n_samples']} answers, {row['n_controls']} random sets)."
+        )
+    return sentences

@@ -1,0 +1,43 @@
+"""How numbers are written for people: true minus signs, units, and intervals in brackets."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\u2212"
+NONE = "\u2013"
+UNITS = {"words": 2, "percent": 1, "logits": 3}
+
+
+def number(value: float, unit: str, sign: bool = False) -> str:
+    """A number with as many digits as its unit deserves; a dash where there is none.
+
+    Args:
+        value: in words or logits, or a share (0.5 is 50 percent).
+        unit: one of UNITS.
+        sign: whether positive numbers get a plus.
+    """
+    if value is None or math.isnan(value):
+        return NONE
+    scaled = 100 * value if unit == "percent" else value
+    digits = UNITS[unit]
+    if unit == "logits" and abs(scaled) >= 10:
+        digits = 1
+    text = f"{scaled:+.{digits}f}" if sign else f"{scaled:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)
+
+
+def interval(low: float, high: float, unit: str, sign: bool = False) -> str:
+    """[low, high], or a dash where there is no interval."""
+    if math.isnan(low) or math.isnan(high):
+        return NONE
+    return f"[{number(low, unit, sign)}, {number(high, unit, sign)}]"
+
+
+def suffix(unit: str, difference: bool = False) -> str:
+    """What follows the number: "words", "%" (percentage points for differences), "logits"."""
+    if unit == "percent":
+        return " points" if difference else "\u202f%"
+    return f" {unit}"

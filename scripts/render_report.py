@@ -1,0 +1,23 @@
+"""Render the report: report.html."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from pathlib import Path
+
+    from lengthlens import formats
+    from lengthlens.compose import compose_material
+    from lengthlens.files import write_text
+    from lengthlens.provenance import provenance
+    from lengthlens.report import render_report
+
+    params = snakemake.params
+    made = provenance(formats.REPORT, params.config)
+    files = {name: value for name, value in snakemake.input.items()}
+    material = compose_material(files, params.pairs, params.variants, params.config, made)
+    write_text(Path(snakemake.output.report), render_report(material))
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
