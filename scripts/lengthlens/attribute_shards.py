@@ -45,7 +45,11 @@ def recorded_batches(paths: Sequence[str | Path], wanted: set[str]) -> Iterator[
 
 
 def joined_scores(paths: Sequence[str | Path]) -> tuple[xr.Dataset, xr.Dataset]:
-    """Scores and activation sums of shards that were attributed while generating."""
+    """Scores and activation sums of shards that were attributed while generating.
+
+    Sums run over all `select` prompts of the shards, also those at the end of the last shard that
+    the study does not use.
+    """
     shards = [read_dataset(path, ATTRIBUTION) for path in paths]
     scores = xr.concat(
         [shard.drop_vars(SUMS) for shard in shards],

@@ -190,7 +190,7 @@ def record_batch(
 
     row = np.repeat(np.arange(len(part)), lengths)
     step = np.arange(len(row)) - first[row]
-    residuals = _pack(decoded.residuals, row, step)
+    residuals = residuals_of_steps(decoded.residuals, row, step)
     steps = Steps(
         sample=row,
         token=np.concatenate([np.asarray(tokens, dtype=np.int64) for tokens in decoded.tokens]),
@@ -201,7 +201,7 @@ def record_batch(
     return Batch(samples, steps, residuals)
 
 
-def _pack(residuals: Residuals, row: np.ndarray, step: np.ndarray) -> Residuals:
+def residuals_of_steps(residuals: Residuals, row: np.ndarray, step: np.ndarray) -> Residuals:
     """Steps that were produced, out of buffers with axes (step, row, …)."""
 
     def pick(buffer):

@@ -1,0 +1,44 @@
+"""A copy of the project in a folder of its own, and Snakemake running in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "config",
+    "envs",
+    "profiles",
+    "resources",
+    "rules",
+    "schemas",
+    "scripts",
+)
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what the workflow needs, without results."""
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / part)
+    return folder
+
+
+def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in the folder, on two cores."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *words],
+        cwd=folder,
+        env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+    )
