@@ -93,37 +93,54 @@ def count_verdicts(claims: pd.DataFrame) -> list[tuple[str, str, int]]:
     return [(name, VERDICT_CLASSES[name], int(counts[name])) for name in VERDICTS if name in counts]
 
 
-def describe_effects(effects: pd.DataFrame, variants: Mapping[str, str], names) -> list[str]:
-    """One sentence for each method, model and language: the largest set and its exact answers.
+@dataclass(frozen=True)
+class Effect:
+    """What removing the largest chosen set does to exact answers, against random heads."""
+
+    model: str
+    language: str
+    chosen: str
+    effect: str
+    interval: str
+    basis: str
+    verdict: str
+    css: str
+
+
+def describe_effects(
+    effects: pd.DataFrame, variants: Mapping[str, str], names: Mapping[str, str]
+) -> list[Effect]:
+    """The largest set of each method, model and language, and what it does to exact answers.
 
     Args:
         effects: tables/ablation.csv.
-        variants: model -> variant; sentences are about instruct models, which keep to a count.
+        variants: model -> variant; only instruct models, which keep to a count, are described.
         names: language code -> name.
     """
-    kept = effects[(effects["measure"] == "exact") & (effects["model"].map(variants) == "instruct")]
-    sentences = []
-    for (model, language, method, mode), part in kept.groupby(
-        ["model", "language", "method", "mode"], sort=False
-    ):
-        row = part.loc[part["k"].idxmax()]
-        if pd.isna(row["effect_low"]):
-            continue
-        heads = f"the {row['k']} heads" if row["k"] > 1 else "the one head"
-        change = number(abs(row["effect"]), "percent") + " points"
-        if row["effect_high"] < 0:
-            verdict = f"costs {change} more exact answers than removing random heads"
-        elif row["effect_low"] > 0:
-            verdict = f"costs {change} fewer exact answers than removing random heads"
-        else:
-            verdict = "is not shown to differ from removing random heads"
-        sentences.append(
-            f"{model}, {names[language]}: removing {heads} with the highest "
-            f"{METHOD_WORDS[method]} ({'zero' if mode == 'zero' else 'mean'} in their place) "
-            f"{verdict} of the same layers "
-            f"(difference {number(row['effect'], 'percent', sign=True)} points, "
-            f"{100 * row['level']:.0f}\u202f% interval "
-            f"{interval(row['effect_low'], row['effect_high'], 'percent', True)}; "
-            f"{row['n_samples']} answers, {row['n_controls']} random sets)."
-        )
-    return sentences
+    instruct = effects["model"].map(variants) == "instruct"
+    kept = effects[(effects["measure"] == "exact") & instruct]
+    groups = kept.groupby(["model", "language", "method", "mode"], sort=False)
+    return [_effect(part.loc[part["k"].idxmax()], names) for _, part in groups]
+
+
+def _effect(row: pd.Series, names: Mapping[str, str]) -> Effect:
+    if pd.isna(row["effect_low"]):
+        verdict, css = "no interval", "none"
+    elif row["effect_high"] < 0:
+        verdict, css = "hurts more than random heads", "no"
+    elif row["effect_low"] > 0:
+        verdict, css = "hurts less than random heads", "yes"
+    else:
+        verdict, css = "no difference shown", "open"
+    heads = f"{row['k']} heads" if row["k"] > 1 else "1 head"
+    replaced = "" if row["mode"] == "zero" else ", replaced by the mean"
+    return Effect(
+        model=row["model"],
+        language=names[row["language"]],
+        chosen=f"{heads} by {METHOD_WORDS[row['method']]}{replaced}",
+        effect=number(row["effect"], "percent", sign=True) + " points",
+        interval=interval(row["effect_low"], row["effect_high"], "percent", True),
+        basis=f"{row['n_samples']} answers, {row['n_controls']} random sets",
+        verdict=verdict,
+        css=css,
+    )

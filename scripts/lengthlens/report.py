@@ -31,7 +31,7 @@ from lengthlens.samples import Sample
 
 TEMPLATES = Path(__file__).parent / "templates"
 POCKET = "resources/pocket"
-LARGEST = 8_000_000  # bytes
+INCOMPLETE = 0.1  # logits; rounding of bfloat16 stays below, a wrong decomposition does not
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,7 @@ def render_report(material: Material) -> str:
         samples=material.samples,
         completeness=material.completeness,
         worst_completeness=max(material.completeness.values(), default=float("nan")),
+        incomplete=[m for m, error in material.completeness.items() if not error <= INCOMPLETE],
         pocket=uses_pocket(material.config),
         toy_only=uses_pocket(material.config) and len(pocket_models(material.config))
         == len(material.config["models"]),

@@ -60,24 +60,38 @@ def draw_ablation(
     """
     options = {"level": level, "resamples": resamples, "seed": seed}
     models = sorted(cast.variants, key=lambda model: cast.variants[model] != "instruct")
-    rows = [(model, *measure) for model in models for measure in _ROWS]
+    rows = [
+        (model, *measure)
+        for model in models
+        for measure in _ROWS
+        if measure[0] != "exact" or _ever_exact(ablations, model)
+    ]
+    above = [None, *(model for model, _, _ in rows)]
+    below = [*(model for model, _, _ in rows[1:]), None]
     with styled():
         figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(rows) + 0.7))
         panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
-        for row, (model, measure, label) in zip(panels, rows, strict=True):
+        for place, (model, measure, label) in enumerate(rows):
+            row = panels[place]
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 if (model, language) in ablations:
                     _draw_panel(axes, ablations[model, language], measure, options)
                 else:
                     no_data(axes, "not ablated")
                     axes.set_xticks([])
-                if measure == _ROWS[0][0]:
+                if above[place] != model:
                     axes.set_title(f"{model}, {name}", fontsize=7)
-                if measure == _ROWS[-1][0]:
+                if below[place] != model:
                     axes.set_xlabel("k, heads removed")
             row[0].set_ylabel(label)
-        add_legend(figure, _legend(ablations, level), columns=3)
+        add_legend(figure, _legend(ablations, level), columns=2)
     return figure
+
+
+def _ever_exact(ablations: Mapping[tuple[str, str], xr.Dataset], model: str) -> bool:
+    """Whether any answer of a model is exact; a row of zeros would tell nothing."""
+    own = [data for (name, _), data in ablations.items() if name == model]
+    return any(measure_values(data, "exact").any() for data in own)
 
 
 def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> list:

@@ -82,7 +82,7 @@ def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:
         handles.append(
             Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line, label=text)
         )
-    bar = f"mean and {percent(level)} interval; dots: answers"
+    bar = f"{percent(level)} interval; dots: answers"
     return [*handles, Line2D([], [], color=MUTED, marker="|", linestyle="", label=bar)]
 
 

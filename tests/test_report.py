@@ -1,0 +1,360 @@
+"""The report: sections, escaping, honesty about cut answers, and nothing loaded from elsewhere."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure as Drawing
+from synthetic_study import make_ablation, make_answers
+
+from lengthlens.behaviour import summarise_answers
+from lengthlens.effects import summarise_ablation
+from lengthlens.embed import embed_figure
+from lengthlens.errors import LengthlensError
+from lengthlens.figures.style import INK, VARIANT_COLOURS, save_figure, styled
+from lengthlens.findings import describe_claims, describe_effects
+from lengthlens.languages import Language, Template, Topic
+from lengthlens.numbers import interval, number
+from lengthlens.report import Figure, Material, public_config, public_path, render_report
+from lengthlens.samples import choose_samples, mark_words
+
+EVIL = "<script>alert('x')</script>"
+SECTIONS = (
+    "summary",
+    "behaviour",
+    "claims",
+    "attribution",
+    "causes",
+    "answers",
+    "limits",
+    "configuration",
+    "provenance",
+)
+VARIANTS = {"b": "base", "i": "instruct"}
+NAMES = {"en": "English", "it": "Italian"}
+CONFIG = {
+    "run": "test",
+    "models": {
+        "b": {"path": "resources/pocket/base", "variant": "base"},
+        "i": {"path": "/home/someone/secret/model-7", "variant": "instruct"},
+    },
+    "languages": ["en", "it"],
+    "n_words": [3, 5],
+    "counting": "whitespace",
+    "statistics": {"level": 0.95, "resamples": 100, "seed": 0},
+    "report": {"title": EVIL, "answers": 3},
+}
+MADE = {
+    "schema": "report/1",
+    "lengthlens": "0.1.0",
+    "commit": "abc123",
+    "dirty": True,
+    "versions": {"python": "3.11"},
+    "model": {"model": "i", "source": "/home/someone/secret/model-7", "sha256": "f00d"},
+}
+
+
+def language(code):
+    topics = tuple(Topic(f"topic-{i:02d}", {"name": "t"}, ("word",)) for i in range(12))
+    return Language(code, NAMES[code], topics, (Template("plain", "{n} {name}"),), ())
+
+
+def claim(**changes):
+    row = {
+        "id": "a",
+        "claim": "The instruct model errs little.",
+        "origin": "paper",
+        "model": "i",
+        "variant": "instruct",
+        "language": "en",
+        "statistic": "mean error in words (instruct, en, N = 3, 5)",
+        "n": 24,
+        "n_topics": 12,
+        "value": -0.25,
+        "low": -0.5,
+        "high": 0.01,
+        "level": 0.9,
+        "direction": "near",
+        "null": 0.0,
+        "margin": 0.5,
+        "truncated": 0.0,
+        "paper": -0.07,
+        "paper_says": "",
+        "verdict": "supported",
+        "reason": "",
+        "source": "generations/i.en.jsonl",
+    }
+    return row | changes
+
+
+@pytest.fixture(scope="module")
+def answers():
+    table = make_answers(VARIANTS)
+    table.loc[table.index[-1], "text"] = f"{EVIL} one two three & four"
+    return table
+
+
+@pytest.fixture(scope="module")
+def material(answers):
+    prompts = {row.prompt_id: f"Write {row.n} words {EVIL}" for row in answers.itertuples()}
+    languages = {code: language(code) for code in NAMES}
+    ablations = {("i", code): make_ablation(controls=8) for code in NAMES}
+    nothing = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "n_topics": 0}
+    missing = nothing | {"verdict": "no data", "reason": "the run has no base model"}
+    heads = {"statistic": "CWA of the heads", "paper": np.nan, "paper_says": "most in English"}
+    claims = [
+        claim(),
+        claim(id="b", claim=f"No data {EVIL}.", statistic="", **missing),
+        claim(id="c", direction="above", margin=np.nan, verdict="not supported", **heads),
+    ]
+    return Material(
+        title=CONFIG["report"]["title"],
+        run="test",
+        variants=VARIANTS,
+        languages=NAMES,
+        claims=pd.DataFrame(claims),
+        behaviour=summarise_answers(answers, languages, resamples=100),
+        effects=summarise_ablation(ablations, resamples=100),
+        figures={"error_by_n": Figure("Errors", "<svg></svg>", f"What {EVIL} is shown.", "n = 5.")},
+        samples={
+            (model, code): choose_samples(
+                answers[(answers["model"] == model) & (answers["language"] == code)],
+                prompts,
+                "whitespace",
+                24,
+            )
+            for model in VARIANTS
+            for code in NAMES
+        },
+        completeness={"b": 1e-5, "i": 2e-5},
+        config=CONFIG,
+        provenance={"b": MADE | {"model": {}}, "i": MADE},
+        made=MADE,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(material):
+    return render_report(material)
+
+
+class Structure(HTMLParser):
+    """Tags that are still open, and all ids, links and sources."""
+
+    VOID = ("meta", "link", "img", "br", "input", "hr")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.tags = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append((tag, values))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if "id" in values:
+            self.ids.append(values["id"])
+        self.links += [values[key] for key in ("href", "src") if values.get(key)]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_every_section_is_there_and_linked(page):
+    structure = Structure(page)
+    assert structure.open == []
+    for section in SECTIONS:
+        assert section in structure.ids
+        assert f"#{section}" in structure.links
+    assert len(structure.ids) == len(set(structure.ids))
+
+
+def test_nothing_written_by_others_becomes_html(page):
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 5  # title twice, caption, claim, prompts, answer
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    structure = Structure(page)
+    assert all(link.startswith("#") for link in structure.links)
+    assert not re.search(r"url\((?!#)|@import|<link|<iframe", page)
+
+
+def test_no_folder_of_the_machine_is_told(page):
+    assert "/home" not in page and "someone" not in page
+    assert "…/model-7" in page
+
+
+def test_values_stand_beside_the_papers(page):
+    assert "−0.25 words" in page and "[−0.50, +0.01]" in page
+    assert "−0.07 words" in page
+    assert "most in English" in page
+
+
+def test_claims_without_data_are_listed_apart(page):
+    table = page[page.index('aria-label="Claims"') : page.index('id="attribution"')]
+    rows, below = table.split("</table>")
+    assert "No data" not in rows and "No data" in below
+    assert "the run has no base model" in below
+
+
+def test_errors_of_cut_answers_are_lower_bounds(page):
+    tile = page[page.index('class="tile base"') :]
+    assert tile.index("≥") < tile.index("</b>")
+    assert "lower\nbounds" in page
+
+
+def test_a_page_is_the_same_every_time(material, page):
+    assert render_report(material) == page
+
+
+def test_pocket_is_called_a_toy_only_where_it_is_used(material, page):
+    from dataclasses import replace
+
+    assert "The pocket pair is a toy" in page
+    assert "says nothing about large language models" not in page  # one model is another's
+    models = {"i": {"hub": "org/model", "revision": "main", "variant": "instruct"}}
+    other = render_report(replace(material, config=CONFIG | {"models": models}))
+    assert "pocket" not in other.lower()
+
+
+@pytest.mark.parametrize("error", [3.0, float("nan")])
+def test_a_decomposition_that_does_not_add_up_is_called_out(material, page, error):
+    from dataclasses import replace
+
+    assert "Do not trust" not in page
+    broken = render_report(replace(material, completeness={"b": 1e-5, "i": error}))
+    assert "Do not trust the attribution of i." in broken
+
+
+def test_a_study_without_ablation_or_answers(material):
+    from dataclasses import replace
+
+    bare = replace(material, effects=material.effects.iloc[:0], samples={}, figures={})
+    assert "What removing heads does" not in render_report(bare)
+
+
+def test_effects_are_told_by_their_interval():
+    effects = summarise_ablation({("i", "en"): make_ablation(controls=8)}, resamples=100)
+    exact = effects["measure"] == "exact"
+    verdicts = []
+    for low, high in ((-0.3, -0.1), (-0.3, 0.1), (0.1, 0.3), (np.nan, np.nan)):
+        table = effects.copy()
+        table.loc[exact, ["effect_low", "effect_high"]] = low, high
+        found = describe_effects(table, {"i": "instruct"}, NAMES)
+        assert [row.chosen for row in found] == ["2 heads by CWA", "2 heads by end contrast"]
+        verdicts.append(found[0].verdict)
+    assert verdicts == [
+        "hurts more than random heads",
+        "no difference shown",
+        "hurts less than random heads",
+        "no interval",
+    ]
+    assert describe_effects(effects, {"i": "base"}, NAMES) == []
+
+
+def test_shares_are_percent_and_their_differences_points():
+    row = claim(statistic="share of exact answers (i) minus share of exact answers (b)", value=0.5)
+    assert describe_claims(pd.DataFrame([row]))[0].value == "+50.0 points"
+    row = claim(statistic="share of exact answers (i)", value=0.5)
+    assert describe_claims(pd.DataFrame([row]))[0].value == "50.0\u202f%"
+
+
+def test_numbers():
+    assert number(-0.001, "words", sign=True) == "0.00"
+    assert number(-12.34, "logits") == "−12.3"
+    assert number(float("nan"), "words") == "–"
+    assert interval(float("nan"), 1.0, "words") == "–"
+
+
+def test_words_beyond_n_are_marked():
+    pieces = mark_words("One two,  three four.", 2, "whitespace")
+    assert [(piece.text, piece.within) for piece in pieces] == [
+        ("One ", True),
+        ("two,  ", True),
+        ("three ", False),
+        ("four.", False),
+    ]
+    assert [piece.within for piece in mark_words("l'isola blu", 2, "elision")] == [True, False]
+
+
+def test_samples_are_spread_over_the_file(answers):
+    own = answers[(answers["model"] == "i") & (answers["language"] == "en")]
+    chosen = choose_samples(own, {}, "whitespace", 3)
+    assert [sample.sample_id for sample in chosen] == own["sample_id"].iloc[[0, 12, 23]].to_list()
+    assert len(choose_samples(own, {}, "whitespace", 500)) == len(own)
+    assert choose_samples(own, {}, "whitespace", 0) == []
+
+
+def test_paths():
+    assert public_path("resources/pocket/base") == "resources/pocket/base"
+    assert public_path("~/models/x") == "…/x"
+    assert public_path("../models/x") == "…/x"
+    assert public_config(CONFIG)["models"]["i"]["path"] == "…/model-7"
+    assert CONFIG["models"]["i"]["path"].startswith("/home")
+
+
+@pytest.fixture
+def drawing():
+    with styled():
+        figure = Drawing(figsize=(3, 2))
+        figure.subplots().plot([1, 2], color=VARIANT_COLOURS["base"])
+    return figure
+
+
+def test_inline_figures_follow_the_theme_and_keep_ids_apart(tmp_path, drawing):
+    save_figure(drawing, tmp_path / "a.svg", {}, "")
+    first = embed_figure(tmp_path / "a.svg", "one", 'Errors & "words"')
+    second = embed_figure(tmp_path / "a.svg", "two", "")
+    assert "var(--base)" in first and "var(--ink)" in first
+    assert INK not in first and VARIANT_COLOURS["base"] not in first
+    ids = Structure(first).ids + Structure(second).ids
+    assert len(ids) == len(set(ids))
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', first))
+    assert used <= set(Structure(first).ids)
+    assert '<title id="one-title">Errors &amp;' in first
+    assert "<metadata" not in first
+
+
+def test_png_figures_are_data_uris(tmp_path, drawing):
+    save_figure(drawing, tmp_path / "a.png", {}, "", dpi=50)
+    html = embed_figure(tmp_path / "a.png", "one", 'Errors "<"')
+    assert html.startswith('<img src="data:image/png;base64,')
+    assert 'alt="Errors &quot;&lt;&quot;"' in html
+
+
+def test_what_is_no_figure_is_refused(tmp_path):
+    (tmp_path / "a.svg").write_text("nothing")
+    with pytest.raises(LengthlensError, match="not an SVG file"):
+        embed_figure(tmp_path / "a.svg", "one", "")
+    with pytest.raises(LengthlensError, match="only png and svg"):
+        embed_figure(tmp_path / "a.pdf", "one", "")
+
+
+def test_behaviour_rows_cover_n_and_split(answers):
+    table = summarise_answers(answers, {code: language(code) for code in NAMES}, resamples=100)
+    whole = table[(table["n"] == "all") & (table["split"] == "all")].set_index(
+        ["model", "language"]
+    )
+    own = answers[(answers["model"] == "b") & (answers["language"] == "en")]
+    row = whole.loc[("b", "en")]
+    assert row["n_samples"] == 24 and row["n_topics"] == 12
+    assert row["error"] == pytest.approx(own["error"].mean())
+    assert row["truncated"] == pytest.approx(1 / 3)
+    assert row["on_topic"] == 1.0
+    assert row["exact"] == 0.0 and row["exact_high"] > 0
+    assert set(table["n"]) == {"all", "3", "5"} and set(table["split"]) == {
+        "all",
+        "select",
+        "evaluate",
+    }
+
+
+def test_an_unknown_topic_is_refused(answers):
+    with pytest.raises(LengthlensError, match="'elsewhere', which resources/languages/en.yaml"):
+        summarise_answers(
+            answers.assign(topic="elsewhere"), {code: language(code) for code in NAMES}
+        )
