@@ -321,7 +321,8 @@ def _link(
     for shard_path, shard, end in zip(paths, shards, ends, strict=True):
         relative = os.path.relpath(shard_path, path.parent)
         source = h5py.VirtualSource(relative, name, shape=shard.file[name].shape)
-        layout[start : start + end] = source[:end]
+        if end:
+            layout[start : start + end] = source[:end]
         start += end
     file.create_virtual_dataset(name, layout)
     file[name].attrs["bfloat16"] = first.attrs["bfloat16"]
