@@ -53,3 +53,11 @@ def ablation_plan(wildcards):
     if study.models[wildcards.model].variant == "base":
         plan["controls"] = base_controls
     return plan
+
+
+def figure_files(name, category, label):
+    """A figure in all formats, each an entry of Snakemake's own report."""
+    entry = {"caption": f"captions/{name}.rst", "category": category}
+    files = {ending: paths.below(f"figures/{name}.{ending}") for ending in study.figures.formats}
+    labels = {ending: {"figure": label, "format": ending.upper()} for ending in files}
+    return [report(file, labels=labels[ending], **entry) for ending, file in files.items()]

@@ -1,14 +1,6 @@
 # Files of the study -> figures, one rule a figure. A changed style redraws and computes nothing.
 
 
-def figure_files(name, category, label):
-    """A figure in all formats, each an entry of Snakemake's own report."""
-    entry = {"caption": f"captions/{name}.rst", "category": category}
-    files = {ending: paths.below(f"figures/{name}.{ending}") for ending in study.figures.formats}
-    labels = {ending: {"figure": label, "format": ending.upper()} for ending in files}
-    return [report(file, labels=labels[ending], **entry) for ending, file in files.items()]
-
-
 rule draw_error_by_n:
     input:
         code=code("draw_error_by_n"),

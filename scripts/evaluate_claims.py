@@ -8,10 +8,9 @@ def main(snakemake) -> None:
 
     from lengthlens import formats
     from lengthlens.claims import evaluate_claims, read_claims
-    from lengthlens.draw import weights
     from lengthlens.pairs import model_pairs
     from lengthlens.provenance import provenance
-    from lengthlens.readers import open_attribution, open_generations, open_pairs
+    from lengthlens.readers import open_attribution, open_generations, open_pairs, weights_of
     from lengthlens.tables import write_table
 
     params = snakemake.params
@@ -31,7 +30,7 @@ def main(snakemake) -> None:
         ]
         tables.append(evaluate_claims(claims, models, *parts, **params.config["statistics"]))
     made = provenance(formats.CLAIMS, params.config)
-    made["models"] = weights(a.attrs["provenance"] for a in attributions.values())
+    made["models"] = weights_of(a.attrs["provenance"] for a in attributions.values())
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)
 
 

@@ -12,6 +12,7 @@ from lengthlens import formats, readers
 from lengthlens.errors import LengthlensError
 from lengthlens.jsonl import write_rows
 from lengthlens.netcdf import write_dataset
+from lengthlens.pairs import model_pairs
 from lengthlens.tables import write_table
 
 ANSWER = {
@@ -185,3 +186,18 @@ def test_answers_of_all_models_stand_under_one_another(tmp_path, answers):
     table = readers.open_answers([answers, second], [("a", "en"), ["b", "it"]])
     assert table[["model", "language"]].to_numpy().tolist() == [["a", "en"], ["b", "it"]]
     assert set(table.attrs["provenance"]) == {"a.en", "b.it"}
+
+
+def test_weights_are_those_of_all_models():
+    sources = [
+        {"model": {"model": "a", "sha256": "1", "source": "x"}},
+        {"schema": "prompts/1"},
+        {"model": {"model": "b", "sha256": "2", "source": "y"}},
+    ]
+    assert readers.weights_of(sources) == {"a": "1", "b": "2"}
+
+
+def test_models_are_paired_in_order():
+    variants = {"b1": "base", "i1": "instruct", "i2": "instruct"}
+    assert model_pairs(variants) == [{"base": "b1", "instruct": "i1"}, {"instruct": "i2"}]
+    assert model_pairs({"i": "instruct"}) == [{"instruct": "i"}]

@@ -11,6 +11,7 @@ from lengthlens.figures.style import Cast, save_figure
 from lengthlens.formats import FIGURE
 from lengthlens.languages import load_language
 from lengthlens.provenance import provenance
+from lengthlens.readers import weights_of
 
 
 def cast_of(variants: Mapping[str, str], language_files: Iterable[str | Path]) -> Cast:
@@ -38,12 +39,6 @@ def save_formats(
         dpi: of PNG files.
     """
     made = provenance(FIGURE, config)
-    made["models"] = weights(sources)
+    made["models"] = weights_of(sources)
     for path in paths:
         save_figure(figure, path, made, title, dpi)
-
-
-def weights(sources: Iterable[Mapping]) -> dict[str, str]:
-    """Model -> hash of its weights, of all provenances that name a model."""
-    named = [source["model"] for source in sources if "model" in source]
-    return {model["model"]: model["sha256"] for model in named}

@@ -8,7 +8,7 @@ datasets; of both, `attrs["provenance"]` is a dictionary.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,3 +150,9 @@ def open_answers(paths, pairs) -> pd.DataFrame:
         for (model, language), table in tables.items()
     }
     return answers
+
+
+def weights_of(sources: Iterable[Mapping]) -> dict[str, str]:
+    """Model -> hash of its weights, of all provenances that name a model."""
+    named = [source["model"] for source in sources if "model" in source]
+    return {model["model"]: model["sha256"] for model in named}
