@@ -232,6 +232,13 @@ def test_effects_on_nothing_are_missing_numbers():
     assert margins[["none", "chosen", "effect", "effect_low"]].isna().all(axis=None)
 
 
+def test_effects_on_constants_have_no_interval():
+    table = summarise_ablation({("i", "en"): make_ablation(damage=9)}, resamples=100)
+    exact = table[(table["measure"] == "exact") & (table["effect"] == 0)]
+    assert len(exact) == 4
+    assert exact["effect_low"].isna().all()
+
+
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_equal_figures_have_equal_bytes_and_say_what_made_them(tmp_path, means, ending):
     made = {"schema": "figure/1", "commit": "abc123"}

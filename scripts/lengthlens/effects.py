@@ -59,16 +59,20 @@ class Dose:
         components: their names, "L3H5;L4H0".
         chosen: interval for the mean over samples without the chosen heads, clustered by topic.
         draws: the mean over samples of every control set.
-        effect: chosen minus the mean of the draws; low, high: its interval.
+        samples, control_samples: what the two are means of.
     """
 
     k: int
     components: str
     chosen: Interval
     draws: Float[np.ndarray, " draw"]
-    effect: float
-    low: float
-    high: float
+    samples: Float[np.ndarray, " sample"]
+    control_samples: Float[np.ndarray, "draw sample"]
+
+    @property
+    def effect(self) -> float:
+        """Chosen minus the mean of the draws; NaN without draws."""
+        return float(self.chosen.estimate - self.draws.mean()) if len(self.draws) else np.nan
 
 
 def measure_values(data: xr.Dataset, measure: str) -> Float[np.ndarray, "condition sample"]:
@@ -107,12 +111,10 @@ def dose_response(
     doses = []
     for k in np.unique(sizes[ours & ~control]):
         place = int(np.flatnonzero(ours & ~control & (sizes == k))[0])
-        draws = values[ours & control & (sizes == k)]
-        low, high = effect_limits(values[place], draws, topics, **options)
-        chosen, means = interval_of(values[place], topics, measure, options), row_means(draws)
-        effect = float(chosen.estimate - means.mean()) if len(means) else np.nan
+        controls = values[ours & control & (sizes == k)]
+        chosen = interval_of(values[place], topics, measure, options)
         name = str(data["components"].to_numpy()[place])
-        doses.append(Dose(int(k), name, chosen, means, effect, low, high))
+        doses.append(Dose(int(k), name, chosen, row_means(controls), values[place], controls))
     return doses
 
 
@@ -132,7 +134,10 @@ def effect_limits(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Limits of the effect under resampling of topics and of control sets; NaN without either."""
+    """Limits of the effect under resampling of topics and of control sets; NaN without either.
+
+    NaN too where nothing varies, for no width would claim certainty.
+    """
     keep = np.isfinite(chosen) & np.isfinite(draws).all(axis=0)
     names, topic = np.unique(topics[keep], return_inverse=True)
     if len(names) < 2 or len(draws) < 2:
@@ -146,6 +151,8 @@ def effect_limits(
     weights = _draws(len(draws), resamples, rng) / len(draws)
     effects = means[:, 0] - (means[:, 1:] * weights).sum(axis=1)
     low, high = np.quantile(effects, [(1 - level) / 2, (1 + level) / 2])
+    if low == high:  # every answer alike: the bootstrap of a constant has no width
+        return np.nan, np.nan
     return float(low), float(high)
 
 
@@ -175,6 +182,7 @@ def summarise_ablation(
             none = row_means(measure_values(data, measure)[:1])[0]
             for method, mode in kinds[kinds["method"] != "none"].itertuples(index=False):
                 for dose in dose_response(data, measure, method, mode, options):
+                    low, high = effect_limits(dose.samples, dose.control_samples, topics, **options)
                     rows.append(
                         {
                             "model": model,
@@ -193,8 +201,8 @@ def summarise_ablation(
                             "chosen_high": float(dose.chosen.high),
                             "control": dose.draws.mean() if len(dose.draws) else np.nan,
                             "effect": dose.effect,
-                            "effect_low": dose.low,
-                            "effect_high": dose.high,
+                            "effect_low": low,
+                            "effect_high": high,
                             "level": level,
                         }
                     )
