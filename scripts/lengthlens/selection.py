@@ -88,7 +88,7 @@ def _table(score: Float[np.ndarray, "layer ..."], method: str, kind: str) -> pd.
     ranks[table["score"].isna().to_numpy()] = pd.NA
     table["rank"] = ranks
     names = [
-        component_name(layer, None if pd.isna(head) else head)
+        component_name(int(layer), None if pd.isna(head) else int(head))
         for layer, head in zip(table["layer"], table["head"], strict=True)
     ]
     table.insert(0, "component", names)
