@@ -306,7 +306,7 @@ def drawing():
 
 
 def test_inline_figures_follow_the_theme_and_keep_ids_apart(tmp_path, drawing):
-    save_figure(drawing, tmp_path / "a.svg", {}, "")
+    save_figure(drawing, tmp_path / "a.svg", {}, "A title")
     first = embed_figure(tmp_path / "a.svg", "one", 'Errors & "words"')
     second = embed_figure(tmp_path / "a.svg", "two", "")
     assert "var(--base)" in first and "var(--ink)" in first
@@ -315,15 +315,15 @@ def test_inline_figures_follow_the_theme_and_keep_ids_apart(tmp_path, drawing):
     assert len(ids) == len(set(ids))
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', first))
     assert used <= set(Structure(first).ids)
-    assert '<title id="one-title">Errors &amp;' in first
-    assert "<metadata" not in first
+    assert "aria-label='Errors &amp; \"words\"'" in first
+    assert "<metadata" not in first and "<title" not in first
 
 
 def test_png_figures_are_data_uris(tmp_path, drawing):
     save_figure(drawing, tmp_path / "a.png", {}, "", dpi=50)
     html = embed_figure(tmp_path / "a.png", "one", 'Errors "<"')
     assert html.startswith('<img src="data:image/png;base64,')
-    assert 'alt="Errors &quot;&lt;&quot;"' in html
+    assert "alt='Errors \"&lt;\"'" in html
 
 
 def test_what_is_no_figure_is_refused(tmp_path):

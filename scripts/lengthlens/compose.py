@@ -103,6 +103,8 @@ def _figures(files: Files, counts: Mapping[str, tuple[str, str]]) -> dict[str, F
             raise LengthlensError(f"the figure {name} or its caption is missing; draw it first")
         caption = captions[name].read_text(encoding="utf-8").strip()
         path = drawn.get(".svg", drawn.get(".png"))
-        html = embed_figure(path, name.replace("_", "-"), f"{title}. {caption}")
+        html = embed_figure(
+            path, name.replace("_", "-"), f"{title}: the caption tells what is shown"
+        )
         figures[name] = Figure(title, html, caption, text)
     return figures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import quoteattr
 
 from lengthlens.errors import LengthlensError
 from lengthlens.figures.style import (
@@ -45,7 +45,7 @@ def embed_figure(path: str | Path, name: str, alt: str) -> str:
     path = Path(path)
     if path.suffix == ".png":
         data = base64.b64encode(path.read_bytes()).decode("ascii")
-        return f'<img src="data:image/png;base64,{data}" alt="{escape(alt, {chr(34): "&quot;"})}">'
+        return f'<img src="data:image/png;base64,{data}" alt={quoteattr(alt)}>'
     if path.suffix != ".svg":
         raise LengthlensError(f"{path}: only png and svg figures can be shown in the report")
     text = path.read_text(encoding="utf-8")
@@ -56,7 +56,8 @@ def embed_figure(path: str | Path, name: str, alt: str) -> str:
 
 
 def _inline(svg: str, name: str, alt: str) -> str:
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # NOTE without <title>, which browsers show as a tooltip over the whole figure: aria-label below
+    svg = re.sub(r"<(metadata|title)>.*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
@@ -70,5 +71,4 @@ def _inline(svg: str, name: str, alt: str) -> str:
     width = float(box[1])  # points
     size = f"max-width: {LARGEST * width:.0f}px; min-width: {SMALLEST * width:.0f}px"
     head = f'<svg {box[0]} style="{size}" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
-    title = f'aria-labelledby="{name}-title"><title id="{name}-title">{escape(alt)}</title>'
-    return head + title + svg[svg.index(">") + 1 :]
+    return f"{head}aria-label={quoteattr(alt)}>{svg[svg.index('>') + 1 :]}"
