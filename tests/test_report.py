@@ -281,6 +281,15 @@ def test_words_beyond_n_are_marked():
     assert [piece.within for piece in mark_words("l'isola blu", 2, "elision")] == [True, False]
 
 
+def test_control_characters_are_replaced_after_counting():
+    pieces = mark_words("a\x1cb\x00 c", 2, "whitespace")
+    assert [(piece.text, piece.within) for piece in pieces] == [
+        ("a\x1c".replace("\x1c", "\ufffd"), True),
+        ("b\ufffd ", True),
+        ("c", False),
+    ]
+
+
 def test_samples_are_spread_over_the_file(answers):
     own = answers[(answers["model"] == "i") & (answers["language"] == "en")]
     chosen = choose_samples(own, {}, "whitespace", 3)

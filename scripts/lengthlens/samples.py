@@ -10,6 +10,7 @@ import pandas as pd
 
 from lengthlens.words import count_words
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # not allowed in a page
 LONGEST = 400  # characters of an answer that are shown
 
 
@@ -49,7 +50,7 @@ def mark_words(text: str, n: int, counting: str) -> tuple[Piece, ...]:
     pieces = []
     for match in re.finditer(r"\s*\S+\s*", text):
         so_far = count_words(text[: match.end()], counting)
-        pieces.append(Piece(match.group(), so_far <= n))
+        pieces.append(Piece(_CONTROL.sub("\ufffd", match.group()), so_far <= n))
     return tuple(pieces)
 
 

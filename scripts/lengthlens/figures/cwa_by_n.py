@@ -143,6 +143,6 @@ def counts(attributions: Mapping[tuple[str, str], xr.Dataset]) -> str:
     text = str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     depth = {attribution.sizes["layer"] for attribution in attributions.values()}
     late = "; ".join(
-        f"layers {layers_between(d, *LATE)[0]} to {d - 1} of 0 to {d - 1}" for d in sorted(depth)
+        f"the last {len(layers_between(d, *LATE))} of {d} layers" for d in sorted(depth)
     )
     return f"n = {text} answers for each model, language and N. Late: {late}."
