@@ -10,9 +10,13 @@ from architectures import VOCABULARY
 from jaxtyping import Float
 from torch import Tensor
 
+from lengthlens.anatomy import dissect
 from lengthlens.capture import Residuals
+from lengthlens.checkpoints import ModelSpec
 from lengthlens.decode import Decoded, TokenClasses
+from lengthlens.loaded import LoadedModel
 from lengthlens.records import Batch, Samples, Steps
+from lengthlens.vocabulary import CONTINUATION, FINAL, STOP, WORD, Vocabulary
 
 CLASSES = TokenClasses(
     stop=torch.tensor([2, 3]),
@@ -80,3 +84,21 @@ def as_batch(decoded: Decoded, marks: Sequence[dict[str, np.ndarray]] | None = N
         [f"s{i}#0" for i in range(len(lengths))], np.full(len(lengths), 4), first, lengths
     )
     return Batch(samples, steps, residuals)
+
+
+def toy(model) -> LoadedModel:
+    """A tiny model with the classes above and a text for every token, but without a tokenizer."""
+    classes = np.full(VOCABULARY, CONTINUATION, dtype=np.uint8)
+    classes[CLASSES.words.numpy()] = WORD
+    classes[CLASSES.enders.numpy()] = FINAL
+    classes[CLASSES.stop.numpy()] = STOP
+    text = {CONTINUATION: "x", WORD: " w", FINAL: ".", STOP: ""}
+    return LoadedModel(
+        spec=ModelSpec(name="toy", variant="base", path="toy"),
+        model=model,
+        tokenizer=None,
+        anatomy=dissect(model),
+        vocabulary=Vocabulary(classes),
+        classes=CLASSES,
+        decode_text=lambda tokens: "".join(text[classes[token]] for token in tokens),
+    )

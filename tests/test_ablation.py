@@ -1,0 +1,216 @@
+"""Ablation of a tiny random model: every measure against its plain definition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from architectures import tiny_model
+from toys import CLASSES, own_logits, toy
+from tqdm import tqdm
+
+from lengthlens.ablation import Ablation, ablate
+from lengthlens.checkpoints import ModelSpec
+from lengthlens.conditions import Condition, matched_draws
+from lengthlens.errors import LengthlensError
+from lengthlens.generation import GenerationSettings, answer_prompts
+from lengthlens.intervention import Intervention, Replacement
+from lengthlens.loaded import LoadedModel, load
+from lengthlens.prompts import Prompt
+from lengthlens.score import answer_margins, sentence_logliks
+
+SETTINGS = GenerationSettings(
+    max_new_tokens=10,
+    batch_size=7,  # so that batches cut through prompts and conditions
+    memory_gb=1.0,
+    seed=0,
+    temperature=0.0,
+    top_p=1.0,
+    samples=1,
+    date="2024-07-26",
+)
+TEXTS = [
+    "Write about the sea!",
+    "The garden is green?",
+    "He said: what a year!",
+    "Il mare",
+    "Is the garden calm?",
+    "D'Meer ass roueg.",
+]
+HEADS = ((0, 1), (1, 2))
+CONDITIONS = [
+    Condition(),
+    Condition(HEADS, "zero", "generated", "cwa", "en"),
+    *(
+        Condition(heads, "zero", "generated", "cwa", "en", draw)
+        for draw, heads in enumerate(matched_draws(HEADS, 4, 4, "s"), start=1)
+    ),
+    Condition(HEADS, "mean", "generated", "cwa", "en"),
+    Condition(HEADS, "zero", "generated", "end_contrast", "en"),  # a set that occurs twice
+]
+NEUTRAL = ["The sea is calm in the morning.", "She smiled.", "It was 1984, on the 3rd of May"]
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_llama_dir: Path) -> LoadedModel:
+    """A random model that likes to begin words and to end sentences, so that answers have both."""
+    loaded = load(ModelSpec(name="tiny", variant="instruct", path=str(tiny_llama_dir)))
+    loaded.model.lm_head.weight[loaded.classes.words] *= 3
+    loaded.model.lm_head.weight[loaded.classes.enders] *= 4
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def prompts() -> list[Prompt]:
+    """Prompts for 1, 2 and 20 words, of which 20 are never reached."""
+    return [
+        Prompt(f"en-n{n}-{i:04d}", "en", n, f"t{i}", "a", "evaluate", text)
+        for i, (n, text) in enumerate(zip((1, 2, 20) * 2, TEXTS, strict=True))
+    ]
+
+
+def means(loaded: LoadedModel) -> Replacement:
+    a = loaded.anatomy
+    made = torch.Generator().manual_seed(0)
+    return Replacement(
+        torch.randn(2, a.n_layers, a.n_heads, a.d_head, generator=made),
+        torch.randn(2, a.n_layers, a.d_model, generator=made),
+    )
+
+
+def run(loaded, prompts, conditions=CONDITIONS, **changes):
+    settings = GenerationSettings(**(vars(SETTINGS) | changes))
+    study = Ablation(loaded, prompts, settings, "whitespace", means(loaded))
+    with tqdm(disable=True) as bar:
+        return ablate(study, conditions, NEUTRAL, bar)
+
+
+@pytest.fixture(scope="module")
+def dataset(loaded, prompts):
+    return run(loaded, prompts)
+
+
+def test_removing_nothing_is_plain_generation(loaded, prompts, dataset) -> None:
+    """Condition 0 = the answers of the generation stage."""
+    answers = [
+        row for rows, _ in answer_prompts(loaded, prompts, SETTINGS, "whitespace") for row in rows
+    ]
+    none = dataset.isel(condition=0)
+    for name in ("words", "error", "stopped", "truncated", "sample_id", "n", "topic", "split"):
+        assert none[name].to_numpy().tolist() == [row[name] for row in answers], name
+
+
+def test_end_margins_are_those_of_the_decode(loaded, prompts, dataset) -> None:
+    """Teacher-forced margin = recorded ender_logit - word_logit; measured 2.7e-6, logits up to 6.
+
+    NaN exactly where an answer has no decision step.
+    """
+    recorded = []
+    for _, batch in answer_prompts(loaded, prompts, SETTINGS, "whitespace"):
+        steps = batch.steps
+        for sample in range(len(batch.samples)):
+            mine = np.flatnonzero((steps.sample == sample) & steps.decision)
+            margin = steps.ender_logit[mine] - steps.word_logit[mine]
+            recorded.append(margin[0] if len(mine) else np.nan)
+    assert np.isfinite(recorded).sum() >= 3
+    assert np.isnan(recorded).sum() >= 1
+    np.testing.assert_allclose(dataset["end_margin"][0], recorded, rtol=0, atol=1e-5)
+
+
+def test_conditions_are_independent_of_their_company(loaded, prompts, dataset) -> None:
+    """Each condition beside `none` alone gives the same as in the whole sweep."""
+    for place in (1, 3, len(CONDITIONS) - 2):
+        alone = run(loaded, prompts, [CONDITIONS[0], CONDITIONS[place]], batch_size=64)
+        for name in ("words", "stopped"):
+            np.testing.assert_array_equal(alone[name][1], dataset[name][place])
+        for name in ("end_margin", "neutral_loglik"):
+            np.testing.assert_allclose(alone[name][1], dataset[name][place], rtol=0, atol=1e-5)
+
+
+def test_conditions_differ_and_equal_sets_agree(dataset) -> None:
+    loglik = dataset["neutral_loglik"].to_numpy()
+    assert len(np.unique(loglik.round(6))) == len(CONDITIONS) - 1
+    assert loglik[1] == loglik[-1]  # the same heads chosen by another method
+    np.testing.assert_array_equal(dataset["end_margin"][1], dataset["end_margin"][-1])
+
+
+def test_coordinates_say_what_was_removed(dataset) -> None:
+    assert dataset["kind"].to_numpy().tolist() == ["none"] + ["head"] * (len(CONDITIONS) - 1)
+    assert dataset["components"].to_numpy()[[0, 1]].tolist() == ["", "L0H1;L1H2"]
+    assert dataset["k"].to_numpy().tolist() == [0] + [2] * (len(CONDITIONS) - 1)
+    assert dataset["control"].to_numpy().sum() == 4
+    assert dataset["draw"].to_numpy().tolist() == [0, 0, 1, 2, 3, 4, 0, 0]
+    assert (dataset["truncated"] == ~dataset["stopped"]).all()
+    assert (dataset["error"] == dataset["words"] - dataset["n"]).all()
+
+
+def test_the_neutral_loglikelihood_is_transformers_loss(loaded, prompts, dataset) -> None:
+    """= minus the mean loss of a token; measured 3.7e-7."""
+    total, count = 0.0, 0
+    for sentence in NEUTRAL:
+        ids = torch.tensor([loaded.tokenizer(sentence)["input_ids"]])
+        with torch.inference_mode():
+            loss = loaded.model(ids, labels=ids).loss
+        total, count = total - float(loss) * (ids.shape[1] - 1), count + ids.shape[1] - 1
+    assert float(dataset["neutral_loglik"][0]) == pytest.approx(total / count, abs=5e-6)
+
+
+def test_the_first_condition_must_be_none(loaded, prompts) -> None:
+    with pytest.raises(LengthlensError, match="first condition removes L0H1;L1H2"):
+        run(loaded, prompts, CONDITIONS[1:])
+
+
+def test_means_are_required_for_mean_ablation(loaded, prompts) -> None:
+    study = Ablation(loaded, prompts, SETTINGS, "whitespace")
+    with tqdm(disable=True) as bar, pytest.raises(LengthlensError, match="no means were given"):
+        ablate(study, [CONDITIONS[0], CONDITIONS[-2]], NEUTRAL, bar)
+
+
+def every_other(model: LoadedModel):
+    a = model.anatomy
+
+    def rows(sets) -> Intervention:
+        heads = torch.zeros(len(sets), a.n_layers, a.n_heads, dtype=torch.bool)
+        heads[:, 1, 2] = torch.tensor([index % 2 == 1 for index in sets])
+        return Intervention(heads, torch.zeros(len(sets), a.n_layers, dtype=torch.bool))
+
+    return rows
+
+
+@pytest.mark.parametrize("row", ["gemma2", "granite", "llama"])
+@pytest.mark.parametrize("answer", [[], [50, 61, 9, 45]])
+def test_margins_are_those_before_a_soft_cap(row: str, answer: list[int], monkeypatch) -> None:
+    """With a cap of 3 and logits of 6 the margin is read before the cap, in batches of sets.
+
+    The own output is bent back with the inverse of the cap; measured 2.4e-7.
+    """
+    monkeypatch.setattr("lengthlens.score.ROWS", 4)
+    model = tiny_model(row)
+    loaded = toy(model)
+    prompt = [11, 30, 99, 12, 7]
+    margins = answer_margins(loaded, prompt, answer, every_other(loaded), 7)
+    own = own_logits(model, prompt, [*answer, 0])[-1]
+    cap = loaded.anatomy.soft_cap
+    raw = own if cap is None else cap * torch.atanh(own.double() / cap)
+    expected = float(raw[CLASSES.enders].max() - raw[CLASSES.words].max())
+    assert margins[::2] == pytest.approx(expected, abs=2e-6)
+    assert np.ptp(margins[::2]) <= 2e-6 and np.ptp(margins[1::2]) <= 2e-6
+    assert abs(margins[1] - margins[0]) > 1e-3
+
+
+def test_sentences_are_scored_with_components_removed_everywhere() -> None:
+    """= the model with zeroed columns of o_proj; measured 3.9e-6 (values of about -45)."""
+    model = tiny_model("llama")
+    loaded = toy(model)
+    text = [1, 50, 61, 9, 45, 7, 99, 30, 12]
+    found = sentence_logliks(loaded, text, every_other(loaded), 2)
+    for place in range(2):
+        if place:
+            width = loaded.anatomy.d_head
+            model.model.layers[1].self_attn.o_proj.weight[:, 2 * width : 3 * width] = 0
+        ids = torch.tensor([text])
+        loss = model(ids, labels=ids).loss
+        assert found[place] == pytest.approx(-float(loss) * (len(text) - 1), abs=2e-5)
+    assert abs(found[1] - found[0]) > 0.01
