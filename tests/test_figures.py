@@ -1,6 +1,7 @@
 """Figures drawn from hand-made data: what they hold, equal bytes, and data with holes."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from synthetic_attribution import make_attribution
 from synthetic_study import make_ablation, make_answers, make_ranking
 
 from lengthlens.cwa import aggregate_attribution
+from lengthlens.draw import cast_of, save_formats
 from lengthlens.effects import dose_response, summarise_ablation
 from lengthlens.errors import LengthlensError
 from lengthlens.figures import style
@@ -21,6 +23,7 @@ from lengthlens.figures.error_by_n import counts as answer_counts
 from lengthlens.figures.error_by_n import draw_error_by_n
 from lengthlens.figures.style import Cast, save_figure
 
+LANGUAGES = Path(__file__).parents[1] / "resources" / "languages"
 VARIANTS = {"b": "base", "i": "instruct"}
 CAST = Cast(VARIANTS, {"en": "English", "it": "Italian"})
 ONE = Cast({"i": "instruct"}, {"en": "English"})
@@ -282,3 +285,15 @@ def test_large_models_and_many_languages():
     assert len(panels(figure)) == 10
     assert figure.get_figwidth() == style.PAGE
     assert len(figure.axes[0].get_xticks()) <= 8
+
+
+def test_figures_name_the_weights_behind_them(tmp_path, means):
+    cast = cast_of(VARIANTS, [LANGUAGES / "it.yaml", LANGUAGES / "en.yaml"])
+    assert list(cast.languages) == ["it", "en"]
+    sources = [{"model": {"model": "i", "sha256": "f00d", "source": "somewhere"}}]
+    paths = [tmp_path / "a.svg", tmp_path / "a.png"]
+    save_formats(draw_cwa_by_layer(means, cast), paths, "CWA", {"seed": 3}, sources, dpi=50)
+    for path in paths:
+        content = path.read_bytes()
+        assert b"f00d" in content and b"figure/1" in content
+        assert b"somewhere" not in content
