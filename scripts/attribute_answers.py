@@ -21,7 +21,7 @@ def main(snakemake) -> None:
     else:
         shards = snakemake.input.activations
         spec = ModelSpec.from_config(params.name, params.model)
-        readout = read_readout(spec, recorded_dtype(shards[0], manifest))
+        readout = read_readout(spec, recorded_dtype(shards, manifest))
         selected = {row["sample_id"] for row in answers if row["split"] == "select"}
         wanted = {row["sample_id"] for row in answers}
         scores, sums = attribute_batches(readout, recorded_batches(shards, wanted), selected)

@@ -116,11 +116,22 @@ def test_batch_size_is_a_function_of_memory_and_shape(loaded) -> None:
     sizes = [rows(memory) for memory in (0.0005, 0.001, 0.01, 0.05, 1.0, 100.0)]
     assert sizes == sorted(sizes)
     assert sizes[0] >= 1 and sizes[1] < sizes[2] and sizes[-1] == MAX_ROWS
-    assert rows(0.005, tokens=500) < rows(0.005) < rows(0.005, capture=False)
+    assert rows(0.005, tokens=190) < rows(0.005) < rows(0.005, capture=False)
     assert rows(0.005, steps=128) < rows(0.005)
     assert rows_per_batch(loaded, 50, SETTINGS, True) == 3
     with pytest.raises(LengthlensError, match=r"memory_gb is 0.0001, but one answer.*raise memory"):
         rows(0.0001)
+
+
+def test_more_positions_than_the_model_knows_are_refused(loaded) -> None:
+    """transformers would go on without a word, or fail inside."""
+    assert loaded.model.config.max_position_embeddings == 256
+    settings = replace(SETTINGS, max_new_tokens=200)
+    assert rows_per_batch(loaded, 56, settings, True) == 3
+    with pytest.raises(
+        LengthlensError, match=r"57 tokens and an answer of 200 are more than the 256"
+    ):
+        rows_per_batch(loaded, 57, settings, True)
 
 
 def test_declared_memory_covers_cache_and_buffers(loaded) -> None:

@@ -19,20 +19,29 @@ from lengthlens.records import Batch
 SUMS = ("sum_head", "sum_mlp", "count")
 
 
-def recorded_dtype(path: str | Path, manifest: Mapping) -> str:
-    """The precision in which a shard's model ran.
+def recorded_dtype(paths: Sequence[str | Path], manifest: Mapping) -> str:
+    """The precision in which the shards' model ran.
 
     Raises:
-        LengthlensError: the shard was made with other weights than the manifest's.
+        LengthlensError: a shard was made with other weights than the manifest's, or in another
+            precision than the first.
     """
-    with open_activations(path) as recorded:
-        made = recorded.provenance
-    if made["model"]["sha256"] != manifest["sha256"]:
-        raise LengthlensError(
-            f"{path} was recorded from other weights ({made['model']['sha256'][:12]}) than those "
-            f"of {manifest['model']} ({manifest['sha256'][:12]}); delete it and run again"
-        )
-    return made["config"]["dtype"]
+    dtypes = []
+    for path in paths:
+        with open_activations(path) as recorded:
+            made = recorded.provenance
+        if made["model"]["sha256"] != manifest["sha256"]:
+            raise LengthlensError(
+                f"{path} was recorded from other weights ({made['model']['sha256'][:12]}) than "
+                f"those of {manifest['model']} ({manifest['sha256'][:12]}); delete it and run again"
+            )
+        dtypes.append(made["config"]["dtype"])
+        if dtypes[-1] != dtypes[0]:
+            raise LengthlensError(
+                f"{path} was recorded in {dtypes[-1]}, but {paths[0]} in {dtypes[0]}; delete the "
+                "older of them and run again"
+            )
+    return dtypes[0]
 
 
 def recorded_batches(paths: Sequence[str | Path], wanted: set[str]) -> Iterator[Batch]:

@@ -90,7 +90,7 @@ def _attribute_chunk(readout: Readout, steps: Steps, residuals: Residuals) -> Sc
     terms = Residuals(
         residuals.embed.to(device, dtype),
         residuals.head.to(device),
-        residuals.mlp.to(device, dtype),
+        residuals.mlp.to(device),
         residuals.scale.to(device, dtype),
         None if residuals.attention_scale is None else residuals.attention_scale.to(device, dtype),
     )
@@ -150,7 +150,7 @@ def _project(readout: Readout, directions: _Directions, terms: Residuals) -> tup
         if len(directions.u) > 1
         else directions.u.expand(len(weight), -1)
     )
-    heads = []
+    heads, mlps = [], []  # converted layer by layer: never a copy of all layers
     for layer, output in enumerate(readout.output):
         folded = directions.u @ output.to(u.dtype)
         if len(folded) > 1:
@@ -160,6 +160,7 @@ def _project(readout: Readout, directions: _Directions, terms: Residuals) -> tup
         if terms.attention_scale is not None:
             score = score / terms.attention_scale[:, layer, None]
         heads.append(score)
+        mlps.append(torch.einsum("sd,sd->s", terms.mlp[:, layer].to(u.dtype), u))
     bias = directions.weight * directions.constant[directions.place]
     if readout.output_bias is not None:
         by_layer = u @ readout.output_bias.to(u.dtype).T
@@ -168,7 +169,7 @@ def _project(readout: Readout, directions: _Directions, terms: Residuals) -> tup
         bias = bias + by_layer.sum(-1) * weight
     return (
         torch.stack(heads, 1) * weight[:, None, None],
-        torch.einsum("sld,sd->sl", terms.mlp, u) * weight[:, None],
+        torch.stack(mlps, 1) * weight[:, None],
         (terms.embed * u).sum(-1) * weight,
         bias,
     )

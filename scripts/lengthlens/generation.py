@@ -68,13 +68,20 @@ def rows_per_batch(
         capture: whether the residual stream is recorded.
 
     Raises:
-        LengthlensError: not even one row fits.
+        LengthlensError: not even one row fits, or the model knows fewer positions.
     """
+    anatomy, config = loaded.anatomy, loaded.model.config
+    positions = prompt_tokens + settings.max_new_tokens
+    known = getattr(config, "max_position_embeddings", None)
+    if known is not None and positions > known:
+        raise LengthlensError(
+            f"a prompt of {prompt_tokens} tokens and an answer of {settings.max_new_tokens} are "
+            f"more than the {known} positions that {loaded.spec.name} knows; lower "
+            "generation.max_new_tokens"
+        )
     if settings.batch_size != "auto":
         return int(settings.batch_size)
-    anatomy, config = loaded.anatomy, loaded.model.config
     kv_heads = getattr(config, "num_key_value_heads", None) or anatomy.n_heads
-    positions = prompt_tokens + settings.max_new_tokens
     cache = 2 * anatomy.n_layers * kv_heads * anatomy.d_head * positions * loaded.itemsize
     logits = 4 * 4 * anatomy.vocabulary_size  # float32; selections of them for the watched classes
     recorded = settings.max_new_tokens * bytes_per_step(anatomy, loaded.itemsize)

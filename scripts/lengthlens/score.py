@@ -17,6 +17,7 @@ from lengthlens.intervention import Intervention, Surgeon
 from lengthlens.loaded import LoadedModel
 
 ROWS = 256
+_LOGITS = 2**26  # logits held at once, as a text is scored (256 MB in float32)
 
 Rows = Callable[[Sequence[int]], Intervention]  # the intervention of a batch of the given sets
 
@@ -79,8 +80,9 @@ def sentence_logliks(
     """
     target = torch.tensor(tokens, device=loaded.device)
     totals = []
-    for start in range(0, n_sets, ROWS):
-        sets = range(start, min(start + ROWS, n_sets))
+    size = max(1, min(ROWS, _LOGITS // (len(tokens) * loaded.anatomy.vocabulary_size)))
+    for start in range(0, n_sets, size):
+        sets = range(start, min(start + size, n_sets))
         surgeon = Surgeon(loaded.anatomy, rows(sets))
         ids = target[:-1].expand(len(sets), -1)
         positions = torch.arange(len(tokens) - 1, device=loaded.device).expand_as(ids)
