@@ -24,6 +24,7 @@ from lengthlens.generation import (
 from lengthlens.loaded import LoadedModel, load
 from lengthlens.prompts import Prompt
 from lengthlens.steps import annotate_steps
+from lengthlens.vocabulary import CONTINUATION, Vocabulary
 from lengthlens.words import count_words
 
 SETTINGS = GenerationSettings(
@@ -146,6 +147,13 @@ def test_declared_memory_covers_cache_and_buffers(loaded) -> None:
     heads = loaded.model.config.num_key_value_heads
     cache = 2 * rows * anatomy.n_layers * heads * anatomy.d_head * (prompt + 64) * 4
     assert 0.4e7 < 2 * (recorded + cache) < 1e7
+
+
+def test_vocabularies_without_words_are_refused(tiny_llama_dir, monkeypatch) -> None:
+    nothing = Vocabulary(np.full(480, CONTINUATION, dtype=np.uint8))
+    monkeypatch.setattr("lengthlens.loaded.classify_vocabulary", lambda *arguments: nothing)
+    with pytest.raises(LengthlensError, match="tiny: no token of its tokenizer begins a word"):
+        load(ModelSpec(name="tiny", variant="instruct", path=str(tiny_llama_dir)))
 
 
 def test_the_chooser_follows_the_temperature(loaded) -> None:

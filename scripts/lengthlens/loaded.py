@@ -12,6 +12,7 @@ import torch
 from lengthlens.anatomy import Anatomy, dissect
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.decode import TokenClasses
+from lengthlens.errors import LengthlensError
 from lengthlens.models import (
     format_prompt,
     load_generation_config,
@@ -74,6 +75,9 @@ def load(
         dtype: see `models.load_model`.
         device: see `models.load_model`.
         threads: CPU threads of torch in this process; sums depend on it.
+
+    Raises:
+        LengthlensError: the model or its tokenizer cannot be used, for the reason given.
     """
     torch.set_num_threads(threads)
     tokenizer = load_tokenizer(spec)
@@ -85,6 +89,11 @@ def load(
     anatomy = dissect(model)
     stop = stop_ids(spec, tokenizer, load_generation_config(spec))
     vocabulary = classify_vocabulary(tokenizer, stop, anatomy.vocabulary_size)
+    if not vocabulary.word.any():
+        raise LengthlensError(
+            f"Model {spec.name}: no token of its tokenizer begins a word after a space, so there "
+            "is no end margin to measure; languages without spaces are not supported"
+        )
     place = next(model.parameters()).device
 
     def ids(mask: np.ndarray) -> torch.Tensor:
