@@ -1,7 +1,7 @@
 # Everything that people read, in one page.
 from lengthlens.targets import FIGURES, provenance_of
 
-TEMPLATES = sorted(str(path) for path in (SCRIPTS / "lengthlens/templates").iterdir())
+TEMPLATES = sorted(str(path) for path in (SCRIPTS / "lengthlens/reporting/templates").iterdir())
 CAPTIONS = [str(PROJECT / f"rules/captions/{name}.rst") for name in FIGURES]
 
 

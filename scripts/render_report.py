@@ -7,10 +7,10 @@ def main(snakemake) -> None:
     from pathlib import Path
 
     from lengthlens import formats
-    from lengthlens.compose import compose_material
     from lengthlens.files import write_text
     from lengthlens.provenance import provenance
-    from lengthlens.report import render_report
+    from lengthlens.reporting.compose import compose_material
+    from lengthlens.reporting.page import render_report
 
     params = snakemake.params
     made = provenance(formats.REPORT, params.config)

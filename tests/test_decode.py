@@ -78,7 +78,7 @@ def test_greedy_tokens_equal_transformers(row: str) -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_recorded_logits_equal_a_plain_pass(row: str) -> None:
-    """Stepwise logits with the cache and padding = one pass without; measured 7.3e-7 of max |logit|.
+    """Stepwise logits with cache and padding = one pass without; measured 7.3e-7 of max |logit|.
 
     The best ender and the best word-beginning token are those of the plain pass.
     """

@@ -11,14 +11,14 @@ from synthetic_study import make_ablation, make_answers
 
 from lengthlens.behaviour import summarise_answers
 from lengthlens.effects import summarise_ablation
-from lengthlens.embed import embed_figure
 from lengthlens.errors import LengthlensError
 from lengthlens.figures.style import INK, VARIANT_COLOURS, save_figure, styled
-from lengthlens.findings import describe_claims, describe_effects
 from lengthlens.languages import Language, Template, Topic
-from lengthlens.numbers import interval, number
-from lengthlens.report import Figure, Material, public_config, public_path, render_report
-from lengthlens.samples import choose_samples, mark_words
+from lengthlens.reporting.embed import embed_figure
+from lengthlens.reporting.findings import describe_claims, describe_effects
+from lengthlens.reporting.numbers import interval, number
+from lengthlens.reporting.page import Figure, Material, public_config, public_path, render_report
+from lengthlens.reporting.samples import choose_samples, mark_words
 
 EVIL = "<script>alert('x')</script>"
 SECTIONS = (

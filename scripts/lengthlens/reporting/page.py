@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from lengthlens.findings import (
+from lengthlens.reporting.findings import (
     MEASURE_UNITS,
     MEASURE_WORDS,
     METHOD_WORDS,
@@ -26,8 +26,8 @@ from lengthlens.findings import (
     describe_claims,
     describe_effects,
 )
-from lengthlens.numbers import interval, number, suffix
-from lengthlens.samples import Sample
+from lengthlens.reporting.numbers import interval, number, suffix
+from lengthlens.reporting.samples import Sample
 
 TEMPLATES = Path(__file__).parent / "templates"
 POCKET = "resources/pocket"

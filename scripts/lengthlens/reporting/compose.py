@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lengthlens.embed import embed_figure
 from lengthlens.errors import LengthlensError
 from lengthlens.figures import ablation, cwa_by_layer, cwa_by_n, cwa_heatmaps, error_by_n
 from lengthlens.languages import load_language
@@ -21,8 +20,9 @@ from lengthlens.readers import (
     open_pairs,
     open_prompts,
 )
-from lengthlens.report import Figure, Material
-from lengthlens.samples import choose_samples
+from lengthlens.reporting.embed import embed_figure
+from lengthlens.reporting.page import Figure, Material
+from lengthlens.reporting.samples import choose_samples
 
 Files = Mapping[str, str | Sequence[str]]
 

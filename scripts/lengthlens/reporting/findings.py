@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.numbers import interval, number, suffix
+from lengthlens.reporting.numbers import interval, number, suffix
 
 VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", "no data")
 VERDICT_CLASSES = {
