@@ -35,7 +35,7 @@ def main(snakemake) -> None:
     )
     neutral = load_language(snakemake.input.language).neutral
     label = f"{params.name} {snakemake.wildcards.language}: {len(conditions)} conditions"
-    with tqdm(desc=label, unit="answer", delay=2) as bar:
+    with tqdm(desc=label, unit="answer", delay=2, mininterval=1) as bar:
         dataset = ablate(study, conditions, neutral, bar)
     made = provenance(
         ABLATION,

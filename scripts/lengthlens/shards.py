@@ -50,7 +50,7 @@ def answer_shard(
     settings = settings_of(config)
     label = f"{loaded.spec.name} {language.code} N={shard['n']}"
     total = len(prompts) * settings.samples
-    with tqdm(total=total, desc=label, unit="answer", delay=2) as bar:
+    with tqdm(total=total, desc=label, unit="answer", delay=2, mininterval=1) as bar:
         done = 0
 
         def show(step: int, remaining: int) -> None:
