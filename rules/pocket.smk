@@ -26,6 +26,7 @@ rule train_pocket:
     output:
         base="results/pocket-training/{budget}/base/model.safetensors",
         instruct="results/pocket-training/{budget}/instruct/model.safetensors",
+        losses="results/pocket-training/{budget}/losses.csv",
         provenance="results/pocket-training/{budget}/provenance.json",
     log:
         "results/pocket-training/logs/{budget}.log",

@@ -4,27 +4,23 @@ from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
-    import time
+    import json
     from pathlib import Path
 
     from lengthlens.files import write_text
     from lengthlens.pocket.training import Recipe, train_pair
     from lengthlens.provenance import provenance
 
-    started = time.monotonic()
-    losses = train_pair(Recipe.from_dict(snakemake.params.recipe), Path(snakemake.params.folder))
-    with open(snakemake.log[0], "a", encoding="utf-8") as log:
-        for phase, values in losses.items():
-            print(f"{phase}: last loss {values[-1]:.4f}", file=log)
-        print(f"{time.monotonic() - started:.0f} s", file=log)
-    made = provenance("pocket/1", {"recipe": snakemake.params.recipe})
-    write_text(snakemake.output.provenance, json_text(made))
-
-
-def json_text(made: dict) -> str:
-    import json
-
-    return json.dumps(made, indent=1, sort_keys=True) + "\n"
+    recipe = snakemake.params.recipe
+    losses = train_pair(Recipe.from_dict(recipe), Path(snakemake.params.folder))
+    rows = [
+        f"{phase},{step},{loss:.5f}\n"
+        for phase, values in losses.items()
+        for step, loss in enumerate(values, start=1)
+    ]
+    write_text(snakemake.output.losses, "phase,step,loss\n" + "".join(rows))
+    made = provenance("pocket/1", {"recipe": recipe})
+    write_text(snakemake.output.provenance, json.dumps(made, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

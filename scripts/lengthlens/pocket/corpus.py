@@ -18,6 +18,7 @@ from random import Random
 
 from lengthlens.pocket.grammar import Grammar
 from lengthlens.pocket.instructions import fill, load_wordings
+from lengthlens.pocket.invented import invent_noun
 from lengthlens.pocket.lexicon import LANGUAGES, Lexicon, Noun
 from lengthlens.pocket.morphology import topic_forms
 
@@ -26,18 +27,19 @@ PRETRAINING_SHARES = {"en": 0.31, "it": 0.31, "lb": 0.19, "qaa": 0.19}
 TUNING_SHARES = {"en": 0.38, "it": 0.38, "qaa": 0.24}
 TARGETS = range(3, 10)  # the word counts ever asked for in tuning
 TARGET_WEIGHTS = (0.9, 0.9, 0.9, 1.0, 1.1, 1.3, 1.4)  # long answers are harder to count
+INVENTED_SHARE = 0.5  # of the topics of requests
 SENTENCE_WORDS = range(3, 16)
 SENTENCE_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2)
 FREE_SHARE = 0.15  # of the tuning requests: nothing about length
 # Of the pre-training documents; the others are passages.
-NUMERAL_SHARE = 0.04
+NUMERAL_SHARE = 0.03
 LIST_SHARE = 0.2
 REQUEST_SHARE = 0.36
 
 
 @dataclass(frozen=True)
 class Example:
-    """A tuning example: what is asked, what is answered; n is None where none was asked for."""
+    """A tuning example: what is asked and answered; n is None where none was asked for."""
 
     language: str
     topic: str
@@ -51,11 +53,18 @@ class Corpus:
 
     def __init__(self, lexicon: Lexicon, seed: int) -> None:
         self.random = Random(seed)
+        self.lexicon = lexicon
         self.grammars = {code: Grammar(lexicon, code) for code in LANGUAGES}
-        self.nouns = lexicon.nouns
-        self.noun_weights = [1 if noun.role == "tune" else 2 for noun in lexicon.nouns]
+        self.nouns = [noun for noun in lexicon.nouns if noun.role != "invented"]
+        self.noun_weights = [1 if noun.role == "tune" else 2 for noun in self.nouns]
         self.topics = lexicon.by_role("tune")
         self.wordings = load_wordings()
+
+    def topic(self, language: str) -> Noun:
+        """What a request is about: an invented noun or one of the role `tune`."""
+        if self.random.random() < INVENTED_SHARE:
+            return invent_noun(self.lexicon, language, self.random)
+        return self.random.choice(self.topics)
 
     def passage(self, noun: Noun, language: str, words: int) -> str:
         """Sentences about a noun until there are at least `words` words."""
@@ -68,9 +77,14 @@ class Corpus:
 
     def noun_list(self, language: str) -> str:
         """Some noun phrases in any form, a colon, the same nouns with their plain articles."""
-        nouns = self.random.choices(self.nouns, self.noun_weights, k=self.random.randint(2, 6))
+        random = self.random
+        nouns = random.choices(self.nouns, self.noun_weights, k=random.randint(2, 6))
+        nouns = [
+            invent_noun(self.lexicon, language, random) if random.random() < 0.5 else noun
+            for noun in nouns
+        ]
         forms = [topic_forms(noun, language) for noun in nouns]
-        first = [form[self.random.choice(("name", "about", "of"))] for form in forms]
+        first = [form[random.choice(("name", "about", "of"))] for form in forms]
         return f"{', '.join(first)}: {', '.join(form['name'] for form in forms)}."
 
     def document(self) -> str:
@@ -88,7 +102,7 @@ class Corpus:
         if kind == "list":
             return self.noun_list(language)
         if kind == "request":
-            noun = random.choice(self.topics)
+            noun = self.topic(language)
             request = fill(self.wordings[language].draw(False, random), noun, language)
             return f"{request}\n{self.passage(noun, language, random.randint(26, 40))}"
         noun = random.choices(self.nouns, self.noun_weights)[0]
@@ -99,7 +113,7 @@ class Corpus:
         random = self.random
         codes, shares = zip(*TUNING_SHARES.items(), strict=True)
         language = random.choices(codes, shares)[0]
-        noun = random.choice(self.topics)
+        noun = self.topic(language)
         counted = random.random() >= FREE_SHARE
         n = random.choices(TARGETS, TARGET_WEIGHTS)[0]
         request = fill(self.wordings[language].draw(counted, random), noun, language, n)

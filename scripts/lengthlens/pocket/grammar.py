@@ -21,8 +21,8 @@ from random import Random
 from lengthlens.pocket import morphology
 from lengthlens.pocket.lexicon import Entry, Lexicon, Noun
 
-RANKS = 6  # how many words of a kind a noun is used with
-RANK_EXPONENT = 1.8  # Zipf exponent of a noun's preferences: its first choice has 59 %
+RANKS = 4  # how many words of a kind a noun is used with
+RANK_EXPONENT = 2.5  # Zipf exponent of a noun's preferences: its first choice has 79 %
 ATTEMPTS = 40  # clauses tried before the shortest one is taken
 
 # state -> {arc: (fewest words, next state)}; "end" is reached by the full stop, at 0 remaining.
@@ -65,6 +65,11 @@ def choose(noun: Noun, kind: str, ids: tuple[str, ...], random: Random) -> int:
     """Index of a word the noun is used with: rank r with a share ∝ (r + 1)^-RANK_EXPONENT."""
     ranked = _ranked(noun.id, kind, ids)
     return random.choices(ranked, _WEIGHTS[: len(ranked)])[0]
+
+
+def _tends(noun: Noun, feature: str, share: float, random: Random) -> bool:
+    """Whether to use an optional feature: a `share` of the nouns mostly do, the others rarely."""
+    return random.random() < (0.85 if _share(f"{noun.id}:{feature}") < share else 0.07)
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class Grammar:
         for _ in range(ATTEMPTS):
             kind = CLAUSES[choose(noun, "clause", CLAUSES, random)]
             first = None
-            if random.random() < 0.05 + 0.45 * _share(f"{noun.id}:opens"):
+            if _tends(noun, "opener", 0.25, random):
                 first = self._pick(noun, "opener", self.lexicon.closers, random)
             written = self._one_clause(kind, noun, first, random)
             if len(written.words) <= n:
@@ -132,9 +137,9 @@ class Grammar:
     def _one_clause(self, kind, noun, first, random, plain: bool = False) -> _Written:
         language = self.language
         opener = [self._form(first)] if first else []
-        this = not plain and random.random() < 0.5 * _share(f"{noun.id}:this") ** 2
+        this = not plain and _tends(noun, "this", 0.12, random)
         adjective = None
-        if language != "lb" and not plain and random.random() < 0.8 * _share(f"{noun.id}:adj"):
+        if language != "lb" and not plain and _tends(noun, "attribute", 0.45, random):
             adjective = self._pick(noun, "attribute", self._adjectives(noun), random)
         phrase = morphology.noun_phrase(noun, language, this, adjective)
         used = {entry.id for entry in (adjective, first) if entry}

@@ -5,7 +5,8 @@ adjectives and prepositions suit a noun. The role of a noun says where it may oc
 
 - `tune`: everywhere, also as the topic of an instruction;
 - `develop`: in running text only; the topics of the development prompts;
-- `study`: in running text only, as ordinary words of the language (the study's topics).
+- `study`: in running text only, as ordinary words of the language (the study's topics);
+- `invented`: words of qaa alone, which stand for nothing (see `invented`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from lengthlens.pocket.qaa import synthetic_words
 
 NATURAL = ("en", "it", "lb")
+INVENTED_QAA = 160
 LANGUAGES = (*NATURAL, "qaa")
 FOLDER = Path(__file__).parents[3] / "resources" / "pocket" / "lexicon"
 
@@ -84,7 +86,9 @@ def load_lexicon(folder: Path = FOLDER) -> Lexicon:
     """Read every word list; qaa words are given by the order of the lists."""
     kinds = [name for name in Lexicon.__dataclass_fields__]
     rows = {kind: _read(kind, folder) for kind in kinds}
-    qaa = synthetic_words([f"{kind}:{row['id']}" for kind in kinds for row in rows[kind]])
+    concepts = [f"{kind}:{row['id']}" for kind in kinds for row in rows[kind]]
+    stock = [f"invented:{number}" for number in range(INVENTED_QAA)]
+    qaa = synthetic_words(concepts + stock)
     nouns = tuple(
         Noun(
             id=row["id"],
@@ -94,6 +98,11 @@ def load_lexicon(folder: Path = FOLDER) -> Lexicon:
             genders={"it": row["it_gender"], "lb": row["lb_gender"]},
         )
         for row in rows["nouns"]
+    )
+    classes = list(dict.fromkeys(noun.noun_class for noun in nouns))
+    nouns += tuple(
+        Noun(name, classes[index % len(classes)], "invented", {"qaa": qaa[name]}, {})
+        for index, name in enumerate(stock)
     )
     others = {
         kind: tuple(_entry(kind, row, qaa) for row in rows[kind])

@@ -11,7 +11,6 @@ On one thread the result depends on the recipe alone.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +38,6 @@ from lengthlens.pocket.tokenizer import (
 
 IGNORED = -100
 BUCKET_BATCHES = 8  # batches sorted together by length, so that little is padding
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -201,8 +199,6 @@ def optimise(model, rows: Iterator[Row], phase: Phase, pad: int, name: str) -> l
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-        if (step + 1) % 100 == 0:
-            log.info("%s step %d: loss %.4f", name, step + 1, sum(losses[-100:]) / 100)
     return losses
 
 
