@@ -37,10 +37,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def planned(folder: Path, *changes: str) -> Counter:
-    """Jobs by rule that a dry run would start, targets aside."""
-    config = ["--config", *changes] if changes else []
-    done = snakemake(folder, "all", "-n", "--configfile", "small.yaml", *config)
+def planned(folder: Path, change: str = "{}") -> Counter:
+    """Jobs by rule that a dry run with a changed configuration would start, targets aside."""
+    (folder / "change.yaml").write_text(change)
+    done = snakemake(folder, "all", "-n", "--configfile", "small.yaml", "change.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     if "Nothing to be done" in done.stdout + done.stderr:
         return Counter()
@@ -83,22 +83,22 @@ def test_a_changed_style_redraws_figures_alone(project, edited):
 
 
 def test_a_changed_resolution_redraws_figures_alone(project):
-    assert set(planned(project, "figures={dpi: 61}")) - {"render_report"} == DRAWN
+    assert set(planned(project, "figures: {dpi: 61}")) - {"render_report"} == DRAWN
 
 
 def test_another_n_generates_only_itself(project):
-    counts = planned(project, "n_words=[3,5]")
+    counts = planned(project, "n_words: [3, 5]")
     assert counts["generate_answers"] == 2, counts  # one for each model
     assert counts["hash_weights"] == 0
 
 
 def test_more_prompts_generate_only_what_is_added(project):
-    counts = planned(project, "prompts={per_n: 8}")
+    counts = planned(project, "prompts: {per_n: 8}")
     assert counts["generate_answers"] == 2, counts
 
 
 def test_another_language_generates_only_itself(project):
-    counts = planned(project, "languages=[en,it]")
+    counts = planned(project, "languages: [en, it]")
     assert counts["generate_answers"] == 2, counts
     assert counts["attribute_answers"] == 2, counts
     assert counts["ablate_components"] == 2, counts
@@ -119,6 +119,6 @@ def test_an_edited_generation_module_reruns_generation(project, edited):
 
 
 def test_another_seed_of_the_bootstrap_leaves_the_models_alone(project):
-    counts = planned(project, "statistics={seed: 1}")
+    counts = planned(project, "statistics: {seed: 1}")
     assert counts["aggregate_cwa"] == 1
     assert counts["generate_answers"] == counts["ablate_components"] == 0
