@@ -14,7 +14,7 @@ from lengthlens.pocket.tokenizer import encode, qaa_vocabulary
 ROOT = Path(__file__).parents[1]
 POCKET = ROOT / "resources" / "pocket"
 PER_N = 8
-# Shares measured on these prompts, less three standard errors: docs/pocket.md has all numbers.
+# About three standard errors, at this many prompts, below the shares of docs/pocket.md.
 LEAST_EXACT = {"en": 0.75, "it": 0.65, "qaa": 0.3}
 
 
