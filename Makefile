@@ -2,10 +2,10 @@
 #
 # PYTHON  interpreter to make the environment with, 3.11 or newer: make reproduce PYTHON=python3.12
 # VENV    folder of the environment
-# CORES   processor cores the workflow may use (default: all)
+# CORES   processor cores the workflow may use (default: all of them)
 PYTHON ?= python3
 VENV ?= .venv
-CORES ?=
+CORES ?= all
 
 RUN = $(VENV)/bin/python
 PIP_INSTALL = $(RUN) -m pip install --disable-pip-version-check
