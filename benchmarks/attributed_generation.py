@@ -94,7 +94,6 @@ def attributed(model, prompts, new_tokens: int, readout, writer) -> int:
     from lengthlens.anatomy import dissect
     from lengthlens.attribution import attribute_batch
     from lengthlens.decode import TokenClasses, decode
-    from lengthlens.generation import residuals_of_steps
     from lengthlens.records import Batch, Samples, Steps
 
     classes = TokenClasses(
@@ -105,7 +104,7 @@ def attributed(model, prompts, new_tokens: int, readout, writer) -> int:
     first = np.cumsum([0, *lengths[:-1]])
     row = np.repeat(np.arange(len(prompts)), lengths)
     step = np.arange(len(row)) - first[row]
-    residuals = residuals_of_steps(decoded.residuals, row, step)
+    residuals = decoded.residuals[step, row]
     always = np.ones(len(row), dtype=bool)
     recorded = {
         name: getattr(decoded.logits, name).numpy()[row, step]

@@ -2,7 +2,6 @@
 import os
 
 from lengthlens.dependencies import modules_of
-from lengthlens.targets import with_provenance
 
 # Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
 PROJECT = Path(os.path.relpath(workflow.basedir))

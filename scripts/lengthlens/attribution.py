@@ -65,23 +65,12 @@ def attribute_steps(readout: Readout, steps: Steps, residuals: Residuals) -> Sco
     parts = []
     for start in range(0, len(steps), chunk):
         part = slice(start, start + chunk)
-        parts.append(_attribute_chunk(readout, steps[part], _cut(residuals, part)))
+        parts.append(_attribute_chunk(readout, steps[part], residuals[part]))
     return Scores(
         *(
             np.concatenate([getattr(part, kind) for part in parts], axis=1)
             for kind in ("head", "mlp", "embed", "bias")
         )
-    )
-
-
-def _cut(residuals: Residuals, steps: slice) -> Residuals:
-    scale = residuals.attention_scale
-    return Residuals(
-        residuals.embed[steps],
-        residuals.head[steps],
-        residuals.mlp[steps],
-        residuals.scale[steps],
-        None if scale is None else scale[steps],
     )
 
 

@@ -36,19 +36,23 @@ class Residuals:
     scale: Float[Tensor, "*step"]
     attention_scale: Float[Tensor, "*step layer"] | None = None
 
-    def row(self, row: int, n_steps: int) -> Residuals:
-        """The first `n_steps` steps of one row."""
+    def __getitem__(self, index) -> Residuals:
+        """The same entries of every term; `index` is one into the leading axes."""
 
-        def cut(buffer: Tensor | None) -> Tensor | None:
-            return None if buffer is None else buffer[:n_steps, row]
+        def pick(buffer: Tensor | None) -> Tensor | None:
+            return None if buffer is None else buffer[index]
 
         return Residuals(
-            cut(self.embed),
-            cut(self.head),
-            cut(self.mlp),
-            cut(self.scale),
-            cut(self.attention_scale),
+            pick(self.embed),
+            pick(self.head),
+            pick(self.mlp),
+            pick(self.scale),
+            pick(self.attention_scale),
         )
+
+    def row(self, row: int, n_steps: int) -> Residuals:
+        """The first `n_steps` steps of one row."""
+        return self[:n_steps, row]
 
 
 def bytes_per_step(anatomy: Anatomy, itemsize: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lengthlens.capture import Residuals, bytes_per_step
+from lengthlens.capture import bytes_per_step
 from lengthlens.choose import Chooser, Sampler, greedy
 from lengthlens.decode import Decoded, decode
 from lengthlens.errors import LengthlensError
@@ -197,7 +197,7 @@ def record_batch(
 
     row = np.repeat(np.arange(len(part)), lengths)
     step = np.arange(len(row)) - first[row]
-    residuals = residuals_of_steps(decoded.residuals, row, step)
+    residuals = decoded.residuals[step, row]
     steps = Steps(
         sample=row,
         token=np.concatenate([np.asarray(tokens, dtype=np.int64) for tokens in decoded.tokens]),
@@ -206,18 +206,3 @@ def record_batch(
         scale=residuals.scale.cpu().numpy(),
     )
     return Batch(samples, steps, residuals)
-
-
-def residuals_of_steps(residuals: Residuals, row: np.ndarray, step: np.ndarray) -> Residuals:
-    """Steps that were produced, out of buffers with axes (step, row, …)."""
-
-    def pick(buffer):
-        return None if buffer is None else buffer[step, row]
-
-    return Residuals(
-        pick(residuals.embed),
-        pick(residuals.head),
-        pick(residuals.mlp),
-        pick(residuals.scale),
-        pick(residuals.attention_scale),
-    )

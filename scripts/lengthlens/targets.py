@@ -22,11 +22,6 @@ def provenance_of(path: str) -> str:
     return path[: path.rindex(".")] + ".provenance.json"
 
 
-def with_provenance(path: str) -> list[str]:
-    """A text file and its provenance, as outputs of a rule."""
-    return [path, provenance_of(path)]
-
-
 @dataclass(frozen=True)
 class Paths:
     """File names of one study. Patterns with wildcards are attributes, lists are methods."""
