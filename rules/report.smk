@@ -21,10 +21,8 @@ rule render_report:
         figures=paths.figures(),
         claims=paths.below("claims.csv"),
         claims_provenance=paths.below("claims.provenance.json"),
-        behaviour=paths.below("tables/behaviour.csv"),
-        behaviour_provenance=paths.below("tables/behaviour.provenance.json"),
-        effects=paths.below("tables/ablation.csv"),
-        effects_provenance=paths.below("tables/ablation.provenance.json"),
+        tables=paths.tables(),
+        tables_provenance=[provenance_of(path) for path in paths.tables()],
     output:
         report=paths.below("report.html"),
     log:

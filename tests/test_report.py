@@ -16,12 +16,17 @@ from lengthlens.figures.style import INK, VARIANT_COLOURS, save_figure, styled
 from lengthlens.languages import Language, Template, Topic
 from lengthlens.reporting.embed import embed_figure
 from lengthlens.reporting.findings import describe_claims, describe_effects
+from lengthlens.reporting.grid import short
+from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.numbers import interval, number
-from lengthlens.reporting.page import Figure, Material, public_config, public_path, render_report
+from lengthlens.reporting.page import render_report
+from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
+from lengthlens.reporting.sections import SECTIONS, Section, Table
+from lengthlens.targets import FIGURES
 
 EVIL = "<script>alert('x')</script>"
-SECTIONS = (
+SHOWN = (
     "summary",
     "behaviour",
     "claims",
@@ -115,9 +120,11 @@ def material(answers):
         variants=VARIANTS,
         languages=NAMES,
         claims=pd.DataFrame(claims),
-        behaviour=summarise_answers(answers, languages, resamples=100),
-        effects=summarise_ablation(ablations, resamples=100),
-        figures={"error_by_n": Figure("Errors", "<svg></svg>", f"What {EVIL} is shown.", "n = 5.")},
+        tables={
+            "behaviour": summarise_answers(answers, languages, resamples=100),
+            "ablation": summarise_ablation(ablations, resamples=100),
+        },
+        figures={"error_by_n": Figure("<svg></svg>", f"What {EVIL} is shown.", "n = 5.")},
         samples={
             (model, code): choose_samples(
                 answers[(answers["model"] == model) & (answers["language"] == code)],
@@ -166,7 +173,7 @@ class Structure(HTMLParser):
 def test_every_section_is_there_and_linked(page):
     structure = Structure(page)
     assert structure.open == []
-    for section in SECTIONS:
+    for section in SHOWN:
         assert section in structure.ids
         assert f"#{section}" in structure.links
     assert len(structure.ids) == len(set(structure.ids))
@@ -233,8 +240,54 @@ def test_a_decomposition_that_does_not_add_up_is_called_out(material, page, erro
 def test_a_study_without_ablation_or_answers(material):
     from dataclasses import replace
 
-    bare = replace(material, effects=material.effects.iloc[:0], samples={}, figures={})
+    tables = dict(material.tables) | {"ablation": material.tables["ablation"].iloc[:0]}
+    bare = replace(material, tables=tables, samples={}, figures={})
     assert "What removing heads does" not in render_report(bare)
+
+
+def test_sections_appear_with_their_tables_and_vanish_without_a_trace(material, page, monkeypatch):
+    """One entry in SECTIONS is all it takes, and its first sentence reaches the summary."""
+    from dataclasses import replace
+
+    from lengthlens.reporting import shown
+
+    echo = pd.DataFrame(
+        {
+            "component": ["L3H5"],
+            "n": [7],
+            "share": [-0.5],
+            "share_low": [-0.75],
+            "share_high": [0.1],
+        }
+    )
+    section = Section(
+        "echo",
+        "Echo",
+        "What makes up for it?",
+        f"Intro {EVIL}.",
+        tables=(Table("echo", "Echo", lambda table: ["Half of it.", f"{len(table)} rows."]),),
+    )
+    monkeypatch.setattr(shown, "SECTIONS", [*SECTIONS, section])
+    assert render_report(material) == page
+    filled = render_report(replace(material, tables=dict(material.tables) | {"echo": echo}))
+    structure = Structure(filled)
+    assert structure.open == [] and "echo" in structure.ids and "#echo" in structure.links
+    assert filled.count("Half of it.") == 2 and filled.count("1 rows.") == 1
+    assert "−0.500 [−0.750, 0.100]" in filled
+    summary = filled[filled.index('id="summary"') : filled.index('id="behaviour"')]
+    assert "Half of it." in summary and "1 rows." not in summary
+
+
+def test_sections_are_named_once():
+    assert len({section.id for section in SECTIONS}) == len(SECTIONS)
+    names = [name for section in SECTIONS for name in section.figures]
+    assert set(FIGURES) <= set(names) and len(names) == len(set(names))
+
+
+def test_cells_are_short():
+    values = [0.123456, 1234.5, 3.0, -2, 1e-9, float("nan"), None, True, "a-b"]
+    wanted = ["0.123", "1234", "3", "−2", "1.00e−09", "–", "–", "yes", "a-b"]
+    assert [short(value) for value in values] == wanted
 
 
 def test_effects_are_told_by_their_interval():

@@ -19,6 +19,7 @@ _READERS = {
     "open_selection",
     "open_ablation",
     "open_claims",
+    "open_table",
 }
 __all__ = [*sorted(_READERS), "__version__"]
 

@@ -78,14 +78,9 @@ def open_claims(path: str | Path) -> pd.DataFrame:
     return table.fillna({name: "" for name in texts if name in table})
 
 
-def open_behaviour(path: str | Path) -> pd.DataFrame:
-    """Word-count errors by model, language, N and split (tables/behaviour.csv)."""
+def open_table(path: str | Path) -> pd.DataFrame:
+    """Any file of the folder `tables`; `n` is text, for it may be "all"."""
     return _table(path, formats.TABLE, dtype={"n": "string"})
-
-
-def open_effects(path: str | Path) -> pd.DataFrame:
-    """Effects of ablation against controls (tables/ablation.csv)."""
-    return _table(path, formats.TABLE)
 
 
 def _lines(path: str | Path, schema: str, needed: tuple[str, ...]) -> pd.DataFrame:

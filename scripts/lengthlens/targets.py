@@ -16,6 +16,8 @@ FIGURES = (
     "ablation",
 )
 
+TABLES = ("behaviour", "ablation")
+
 
 def provenance_of(path: str) -> str:
     """The file beside a text file that says where it comes from."""
@@ -84,11 +86,7 @@ class Paths:
         ]
 
     def tables(self) -> list[str]:
-        return [
-            self.below("claims.csv"),
-            self.below("tables/behaviour.csv"),
-            self.below("tables/ablation.csv"),
-        ]
+        return [self.below(f"tables/{table}.csv") for table in TABLES]
 
     def report(self) -> list[str]:
         return [self.below("report.html")]
@@ -99,6 +97,7 @@ class Paths:
             *self.report(),
             *self.figures(),
             *self.tables(),
+            self.below("claims.csv"),
             *self.ablated(),
             *self.selected(),
             *self.attributed(),

@@ -13,15 +13,14 @@ from lengthlens.readers import (
     open_ablation,
     open_answers,
     open_attribution,
-    open_behaviour,
     open_claims,
     open_cwa,
-    open_effects,
     open_pairs,
     open_prompts,
+    open_table,
 )
 from lengthlens.reporting.embed import embed_figure
-from lengthlens.reporting.page import Figure, Material
+from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
 
 Files = Mapping[str, str | Sequence[str]]
@@ -38,8 +37,8 @@ def compose_material(
 
     Args:
         files: paths by name: answers, attributions and ablations in the order of `pairs`; prompts
-            and languages in the order of the languages; figures, captions, cwa, claims, behaviour,
-            effects.
+            and languages in the order of the languages; figures and tables of the folders of
+            these names; captions of the figures; cwa; claims.
         pairs: (model, language).
         variants: model -> variant.
         config: the whole configuration.
@@ -55,11 +54,11 @@ def compose_material(
         row.id: row.text for path in files["prompts"] for row in open_prompts(path).itertuples()
     }
     counts = {
-        "error_by_n": (error_by_n.TITLE, error_by_n.counts(answers)),
-        "cwa_by_layer": (cwa_by_layer.TITLE, cwa_by_layer.counts(cwa)),
-        "cwa_heatmaps": (cwa_heatmaps.TITLE, cwa_heatmaps.counts(cwa)),
-        "cwa_by_n": (cwa_by_n.TITLE, cwa_by_n.counts(attributions)),
-        "ablation": (ablation.TITLE, ablation.counts(ablations)),
+        "error_by_n": error_by_n.counts(answers),
+        "cwa_by_layer": cwa_by_layer.counts(cwa),
+        "cwa_heatmaps": cwa_heatmaps.counts(cwa),
+        "cwa_by_n": cwa_by_n.counts(attributions),
+        "ablation": ablation.counts(ablations),
     }
     return Material(
         title=config["report"]["title"],
@@ -67,8 +66,7 @@ def compose_material(
         variants=variants,
         languages={language.code: language.name for language in languages},
         claims=open_claims(files["claims"]),
-        behaviour=open_behaviour(files["behaviour"]),
-        effects=open_effects(files["effects"]),
+        tables={Path(path).stem: open_table(path) for path in files["tables"]},
         figures=_figures(files, counts),
         samples={
             (model, language): choose_samples(
@@ -93,18 +91,20 @@ def compose_material(
     )
 
 
-def _figures(files: Files, counts: Mapping[str, tuple[str, str]]) -> dict[str, Figure]:
+def _figures(files: Files, counts: Mapping[str, str]) -> dict[str, Figure]:
     """Every figure once: as SVG where there is one, else as PNG."""
     captions = {Path(path).stem: Path(path) for path in files["captions"]}
+    drawn: dict[str, dict[str, str]] = {}
+    for path in files["figures"]:
+        drawn.setdefault(Path(path).stem, {})[Path(path).suffix] = path
     figures = {}
-    for name, (title, text) in counts.items():
-        drawn = {Path(path).suffix: path for path in files["figures"] if Path(path).stem == name}
-        if not drawn or name not in captions:
-            raise LengthlensError(f"the figure {name} or its caption is missing; draw it first")
+    for name, paths in drawn.items():
+        if name not in captions:
+            raise LengthlensError(
+                f"the figure {name} has no caption; write rules/captions/{name}.rst"
+            )
+        alt = f"{name.replace('_', ' ')}: the caption tells what is shown"
+        html = embed_figure(paths.get(".svg", paths.get(".png")), name.replace("_", "-"), alt)
         caption = captions[name].read_text(encoding="utf-8").strip()
-        path = drawn.get(".svg", drawn.get(".png"))
-        html = embed_figure(
-            path, name.replace("_", "-"), f"{title}: the caption tells what is shown"
-        )
-        figures[name] = Figure(title, html, caption, text)
+        figures[name] = Figure(html, caption, counts.get(name, ""))
     return figures

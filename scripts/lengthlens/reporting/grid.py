@@ -1,0 +1,75 @@
+"""Tables as a page shows them: short heads, few digits, and intervals beside their values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lengthlens.reporting.numbers import MINUS, NONE
+
+_HEADS = {"n": "N", "n_samples": "answers", "n_topics": "topics", "n_controls": "control sets"}
+_DIGITS = 3  # significant ones
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as text.
+
+    Attributes:
+        title: what it holds.
+        columns: heads; numeric: those whose cells are numbers.
+        rows: cells in the order of the columns.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    numeric: frozenset[str]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def grid(table: pd.DataFrame, title: str) -> Grid:
+    """Any table as text; `x`, `x_low` and `x_high` become one column."""
+    bounds = {
+        name: (f"{name}_low", f"{name}_high")
+        for name in table
+        if f"{name}_low" in table and f"{name}_high" in table
+    }
+    beside = {bound for pair in bounds.values() for bound in pair}
+    shown = [name for name in table if name not in beside]
+    heads = tuple(_HEADS.get(name, name.replace("_", " ")) for name in shown)
+    numeric = frozenset(
+        head
+        for head, name in zip(heads, shown, strict=True)
+        if pd.api.types.is_numeric_dtype(table[name]) and table[name].dtype != bool
+    )
+    rows = tuple(
+        tuple(_cell(row, name, bounds.get(name)) for name in shown)
+        for row in table.to_dict("records")
+    )
+    return Grid(title, heads, numeric, rows)
+
+
+def _cell(row: dict, name: str, bounds: tuple[str, str] | None) -> str:
+    text = short(row[name])
+    if bounds is None or pd.isna(row[bounds[0]]) or pd.isna(row[bounds[1]]):
+        return text
+    return f"{text} [{short(row[bounds[0]])}, {short(row[bounds[1]])}]"
+
+
+def short(value: object) -> str:
+    """A cell as text: numbers with three significant digits, whole ones whole; a dash for none."""
+    if pd.isna(value):
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value).replace("-", MINUS) if isinstance(value, int) else str(value)
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}".replace("-", MINUS)
+    if value.is_integer() and abs(value) < 1e6:
+        return f"{value:.0f}".replace("-", MINUS)
+    digits = max(0, _DIGITS - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{digits}f}" if digits <= 5 else f"{value:.{_DIGITS - 1}e}"
+    return text.replace("-", MINUS)

@@ -1,0 +1,55 @@
+"""What the report is made of, read from the files of a run by `compose`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lengthlens.reporting.samples import Sample
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the report.
+
+    Attributes:
+        html: made by `embed.embed_figure`.
+        caption: what is shown; counts: what it rests on.
+    """
+
+    html: str
+    caption: str
+    counts: str = ""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the report is made of.
+
+    Attributes:
+        title: of the report; run: its name.
+        variants: model -> variant; languages: code -> name.
+        claims: claims.csv.
+        tables: those of the folder `tables`, by name; `behaviour` and `ablation` among them.
+        figures: by name.
+        samples: answers of each (model, language).
+        completeness: largest |sum of attributions - logit| of each model. [logits]
+        config: the whole configuration; provenance: that of each model's files, by model.
+        made: provenance of the report itself.
+    """
+
+    title: str
+    run: str
+    variants: Mapping[str, str]
+    languages: Mapping[str, str]
+    claims: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+    figures: Mapping[str, Figure]
+    samples: Mapping[tuple[str, str], Sequence[Sample]]
+    completeness: Mapping[str, float]
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Mapping]
+    made: Mapping

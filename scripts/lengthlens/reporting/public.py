@@ -1,0 +1,49 @@
+"""Configuration and provenance as a page may show them: without the folders of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+POCKET = "resources/pocket"
+
+
+def pocket_models(config: Mapping[str, Any]) -> list[str]:
+    """Models that are the project's own toy pair."""
+    paths = {name: str(entry.get("path", "")) for name, entry in config["models"].items()}
+    return [name for name, path in paths.items() if path.rstrip("/").startswith(POCKET)]
+
+
+def uses_pocket(config: Mapping[str, Any]) -> bool:
+    """Whether a model is one of the project's own toy pair."""
+    return bool(pocket_models(config))
+
+
+def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without the folders of the machine: of absolute paths the last part."""
+    models = {
+        name: dict(entry) | ({"path": public_path(entry["path"])} if "path" in entry else {})
+        for name, entry in config["models"].items()
+    }
+    return dict(config) | {"models": models}
+
+
+def public_path(path: str) -> str:
+    """A relative path as it is; of another the last part, which names no user and no machine."""
+    parts = Path(path).parts
+    if Path(path).is_absolute() or path.startswith("~") or ".." in parts:
+        return f"…/{parts[-1]}"
+    return path
+
+
+def public_provenance(made: Mapping) -> dict[str, Any]:
+    """Provenance of a model's files as the report shows it."""
+    model = made.get("model", {})
+    return {
+        "source": public_path(model.get("source", "")) if model else "",
+        "sha256": model.get("sha256", ""),
+        "commit": made.get("commit"),
+        "dirty": made.get("dirty"),
+        "versions": made.get("versions", {}),
+    }

@@ -1,0 +1,161 @@
+"""The sections of the report, in their order: what each is called, says and shows.
+
+To add one, put an entry into `SECTIONS`. Its figures are named as in rules/figures.smk, its tables
+as in tables/{name}.csv; what a run does not have is left out, and a section that has nothing to
+show disappears with its entry in the navigation. A table may come with a function
+`sentences(table)` that says in words what the table holds: each sentence with its interval and n,
+the first one fit to stand alone, for the summary repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from lengthlens.figures import ablation, cwa_by_layer, cwa_by_n, cwa_heatmaps, error_by_n
+
+
+def no_sentences(table: pd.DataFrame) -> list[str]:
+    """Nothing to say: the table is shown without words."""
+    return []
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a section shows.
+
+    Attributes:
+        name: of the file, tables/{name}.csv.
+        title: what it holds, in words.
+        sentences: from the table to what it says.
+    """
+
+    name: str
+    title: str
+    sentences: Callable[[pd.DataFrame], list[str]] = no_sentences
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section.
+
+    Attributes:
+        id: of the section in the page; label: its name in the navigation; title: its heading.
+        intro: what the question is and how it was answered.
+        figures: name -> title.
+        tables: shown folded, below the figures.
+        template: what arranges it; sections of the default template have no other content than
+            the above, and are left out without it.
+    """
+
+    id: str
+    label: str
+    title: str
+    intro: str = ""
+    figures: Mapping[str, str] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
+    template: str = "section.html.j2"
+
+
+SECTIONS = (
+    Section("summary", "Summary", "Summary", template="summary.html.j2"),
+    Section(
+        "behaviour",
+        "Behaviour",
+        "Behaviour: who keeps to the word count?",
+        figures={"error_by_n": error_by_n.TITLE},
+        template="behaviour.html.j2",
+    ),
+    Section(
+        "claims",
+        "Claims",
+        "Claims: the paper's words beside our numbers",
+        template="claims.html.j2",
+    ),
+    Section(
+        "attribution",
+        "Attribution",
+        "Attribution: which components push towards N?",
+        figures={
+            "cwa_by_layer": cwa_by_layer.TITLE,
+            "cwa_heatmaps": cwa_heatmaps.TITLE,
+            "cwa_by_n": cwa_by_n.TITLE,
+        },
+        template="attribution.html.j2",
+    ),
+    Section(
+        "same-text",
+        "Same text",
+        "The same text under both models",
+        "Base and instruct models write different answers, and attribution follows what is "
+        "written. Here both models read the same answers, so that only the weights differ.",
+        figures={"same_text": "Attribution on the same text"},
+        tables=(Table("same_text", "Both models on the same answers"),),
+    ),
+    Section(
+        "causes",
+        "Causes",
+        "Causes: what breaks when heads are removed?",
+        figures={"ablation": ablation.TITLE},
+        template="causes.html.j2",
+    ),
+    Section(
+        "scores",
+        "Scores",
+        "Which score finds the components that matter?",
+        "Each component was removed alone, and the scores compared by how well they foretell the "
+        "damage on topics that took no part in the scoring.",
+        figures={"scores": "Scores against single-component effects"},
+        tables=(Table("scores", "How well scores foretell effects"),),
+    ),
+    Section(
+        "confirmatory",
+        "Confirmatory",
+        "The tests that were fixed beforehand",
+        "A small family of tests, written down before the results and corrected for their number.",
+        figures={"confirmatory": "Confirmatory tests"},
+        tables=(Table("confirmatory", "Confirmatory tests"),),
+    ),
+    Section(
+        "repair",
+        "Repair",
+        "Repair: do later components make up for a removed one?",
+        "The change of the end margin after a removal, split into the direct part, what the other "
+        "components do about it, and the scale of the final norm.",
+        figures={"repair": "Direct effect and repair"},
+        tables=(Table("repair", "Direct effect, repair and scale"),),
+    ),
+    Section(
+        "transfer",
+        "Transfer",
+        "Transfer: do the same heads do it in another language?",
+        "Heads chosen in one language are removed while the model answers in another.",
+        figures={"transfer": "Transfer between languages"},
+        tables=(Table("transfer", "Effects across languages"),),
+    ),
+    Section(
+        "tokenization",
+        "Tokenization",
+        "Tokenization: does the model count words or tokens?",
+        "Words of several tokens, other counting conventions, and a language in which every word "
+        "is one token.",
+        figures={
+            "tokens_per_word": "Tokens per word",
+            "tokenization": "Words of one token against words of several",
+            "counting": "Counting conventions",
+            "dip": "Small N",
+        },
+        tables=(
+            Table("tokens_per_word", "Tokens per word"),
+            Table("tokenization", "Words of one token against words of several"),
+            Table("counting", "Counting conventions"),
+            Table("dip", "Small N"),
+        ),
+    ),
+    Section("answers", "Answers", "Sample answers", template="answers.html.j2"),
+    Section("limits", "Limits", "Limits", template="limits.html.j2"),
+    Section("configuration", "Configuration", "Configuration", template="configuration.html.j2"),
+    Section("provenance", "Provenance", "Provenance", template="provenance.html.j2"),
+)

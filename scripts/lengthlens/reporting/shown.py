@@ -1,0 +1,66 @@
+"""The sections that a run has something for, with what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lengthlens.reporting.grid import Grid, grid
+from lengthlens.reporting.material import Material
+from lengthlens.reporting.sections import SECTIONS, Section
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A section with what this run has for it."""
+
+    id: str
+    label: str
+    title: str
+    intro: str
+    template: str
+    figures: Mapping[str, Mapping[str, str]]
+    tables: tuple[Grid, ...]
+    sentences: tuple[str, ...]
+    headlines: tuple[str, ...]
+
+
+def shown_sections(material: Material) -> list[Shown]:
+    """The sections that have something to show, in their order."""
+    shown = []
+    for section in SECTIONS:
+        tables = [table for table in section.tables if table.name in material.tables]
+        said = [table.sentences(material.tables[table.name]) for table in tables]
+        figures = {
+            name: {
+                "title": title,
+                "html": Markup(material.figures[name].html),
+                "caption": material.figures[name].caption,
+                "counts": material.figures[name].counts,
+            }
+            for name, title in section.figures.items()
+            if name in material.figures
+        }
+        if section.template == Section.template and not figures and not tables:
+            continue
+        shown.append(
+            Shown(
+                id=section.id,
+                label=section.label,
+                title=section.title,
+                intro=section.intro,
+                template=section.template,
+                figures=figures,
+                tables=tuple(grid(material.tables[table.name], table.title) for table in tables),
+                sentences=tuple(sentence for each in said for sentence in each),
+                headlines=tuple(each[0] for each in said if each),
+            )
+        )
+    return shown
+
+
+def headlines(sections: Sequence[Shown]) -> list[tuple[str, str]]:
+    """(section, sentence): the first sentence of every table that says something."""
+    return [(section.id, sentence) for section in sections for sentence in section.headlines]
