@@ -17,7 +17,7 @@ CONFIG = """
 run: {mode}
 languages: [it]
 n_words: [4]
-prompts: {{per_n: 3, shard: 4}}
+prompts: {{per_n: 3, shard: 4, seed: 3}}  # with this seed the fourth prompt is a select one
 generation: {{max_new_tokens: 24}}
 activations: {{keep: {mode}}}
 statistics: {{resamples: 200}}
