@@ -24,13 +24,22 @@ statistics: {{resamples: 200}}
 """
 
 
+def whole(mode: str) -> list[str]:
+    """The file of activations that a run keeps, if it does."""
+    return ["results/keep-true/activations/pocket-instruct.it.h5"] if mode == "true" else []
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_project(tmp_path_factory.mktemp("modes"))
     for mode in MODES:
         name = f"{mode}.yaml"
         (folder / name).write_text(CONFIG.format(mode=mode).replace("run: ", "run: keep-"))
-        done = snakemake(folder, "attribute", "--configfile", name)
+        attributed = [
+            f"results/keep-{mode}/attribution/{model}.it.nc"
+            for model in ("pocket-base", "pocket-instruct")
+        ]
+        done = snakemake(folder, *attributed, *whole(mode), "--configfile", name)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -42,8 +51,7 @@ def test_what_is_left_on_disk(project):
     }
     assert ".h5" in left["true"]
     assert ".h5" not in left["temp"] | left["false"]
-    whole = project / "results/keep-true/activations/pocket-instruct.it.h5"
-    with lengthlens.open_activations(whole) as recorded:
+    with lengthlens.open_activations(project / whole("true")[0]) as recorded:
         assert len(recorded.samples) == 3  # of the four that the shard holds
         assert len(recorded.residuals().embed) == recorded.n_steps
 
