@@ -30,12 +30,14 @@ paths = Paths(study)
 wildcard_constraints:
     model="[A-Za-z0-9-]+",
     language="[A-Za-z0-9-]+",
+    key="[0-9a-f]{8}",
     n=r"\d+",
     i=r"\d+",
 
 
 localrules:
     all,
+    fetch_weights,
     prompts,
     generate,
     attribute,
@@ -96,6 +98,10 @@ rule figures:
 rule report:
     input:
         paths.report(),
+
+
+onstart:
+    check_models_needed(workflow.dag)
 
 
 onsuccess:

@@ -1,7 +1,11 @@
 # Names and code dependencies that all stages share.
 import os
 
+from snakemake.logging import logger
+
+from lengthlens.checkpoints import ModelSpec
 from lengthlens.dependencies import modules_of
+from lengthlens.presence import check_models, told
 
 # Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
 PROJECT = Path(os.path.relpath(workflow.basedir))
@@ -28,12 +32,36 @@ def model_entry(wildcards):
 
 
 def model_files(model):
-    """Files of a local model; a hub model has none here, its revision stands for them."""
+    """Files of a local model; those of a hub model are in the hub's cache."""
     if study.models[model].path is None:
         return []
     folder = PROJECT / Path(study.models[model].path).expanduser()
     endings = ("*.safetensors", "*.json", "*.jinja", "*.model")
     return sorted(str(path) for ending in endings for path in folder.glob(ending))
+
+
+def fetched(wildcards):
+    """The record of a hub model's fetch; a local model needs none."""
+    if study.models[wildcards.model].hub is None:
+        return {}
+    return {"fetched": paths.fetched(wildcards.model)}
+
+
+def check_models_needed(dag):
+    """Tell where the models of the coming jobs are; stop before any job if one cannot be had."""
+    needed = {job.wildcards.get("model") for job in dag.needrun_jobs()}
+    specs = [
+        ModelSpec.from_config(name, entry)
+        for name, entry in study.values["models"].items()
+        if name in needed
+    ]
+    found = check_models(
+        specs, {spec.name: Path(paths.manifest(spec.name)).exists() for spec in specs}
+    )
+    if found:
+        logger.info(told(found))
+    if any(model.problem for model in found):
+        raise WorkflowError("No job was started: a model is missing, see above.")
 
 
 def shard_of(wildcards):

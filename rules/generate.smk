@@ -7,8 +7,26 @@ PRECISION = {"precision": study.activations.precision}
 SHARD = paths.below("shards/{model}.{language}.n{n}.{i}")
 
 
+# On the machine that runs Snakemake, which has the network; all other jobs work offline.
+rule fetch_weights:
+    output:
+        "results/weights/{model}.{key}.fetched.json",
+    log:
+        "results/weights/logs/{model}.{key}.fetched.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        name=lambda wildcards: wildcards.model,
+        model=model_entry,
+    message:
+        "Fetching {params.name} from the hub"
+    script:
+        "../scripts/fetch_weights.py"
+
+
 rule hash_weights:
     input:
+        unpack(fetched),
         code=code("hash_weights"),
         files=lambda wildcards: model_files(wildcards.model),
     output:

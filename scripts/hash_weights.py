@@ -6,10 +6,13 @@ from lengthlens.job import run_job
 def main(snakemake) -> None:
     import json
 
-    from lengthlens.checkpoints import ModelSpec, weights_manifest
+    from lengthlens.checkpoints import ModelSpec, read_manifest, weights_manifest
+    from lengthlens.fetching import check_fetched
     from lengthlens.files import write_text
 
     spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
+    if record := snakemake.input.get("fetched"):
+        check_fetched(spec, read_manifest(record))
     manifest = weights_manifest(spec)
     write_text(snakemake.output[0], json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 

@@ -83,11 +83,16 @@ def merged(overrides: dict[str, Any]) -> dict[str, Any]:
 # --- the shipped configurations --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["config/tiny.yaml", "config/llama31-8b.yaml"])
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        f"config/{path.name}" for path in (ROOT / "config").glob("*.yaml") if path.stem != "pocket"
+    ),
+)
 def test_shipped_configurations_are_valid(name: str):
     overrides = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
     study = Study.from_config(merged(overrides), overrides, ROOT)
-    assert study.run == Path(name).stem
+    assert study.run == Path(name).stem.replace(".", "")
     assert len(study.models) == 2
 
 
@@ -230,7 +235,7 @@ def test_a_date_without_quotes_is_read_as_meant(config: dict[str, Any], root: Pa
 
 
 def test_given_models_replace_the_default_set():
-    mine = {"mine": {"hub": "a/b", "variant": "base"}}
+    mine = {"mine": {"hub": "a/b", "revision": "c", "variant": "base"}}
     combined = {**DEFAULTS, "models": {**DEFAULTS["models"], **mine}}
     assert restore_models({"models": mine, "run": "x"}, combined)["models"] == mine
     assert restore_models({"run": "x"}, combined)["models"] == combined["models"]
@@ -299,11 +304,16 @@ WRONG = [
     ("models.m", {"path": "models", "variant": "base"}, "has no readable config.json"),
     ("models.m", {"path": "models/small", "variant": "instruct"}, "has no chat template"),
     ("models.small.revision", "abc", "only a `hub` model has a revision"),
+    ("models.m", {"hub": "a/b", "variant": "base"}, "models.m.revision: missing, so the weights"),
     ("models.small.varaint", "base", "did you mean variant?"),
     ("models.small.stop_tokens", ["a", "a"], "models.small.stop_tokens: ['a', 'a']"),
     ("models.small.stop_tokens", [-1], "models.small.stop_tokens[0]: -1"),
     ("models.small.stop_tokens", [True], "models.small.stop_tokens[0]: true"),
-    ("models.Small", {"hub": "x", "variant": "base"}, "differ in upper and lower case only"),
+    (
+        "models.Small",
+        {"hub": "x", "revision": "y", "variant": "base"},
+        "differ in upper and lower case only",
+    ),
     ("models.m", {"hub": "../../etc", "variant": "base"}, "models.m.hub: '../../etc'"),
     ("languages", [], "languages: []"),
     ("languages", "en", "languages: 'en'"),

@@ -1,8 +1,9 @@
 """Where a model's files are, and what exactly they are.
 
 A model is named by a folder or by a repository of the Hugging Face hub at a fixed revision. Both
-end up as a local folder in transformers' format. Nothing here imports torch or transformers, so
-that the manifest of a model costs no more than reading its files once.
+end up as a local folder in transformers' format; a hub model must have been fetched into the hub's
+cache, for nothing here uses the network. Nothing imports torch or transformers either, so that the
+manifest of a model costs no more than reading its files once.
 """
 
 import hashlib
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from lengthlens.errors import LengthlensError
+from lengthlens.hub_cache import expected_hash, how_to_fetch, snapshot_folder
 
 VARIANTS = ("base", "instruct")
 
 # Files of the tokenizers that transformers can load; one of the first kind is enough.
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_KEPT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,30 @@ class ModelSpec:
         return self.path if self.path is not None else f"{self.hub}@{self.revision}"
 
 
+def spec_folder(spec: ModelSpec) -> Path:
+    """The local folder of a model, unchecked; that of a hub model lies in the hub's cache.
+
+    Raises:
+        LengthlensError: a hub model was not fetched (`fetching.fetch_model` does).
+    """
+    if spec.path is not None:
+        return Path(spec.path).expanduser()
+    folder = snapshot_folder(spec.hub, spec.revision)
+    if folder is None:
+        raise LengthlensError(
+            f"Model {spec.name}: {spec.source} is not in the hub's cache; "
+            f"{how_to_fetch(spec.hub, spec.revision)}"
+        )
+    return folder
+
+
 def model_folder(spec: ModelSpec) -> Path:
-    """The local folder with the model's files, checked; a hub model is fetched into hub's cache.
+    """The local folder with the model's files, checked.
 
     Raises LengthlensError where the folder, the configuration, the safetensors weights or the
-    tokenizer are missing, or where the hub does not give them.
+    tokenizer are missing, or where a hub model was not fetched.
     """
-    folder = _fetch(spec) if spec.path is None else Path(spec.path).expanduser()
+    folder = spec_folder(spec)
     if not folder.is_dir():
         raise LengthlensError(
             f"Model {spec.name}: there is no folder {spec.path!r} "
@@ -141,8 +159,7 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
     files = {}
     for name in sorted(names):
         path = folder / name
-        with path.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        digest = _digest(path)
         files[name] = {"sha256": digest, "bytes": path.stat().st_size}
     return {
         "model": spec.name,
@@ -152,6 +169,27 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         "weights_sha256": _combined({name: files[name] for name in sorted(weights)}),
         "sha256": _combined(files),
     }
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; one of the hub's cache must be what the hub said it is."""
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = expected_hash(path)
+    if found is None:
+        return digest
+    kind, wanted = found
+    if kind == "git":
+        content = path.read_bytes()
+        same = wanted == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    else:
+        same = wanted == digest
+    if not same:
+        raise LengthlensError(
+            f"{path} is damaged: its content does not have the hash {wanted} of the hub; delete "
+            f"{path.resolve()} and fetch the model again"
+        )
+    return digest
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
@@ -199,26 +237,3 @@ def _check_weights(spec: ModelSpec, folder: Path) -> None:
         f"Model {spec.name}: {folder} holds no weights; expected model.safetensors "
         "or model.safetensors.index.json with its files."
     )
-
-
-def _fetch(spec: ModelSpec) -> Path:
-    """The hub's snapshot of `spec` in the local cache, downloaded where it is not there yet."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    # "*" also matches "/": without the second list the original, pickled weights that some
-    # repositories keep in a subfolder would come along.
-    try:
-        return Path(
-            snapshot_download(
-                spec.hub, revision=spec.revision, allow_patterns=list(_KEPT), ignore_patterns="*/*"
-            )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()
-        raise LengthlensError(
-            f"Model {spec.name}: the hub did not give {spec.source} "
-            f"({type(error).__name__}: {reason[0] if reason else 'no reason given'}). Check the "
-            "name and the revision; for a gated model accept its licence on the hub and run "
-            "`hf auth login`; without a network, fetch it beforehand or set `path:`."
-        ) from error

@@ -171,6 +171,12 @@ def check_model(name: str, model: dict[str, Any], k: int, root: Path) -> Iterato
         )
         return
     if "hub" in model:
+        if "revision" not in model:
+            yield Problem(
+                (*path, "revision"),
+                "missing, so the weights could change from one run to the next; legal: a commit "
+                "hash (or a tag or branch), see the model's page under Files, History",
+            )
         return
     if "revision" in model:
         yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")

@@ -13,16 +13,21 @@ from pathlib import Path
 
 from lengthlens.errors import LengthlensError
 
+# Set before any import: the hub's library reads it once.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def run_job(main: Callable, snakemake) -> None:
+def run_job(main: Callable, snakemake, online: bool = False) -> None:
     """Run `main(snakemake)`; an error ends the job with its message on screen and in the log.
 
     A `LengthlensError` is the user's to mend and is told in its own words; anything else is ours,
-    and comes with its traceback.
+    and comes with its traceback. Unless it is `online`, a job does not ask the hub for anything:
+    what it computes depends on the fetched files alone.
     """
     os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
+    if not online:
+        os.environ.update(OFFLINE)
     log = Path(str(snakemake.log[0]))
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:

@@ -41,9 +41,16 @@ class Paths:
 
     def manifest(self, model: str) -> str:
         """Hashes of a model's files; outside of the run's folder, for runs share models."""
+        return f"{self._weights(model)}.json"
+
+    def fetched(self, model: str) -> str:
+        """The record of a hub model's fetch, beside its manifest."""
+        return f"{self._weights(model)}.fetched.json"
+
+    def _weights(self, model: str) -> str:
         entry = self.study.models[model]
         source = entry.path or f"{entry.hub}@{entry.revision}"
-        return f"results/weights/{model}.{hashlib.sha256(source.encode()).hexdigest()[:8]}.json"
+        return f"results/weights/{model}.{hashlib.sha256(source.encode()).hexdigest()[:8]}"
 
     def shards(self, model: str, language: str, ending: str) -> list[str]:
         """One file of every shard of a model in a language, in the order of samples."""

@@ -24,6 +24,7 @@ PARTS = (
 
 def copy_project(folder: Path) -> Path:
     """Copy what the workflow needs, without results."""
+    folder.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():

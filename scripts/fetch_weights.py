@@ -1,0 +1,19 @@
+"""Fetch a model from the hub, with progress bars, and record what came."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    import json
+
+    from lengthlens.checkpoints import ModelSpec
+    from lengthlens.fetching import fetch_model
+    from lengthlens.files import write_text
+
+    spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
+    record = fetch_model(spec)
+    write_text(snakemake.output[0], json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake, online=True)  # noqa: F821
