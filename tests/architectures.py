@@ -1,4 +1,4 @@
-"""Tiny random models of every architecture that `anatomy` lists, at least one row each.
+"""Tiny random models of every architecture that `architectures` lists, at least one row each.
 
 A row is named by its model type, or `type:variant` where there are several. The rows vary what
 attribution could get wrong: head_dim that is not d_model / heads, grouped queries, tied and untied
@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 VOCABULARY = 160
-_COMMON = {
+COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": 48,
     "intermediate_size": 64,
@@ -61,7 +61,7 @@ FLOAT32_ONLY = ("mixtral", "qwen3_moe")
 def tiny_config(row: str):
     """The row's config; GPT-2 names its sizes in its own way."""
     model_type = row.partition(":")[0]
-    values = _COMMON | ROWS[row]
+    values = COMMON | ROWS[row]
     if model_type == "gpt2":
         values = {
             "vocab_size": VOCABULARY,
@@ -86,6 +86,11 @@ def tiny_model(row: str, dtype: torch.dtype = torch.float32, seed: int = 0, **ch
         assert hasattr(config, name), f"{row} has no {name}"
         setattr(config, name, value)
     model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
+    return made_to_matter(model)
+
+
+def made_to_matter(model):
+    """The model with large weights, and with norm weights and biases away from 1 and 0."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1 or "bias" in name:

@@ -1,10 +1,7 @@
-"""Where each architecture keeps the terms that add up to its residual stream.
+"""Where a model keeps the terms that add up to its residual stream.
 
-This is the only module that knows architectures. A row of `ARCHITECTURES` says, for one
-`config.model_type`, under which names the output projections, MLPs and norms are found and which
-multipliers apply; `dissect` binds such a row to a loaded model. To add an architecture, add a row
-here and one to `tests/architectures.py`; `tests/test_anatomy.py` proves it by completeness: the
-components' direct logit attributions must add up to the model's own logit.
+`dissect` binds an architecture to a loaded model: the row that `architectures` lists for its
+`config.model_type`, or what `detect` finds where it lists none.
 
 A decoder's final residual is the sum of its components,
 ``r = embedding + sum_l (sum_h a[l, h] + m[l]) + biases``, where head (l, h) adds
@@ -16,81 +13,12 @@ residual multiplier, and `g`, `s` weight and scale of a norm applied to the atte
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from operator import attrgetter
+from dataclasses import dataclass
 
 from torch import nn
 
-from lengthlens.errors import LengthlensError
-
-
-def _one(config) -> float:
-    return 1.0
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Names of the parts of a decoder layer, relative to the model or to the layer.
-
-    `attention_norm` and `mlp_norm` are norms applied to a block's *output* before it is added to
-    the stream; norms applied to a block's input need no mention, for they add nothing themselves.
-    """
-
-    layers: str = "model.layers"
-    attention_output: str = "self_attn.o_proj"
-    mlp: str = "mlp"
-    attention_norm: str | None = None
-    mlp_norm: str | None = None
-    final_norm: str = "model.norm"
-    unembedding: str = "lm_head"
-    centred_norm: bool = False  # LayerNorm centres its input, RMSNorm does not
-    norm_weight_offset: float = 0.0  # Gemma's norms multiply by 1 + weight
-    residual_multiplier: Callable[[object], float] = field(default=_one)
-    logit_multiplier: Callable[[object], float] = field(default=_one)
-    soft_cap: str | None = None  # name of the config's soft cap, applied to the logits
-
-
-_LLAMA = Architecture()
-_OUTPUT_NORMS = {
-    "attention_norm": "post_attention_layernorm",
-    "mlp_norm": "post_feedforward_layernorm",
-}
-
-ARCHITECTURES: dict[str, Architecture] = {
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "phi3": _LLAMA,
-    "mixtral": _LLAMA,
-    "qwen3_moe": _LLAMA,
-    "gemma": Architecture(norm_weight_offset=1.0),
-    "gemma2": Architecture(
-        **_OUTPUT_NORMS, norm_weight_offset=1.0, soft_cap="final_logit_softcapping"
-    ),
-    "gemma3_text": Architecture(
-        **_OUTPUT_NORMS, norm_weight_offset=1.0, soft_cap="final_logit_softcapping"
-    ),
-    "olmo2": Architecture(**_OUTPUT_NORMS),
-    "starcoder2": Architecture(centred_norm=True),
-    "granite": Architecture(
-        residual_multiplier=attrgetter("residual_multiplier"),
-        logit_multiplier=lambda config: 1.0 / config.logits_scaling,
-    ),
-    "gpt2": Architecture(
-        layers="transformer.h",
-        attention_output="attn.c_proj",
-        final_norm="transformer.ln_f",
-        centred_norm=True,
-    ),
-    "gpt_neox": Architecture(
-        layers="gpt_neox.layers",
-        attention_output="attention.dense",
-        final_norm="gpt_neox.final_layer_norm",
-        centred_norm=True,
-    ),
-}
+from lengthlens.architectures import ARCHITECTURES, Architecture
+from lengthlens.detect import detect
 
 
 @dataclass(frozen=True)
@@ -130,42 +58,14 @@ class Anatomy:
         return len(self.layers)
 
 
-def architecture_of(config) -> Architecture:
-    """The row for a model's config.
-
-    Raises:
-        LengthlensError: the architecture is not listed.
-    """
-    try:
-        return ARCHITECTURES[config.model_type]
-    except KeyError:
-        raise LengthlensError(
-            f"architecture {config.model_type!r} is not known, so its attribution cannot be "
-            f"trusted. Known: {', '.join(sorted(ARCHITECTURES))}. To add one, add a row to "
-            "scripts/lengthlens/anatomy.py and to tests/architectures.py."
-        ) from None
-
-
 def submodule(root: nn.Module, path: str | None) -> nn.Module | None:
     """The module at a dotted path below `root`, or None where the path is None."""
     return None if path is None else functools.reduce(getattr, path.split("."), root)
 
 
-def norm_epsilon(norm: nn.Module) -> float:
-    """The constant that a norm adds to the variance before the square root."""
-    for name in ("variance_epsilon", "eps"):
-        if hasattr(norm, name):
-            return float(getattr(norm, name))
-    raise LengthlensError(
-        f"the norm {type(norm).__name__} has no attribute variance_epsilon or eps; name its "
-        "epsilon in lengthlens.anatomy.norm_epsilon"
-    )
-
-
-def head_width(config) -> int:
-    """Dimensions of one attention head's output, `d_head`."""
-    explicit = getattr(config, "head_dim", None)
-    return explicit or config.hidden_size // config.num_attention_heads
+def projection_width(projection: nn.Module) -> int:
+    """Columns of an output projection: all heads side by side. GPT-2's Conv1D is transposed."""
+    return projection.weight.shape[1 if isinstance(projection, nn.Linear) else 0]
 
 
 def dissect(model: nn.Module) -> Anatomy:
@@ -175,10 +75,10 @@ def dissect(model: nn.Module) -> Anatomy:
         model: a model loaded by transformers' `AutoModelForCausalLM` (any device, also meta).
 
     Raises:
-        LengthlensError: the architecture is not listed.
+        LengthlensError: the architecture is not listed and cannot be detected.
     """
     config = model.config
-    row = architecture_of(config)
+    row = ARCHITECTURES.get(config.model_type) or detect(model)
     layers = tuple(
         LayerSites(
             first=layer,
@@ -195,7 +95,7 @@ def dissect(model: nn.Module) -> Anatomy:
         final_norm=submodule(model, row.final_norm),
         unembedding=submodule(model, row.unembedding),
         n_heads=config.num_attention_heads,
-        d_head=head_width(config),
+        d_head=projection_width(layers[0].attention_output) // config.num_attention_heads,
         d_model=config.hidden_size,
         vocabulary_size=config.vocab_size,
         residual_multiplier=float(row.residual_multiplier(config)),

@@ -20,7 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lengthlens.anatomy import Anatomy, norm_epsilon
+from lengthlens.anatomy import Anatomy
+from lengthlens.norms import norm_epsilon, rms
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,6 @@ def bytes_per_step(anatomy: Anatomy, itemsize: int) -> int:
     """Buffer bytes that one captured step of one row takes."""
     per_layer = anatomy.n_heads * anatomy.d_head + anatomy.d_model
     return itemsize * (anatomy.n_layers * per_layer + anatomy.d_model)
-
-
-def rms(
-    stream: Float[Tensor, "*row d_model"], epsilon: float, centred: bool
-) -> Float[Tensor, "*row"]:
-    """The denominator by which a norm divides, in float32 or better."""
-    stream = stream.to(torch.promote_types(stream.dtype, torch.float32))
-    if centred:
-        return (stream.var(-1, unbiased=False) + epsilon).sqrt()
-    return (stream.square().mean(-1) + epsilon).sqrt()
 
 
 class Recorder:

@@ -21,6 +21,7 @@ from lengthlens.models import (
     stop_ids,
     text_decoder,
 )
+from lengthlens.proof import probe_tokens, prove
 from lengthlens.vocabulary import Vocabulary, classify_vocabulary
 
 
@@ -68,7 +69,7 @@ class LoadedModel:
 def load(
     spec: ModelSpec, *, dtype: str = "auto", device: str = "auto", threads: int = 1
 ) -> LoadedModel:
-    """Load a model and sort its vocabulary.
+    """Load a model, prove that attribution is complete on it, and sort its vocabulary.
 
     Args:
         spec: which model.
@@ -87,6 +88,7 @@ def load(
         # query head, which takes 3.6 times as long on a CPU as torch's own grouping.
         os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
     anatomy = dissect(model)
+    prove(model, anatomy, probe_tokens(tokenizer, anatomy.vocabulary_size), spec.name)
     stop = stop_ids(spec, tokenizer, load_generation_config(spec))
     vocabulary = classify_vocabulary(tokenizer, stop, anatomy.vocabulary_size)
     if not vocabulary.word.any():
