@@ -17,21 +17,22 @@ def main(snakemake) -> None:
     manifest = read_manifest(snakemake.input.manifest)
     loaded = open_model(params.name, params.model, params.config)
     config = params.config | {"dtype": loaded.dtype}
-    rows, selected = [], set()
+    rows, layout, selected = [], [], set()
 
     def batches():
         for answers, batch in answer_shard(
             loaded, snakemake.input.language, params.shard, params.config
         ):
             rows.extend(answers)
+            layout.extend(batch.layout)
             selected.update(row["sample_id"] for row in answers if row["split"] == "select")
             yield batch
 
     scores, sums = attribute_batches(readout_of(loaded.model), batches(), selected)
-    write_dataset(
-        scores.merge(sums), snakemake.output.scores, provenance(ATTRIBUTION, config, manifest)
-    )
-    write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, config, manifest))
+    layout = {"batches": layout}
+    made = provenance(ATTRIBUTION, config, manifest) | layout
+    write_dataset(scores.merge(sums), snakemake.output.scores, made)
+    write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, config, manifest) | layout)
 
 
 if __name__ == "__main__":

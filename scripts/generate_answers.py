@@ -17,7 +17,7 @@ def main(snakemake) -> None:
     manifest = read_manifest(snakemake.input.manifest)
     loaded = open_model(params.name, params.model, params.config)
     config = params.config | {"dtype": loaded.dtype}
-    rows = []
+    rows, layout = [], []
     with ActivationWriter(
         Path(snakemake.output.activations),
         provenance(ACTIVATIONS, config, manifest),
@@ -27,8 +27,10 @@ def main(snakemake) -> None:
             loaded, snakemake.input.language, params.shard, params.config
         ):
             rows += answers
+            layout += batch.layout
             writer.write(batch)
-    write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, config, manifest))
+    made = provenance(GENERATIONS, config, manifest) | {"batches": layout}
+    write_rows(rows, snakemake.output.answers, made)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toys import memory_for
 
+from lengthlens.activations import ActivationWriter, open_activations
 from lengthlens.capture import Recorder, bytes_per_step
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.choose import greedy
@@ -162,3 +164,54 @@ def test_the_chooser_follows_the_temperature(loaded) -> None:
     sampler = chooser(part, replace(SETTINGS, temperature=0.7, top_p=0.9))
     assert (sampler.temperature, sampler.top_p) == (0.7, 0.9)
     assert sampler.uniforms.shape == (2, SETTINGS.max_new_tokens)
+
+
+# --- running out of memory ----------------------------------------------------------------------
+
+
+def answers(loaded, settings):
+    parts = list(answer_prompts(loaded, PROMPTS, settings, "whitespace"))
+    return [row for rows, _ in parts for row in rows], [batch for _, batch in parts]
+
+
+def test_answers_are_those_of_enough_memory_and_the_layout_is_recorded(loaded, tmp_path) -> None:
+    settings = replace(SETTINGS, batch_size=5)
+    expected, _ = answers(loaded, settings)
+    with memory_for(loaded.model, 2) as sizes:
+        rows, batches = answers(loaded, settings)
+    assert rows == expected and max(sizes) == 2
+    layout = [size for batch in batches for size in batch.layout]
+    assert layout == [2, 1, 2]
+    path = tmp_path / "a.h5"
+    with ActivationWriter(path, {"schema": "activations"}) as writer:
+        for batch in batches:
+            writer.write(batch)
+    with open_activations(path) as recorded:
+        assert recorded.provenance["batches"] == layout
+
+
+def test_buffers_that_do_not_fit_make_smaller_batches(loaded, monkeypatch) -> None:
+    """What is preallocated for the whole batch can only shrink with the batch."""
+    allocate = Recorder._allocate
+
+    def short(self, stream):
+        if self._shape[1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return allocate(self, stream)
+
+    settings = replace(SETTINGS, batch_size=5)
+    expected, _ = answers(loaded, settings)
+    monkeypatch.setattr(Recorder, "_allocate", short)
+    rows, batches = answers(loaded, settings)
+    assert rows == expected
+    assert [len(batch.samples) for batch in batches] == [2, 1, 2]
+    assert [sum(batch.layout) for batch in batches] == [2, 1, 2]
+
+
+def test_one_answer_that_does_not_fit_is_refused_with_the_cure(loaded) -> None:
+    message = (
+        r"tiny ran out of memory on cpu with a batch of one answer \(en-n2-0000#0: \d+ tokens of "
+        r"prompt, up to 9 more; generation.memory_gb is 1, which only plans.*device: split"
+    )
+    with memory_for(loaded.model, 0), pytest.raises(LengthlensError, match=message):
+        answers(loaded, SETTINGS)

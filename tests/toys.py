@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -102,3 +103,27 @@ def toy(model) -> LoadedModel:
         classes=CLASSES,
         decode_text=lambda tokens: "".join(text[classes[token]] for token in tokens),
     )
+
+
+@contextlib.contextmanager
+def memory_for(model, rows: int, first_step: int = 0) -> Iterator[list[int]]:
+    """Forward passes of more than so many rows fail, as CUDA's do, from a step on.
+
+    Yields the sizes of all passes that generate a token.
+    """
+    sizes: list[int] = []
+    plain = model.forward
+
+    def forward(*args, **kwargs):
+        size, new = kwargs["input_ids"].shape
+        if size > rows and len(sizes) >= first_step:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore")
+        if new == 1:
+            sizes.append(size)
+        return plain(*args, **kwargs)
+
+    model.forward = forward
+    try:
+        yield sizes
+    finally:
+        del model.forward

@@ -53,7 +53,7 @@ class ActivationWriter:
 
     Args:
         path: the file to make.
-        provenance: stored as JSON in the file's attributes.
+        provenance: stored as JSON in the file's attributes, with the batches' layout.
         precision: of the activations: `native`, `float32` or `float16`.
     """
 
@@ -62,9 +62,9 @@ class ActivationWriter:
             raise LengthlensError(f"precision must be one of {PRECISIONS}, not {precision!r}")
         self.path, self.precision = Path(path), precision
         self._temporary = temporary_path(self.path)
-        made = json.dumps(provenance, sort_keys=True)
+        self._made = {**provenance, "batches": []}
         self._file = h5py.File(self._temporary, "w", track_order=True)
-        self._file.attrs.update(schema=ACTIVATIONS, provenance=made)
+        self._file.attrs["schema"] = ACTIVATIONS
         self._n_steps = self._n_samples = 0
 
     def __enter__(self) -> ActivationWriter:
@@ -77,6 +77,7 @@ class ActivationWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
+            self._file.attrs["provenance"] = json.dumps(self._made, sort_keys=True)
             self._file.close()
             if kind is None:
                 os.replace(self._temporary, self.path)
@@ -104,6 +105,7 @@ class ActivationWriter:
             self._append("steps/attention_scale", scale, np.float32)
         for name in ("embed", "head", "mlp"):
             self._append_tensor(f"activations/{name}", getattr(residuals, name))
+        self._made["batches"] += batch.layout
         self._n_steps += len(batch.steps)
         self._n_samples += len(samples)
 

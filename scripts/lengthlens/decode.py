@@ -7,6 +7,7 @@
    predicted from the position before it.
 3. A row leaves the batch when it produces a stop token or reaches its limit; the batch is
    compacted when an eighth of its rows have left.
+4. Where memory runs out, answers that are finished are kept, and the others start again in halves.
 
 Nothing here knows a metric: logits are recorded for the produced token, for the best ender and for
 the best word-beginning token, which `steps` and `attribution` interpret later.
@@ -28,6 +29,7 @@ from lengthlens.choose import Chooser, greedy
 from lengthlens.errors import LengthlensError
 from lengthlens.forward import LogitReader, State, forward, keep_rows, prefill
 from lengthlens.intervention import Intervention, Surgeon
+from lengthlens.waves import in_waves
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,14 @@ class Decoded:
         stopped: whether a row ended with a stop token (else it was cut at the limit).
         logits: recorded at every step.
         residuals: axes (step, row, …), or None where nothing was captured.
+        layout: how many rows were decoded together, wave by wave; one entry unless memory ran out.
     """
 
     tokens: list[list[int]]
     stopped: list[bool]
     logits: StepLogits
     residuals: Residuals | None
+    layout: list[int]
 
 
 @torch.inference_mode()
@@ -102,6 +106,7 @@ def decode(
 
     Raises:
         LengthlensError: a prompt or a limit is empty, or a logit is not finite.
+        OutOfMemory: not even one row fits into memory.
     """
     n_rows = len(prompts)
     limits = [max_new_tokens] * n_rows if isinstance(max_new_tokens, int) else list(max_new_tokens)
@@ -112,7 +117,6 @@ def decode(
             raise LengthlensError(f"row {row} of the batch may produce {limit} tokens; allow one")
     n_steps = max(limits)
     weight = next(model.parameters())
-    device = weight.device
     surgeon = Surgeon(anatomy, intervention) if intervention is not None else None
     recorder = Recorder(anatomy, n_rows, n_steps) if capture else None
     record = _LogitRecord(classes, n_rows, n_steps, weight)
@@ -122,44 +126,71 @@ def decode(
         if recorder is not None:
             hooks.enter_context(recorder.attached())
         reader = hooks.enter_context(LogitReader(anatomy).attached())
-        state = prefill(model, prompts, n_steps, surgeon, device)
         loop = _Loop(
-            model, classes, choose, limits, state, surgeon, recorder, reader, record, on_step
+            model, prompts, classes, choose, limits, surgeon, recorder, reader, record, on_step
         )
-        tokens, stopped = loop.run(n_rows)
-    return Decoded(tokens, stopped, record.logits(), recorder.residuals if recorder else None)
+        layout = in_waves(range(n_rows), loop.run, loop.unfinished)
+    return Decoded(
+        *loop.answers(), record.logits(), recorder.residuals if recorder else None, layout
+    )
 
 
 @dataclass
 class _Loop:
-    """The step-by-step part of decoding."""
+    """The step-by-step part of decoding, and the answers of all rows of the batch."""
 
     model: object
+    prompts: Sequence[Sequence[int]]
     classes: TokenClasses
     choose: Chooser
     limits: list[int]
-    state: State
     surgeon: Surgeon | None
     recorder: Recorder | None
     reader: LogitReader
     record: _LogitRecord
     on_step: Callable[[int, int], None] | None
 
-    def run(self, n_rows: int) -> tuple[list[list[int]], list[bool]]:
-        device = self.state.token.device
-        produced = torch.full((n_rows, max(self.limits)), -1, dtype=torch.long, device=device)
-        stopped = torch.zeros(n_rows, dtype=torch.bool, device=device)
-        limits = torch.tensor(self.limits, device=device)
-        active = torch.arange(n_rows, device=device)
-        alive = torch.ones(n_rows, dtype=torch.bool, device=device)  # of the active rows
-        for step in range(max(self.limits)):
-            logits, raw = self._step(step, active, whole=len(active) == n_rows)
+    def __post_init__(self) -> None:
+        shape = (len(self.prompts), max(self.limits))
+        device = next(self.model.parameters()).device
+        self.produced = torch.full(shape, -1, dtype=torch.long, device=device)
+        self.stopped = torch.zeros(shape[0], dtype=torch.bool, device=device)
+        self.finished = torch.zeros_like(self.stopped)
+        self.state: State | None = None
+
+    def answers(self) -> tuple[list[list[int]], list[bool]]:
+        """Tokens of every row, and whether it stopped."""
+        rows = self.produced.tolist()
+        return [[token for token in row if token >= 0] for row in rows], self.stopped.tolist()
+
+    def unfinished(self, rows: list[int]) -> list[int]:
+        """Those of the given rows that have no answer; what they had is forgotten."""
+        self.state = None
+        left = [row for row in rows if not self.finished[row]]
+        self.produced[left] = -1
+        return left
+
+    def run(self, wave: list[int]) -> None:
+        """Answer the given rows of the batch together."""
+        if self.recorder is not None:
+            self.recorder.at(0, None)
+        if self.surgeon is not None:
+            self.surgeon.at(None)
+        device = self.produced.device
+        prompts, limits = [self.prompts[row] for row in wave], [self.limits[row] for row in wave]
+        active = torch.tensor(wave, device=device)
+        self.state = prefill(self.model, prompts, max(limits), self.surgeon, device, active)
+        ends = torch.tensor(self.limits, device=device)
+        alive = torch.ones(len(wave), dtype=torch.bool, device=device)  # of the active rows
+        for step in range(max(limits)):
+            logits, raw = self._step(step, active, whole=len(active) == len(self.prompts))
             chosen = self.choose(step, active, logits)
             self.record.write(step, active, alive, raw, chosen)
-            produced[active, step] = torch.where(alive, chosen, -1)
+            self.produced[active, step] = torch.where(alive, chosen, -1)
             ended = alive & torch.isin(chosen, self.classes.stop)
-            stopped[active] |= ended
-            alive = alive & ~ended & (limits[active] > step + 1)
+            self.stopped[active] |= ended
+            alive = alive & ~ended & (ends[active] > step + 1)
+            self.finished[active] = ~alive
             self.state.token = chosen
             remaining = int(alive.sum())
             if self.on_step is not None:
@@ -170,8 +201,6 @@ class _Loop:
                 keep = alive.nonzero()[:, 0]
                 keep_rows(self.state, keep)
                 active, alive = active[keep], alive[keep]
-        rows = produced.tolist()
-        return [[token for token in row if token >= 0] for row in rows], stopped.tolist()
 
     def _step(self, step: int, active: Tensor, whole: bool) -> tuple[Tensor, Tensor]:
         """One forward pass; the model's logits, and the same before a soft cap."""

@@ -56,7 +56,12 @@ class LogitReader:
 
 
 def prefill(
-    model, prompts: Sequence[Sequence[int]], room: int, surgeon: Surgeon | None, device
+    model,
+    prompts: Sequence[Sequence[int]],
+    room: int,
+    surgeon: Surgeon | None,
+    device,
+    rows: Tensor | slice = slice(None),
 ) -> State:
     """Fill the cache with every prompt but its last token, which is the state's next token.
 
@@ -67,6 +72,7 @@ def prefill(
         surgeon: intervenes in the prompts, if its positions are `all`; rows are then computed
             apart, since a shared prefix would carry one row's intervention into another.
         device: where the model's inputs go.
+        rows: which rows of the surgeon's intervention the prompts are.
     """
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
@@ -89,7 +95,7 @@ def prefill(
             ids[row, rest - len(body) :] = torch.tensor(body, dtype=torch.long)
         positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, shared:]
         if per_row:
-            surgeon.at(slice(None))
+            surgeon.at(rows)
         forward(model, ids.to(device), mask, positions, cache)
     last = torch.tensor([prompt[-1] for prompt in distinct], device=device)
     state = State(cache, mask, mask.sum(-1), last)

@@ -15,6 +15,7 @@ from lengthlens.loaded import LoadedModel
 from lengthlens.prompts import Prompt
 from lengthlens.records import Batch, Samples, Steps
 from lengthlens.steps import annotate_steps, answer_text
+from lengthlens.waves import OutOfMemory, halves, is_out_of_memory, release_memory
 from lengthlens.words import count_words
 
 MAX_ROWS = 256
@@ -114,28 +115,69 @@ def answer_prompts(
         on_step: progress, as for `decode.decode`.
 
     Yields:
-        Rows of a generations file, and the batch with their recorded steps.
+        Rows of a generations file, and the batch with their recorded steps. Where memory runs
+        out, smaller batches than planned; none of those already yielded is lost.
+
+    Raises:
+        LengthlensError: not even one answer fits into memory.
     """
     wanted = requests(loaded, prompts, settings)
     longest = max(len(request.tokens) for request in wanted)
     size = rows_per_batch(loaded, longest, settings, capture=True)
-    for start in range(0, len(wanted), size):
-        part = wanted[start : start + size]
-        decoded = decode(
-            loaded.model,
-            loaded.anatomy,
-            [request.tokens for request in part],
-            loaded.classes,
-            settings.max_new_tokens,
-            choose=chooser(part, settings),
-            capture=True,
-            on_step=on_step,
-        )
-        rows = [
-            answer_row(request, tokens, stopped, loaded, counting)
-            for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
-        ]
-        yield rows, record_batch(part, decoded, loaded, counting)
+    parts = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+    while parts:
+        part = parts.pop(0)
+        try:
+            answered = _answer(loaded, part, settings, counting, on_step)
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
+            if not (isinstance(error, OutOfMemory) or is_out_of_memory(error)):
+                raise
+            if len(part) == 1:
+                raise _too_large(loaded, part[0], settings) from error
+        else:
+            yield answered
+            continue
+        release_memory()
+        parts[:0] = halves(part)
+
+
+def _answer(
+    loaded: LoadedModel,
+    part: Sequence[Request],
+    settings: GenerationSettings,
+    counting: str,
+    on_step: Callable[[int, int], None] | None,
+) -> tuple[list[dict], Batch]:
+    """Answer the requests of one batch."""
+    decoded = decode(
+        loaded.model,
+        loaded.anatomy,
+        [request.tokens for request in part],
+        loaded.classes,
+        settings.max_new_tokens,
+        choose=chooser(part, settings),
+        capture=True,
+        on_step=on_step,
+    )
+    rows = [
+        answer_row(request, tokens, stopped, loaded, counting)
+        for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
+    ]
+    return rows, record_batch(part, decoded, loaded, counting)
+
+
+def _too_large(
+    loaded: LoadedModel, request: Request, settings: GenerationSettings
+) -> LengthlensError:
+    """The error for an answer that does not fit into memory even alone."""
+    return LengthlensError(
+        f"{loaded.spec.name} ran out of memory on {loaded.device} with a batch of one answer "
+        f"({request.sample_id}: {len(request.tokens)} tokens of prompt, up to "
+        f"{settings.max_new_tokens} more; generation.memory_gb is {settings.memory_gb:g}, which "
+        "only plans the size of batches). Free memory there, lower generation.max_new_tokens, set "
+        "generation.dtype to bfloat16, or spread the model over several GPUs with "
+        "generation.device: split"
+    )
 
 
 def chooser(part: Sequence[Request], settings: GenerationSettings) -> Chooser:
@@ -205,4 +247,4 @@ def record_batch(
         **{name: getattr(decoded.logits, name).cpu().numpy()[row, step] for name in LOGITS},
         scale=residuals.scale.cpu().numpy(),
     )
-    return Batch(samples, steps, residuals)
+    return Batch(samples, steps, residuals, tuple(decoded.layout))

@@ -75,8 +75,13 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples, their steps (`steps.sample` counts from 0 within the batch) and residual terms."""
+    """Samples, their steps (`steps.sample` counts from 0 within the batch) and residual terms.
+
+    `layout` says how many of the samples were decoded together, wave by wave: one number, unless
+    memory ran out. Results are equal to the last bit only where it is the same.
+    """
 
     samples: Samples
     steps: Steps
     residuals: Residuals
+    layout: tuple[int, ...] = ()
