@@ -110,7 +110,7 @@ def test_round_trip(dtype: torch.dtype, precision: str, tmp_path: Path) -> None:
     path = write(tmp_path / "x.h5", parts, precision)
     stored = dtype if precision == "native" else getattr(torch, precision)
     with open_activations(path) as opened:
-        assert opened.provenance == MADE
+        assert opened.provenance == MADE | {"batches": []}
         assert opened.n_steps == 19
         whole = Batch(opened.samples, opened.steps(), opened.residuals())
     assert_same(whole, joined(parts), stored)
