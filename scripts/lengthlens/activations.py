@@ -63,8 +63,9 @@ class ActivationWriter:
         self.path, self.precision = Path(path), precision
         self._temporary = temporary_path(self.path)
         self._made = {**provenance, "batches": []}
+        made = json.dumps(self._made, sort_keys=True)
         self._file = h5py.File(self._temporary, "w", track_order=True)
-        self._file.attrs["schema"] = ACTIVATIONS
+        self._file.attrs.update(schema=ACTIVATIONS, provenance=made)
         self._n_steps = self._n_samples = 0
 
     def __enter__(self) -> ActivationWriter:
