@@ -43,6 +43,7 @@ localrules:
     attribute,
     select,
     ablate,
+    probe,
     figures,
     report,
 
@@ -51,6 +52,7 @@ include: "rules/common.smk"
 include: "rules/prompts.smk"
 include: "rules/generate.smk"
 include: "rules/attribute.smk"
+include: "rules/probes.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"
@@ -88,6 +90,11 @@ rule select:
 rule ablate:
     input:
         paths.ablated(),
+
+
+rule probe:
+    input:
+        paths.probed(),
 
 
 rule figures:

@@ -9,6 +9,8 @@ rule evaluate_claims:
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
         answers=paths.each_pair("generations/{model}.{language}.jsonl"),
         provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
+        probes=paths.probed(),
+        probes_provenance=paths.probed("provenance.json"),
     output:
         table=report(
             paths.below("claims.csv"),
@@ -24,6 +26,7 @@ rule evaluate_claims:
     params:
         variants=VARIANTS,
         pairs=paths.pairs,
+        probed=paths.probed_pairs,
         config=study.slice("statistics"),
     message:
         "Judging the claims"

@@ -10,25 +10,33 @@ def main(snakemake) -> None:
     from lengthlens.claims import evaluate_claims, read_claims
     from lengthlens.pairs import model_pairs
     from lengthlens.provenance import provenance
-    from lengthlens.readers import open_attribution, open_generations, open_pairs, weights_of
+    from lengthlens.readers import (
+        open_attribution,
+        open_generations,
+        open_pairs,
+        open_probes,
+        weights_of,
+    )
     from lengthlens.tables import write_table
 
     params = snakemake.params
     claims = read_claims(snakemake.input.claims)
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
     generations = open_pairs(snakemake.input.answers, params.pairs, open_generations)
+    probes = open_pairs(snakemake.input.probes, params.probed, open_probes)
     tables = []
     for models in model_pairs(params.variants):
         variant_of = {model: variant for variant, model in models.items()}
-        parts = [
+        attributed, answered, probed = (
             {
                 (variant_of[model], language): file
                 for (model, language), file in files.items()
                 if model in variant_of
             }
-            for files in (attributions, generations)
-        ]
-        tables.append(evaluate_claims(claims, models, *parts, **params.config["statistics"]))
+            for files in (attributions, generations, probes)
+        )
+        options = params.config["statistics"] | {"probes": probed}
+        tables.append(evaluate_claims(claims, models, attributed, answered, **options))
     made = provenance(formats.CLAIMS, params.config)
     made["models"] = weights_of(a.attrs["provenance"] for a in attributions.values())
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)

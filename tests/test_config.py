@@ -60,6 +60,7 @@ def make_config() -> dict[str, Any]:
     config["models"] = {"small": {"path": "models/small", "variant": "base"}}
     config["languages"] = ["en", "it"]
     config["prompts"] = {"per_n": 6, "shard": 4, "seed": 0}
+    config["probes"] = {"languages": [], "n_words": [10], "per_n": 6}
     return config
 
 
@@ -143,7 +144,7 @@ def test_the_dataclasses_have_the_keys_of_the_schema():
 
 def test_every_key_has_a_description_and_says_what_is_legal():
     keys = documented_keys(SCHEMA)
-    assert len(keys) == 40
+    assert len(keys) == 43
     for path, key in keys.items():
         assert key["description"].strip() and key["legal"].strip(), dotted(path)
 
@@ -332,7 +333,7 @@ WRONG = [
     ("prompts.seed", 1.5, "prompts.seed: 1.5"),
     ("prompts.seed", 2**32, "prompts.seed: 4294967296"),
     ("prompts", 24, "prompts: 24"),
-    ("per_n", 24, "per_n: unknown key (value 24); did you mean prompts.per_n?"),
+    ("per_n", 24, "per_n: unknown key (value 24); did you mean prompts.per_n or probes.per_n?"),
     ("seed", 1, "did you mean prompts.seed or generation.seed or"),
     ("generation.batch_size", "large", "generation.batch_size: 'large'"),
     ("generation.batch_size", 0, "generation.batch_size: 0"),
@@ -351,6 +352,9 @@ WRONG = [
     ("ablation.k", [9], "ablation.k: 9 is more than model 'small' has; legal: at most 8"),
     ("ablation.methods", ["cwaa"], "did you mean cwa?"),
     ("ablation.modes", [], "ablation.modes: []"),
+    ("probes.languages", ["xx"], "probes.languages[0]: 'xx' has no resource file"),
+    ("probes.per_n", 13, "probes.per_n: 13 is more than the languages have; legal: at most 12"),
+    ("probes.n_words", [10, 10], "probes.n_words: [10, 10]"),
     ("figures.formats", ["pdf"], "figures.formats[0]: 'pdf'"),
     ("report.title", "", "report.title: ''"),
     ("report.answers", None, "report.answers: null"),
@@ -385,6 +389,16 @@ def test_problems_of_a_language_file_are_listed(config: dict[str, Any], tmp_path
     problems = problems_of(config, copied)
     assert [problem.partition(":")[0] for problem in problems] == ["run", "languages[1]"]
     assert "the key `topics` is missing" in problems[1]
+
+
+def test_what_is_only_probed(config: dict[str, Any], root: Path):
+    """A language of both lists is probed once, and those of the study come first."""
+    config["languages"] = ["en"]
+    config["probes"]["languages"] = ["it", "en"]
+    study = Study.from_config(config, root=root)
+    assert study.probed_languages == ("en", "it")
+    assert study.capacity == {"en": 12, "it": 12}
+    assert {shard.language for shard in study.shards()} == {"en"}
 
 
 def test_languages_that_are_not_parallel(config: dict[str, Any], tmp_path: Path, root: Path):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lengthlens.config import restore_models
+
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 SNAKEFILE = f"""
@@ -35,6 +37,24 @@ with open(snakemake.output[0], "w") as file:
 DEFAULTS = {"models": {"a": {"path": "a"}, "b": {"path": "b"}}, "prompts": {"per_n": 1, "seed": 2}}
 C = {"c": {"hub": "c", "variant": "base"}}
 D = {"d": {"hub": "d", "variant": "base"}}
+PROBED = {**DEFAULTS, "probes": {"languages": ["qaa"], "per_n": 2}}
+
+
+@pytest.mark.parametrize(
+    ("given", "languages"),
+    [
+        ({}, ["qaa"]),
+        ({"models": D}, []),
+        ({"models": D, "probes": {"per_n": 3}}, []),
+        ({"models": D, "probes": {"languages": ["xx"]}}, ["xx"]),
+        ({"probes": {"languages": ["xx"]}}, ["xx"]),
+    ],
+)
+def test_languages_that_are_only_probed_belong_to_the_default_models(given: dict, languages: list):
+    merged = {**PROBED, **given, "probes": PROBED["probes"] | given.get("probes", {})}
+    seen = restore_models(given, merged)
+    assert seen["probes"] == merged["probes"] | {"languages": languages}
+    assert merged["probes"]["languages"] in (["qaa"], ["xx"])  # what was merged is left alone
 
 
 @pytest.mark.parametrize(

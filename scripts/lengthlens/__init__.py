@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _READERS = {
     "open_prompts",
     "open_generations",
+    "open_probes",
     "open_activations",
     "open_attribution",
     "open_cwa",

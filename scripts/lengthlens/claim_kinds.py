@@ -8,7 +8,7 @@ for all kinds. To add a kind: a function in `KINDS`, and its keys in schemas/cla
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ from lengthlens.statistics import (
     share_interval,
     sign_null_mean,
 )
+from lengthlens.tokens_per_word import measure_values, slope_terms, usable
+
+STUDY = "study"  # the study's own answers, as against those of a probe
 
 
 class NoData(LengthlensError):
@@ -37,6 +40,7 @@ class Data:
     models: Mapping[str, str]  # variant -> name of the model
     attributions: Mapping[tuple[str, str], xr.Dataset]
     generations: Mapping[tuple[str, str], pd.DataFrame]
+    probes: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,25 +160,19 @@ def behaviour(statistic: Mapping[str, Any], data: Data, variant: str, language: 
     one too unless it is still too short; and a cut answer that is too short or just long enough
     does not count as exact, but might have been.
     """
-    source = f"generations/{data.models[variant]}.{language}.jsonl"
-    if (variant, language) not in data.generations:
-        raise NoData(f"the run has no {source}")
-    table = data.generations[variant, language]
+    table, source = _answers(statistic, data, variant, language)
     table = table.iloc[_rows(table["n"].to_numpy(), statistic.get("n"), source)]
-    error = table["error"].to_numpy(dtype=float)
     cut = table["truncated"].to_numpy(dtype=bool)
-    short = bool(np.any(cut & (error <= 0)))
+    short = bool(np.any(cut & (table["error"].to_numpy() <= 0)))
     measure = statistic["measure"]
-    values = {
-        "error": error,
-        "absolute_error": np.abs(error),
-        "exact": ((error == 0) & ~cut).astype(float),
-    }[measure]
+    values = measure_values(table, measure)
     name = {
         "error": "mean error in words",
         "absolute_error": "mean |error| in words",
         "exact": "share of exact answers",
     }[measure]
+    if statistic.get("probe", STUDY) != STUDY:
+        name += f", {statistic['probe']}"
     return Side(
         numerator=values,
         denominator=np.ones(len(values)),
@@ -186,6 +184,40 @@ def behaviour(statistic: Mapping[str, Any], data: Data, variant: str, language: 
         may_rise=short if measure == "exact" else bool(cut.any()),
         may_fall=measure == "absolute_error" and short,
         share=measure == "exact",
+    )
+
+
+def _answers(
+    statistic: Mapping[str, Any], data: Data, variant: str, language: str
+) -> tuple[pd.DataFrame, str]:
+    """The answers that a statistic is about, and the file that holds them."""
+    probe, name = statistic.get("probe", STUDY), f"{data.models[variant]}.{language}.jsonl"
+    source = f"generations/{name}" if probe == STUDY else f"probes/{name}"
+    files = data.generations if probe == STUDY else data.probes
+    if (variant, language) not in files:
+        raise NoData(f"the run has no {source}")
+    table = files[variant, language]
+    return (table if probe == STUDY else table[table["probe"] == probe]), source
+
+
+def tokens_per_word(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -> Side:
+    """Slope of a measure on the tokens per word of free answers to the same N, cut ones aside."""
+    free, source = _answers({"probe": "free"}, data, variant, language)
+    table = usable(free)
+    n = table["n"].to_numpy()
+    _rows(n, None, f"{source}, cut answers aside,")
+    top, bottom = slope_terms(
+        table["tokens_per_word"].to_numpy(), measure_values(table, statistic["measure"]), n
+    )
+    name = {"error": "error in words", "absolute_error": "|error| in words", "exact": "exactness"}
+    return Side(
+        numerator=top,
+        denominator=bottom,
+        topics=table["topic"].to_numpy(),
+        n=np.zeros(len(table), dtype=int),  # one slope for all N
+        truncated=table["truncated"].to_numpy(dtype=bool),
+        text=f"slope of {name[statistic['measure']]} on tokens per word ({_scope(statistic, n)})",
+        source=source,
     )
 
 
@@ -256,4 +288,4 @@ def _mean_size(mlp: Float[np.ndarray, "sample layer"], bottom, n) -> float:
     return float(np.abs(np.mean(means, axis=0)).mean())
 
 
-KINDS = {"behaviour": behaviour, "cwa": cwa}
+KINDS = {"behaviour": behaviour, "cwa": cwa, "tokens_per_word": tokens_per_word}

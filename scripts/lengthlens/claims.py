@@ -113,6 +113,7 @@ def evaluate_claims(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    probes: Mapping[tuple[str, str], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Verdicts on claims about one pair of models.
 
@@ -124,11 +125,12 @@ def evaluate_claims(
         level: of the intervals; a `near` claim is judged by the narrower interval of level
             2 level - 1 (0.90 for 0.95), which makes it the usual equivalence test.
         resamples, seed: of the bootstrap.
+        probes: tables of the answers to probes, by (variant, language).
 
     Returns:
         One row a claim, columns `COLUMNS`.
     """
-    data = Data(models, attributions, generations)
+    data = Data(models, attributions, generations, probes or {})
     rows = [_row(claim, data, level, resamples, seed) for claim in claims]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

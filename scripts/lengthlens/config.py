@@ -102,6 +102,13 @@ class Ablation:
 
 
 @dataclass(frozen=True)
+class Probes:
+    languages: tuple[str, ...]
+    n_words: tuple[int, ...]
+    per_n: int
+
+
+@dataclass(frozen=True)
 class Figures:
     formats: tuple[str, ...]
     dpi: int
@@ -135,6 +142,7 @@ SECTIONS = {
     "activations": Activations,
     "statistics": Statistics,
     "ablation": Ablation,
+    "probes": Probes,
     "figures": Figures,
     "report": Report,
 }
@@ -160,6 +168,7 @@ class Study:
     counting: str
     statistics: Statistics
     ablation: Ablation
+    probes: Probes
     figures: Figures
     report: Report
     capacity: dict[str, int]
@@ -221,6 +230,11 @@ class Study:
         return result
 
     @property
+    def probed_languages(self) -> tuple[str, ...]:
+        """The study's languages, then those that are only probed."""
+        return tuple(dict.fromkeys((*self.languages, *self.probes.languages)))
+
+    @property
     def results(self) -> str:
         """The folder of the run, relative to the working directory: `results/{run}`."""
         return f"results/{self.run}"
@@ -257,6 +271,9 @@ class Study:
 def restore_models(given: dict, merged: dict) -> dict:
     """Let the models that a user gave replace the default set instead of joining it.
 
+    The default `probes.languages` are languages that the default models were trained on; other
+    models are only probed in those that the user gives.
+
     Args:
         given: the configuration before the defaults were merged in.
         merged: the configuration after it.
@@ -264,7 +281,16 @@ def restore_models(given: dict, merged: dict) -> dict:
     Returns:
         A copy of `merged` with the `models` of `given`, if it has any.
     """
-    return {**merged, "models": given["models"]} if "models" in given else dict(merged)
+    result = dict(merged)
+    if "models" not in given:
+        return result
+    result["models"] = given["models"]
+    own = given.get("probes")
+    if isinstance(merged.get("probes"), dict) and not (
+        isinstance(own, dict) and "languages" in own
+    ):
+        result["probes"] = {**merged["probes"], "languages": []}
+    return result
 
 
 def _frozen(value: Any) -> Any:

@@ -39,14 +39,14 @@ def cross_problems(
             problems += check(values)
 
     languages: dict[str, Language] = {}
-    codes = values.get("languages")
-    for index, code in enumerate(codes if isinstance(codes, list) else []):
-        if usable("languages", index):
-            try:
-                languages[code] = _load(code, root)
-            except LengthlensError as error:
-                problems.append(Problem(("languages", index), str(error)))
-    prompts = ("prompts", "per_n"), ("prompts", "seed"), ("n_words",)
+    for path, codes in _language_lists(values):
+        for index, code in enumerate(codes):
+            if usable(*path, index) and code not in languages:
+                try:
+                    languages[code] = _load(code, root)
+                except LengthlensError as error:
+                    problems.append(Problem((*path, index), str(error)))
+    prompts = ("prompts", "per_n"), ("prompts", "seed"), ("n_words",), ("probes", "per_n")
     if languages and all(usable(*key) for key in prompts):
         problems += check_prompts(values, languages)
 
@@ -56,6 +56,16 @@ def cross_problems(
             k = max(values["ablation"]["k"]) if usable("ablation", "k") else 0
             problems += check_model(name, model, k, root)
     return problems, {code: _capacity(language) for code, language in languages.items()}
+
+
+def _language_lists(values: dict[str, Any]) -> Iterator[tuple[KeyPath, list]]:
+    """The lists of language codes of a configuration, as far as they are lists."""
+    probes = values.get("probes")
+    found = {
+        ("languages",): values.get("languages"),
+        ("probes", "languages"): probes.get("languages") if isinstance(probes, dict) else None,
+    }
+    return ((path, codes) for path, codes in found.items() if isinstance(codes, list))
 
 
 def _load(code: str, root: Path) -> Language:
@@ -82,12 +92,15 @@ def check_prompts(values: dict[str, Any], languages: dict[str, Language]) -> Ite
         yield Problem(("languages",), str(error))
         return
     first = next(iter(languages.values()))
+    for section in ("probes", "prompts"):
+        count = values[section]["per_n"]
+        if count > _capacity(first):
+            yield Problem(
+                (section, "per_n"),
+                f"{count} is more than the languages have; legal: at most {_capacity(first)} "
+                f"({len(first.topics)} topics × {len(first.templates)} templates), or add some",
+            )
     if per_n > _capacity(first):
-        yield Problem(
-            ("prompts", "per_n"),
-            f"{per_n} is more than the languages have; legal: at most {_capacity(first)} "
-            f"({len(first.topics)} topics × {len(first.templates)} templates), or add some",
-        )
         return
     try:
         splits = {

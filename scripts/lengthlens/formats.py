@@ -5,6 +5,7 @@ A reader refuses a file of another version. Raise a version when the meaning of 
 
 PROMPTS = "prompts/1"
 GENERATIONS = "generations/1"
+PROBES = "probes/1"
 ACTIVATIONS = "activations/1"
 ATTRIBUTION = "attribution/1"
 CWA = "cwa/1"

@@ -40,6 +40,14 @@ def open_generations(path: str | Path) -> pd.DataFrame:
     return _lines(path, formats.GENERATIONS, (*needed, "stopped", "truncated"))
 
 
+def open_probes(path: str | Path) -> pd.DataFrame:
+    """Answers to the probes of one model in one language, a row each; their kind is in `probe`."""
+    needed = ("sample_id", "n", "topic", "text", "tokens", "words", "error", "truncated")
+    table = _lines(path, formats.PROBES, (*needed, "probe", "tokens_per_word", "one_token"))
+    numbers = ("tokens_per_word", "one_token")  # null where an answer has no word
+    return table.astype({name: float for name in numbers})
+
+
 def open_activations(path: str | Path) -> Activations:
     """Recorded activations of one model in one language; close it, or use it in a `with` block."""
     if not Path(path).exists():
@@ -148,6 +156,10 @@ def open_answers(paths, pairs) -> pd.DataFrame:
 
 
 def weights_of(sources: Iterable[Mapping]) -> dict[str, str]:
-    """Model -> hash of its weights, of all provenances that name a model."""
-    named = [source["model"] for source in sources if "model" in source]
-    return {model["model"]: model["sha256"] for model in named}
+    """Model -> hash of its weights, of all provenances that name one model or several."""
+    found: dict[str, str] = {}
+    for source in sources:
+        if "model" in source:
+            found[source["model"]["model"]] = source["model"]["sha256"]
+        found |= source.get("models", {})
+    return found

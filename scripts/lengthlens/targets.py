@@ -14,9 +14,12 @@ FIGURES = (
     "cwa_heatmaps",
     "cwa_by_n",
     "ablation",
+    "tokenization",
+    "extrapolation",
 )
 
-TABLES = ("behaviour", "ablation")
+PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
+TABLES = ("behaviour", "ablation", *PROBE_TABLES)
 
 
 def provenance_of(path: str) -> str:
@@ -85,6 +88,18 @@ class Paths:
     def ablated(self) -> list[str]:
         return self.each_pair("ablation/{model}.{language}.nc")
 
+    @property
+    def probed_pairs(self) -> list[tuple[str, str]]:
+        """Every model with every language, those that are only probed included."""
+        return list(itertools.product(self.study.models, self.study.probed_languages))
+
+    def probed(self, ending: str = "jsonl") -> list[str]:
+        """One file of every model and probed language, in the order of `probed_pairs`."""
+        return [self.below(f"probes/{m}.{lang}.{ending}") for m, lang in self.probed_pairs]
+
+    def probe_tables(self) -> list[str]:
+        return [self.below(f"tables/{table}.csv") for table in PROBE_TABLES]
+
     def figures(self) -> list[str]:
         return [
             self.below(f"figures/{figure}.{ending}")
@@ -106,6 +121,7 @@ class Paths:
             *self.tables(),
             self.below("claims.csv"),
             *self.ablated(),
+            *self.probed(),
             *self.selected(),
             *self.attributed(),
             *self.generated(),

@@ -19,10 +19,13 @@ prompts: {per_n: 4, shard: 4}
 generation: {max_new_tokens: 16}
 statistics: {resamples: 200}
 ablation: {k: [1], controls: 3, base_controls: 1}
+probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60}
 """
 DRAWN = {"draw_error_by_n", "draw_cwa_by_layer", "draw_cwa_heatmaps", "draw_cwa_by_n"} | {
-    "draw_ablation"
+    "draw_ablation",
+    "draw_tokenization",
+    "draw_extrapolation",
 }
 
 

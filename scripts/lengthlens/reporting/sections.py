@@ -14,7 +14,21 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from lengthlens.figures import ablation, cwa_by_layer, cwa_by_n, cwa_heatmaps, error_by_n
+from lengthlens.figures import (
+    ablation,
+    cwa_by_layer,
+    cwa_by_n,
+    cwa_heatmaps,
+    error_by_n,
+    extrapolation,
+    tokenization,
+)
+from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
+from lengthlens.reporting.tokenization import (
+    counting_sentences,
+    tokenization_sentences,
+    tokens_per_word_sentences,
+)
 
 
 def no_sentences(table: pd.DataFrame) -> list[str]:
@@ -142,16 +156,24 @@ SECTIONS = (
         "Words of several tokens, other counting conventions, and a language in which every word "
         "is one token.",
         figures={
-            "tokens_per_word": "Tokens per word",
-            "tokenization": "Words of one token against words of several",
-            "counting": "Counting conventions",
-            "dip": "Small N",
+            "tokenization": tokenization.TITLE,
         },
         tables=(
-            Table("tokens_per_word", "Tokens per word"),
-            Table("tokenization", "Words of one token against words of several"),
-            Table("counting", "Counting conventions"),
-            Table("dip", "Small N"),
+            Table("tokens_per_word", "Errors by tokens per word", tokens_per_word_sentences),
+            Table("tokenization", tokenization.TITLE, tokenization_sentences),
+            Table("counting", "Counting conventions", counting_sentences),
+        ),
+    ),
+    Section(
+        "numbers",
+        "Numbers",
+        "Numbers: is any N harder, and how far does control extend?",
+        "The same prompts for N that the study does not ask for; and every N of the study beside "
+        "its neighbours, with measures that the length of an answer cannot change.",
+        figures={"extrapolation": extrapolation.TITLE},
+        tables=(
+            Table("extrapolation", extrapolation.TITLE, extrapolation_sentences),
+            Table("dip", extrapolation.DIP_TITLE, dip_sentences),
         ),
     ),
     Section("answers", "Answers", "Sample answers", template="answers.html.j2"),

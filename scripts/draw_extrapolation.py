@@ -1,0 +1,20 @@
+"""Draw control beyond the N of the study, and dips."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures.extrapolation import TITLE, draw_extrapolation
+    from lengthlens.readers import open_table
+
+    params = snakemake.params
+    cast = cast_of(params.variants, snakemake.input.languages)
+    tables = [open_table(snakemake.input[name]) for name in ("table", "dips")]
+    figure = draw_extrapolation(*tables, cast)
+    sources = [table.attrs["provenance"] for table in tables]
+    save_formats(figure, snakemake.output, TITLE, params.config, sources, params.dpi)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,111 @@
+"""Words written for words asked for, within and beyond the N of the study, and dips among them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lengthlens.figures.style import (
+    HAIR,
+    MUTED,
+    Cast,
+    add_legend,
+    interval_bars,
+    no_data,
+    panel_grid,
+    percent,
+    styled,
+    zero_line,
+)
+
+TITLE = "Control beyond the N of the study"
+DIP_TITLE = "Is any N worse than its neighbours?"
+_APART = 0.1
+
+
+def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw words written and error by N, and each N's exactness against its neighbours'.
+
+    A column a language; error and dips of the instruct models only, where there are any.
+
+    Args:
+        table: tables/extrapolation.csv.
+        dips: tables/dip.csv.
+        cast: models and all probed languages, in order.
+    """
+    instruct = {model: v for model, v in cast.variants.items() if v == "instruct"}
+    few = Cast(instruct or dict(cast.variants), cast.languages)
+    table = table.assign(n=table["n"].astype(int))
+    dips = dips.assign(n=dips["n"].astype(int))
+    with styled():
+        figure, panels = panel_grid(
+            3, len(cast.languages), [1.6, 1.2, 1.2], sharex=True, sharey="row"
+        )
+        for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
+            own = table[table["language"] == language]
+            for axes in column:
+                _shade(axes, own)
+            _draw_by_n(column[0], own, cast, cast, "words")
+            _draw_by_n(column[1], own, few, cast, "error")
+            _draw_dips(column[2], dips[dips["language"] == language], few, cast)
+            column[0].set_title(name.partition(" (")[0])
+            column[-1].set_xlabel("N, words asked for")
+        n = np.array(sorted(table["n"].unique()))
+        for axes in panels[0]:
+            axes.plot(n, n, color=MUTED, linewidth=0.8, linestyle="--", zorder=1)
+        for axes in panels[1]:
+            zero_line(axes)
+        labels = ("words written", "error, words − N", "exact against its\nneighbours, points")
+        for axes, label in zip(panels[:, 0], labels, strict=True):
+            axes.set_ylabel(label)
+        panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
+        add_legend(figure, _legend(table, cast), columns=4)
+    return figure
+
+
+def _shade(axes: Axes, table: pd.DataFrame) -> None:
+    """Mark the N of the study."""
+    inside = table["n"][table["probe"] == "free"]
+    if len(inside):
+        axes.axvspan(inside.min() - 0.5, inside.max() + 0.5, color=HAIR, alpha=0.5, zorder=0)
+
+
+def _draw_by_n(axes: Axes, table: pd.DataFrame, drawn: Cast, cast: Cast, measure: str) -> None:
+    for index, model in enumerate(drawn.variants):
+        own = table[table["model"] == model].sort_values("n")
+        x = own["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.variants) + 1)
+        values = [own[f"{measure}{end}"] for end in ("", "_low", "_high")]
+        interval_bars(axes, x, *values, cast.looks[model])
+    if table.empty:
+        no_data(axes, "no answers")
+
+
+def _draw_dips(axes: Axes, dips: pd.DataFrame, drawn: Cast, cast: Cast) -> None:
+    """Differences in points, with limits that hold for all N together."""
+    zero_line(axes)
+    own = dips[(dips["measure"] == "exact") & (dips["against"] == "neighbours")]
+    for index, model in enumerate(drawn.variants):
+        rows = own[own["model"] == model].sort_values("n")
+        x = rows["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.variants) + 1)
+        values = [100 * rows[name] for name in ("value", "all_low", "all_high")]
+        interval_bars(axes, x, *values, cast.looks[model])
+    if own.empty:
+        no_data(axes, "not attributed")
+
+
+def _legend(table: pd.DataFrame, cast: Cast) -> list:
+    handles: list = []
+    for model, look in cast.looks.items():
+        count = int(table.loc[table["model"] == model, "n_samples"].sum())
+        text = f"{model}: {count} answers"
+        handles.append(
+            Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line, label=text)
+        )
+    level = percent(table["level"].iloc[0])
+    handles.append(Line2D([], [], color=MUTED, linestyle="--", label="as many as asked for"))
+    handles.append(Patch(color=HAIR, alpha=0.5, label=f"N of the study; bars: {level} intervals"))
+    return handles

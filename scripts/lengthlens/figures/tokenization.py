@@ -1,0 +1,137 @@
+"""Free answers beside answers of one whole word a token, and errors against tokens per word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lengthlens.figures.style import (
+    MUTED,
+    PAPER,
+    Cast,
+    ModelLook,
+    add_legend,
+    no_data,
+    panel_grid,
+    percent,
+    styled,
+    zero_line,
+)
+
+TITLE = "Words of one token against words of several"
+_APART, _PAIR = 0.24, 0.09  # between models; from free to aligned
+
+
+def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw one panel each of exact answers, |error| and its slope on tokens per word, by language.
+
+    Instruct models only, where there are any: base models do not count, and are mostly cut.
+
+    Args:
+        tokenization: tables/tokenization.csv.
+        slopes: tables/tokens_per_word.csv.
+        cast: models and all probed languages, in order.
+    """
+    instruct = [model for model, variant in cast.variants.items() if variant == "instruct"]
+    models = instruct or list(cast.variants)
+    languages = list(cast.languages)
+    with styled():
+        figure, panels = panel_grid(1, 3, [2.1])
+        for axes, measure, scale in zip(
+            panels[0, :2], ("exact", "absolute_error"), (100, 1), strict=True
+        ):
+            _draw_levels(axes, tokenization, models, languages, cast, measure, scale)
+        _draw_slopes(panels[0, 2], slopes, models, languages, cast)
+        panels[0, 0].set_ylim(-4, 104)
+        labels = ("exactly N words, %", "mean |error|, words", "|error| for one more token a word")
+        for axes, label in zip(panels[0], labels, strict=True):
+            axes.set_ylabel(label)
+            axes.set_xticks(range(len(languages)), _labels(cast), rotation=20)
+            axes.set_xlim(-0.5, len(languages) - 0.5)
+        add_legend(figure, _legend(tokenization, models, cast), columns=3)
+    return figure
+
+
+def _labels(cast: Cast) -> list[str]:
+    """Names of the languages, without what stands in brackets."""
+    return [name.partition(" (")[0] for name in cast.languages.values()]
+
+
+def _place(index: int, count: int) -> float:
+    return _APART * (index - (count - 1) / 2)
+
+
+def _draw_levels(
+    axes: Axes,
+    table: pd.DataFrame,
+    models: Sequence[str],
+    languages: Sequence[str],
+    cast: Cast,
+    measure: str,
+    scale: float,
+) -> None:
+    """A filled marker for free answers, a hollow one beside it for aligned ones."""
+    own = table[(table["measure"] == measure) & table["model"].isin(models)]
+    for index, model in enumerate(models):
+        for quantity, side in (("free", -1), ("aligned", 1)):
+            chosen = own[(own["model"] == model) & (own["quantity"] == quantity)]
+            rows = chosen.set_index("language").reindex(languages)
+            x = np.arange(len(languages)) + _place(index, len(models)) + side * _PAIR
+            values = [scale * rows[name] for name in ("value", "value_low", "value_high")]
+            _bars(axes, x, *values, cast.looks[model], hollow=quantity == "aligned")
+    if own.empty:
+        no_data(axes, "no answers")
+
+
+def _draw_slopes(
+    axes: Axes, slopes: pd.DataFrame, models: Sequence[str], languages: Sequence[str], cast: Cast
+) -> None:
+    zero_line(axes)
+    own = slopes[slopes["measure"] == "absolute_error"] if len(slopes) else slopes
+    for index, model in enumerate(models):
+        rows = own[own["model"] == model].set_index("language").reindex(languages)
+        x = np.arange(len(languages)) + _place(index, len(models))
+        values = [rows[name] for name in ("slope", "slope_low", "slope_high")]
+        _bars(axes, x, *values, cast.looks[model], hollow=False)
+
+
+def _bars(axes: Axes, x, mean, low, high, look: ModelLook, hollow: bool) -> None:
+    """Markers with their intervals; no line joins them, for languages have no order."""
+    mean, low, high = (np.asarray(part, dtype=float) for part in (mean, low, high))
+    axes.errorbar(
+        x,
+        mean,
+        yerr=np.nan_to_num(np.maximum(np.stack([mean - low, high - mean]), 0.0)),
+        color=look.color,
+        marker=look.marker,
+        linestyle="",
+        markerfacecolor=PAPER if hollow else look.color,
+        elinewidth=1.0,
+        zorder=3,
+    )
+
+
+def _legend(table: pd.DataFrame, models: Sequence[str], cast: Cast) -> list[Line2D]:
+    level = percent(table["level"].iloc[0]) if len(table) else "95 %"
+    handles = []
+    for model in models:
+        look = cast.looks[model]
+        for text, face in (("free", look.color), ("one whole word a token", PAPER)):
+            handles.append(
+                Line2D(
+                    [],
+                    [],
+                    color=look.color,
+                    marker=look.marker,
+                    linestyle="",
+                    markerfacecolor=face,
+                    label=f"{model}, {text}",
+                )
+            )
+    bar = Line2D([], [], color=MUTED, marker="|", linestyle="", label=f"{level} interval")
+    return [*handles, bar]

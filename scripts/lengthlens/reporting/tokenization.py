@@ -1,0 +1,127 @@
+"""What the tables on words and tokens say: tokenization, tokens_per_word and counting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from lengthlens.behaviour import ALL
+from lengthlens.reporting.numbers import interval, number
+
+POOR = 0.5  # with fewer of its words whole, a language is not the same any more
+_UNIT = {"exact": "percent"}
+
+
+def tokenization_sentences(table: pd.DataFrame) -> list[str]:
+    """Sentences on tables/tokenization.csv: one a model and language, uncut answers only."""
+    said = []
+    for (model, language), own in table.groupby(["model", "language"], sort=False):
+        exact = own[own["measure"] == "exact"]
+        if (exact["truncated"] > 0).any():
+            said.append(
+                f"{model} in {language}: answers were cut at the token limit, so free and aligned "
+                "answers are not compared."
+            )
+            continue
+        rows = {row["quantity"]: row for row in exact.to_dict("records") if not row["reference"]}
+        said.append(f"{model} in {language}: {_change(rows, own)}")
+        for reference, part in exact[exact["reference"] != ""].groupby("reference", sort=False):
+            compared = {row["quantity"]: row for row in part.to_dict("records")}
+            said.append(f"{model} in {language}: {_against(reference, compared)}")
+    return said
+
+
+def _change(rows: Mapping[str, Mapping], own: pd.DataFrame) -> str:
+    """Free against aligned answers, and how far aligned decoding can be trusted."""
+    by_measure = {row["measure"]: row for row in own.to_dict("records")}
+    coverage, degenerate = by_measure["coverage"], by_measure["degenerate"]
+    text = (
+        f"with one whole word a token {_value(rows['aligned'])} of the answers are exact, free "
+        f"{_value(rows['free'])}; {_points(rows['change'])}. The vocabulary holds "
+        f"{number(coverage['value'], 'percent')} % of the lexicon's {coverage['n_samples']:.0f} "
+        f"words as one token, and {_value(degenerate)} of the aligned answers are degenerate."
+    )
+    if coverage["value"] < POOR:
+        text += " With so few whole words this is another, poorer language."
+    return text
+
+
+def _against(reference: str, rows: Mapping[str, Mapping]) -> str:
+    """The language beside one whose words are one token each."""
+    return (
+        f"beyond what the constraint does in {reference}, words of one token bring "
+        f"{_points(rows['tokenization'])}; free answers in {reference} against those here: "
+        f"{_points(rows['reference - free'])}."
+    )
+
+
+def _value(row: Mapping) -> str:
+    """A share with its interval."""
+    bounds = interval(row["value_low"], row["value_high"], "percent")
+    return f"{number(row['value'], 'percent')} % {bounds}"
+
+
+def _points(row: Mapping) -> str:
+    """A difference of shares with its interval and n, and which way it goes, if any."""
+    bounds = interval(row["value_low"], row["value_high"], "percent", True)
+    value = number(row["value"], "percent", True)
+    basis = f"n = {row['n_samples']} answers, {row['n_topics']} topics"
+    way = direction(row["value_low"], row["value_high"], "more exact", "fewer exact", "answers")
+    return f"{value} points {bounds} ({basis}): {way}"
+
+
+def direction(low: float, high: float, above: str, below: str, what: str = "") -> str:
+    """What an interval of a difference shows: `above` zero, `below` it, or nothing."""
+    end = f" {what}" if what else ""
+    if pd.isna(low) or pd.isna(high):
+        return "no interval can be given"
+    if low > 0:
+        return above + end
+    if high < 0:
+        return below + end
+    return "no difference is shown"
+
+
+def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
+    """Sentences on tables/tokens_per_word.csv: |error| and exactness of each model and language."""
+    said = []
+    for row in table.to_dict("records"):
+        if row["measure"] == "error":
+            continue
+        unit = _UNIT.get(row["measure"], "words")
+        name = "points of exact answers" if unit == "percent" else "words of |error|"
+        bounds = interval(row["slope_low"], row["slope_high"], unit, True)
+        way = direction(row["slope_low"], row["slope_high"], "it grows", "it falls")
+        where = "all languages" if row["language"] == ALL else row["language"]
+        cut = f"; {row['n_cut']} cut answers left out" if row["n_cut"] else ""
+        said.append(
+            f"{row['model']} in {where}: one more token a word goes with "
+            f"{number(row['slope'], unit, True)} {name} {bounds} among answers to the same N "
+            f"(n = {row['n_samples']} answers, {row['n_topics']} topics{cut}): {way}."
+        )
+    return said
+
+
+def counting_sentences(table: pd.DataFrame) -> list[str]:
+    """Sentences on tables/counting.csv: exactness under the three conventions."""
+    said = []
+    for (model, language), own in table.groupby(["model", "language"], sort=False):
+        rows = {row["convention"]: row for row in own.to_dict("records")}
+        shares = ", ".join(
+            f"{number(row['exact'], 'percent')} % "
+            f"{interval(row['exact_low'], row['exact_high'], 'percent')} by {name}"
+            for name, row in rows.items()
+        )
+        elision = rows["elision"]
+        if elision["extra"] == 0:
+            more = "elision counts no word more"
+        else:
+            bounds = interval(elision["extra_low"], elision["extra_high"], "words", True)
+            extra = number(elision["extra"], "words", True)
+            more = f"elision counts {extra} {bounds} words an answer beside whitespace"
+        said.append(
+            f"{model} in {language}: exact are {shares} "
+            f"(n = {elision['n_samples']} answers, {elision['n_topics']} topics); {more}."
+        )
+    return said

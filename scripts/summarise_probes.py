@@ -1,0 +1,42 @@
+"""Summarise the probes of all models and languages, and look for dips: five tables."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens import formats
+    from lengthlens.conventions import compare_conventions
+    from lengthlens.dips import find_dips
+    from lengthlens.extrapolation import extrapolate
+    from lengthlens.provenance import provenance
+    from lengthlens.readers import (
+        open_attribution,
+        open_generations,
+        open_pairs,
+        open_probes,
+        weights_of,
+    )
+    from lengthlens.tables import write_table
+    from lengthlens.tokenization import separate_errors
+    from lengthlens.tokens_per_word import regress_errors
+
+    params = snakemake.params
+    probes = open_pairs(snakemake.input.probes, params.probed, open_probes)
+    answers = open_pairs(snakemake.input.answers, params.pairs, open_generations)
+    attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
+    options = params.config["statistics"]
+    made = provenance(formats.TABLE, params.config)
+    made["models"] = weights_of(table.attrs["provenance"] for table in probes.values())
+    tables = {
+        "tokenization": separate_errors(probes, params.references, **options),
+        "tokens_per_word": regress_errors(probes, **options),
+        "counting": compare_conventions(probes, params.config["counting"], **options),
+        "extrapolation": extrapolate(probes, **options),
+        "dip": find_dips(answers, attributions, **options),
+    }
+    for name, table in tables.items():
+        write_table(table, snakemake.output[name], made)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
