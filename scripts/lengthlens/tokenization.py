@@ -159,7 +159,7 @@ def _price(aligned: pd.DataFrame, options: Mapping) -> Iterator[dict]:
     """What aligned decoding could use, what it cost, and how often it broke down."""
     topics = aligned["topic"].to_numpy()
     words, whole = (int(aligned[f"lexicon_{name}"].iloc[0]) for name in ("words", "whole"))
-    coverage = {"value": whole / max(words, 1), "n_samples": words}
+    coverage = {"value": whole / max(words, 1), "n_samples": words, "n_topics": 0}
     yield {"measure": "coverage", "quantity": ALIGNED} | coverage
     for measure in ("cost", "changed"):
         found = mean_interval(aligned[measure].to_numpy(dtype=float), topics, **options)

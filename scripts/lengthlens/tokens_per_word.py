@@ -17,7 +17,8 @@ cannot be part of x; answers cut at the token limit have no known error and are 
 | `tokens_per_word`, `…_low`, `…_high` | their mean |
 | `spread` | standard deviation of tokens a word among answers to the same N |
 | `one_token` | share of words that are one token |
-| `n_samples`, `n_topics`, `n_cut` | answers used, their topics, answers left out as cut |
+| `n_samples`, `n_erring`, `n_topics` | answers used, how many of them err, their topics |
+| `n_cut` | answers left out as cut |
 | `level` | of the intervals |
 
 The language `all` takes a model's languages together, each answer compared with those to the same N
@@ -121,5 +122,6 @@ def _regression(answers: pd.DataFrame, measure: str, options: Mapping) -> dict[s
         "spread": float(np.sqrt(bottom.mean())),
         "one_token": float(answers["one_token"].mean()),
         "n_samples": len(answers),
+        "n_erring": int((answers["error"] != 0).sum()),
         "n_topics": len(np.unique(topics)),
     }

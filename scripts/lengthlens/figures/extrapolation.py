@@ -63,7 +63,7 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
         for axes, label in zip(panels[:, 0], labels, strict=True):
             axes.set_ylabel(label)
         panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
-        add_legend(figure, _legend(table, cast), columns=4)
+        add_legend(figure, _legend(table, cast), columns=3)
     return figure
 
 
@@ -94,7 +94,7 @@ def _draw_dips(axes: Axes, dips: pd.DataFrame, drawn: Cast, cast: Cast) -> None:
         values = [100 * rows[name] for name in ("value", "all_low", "all_high")]
         interval_bars(axes, x, *values, cast.looks[model])
     if own.empty:
-        no_data(axes, "not attributed")
+        no_data(axes, "nothing to compare")
 
 
 def _legend(table: pd.DataFrame, cast: Cast) -> list:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.reporting.numbers import interval, number
+from lengthlens.reporting.order import least_cut_first
 
 MEASURES = {
     "exact": ("exact answers", "percent"),
@@ -20,7 +21,7 @@ MEASURES = {
 def extrapolation_sentences(table: pd.DataFrame) -> list[str]:
     """Sentences on tables/extrapolation.csv: one a model and language."""
     said = []
-    for (model, language), own in table.groupby(["model", "language"], sort=False):
+    for (model, language), own in least_cut_first(table).groupby(["model", "language"], sort=False):
         parts = {probe: part.to_dict("records") for probe, part in own.groupby("probe")}
         beyond, inside = parts.get("extrapolation"), parts.get("free")
         if not beyond:
@@ -57,7 +58,7 @@ def _gain(rows: list[Mapping]) -> str:
 def dip_sentences(table: pd.DataFrame) -> list[str]:
     """Sentences on tables/dip.csv: every N that is worse than its neighbours, and the rest."""
     said = []
-    for (model, language), own in table.groupby(["model", "language"], sort=False):
+    for (model, language), own in least_cut_first(table).groupby(["model", "language"], sort=False):
         near = own[own["against"] == "neighbours"]
         lines = own[own["against"] == "line"].set_index(["measure", "n"])["verdict"]
         for row in near[near["verdict"] == "worse"].to_dict("records"):

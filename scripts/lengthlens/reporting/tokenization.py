@@ -8,51 +8,53 @@ import pandas as pd
 
 from lengthlens.behaviour import ALL
 from lengthlens.reporting.numbers import interval, number
+from lengthlens.reporting.order import least_cut_first
 
-POOR = 0.5  # with fewer of its words whole, a language is not the same any more
+POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
+FEWEST_ERRING = 10  # with fewer answers that err, one or two of them make the slope
 _UNIT = {"exact": "percent"}
 
 
 def tokenization_sentences(table: pd.DataFrame) -> list[str]:
-    """Sentences on tables/tokenization.csv: one a model and language, uncut answers only."""
+    """Sentences on exact answers in tables/tokenization.csv, of each model and language."""
     said = []
-    for (model, language), own in table.groupby(["model", "language"], sort=False):
+    table = table.fillna({"reference": ""})  # NOTE an empty text is read as missing
+    for (model, language), own in least_cut_first(table).groupby(["model", "language"], sort=False):
         exact = own[own["measure"] == "exact"]
-        if (exact["truncated"] > 0).any():
-            said.append(
-                f"{model} in {language}: answers were cut at the token limit, so free and aligned "
-                "answers are not compared."
-            )
-            continue
         rows = {row["quantity"]: row for row in exact.to_dict("records") if not row["reference"]}
-        said.append(f"{model} in {language}: {_change(rows, own)}")
+        by_measure = {row["measure"]: row for row in own.to_dict("records")}
+        coverage, degenerate = by_measure["coverage"], by_measure["degenerate"]
+        poor = max(1 - coverage["value"], degenerate["value"]) > POOR
+        said.append(f"{model} in {language}: {_change(rows, coverage, degenerate, poor)}")
         for reference, part in exact[exact["reference"] != ""].groupby("reference", sort=False):
             compared = {row["quantity"]: row for row in part.to_dict("records")}
-            said.append(f"{model} in {language}: {_against(reference, compared)}")
+            said.append(f"{model} in {language}: {_against(reference, compared, poor)}")
     return said
 
 
-def _change(rows: Mapping[str, Mapping], own: pd.DataFrame) -> str:
+def _change(rows: Mapping[str, Mapping], coverage: Mapping, degenerate: Mapping, poor: bool) -> str:
     """Free against aligned answers, and how far aligned decoding can be trusted."""
-    by_measure = {row["measure"]: row for row in own.to_dict("records")}
-    coverage, degenerate = by_measure["coverage"], by_measure["degenerate"]
     text = (
         f"with one whole word a token {_value(rows['aligned'])} of the answers are exact, free "
         f"{_value(rows['free'])}; {_points(rows['change'])}. The vocabulary holds "
         f"{number(coverage['value'], 'percent')} % of the lexicon's {coverage['n_samples']:.0f} "
         f"words as one token, and {_value(degenerate)} of the aligned answers are degenerate."
     )
-    if coverage["value"] < POOR:
-        text += " With so few whole words this is another, poorer language."
+    if rows["free"]["truncated"] > 0:
+        text += f" Of the free answers {number(rows['free']['truncated'], 'percent')} % were cut."
+    if poor:
+        text += " That is another, poorer language: it says nothing of the tokenizer."
     return text
 
 
-def _against(reference: str, rows: Mapping[str, Mapping]) -> str:
+def _against(reference: str, rows: Mapping[str, Mapping], poor: bool) -> str:
     """The language beside one whose words are one token each."""
+    text = f"free answers in {reference} against those here: {_points(rows['reference - free'])}"
+    if poor:
+        return f"{text}."
     return (
         f"beyond what the constraint does in {reference}, words of one token bring "
-        f"{_points(rows['tokenization'])}; free answers in {reference} against those here: "
-        f"{_points(rows['reference - free'])}."
+        f"{_points(rows['tokenization'])}; {text}."
     )
 
 
@@ -93,12 +95,15 @@ def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
         name = "points of exact answers" if unit == "percent" else "words of |error|"
         bounds = interval(row["slope_low"], row["slope_high"], unit, True)
         way = direction(row["slope_low"], row["slope_high"], "it grows", "it falls")
+        if row["n_erring"] < FEWEST_ERRING:
+            way = "too few of them err to tell"
         where = "all languages" if row["language"] == ALL else row["language"]
         cut = f"; {row['n_cut']} cut answers left out" if row["n_cut"] else ""
         said.append(
             f"{row['model']} in {where}: one more token a word goes with "
             f"{number(row['slope'], unit, True)} {name} {bounds} among answers to the same N "
-            f"(n = {row['n_samples']} answers, {row['n_topics']} topics{cut}): {way}."
+            f"(n = {row['n_samples']} answers, of which {row['n_erring']} err; {row['n_topics']} "
+            f"topics{cut}): {way}."
         )
     return said
 
@@ -106,7 +111,7 @@ def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
 def counting_sentences(table: pd.DataFrame) -> list[str]:
     """Sentences on tables/counting.csv: exactness under the three conventions."""
     said = []
-    for (model, language), own in table.groupby(["model", "language"], sort=False):
+    for (model, language), own in least_cut_first(table).groupby(["model", "language"], sort=False):
         rows = {row["convention"]: row for row in own.to_dict("records")}
         shares = ", ".join(
             f"{number(row['exact'], 'percent')} % "
