@@ -342,7 +342,7 @@ def test_hooks_are_gone_after_decoding_and_after_an_error() -> None:
 def test_the_logit_reader_undoes_neither_multiplier_nor_precision() -> None:
     """Granite divides its logits after the unembedding; bfloat16 logits are read as float32."""
     model = tiny_model("granite", torch.bfloat16)
-    with LogitReader(dissect(model)).attached() as reader:
+    with LogitReader(dissect(model), torch.device("cpu")).attached() as reader:
         output = model(torch.tensor([[5, 6, 7]])).logits[:, -1]
     assert reader.last().dtype == torch.float32
     assert (reader.last() - output.float()).abs().max() <= 2**-8 * output.abs().max()

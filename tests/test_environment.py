@@ -10,8 +10,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-# Snakemake is started as a command, and xarray itself loads h5netcdf to read and write netCDF.
-NOT_IMPORTED = {"snakemake", "h5netcdf"}
+# Snakemake is started as a command, xarray itself loads h5netcdf to read and write netCDF, and
+# transformers loads accelerate to spread a model over several GPUs.
+NOT_IMPORTED = {"snakemake", "h5netcdf", "accelerate"}
 
 
 def read_pins(name: str) -> dict[str, str]:

@@ -141,7 +141,7 @@ def _project(readout: Readout, directions: _Directions, terms: Residuals) -> tup
     )
     heads, mlps = [], []  # converted layer by layer: never a copy of all layers
     for layer, output in enumerate(readout.output):
-        folded = directions.u @ output.to(u.dtype)
+        folded = directions.u @ output.to(u)
         if len(folded) > 1:
             folded = folded[directions.place]
         folded = folded.unflatten(-1, (readout.n_heads, -1))

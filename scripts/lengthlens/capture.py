@@ -108,6 +108,10 @@ class Recorder:
             ),
         )
 
+    def _write(self, buffer: Tensor, value: Tensor, *layer: int) -> None:
+        """Record a value of the current step, from whatever device its layer lies on."""
+        buffer[self._step, self._rows, *layer] = value.to(buffer.device)
+
     @contextlib.contextmanager
     def attached(self) -> Iterator[Recorder]:
         """Register the hooks for the duration of the block."""
@@ -140,14 +144,14 @@ class Recorder:
         stream = args[0] if args else kwargs["hidden_states"]
         if self._residuals is None:
             self._residuals = self._allocate(stream)
-        self._residuals.embed[self._step, self._rows] = stream[:, -1]
+        self._write(self._residuals.embed, stream[:, -1])
 
     def _read_scale(self, module: nn.Module, args: tuple) -> None:
         if self._rows is not None:
             denominator = rms(
                 args[0][:, -1], norm_epsilon(module), self.anatomy.architecture.centred_norm
             )
-            self.residuals.scale[self._step, self._rows] = denominator
+            self._write(self.residuals.scale, denominator)
 
     def _head_reader(self, layer: int):
         heads = (self.anatomy.n_heads, self.anatomy.d_head)
@@ -155,7 +159,7 @@ class Recorder:
         def read(module: nn.Module, args: tuple) -> None:
             if self._rows is not None:
                 x = args[0][:, -1].unflatten(-1, heads)
-                self.residuals.head[self._step, self._rows, layer] = x
+                self._write(self.residuals.head, x, layer)
 
         return read
 
@@ -165,17 +169,15 @@ class Recorder:
         def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
             if self._rows is not None:
                 added = (output[0] if isinstance(output, tuple) else output)[:, -1]
-                self.residuals.mlp[self._step, self._rows, layer] = (
-                    added if multiplier == 1.0 else added * multiplier
-                )
+                added = added if multiplier == 1.0 else added * multiplier
+                self._write(self.residuals.mlp, added, layer)
 
         return read
 
     def _attention_scale_reader(self, layer: int, epsilon: float):
         def read(module: nn.Module, args: tuple) -> None:
             if self._rows is not None:
-                self.residuals.attention_scale[self._step, self._rows, layer] = rms(
-                    args[0][:, -1], epsilon, centred=False
-                )
+                scale = rms(args[0][:, -1], epsilon, centred=False)
+                self._write(self.residuals.attention_scale, scale, layer)
 
         return read

@@ -125,7 +125,7 @@ def decode(
             hooks.enter_context(surgeon.attached())
         if recorder is not None:
             hooks.enter_context(recorder.attached())
-        reader = hooks.enter_context(LogitReader(anatomy).attached())
+        reader = hooks.enter_context(LogitReader(anatomy, weight.device).attached())
         loop = _Loop(
             model, prompts, classes, choose, limits, surgeon, recorder, reader, record, on_step
         )

@@ -30,10 +30,14 @@ class State:
 
 
 class LogitReader:
-    """Reads the model's own logits at the unembedding, before a soft cap, float32 or better."""
+    """Reads the model's own logits at the unembedding, before a soft cap, float32 or better.
 
-    def __init__(self, anatomy: Anatomy) -> None:
+    They come on `device`, which is that of the model's inputs, wherever the unembedding lies.
+    """
+
+    def __init__(self, anatomy: Anatomy, device: torch.device) -> None:
         self._anatomy = anatomy
+        self._device = device
         self._output: Tensor | None = None
 
     @contextlib.contextmanager
@@ -50,7 +54,7 @@ class LogitReader:
 
     def last(self) -> Float[Tensor, "row vocabulary"]:
         """Logits of the last position of the last forward pass."""
-        logits = self._output[:, -1]
+        logits = self._output[:, -1].to(self._device)
         exact = torch.promote_types(logits.dtype, torch.float32)
         return logits.to(exact) * self._anatomy.logit_multiplier
 

@@ -5,7 +5,7 @@ lie is the business of `checkpoints`; where the components lie is the business o
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import torch
@@ -69,16 +69,27 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(spec: ModelSpec, dtype: str = "auto", device: str = "auto") -> PreTrainedModel:
-    """The model in evaluation mode, without gradients, on one device.
+def load_model(
+    spec: ModelSpec,
+    dtype: str = "auto",
+    device: str = "auto",
+    device_map: Mapping[str, str | int] | None = None,
+) -> PreTrainedModel:
+    """The model in evaluation mode, without gradients, on one device or over several GPUs.
 
     Args:
         spec: which model.
         dtype: `float32`, `float16`, `bfloat16`, or `auto`: the checkpoint's own on a GPU,
             float32 on a CPU.
-        device: `cpu`, `cuda`, `cuda:1`, …, or `auto`: a GPU where there is one.
+        device: `cpu`, `cuda`, `cuda:1`, …, or `auto`: a GPU where there is one; `split`: its
+            layers spread over all visible GPUs.
+        device_map: which module goes where, as transformers takes it; overrides `device`.
+
+    Raises:
+        LengthlensError: the model cannot be used, for the reason given.
     """
     target = resolve_device(device)
+    placement = device_map or ("balanced" if device == "split" else None)
     if dtype not in ("auto", *DTYPES):
         raise LengthlensError(f"dtype is {dtype!r}; write one of {['auto', *DTYPES]}.")
     if dtype == "auto":
@@ -95,6 +106,7 @@ def load_model(spec: ModelSpec, dtype: str = "auto", device: str = "auto") -> Pr
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            device_map=placement,
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise LengthlensError(
@@ -108,16 +120,41 @@ def load_model(spec: ModelSpec, dtype: str = "auto", device: str = "auto") -> Pr
             f"Model {spec.name}: {folder} lacks {len(absent)} weights, such as {absent[0]!r}; "
             "the checkpoint is incomplete or its config.json belongs to another model."
         )
-    return model.to(target).eval().requires_grad_(False)
+    if placement is None:
+        model = model.to(target)
+    elif device_map is None:
+        # transformers notes no map where everything went to one place.
+        _refuse_offloading(spec, getattr(model, "hf_device_map", {"": model.device.type}))
+    return model.eval().requires_grad_(False)
+
+
+def _refuse_offloading(spec: ModelSpec, placed: Mapping[str, object]) -> None:
+    """A part that fits on no GPU would be moved there anew for every token."""
+    outside = [module for module, place in placed.items() if place in ("cpu", "disk")]
+    if outside:
+        raise LengthlensError(
+            f"Model {spec.name} does not fit into the memory of the {torch.cuda.device_count()} "
+            f"visible GPUs: {outside[0] or 'all of it'} was left out, of {len(outside)} parts. "
+            "Give the job more GPUs or set generation.dtype to bfloat16."
+        )
 
 
 def resolve_device(device: str) -> torch.device:
-    """The torch device meant by `auto`, `cpu`, `cuda` or `cuda:i`."""
+    """The torch device meant by `auto`, `cpu`, `cuda` or `cuda:i`; of `split`, the first."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "split":
+        if not torch.cuda.is_available():
+            raise LengthlensError(
+                "device is 'split', but torch sees no CUDA device here; write auto or cpu, or "
+                "install a torch built for this machine's GPUs."
+            )
+        return torch.device("cuda:0")
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise LengthlensError(f"device is {device!r}; write auto, cpu, cuda or cuda:<number>.")
+        raise LengthlensError(
+            f"device is {device!r}; write auto, cpu, cuda, cuda:<number> or split."
+        )
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise LengthlensError(
             f"device is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; "

@@ -24,7 +24,7 @@ class Readout:
     Attributes:
         output: W_O of every layer, as added to the stream (residual multiplier and the weight of a
             norm after attention included), in float32 or better where it is not the weight itself;
-            columns are head-major.
+            columns are head-major. Each lies where its layer does, all else with the unembedding.
         output_bias: bias of every output projection, treated alike; None where there is none.
         unembedding: W_U.
         unembedding_bias: b; None where there is none.
@@ -100,20 +100,23 @@ def readout_of(model: nn.Module, weight: Callable[[str], Tensor] | None = None) 
     projections = [_projection(layer.attention_output, read) for layer in anatomy.layers]
     gains = [_attention_gain(anatomy, layer.attention_norm, read) for layer in anatomy.layers]
     unembedding = read(anatomy.unembedding.weight)
-    exact = torch.promote_types(unembedding.dtype, torch.float32)
+    exact, place = torch.promote_types(unembedding.dtype, torch.float32), unembedding.device
     norm_bias = read(getattr(anatomy.final_norm, "bias", None))
     biases = None
     if projections[0][1] is not None:
         biases = torch.stack(
-            [bias.to(exact) * gain for (_, bias), gain in zip(projections, gains, strict=True)]
+            [
+                (bias.to(exact) * gain).to(place)
+                for (_, bias), gain in zip(projections, gains, strict=True)
+            ]
         )
     return Readout(
         output=tuple(_scaled(w, gain) for (w, _), gain in zip(projections, gains, strict=True)),
         output_bias=biases,
         unembedding=unembedding,
         unembedding_bias=read(getattr(anatomy.unembedding, "bias", None)),
-        norm_weight=_norm_weight(anatomy, anatomy.final_norm, read),
-        norm_bias=None if norm_bias is None else norm_bias.to(exact),
+        norm_weight=_norm_weight(anatomy, anatomy.final_norm, read).to(place),
+        norm_bias=None if norm_bias is None else norm_bias.to(place, exact),
         logit_multiplier=anatomy.logit_multiplier,
         centred=anatomy.architecture.centred_norm,
         n_heads=anatomy.n_heads,

@@ -41,7 +41,7 @@ def answer_margins(
     for start in range(0, n_sets, ROWS):
         sets = range(start, min(start + ROWS, n_sets))
         surgeon = Surgeon(loaded.anatomy, rows(sets))
-        with surgeon.attached(), LogitReader(loaded.anatomy).attached() as reader:
+        with surgeon.attached(), LogitReader(loaded.anatomy, loaded.device).attached() as reader:
             _after(loaded, surgeon, [prompt] * len(sets), answer)
         margins.append(_margin(reader.last(), loaded.classes))
     return torch.cat(margins).cpu().numpy()
