@@ -49,6 +49,7 @@ localrules:
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/prompts.smk"
 include: "rules/generate.smk"
 include: "rules/attribute.smk"

@@ -17,6 +17,8 @@ rule ablate_components:
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
+    resources:
+        **decoding(ablated_answers),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,

@@ -19,6 +19,8 @@ rule attribute_answers:
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
+    resources:
+        **attributing(all_prompts),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,

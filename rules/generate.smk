@@ -60,6 +60,8 @@ if study.activations.keep is not False:
         conda:
             "../envs/environment.yaml"
         threads: study.generation.threads
+        resources:
+            **decoding(shard_prompts, recorded=True),
         params:
             name=lambda wildcards: wildcards.model,
             model=model_entry,
@@ -86,6 +88,8 @@ else:
         conda:
             "../envs/environment.yaml"
         threads: study.generation.threads
+        resources:
+            **decoding(shard_prompts),
         params:
             name=lambda wildcards: wildcards.model,
             model=model_entry,

@@ -16,6 +16,7 @@ from typing import Any
 
 from lengthlens.errors import LengthlensError
 from lengthlens.hub_cache import expected_hash, how_to_fetch, snapshot_folder
+from lengthlens.shape import Shape
 
 VARIANTS = ("base", "instruct")
 
@@ -150,7 +151,8 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
     Returns:
         `model` and `source`; `files`: for each weight, configuration and tokenizer file its
         `sha256` and size in `bytes`; `bytes`: their total; `weights_sha256` and `sha256`: one
-        hash over the weight files and one over all files. A model that was moved to another
+        hash over the weight files and one over all files; `shape`: numbers of layers, heads and so
+        on (`shape.Shape`), null where config.json does not tell. A model that was moved to another
         folder keeps its hashes; a hub model keeps them wherever its cache lies.
     """
     folder = model_folder(spec)
@@ -161,9 +163,11 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         path = folder / name
         digest = _digest(path)
         files[name] = {"sha256": digest, "bytes": path.stat().st_size}
+    shape = Shape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     return {
         "model": spec.name,
         "source": spec.source,
+        "shape": None if shape is None else shape.values(),
         "files": files,
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "weights_sha256": _combined({name: files[name] for name in sorted(weights)}),

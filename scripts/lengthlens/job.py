@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
+from lengthlens.gpus import claim_gpu
 
 # Set before any import: the hub's library reads it once.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
@@ -32,6 +33,8 @@ def run_job(main: Callable, snakemake, online: bool = False) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:
         print(f"{snakemake.rule}: started", file=stream, flush=True)
+        if snakemake.resources.get("gpu") and (gpu := claim_gpu()) is not None:
+            print(f"{snakemake.rule}: on GPU {gpu}", file=stream, flush=True)
         try:
             main(snakemake)
         except LengthlensError as error:

@@ -1,0 +1,70 @@
+"""One GPU for each job on a machine that has several.
+
+Snakemake counts GPUs (`resources: gpu=1`), but does not say which one a job gets. A job therefore
+takes a lock on one of those that it may see and hides the others. The lock ends with the process,
+however it ends. Under Slurm the job sees its own GPU only, and nothing is done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+_held: list[IO] = []  # open for as long as the process lives
+
+
+def machine_gpus(devices: Path = Path("/dev")) -> list[str]:
+    """Numbers of the NVIDIA GPUs of this machine, without asking their driver."""
+    found = (re.fullmatch(r"nvidia(\d+)", path.name) for path in devices.glob("nvidia*"))
+    return sorted((match[1] for match in found if match), key=int)
+
+
+def visible_gpus() -> list[str]:
+    """Those that CUDA_VISIBLE_DEVICES leaves, or all."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return machine_gpus()
+    return [name.strip() for name in named.split(",") if name.strip()]
+
+
+def has_gpu() -> bool:
+    """Whether a job of this machine would find a GPU."""
+    return bool(visible_gpus())
+
+
+def claim_gpu(locks: Path | None = None, wait: float = 5.0) -> str | None:
+    """Take one GPU for this process, before torch is imported; wait where all are taken.
+
+    Args:
+        locks: folder of the lock files; by default the system's for temporary files.
+        wait: seconds between attempts.
+
+    Returns:
+        The GPU, or None where there is nothing to choose: fewer than two, or Slurm chose.
+    """
+    choice = visible_gpus()
+    if len(choice) < 2 or "SLURM_JOB_ID" in os.environ:
+        return None
+    folder = Path(tempfile.gettempdir()) if locks is None else locks
+    told = False
+    while True:
+        for gpu in choice:
+            lock = (folder / f"lengthlens-{os.getuid()}-gpu-{gpu}.lock").open("a")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            _held.append(lock)
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+            return gpu
+        if not told:
+            print(f"All GPUs ({', '.join(choice)}) are in use; waiting for one.", file=sys.stderr)
+            told = True
+        time.sleep(wait)

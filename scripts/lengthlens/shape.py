@@ -1,0 +1,65 @@
+"""The size of a model, as its config.json tells it, and the bytes that follow from it.
+
+Read from the file alone: neither torch nor transformers is needed, so that rules can ask for memory
+before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+
+# What transformers' configurations call the same number.
+_NAMES = {
+    "layers": ("num_hidden_layers", "n_layer"),
+    "d_model": ("hidden_size", "n_embd"),
+    "heads": ("num_attention_heads", "n_head"),
+    "kv_heads": ("num_key_value_heads", "num_attention_heads", "n_head"),
+    "vocabulary": ("vocab_size",),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Numbers of layers, heads and so on; `dtype` is the precision of the stored weights."""
+
+    layers: int
+    d_model: int
+    heads: int
+    kv_heads: int
+    d_head: int
+    vocabulary: int
+    dtype: str
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> Shape | None:
+        """Read a config.json (that of the text part, if there are several); None if it is odd."""
+        config = config.get("text_config", config)
+        found = {
+            key: next((config[name] for name in names if isinstance(config.get(name), int)), None)
+            for key, names in _NAMES.items()
+        }
+        if None in found.values():
+            return None
+        d_head = config.get("head_dim") or found["d_model"] // found["heads"]
+        dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+        return cls(**found, d_head=d_head, dtype=dtype.removeprefix("torch."))
+
+    def values(self) -> dict:
+        """As a dictionary ready for JSON; `Shape(**values)` reads it back."""
+        return asdict(self)
+
+    def step_bytes(self, itemsize: int) -> int:
+        """Bytes recorded for one generated token: heads' inputs, MLPs and the embedding."""
+        return itemsize * (self.layers * (self.heads * self.d_head + self.d_model) + self.d_model)
+
+    def cache_bytes(self, positions: int, itemsize: int) -> int:
+        """Bytes of the keys and values of one answer."""
+        return 2 * self.layers * self.kv_heads * self.d_head * positions * itemsize
+
+    def readout_bytes(self, itemsize: int) -> int:
+        """Bytes of the output projections and the unembedding: what attribution reads."""
+        projections = self.layers * self.d_model * self.heads * self.d_head
+        return itemsize * (projections + self.vocabulary * self.d_model)

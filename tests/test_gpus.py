@@ -1,0 +1,75 @@
+"""Jobs that run side by side get different GPUs, and give them back however they end."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lengthlens.gpus import machine_gpus, visible_gpus
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+PROGRAM = """
+import sys
+from pathlib import Path
+from lengthlens.gpus import claim_gpu
+print(claim_gpu(Path(sys.argv[1]), wait=0.05), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Start a process that claims a GPU and keeps it until its input ends."""
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    started = []
+
+    def claim(**environment) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(tmp_path)],
+            env=os.environ | {"PYTHONPATH": str(SCRIPTS)} | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield claim
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_every_job_has_its_own_and_a_killed_one_gives_it_back(start):
+    first, second = (start(CUDA_VISIBLE_DEVICES="2,5") for _ in range(2))
+    taken = {first.stdout.readline().strip(), second.stdout.readline().strip()}
+    assert taken == {"2", "5"}
+    third = start(CUDA_VISIBLE_DEVICES="2,5")
+    assert "All GPUs (2, 5) are in use" in third.stderr.readline()
+    first.send_signal(signal.SIGKILL)
+    assert third.stdout.readline().strip() in taken
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"CUDA_VISIBLE_DEVICES": "3"},
+        {"CUDA_VISIBLE_DEVICES": ""},
+        {"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_JOB_ID": "7"},
+    ],
+    ids=["one", "none", "slurm"],
+)
+def test_where_there_is_nothing_to_choose(start, environment):
+    assert start(**environment).stdout.readline().strip() == "None"
+
+
+def test_gpus_are_found_by_their_devices(tmp_path, monkeypatch):
+    for name in ("nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    assert machine_gpus(tmp_path) == ["2", "10"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, 4")
+    assert visible_gpus() == ["1", "4"]
