@@ -3,21 +3,32 @@
 # PYTHON  interpreter to make the environment with, 3.11 or newer: make reproduce PYTHON=python3.12
 # VENV    folder of the environment
 # CORES   processor cores the workflow may use (default: all of them)
+# CONFIG  configuration files of resume and doctor: make resume CONFIG=config/llama31-8b.yaml
+# ARGS    further words for Snakemake: make resume ARGS="--workflow-profile profiles/slurm"
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= all
 
+CONFIGFILES = $(if $(CONFIG),--configfile $(CONFIG))
 RUN = $(VENV)/bin/python
 PIP_INSTALL = $(RUN) -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lint format check-long docs clean
+.PHONY: help reproduce resume doctor test lint format check-long docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 reproduce: $(VENV)/runtime.stamp ## run the whole study; a second time, only what has become stale
 	@$(RUN) -m snakemake --cores $(CORES)
+
+resume: $(VENV)/runtime.stamp ## go on after an interruption; what is finished stays
+	@find results -type f -name '.*.tmp' -delete
+	@$(RUN) -m snakemake --cores $(CORES) $(CONFIGFILES) $(ARGS) --unlock
+	@$(RUN) -m snakemake --cores $(CORES) $(CONFIGFILES) $(ARGS) --rerun-incomplete
+
+doctor: $(VENV)/runtime.stamp ## tell what this machine has, and what is missing
+	@PYTHONPATH=scripts $(RUN) -m lengthlens.doctor $(CONFIG)
 
 test: $(VENV)/development.stamp ## run the tests
 	@$(RUN) -m pytest
@@ -61,7 +72,7 @@ $(VENV)/runtime.stamp: envs/requirements.txt | $(VENV)/venv.stamp
 	@$(PIP_INSTALL) -r $<
 	@touch $@
 
-$(VENV)/development.stamp: envs/requirements-dev.txt $(VENV)/runtime.stamp
+$(VENV)/development.stamp: envs/requirements-dev.txt envs/requirements-slurm.txt $(VENV)/runtime.stamp
 	@echo "Installing the packages of $<"
 	@$(PIP_INSTALL) -r $<
 	@touch $@

@@ -161,6 +161,14 @@ def test_linked_shards_read_as_one_file(batches, counts, tmp_path: Path) -> None
     assert [p.name for p in linked.parent.iterdir()] == ["all.h5"]
 
 
+def test_linked_twice_is_byte_for_byte_the_same(batches, tmp_path: Path) -> None:
+    shards = [write(tmp_path / f"{i}.h5", [batch]) for i, batch in enumerate(batches)]
+    link_shards(tmp_path / "one.h5", shards, [3, 2], MADE)
+    time.sleep(1.1)
+    link_shards(tmp_path / "two.h5", shards, [3, 2], MADE)
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
 def test_bfloat16_survives_linking(tmp_path: Path) -> None:
     model = tiny_model("llama", torch.bfloat16)
     parts = [batch_of(model, 1, [4, 1], "a"), batch_of(model, 2, [3], "b")]

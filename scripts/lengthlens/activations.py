@@ -319,13 +319,22 @@ def _link(
                 f"{shards[0].file.filename} as {first.dtype} {first.shape[1:]}; delete the "
                 "older of them and run again"
             )
-    layout = h5py.VirtualLayout((sum(ends), *first.shape[1:]), first.dtype)
+    # NOTE h5py's own virtual layout would note the time, and no two files would be the same.
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_obj_track_times(False)
+    space = h5py.h5s.create_simple((sum(ends), *first.shape[1:]))
+    origin = (0,) * (first.ndim - 1)
     start = 0
     for shard_path, shard, end in zip(paths, shards, ends, strict=True):
-        relative = os.path.relpath(shard_path, path.parent)
-        source = h5py.VirtualSource(relative, name, shape=shard.file[name].shape)
+        source = h5py.h5s.create_simple(shard.file[name].shape)
         if end:
-            layout[start : start + end] = source[:end]
+            source.select_hyperslab((0, *origin), (end, *first.shape[1:]))
+            space.select_hyperslab((start, *origin), (end, *first.shape[1:]))
+            relative = os.path.relpath(shard_path, path.parent)
+            creation.set_virtual(space, os.fsencode(relative), name.encode(), source)
         start += end
-    file.create_virtual_dataset(name, layout)
+    space.select_all()
+    group = file.require_group(os.path.dirname(name))
+    kind = h5py.h5t.py_create(first.dtype)
+    h5py.h5d.create(group.id, os.path.basename(name).encode(), kind, space, dcpl=creation)
     file[name].attrs["bfloat16"] = first.attrs["bfloat16"]

@@ -5,6 +5,8 @@ The log file is opened before a script's own imports run, so that a failing impo
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -41,7 +43,25 @@ def run_job(main: Callable, snakemake, online: bool = False) -> None:
             print(f"{snakemake.rule}: {error}", file=stream)
             print(f"\n{snakemake.rule}: {error}\n", file=sys.stderr)
             raise SystemExit(1) from None
-        except BaseException:
-            traceback.print_exc(file=stream)
+        except BaseException as error:
+            if is_full(error):
+                told = (
+                    f"{snakemake.rule}: the disk is full; free some space and run again ({error})"
+                )
+                print(f"\n{told}\n", file=sys.stderr)
+            with contextlib.suppress(OSError):  # the log may lie on the full disk
+                traceback.print_exc(file=stream)
             raise
         print(f"{snakemake.rule}: done", file=stream)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that there is no space left."""
+    while error is not None:
+        # HDF5 has the system's words in its message, but not the number.
+        if isinstance(error, OSError) and (
+            error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,7 +1,7 @@
 """A Slurm of one node on this machine: Debian's packages, their daemons, a stand-in for a GPU.
 
-The node has two cores, and `/dev/null` as its one GPU: Slurm hands it out to one job at a time, as it
-would a real one. There is no accounting, as on many small clusters.
+The node has two cores, and `/dev/null` as its one GPU: Slurm hands it out to one job at a time, as
+it would a real one. There is no accounting, as on many small clusters.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Slurm:
 
 @contextlib.contextmanager
 def running_slurm(folder: Path) -> Iterator[Slurm]:
-    """Install what is missing, start Slurm, and stop it after the block; skip where that cannot be."""
+    """Install what is missing and run Slurm in the block; skip the test where that cannot be."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         pytest.skip("a Slurm of our own needs root and apt")
     if CONFIGURATION.exists() and OURS not in CONFIGURATION.read_text():

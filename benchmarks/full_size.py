@@ -1,0 +1,262 @@
+"""Attributed generation and attribution at Llama 3.1 8B's exact shape, without its weights.
+
+    PYTHONPATH=scripts python benchmarks/full_size.py --tokenizer FOLDER              # on a GPU
+    PYTHONPATH=scripts python benchmarks/full_size.py --tokenizer FOLDER --layers 2   # on a CPU
+
+1. A random checkpoint of the shape is written (llama_shape.py) and loaded by the study's own code.
+2. The study's prompts are answered with everything recorded, written to HDF5 and attributed. Where
+   an answer ends is imposed: N words and the mean errors that summaries of arXiv 2509.02075 report,
+   in tokens of the given tokenizer.
+3. In another process, the dump is attributed from the checkpoint's files alone.
+4. With `--full-readout`, 3 is done for all 32 layers on a dump of random numbers.
+
+Printed are tokens a second against the bound that reading the weights sets (`--bandwidth`), peak
+memory, and the rate of the dump. Nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from llama_shape import HEAD, HEADS, HIDDEN, LAYERS, VOCABULARY, make_checkpoint
+
+ROOT = Path(__file__).parents[1]
+# Mean word-count errors of secondary summaries of the paper: (variant, language) -> words.
+ERRORS = {
+    ("base", "en"): 34.8,
+    ("base", "it"): 27.3,
+    ("instruct", "en"): -0.07,
+    ("instruct", "it"): -0.08,
+}
+N_WORDS = range(3, 10)
+
+
+def tokens_per_word(tokenizer, language: str) -> float:
+    """Tokens a word of the language's neutral sentences, spaces and punctuation included."""
+    from lengthlens.prompts import load_language
+
+    texts = load_language(ROOT / f"resources/languages/{language}.yaml").neutral
+    tokens = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+    return tokens / sum(len(text.split()) for text in texts)
+
+
+def answer_tokens(variant: str, language: str, n: int, per_word: float) -> int:
+    """Length of an answer as the paper reports it, the stop token included. [tokens]"""
+    return max(2, round((n + ERRORS[variant, language]) * per_word) + 1)
+
+
+def peak_gigabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def measure_generation(folder: Path, given: argparse.Namespace) -> dict:
+    """Load, answer, record and attribute in this process."""
+    import torch
+
+    from lengthlens.activations import ActivationWriter
+    from lengthlens.attribute import attribute_batches
+    from lengthlens.checkpoints import ModelSpec
+    from lengthlens.decode import decode
+    from lengthlens.formats import ACTIVATIONS
+    from lengthlens.generation import Request, record_batch
+    from lengthlens.loaded import load
+    from lengthlens.prompts import build_prompts, load_language
+    from lengthlens.provenance import provenance
+    from lengthlens.readout import readout_of
+
+    clock = time.perf_counter()
+    spec = ModelSpec("full", given.variant, path=str(folder / "model"))
+    loaded = load(spec, dtype="bfloat16", device=given.device, threads=given.threads)
+    found = {"load_s": time.perf_counter() - clock, "after_load_gb": peak_gigabytes()}
+    on_gpu = loaded.device.type == "cuda"
+    work, limits = [], []
+    for language in ("en", "it"):
+        per_word = tokens_per_word(loaded.tokenizer, language)
+        found[f"tokens_per_word_{language}"] = per_word
+        topics = load_language(ROOT / f"resources/languages/{language}.yaml")
+        for n in N_WORDS:
+            for prompt in build_prompts(topics, n, 0, given.per_n, 0):
+                tokens = loaded.encode(prompt.text, "2026-01-01")
+                work.append(Request(f"{prompt.id}#0", prompt, tokens))
+                limits.append(answer_tokens(given.variant, language, n, per_word))
+    readout = readout_of(loaded.model)
+    made = provenance(
+        ACTIVATIONS, {"dtype": "bfloat16"}, {"model": "full", "source": "", "sha256": ""}
+    )
+    found |= {"decode_s": 0.0, "write_s": 0.0, "attribute_s": 0.0, "tokens": 0, "steps": 0}
+    with ActivationWriter(folder / "dump.h5", made) as writer:
+        for start in range(0, len(work), given.rows):
+            part = work[start : start + given.rows]
+            clock = time.perf_counter()
+            decoded = decode(
+                loaded.model,
+                loaded.anatomy,
+                [request.tokens for request in part],
+                loaded.classes,
+                limits[start : start + given.rows],
+                capture=True,
+            )
+            batch = record_batch(part, decoded, loaded, "whitespace")
+            found["decode_s"] += time.perf_counter() - clock
+            clock = time.perf_counter()
+            writer.write(batch)
+            found["write_s"] += time.perf_counter() - clock
+            clock = time.perf_counter()
+            scores, _ = attribute_batches(readout, [batch], set())
+            found["attribute_s"] += time.perf_counter() - clock
+            found["tokens"] += len(batch.steps)
+            found["steps"] += max(map(len, decoded.tokens))
+            found["completeness"] = float(scores["completeness_error"].max())
+    weights = sum(weight.nbytes for weight in loaded.model.parameters())
+    gathered = loaded.model.get_input_embeddings().weight.nbytes  # only rows of it are read
+    found |= {
+        "answers": len(work),
+        "read_gb_a_step": (weights - gathered) / 1e9,
+        "dump_gb": (folder / "dump.h5").stat().st_size / 1e9,
+        "peak_gb": peak_gigabytes(),
+        "gpu_peak_gb": torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0.0,
+        "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {given.threads} thread(s)",
+    }
+    return found
+
+
+def write_random_dump(path: Path, steps: int) -> None:
+    """A dump of all 32 layers with random activations, answers of 40 tokens, batch by batch."""
+    import numpy as np
+    import torch
+
+    from lengthlens.activations import ActivationWriter
+    from lengthlens.capture import Residuals
+    from lengthlens.formats import ACTIVATIONS
+    from lengthlens.provenance import provenance
+    from lengthlens.records import Batch, Samples, Steps
+
+    length, rows = 40, 10
+    count = length * rows
+    made = provenance(
+        ACTIVATIONS, {"dtype": "bfloat16"}, {"model": "full", "source": "", "sha256": ""}
+    )
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.empty(count, *shape, dtype=torch.bfloat16).normal_()
+
+    with ActivationWriter(path, made) as writer:
+        for start in range(0, steps, count):
+            step = np.tile(np.arange(length), rows)
+            always = np.ones(count, dtype=bool)
+            tokens = np.random.default_rng(start).integers(0, VOCABULARY, (3, count))
+            columns = Steps(
+                sample=np.repeat(np.arange(rows), length),
+                token=tokens[0],
+                is_stop=~always,
+                words_before=step,
+                words_after=step + 1,
+                sign=always.astype(np.int8),
+                boundary=always,
+                decision=step == 5,
+                logit=np.zeros(count, dtype=np.float32),
+                mean_logit=np.zeros(count, dtype=np.float32),
+                ender_token=tokens[1],
+                ender_logit=np.zeros(count, dtype=np.float32),
+                word_token=tokens[2],
+                word_logit=np.zeros(count, dtype=np.float32),
+                scale=np.ones(count, dtype=np.float32),
+            )
+            residuals = Residuals(
+                drawn(HIDDEN), drawn(LAYERS, HEADS, HEAD), drawn(LAYERS, HIDDEN), torch.ones(count)
+            )
+            names = [f"{start}-{row}#0" for row in range(rows)]
+            first = np.arange(rows) * length
+            samples = Samples(names, np.full(rows, 5), first, np.full(rows, length))
+            writer.write(Batch(samples, columns, residuals))
+
+
+def measure_attribution(folder: Path, given: argparse.Namespace) -> dict:
+    """Attribute the dump in this process, without the model: what attribute_answers does."""
+    import torch
+
+    from lengthlens.activations import open_activations
+    from lengthlens.attribute import attribute_batches
+    from lengthlens.attribute_shards import recorded_batches
+    from lengthlens.checkpoints import ModelSpec
+    from lengthlens.lazyweights import read_readout
+
+    torch.set_num_threads(given.threads)
+    dump = folder / "dump.h5"
+    with open_activations(dump) as opened:
+        wanted, steps = set(opened.samples.sample_id), opened.n_steps
+    clock = time.perf_counter()
+    readout = read_readout(ModelSpec("full", "base", path=str(folder / "model")), "bfloat16")
+    found = {"load_s": time.perf_counter() - clock, "after_load_gb": peak_gigabytes()}
+    clock = time.perf_counter()
+    attribute_batches(readout, recorded_batches([dump], wanted), wanted)
+    seconds = time.perf_counter() - clock
+    return found | {"attribute_s": seconds, "tokens": steps, "peak_gb": peak_gigabytes()}
+
+
+def in_own_process(action: str, folder: Path) -> dict:
+    """Run this script again for one measurement, so that its peak memory is its own."""
+    words = [sys.executable, *sys.argv, "--action", action, "--folder", str(folder)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"{action} failed with exit status {done.returncode}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def told(title: str, found: dict, bandwidth: float) -> None:
+    print(f"\n{title}")
+    for name, value in found.items():
+        print(f"  {name:20} {value:.4g}" if isinstance(value, float) else f"  {name:20} {value}")
+    if "decode_s" in found:
+        rate = found["tokens"] / found["decode_s"]
+        print(f"  {'tokens/s':20} {rate:.4g}")
+        print(f"  {'dump MB/s':20} {1e3 * found['dump_gb'] / found['write_s']:.4g}")
+        if bandwidth:
+            bound = found["steps"] * found["read_gb_a_step"] / bandwidth
+            print(f"  {'share of bound':20} {bound / found['decode_s']:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")
+    parser.add_argument("--layers", type=int, default=LAYERS)
+    parser.add_argument("--variant", choices=("base", "instruct"), default="base")
+    parser.add_argument("--per-n", type=int, default=100, help="prompts a language and N")
+    parser.add_argument("--rows", type=int, default=128, help="answers in a batch")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--bandwidth", type=float, default=0, help="of the memory [GB/s]")
+    parser.add_argument("--full-readout", type=int, default=0, metavar="STEPS")
+    parser.add_argument("--where", type=Path, help="folder for the temporary files")
+    parser.add_argument("--action", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    actions = {"generate": measure_generation, "attribute": measure_attribution}
+    if given.action:
+        print(json.dumps(actions[given.action](given.folder, given)))
+        return
+    with tempfile.TemporaryDirectory(dir=given.where) as name:
+        folder = Path(name)
+        if given.full_readout:
+            size = make_checkpoint(folder / "model", LAYERS, given.tokenizer, readout_only=True)
+            write_random_dump(folder / "dump.h5", given.full_readout)
+            dump = (folder / "dump.h5").stat().st_size
+            print(
+                f"all {LAYERS} layers: {size / 1e9:.2f} GB of weights, {dump / 1e9:.2f} GB of dump"
+            )
+        else:
+            size = make_checkpoint(folder / "model", given.layers, given.tokenizer)
+            print(f"{given.layers} layers of the exact shape: {size / 1e9:.2f} GB of weights")
+            told("attributed generation", in_own_process("generate", folder), given.bandwidth)
+        told("attribution from the dump", in_own_process("attribute", folder), 0)
+
+
+if __name__ == "__main__":
+    main()
