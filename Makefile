@@ -24,8 +24,8 @@ reproduce: $(VENV)/runtime.stamp ## run the whole study; a second time, only wha
 
 resume: $(VENV)/runtime.stamp ## go on after an interruption; what is finished stays
 	@find results -type f -name '.*.tmp' -delete
-	@$(RUN) -m snakemake --cores $(CORES) $(CONFIGFILES) $(ARGS) --unlock
-	@$(RUN) -m snakemake --cores $(CORES) $(CONFIGFILES) $(ARGS) --rerun-incomplete
+	@$(RUN) -m snakemake $(ARGS) --cores $(CORES) --unlock $(CONFIGFILES)
+	@$(RUN) -m snakemake $(ARGS) --cores $(CORES) --rerun-incomplete $(CONFIGFILES)
 
 doctor: $(VENV)/runtime.stamp ## tell what this machine has, and what is missing
 	@PYTHONPATH=scripts $(RUN) -m lengthlens.doctor $(CONFIG)

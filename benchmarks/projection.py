@@ -9,7 +9,7 @@ comes from; `benchmarks/full_size.py` measures those that a machine with such a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # The model: 16.06 GB of bfloat16 weights, of which a step reads all but the embedding table, and
 # the keys and values of every position before it.
@@ -38,8 +38,7 @@ COMPUTE_SHARE = 0.4  # of the peak arithmetic in prefill
 DUMP_GB_A_SECOND = 0.4  # written in the job, between batches (docs: 0.2 to 0.3 s per 100 MB)
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(NamedTuple):
     """A GPU by its makers' figures."""
 
     name: str

@@ -21,12 +21,13 @@ import torch
 
 from lengthlens.capture import Residuals
 from lengthlens.errors import LengthlensError
-from lengthlens.files import temporary_path
+from lengthlens.files import check_space, temporary_path
 from lengthlens.formats import ACTIVATIONS
 from lengthlens.records import Batch, Samples, Steps
 
 PRECISIONS = ("native", "float32", "float16")
 _CHUNK_BYTES = 2**20
+_MARGIN_BYTES = 2**18  # the small tables
 _SAMPLE_COLUMNS = {"n": np.int32, "first_step": np.int64, "n_steps": np.int32}
 _STEP_COLUMNS = {
     "sample": np.int32,
@@ -89,9 +90,14 @@ class ActivationWriter:
         """Append a batch's samples, steps and residual terms.
 
         Raises:
-            LengthlensError: an activation is too large for the file's precision.
+            LengthlensError: an activation is too large for the file's precision, or the disk is
+                full. (HDF5 itself would crash on a full disk.)
         """
-        samples = batch.samples
+        samples, terms = batch.samples, batch.residuals
+        check_space(
+            self._temporary,
+            sum(self._bytes(term) for term in (terms.embed, terms.head, terms.mlp)) + _MARGIN_BYTES,
+        )
         self._append("samples/sample_id", np.array(samples.sample_id, dtype=object), _TEXT)
         for name, dtype in _SAMPLE_COLUMNS.items():
             offset = self._n_steps if name == "first_step" else 0
@@ -109,6 +115,12 @@ class ActivationWriter:
         self._made["batches"] += batch.layout
         self._n_steps += len(batch.steps)
         self._n_samples += len(samples)
+
+    def _bytes(self, value: torch.Tensor) -> int:
+        """What a tensor takes in the file's precision, a part of a chunk at its end included."""
+        native = self.precision == "native"
+        itemsize = value.itemsize if native else getattr(torch, self.precision).itemsize
+        return value.numel() * itemsize + _CHUNK_BYTES
 
     def _append_tensor(self, name: str, value: torch.Tensor) -> None:
         if self.precision != "native":

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from lengthlens.errors import LengthlensError
 
 
 def temporary_path(path: str | Path) -> Path:
@@ -30,3 +33,21 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def check_space(path: str | Path, needed: int) -> None:
+    """Check that the disk has room for what is about to be written.
+
+    Args:
+        path: an existing file.
+        needed: what it will grow by. [bytes]
+
+    Raises:
+        LengthlensError: it has not.
+    """
+    free = shutil.disk_usage(path).free
+    if needed > free:
+        raise LengthlensError(
+            f"the disk is full: {path} needs {needed / 1e6:.1f} MB more, but {free / 1e6:.1f} MB "
+            "are free; make room and run again (make resume), or set activations.keep to false"
+        )

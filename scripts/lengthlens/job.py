@@ -40,8 +40,9 @@ def run_job(main: Callable, snakemake, online: bool = False) -> None:
         try:
             main(snakemake)
         except LengthlensError as error:
-            print(f"{snakemake.rule}: {error}", file=stream)
             print(f"\n{snakemake.rule}: {error}\n", file=sys.stderr)
+            with contextlib.suppress(OSError):  # the log may lie on a full disk
+                print(f"{snakemake.rule}: {error}", file=stream, flush=True)
             raise SystemExit(1) from None
         except BaseException as error:
             if is_full(error):
@@ -49,7 +50,7 @@ def run_job(main: Callable, snakemake, online: bool = False) -> None:
                     f"{snakemake.rule}: the disk is full; free some space and run again ({error})"
                 )
                 print(f"\n{told}\n", file=sys.stderr)
-            with contextlib.suppress(OSError):  # the log may lie on the full disk
+            with contextlib.suppress(OSError):
                 traceback.print_exc(file=stream)
             raise
         print(f"{snakemake.rule}: done", file=stream)

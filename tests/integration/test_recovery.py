@@ -160,7 +160,7 @@ def test_a_full_disk(tmp_path, reference):
     project = project_in(tmp_path / "project")
     results = project / "results"
     results.mkdir()
-    small = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(results)]
+    small = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(results)]
     if subprocess.run(small, capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a file system")
     try:

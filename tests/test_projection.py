@@ -1,0 +1,33 @@
+"""The tables of docs/cluster.md are what the arithmetic says, and it agrees with the code."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from lengthlens.footprint import run_dump_bytes
+from lengthlens.shape import Shape
+
+ROOT = Path(__file__).parents[1]
+PROJECTION = runpy.run_path(str(ROOT / "benchmarks/projection.py"))
+dump_gb, step_seconds = PROJECTION["dump_gb"], PROJECTION["step_seconds"]
+SHAPE = Shape(32, 4096, 32, 8, 128, 128256, "bfloat16")
+
+
+@pytest.mark.parametrize("table", ["stage_table", "dump_table"])
+def test_the_page_shows_what_is_computed(table):
+    page = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+    assert PROJECTION[table]() in page
+
+
+def test_bytes_of_a_token_and_of_a_run():
+    assert SHAPE.step_bytes(2) / 1e9 == PROJECTION["TOKEN_GB"]
+    tokens = 700 * (47.4 + 61.4)
+    assert run_dump_bytes(SHAPE, tokens) / 1e9 == pytest.approx(dump_gb("base"))
+    assert dump_gb("base", 256) == dump_gb("instruct", 256) == pytest.approx(190.8, abs=0.1)
+
+
+def test_a_step_is_never_faster_than_reading_the_weights():
+    for card in PROJECTION["CARDS"]:
+        assert step_seconds(card, 1, 1) > 15.0 / card.bandwidth
+        assert step_seconds(card, 10_000, 300) > step_seconds(card, 100, 300)
