@@ -33,6 +33,7 @@ from lengthlens.records import Batch, Steps
 TARGETS = ("token", "logit", "end")
 KINDS = {"head": ("layer", "head"), "mlp": ("layer",), "embed": (), "bias": ()}
 _FOLDED_ELEMENTS = 2**25  # elements of one folded layer held at once (128 MB in float32)
+_CACHED_ELEMENTS = 2**16  # elements of one product that stay in a CPU's cache (256 kB)
 
 
 @dataclass(frozen=True)
@@ -76,92 +77,77 @@ def attribute_steps(readout: Readout, steps: Steps, residuals: Residuals) -> Sco
 
 def _attribute_chunk(readout: Readout, steps: Steps, residuals: Residuals) -> Scores:
     device, dtype = readout.unembedding.device, readout.compute_dtype
-    terms = Residuals(
-        residuals.embed.to(device, dtype),
-        residuals.head.to(device),
-        residuals.mlp.to(device),
-        residuals.scale.to(device, dtype),
-        None if residuals.attention_scale is None else residuals.attention_scale.to(device, dtype),
-    )
-
-    def tokens(column: np.ndarray) -> Int[Tensor, " step"]:
-        return torch.as_tensor(np.ascontiguousarray(column), dtype=torch.long, device=device)
-
-    logit = _Directions.of_tokens(readout, tokens(steps.token))
-    mean = _Directions.of_mean(readout, len(steps))
-    margin = _Directions.of_margins(
-        readout, tokens(steps.ender_token), tokens(steps.word_token), tokens(steps.boundary) > 0
-    )
-    raw, centre, end = (_project(readout, d, terms) for d in (logit, mean, margin))
-    by_target = [[r - c for r, c in zip(raw, centre, strict=True)], raw, end]
-    return Scores(*(torch.stack(kind).cpu().numpy() for kind in zip(*by_target, strict=True)))
+    directions = _Directions.of_steps(readout, steps)
+    per_scale = 1.0 / residuals.scale.to(device, dtype)
+    embed = directions.dots(directions.u, residuals.embed.to(device, dtype)) * per_scale
+    heads, mlps = [], []  # converted layer by layer: never a copy of all layers
+    biases = directions.values(directions.constant)
+    for layer, output in enumerate(readout.output):
+        attention_scale = per_scale
+        if residuals.attention_scale is not None:
+            attention_scale = per_scale / residuals.attention_scale[:, layer].to(device, dtype)
+        folded = (directions.u @ output.to(directions.u)).unflatten(-1, (readout.n_heads, -1))
+        x = residuals.head[:, layer].to(device, dtype)
+        heads.append(directions.dots(folded, x) * attention_scale[:, None])
+        mlps.append(directions.dots(directions.u, residuals.mlp[:, layer].to(device, dtype)))
+        if readout.output_bias is not None:
+            bias = directions.u @ readout.output_bias[layer].to(directions.u)
+            biases = biases + directions.values(bias) * attention_scale
+    head, mlp = torch.stack(heads, 2), torch.stack(mlps, 2) * per_scale[:, None]
+    return Scores(*(kind.cpu().numpy() for kind in (head, mlp, embed, biases)))
 
 
 @dataclass(frozen=True)
 class _Directions:
-    """Distinct directions and constants, and which of them each step uses, with a weight."""
+    """The distinct directions of a batch's tokens, folded once each, and the steps that use them.
+
+    The last direction is the vocabulary's mean. A pair is an ender and a word-beginning token.
+    """
 
     u: Float[Tensor, "distinct d_model"]
     constant: Float[Tensor, " distinct"]
-    place: Int[Tensor, " step"]
-    weight: Float[Tensor, " step"]  # 1, or 0 where the target is undefined
+    produced: Int[Tensor, " step"]  # place of the produced token
+    ender: Int[Tensor, " pair"]
+    word: Int[Tensor, " pair"]
+    pair: Int[Tensor, " step"]  # place of the step's pair
+    boundary: Float[Tensor, " step"]  # 1, or 0 where the end margin is not defined
 
     @classmethod
-    def of_tokens(cls, readout: Readout, tokens: Tensor) -> _Directions:
-        distinct, place = tokens.unique(return_inverse=True)
-        u = readout.directions(distinct)
-        return cls(u, readout.constants(distinct), place, u.new_ones(len(tokens)))
+    def of_steps(cls, readout: Readout, steps: Steps) -> _Directions:
+        device = readout.unembedding.device
+        columns = np.stack([steps.token, steps.ender_token, steps.word_token]).astype(np.int64)
+        columns[1:, ~steps.boundary.astype(bool)] = columns[1:, :1].clip(min=0)  # any pair does
+        tokens, place = torch.from_numpy(columns).to(device).unique(return_inverse=True)
+        pairs, pair = place[1:].unique(dim=1, return_inverse=True)
+        u = torch.cat([readout.directions(tokens), readout.mean_direction()[None]])
+        constant = torch.cat([readout.constants(tokens), readout.mean_constant()[None]])
+        boundary = torch.from_numpy(steps.boundary.astype(bool)).to(device, u.dtype)
+        return cls(u, constant, place[0], *pairs, pair, boundary)
 
-    @classmethod
-    def of_mean(cls, readout: Readout, n_steps: int) -> _Directions:
-        u = readout.mean_direction()[None]
-        place = torch.zeros(n_steps, dtype=torch.long, device=u.device)
-        return cls(u, readout.mean_constant()[None], place, u.new_ones(n_steps))
+    def dots(
+        self, vectors: Float[Tensor, "distinct *component width"], x: Tensor
+    ) -> Float[Tensor, "target step *component"]:
+        """Products of each step's x with its vectors, for each of `TARGETS`."""
+        raw = _row_dots(vectors, self.produced, x)
+        margin = _row_dots(vectors[self.ender] - vectors[self.word], self.pair, x)
+        margin = margin * self.boundary.reshape(-1, *[1] * (margin.dim() - 1))
+        return torch.stack([raw - (x * vectors[-1]).sum(-1), raw, margin])
 
-    @classmethod
-    def of_margins(cls, readout: Readout, enders, words, boundary) -> _Directions:
-        pairs = torch.stack([enders, words], -1).clamp(min=0)
-        distinct, place = pairs.unique(dim=0, return_inverse=True)
-        ender, word = distinct.unbind(-1)
-        return cls(
-            readout.directions(ender) - readout.directions(word),
-            readout.constants(ender) - readout.constants(word),
-            place,
-            boundary.to(readout.compute_dtype),
-        )
+    def values(self, value: Float[Tensor, " distinct"]) -> Float[Tensor, "target step"]:
+        """What each step's directions are worth, for each of `TARGETS`."""
+        raw = value[self.produced]
+        margin = (value[self.ender] - value[self.word])[self.pair] * self.boundary
+        return torch.stack([raw - value[-1], raw, margin])
 
 
-def _project(readout: Readout, directions: _Directions, terms: Residuals) -> tuple[Tensor, ...]:
-    """Scores of heads [step, layer, head], MLPs [step, layer], embedding and biases [step]."""
-    weight = directions.weight / terms.scale
-    u = (
-        directions.u[directions.place]
-        if len(directions.u) > 1
-        else directions.u.expand(len(weight), -1)
-    )
-    heads, mlps = [], []  # converted layer by layer: never a copy of all layers
-    for layer, output in enumerate(readout.output):
-        folded = directions.u @ output.to(u)
-        if len(folded) > 1:
-            folded = folded[directions.place]
-        folded = folded.unflatten(-1, (readout.n_heads, -1))
-        score = (folded * terms.head[:, layer].to(u.dtype)).sum(-1)
-        if terms.attention_scale is not None:
-            score = score / terms.attention_scale[:, layer, None]
-        heads.append(score)
-        mlps.append(torch.einsum("sd,sd->s", terms.mlp[:, layer].to(u.dtype), u))
-    bias = directions.weight * directions.constant[directions.place]
-    if readout.output_bias is not None:
-        by_layer = u @ readout.output_bias.to(u.dtype).T
-        if terms.attention_scale is not None:
-            by_layer = by_layer / terms.attention_scale
-        bias = bias + by_layer.sum(-1) * weight
-    return (
-        torch.stack(heads, 1) * weight[:, None, None],
-        torch.stack(mlps, 1) * weight[:, None],
-        (terms.embed * u).sum(-1) * weight,
-        bias,
-    )
+def _row_dots(
+    vectors: Float[Tensor, "distinct *component width"], place: Int[Tensor, " step"], x: Tensor
+) -> Float[Tensor, " step *component"]:
+    """<vectors[place[s]], x[s]> for every step s."""
+    # In pieces that stay in a CPU's cache: 1.5 to 2.5 times as fast as at once (30M model).
+    size = len(x) if x.is_cuda else max(1, _CACHED_ELEMENTS // vectors[0].numel())
+    pieces = zip(place.split(size), x.split(size), strict=True)
+    return torch.cat([(vectors[rows] * piece).sum(-1) for rows, piece in pieces])
 
 
 def attribute_batch(readout: Readout, batch: Batch) -> xr.Dataset:

@@ -84,8 +84,8 @@ class Recorder:
     def residuals(self) -> Residuals:
         """Everything recorded, with axes (step, row, …).
 
-        What is held of a row after its end is not defined: it may be zeros, or what was computed
-        while the row was still in the batch.
+        What is held of a row after its end is not defined: it may be anything that was in memory,
+        or what was computed while the row was still in the batch.
         """
         if self._residuals is None:
             raise RuntimeError("nothing has been recorded yet")
@@ -96,7 +96,8 @@ class Recorder:
         exact = torch.promote_types(dtype, torch.float32)
 
         def buffer(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
-            return torch.zeros(self._shape + shape, dtype=dtype, device=device)
+            # NOTE empty: steps that no row reaches then take no memory.
+            return torch.empty(self._shape + shape, dtype=dtype, device=device)
 
         return Residuals(
             embed=buffer(a.d_model),

@@ -55,8 +55,9 @@ class LogitReader:
     def last(self) -> Float[Tensor, "row vocabulary"]:
         """Logits of the last position of the last forward pass."""
         logits = self._output[:, -1].to(self._device)
-        exact = torch.promote_types(logits.dtype, torch.float32)
-        return logits.to(exact) * self._anatomy.logit_multiplier
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        multiplier = self._anatomy.logit_multiplier
+        return logits if multiplier == 1.0 else logits * multiplier
 
 
 def prefill(
@@ -121,7 +122,7 @@ def forward(
     """One forward pass of new tokens after the cached ones; logits of the last `keep` positions."""
     output = model(
         input_ids=ids,
-        attention_mask=mask.long(),
+        attention_mask=mask,
         position_ids=positions.to(ids.device),
         past_key_values=cache,
         use_cache=True,

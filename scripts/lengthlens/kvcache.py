@@ -21,14 +21,15 @@ class ReservedLayer(DynamicLayer):
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
-        self._key_buffer = self._reserve(key_states)
-        self._value_buffer = self._reserve(value_states)
+        self._key_buffer = self._reserve(key_states, len(key_states))
+        self._value_buffer = self._reserve(value_states, len(value_states))
         self._show(0)
         self.is_initialized = True
 
-    def _reserve(self, states: torch.Tensor) -> torch.Tensor:
-        rows, heads, _, width = states.shape
-        return states.new_zeros((rows, heads, self.capacity, width))
+    def _reserve(self, states: torch.Tensor, rows: int) -> torch.Tensor:
+        _, heads, _, width = states.shape
+        # NOTE empty: nothing is read before it is written, nor does it take memory before.
+        return states.new_empty((rows, heads, self.capacity, width))
 
     def _show(self, length: int) -> None:
         self._length = length
@@ -47,9 +48,15 @@ class ReservedLayer(DynamicLayer):
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         if self.is_initialized:
             indices = indices.to(self.device)
-            self._key_buffer = self._key_buffer.index_select(0, indices)
-            self._value_buffer = self._value_buffer.index_select(0, indices)
+            self._key_buffer = self._selected(self.keys, indices)
+            self._value_buffer = self._selected(self.values, indices)
             self._show(self._length)
+
+    def _selected(self, states: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+        """A new buffer with the given rows; only the positions in use are copied."""
+        buffer = self._reserve(states, len(indices))
+        torch.index_select(states, 0, indices, out=buffer[:, :, : self._length])
+        return buffer
 
 
 def reserved_cache(config, capacity: int) -> DynamicCache:
