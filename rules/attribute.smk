@@ -4,7 +4,11 @@
 rule attribute_answers:
     input:
         **(
-            {"scores": shard_files("nc")}
+            {
+                "scores": shard_files("nc"),
+                "tokens": shard_files("tokens.jsonl"),
+                "tokens_provenance": shard_files("tokens.provenance.json"),
+            }
             if study.activations.keep is False
             else {"activations": shard_files("h5")}
         ),
@@ -13,7 +17,9 @@ rule attribute_answers:
         answers=paths.below("generations/{model}.{language}.jsonl"),
         provenance=paths.below("generations/{model}.{language}.provenance.json"),
     output:
-        paths.below("attribution/{model}.{language}.nc"),
+        attribution=paths.below("attribution/{model}.{language}.nc"),
+        tokens=paths.below("tokens/{model}.{language}.jsonl"),
+        tokens_provenance=paths.below("tokens/{model}.{language}.provenance.json"),
     log:
         paths.below("logs/attribute_answers/{model}.{language}.log"),
     conda:

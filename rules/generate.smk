@@ -83,6 +83,8 @@ else:
             answers=f"{SHARD}.jsonl",
             provenance=f"{SHARD}.provenance.json",
             scores=f"{SHARD}.nc",
+            tokens=f"{SHARD}.tokens.jsonl",
+            tokens_provenance=f"{SHARD}.tokens.provenance.json",
         log:
             paths.below("logs/attribute_while_generating/{model}.{language}.n{n}.{i}.log"),
         conda:

@@ -15,6 +15,8 @@ rule render_report:
         prompts_provenance=[provenance_of(path) for path in paths.prompts()],
         answers=paths.each_pair("generations/{model}.{language}.jsonl"),
         answers_provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
+        tokens=paths.each_pair("tokens/{model}.{language}.jsonl"),
+        tokens_provenance=paths.each_pair("tokens/{model}.{language}.provenance.json"),
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
         ablations=paths.each_pair("ablation/{model}.{language}.nc"),
         cwa=paths.below("cwa.nc"),

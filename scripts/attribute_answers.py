@@ -4,29 +4,42 @@ from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.attribute import attribute_batches, attribution_file
+    from lengthlens.attribute import attribute_batches, attribution_file, pushes_file
     from lengthlens.attribute_shards import joined_scores, recorded_batches, recorded_dtype
     from lengthlens.checkpoints import ModelSpec, read_manifest
-    from lengthlens.formats import ATTRIBUTION, GENERATIONS
-    from lengthlens.jsonl import read_rows
+    from lengthlens.formats import ATTRIBUTION, GENERATIONS, TOKENS
+    from lengthlens.jsonl import read_rows, write_rows
     from lengthlens.lazyweights import read_readout
+    from lengthlens.models import load_tokenizer, text_decoder
     from lengthlens.netcdf import write_dataset
     from lengthlens.provenance import provenance
+    from lengthlens.pushes import with_texts
+    from lengthlens.vocabulary import surfaces
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)
     answers = read_rows(snakemake.input.answers, GENERATIONS)
     if snakemake.input.get("scores"):
         scores, sums = joined_scores(snakemake.input.scores)
+        pushes = [row for path in snakemake.input.tokens for row in read_rows(path, TOKENS)]
     else:
         shards = snakemake.input.activations
         spec = ModelSpec.from_config(params.name, params.model)
         readout = read_readout(spec, recorded_dtype(shards, manifest))
         selected = {row["sample_id"] for row in answers if row["split"] == "select"}
         wanted = {row["sample_id"] for row in answers}
-        scores, sums = attribute_batches(readout, recorded_batches(shards, wanted), selected)
+        batches = recorded_batches(shards, wanted)
+        scores, sums, pushes = attribute_batches(readout, batches, selected)
     dataset = attribution_file(scores, sums, answers)
-    write_dataset(dataset, snakemake.output[0], provenance(ATTRIBUTION, params.config, manifest))
+    tokenizer = load_tokenizer(ModelSpec.from_config(params.name, params.model))
+    decode = text_decoder(tokenizer)
+    rows = [
+        with_texts(row, decode, lambda ids: surfaces(tokenizer, ids))
+        for row in pushes_file(pushes, answers)
+    ]
+    write_rows(rows, snakemake.output.tokens, provenance(TOKENS, params.config, manifest))
+    made = provenance(ATTRIBUTION, params.config, manifest)
+    write_dataset(dataset, snakemake.output.attribution, made)
 
 
 if __name__ == "__main__":

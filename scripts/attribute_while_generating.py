@@ -6,7 +6,7 @@ from lengthlens.job import run_job
 def main(snakemake) -> None:
     from lengthlens.attribute import attribute_batches
     from lengthlens.checkpoints import read_manifest
-    from lengthlens.formats import ATTRIBUTION, GENERATIONS
+    from lengthlens.formats import ATTRIBUTION, GENERATIONS, TOKENS
     from lengthlens.jsonl import write_rows
     from lengthlens.netcdf import write_dataset
     from lengthlens.provenance import provenance
@@ -28,10 +28,11 @@ def main(snakemake) -> None:
             selected.update(row["sample_id"] for row in answers if row["split"] == "select")
             yield batch
 
-    scores, sums = attribute_batches(readout_of(loaded.model), batches(), selected)
+    scores, sums, pushes = attribute_batches(readout_of(loaded.model), batches(), selected)
     layout = {"batches": layout}
     made = provenance(ATTRIBUTION, config, manifest) | layout
     write_dataset(scores.merge(sums), snakemake.output.scores, made)
+    write_rows(pushes, snakemake.output.tokens, provenance(TOKENS, config, manifest) | layout)
     write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, config, manifest) | layout)
 
 

@@ -74,7 +74,7 @@ def test_files_hold_the_answers_asked_for_in_their_order(model, batches, tmp_pat
     rows = answers(names)
     selected = {row["sample_id"] for row in rows if row["split"] == "select"}
     stream = recorded_batches(shards(tmp_path, batches), set(names))
-    scores, sums = attribute_batches(readout_of(model), stream, selected)
+    scores, sums, _ = attribute_batches(readout_of(model), stream, selected)
     dataset = attribution_file(scores, sums, rows)
     assert dataset["sample_id"].to_numpy().tolist() == names
     assert dataset["split"].to_numpy().tolist() == [row["split"] for row in rows]
@@ -98,11 +98,11 @@ def test_scores_of_shards_attributed_while_generating_are_the_same(
     whole = attribute_batches(readout_of(model), batches, selected)
     paths = []
     for i, batch in enumerate(batches):
-        scores, sums = attribute_batches(readout_of(model), [batch], selected)
+        scores, sums, _ = attribute_batches(readout_of(model), [batch], selected)
         paths.append(tmp_path / f"{i}.nc")
         write_dataset(scores.merge(sums), paths[-1], {"schema": ATTRIBUTION})
     joined = joined_scores(paths)
-    for ours, expected in zip(joined, whole, strict=True):
+    for ours, expected in zip(joined, whole[:2], strict=True):
         assert set(ours.data_vars) == set(expected.data_vars)
         for name, values in expected.data_vars.items():
             np.testing.assert_allclose(
@@ -111,7 +111,7 @@ def test_scores_of_shards_attributed_while_generating_are_the_same(
 
 
 def test_answers_without_activations_are_named(model, batches) -> None:
-    scores, sums = attribute_batches(readout_of(model), batches[:1], set())
+    scores, sums, _ = attribute_batches(readout_of(model), batches[:1], set())
     with pytest.raises(LengthlensError, match="2 answers have no recorded activations, 1-0 among"):
         attribution_file(scores, sums, answers(["0-0", "1-0", "1-1"]))
 

@@ -16,6 +16,7 @@ _READERS = {
     "open_probes",
     "open_activations",
     "open_attribution",
+    "open_tokens",
     "open_cwa",
     "open_selection",
     "open_ablation",

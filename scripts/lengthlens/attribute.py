@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
-from lengthlens.attribution import attribute_batch
+from lengthlens.attribution import attribute_steps, sum_scores
 from lengthlens.errors import LengthlensError
 from lengthlens.means import sum_activations
+from lengthlens.pushes import batch_pushes
 from lengthlens.readout import Readout
 from lengthlens.records import Batch
 
@@ -27,7 +28,7 @@ ATTRIBUTES = {
 
 def attribute_batches(
     readout: Readout, batches: Iterable[Batch], selected: set[str]
-) -> tuple[xr.Dataset, xr.Dataset]:
+) -> tuple[xr.Dataset, xr.Dataset, list[dict]]:
     """Attribute a stream of batches.
 
     Args:
@@ -36,15 +37,24 @@ def attribute_batches(
         selected: sample ids of the `select` split, over which activations are summed.
 
     Returns:
-        Sums of DLA (one entry a sample), and sums of activations.
+        Sums of DLA (one entry a sample), sums of activations, and what pushed at each step
+        (`pushes.batch_pushes`, one row a sample).
     """
-    parts, sums = [], None
+    parts, sums, pushes = [], None, []
     for batch in batches:
-        parts.append(attribute_batch(readout, batch))
+        scores = attribute_steps(readout, batch.steps, batch.residuals)
+        parts.append(sum_scores(scores, batch))
+        pushes += batch_pushes(scores, batch)
         mask = np.array([sample in selected for sample in batch.samples.sample_id])
         added = sum_activations(batch, mask)
         sums = added if sums is None else sums + added
-    return xr.concat(parts, dim="sample", coords="minimal", compat="override"), sums
+    return xr.concat(parts, dim="sample", coords="minimal", compat="override"), sums, pushes
+
+
+def pushes_file(rows: Iterable[dict], answers: Sequence[dict]) -> list[dict]:
+    """The rows of a tokens file, in the order of the answers; others are left out."""
+    by_sample = {row["sample_id"]: row for row in rows}
+    return [by_sample[answer["sample_id"]] for answer in answers]
 
 
 def attribution_file(scores: xr.Dataset, sums: xr.Dataset, answers: Sequence[dict]) -> xr.Dataset:

@@ -151,12 +151,16 @@ def _row_dots(
 
 
 def attribute_batch(readout: Readout, batch: Batch) -> xr.Dataset:
+    """Attribute a batch's steps and sum them over its answers (`sum_scores`)."""
+    return sum_scores(attribute_steps(readout, batch.steps, batch.residuals), batch)
+
+
+def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
     """Sums of DLA over each answer of a batch, as a labelled dataset.
 
     Returns:
         The variables of an attribution file (docs/files.md), dims (target, sample, layer, head).
     """
-    scores = attribute_steps(readout, batch.steps, batch.residuals)
     n_samples, steps = len(batch.samples), batch.steps
     sample = steps.sample
     boundary = steps.boundary.astype(bool)

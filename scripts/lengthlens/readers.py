@@ -64,6 +64,12 @@ def open_attribution(path: str | Path) -> xr.Dataset:
     return _arrays(path, formats.ATTRIBUTION)
 
 
+def open_tokens(path: str | Path) -> pd.DataFrame:
+    """What pushed at each step of every answer, a row an answer; cells hold one entry a step."""
+    needed = ("sample_id", "token", "text", "sign", "words", "decision", "margin", "to_end")
+    return _lines(path, formats.TOKENS, (*needed, "to_go_on"))
+
+
 def open_cwa(path: str | Path) -> xr.Dataset:
     """Means of cumulative weighted attribution with intervals, of all models and languages."""
     return _arrays(path, formats.CWA)

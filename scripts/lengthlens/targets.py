@@ -80,7 +80,11 @@ class Paths:
         return answers
 
     def attributed(self) -> list[str]:
-        return [*self.each_pair("attribution/{model}.{language}.nc"), self.below("cwa.nc")]
+        return [
+            *self.each_pair("attribution/{model}.{language}.nc"),
+            *self.each_pair("tokens/{model}.{language}.jsonl"),
+            self.below("cwa.nc"),
+        ]
 
     def selected(self) -> list[str]:
         return self.each_pair("selection/{model}.{language}.csv")
