@@ -7,17 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
-from synthetic_study import make_ablation, make_answers
+from synthetic_report import (
+    CONFIG,
+    EVIL,
+    NAMES,
+    claim,
+    evil_answers,
+    language,
+    make_material,
+)
+from synthetic_study import make_ablation
 
 from lengthlens.behaviour import summarise_answers
 from lengthlens.effects import summarise_ablation
 from lengthlens.errors import LengthlensError
 from lengthlens.figures.style import INK, VARIANT_COLOURS, save_figure, styled
-from lengthlens.languages import Language, Template, Topic
 from lengthlens.reporting.embed import embed_figure
 from lengthlens.reporting.findings import describe_claims, describe_effects
 from lengthlens.reporting.grid import short
-from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.numbers import interval, number
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.public import public_config, public_path
@@ -25,7 +32,6 @@ from lengthlens.reporting.samples import choose_samples, mark_words
 from lengthlens.reporting.sections import SECTIONS, Section, Table
 from lengthlens.targets import FIGURES
 
-EVIL = "<script>alert('x')</script>"
 SHOWN = (
     "summary",
     "behaviour",
@@ -37,109 +43,16 @@ SHOWN = (
     "configuration",
     "provenance",
 )
-VARIANTS = {"b": "base", "i": "instruct"}
-NAMES = {"en": "English", "it": "Italian"}
-CONFIG = {
-    "run": "test",
-    "models": {
-        "b": {"path": "resources/pocket/base", "variant": "base"},
-        "i": {"path": "/home/someone/secret/model-7", "variant": "instruct"},
-    },
-    "languages": ["en", "it"],
-    "n_words": [3, 5],
-    "counting": "whitespace",
-    "statistics": {"level": 0.95, "resamples": 100, "seed": 0},
-    "report": {"title": EVIL, "answers": 3},
-}
-MADE = {
-    "schema": "report/1",
-    "lengthlens": "0.1.0",
-    "commit": "abc123",
-    "dirty": True,
-    "versions": {"python": "3.11"},
-    "model": {"model": "i", "source": "/home/someone/secret/model-7", "sha256": "f00d"},
-}
-
-
-def language(code):
-    topics = tuple(Topic(f"topic-{i:02d}", {"name": "t"}, ("word",)) for i in range(12))
-    return Language(code, NAMES[code], topics, (Template("plain", "{n} {name}"),), ())
-
-
-def claim(**changes):
-    row = {
-        "id": "a",
-        "claim": "The instruct model errs little.",
-        "origin": "paper",
-        "model": "i",
-        "variant": "instruct",
-        "language": "en",
-        "statistic": "mean error in words (instruct, en, N = 3, 5)",
-        "n": 24,
-        "n_topics": 12,
-        "value": -0.25,
-        "low": -0.5,
-        "high": 0.01,
-        "level": 0.9,
-        "direction": "near",
-        "null": 0.0,
-        "margin": 0.5,
-        "truncated": 0.0,
-        "paper": -0.07,
-        "paper_says": "",
-        "verdict": "supported",
-        "reason": "",
-        "source": "generations/i.en.jsonl",
-    }
-    return row | changes
 
 
 @pytest.fixture(scope="module")
 def answers():
-    table = make_answers(VARIANTS)
-    table.loc[table.index[-1], "text"] = f"{EVIL} one two three & four"
-    return table
+    return evil_answers()
 
 
 @pytest.fixture(scope="module")
 def material(answers):
-    prompts = {row.prompt_id: f"Write {row.n} words {EVIL}" for row in answers.itertuples()}
-    languages = {code: language(code) for code in NAMES}
-    ablations = {("i", code): make_ablation(controls=8) for code in NAMES}
-    nothing = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "n_topics": 0}
-    missing = nothing | {"verdict": "no data", "reason": "the run has no base model"}
-    heads = {"statistic": "CWA of the heads", "paper": np.nan, "paper_says": "most in English"}
-    claims = [
-        claim(),
-        claim(id="b", claim=f"No data {EVIL}.", statistic="", **missing),
-        claim(id="c", direction="above", margin=np.nan, verdict="not supported", **heads),
-    ]
-    return Material(
-        title=CONFIG["report"]["title"],
-        run="test",
-        variants=VARIANTS,
-        languages=NAMES,
-        claims=pd.DataFrame(claims),
-        tables={
-            "behaviour": summarise_answers(answers, languages, resamples=100),
-            "ablation": summarise_ablation(ablations, resamples=100),
-        },
-        figures={"error_by_n": Figure("<svg></svg>", f"What {EVIL} is shown.", "n = 5.")},
-        samples={
-            (model, code): choose_samples(
-                answers[(answers["model"] == model) & (answers["language"] == code)],
-                prompts,
-                "whitespace",
-                24,
-            )
-            for model in VARIANTS
-            for code in NAMES
-        },
-        completeness={"b": 1e-5, "i": 2e-5},
-        config=CONFIG,
-        provenance={"b": MADE | {"model": {}}, "i": MADE},
-        made=MADE,
-    )
+    return make_material(answers)
 
 
 @pytest.fixture(scope="module")
@@ -180,14 +93,19 @@ def test_every_section_is_there_and_linked(page):
 
 
 def test_nothing_written_by_others_becomes_html(page):
-    assert "<script" not in page
+    scripts = re.findall(r"<script[^>]*>", page)
+    assert scripts == [
+        '<script type="application/json" id="explorer-data">',
+        '<script type="module">',
+    ]
     assert page.count("&lt;script&gt;") >= 5  # title twice, caption, claim, prompts, answer
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
     structure = Structure(page)
     assert all(link.startswith("#") for link in structure.links)
-    assert not re.search(r"url\((?!#)|@import|<link|<iframe", page)
+    own = page[: page.index('id="explorer-data"')]  # what follows is Vega, tested in a browser
+    assert not re.search(r"url\((?!#)|@import|<link|<iframe", own)
 
 
 def test_no_folder_of_the_machine_is_told(page):
@@ -345,10 +263,10 @@ def test_control_characters_are_replaced_after_counting():
 
 def test_samples_are_spread_over_the_file(answers):
     own = answers[(answers["model"] == "i") & (answers["language"] == "en")]
-    chosen = choose_samples(own, {}, "whitespace", 3)
+    chosen = choose_samples(own, {}, "whitespace", 3, {})
     assert [sample.sample_id for sample in chosen] == own["sample_id"].iloc[[0, 12, 23]].to_list()
-    assert len(choose_samples(own, {}, "whitespace", 500)) == len(own)
-    assert choose_samples(own, {}, "whitespace", 0) == []
+    assert len(choose_samples(own, {}, "whitespace", 500, {})) == len(own)
+    assert choose_samples(own, {}, "whitespace", 0, {}) == []
 
 
 def test_paths():

@@ -8,6 +8,7 @@ from typing import Any
 
 from lengthlens.errors import LengthlensError
 from lengthlens.figures import ablation, cwa_by_layer, cwa_by_n, cwa_heatmaps, error_by_n
+from lengthlens.figures.style import Cast
 from lengthlens.languages import load_language
 from lengthlens.readers import (
     open_ablation,
@@ -18,8 +19,10 @@ from lengthlens.readers import (
     open_pairs,
     open_prompts,
     open_table,
+    open_tokens,
 )
 from lengthlens.reporting.embed import embed_figure
+from lengthlens.reporting.explorer import draw_explorer
 from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
 
@@ -38,7 +41,8 @@ def compose_material(
     Args:
         files: paths by name: answers, attributions and ablations in the order of `pairs`; prompts
             and languages in the order of the languages; figures and tables of the folders of
-            these names; captions of the figures; cwa; claims.
+            these names; captions of the figures; cwa; claims;
+            tokens in the order of `pairs`.
         pairs: (model, language).
         variants: model -> variant.
         config: the whole configuration.
@@ -50,6 +54,7 @@ def compose_material(
     ablations = open_pairs(files["ablations"], pairs, open_ablation)
     cwa = open_cwa(files["cwa"])
     languages = [load_language(path) for path in files["languages"]]
+    names = {language.code: language.name for language in languages}
     prompts = {
         row.id: row.text for path in files["prompts"] for row in open_prompts(path).itertuples()
     }
@@ -60,20 +65,26 @@ def compose_material(
         "cwa_by_n": cwa_by_n.counts(attributions),
         "ablation": ablation.counts(ablations),
     }
+    tokens = {
+        pair: {row["sample_id"]: row for row in table.to_dict("records")}
+        for pair, table in open_pairs(files["tokens"], pairs, open_tokens).items()
+    }
     return Material(
         title=config["report"]["title"],
         run=config["run"],
         variants=variants,
-        languages={language.code: language.name for language in languages},
+        languages=names,
         claims=open_claims(files["claims"]),
         tables={Path(path).stem: open_table(path) for path in files["tables"]},
         figures=_figures(files, counts),
+        explorer=draw_explorer(cwa, Cast(dict(variants), names)),
         samples={
             (model, language): choose_samples(
                 answers[(answers["model"] == model) & (answers["language"] == language)],
                 prompts,
                 config["counting"],
                 config["report"]["answers"],
+                tokens[model, language],
             )
             for model, language in pairs
         },

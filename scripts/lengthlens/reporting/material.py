@@ -35,6 +35,7 @@ class Material:
         claims: claims.csv.
         tables: those of the folder `tables`, by name; `behaviour` and `ablation` among them.
         figures: by name.
+        explorer: the interactive map's specification, None without data.
         samples: answers of each (model, language).
         completeness: largest |sum of attributions - logit| of each model. [logits]
         config: the whole configuration; provenance: that of each model's files, by model.
@@ -48,6 +49,7 @@ class Material:
     claims: pd.DataFrame
     tables: Mapping[str, pd.DataFrame]
     figures: Mapping[str, Figure]
+    explorer: Mapping[str, Any] | None
     samples: Mapping[tuple[str, str], Sequence[Sample]]
     completeness: Mapping[str, float]
     config: Mapping[str, Any]

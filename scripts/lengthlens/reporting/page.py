@@ -17,6 +17,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from lengthlens.reporting.explorer import script_json, vega_bundle
 from lengthlens.reporting.findings import (
     MEASURE_UNITS,
     MEASURE_WORDS,
@@ -71,6 +72,8 @@ def render_report(material: Material) -> str:
         findings=describe_effects(effects, material.variants, material.languages),
         effects=effect_rows(effects),
         samples=material.samples,
+        explorer=Markup(script_json(material.explorer)) if material.explorer else "",
+        vega=Markup(vega_bundle()) if material.explorer else "",
         completeness=material.completeness,
         worst_completeness=max(material.completeness.values(), default=float("nan")),
         incomplete=[m for m, error in material.completeness.items() if not error <= INCOMPLETE],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from lengthlens.reporting.tokens import Token, describe_tokens
 from lengthlens.words import count_words
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # not allowed in a page
@@ -33,6 +35,7 @@ class Sample:
     topic: str
     prompt: str
     pieces: tuple[Piece, ...]
+    tokens: tuple[Token, ...]
     shortened: bool
     stopped: bool
 
@@ -55,7 +58,11 @@ def mark_words(text: str, n: int, counting: str) -> tuple[Piece, ...]:
 
 
 def choose_samples(
-    answers: pd.DataFrame, prompts: dict[str, str], counting: str, count: int
+    answers: pd.DataFrame,
+    prompts: Mapping[str, str],
+    counting: str,
+    count: int,
+    tokens: Mapping[str, Mapping],
 ) -> list[Sample]:
     """`count` answers of one model and language, evenly spaced in the file, whatever they say.
 
@@ -64,15 +71,19 @@ def choose_samples(
         prompts: prompt id -> text.
         counting: the counting convention.
         count: how many at most.
+        tokens: sample id -> row of a tokens file; answers without one are marked word by word.
     """
     if not count or answers.empty:
         return []
     places = np.unique(np.linspace(0, len(answers) - 1, min(count, len(answers))).round())
-    return [_sample(answers.iloc[int(place)], prompts, counting) for place in places]
+    return [_sample(answers.iloc[int(place)], prompts, counting, tokens) for place in places]
 
 
-def _sample(row: pd.Series, prompts: dict[str, str], counting: str) -> Sample:
+def _sample(
+    row: pd.Series, prompts: Mapping[str, str], counting: str, tokens: Mapping[str, Mapping]
+) -> Sample:
     shown = row["text"][:LONGEST]
+    steps = tokens.get(row["sample_id"])
     return Sample(
         sample_id=row["sample_id"],
         n=int(row["n"]),
@@ -81,6 +92,7 @@ def _sample(row: pd.Series, prompts: dict[str, str], counting: str) -> Sample:
         topic=row["topic"],
         prompt=prompts.get(row["prompt_id"], ""),
         pieces=mark_words(shown, int(row["n"]), counting),
+        tokens=() if steps is None else describe_tokens(steps),
         shortened=len(shown) < len(row["text"]),
         stopped=bool(row["stopped"]),
     )

@@ -1,0 +1,135 @@
+"""The report in a real browser: switches, hover, token view, keyboard, no errors, no requests."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from synthetic_report import evil_answers, make_material
+
+from lengthlens.reporting.page import render_report
+
+pytestmark = pytest.mark.slow
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(render_report(make_material(evil_answers())), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, file):
+    """Open the report; at the end of the test nothing may have been complained of or loaded."""
+    told, pages = [], []
+
+    def opened(size: str = "desktop", theme: str = "light"):
+        page = browser.new_page(viewport=SIZES[size], color_scheme=theme, reduced_motion="reduce")
+        pages.append(page)
+        page.set_default_timeout(60_000)
+        page.on("console", lambda message: told.append(message.text))
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on("dialog", lambda dialog: (told.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: told.append(request.url))
+        page.goto(file.as_uri())
+        page.wait_for_selector("#explorer[data-ready]")
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert [text for text in told if text != file.as_uri() and not text.startswith("data:")] == []
+
+
+def cells(page) -> list[str]:
+    """What the map's cells say to a screen reader."""
+    return page.eval_on_selector_all(
+        "#explorer-map [aria-roledescription='rect mark']",
+        "marks => marks.map(mark => mark.getAttribute('aria-label'))",
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_is_accessible_and_fits(visit, size, theme):
+    page = visit(size, theme)
+    found = axe.Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_switches_change_the_map(visit):
+    page = visit()
+    seen = [cells(page)]
+    assert len(seen[0]) == 3 * (2 + 1)  # layers x heads and MLP
+    choices = {
+        "language": "it",
+        "model": "b",
+        "n": "3",
+        "target": "end",
+        "form": "sum over an answer",
+    }
+    for name, value in choices.items():
+        label = {"n": "N"}.get(name, name.capitalize())
+        page.get_by_label(label, exact=True).select_option(value)
+        page.wait_for_timeout(300)
+        seen.append(cells(page))
+        assert len(seen[-1]) == 9
+    assert len({tuple(each) for each in seen}) == len(seen)
+
+
+def test_hovering_tells_a_cells_value(visit):
+    page = visit()
+    page.locator("#explorer-map [aria-roledescription='rect mark']").first.hover()
+    tip = page.locator("#vg-tooltip-element")
+    tip.wait_for(state="visible")
+    words = cells(page)[0]
+    assert words.split(": ")[1] in tip.inner_text()
+    assert "permuted signs" in tip.inner_text()
+
+
+def test_tokens_tell_what_pushed_by_mouse_and_by_keyboard(visit):
+    page = visit("phone", "dark")
+    page.eval_on_selector_all("#answers details", "all => all.forEach(each => each.open = true)")
+    token = page.locator(".tokens button.decision").first
+    token.click()
+    step = page.locator(".step:popover-open")
+    assert step.count() == 1
+    text = step.inner_text()
+    assert "the decision" in text and "L2M" in text and "Pushed to go on" in text
+    page.keyboard.press("Escape")
+    assert page.locator(".step:popover-open").count() == 0
+    token.focus()
+    page.keyboard.press("Enter")
+    page.locator(".step:popover-open").get_by_role("button", name="Close").click()
+    assert page.locator(".step:popover-open").count() == 0
+
+
+def test_claims_are_filtered_by_verdict_and_origin(visit):
+    page = visit()
+    rows = page.locator("#claims tbody tr:visible")
+    whole = rows.count()
+    page.get_by_label("not supported", exact=True).check()
+    assert 0 < rows.count() < whole
+    page.get_by_label("this project", exact=True).check()
+    assert rows.count() == 0
+    page.get_by_label("all verdicts", exact=True).check()
+    page.get_by_label("paper and project", exact=True).check()
+    assert rows.count() == whole
