@@ -87,8 +87,7 @@ def test_switches_change_the_map(visit):
         "form": "sum over an answer",
     }
     for name, value in choices.items():
-        label = {"n": "N"}.get(name, name.capitalize())
-        page.get_by_label(label, exact=True).select_option(value)
+        page.locator(f"#explorer-switches select[name=pick_{name}]").select_option(value)
         page.wait_for_timeout(300)
         seen.append(cells(page))
         assert len(seen[-1]) == 9
