@@ -47,8 +47,9 @@ format: $(VENV)/development.stamp ## rewrite the code in the project's style
 check-long: $(VENV)/development.stamp ## run all tests, those that take minutes too
 	@$(RUN) -m pytest -m "slow or not slow"
 
-docs: $(VENV)/runtime.stamp ## rewrite docs/configuration.md from the schema and config.yaml
+docs: $(VENV)/runtime.stamp ## rewrite the table of configuration keys and the graph of rules in docs/
 	@PYTHONPATH=scripts $(RUN) -m lengthlens.config_table
+	@PYTHONPATH=scripts $(RUN) -m lengthlens.rule_graph
 
 clean: ## remove the environment and caches; results/ is left alone
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version
+from snakemake.common.configfile import load_configfile
+from snakemake.utils import min_version, update_config
 
 min_version("9.0")
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+ROOT = Path(str(workflow.current_basedir))  # this folder, also where another workflow includes it
+sys.path.insert(0, str(ROOT / "scripts"))
 
 from lengthlens.config import ConfigurationError, Study
 from lengthlens.targets import Paths
@@ -20,8 +22,13 @@ given = copy.deepcopy(config)
 configfile: "config.yaml"
 
 
+# NOTE a workflow that uses this one as a module gives the configuration, and Snakemake then skips
+# `configfile`: the defaults are put below it here.
+values = load_configfile(str(ROOT / "config.yaml"))
+update_config(values, config)
+
 try:
-    study = Study.from_config(config, given, root=workflow.basedir)
+    study = Study.from_config(values, given, root=ROOT)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 paths = Paths(study)

@@ -8,7 +8,7 @@ from lengthlens.dependencies import modules_of
 from lengthlens.presence import check_models, told
 
 # Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
-PROJECT = Path(os.path.relpath(workflow.basedir))
+PROJECT = Path(os.path.relpath(ROOT))
 SCRIPTS = PROJECT / "scripts"
 VARIANTS = {name: model.variant for name, model in study.models.items()}
 LANGUAGE_FILES = [str(PROJECT / f"resources/languages/{code}.yaml") for code in study.languages]

@@ -3,10 +3,10 @@
 # The shipped pair comes from `snakemake --cores 1 pocket`, about half an hour on one core.
 import yaml
 
-with open(Path(workflow.basedir) / "config/pocket.yaml", encoding="utf-8") as file:
+with open(ROOT / "config/pocket.yaml", encoding="utf-8") as file:
     POCKET = yaml.safe_load(file)
 POCKET_DATA = sorted(
-    str(path) for path in (Path(workflow.basedir) / "resources/pocket/lexicon").iterdir()
+    str(path) for path in (ROOT / "resources/pocket/lexicon").iterdir()
 )
 
 
