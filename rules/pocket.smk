@@ -5,9 +5,7 @@ import yaml
 
 with open(ROOT / "config/pocket.yaml", encoding="utf-8") as file:
     POCKET = yaml.safe_load(file)
-POCKET_DATA = sorted(
-    str(path) for path in (ROOT / "resources/pocket/lexicon").iterdir()
-)
+POCKET_DATA = sorted(str(path) for path in (ROOT / "resources/pocket/lexicon").iterdir())
 
 
 localrules:
