@@ -4,13 +4,15 @@
 import json
 
 from lengthlens.footprint import attribution_need, decoding_need
-from lengthlens.gpus import has_gpu
+from lengthlens.gpus import has_gpu, visible_gpus
 
 GENERATION_SECTION = study.slice("generation")["generation"]
 DEVICE = GENERATION_SECTION["device"]
 if DEVICE == "auto":
     DEVICE = "cuda" if has_gpu() else "cpu"
 GPUS = int(DEVICE == "cuda")
+if DEVICE == "split":  # over all GPUs that this machine shows, or as many as --set-resources says
+    DEVICE, GPUS = "cuda", max(1, len(visible_gpus()))
 
 
 def read_manifest_of(input):

@@ -15,7 +15,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from lengthlens.gpus import claim_gpu
-print(claim_gpu(Path(sys.argv[1]), wait=0.05), flush=True)
+print(claim_gpu(Path(sys.argv[1]), wait=0.05, count=int(sys.argv[2])), flush=True)
 sys.stdin.read()
 """
 
@@ -26,9 +26,9 @@ def start(tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     started = []
 
-    def claim(**environment) -> subprocess.Popen:
+    def claim(count: int = 1, **environment) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path)],
+            [sys.executable, "-c", PROGRAM, str(tmp_path), str(count)],
             env=os.environ | {"PYTHONPATH": str(SCRIPTS)} | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -52,6 +52,19 @@ def test_every_job_has_its_own_and_a_killed_one_gives_it_back(start):
     assert "All GPUs (2, 5) are in use" in third.stderr.readline()
     first.send_signal(signal.SIGKILL)
     assert third.stdout.readline().strip() in taken
+
+
+def test_a_job_that_needs_several_waits_for_all_of_them(start):
+    """It keeps none while it waits, and takes no more than there are."""
+    single = start(CUDA_VISIBLE_DEVICES="0,1,2")
+    assert single.stdout.readline().strip() == "0"
+    whole = start(9, CUDA_VISIBLE_DEVICES="0,1,2")
+    assert "All GPUs (0, 1, 2) are in use" in whole.stderr.readline()
+    pair = start(2, CUDA_VISIBLE_DEVICES="0,1,2")
+    assert pair.stdout.readline().strip() == "1,2"
+    for process in (single, pair):
+        process.send_signal(signal.SIGKILL)
+    assert whole.stdout.readline().strip() == "0,1,2"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""One GPU for each job on a machine that has several.
+"""As many GPUs for each job as it asks for, on a machine that has several.
 
 Snakemake counts GPUs (`resources: gpu=1`), but does not say which one a job gets. A job therefore
-takes a lock on one of those that it may see and hides the others. The lock ends with the process,
-however it ends. Under Slurm the job sees its own GPU only, and nothing is done.
+takes a lock on as many of those that it may see and hides the others. The lock ends with the
+process, however it ends. Under Slurm the job sees its own GPUs only, and nothing is done.
 """
 
 from __future__ import annotations
@@ -38,22 +38,25 @@ def has_gpu() -> bool:
     return bool(visible_gpus())
 
 
-def claim_gpu(locks: Path | None = None, wait: float = 5.0) -> str | None:
-    """Take one GPU for this process, before torch is imported; wait where all are taken.
+def claim_gpu(locks: Path | None = None, wait: float = 5.0, count: int = 1) -> str | None:
+    """Take GPUs for this process, before torch is imported; wait where too few are free.
 
     Args:
         locks: folder of the lock files; by default the system's for temporary files.
         wait: seconds between attempts.
+        count: how many; at most all of them.
 
     Returns:
-        The GPU, or None where there is nothing to choose: fewer than two, or Slurm chose.
+        The GPUs as CUDA_VISIBLE_DEVICES names them, or None where there is nothing to choose:
+        fewer than two, or Slurm chose.
     """
     choice = visible_gpus()
     if len(choice) < 2 or "SLURM_JOB_ID" in os.environ:
         return None
     folder = Path(tempfile.gettempdir()) if locks is None else locks
-    told = False
+    count, told = min(count, len(choice)), False
     while True:
+        taken: dict[str, IO] = {}
         for gpu in choice:
             lock = (folder / f"lengthlens-{os.getuid()}-gpu-{gpu}.lock").open("a")
             try:
@@ -61,10 +64,14 @@ def claim_gpu(locks: Path | None = None, wait: float = 5.0) -> str | None:
             except BlockingIOError:
                 lock.close()
                 continue
-            _held.append(lock)
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-            return gpu
+            taken[gpu] = lock
+            if len(taken) == count:
+                _held.extend(taken.values())
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+                return ",".join(taken)
+        for lock in taken.values():  # else two jobs might wait for each other's for ever
+            lock.close()
         if not told:
-            print(f"All GPUs ({', '.join(choice)}) are in use; waiting for one.", file=sys.stderr)
+            print(f"All GPUs ({', '.join(choice)}) are in use; waiting.", file=sys.stderr)
             told = True
         time.sleep(wait)

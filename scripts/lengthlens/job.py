@@ -35,7 +35,8 @@ def run_job(main: Callable, snakemake, online: bool = False) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:
         print(f"{snakemake.rule}: started", file=stream, flush=True)
-        if snakemake.resources.get("gpu") and (gpu := claim_gpu()) is not None:
+        wanted = snakemake.resources.get("gpu")
+        if wanted and (gpu := claim_gpu(count=wanted)) is not None:
             print(f"{snakemake.rule}: on GPU {gpu}", file=stream, flush=True)
         try:
             main(snakemake)
