@@ -1,10 +1,11 @@
-# Attribution on the select prompts -> a ranking of the components.
+# Attribution and measured effects on the select prompts -> a ranking of the components.
 
 
 rule select_components:
     input:
         code=code("select_components"),
         attribution=paths.below("attribution/{model}.{language}.nc"),
+        forced=paths.below("forced/{model}.{language}.nc"),
     output:
         table=paths.below("selection/{model}.{language}.csv"),
         provenance=paths.below("selection/{model}.{language}.provenance.json"),

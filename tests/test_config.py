@@ -144,7 +144,7 @@ def test_the_dataclasses_have_the_keys_of_the_schema():
 
 def test_every_key_has_a_description_and_says_what_is_legal():
     keys = documented_keys(SCHEMA)
-    assert len(keys) == 43
+    assert len(keys) == 45
     for path, key in keys.items():
         assert key["description"].strip() and key["legal"].strip(), dotted(path)
 
@@ -333,7 +333,7 @@ WRONG = [
     ("prompts.seed", 1.5, "prompts.seed: 1.5"),
     ("prompts.seed", 2**32, "prompts.seed: 4294967296"),
     ("prompts", 24, "prompts: 24"),
-    ("per_n", 24, "per_n: unknown key (value 24); did you mean prompts.per_n or probes.per_n?"),
+    ("per_n", 24, "per_n: unknown key (value 24); did you mean prompts.per_n or forced.per_n"),
     ("seed", 1, "did you mean prompts.seed or generation.seed or"),
     ("generation.batch_size", "large", "generation.batch_size: 'large'"),
     ("generation.batch_size", 0, "generation.batch_size: 0"),

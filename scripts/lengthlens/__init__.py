@@ -18,6 +18,7 @@ _READERS = {
     "open_attribution",
     "open_tokens",
     "open_cwa",
+    "open_forced",
     "open_selection",
     "open_ablation",
     "open_claims",

@@ -91,6 +91,12 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class ForcedAnswers:
+    per_n: int
+    modes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ablation:
     k: tuple[int, ...]
     methods: tuple[str, ...]
@@ -141,6 +147,7 @@ SECTIONS = {
     "generation": Generation,
     "activations": Activations,
     "statistics": Statistics,
+    "forced": ForcedAnswers,
     "ablation": Ablation,
     "probes": Probes,
     "figures": Figures,
@@ -167,6 +174,7 @@ class Study:
     activations: Activations
     counting: str
     statistics: Statistics
+    forced: ForcedAnswers
     ablation: Ablation
     probes: Probes
     figures: Figures

@@ -54,7 +54,11 @@ class LogitReader:
 
     def last(self) -> Float[Tensor, "row vocabulary"]:
         """Logits of the last position of the last forward pass."""
-        logits = self._output[:, -1].to(self._device)
+        return self.kept()[:, -1]
+
+    def kept(self) -> Float[Tensor, "row position vocabulary"]:
+        """Logits of the positions that the last forward pass kept."""
+        logits = self._output.to(self._device)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         multiplier = self._anatomy.logit_multiplier
         return logits if multiplier == 1.0 else logits * multiplier
@@ -117,9 +121,12 @@ def forward(
     mask: Bool[Tensor, "row position"],
     positions: Int[Tensor, "row new"],
     cache,
-    keep: int = 1,
+    keep: int | Int[Tensor, " keep"] = 1,
 ) -> Float[Tensor, "row keep vocabulary"]:
-    """One forward pass of new tokens after the cached ones; logits of the last `keep` positions."""
+    """One forward pass of new tokens after the cached ones.
+
+    Logits are computed for the last `keep` of the new positions, or for those that `keep` lists.
+    """
     output = model(
         input_ids=ids,
         attention_mask=mask,

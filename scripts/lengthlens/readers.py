@@ -75,6 +75,11 @@ def open_cwa(path: str | Path) -> xr.Dataset:
     return _arrays(path, formats.CWA)
 
 
+def open_forced(path: str | Path) -> xr.Dataset:
+    """What was measured on given answers of one model in one language (teacher forcing)."""
+    return _arrays(path, formats.FORCED)
+
+
 def open_selection(path: str | Path) -> pd.DataFrame:
     """Ranking of the components of one model in one language."""
     return _table(path, formats.SELECTION, dtype=_WHOLE)

@@ -22,7 +22,6 @@ _LOGITS = 2**26  # logits held at once, as a text is scored (256 MB in float32)
 Rows = Callable[[Sequence[int]], Intervention]  # the intervention of a batch of the given sets
 
 
-@torch.inference_mode()
 def answer_margins(
     loaded: LoadedModel, prompt: Sequence[int], answer: Sequence[int], rows: Rows, n_sets: int
 ) -> Float[np.ndarray, " set"]:
@@ -37,18 +36,40 @@ def answer_margins(
         rows: gives the intervention of a list of sets.
         n_sets: how many sets there are.
     """
+    return step_margins(loaded, prompt, answer, [len(answer)], rows, n_sets)[:, 0]
+
+
+@torch.inference_mode()
+def step_margins(
+    loaded: LoadedModel,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    steps: Sequence[int],
+    rows: Rows,
+    n_sets: int,
+) -> Float[np.ndarray, "set step"]:
+    """End margins at several steps of an answer, all in one pass; step t follows t tokens of it.
+
+    Args:
+        steps: each at most the length of `answer`; the others as for `answer_margins`.
+    """
     margins = []
-    for start in range(0, n_sets, ROWS):
-        sets = range(start, min(start + ROWS, n_sets))
+    size = max(1, min(ROWS, _LOGITS // (len(steps) * loaded.anatomy.vocabulary_size)))
+    for start in range(0, n_sets, size):
+        sets = range(start, min(start + size, n_sets))
         surgeon = Surgeon(loaded.anatomy, rows(sets))
         with surgeon.attached(), LogitReader(loaded.anatomy, loaded.device).attached() as reader:
-            _after(loaded, surgeon, [prompt] * len(sets), answer)
-        margins.append(_margin(reader.last(), loaded.classes))
+            _after(loaded, surgeon, [prompt] * len(sets), answer, steps)
+        margins.append(_margin(reader.kept(), loaded.classes))
     return torch.cat(margins).cpu().numpy()
 
 
 def _after(
-    loaded: LoadedModel, surgeon: Surgeon, prompts: Sequence[Sequence[int]], answer: Sequence[int]
+    loaded: LoadedModel,
+    surgeon: Surgeon,
+    prompts: Sequence[Sequence[int]],
+    answer: Sequence[int],
+    steps: Sequence[int],
 ) -> None:
     """Run the model over prompts and answer, the last prompt token and the answer in one pass."""
     state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
@@ -57,13 +78,14 @@ def _after(
     surgeon.at(slice(None), [0] + [1] * len(answer))
     mask = torch.cat([state.mask, state.mask.new_ones(tokens.shape)], dim=1)
     positions = state.position[:, None] + torch.arange(tokens.shape[1], device=loaded.device)
-    forward(loaded.model, tokens, mask, positions, state.cache)
+    kept = torch.tensor(steps, device=loaded.device)
+    forward(loaded.model, tokens, mask, positions, state.cache, keep=kept)
 
 
 def _margin(
-    logits: Float[torch.Tensor, "row vocabulary"], classes: TokenClasses
-) -> Float[torch.Tensor, " row"]:
-    return logits[:, classes.enders].amax(-1) - logits[:, classes.words].amax(-1)
+    logits: Float[torch.Tensor, "row step vocabulary"], classes: TokenClasses
+) -> Float[torch.Tensor, "row step"]:
+    return logits[..., classes.enders].amax(-1) - logits[..., classes.words].amax(-1)
 
 
 @torch.inference_mode()

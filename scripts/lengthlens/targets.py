@@ -7,6 +7,7 @@ import itertools
 from dataclasses import dataclass
 
 from lengthlens.config import Shard, Study
+from lengthlens.pairs import model_pairs
 
 FIGURES = (
     "error_by_n",
@@ -41,6 +42,12 @@ class Paths:
     def pairs(self) -> list[tuple[str, str]]:
         """Every model with every language."""
         return list(itertools.product(self.study.models, self.study.languages))
+
+    def partner(self, model: str) -> str | None:
+        """The other variant of a model's pair; None where it has none."""
+        variants = {name: entry.variant for name, entry in self.study.models.items()}
+        pair = next(pair for pair in model_pairs(variants) if model in pair.values())
+        return next((name for name in pair.values() if name != model), None)
 
     def manifest(self, model: str) -> str:
         """Hashes of a model's files; outside of the run's folder, for runs share models."""
@@ -87,7 +94,10 @@ class Paths:
         ]
 
     def selected(self) -> list[str]:
-        return self.each_pair("selection/{model}.{language}.csv")
+        return [
+            *self.each_pair("forced/{model}.{language}.nc"),
+            *self.each_pair("selection/{model}.{language}.csv"),
+        ]
 
     def ablated(self) -> list[str]:
         return self.each_pair("ablation/{model}.{language}.nc")

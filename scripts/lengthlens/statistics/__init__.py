@@ -1,10 +1,12 @@
 """Intervals and tests for answers that come in topics: arrays in, arrays out, no files.
 
 `intervals`: means, means per step, balanced means, differences; `shares`: Wilson;
-`permutation`: p-values against controls, Holm, the sign null of CWA; `ranks`: Spearman.
+`permutation`: p-values against controls, Holm, the sign null of CWA; `ranks`: Spearman;
+`agreement`: Spearman over components, of means over samples.
 docs/statistics.md gives the formulas and the measured coverage.
 """
 
+from lengthlens.statistics.agreement import Ranking, agreement_interval, rank_components
 from lengthlens.statistics.intervals import (
     METHODS,
     Interval,
@@ -21,12 +23,15 @@ from lengthlens.statistics.shares import share_difference_interval, share_interv
 __all__ = [
     "METHODS",
     "Interval",
+    "Ranking",
+    "agreement_interval",
     "balanced_interval",
     "combination_interval",
     "difference_interval",
     "holm",
     "mean_interval",
     "permutation_p",
+    "rank_components",
     "ratio_interval",
     "share_difference_interval",
     "share_interval",

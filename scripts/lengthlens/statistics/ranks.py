@@ -49,11 +49,11 @@ def spearman_interval(
         rng = np.random.default_rng(seed)
         weights = draw_counts(np.zeros(len(names), int), resamples, rng)[:, cluster.ravel()]
         draws = _correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
-    return _fisher(r, draws, len(x), len(names), level)
+    return fisher_interval(r, draws, len(x), len(names), level)
 
 
-def _fisher(r, draws, n, n_clusters, level) -> Interval:
-    """The interval around r on Fisher's scale, with the spread of the draws."""
+def fisher_interval(r, draws, n, n_clusters, level) -> Interval:
+    """The interval around a correlation r on Fisher's scale, with the spread of the draws."""
     known = draws[np.isfinite(draws)]
     low = high = error = np.nan
     spread = 0.0

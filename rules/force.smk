@@ -1,0 +1,53 @@
+# Answers forced on the models: the number swapped, the other variant's text, components removed one
+# by one; then which attribution score finds causes, and what is left of CWA on equal text.
+
+ANSWERS = paths.below("generations/{model}.{language}.jsonl")
+ANSWERS_PROVENANCE = paths.below("generations/{model}.{language}.provenance.json")
+
+
+def other_answers(wildcards):
+    """The answers of the other variant of a model's pair, with their provenance."""
+    other = paths.partner(wildcards.model)
+    if other is None:
+        return {}
+    names = {"model": other, "language": wildcards.language}
+    return {
+        "other_answers": ANSWERS.format(**names),
+        "other_provenance": ANSWERS_PROVENANCE.format(**names),
+    }
+
+
+def other_model(wildcards):
+    other = paths.partner(wildcards.model)
+    return {} if other is None else {other: study.values["models"][other]}
+
+
+rule force_answers:
+    input:
+        unpack(other_answers),
+        **(
+            {"attribution": paths.below("attribution/{model}.{language}.nc")}
+            if "mean" in study.forced.modes
+            else {}
+        ),
+        code=code("force_answers"),
+        manifest=manifest,
+        language=language_file,
+        answers=ANSWERS,
+        provenance=ANSWERS_PROVENANCE,
+    output:
+        paths.below("forced/{model}.{language}.nc"),
+    log:
+        paths.below("logs/force_answers/{model}.{language}.log"),
+    conda:
+        "../envs/environment.yaml"
+    threads: study.generation.threads
+    params:
+        name=lambda wildcards: wildcards.model,
+        model=model_entry,
+        other=other_model,
+        config=study.slice("generation", "counting", "forced", "ablation.positions"),
+    message:
+        "Forcing answers on {wildcards.model} in {wildcards.language}"
+    script:
+        "../scripts/force_answers.py"

@@ -1,0 +1,109 @@
+"""A model's attribution on the other variant's answers.
+
+Base and instruct models write different texts, and signs and lengths follow the text: so do their
+CWAs. Forced to one and the same text, each under its own form of the same prompt, they have the
+same signs, steps and lengths, and what still differs is the models' own.
+
+The steps are classified by the tokenizer and the stop tokens of the variant that wrote the text.
+Texts can be exchanged only where both variants read the same words in the same token ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lengthlens.attribution import attribute_batch
+from lengthlens.checkpoints import ModelSpec
+from lengthlens.decode import TokenClasses
+from lengthlens.forcing import Forcing, forced_batches
+from lengthlens.generation import Request
+from lengthlens.loaded import LoadedModel
+from lengthlens.models import load_generation_config, load_tokenizer, stop_ids, text_decoder
+from lengthlens.readout import Readout
+from lengthlens.vocabulary import classify_vocabulary
+
+PREFIX = "other_"
+
+
+def reading_as(loaded: LoadedModel, author: ModelSpec) -> LoadedModel:
+    """The model with the author's tokenizer and token classes; prompts stay its own."""
+    tokenizer = load_tokenizer(author)
+    stop = stop_ids(author, tokenizer, load_generation_config(author))
+    size = loaded.anatomy.vocabulary_size
+    vocabulary = classify_vocabulary(tokenizer, [token for token in stop if token < size], size)
+    masks = (vocabulary.stop, vocabulary.ender, vocabulary.word)
+    classes = TokenClasses(*(torch.from_numpy(np.flatnonzero(m)).to(loaded.device) for m in masks))
+    return replace(
+        loaded, vocabulary=vocabulary, classes=classes, decode_text=text_decoder(tokenizer)
+    )
+
+
+def why_not_shared(loaded: LoadedModel, reader: LoadedModel, answers: Sequence[Mapping]) -> str:
+    """Why the author's answers cannot be forced on the model; empty where they can.
+
+    Args:
+        loaded: the model as it is.
+        reader: the model with the author's tokenizer (`reading_as`).
+        answers: rows of the author's generations file.
+    """
+    size = loaded.anatomy.vocabulary_size
+    for row in answers:
+        ids = np.asarray(row["tokens"])
+        if ids.max() >= size:
+            return f"token {ids.max()} of {row['sample_id']} is outside of its {size} token ids"
+        text = loaded.decode_text(ids[~reader.vocabulary.stop[ids]].tolist())
+        if text != row["text"]:
+            return f"its tokenizer reads {row['sample_id']} as {text[:40]!r}"
+    return ""
+
+
+def attribute_text(
+    forcing: Forcing,
+    readout: Readout,
+    requests: Sequence[Request],
+    answers: Sequence[Sequence[int]],
+) -> xr.Dataset:
+    """Sums of DLA over given answers, with the variables of an attribution file.
+
+    Args:
+        forcing: the model, reading as the author of the answers does.
+        readout: of the model.
+        requests: the model's own form of each prompt.
+        answers: tokens of each answer, whole.
+    """
+    label = f"{forcing.loaded.spec.name} on the other's text"
+    parts = [
+        attribute_batch(readout, batch)
+        for batch in forced_batches(forcing, requests, answers, label)
+    ]
+    return xr.concat(parts, dim="sample", coords="minimal", compat="override")
+
+
+def as_other(attribution: xr.Dataset) -> xr.Dataset:
+    """The variables renamed, to stand beside those of the model's own text."""
+    return attribution.rename({name: PREFIX + name for name in attribution.data_vars})
+
+
+def on_text(own: xr.Dataset, forced: xr.Dataset, text: str, variant: str) -> xr.Dataset | None:
+    """A model's attribution on the text of a variant.
+
+    Args:
+        own: its attribution file.
+        forced: its forced file, of the same samples.
+        text: `base` or `instruct`, whose answers.
+        variant: of the model itself.
+
+    Returns:
+        The variables of an attribution file, or None where the text was not forced.
+    """
+    if text == variant:
+        return own
+    if PREFIX + "n_steps" not in forced:
+        return None
+    names = [name for name in forced.data_vars if name.startswith(PREFIX)]
+    return forced[names].rename({name: name.removeprefix(PREFIX) for name in names})

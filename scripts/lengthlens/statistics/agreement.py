@@ -1,0 +1,130 @@
+"""Do two measurements rank the same components alike? Spearman's correlation over components.
+
+Both measurements are means over samples, each over its own topics (attribution on one split,
+effects on the other). What is uncertain is therefore not which components there are, for all of
+them are looked at, but their means:
+
+1. `rank_components` ranks components by their mean, once as observed and once in every draw of
+   topics with replacement; within `groups` (layers), if given, where ranks are then centred, so
+   that only differences between components of one layer count: a partial rank correlation;
+2. `agreement_interval` correlates two such rankings draw by draw. The interval is that of `ranks`:
+   the spread of the draws on Fisher's scale, with t, around the observed value. The difference of
+   two scores' correlations has the spread of the differences in the same draws.
+
+Noise in either mean lowers a correlation; nothing corrects for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Num, Shaped
+from scipy import stats
+
+from lengthlens.errors import LengthlensError
+from lengthlens.statistics.intervals import FEWEST_FOR_BOOTSTRAP, Interval
+from lengthlens.statistics.ranks import FEWEST_PAIRS, MOST_UNDEFINED_DRAWS, fisher_interval
+from lengthlens.statistics.resampling import draw_counts
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Centred ranks of components: the first row as observed, the others drawn.
+
+    `n_samples` and `n_clusters` count the samples behind the means, and their topics.
+    """
+
+    ranks: Float[np.ndarray, "draw component"]
+    n_samples: int
+    n_clusters: int
+
+
+def rank_components(
+    values: Num[np.ndarray, "sample component"],
+    clusters: Shaped[np.ndarray, " sample"],
+    groups: Shaped[np.ndarray, " component"] | None = None,
+    *,
+    resamples: int = 2000,
+    seed: int | tuple[int, ...] = 0,
+) -> Ranking:
+    """Rank components by their mean over samples; a sample that is NaN anywhere is dropped.
+
+    Args:
+        values: one a sample and component.
+        clusters: topic of each sample. Equal clusters and seeds give equal draws of topics.
+        groups: rank within these; a component that is alone in its group says nothing.
+        resamples, seed: of the draws. With fewer than 8 topics there are none.
+    """
+    values = np.asarray(values, dtype=float)
+    keep = np.isfinite(values).all(axis=1)
+    names, topic = np.unique(np.asarray(clusters), return_inverse=True)
+    totals = np.zeros((len(names), values.shape[1] + 1))
+    np.add.at(totals, topic.ravel()[keep], np.insert(values[keep], 0, 1.0, axis=1))
+    n_clusters = int((totals[:, 0] > 0).sum())
+    counts = np.ones((1, len(names)))
+    if n_clusters >= FEWEST_FOR_BOOTSTRAP:
+        drawn = draw_counts(np.zeros(len(names), int), resamples, np.random.default_rng(seed))
+        counts = np.concatenate([counts, drawn])
+    sums = counts @ totals
+    means = sums[:, 1:] / np.where(sums[:, :1] > 0, sums[:, :1], np.nan)
+    labels = np.zeros(values.shape[1], dtype=int) if groups is None else np.asarray(groups)
+    ranks = np.zeros(means.shape)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        own = stats.rankdata(means[:, members], axis=1, nan_policy="propagate")
+        ranks[:, members] = own - (len(members) + 1) / 2
+    return Ranking(ranks, int(keep.sum()), n_clusters)
+
+
+def agreement_interval(
+    score: Ranking, effect: Ranking, minus: Ranking | None = None, *, level: float = 0.95
+) -> Interval:
+    """Spearman's correlation, over components, of mean scores with mean effects.
+
+    Args:
+        score, effect: rankings of the same components, of different seeds.
+        minus: another score's, with the seed of `score`; its correlation is taken off.
+        level: of the interval.
+
+    Returns:
+        The interval; `n` counts components, `n_clusters` the topics of the side with fewer. NaN
+        limits with fewer than 8 topics or 4 components, or where nothing varies.
+
+    Raises:
+        LengthlensError: the sides have different components.
+    """
+    sides = [side for side in (score, effect, minus) if side is not None]
+    sizes = sorted({side.ranks.shape[1] for side in sides})
+    if len(sizes) > 1:
+        raise LengthlensError(f"all sides need the same components, but have {sizes} of them")
+    n, n_clusters = sizes[0], min(side.n_clusters for side in sides)
+    found = _correlations(score.ranks, effect.ranks)
+    draws = found[1:] if n >= FEWEST_PAIRS else np.empty(0)
+    if minus is None:
+        return fisher_interval(found[0], draws, n, n_clusters, level)
+    other = _correlations(minus.ranks, effect.ranks)
+    draws = draws[: len(other) - 1] - other[1 : len(draws) + 1]
+    return _difference(found[0] - other[0], draws, n, n_clusters, level)
+
+
+def _difference(value, draws, n: int, n_clusters: int, level: float) -> Interval:
+    """Student's interval around a difference, with the spread of its draws."""
+    known = draws[np.isfinite(draws)]
+    error = half = np.nan
+    if len(known) > 1 and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
+        error = float(np.std(known, ddof=1))
+    if error > 0:
+        half = stats.t.ppf((1 + level) / 2, n_clusters - 1) * error
+    numbers = [np.asarray(x, dtype=float) for x in (value, value - half, value + half, error)]
+    counts = [np.asarray(x) for x in (n, n_clusters)]
+    return Interval(*numbers, *counts, np.asarray(False), level, "student")
+
+
+def _correlations(a, b) -> Float[np.ndarray, " draw"]:
+    """Pearson's correlation of centred ranks, draw by draw; NaN where a side is flat."""
+    rows = min(len(a), len(b))
+    a, b = a[:rows], b[:rows]
+    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    flat = ~(size > 1e-9)
+    return np.where(flat, np.nan, (a * b).sum(axis=1) / np.where(flat, 1.0, size))
