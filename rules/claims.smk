@@ -7,6 +7,7 @@ rule evaluate_claims:
         claims=str(PROJECT / "resources/claims.yaml"),
         schema=str(PROJECT / "schemas/claims.schema.json"),
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
+        forced=paths.each_pair("forced/{model}.{language}.nc"),
         answers=paths.each_pair("generations/{model}.{language}.jsonl"),
         provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
         probes=paths.probed(),

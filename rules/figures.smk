@@ -112,3 +112,47 @@ rule draw_ablation:
         "Drawing the ablation"
     script:
         "../scripts/draw_ablation.py"
+
+
+rule draw_scores:
+    input:
+        code=code("draw_scores"),
+        languages=LANGUAGE_FILES,
+        table=paths.below("tables/scores.csv"),
+        provenance=paths.below("tables/scores.provenance.json"),
+    output:
+        figure_files("scores", "Causes", "Scores against effects"),
+    log:
+        paths.below("logs/draw_scores.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        config={},
+        dpi=study.figures.dpi,
+    message:
+        "Drawing how well scores find causes"
+    script:
+        "../scripts/draw_scores.py"
+
+
+rule draw_same_text:
+    input:
+        code=code("draw_same_text"),
+        languages=LANGUAGE_FILES,
+        table=paths.below("tables/same_text.csv"),
+        provenance=paths.below("tables/same_text.provenance.json"),
+    output:
+        figure_files("same_text", "Attribution", "On the same text"),
+    log:
+        paths.below("logs/draw_same_text.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        config={},
+        dpi=study.figures.dpi,
+    message:
+        "Drawing the attribution on the same text"
+    script:
+        "../scripts/draw_same_text.py"

@@ -51,3 +51,37 @@ rule force_answers:
         "Forcing answers on {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/force_answers.py"
+
+
+rule summarise_forced:
+    input:
+        code=code("summarise_forced"),
+        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
+        forced=paths.each_pair("forced/{model}.{language}.nc"),
+    output:
+        scores=report(
+            paths.below("tables/scores.csv"),
+            caption="captions/scores_table.rst",
+            category="Causes",
+            labels={"table": "Scores against effects"},
+        ),
+        scores_provenance=paths.below("tables/scores.provenance.json"),
+        same_text=report(
+            paths.below("tables/same_text.csv"),
+            caption="captions/same_text_table.rst",
+            category="Attribution",
+            labels={"table": "On the same text"},
+        ),
+        same_text_provenance=paths.below("tables/same_text.provenance.json"),
+    log:
+        paths.below("logs/summarise_forced.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+    message:
+        "Comparing scores with effects, and texts with models"
+    script:
+        "../scripts/summarise_forced.py"

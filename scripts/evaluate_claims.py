@@ -12,6 +12,7 @@ def main(snakemake) -> None:
     from lengthlens.provenance import provenance
     from lengthlens.readers import (
         open_attribution,
+        open_forced,
         open_generations,
         open_pairs,
         open_probes,
@@ -22,20 +23,21 @@ def main(snakemake) -> None:
     params = snakemake.params
     claims = read_claims(snakemake.input.claims)
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
+    forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
     generations = open_pairs(snakemake.input.answers, params.pairs, open_generations)
     probes = open_pairs(snakemake.input.probes, params.probed, open_probes)
     tables = []
     for models in model_pairs(params.variants):
         variant_of = {model: variant for variant, model in models.items()}
-        attributed, answered, probed = (
+        attributed, answered, probed, given = (
             {
                 (variant_of[model], language): file
                 for (model, language), file in files.items()
                 if model in variant_of
             }
-            for files in (attributions, generations, probes)
+            for files in (attributions, generations, probes, forced)
         )
-        options = params.config["statistics"] | {"probes": probed}
+        options = params.config["statistics"] | {"probes": probed, "forced": given}
         tables.append(evaluate_claims(claims, models, attributed, answered, **options))
     made = provenance(formats.CLAIMS, params.config)
     made["models"] = weights_of(a.attrs["provenance"] for a in attributions.values())

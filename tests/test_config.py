@@ -333,7 +333,7 @@ WRONG = [
     ("prompts.seed", 1.5, "prompts.seed: 1.5"),
     ("prompts.seed", 2**32, "prompts.seed: 4294967296"),
     ("prompts", 24, "prompts: 24"),
-    ("per_n", 24, "per_n: unknown key (value 24); did you mean prompts.per_n or forced.per_n"),
+    ("per_n", 24, "per_n: unknown key (value 24); did you mean prompts.per_n or forced.per_n or"),
     ("seed", 1, "did you mean prompts.seed or generation.seed or"),
     ("generation.batch_size", "large", "generation.batch_size: 'large'"),
     ("generation.batch_size", 0, "generation.batch_size: 0"),

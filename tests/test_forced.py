@@ -17,6 +17,7 @@ from lengthlens.attribution import attribute_batch
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.errors import LengthlensError
 from lengthlens.forced import Effects, Other, first_of_each, force_answers
+from lengthlens.forced_text import as_other, on_text
 from lengthlens.forcing import Forcing, forced_batches
 from lengthlens.formats import FORCED
 from lengthlens.generation import GenerationSettings, Request, answer_prompts, requests
@@ -27,7 +28,7 @@ from lengthlens.netcdf import write_dataset
 from lengthlens.nswap import SwapText, nswap_contrast
 from lengthlens.prompts import Prompt, build_prompts
 from lengthlens.readout import readout_of
-from lengthlens.same_text import as_other, attribute_text, on_text, reading_as, why_not_shared
+from lengthlens.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.single_effects import OwnText, single_effects
 from lengthlens.steps import annotate_steps
 

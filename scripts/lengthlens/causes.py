@@ -64,6 +64,7 @@ SCORES: dict[str, Callable[[xr.Dataset, str], np.ndarray]] = {
 BASELINES = ("layer_mean", "depth")
 COLUMNS = (
     "model",
+    "variant",
     "language",
     "kind",
     "over",
@@ -71,8 +72,8 @@ COLUMNS = (
     "mode",
     "score",
     "correlation",
-    "low",
-    "high",
+    "correlation_low",
+    "correlation_high",
     "over_cwa",
     "over_cwa_low",
     "over_cwa_high",
@@ -168,6 +169,7 @@ class Comparison:
 
 
 def compare_scores(
+    variants: Mapping[str, str],
     attributions: Mapping[tuple[str, str], xr.Dataset],
     forced: Mapping[tuple[str, str], xr.Dataset],
     level: float = 0.95,
@@ -177,6 +179,7 @@ def compare_scores(
     """The table of all scores against all outcomes.
 
     Args:
+        variants: model -> variant.
         attributions, forced: the files of each (model, language).
         level: of the intervals; resamples, seed: of their bootstrap.
 
@@ -193,8 +196,14 @@ def compare_scores(
                 for outcome in OUTCOMES:
                     for mode in made.modes:
                         rows += [
-                            {"model": model, "language": language, "kind": kind, "over": over}
-                            | {"outcome": outcome, "mode": mode, "score": score}
+                            {"model": model, "variant": variants[model], "language": language}
+                            | {
+                                "kind": kind,
+                                "over": over,
+                                "outcome": outcome,
+                                "mode": mode,
+                                "score": score,
+                            }
                             | _row(made, score, outcome, mode, kind, over, level)
                             for score in _scores(kind, over)
                         ]
@@ -212,8 +221,8 @@ def _row(made: Comparison, score, outcome, mode, kind, over, level) -> dict:
     found = agreement_interval(ranking, effect, level=level)
     row = {
         "correlation": float(found.estimate),
-        "low": float(found.low),
-        "high": float(found.high),
+        "correlation_low": float(found.low),
+        "correlation_high": float(found.high),
     }
     if score != REFERENCE:
         reference = made.by_score(REFERENCE, kind, over)

@@ -17,6 +17,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.errors import LengthlensError
+from lengthlens.forced_text import on_text
 from lengthlens.statistics import (
     Interval,
     combination_interval,
@@ -41,6 +42,7 @@ class Data:
     attributions: Mapping[tuple[str, str], xr.Dataset]
     generations: Mapping[tuple[str, str], pd.DataFrame]
     probes: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    forced: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ def cwa(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -
     source = f"attribution/{data.models[variant]}.{language}.nc"
     if (variant, language) not in data.attributions:
         raise NoData(f"the run has no {source}")
-    attribution = data.attributions[variant, language]
+    attribution, text_of = _text(statistic, data, variant, language)
     attribution = attribution.isel(
         sample=_rows(attribution["n"].to_numpy(), statistic.get("n"), source)
     )
@@ -269,7 +271,7 @@ def cwa(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -
     places = str(layers[0]) if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
     name = "heads" if kind == "head" else "MLP" if len(layers) == 1 else "MLPs"
     text = f"CWA of the {name} of layer{'s' * (len(layers) > 1)} {places}, target {target}"
-    text += ", per step" * per_step + ", beyond permuted signs" * ("beyond" in statistic)
+    text += text_of + ", per step" * per_step + ", beyond permuted signs" * ("beyond" in statistic)
     return Side(
         numerator=total,
         denominator=bottom,
@@ -280,6 +282,21 @@ def cwa(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -
         source=source,
         reference=_mean_size(read("cwa_mlp"), bottom, n),
     )
+
+
+def _text(
+    statistic: Mapping[str, Any], data: Data, variant: str, language: str
+) -> tuple[xr.Dataset, str]:
+    """The attribution of a variant on its own answers, or on those that `text` names."""
+    own, text = data.attributions[variant, language], statistic.get("text", variant)
+    if text == variant:
+        return own, f", on {variant}'s text" * ("text" in statistic)
+    found = on_text(own, data.forced.get((variant, language), xr.Dataset()), text, variant)
+    if found is None or (text, language) not in data.attributions:
+        raise NoData(f"the answers of {text} were not forced on {data.models[variant]}")
+    labels = {name: own[name] for name in ("n", "topic")}
+    labels["truncated"] = data.attributions[text, language]["truncated"]
+    return found.assign_coords(labels), f", on {text}'s text"
 
 
 def _mean_size(mlp: Float[np.ndarray, "sample layer"], bottom, n) -> float:

@@ -1,7 +1,7 @@
 """From claims written beforehand (resources/claims.yaml) to verdicts (claims.csv).
 
 1. `read_claims` reads and checks the claims;
-2. `evaluate_claims` measures each claim's statistic (`claim_kinds`) with its interval;
+2. `evaluate_claims` measures each claim's statistic (`claim_measures`) with its interval;
 3. `judge` turns interval and direction into a verdict.
 
 A claim that this run has no data for is a row with the verdict "no data" and the reason.
@@ -19,7 +19,8 @@ import pandas as pd
 import xarray as xr
 import yaml
 
-from lengthlens.claim_kinds import Data, Measurement, NoData, measure
+from lengthlens.claim_kinds import Data, Measurement, NoData
+from lengthlens.claim_measures import measure
 from lengthlens.errors import LengthlensError
 from lengthlens.validation import Problem, plain_copy, schema_problems
 
@@ -114,6 +115,7 @@ def evaluate_claims(
     resamples: int = 2000,
     seed: int = 0,
     probes: Mapping[tuple[str, str], pd.DataFrame] | None = None,
+    forced: Mapping[tuple[str, str], xr.Dataset] | None = None,
 ) -> pd.DataFrame:
     """Verdicts on claims about one pair of models.
 
@@ -126,11 +128,12 @@ def evaluate_claims(
             2 level - 1 (0.90 for 0.95), which makes it the usual equivalence test.
         resamples, seed: of the bootstrap.
         probes: tables of the answers to probes, by (variant, language).
+        forced: forced files by (variant, language).
 
     Returns:
         One row a claim, columns `COLUMNS`.
     """
-    data = Data(models, attributions, generations, probes or {})
+    data = Data(models, attributions, generations, probes or {}, forced or {})
     rows = [_row(claim, data, level, resamples, seed) for claim in claims]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.errors import LengthlensError
+from lengthlens.forced_text import as_other
 from lengthlens.forcing import Forcing
 from lengthlens.generation import Request
 from lengthlens.intervention import Replacement
@@ -17,7 +18,7 @@ from lengthlens.languages import Language
 from lengthlens.nswap import SWAPS, SwapText, nswap_contrast
 from lengthlens.prompts import Prompt
 from lengthlens.readout import readout_of
-from lengthlens.same_text import as_other, attribute_text, reading_as, why_not_shared
+from lengthlens.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.single_effects import OwnText, single_effects
 from lengthlens.steps import annotate_steps
 

@@ -27,8 +27,6 @@ from lengthlens.models import load_generation_config, load_tokenizer, stop_ids, 
 from lengthlens.readout import Readout
 from lengthlens.vocabulary import classify_vocabulary
 
-PREFIX = "other_"
-
 
 def reading_as(loaded: LoadedModel, author: ModelSpec) -> LoadedModel:
     """The model with the author's tokenizer and token classes; prompts stay its own."""
@@ -82,28 +80,3 @@ def attribute_text(
         for batch in forced_batches(forcing, requests, answers, label)
     ]
     return xr.concat(parts, dim="sample", coords="minimal", compat="override")
-
-
-def as_other(attribution: xr.Dataset) -> xr.Dataset:
-    """The variables renamed, to stand beside those of the model's own text."""
-    return attribution.rename({name: PREFIX + name for name in attribution.data_vars})
-
-
-def on_text(own: xr.Dataset, forced: xr.Dataset, text: str, variant: str) -> xr.Dataset | None:
-    """A model's attribution on the text of a variant.
-
-    Args:
-        own: its attribution file.
-        forced: its forced file, of the same samples.
-        text: `base` or `instruct`, whose answers.
-        variant: of the model itself.
-
-    Returns:
-        The variables of an attribution file, or None where the text was not forced.
-    """
-    if text == variant:
-        return own
-    if PREFIX + "n_steps" not in forced:
-        return None
-    names = [name for name in forced.data_vars if name.startswith(PREFIX)]
-    return forced[names].rename({name: name.removeprefix(PREFIX) for name in names})

@@ -14,13 +14,15 @@ FIGURES = (
     "cwa_by_layer",
     "cwa_heatmaps",
     "cwa_by_n",
+    "same_text",
     "ablation",
+    "scores",
     "tokenization",
     "extrapolation",
 )
 
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
-TABLES = ("behaviour", "ablation", *PROBE_TABLES)
+TABLES = ("behaviour", "ablation", "same_text", "scores", *PROBE_TABLES)
 
 
 def provenance_of(path: str) -> str:

@@ -33,7 +33,7 @@ _ROWS = (
     ("error", "error, words − N"),
     ("end_margin", "end margin, logits"),
 )
-_MARKERS = {"cwa": "o", "end_contrast": "s"}
+_MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^"}
 _MODE_LINES = {"zero": "-", "mean": "--"}
 FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches

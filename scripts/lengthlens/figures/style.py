@@ -28,8 +28,18 @@ from lengthlens.files import written_whole
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
 INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"
 VARIANT_COLOURS = {"base": "#d55e00", "instruct": "#0072b2"}
-METHOD_COLOURS = {"cwa": "#cc79a7", "end_contrast": "#009e73"}
-METHOD_NAMES = {"cwa": "CWA", "end_contrast": "end contrast"}
+METHOD_COLOURS = {
+    "cwa": "#cc79a7",
+    "end_contrast": "#009e73",
+    "nswap": "#e69f00",
+    "effect": "#56b4e9",
+}
+METHOD_NAMES = {
+    "cwa": "CWA",
+    "end_contrast": "end contrast",
+    "nswap": "N-swap contrast",
+    "effect": "measured effect",
+}
 _MARKERS = {"base": "sDv", "instruct": "oP^"}
 _LINES = ("-", "--", ":")
 _SETTINGS = {

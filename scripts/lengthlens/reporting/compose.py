@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from lengthlens.errors import LengthlensError
-from lengthlens.figures import ablation, cwa_by_layer, cwa_by_n, cwa_heatmaps, error_by_n
+from lengthlens.figures import (
+    ablation,
+    cwa_by_layer,
+    cwa_by_n,
+    cwa_heatmaps,
+    error_by_n,
+    same_text,
+    scores,
+)
 from lengthlens.figures.style import Cast
 from lengthlens.languages import load_language
 from lengthlens.readers import (
@@ -58,12 +66,15 @@ def compose_material(
     prompts = {
         row.id: row.text for path in files["prompts"] for row in open_prompts(path).itertuples()
     }
+    tables = {Path(path).stem: open_table(path) for path in files["tables"]}
     counts = {
         "error_by_n": error_by_n.counts(answers),
         "cwa_by_layer": cwa_by_layer.counts(cwa),
         "cwa_heatmaps": cwa_heatmaps.counts(cwa),
         "cwa_by_n": cwa_by_n.counts(attributions),
         "ablation": ablation.counts(ablations),
+        "same_text": same_text.counts(tables["same_text"]),
+        "scores": scores.counts(tables["scores"]),
     }
     tokens = {
         pair: {row["sample_id"]: row for row in table.to_dict("records")}
@@ -75,7 +86,7 @@ def compose_material(
         variants=variants,
         languages=names,
         claims=open_claims(files["claims"]),
-        tables={Path(path).stem: open_table(path) for path in files["tables"]},
+        tables=tables,
         figures=_figures(files, counts),
         explorer=draw_explorer(cwa, Cast(dict(variants), names)),
         samples={

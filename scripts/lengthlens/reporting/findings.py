@@ -17,7 +17,12 @@ VERDICT_CLASSES = {
     "undecided (censored)": "open",
     "no data": "none",
 }
-METHOD_WORDS = {"cwa": "CWA", "end_contrast": "end contrast"}
+METHOD_WORDS = {
+    "cwa": "CWA",
+    "end_contrast": "end contrast",
+    "nswap": "N-swap contrast",
+    "effect": "measured effect",
+}
 MEASURE_WORDS = {"exact": "exact answers", "error": "word-count error", "end_margin": "end margin"}
 MEASURE_UNITS = {"exact": "percent", "error": "words", "end_margin": "logits"}
 

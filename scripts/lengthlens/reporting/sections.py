@@ -24,6 +24,7 @@ from lengthlens.figures import (
     tokenization,
 )
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
+from lengthlens.reporting.forced_findings import say_same_text, say_scores
 from lengthlens.reporting.tokenization import (
     counting_sentences,
     tokenization_sentences,
@@ -106,7 +107,7 @@ SECTIONS = (
         "Base and instruct models write different answers, and attribution follows what is "
         "written. Here both models read the same answers, so that only the weights differ.",
         figures={"same_text": "Attribution on the same text"},
-        tables=(Table("same_text", "Both models on the same answers"),),
+        tables=(Table("same_text", "Both models on the same answers", say_same_text),),
     ),
     Section(
         "causes",
@@ -122,7 +123,7 @@ SECTIONS = (
         "Each component was removed alone, and the scores compared by how well they foretell the "
         "damage on topics that took no part in the scoring.",
         figures={"scores": "Scores against single-component effects"},
-        tables=(Table("scores", "How well scores foretell effects"),),
+        tables=(Table("scores", "How well scores foretell effects", say_scores),),
     ),
     Section(
         "confirmatory",

@@ -1,0 +1,19 @@
+"""Draw attribution on the same text."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures.same_text import TITLE, draw_same_text
+    from lengthlens.readers import open_table
+
+    params = snakemake.params
+    table = open_table(snakemake.input.table)
+    figure = draw_same_text(table, cast_of(params.variants, snakemake.input.languages))
+    sources = [table.attrs["provenance"]]
+    save_formats(figure, snakemake.output, TITLE, params.config, sources, params.dpi)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

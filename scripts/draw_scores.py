@@ -1,0 +1,19 @@
+"""Draw how well scores find causes."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures.scores import TITLE, draw_scores
+    from lengthlens.readers import open_table
+
+    params = snakemake.params
+    table = open_table(snakemake.input.table)
+    figure = draw_scores(table, cast_of(params.variants, snakemake.input.languages))
+    sources = [table.attrs["provenance"]]
+    save_formats(figure, snakemake.output, TITLE, params.config, sources, params.dpi)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,82 @@
+"""Instruct minus base: attribution on their own and on the same answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lengthlens.figures.style import (
+    INK,
+    MUTED,
+    VARIANT_COLOURS,
+    Cast,
+    no_data,
+    page_width,
+    styled,
+    zero_line,
+)
+
+TITLE = "Attribution on the same text"
+QUANTITIES = {
+    "observed": ("own text", INK, "o"),
+    "on_instruct": ("instruct's text", VARIANT_COLOURS["instruct"], "o"),
+    "on_base": ("base's text", VARIANT_COLOURS["base"], "s"),
+    "permuted": ("permuted signs", MUTED, "x"),
+}
+_ROW = 1.05  # inches
+
+
+def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw a row for every pair of models and group of components, a column a language.
+
+    Args:
+        table: tables/same_text.csv.
+        cast: models and languages, in order.
+    """
+    pairs = list(table[["instruct", "base"]].drop_duplicates().itertuples(index=False))
+    groups = list(dict.fromkeys(table["group"]))
+    rows = [(pair, group) for pair in pairs for group in groups] or [(None, "")]
+    with styled():
+        size = (page_width(len(cast.languages)), _ROW * len(rows) + 0.9)
+        figure = Figure(figsize=size)
+        panels = figure.subplots(
+            len(rows), len(cast.languages), squeeze=False, sharex=True, sharey="row"
+        )
+        for place, (row, (pair, group)) in enumerate(zip(panels, rows, strict=True)):
+            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+                own = table[(table["group"] == group) & (table["language"] == language)]
+                if pair is not None:
+                    own = own[(own["instruct"] == pair.instruct) & (own["base"] == pair.base)]
+                _draw_panel(axes, own)
+                if place % max(len(groups), 1) == 0:
+                    several = f"{pair.instruct} − {pair.base}, " if len(pairs) > 1 else ""
+                    axes.set_title(f"{several}{name}", fontsize=7)
+            row[0].set_ylabel(f"{group}\nlogits per step")
+    return figure
+
+
+def _draw_panel(axes: Axes, own: pd.DataFrame) -> None:
+    axes.set_xlim(-0.6, len(QUANTITIES) - 0.4)
+    axes.set_xticks(range(len(QUANTITIES)))
+    names = [name for name, _, _ in QUANTITIES.values()]
+    axes.set_xticklabels(names, rotation=30, ha="right", rotation_mode="anchor")
+    part = own.set_index("quantity").reindex(QUANTITIES)
+    if not np.isfinite(part["value"].to_numpy(dtype=float)).any():
+        no_data(axes, "texts not exchanged")
+        return
+    zero_line(axes)
+    for x, (row, (_, color, marker)) in enumerate(
+        zip(part.itertuples(), QUANTITIES.values(), strict=True)
+    ):
+        axes.vlines(x, row.value_low, row.value_high, color=color, linewidth=1.2, zorder=2)
+        axes.plot(x, row.value, linestyle="", marker=marker, color=color, zorder=3)
+
+
+def counts(table: pd.DataFrame) -> str:
+    """What the figure rests on."""
+    if table.empty:
+        return "no texts were exchanged: that needs a base and an instruct model of one tokenizer"
+    samples, topics = int(table["n_samples"].min()), int(table["n_topics"].min())
+    return f"{samples} answers of both models in every language, about {topics} topics"
