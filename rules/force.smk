@@ -42,6 +42,8 @@ rule force_answers:
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
+    resources:
+        **decoding(forced_answers),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,

@@ -60,6 +60,13 @@ def all_prompts(wildcards):
     return len(study.n_words) * study.prompts.per_n
 
 
+def forced_answers(wildcards):
+    """Two swaps read twice and the other's text; without one component after the other, an answer
+    costs as much as about ten decoded ones, for its steps are read in one pass."""
+    measured = len(study.n_words) * min(study.forced.per_n, study.prompts.per_n)
+    return 5 * all_prompts(wildcards) + 10 * len(study.forced.modes) * measured
+
+
 def ablated_answers(wildcards):
     """Answers of all conditions to the evaluate prompts, about half of all."""
     plan = ablation_plan(wildcards)
