@@ -108,7 +108,7 @@ def test_another_language_generates_only_itself(project):
 
 
 def test_an_edited_module_reruns_what_uses_it(project, edited):
-    edited("scripts/lengthlens/attribution.py", "\n# another method\n")
+    edited("scripts/lengthlens/attribute.py", "\n# another method\n")
     counts = planned(project)
     assert counts["attribute_answers"] == 2
     assert counts["generate_answers"] == counts["collect_answers"] == counts["build_prompts"] == 0
