@@ -355,7 +355,8 @@ WRONG = [
     ("probes.languages", ["xx"], "probes.languages[0]: 'xx' has no resource file"),
     ("probes.per_n", 13, "probes.per_n: 13 is more than the languages have; legal: at most 12"),
     ("probes.n_words", [10, 10], "probes.n_words: [10, 10]"),
-    ("figures.formats", ["pdf"], "figures.formats[0]: 'pdf'"),
+    ("figures.formats", ["gif"], "figures.formats[0]: 'gif'"),
+    ("figures.formats", ["pdf"], "figures.formats: ['pdf'] has nothing that the report can show"),
     ("report.title", "", "report.title: ''"),
     ("report.answers", None, "report.answers: null"),
 ]

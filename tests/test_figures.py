@@ -242,7 +242,7 @@ def test_effects_on_constants_have_no_interval():
     assert exact["effect_low"].isna().all()
 
 
-@pytest.mark.parametrize("ending", ["png", "svg"])
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_equal_figures_have_equal_bytes_and_say_what_made_them(tmp_path, means, ending):
     made = {"schema": "figure/1", "commit": "abc123"}
     for name in ("first", "second"):
@@ -254,8 +254,15 @@ def test_equal_figures_have_equal_bytes_and_say_what_made_them(tmp_path, means, 
     assert not re.search(rb"<dc:date>|Creation Time", first)
 
 
+def test_fonts_are_embedded_in_pdf(tmp_path, means):
+    """As TrueType, which editors and journals take; no font is only named."""
+    save_figure(draw_cwa_by_layer(means, ONE), tmp_path / "a.pdf", {}, "CWA by layer")
+    pdf = (tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+
+
 def test_only_known_endings(tmp_path, means):
-    with pytest.raises(LengthlensError, match="png or svg, not 'gif'"):
+    with pytest.raises(LengthlensError, match="png, svg or pdf, not 'gif'"):
         save_figure(draw_cwa_by_layer(means, ONE), tmp_path / "a.gif", {}, "")
 
 

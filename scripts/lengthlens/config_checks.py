@@ -130,6 +130,16 @@ def check_tokens(values: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
+def check_formats(values: dict[str, Any]) -> Iterator[Problem]:
+    """The report can show one of the formats."""
+    formats = values["figures"]["formats"]
+    if not {"png", "svg"}.intersection(formats):
+        yield Problem(
+            ("figures", "formats"),
+            f"{show(formats)} has nothing that the report can show; add png or svg",
+        )
+
+
 def check_samples(values: dict[str, Any]) -> Iterator[Problem]:
     """Greedy decoding gives one answer only."""
     generation = values["generation"]
@@ -169,6 +179,7 @@ CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]
     (("generation.samples", "generation.temperature"), check_samples),
     (("generation.date",), check_date),
     (("models", "languages"), check_letter_case),
+    (("figures.formats",), check_formats),
 ]
 
 

@@ -208,7 +208,7 @@ def no_data(axes: Axes, text: str) -> None:
 def save_figure(
     figure: Figure, path: str | Path, made: Mapping, title: str, dpi: int = 160
 ) -> None:
-    """Write PNG or SVG (by the ending) with its provenance inside; equal figures, equal bytes.
+    """Write PNG, SVG or PDF (by the ending) with its provenance inside; equal figures, equal bytes.
 
     Raises:
         LengthlensError: another ending.
@@ -219,8 +219,12 @@ def save_figure(
         metadata = {"Software": "lengthlens", "Title": title, "Source": source}
     elif ending == "svg":
         metadata = {"Date": None, "Creator": "lengthlens", "Title": title, "Source": source}
+    elif ending == "pdf":
+        # NOTE without a date, or equal figures would differ
+        metadata = {"CreationDate": None, "Creator": "lengthlens", "Title": title}
+        metadata["Keywords"] = source
     else:
-        raise LengthlensError(f"{path}: figures are written as png or svg, not {ending!r}")
+        raise LengthlensError(f"{path}: figures are written as png, svg or pdf, not {ending!r}")
     with styled(), written_whole(path) as temporary:
         figure.savefig(temporary, format=ending, dpi=dpi, metadata=metadata)
         if ending == "svg":
