@@ -1,0 +1,96 @@
+"""Draws benchmarks/results.json: cost beside plain generate, and memory against prompts.
+
+python benchmarks/draw.py
+"""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib
+from attribution import HERE, KEY, RESULTS, median
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402
+
+LABELS = {
+    "generate": "generate alone",
+    "ours": "lengthlens",
+    "dump": "lengthlens, with dump",
+    "nnsight": "nnsight, by hand",
+    "lens-batched": "TransformerLens, batched",
+    "lens": "TransformerLens, by prompt",
+}
+COLOURS = {
+    "generate": "#555555",
+    "ours": "#0072b2",
+    "dump": "#56b4e9",
+    "nnsight": "#009e73",
+    "lens-batched": "#e69f00",
+    "lens": "#d55e00",
+}
+
+
+def main() -> None:
+    plt.rcParams.update({"svg.hashsalt": "lengthlens", "font.size": 9, "axes.axisbelow": True})
+    cells: dict[tuple, list[dict]] = {}
+    for run in json.loads(RESULTS.read_text())["runs"]:
+        cells.setdefault(tuple(run[key] for key in KEY), []).append(run)
+    draw_time(cells)
+    draw_memory(cells)
+
+
+def draw_time(cells: dict[tuple, list[dict]]) -> None:
+    """CPU time of every method as a multiple of plain generate's, cell by cell."""
+    workloads = list(dict.fromkeys(cell[:3] for cell in cells if (*cell[:3], "ours") in cells))
+    figure, axis = plt.subplots(figsize=(7, 1 + 0.9 * len(workloads)), layout="constrained")
+    ticks = []
+    for place, workload in enumerate(workloads):
+        reference = median(cells[(*workload, "generate")], "cpu")
+        shown = [method for method in LABELS if (*workload, method) in cells]
+        for row, method in enumerate(shown):
+            height = 0.8 / len(shown)
+            y = place - 0.4 + (row + 0.5) * height
+            ratios = [run["cpu"] / reference for run in cells[(*workload, method)]]
+            middle = median(cells[(*workload, method)], "cpu") / reference
+            label = LABELS[method] if place == 0 else None
+            axis.barh(y, middle, height * 0.9, color=COLOURS[method], label=label)
+            axis.plot(ratios, [y] * len(ratios), "|", color="black", markersize=5)
+            axis.text(max(ratios) + 0.03, y, f"{middle:.2f}", va="center", fontsize=7)
+        ticks.append("{}, {}\n{} prompts".format(*workload))
+    axis.axvline(1, color="#555555", linewidth=0.8)
+    axis.set_yticks(range(len(ticks)), ticks)
+    axis.invert_yaxis()
+    axis.set_xlabel("CPU time, as a multiple of plain generate (ticks: single runs)")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    save(figure, "time")
+
+
+def draw_memory(cells: dict[tuple, list[dict]]) -> None:
+    """Peak memory beyond the model against the number of prompts."""
+    figure, axis = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    lines: dict[tuple, list[tuple[int, float]]] = {}
+    for (size, variant, prompts, method), runs in sorted(cells.items(), key=lambda c: c[0][2]):
+        lines.setdefault((size, variant, method), []).append((prompts, median(runs, "memory")))
+    for (size, variant, method), points in lines.items():
+        if len(points) > 1:
+            label = f"{LABELS[method]} ({size}, {variant})"
+            style = "-o" if variant == "instruct" else "--s"
+            axis.plot(
+                *zip(*points, strict=True), style, color=COLOURS[method], label=label, markersize=4
+            )
+    axis.set(xlabel="prompts", ylabel="peak memory beyond the model [MB]", ylim=(0, None))
+    if axis.lines:
+        axis.legend(fontsize=7, frameon=False)
+        save(figure, "memory")
+
+
+def save(figure, name: str) -> None:
+    for ending in ("svg", "png"):
+        metadata = {"Date": None} if ending == "svg" else None
+        figure.savefig(HERE / f"{name}.{ending}", dpi=160, metadata=metadata)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
