@@ -28,6 +28,8 @@ rule answer_probes:
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
+    resources:
+        **decoding(probe_prompts),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,

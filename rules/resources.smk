@@ -67,6 +67,11 @@ def forced_answers(wildcards):
     return 5 * all_prompts(wildcards) + 10 * len(study.forced.modes) * measured
 
 
+def probe_prompts(wildcards):
+    """The study's prompts again, with other decoding, and those of further N."""
+    return all_prompts(wildcards) + len(study.probes.n_words) * study.probes.per_n
+
+
 def ablated_answers(wildcards):
     """Answers of all conditions to the evaluate prompts, about half of all."""
     plan = ablation_plan(wildcards)
