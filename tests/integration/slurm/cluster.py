@@ -69,6 +69,10 @@ class Slurm:
         words = ["squeue", "--noheader", "--format", "%k"]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
 
+    def cancel(self) -> None:
+        """Cancel all jobs."""
+        subprocess.run(["scancel", "--user", "root"], capture_output=True, timeout=60)
+
     def wait_until_idle(self, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while self.queue():
@@ -102,11 +106,11 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
         _wait_for_node(slurm)
         yield slurm
     finally:
-        subprocess.run(["scancel", "--user", "root"], capture_output=True, timeout=30)
+        slurm.cancel()
         for daemon in slurm.daemons.values():
-            daemon.terminate()
+            daemon.kill()
         for daemon in slurm.daemons.values():
-            daemon.wait(30)
+            daemon.wait()
         CONFIGURATION.unlink()
 
 
