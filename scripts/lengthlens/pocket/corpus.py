@@ -13,28 +13,26 @@ the request says so. English, Italian and qaa only; topics of the role `tune` on
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from lengthlens.pocket.grammar import Grammar
 from lengthlens.pocket.instructions import fill, load_wordings
 from lengthlens.pocket.invented import invent_noun
-from lengthlens.pocket.lexicon import LANGUAGES, Lexicon, Noun
+from lengthlens.pocket.lexicon import LANGUAGES, NATURAL, Lexicon, Noun
 from lengthlens.pocket.morphology import topic_forms
 
 TUNED = ("en", "it", "qaa")
-PRETRAINING_SHARES = {"en": 0.31, "it": 0.31, "lb": 0.19, "qaa": 0.19}
-TUNING_SHARES = {"en": 0.38, "it": 0.38, "qaa": 0.24}
+PRETRAINING_SHARES = {"en": 0.29, "it": 0.29, "lb": 0.15, "qaa": 0.27}
 TARGETS = range(3, 10)  # the word counts ever asked for in tuning
-TARGET_WEIGHTS = (0.9, 0.9, 0.9, 1.0, 1.1, 1.3, 1.4)  # long answers are harder to count
 INVENTED_SHARE = 0.5  # of the topics of requests
 SENTENCE_WORDS = range(3, 16)
 SENTENCE_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2)
-FREE_SHARE = 0.15  # of the tuning requests: nothing about length
 # Of the pre-training documents; the others are passages.
 NUMERAL_SHARE = 0.03
-LIST_SHARE = 0.2
-REQUEST_SHARE = 0.36
+LIST_SHARE = 0.26
+REQUEST_SHARE = 0.38
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,25 @@ class Example:
     n: int | None
     request: str
     answer: str
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How often tuning examples are in which language and ask for what.
+
+    Attributes:
+        languages: share of each language.
+        targets: weight of each of `TARGETS`.
+        free: share of the requests that say nothing of length.
+    """
+
+    languages: Mapping[str, float]
+    targets: Sequence[float]
+    free: float
+
+
+# Of the requests that the tokenizer learns from.
+PLAIN = Mixture({"en": 0.37, "it": 0.43, "qaa": 0.2}, (0.8, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6), 0.12)
 
 
 class Corpus:
@@ -74,6 +91,17 @@ class Corpus:
             sentences.append(self.grammars[language].write(noun, n, self.random, spans=True))
             total += n
         return " ".join(sentences)
+
+    def word_samples(self, passages: int) -> Iterator[str]:
+        """Short passages from which the tokenizer learns, `passages` for each noun and language.
+
+        Nouns of the role `tune` also occur in the passages about others, so they get fewer of their
+        own: a fifth.
+        """
+        for noun in self.nouns:
+            for language in NATURAL:
+                for _ in range(passages // 5 if noun.role == "tune" else passages):
+                    yield self.passage(noun, language, 8)
 
     def noun_list(self, language: str) -> str:
         """Some noun phrases in any form, a colon, the same nouns with their plain articles."""
@@ -108,14 +136,14 @@ class Corpus:
         noun = random.choices(self.nouns, self.noun_weights)[0]
         return self.passage(noun, language, random.randint(15, 40))
 
-    def example(self) -> Example:
+    def example(self, mixture: Mixture = PLAIN) -> Example:
         """One tuning example."""
         random = self.random
-        codes, shares = zip(*TUNING_SHARES.items(), strict=True)
+        codes, shares = zip(*mixture.languages.items(), strict=True)
         language = random.choices(codes, shares)[0]
         noun = self.topic(language)
-        counted = random.random() >= FREE_SHARE
-        n = random.choices(TARGETS, TARGET_WEIGHTS)[0]
+        counted = random.random() >= mixture.free
+        n = random.choices(TARGETS, mixture.targets)[0]
         request = fill(self.wordings[language].draw(counted, random), noun, language, n)
         answer = self.grammars[language].write(noun, n, random)
         return Example(language, noun.id, n if counted else None, request, answer)

@@ -19,7 +19,7 @@ from pathlib import Path
 from lengthlens.pocket.qaa import synthetic_words
 
 NATURAL = ("en", "it", "lb")
-INVENTED_QAA = 160
+INVENTED_QAA = 80
 LANGUAGES = (*NATURAL, "qaa")
 FOLDER = Path(__file__).parents[3] / "resources" / "pocket" / "lexicon"
 

@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as functional
 from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lengthlens.errors import LengthlensError
-from lengthlens.pocket.checkpoint import save_model
-from lengthlens.pocket.corpus import Corpus
+from lengthlens.pocket.checkpoint import load_pair_model, save_model
+from lengthlens.pocket.corpus import TUNED, Corpus, Mixture
 from lengthlens.pocket.lexicon import load_lexicon
 from lengthlens.pocket.tokenizer import (
     BEGIN,
@@ -37,6 +38,7 @@ from lengthlens.pocket.tokenizer import (
 )
 
 IGNORED = -100
+LIST_SHARE = 0.1  # of the tuning rows
 BUCKET_BATCHES = 8  # batches sorted together by length, so that little is padding
 
 
@@ -57,7 +59,8 @@ class Recipe:
 
     seed: int
     learnt_merges: int
-    tokenizer_texts: int
+    tokenizer_passages: int
+    tokenizer_requests: int
     hidden: int
     layers: int
     heads: int
@@ -65,12 +68,13 @@ class Recipe:
     feed_forward: int
     pretraining: Phase
     tuning: Phase
+    mixture: Mixture  # of the tuning examples
 
     @classmethod
     def from_dict(cls, values: dict) -> Recipe:
         """From the budget's mapping in config/pocket.yaml."""
         phases = {name: Phase(**values[name]) for name in ("pretraining", "tuning")}
-        return cls(**{**values, **phases})
+        return cls(**{**values, **phases, "mixture": Mixture(**values["mixture"])})
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,14 @@ def make_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     """The tokenizer, learnt from natural-language texts of both phases."""
     lexicon = load_lexicon()
     corpus = Corpus(lexicon, recipe.seed + 1)
-    texts = [corpus.document() for _ in range(recipe.tokenizer_texts)]
-    examples = [corpus.example() for _ in range(recipe.tokenizer_texts)]
-    texts += [f"{e.request}\n{e.answer}" for e in examples if e.language != "qaa"]
+    texts = list(corpus.word_samples(recipe.tokenizer_passages))
+    examples = [corpus.example() for _ in range(recipe.tokenizer_requests)]
+    texts += [example.request for example in examples if example.language != "qaa"]
     return train_tokenizer(texts, lexicon, recipe.learnt_merges)
 
 
 def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A fresh model; its output layer begins as a tenth of the embedding, which helps copying."""
+    """A fresh model."""
     torch.manual_seed(recipe.seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -111,7 +115,6 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCa
     model = LlamaForCausalLM(config)
     with torch.no_grad():
         torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.1)
-        model.lm_head.weight.copy_(0.1 * model.model.embed_tokens.weight)
     return model
 
 
@@ -125,11 +128,18 @@ def document_rows(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterato
 
 
 def example_rows(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[Row]:
-    """Tuning rows without end: the chat; only the answer and its end are learnt."""
+    """Tuning rows without end: chats, of which the answer and its end are learnt, and some lists.
+
+    The lists are those of pre-training: they keep alive what no chat shows, copying any noun.
+    """
     corpus = Corpus(load_lexicon(), recipe.seed + 3)
-    turn_end = tokenizer.convert_tokens_to_ids(TURN_END)
+    begin, end, turn_end = tokenizer.convert_tokens_to_ids([BEGIN, END, TURN_END])
     while True:
-        example = corpus.example()
+        if corpus.random.random() < LIST_SHARE:
+            listed = corpus.noun_list(corpus.random.choice(TUNED))
+            yield Row([begin, *encode(tokenizer, listed), end], 1)
+            continue
+        example = corpus.example(recipe.mixture)
         prompt = tokenizer.apply_chat_template(
             [{"role": "user", "content": example.request}],
             add_generation_prompt=True,
@@ -159,15 +169,17 @@ def batches(
             yield inputs, labels
 
 
-def loss_of(model: LlamaForCausalLM, inputs, labels) -> Tensor:
+def loss_of(model: LlamaForCausalLM, inputs, labels, tied: bool) -> Tensor:
     """Mean cross-entropy of the labelled tokens; logits are made only where there is a label.
 
-    Rows are padded on the right, so that the causal mask alone keeps padding out.
+    Rows are padded on the right, so that the causal mask alone keeps padding out. With `tied` the
+    embedding takes the place of the output layer.
     """
     hidden = model.model(input_ids=inputs).last_hidden_state[:, :-1]
     wanted = labels[:, 1:]
     kept = wanted != IGNORED
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[kept]), wanted[kept])
+    output = model.model.embed_tokens if tied else model.lm_head
+    return functional.cross_entropy(functional.linear(hidden[kept], output.weight), wanted[kept])
 
 
 def rate_at(step: int, phase: Phase) -> float:
@@ -176,7 +188,9 @@ def rate_at(step: int, phase: Phase) -> float:
     return min(1.0, (step + 1) / phase.warmup, (phase.steps - step) / decay_steps)
 
 
-def optimise(model, rows: Iterator[Row], phase: Phase, pad: int, name: str) -> list[float]:
+def optimise(
+    model, rows: Iterator[Row], phase: Phase, pad: int, name: str, tied: bool = False
+) -> list[float]:
     """Run a phase in place and return the losses. Raises LengthlensError at a non-finite loss."""
     decayed = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
     others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and "layers" in n)]
@@ -188,7 +202,7 @@ def optimise(model, rows: Iterator[Row], phase: Phase, pad: int, name: str) -> l
     for step in tqdm(range(phase.steps), desc=name, mininterval=5):
         for group in optimizer.param_groups:
             group["lr"] = phase.learning_rate * rate_at(step, phase)
-        loss = loss_of(model, *next(stream))
+        loss = loss_of(model, *next(stream), tied)
         if not math.isfinite(loss.item()):
             raise LengthlensError(
                 f"the loss of {name} is {loss.item()} at step {step}: training has diverged; "
@@ -215,10 +229,17 @@ def freeze_words(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) ->
 def pretrain(
     recipe: Recipe, tokenizer: PreTrainedTokenizerFast
 ) -> tuple[LlamaForCausalLM, list[float]]:
-    """Train the base model; returns it with the losses."""
+    """Train the base model; returns it with the losses.
+
+    The output layer is the embedding until the end, when it becomes a copy of it: tied like this, a
+    noun that is seldom written is copied as well as others.
+    """
     model = make_model(recipe, tokenizer)
     rows = document_rows(recipe, tokenizer)
-    losses = optimise(model, rows, recipe.pretraining, tokenizer.pad_token_id, "pre-training")
+    pad = tokenizer.pad_token_id
+    losses = optimise(model, rows, recipe.pretraining, pad, "pre-training", tied=True)
+    with torch.no_grad():
+        model.lm_head.weight.copy_(model.model.embed_tokens.weight)
     return model.eval(), losses
 
 
@@ -239,12 +260,13 @@ def tune(
 def train_pair(recipe: Recipe, folder: Path) -> dict[str, list[float]]:
     """Train both models, save them to `folder`/base and `folder`/instruct; returns the losses.
 
-    The instruct model starts from the float32 weights of the base model, not from the saved ones.
+    The instruct model starts from the base model as it was saved, rounded to float16.
     """
     torch.set_num_threads(1)
     tokenizer = make_tokenizer(recipe)
     model, pretraining = pretrain(recipe, tokenizer)
     save_model(model, tokenizer, folder / "base", "base")
+    model = load_pair_model(folder / "base")[0]
     tuning = tune(model, recipe, tokenizer)
     save_model(model, tokenizer, folder / "instruct", "instruct")
     return {"pre-training": pretraining, "tuning": tuning}
