@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 POCKET = ROOT / "resources" / "pocket"
 PER_N = 8
 # About three standard errors, at this many prompts, below the shares of docs/pocket.md.
-LEAST_EXACT = {"en": 0.75, "it": 0.65, "qaa": 0.3}
+LEAST_EXACT = {"en": 0.88, "it": 0.82, "qaa": 0.95}
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +61,16 @@ def test_every_qaa_word_is_one_token_and_long_words_are_several(pair):
     assert all(len(encode(tokenizer, f" {word}")) == 1 for word in words)
     for code in ("en", "it", "lb"):
         topics = [noun.words[code] for noun in load_lexicon().by_role("study")]
-        assert sum(len(encode(tokenizer, f" {word}")) > 1 for word in topics) > 0.8 * len(topics)
+        assert sum(len(encode(tokenizer, f" {word}")) > 1 for word in topics) > 0.5 * len(topics)
 
 
-@pytest.mark.parametrize("language", ["en", "it"])
+@pytest.mark.parametrize("language", ["en", "it", "qaa"])
 def test_instruct_keeps_to_the_length_and_base_does_not(pair, language):
     """On few development prompts; docs/pocket.md has the measured shares."""
     requests = develop_requests([language], PER_N)
     tuned = measure(answer(*pair["instruct"], requests, chat=True), pair["instruct"][1])
     assert tuned["exact"] >= LEAST_EXACT[language]
     assert tuned["stopped"] > 0.95
+    assert tuned["topic"] > 0.8
     base = measure(answer(*pair["base"], requests, chat=False), pair["base"][1])
     assert base["error"] > 10
