@@ -61,6 +61,7 @@ def draw_time(cells: dict[tuple, list[dict]]) -> None:
     axis.axvline(1, color="#555555", linewidth=0.8)
     axis.set_yticks(range(len(ticks)), ticks)
     axis.invert_yaxis()
+    axis.margins(x=0.12)  # room for the numbers
     axis.set_xlabel("CPU time, as a multiple of plain generate (ticks: single runs)")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     save(figure, "time")
