@@ -1,5 +1,7 @@
 # Chosen components removed while answering the evaluate prompts, beside layer-matched controls.
 
+from lengthlens.targets import CAUSAL_TABLES
+
 
 rule ablate_components:
     input:
@@ -7,11 +9,12 @@ rule ablate_components:
         manifest=manifest,
         language=language_file,
         prompts=paths.below("prompts/{language}.jsonl"),
-        selection=paths.below("selection/{model}.{language}.csv"),
-        provenance=paths.below("selection/{model}.{language}.provenance.json"),
+        selections=lambda wildcards: selections_of(wildcards.model, "csv"),
+        provenance=lambda wildcards: selections_of(wildcards.model, "provenance.json"),
         attribution=paths.below("attribution/{model}.{language}.nc"),
     output:
-        paths.below("ablation/{model}.{language}.nc"),
+        ablation=paths.below("ablation/{model}.{language}.nc"),
+        repair=paths.below("repair/{model}.{language}.nc"),
     log:
         paths.below("logs/ablate_components/{model}.{language}.log"),
     conda:
@@ -24,6 +27,9 @@ rule ablate_components:
         model=model_entry,
         config=study.slice("generation", "counting"),
         plan=ablation_plan,
+        prompts=ablation_prompts,
+        languages=list(study.languages),
+        tests=confirmatory_tests,
     message:
         "Ablating {wildcards.model} in {wildcards.language}"
     script:
@@ -34,6 +40,9 @@ rule summarise_ablation:
     input:
         code=code("summarise_ablation"),
         ablations=paths.each_pair("ablation/{model}.{language}.nc"),
+        repairs=paths.each_pair("repair/{model}.{language}.nc"),
+        selections=paths.each_pair("selection/{model}.{language}.csv"),
+        provenance=paths.each_pair("selection/{model}.{language}.provenance.json"),
     output:
         table=report(
             paths.below("tables/ablation.csv"),
@@ -41,13 +50,25 @@ rule summarise_ablation:
             category="Causes",
             labels={"table": "Effects against controls"},
         ),
-        provenance=paths.below("tables/ablation.provenance.json"),
+        confirmatory=report(
+            paths.below("tables/confirmatory.csv"),
+            caption="captions/confirmatory.rst",
+            category="Causes",
+            labels={"table": "Confirmatory tests"},
+        ),
+        transfer=paths.below("tables/transfer.csv"),
+        profiles=paths.below("tables/profiles.csv"),
+        repair=paths.below("tables/repair.csv"),
+        provenance=[paths.below(f"tables/{name}.provenance.json") for name in CAUSAL_TABLES],
     log:
         paths.below("logs/summarise_ablation.log"),
     conda:
         "../envs/environment.yaml"
     params:
         pairs=paths.pairs,
+        variants=VARIANTS,
+        family=as_values(read_hypotheses(CLAIMS)),
+        untuned=list(study.ablation.untuned),
         config=study.slice("statistics"),
     message:
         "Comparing the ablation with its controls"

@@ -5,12 +5,14 @@ from snakemake.logging import logger
 
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.dependencies import modules_of
+from lengthlens.hypotheses import as_values, read_hypotheses
 from lengthlens.presence import check_models, told
 
 # Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
 PROJECT = Path(os.path.relpath(ROOT))
 SCRIPTS = PROJECT / "scripts"
 VARIANTS = {name: model.variant for name, model in study.models.items()}
+CLAIMS = str(PROJECT / "resources/claims.yaml")
 LANGUAGE_FILES = [str(PROJECT / f"resources/languages/{code}.yaml") for code in study.languages]
 
 
@@ -73,13 +75,35 @@ def shard_files(ending):
     return lambda wildcards: paths.shards(wildcards.model, wildcards.language, ending)
 
 
+def is_base(wildcards):
+    return study.models[wildcards.model].variant == "base"
+
+
 def ablation_plan(wildcards):
-    """The `ablation` section, with the number of controls that a model's variant gets."""
-    plan = study.slice("ablation")["ablation"]
-    base_controls = plan.pop("base_controls")
-    if study.models[wildcards.model].variant == "base":
-        plan["controls"] = base_controls
+    """What plans the conditions, with the number of controls that a model's variant gets."""
+    keys = ("k", "further_k", "methods", "modes", "positions", "controls")
+    keys += ("answered_controls", "further_controls", "seed")
+    plan = study.slice(*(f"ablation.{key}" for key in keys))["ablation"]
+    if is_base(wildcards):
+        for key in ("controls", "answered_controls", "further_controls"):
+            plan[key] = min(plan[key], study.ablation.base_controls)
     return plan
+
+
+def ablation_prompts(wildcards):
+    """How many evaluate prompts are answered at most; None for all."""
+    return study.ablation.base_prompts if is_base(wildcards) else None
+
+
+def selections_of(model, ending):
+    """The rankings of a model in all languages, for transfer needs the others'."""
+    return [paths.below(f"selection/{model}.{code}.{ending}") for code in study.languages]
+
+
+def confirmatory_tests(wildcards):
+    """The confirmatory tests that one model's ablation in one language must provide for."""
+    mine = (study.models[wildcards.model].variant, wildcards.language)
+    return as_values([h for h in read_hypotheses(CLAIMS) if (h.variant, h.language) == mine])
 
 
 def figure_files(name, category, label):

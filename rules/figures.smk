@@ -156,3 +156,29 @@ rule draw_same_text:
         "Drawing the attribution on the same text"
     script:
         "../scripts/draw_same_text.py"
+
+
+rule draw_causes:
+    input:
+        code=code("draw_causes"),
+        languages=LANGUAGE_FILES,
+        transfer=paths.below("tables/transfer.csv"),
+        repair=paths.below("tables/repair.csv"),
+        provenance=[
+            paths.below(f"tables/{name}.provenance.json") for name in ("transfer", "repair")
+        ],
+    output:
+        transfer=figure_files("transfer", "Causes", "Transfer between languages"),
+        repair=figure_files("repair", "Causes", "Direct effect and repair"),
+    log:
+        paths.below("logs/draw_causes.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        config={},
+        dpi=study.figures.dpi,
+    message:
+        "Drawing transfer and repair"
+    script:
+        "../scripts/draw_causes.py"

@@ -1,21 +1,49 @@
-"""Compare the ablation of chosen heads with that of random ones: tables/ablation.csv."""
+"""Compare the ablation of chosen components with random ones: the tables of the causal stage."""
 
 from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens import formats
-    from lengthlens.effects import summarise_ablation
-    from lengthlens.provenance import provenance
-    from lengthlens.readers import open_ablation, open_pairs, weights_of
-    from lengthlens.tables import write_table
+    import pandas as pd
 
-    params = snakemake.params
+    from lengthlens import formats
+    from lengthlens.confirmatory import confirm
+    from lengthlens.effects import summarise_ablation
+    from lengthlens.hypotheses import hypotheses_from
+    from lengthlens.pairs import model_pairs
+    from lengthlens.provenance import provenance
+    from lengthlens.readers import (
+        open_ablation,
+        open_pairs,
+        open_repair,
+        open_selection,
+        weights_of,
+    )
+    from lengthlens.repair_table import summarise_repair
+    from lengthlens.tables import write_table
+    from lengthlens.transfer import correlate_profiles, summarise_transfer
+
+    params, output = snakemake.params, snakemake.output
+    options = params.config["statistics"]
     ablations = open_pairs(snakemake.input.ablations, params.pairs, open_ablation)
-    table = summarise_ablation(ablations, **params.config["statistics"])
+    repairs = open_pairs(snakemake.input.repairs, params.pairs, open_repair)
+    selections = open_pairs(snakemake.input.selections, params.pairs, open_selection)
+    effects = summarise_ablation(ablations, **options)
+    family = hypotheses_from(params.family)
+    tests = [
+        confirm(family, models, ablations, **options) for models in model_pairs(params.variants)
+    ]
     made = provenance(formats.TABLE, params.config)
     made["models"] = weights_of(a.attrs["provenance"] for a in ablations.values())
-    write_table(table, snakemake.output.table, made)
+    tables = {
+        output.table: effects,
+        output.confirmatory: pd.concat(tests, ignore_index=True),
+        output.transfer: summarise_transfer(effects, params.untuned),
+        output.repair: summarise_repair(repairs, **options),
+        output.profiles: correlate_profiles(selections, params.untuned, **options),
+    }
+    for path, table in tables.items():
+        write_table(table, path, made)
 
 
 if __name__ == "__main__":

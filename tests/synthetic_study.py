@@ -77,9 +77,9 @@ def make_ablation(
 ) -> xr.Dataset:
     """Chosen sets add `damage` words for every head removed, control sets one word."""
     rng = np.random.default_rng(seed)
-    labels = [("none", "none", 0, False, 0)]
+    labels = [("none", "none", 0, False, 0, "")]
     labels += [
-        (method, "zero", size, draw > 0, draw)
+        (method, "zero", size, draw > 0, draw, "top")
         for method in ("cwa", "end_contrast")
         for size in k
         for draw in range(controls + 1)
@@ -89,12 +89,12 @@ def make_ablation(
             np.zeros(samples)
             if method == "none"
             else (1.0 if control else damage * size) + rng.integers(0, 2, samples)
-            for method, _, size, control, _ in labels
+            for method, _, size, control, *_ in labels
         ]
     )
     margin = 2.0 - error if margins else np.full_like(error, np.nan)
     dims = ("condition", "sample")
-    names = ("method", "mode", "k", "control", "draw")
+    names = ("method", "mode", "k", "control", "draw", "chosen_by")
     columns = dict(zip(names, zip(*labels, strict=True), strict=True))
     return xr.Dataset(
         {
@@ -104,13 +104,19 @@ def make_ablation(
             "truncated": (dims, np.zeros(error.shape, bool)),
             "end_margin": (dims, margin.astype(np.float32)),
             "neutral_loglik": (("condition",), np.zeros(len(labels))),
+            "sentence_loglik": (("condition", "sentence"), -2.0 - rng.random((len(labels), 6))),
+            "sentence_tokens": (("sentence",), np.arange(5, 11)),
         },
         coords={name: ("condition", list(values)) for name, values in columns.items()}
         | {
             "components": (
                 "condition",
-                ["" if not size else "L0H0" for _, _, size, _, _ in labels],
+                ["" if not size else "L0H0" for _, _, size, *_ in labels],
             ),
+            "kind": ("condition", ["head" if size else "none" for _, _, size, *_ in labels]),
+            "source_language": ("condition", ["en"] * len(labels)),
+            "n_possible": ("condition", [50.0] * len(labels)),
+            "test": ("condition", [""] * len(labels)),
             "topic": ("sample", [TEST_TOPICS[i % len(TEST_TOPICS)] for i in range(samples)]),
             "n": ("sample", np.repeat(5, samples)),
             "sample_id": ("sample", [f"s{i}#0" for i in range(samples)]),

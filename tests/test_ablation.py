@@ -14,6 +14,7 @@ from tqdm import tqdm
 from lengthlens.ablation import Ablation, ablate
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.conditions import Condition, matched_draws
+from lengthlens.decode import decode
 from lengthlens.errors import LengthlensError
 from lengthlens.generation import GenerationSettings, answer_prompts
 from lengthlens.intervention import Intervention, Replacement
@@ -49,7 +50,13 @@ CONDITIONS = [
     ),
     Condition(HEADS, "mean", "generated", "cwa", "en"),
     Condition(HEADS, "zero", "generated", "end_contrast", "en"),  # a set that occurs twice
+    Condition(HEADS, "resample", "generated", "cwa", "en"),
+    Condition((), "zero", "generated", "final_mlp", "en", mlps=(1,)),
+    Condition(HEADS, "resample", "generated", "mixed", "en", mlps=(0,)),
+    Condition(HEADS[:1], "zero", "generated", "cwa", "en", 1, answered=False, neutral=False),
 ]
+PLACE_OF_MEAN = 6
+FORCED = len(CONDITIONS) - 1  # whose answers are not generated
 NEUTRAL = ["The sea is calm in the morning.", "She smiled.", "It was 1984, on the 3rd of May"]
 
 
@@ -84,7 +91,7 @@ def run(loaded, prompts, conditions=CONDITIONS, **changes):
     settings = GenerationSettings(**(vars(SETTINGS) | changes))
     study = Ablation(loaded, prompts, settings, "whitespace", means(loaded))
     with tqdm(disable=True) as bar:
-        return ablate(study, conditions, NEUTRAL, bar)
+        return ablate(study, conditions, NEUTRAL, bar)[0]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +128,7 @@ def test_end_margins_are_those_of_the_decode(loaded, prompts, dataset) -> None:
 
 def test_conditions_are_independent_of_their_company(loaded, prompts, dataset) -> None:
     """Each condition beside `none` alone gives the same as in the whole sweep."""
-    for place in (1, 3, len(CONDITIONS) - 2):
+    for place in (1, 3, *range(PLACE_OF_MEAN, FORCED)):
         alone = run(loaded, prompts, [CONDITIONS[0], CONDITIONS[place]], batch_size=64)
         for name in ("words", "stopped"):
             np.testing.assert_array_equal(alone[name][1], dataset[name][place])
@@ -130,20 +137,54 @@ def test_conditions_are_independent_of_their_company(loaded, prompts, dataset) -
 
 
 def test_conditions_differ_and_equal_sets_agree(dataset) -> None:
-    loglik = dataset["neutral_loglik"].to_numpy()
-    assert len(np.unique(loglik.round(6))) == len(CONDITIONS) - 1
-    assert loglik[1] == loglik[-1]  # the same heads chosen by another method
-    np.testing.assert_array_equal(dataset["end_margin"][1], dataset["end_margin"][-1])
+    loglik = dataset["neutral_loglik"].to_numpy()[:FORCED]
+    assert len(np.unique(loglik.round(6))) == FORCED - 1
+    again = PLACE_OF_MEAN + 1
+    assert loglik[1] == loglik[again]  # the same heads chosen by another method
+    np.testing.assert_array_equal(dataset["end_margin"][1], dataset["end_margin"][again])
+
+
+def test_a_condition_that_is_not_answered_has_margins_only(dataset) -> None:
+    for name in ("words", "error", "stopped", "truncated", "sentence_loglik", "neutral_loglik"):
+        assert np.isnan(dataset[name][FORCED]).all(), name
+        assert np.isfinite(dataset[name][:FORCED]).all(), name
+    assert not dataset["answered"][FORCED]
+    known = np.isfinite(dataset["end_margin"][0])
+    assert (np.isfinite(dataset["end_margin"][FORCED]) == known).all()
+
+
+def test_an_mlp_is_removed_as_by_the_intervention_alone(loaded, prompts, dataset) -> None:
+    """Words of the condition `L1M` = those of a plain decode without that MLP."""
+    study = Ablation(loaded, prompts, SETTINGS, "whitespace")
+    mlps = torch.zeros(len(prompts), 2, dtype=torch.bool)
+    mlps[:, 1] = True
+    heads = torch.zeros(len(prompts), 2, 4, dtype=torch.bool)
+    decoded = decode(
+        loaded.model,
+        loaded.anatomy,
+        study.encoded(),
+        loaded.classes,
+        SETTINGS.max_new_tokens,
+        intervention=Intervention(heads, mlps),
+    )
+    place = dataset["components"].to_numpy().tolist().index("L1M")
+    words = [
+        study.annotate(p, t).words_after[-1] for p, t in zip(prompts, decoded.tokens, strict=True)
+    ]
+    np.testing.assert_array_equal(dataset["words"][place], words)
+    assert (dataset["words"][place] != dataset["words"][0]).any()
 
 
 def test_coordinates_say_what_was_removed(dataset) -> None:
-    assert dataset["kind"].to_numpy().tolist() == ["none"] + ["head"] * (len(CONDITIONS) - 1)
+    kinds = ["none", *["head"] * 8, "mlp", "mixed", "head"]
+    assert dataset["kind"].to_numpy().tolist() == kinds
     assert dataset["components"].to_numpy()[[0, 1]].tolist() == ["", "L0H1;L1H2"]
-    assert dataset["k"].to_numpy().tolist() == [0] + [2] * (len(CONDITIONS) - 1)
-    assert dataset["control"].to_numpy().sum() == 4
-    assert dataset["draw"].to_numpy().tolist() == [0, 0, 1, 2, 3, 4, 0, 0]
-    assert (dataset["truncated"] == ~dataset["stopped"]).all()
-    assert (dataset["error"] == dataset["words"] - dataset["n"]).all()
+    assert dataset["k"].to_numpy().tolist() == [0, *[2] * 8, 1, 3, 1]
+    assert dataset["control"].to_numpy().sum() == 5
+    assert dataset["draw"].to_numpy().tolist() == [0, 0, 1, 2, 3, 4, *[0] * 5, 1]
+    kept = dataset.isel(condition=slice(FORCED))
+    assert (kept["truncated"] == 1 - kept["stopped"]).all()
+    assert (kept["error"] == kept["words"] - kept["n"]).all()
 
 
 def test_the_neutral_loglikelihood_is_transformers_loss(loaded, prompts, dataset) -> None:
@@ -165,7 +206,7 @@ def test_the_first_condition_must_be_none(loaded, prompts) -> None:
 def test_means_are_required_for_mean_ablation(loaded, prompts) -> None:
     study = Ablation(loaded, prompts, SETTINGS, "whitespace")
     with tqdm(disable=True) as bar, pytest.raises(LengthlensError, match="no means were given"):
-        ablate(study, [CONDITIONS[0], CONDITIONS[-2]], NEUTRAL, bar)
+        ablate(study, [CONDITIONS[0], CONDITIONS[PLACE_OF_MEAN]], NEUTRAL, bar)
 
 
 def every_other(model: LoadedModel):

@@ -5,45 +5,21 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rankings import HEADS, LAYERS, ranking
 
 from lengthlens.conditions import (
     Condition,
     count_matched,
+    heads_between,
     matched_draws,
-    plan_conditions,
-    top_heads,
+    ranked_heads,
 )
-from lengthlens.selection import component_name
 
-LAYERS, HEADS = 4, 8
-PLAN = {
-    "k": [1, 2, 4],
-    "methods": ["cwa", "end_contrast"],
-    "modes": ["zero", "mean"],
-    "positions": "generated",
-    "controls": 20,
-    "seed": 0,
-    "language": "en",
-}
-
-
-def ranking(seed: int = 0, methods: tuple[str, ...] = ("cwa", "end_contrast")) -> pd.DataFrame:
-    """A selection table with random ranks of all heads and MLPs."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for method in methods:
-        heads = list(itertools.product(range(LAYERS), range(HEADS)))
-        for rank, place in enumerate(rng.permutation(len(heads)), start=1):
-            rows.append(("head", *heads[place], method, 1.0 / rank, rank))
-        for rank, layer in enumerate(rng.permutation(LAYERS), start=1):
-            rows.append(("mlp", layer, pd.NA, method, 1.0 / rank, rank))
-    table = pd.DataFrame(rows, columns=["kind", "layer", "head", "method", "score", "rank"])
-    return table.astype({"head": "Int64", "rank": "Int64"})
+QUARTERS = (set(range(24, 32)), set(range(8)))
 
 
 chosen_sets = st.sets(
@@ -96,42 +72,36 @@ def test_controls_depend_on_the_seed_alone() -> None:
     assert matched_draws(chosen, HEADS, 30, "1:en:cwa:3") != first
 
 
-def test_the_plan() -> None:
-    """none, then for every method, k and mode the top k with its controls, which modes share."""
-    table = ranking()
-    plan = plan_conditions(table, HEADS, **PLAN)
-    assert plan[0] == Condition(positions="generated")
-    assert plan[0].kind == plan[0].mode == plan[0].method == "none"
-    assert plan[0].components == ""
-    groups = itertools.groupby(plan[1:], key=lambda c: (c.method, len(c.heads), c.mode))
-    groups = {key: list(group) for key, group in groups}
-    assert list(groups) == list(itertools.product(PLAN["methods"], PLAN["k"], PLAN["modes"]))
-    for (method, k, _), group in groups.items():
-        best = table[(table["method"] == method) & (table["kind"] == "head")].nsmallest(k, "rank")
-        expected = {component_name(int(row.layer), int(row.head)) for row in best.itertuples()}
-        assert set(group[0].components.split(";")) == expected
-        assert [c.draw for c in group] == list(range(len(group)))
-        assert len(group) - 1 == min(20, count_matched(group[0].heads, HEADS))
-        assert {c.source_language for c in group} == {"en"}
-        assert {c.positions for c in group} == {"generated"}
-        zero = groups[method, k, "zero"]
-        assert [c.heads for c in group] == [c.heads for c in zero]
-
-
-def test_methods_without_scores_are_left_out() -> None:
+def test_methods_without_scores_choose_nothing() -> None:
     table = ranking()
     table.loc[table["method"] == "end_contrast", ["score", "rank"]] = pd.NA
-    plan = plan_conditions(table, HEADS, **PLAN)
-    assert {c.method for c in plan} == {"none", "cwa"}
+    assert ranked_heads(table, "end_contrast", 2) == ()
+    assert ranked_heads(table, "nothing", 3) == ()
 
 
-def test_top_heads_are_by_rank_and_sorted_by_layer() -> None:
+def test_ranked_heads_are_by_rank_and_sorted_by_layer() -> None:
     table = ranking(3)
     ranked = table[(table["method"] == "cwa") & (table["kind"] == "head")].sort_values("rank")
     pairs = list(zip(ranked["layer"], ranked["head"], strict=True))
-    assert top_heads(table, "cwa", 5) == tuple(sorted(pairs[:5]))
-    assert len(top_heads(table, "cwa", 1000)) == LAYERS * HEADS
-    assert top_heads(table, "nothing", 3) == ()
+    assert ranked_heads(table, "cwa", 5) == tuple(sorted(pairs[:5]))
+    assert ranked_heads(table, "cwa", 5, bottom=True) == tuple(sorted(pairs[-5:]))
+    assert len(ranked_heads(table, "cwa", 1000)) == LAYERS * HEADS
+
+
+@pytest.mark.parametrize(("n_layers", "late", "early"), [(6, {4, 5}, {0, 1}), (32, *QUARTERS)])
+def test_quarters_are_of_the_depth(n_layers: int, late: set[int], early: set[int]) -> None:
+    """Layer l of L lies at (l + 1/2) / L: the last quarter is 24-31 of 32, 4-5 of 6."""
+    assert {layer for layer, _ in heads_between(0.75, 1, n_layers, 2)} == late
+    assert {layer for layer, _ in heads_between(0, 0.25, n_layers, 2)} == early
+    assert len(heads_between(0, 1, n_layers, 3)) == 3 * n_layers
+
+
+def test_conditions_name_their_components_in_the_order_of_layers() -> None:
+    mixed = Condition(((0, 3), (2, 1)), mlps=(0, 2))
+    assert mixed.components == "L0H3;L0M;L2H1;L2M"
+    assert (mixed.kind, mixed.size) == ("mixed", 4)
+    assert Condition(mlps=(5,)).kind == "mlp"
+    assert (Condition().kind, Condition().components) == ("none", "")
 
 
 @pytest.mark.parametrize(("chosen", "expected"), [([(0, 0)], 7), ([(0, h) for h in range(5)], 0)])

@@ -12,7 +12,7 @@ from toys import NO_STOP, as_batch, ragged_prompts
 from lengthlens.anatomy import dissect
 from lengthlens.choose import Forced
 from lengthlens.decode import Decoded, decode
-from lengthlens.intervention import Intervention, Replacement, Surgeon
+from lengthlens.intervention import Donors, Intervention, Replacement, Surgeon
 from lengthlens.means import replacement, sum_activations
 
 PROMPTS = ragged_prompts([3, 9, 5, 7], seed=11, shared=2)
@@ -157,6 +157,29 @@ def test_means_stand_in_for_removed_components(row: str) -> None:
         assert (recorded - expected).abs().max() <= 1e-6
 
 
+@pytest.mark.parametrize("row", ["llama", "gemma2", "granite"])
+def test_donors_stand_in_for_removed_components(row: str) -> None:
+    """Recorded terms of removed components are the entries that rows with a donor point at.
+
+    The MLP's within 1e-6, for a residual multiplier is divided out and multiplied back.
+    """
+    model = tiny_model(row)
+    a = dissect(model)
+    made = torch.Generator().manual_seed(1)
+    head = torch.randn(5, a.n_layers, a.n_heads, a.d_head, generator=made)
+    mlp = torch.randn(5, a.n_layers, a.d_model, generator=made)
+    donors = Donors(head, mlp, torch.tensor([[0], [1], [2], [4]]))
+    follows = torch.tensor([True, True, False, True])
+    intervention = removal(model, 4, HEADS, [LAYER], "generated", resampled=follows, donors=donors)
+    residuals = run(model, intervention=intervention, capture=True).residuals
+    for index, (place, follow) in enumerate(zip([0, 1, 2, 4], follows.tolist(), strict=True)):
+        for layer, number in HEADS:
+            recorded = residuals.head[:, index, layer, number]
+            assert torch.equal(recorded, (head[place, layer, number] * follow).expand_as(recorded))
+        difference = residuals.mlp[:, index, LAYER] - mlp[place, LAYER] * follow
+        assert difference.abs().max() <= 1e-6
+
+
 @pytest.mark.parametrize("positions", ["generated", "all"])
 @pytest.mark.parametrize("row", ["gemma2", "mixtral"])
 def test_conditions_in_one_batch_do_not_touch_each_other(row: str, positions: str) -> None:
@@ -242,3 +265,8 @@ def test_wrong_interventions_are_refused() -> None:
         removal(model, 1, positions="prompt")
     with pytest.raises(ValueError, match="give both or neither"):
         removal(model, 1, replaced=torch.tensor([True]))
+    with pytest.raises(ValueError, match="`resampled` and `donors`"):
+        removal(model, 1, resampled=torch.tensor([True]))
+    donors = Donors(torch.zeros(1, 3, 4, 16), torch.zeros(1, 3, 48), torch.zeros(1, 1).long())
+    with pytest.raises(ValueError, match="positions 'generated'"):
+        removal(model, 1, resampled=torch.tensor([True]), donors=donors)

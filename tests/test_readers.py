@@ -43,6 +43,7 @@ ARRAYS = {
     "open_attribution": formats.ATTRIBUTION,
     "open_cwa": formats.CWA,
     "open_ablation": formats.ABLATION,
+    "open_repair": formats.REPAIR,
 }
 
 

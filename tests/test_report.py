@@ -209,14 +209,19 @@ def test_cells_are_short():
 
 
 def test_effects_are_told_by_their_interval():
-    effects = summarise_ablation({("i", "en"): make_ablation(controls=8)}, resamples=100)
+    ablations = {("i", "en"): make_ablation(k=(1, 2, 3), controls=8)}
+    effects = summarise_ablation(ablations, resamples=100)
     exact = effects["measure"] == "exact"
     verdicts = []
     for low, high in ((-0.3, -0.1), (-0.3, 0.1), (0.1, 0.3), (np.nan, np.nan)):
         table = effects.copy()
         table.loc[exact, ["effect_low", "effect_high"]] = low, high
+        table.loc[exact & (table["k"] == 3), ["effect_low", "effect_high"]] = np.nan  # no controls
         found = describe_effects(table, {"i": "instruct"}, NAMES)
-        assert [row.chosen for row in found] == ["2 heads by CWA", "2 heads by end contrast"]
+        k = 3 if np.isnan(low) else 2
+        assert [row.chosen for row in found] == [
+            f"{k} heads by {m}" for m in ("CWA", "end contrast")
+        ]
         verdicts.append(found[0].verdict)
     assert verdicts == [
         "hurts more than random heads",

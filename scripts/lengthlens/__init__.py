@@ -21,6 +21,7 @@ _READERS = {
     "open_forced",
     "open_selection",
     "open_ablation",
+    "open_repair",
     "open_claims",
     "open_table",
 }

@@ -1,8 +1,9 @@
 """Ablation conditions: which components are removed together, and the random sets beside them.
 
-A condition removes a set of components. Beside every chosen set (the top k by a method) stand
-controls: random sets of as many components of the same kind from the same layers, chosen ones
-excluded. Where fewer distinct sets exist than are asked for, all of them are enumerated.
+A condition removes a set of heads, of MLPs, or of both. Beside a chosen set stand controls: random
+sets of as many components of the same kind from the same layers, chosen ones excluded; where fewer
+distinct sets exist than are asked for, all of them. An MLP has no like in its own layer: the
+controls of one MLP are the MLPs of all other layers.
 """
 
 from __future__ import annotations
@@ -24,15 +25,21 @@ Head = tuple[int, int]
 
 @dataclass(frozen=True)
 class Condition:
-    """One set of heads removed in one way.
+    """One set of components removed in one way.
 
     Attributes:
         heads: (layer, head) pairs, sorted; none for the condition `none`.
-        mode: `zero` or `mean`; `none` where nothing is removed.
+        mode: `zero`, `mean` or `resample`; `none` where nothing is removed.
         positions: `generated` or `all`.
-        method: the score that chose the set (or the set that a control is matched to).
-        source_language: the language in which it was chosen.
+        method: the score that ranked the components, or the name of the set, such as `late_heads`.
+        source_language: the language in which the set was chosen; of `none`, that of the prompts.
         draw: 0 for the chosen set, 1, 2, … for its controls.
+        mlps: layers whose MLP is removed, sorted.
+        chosen_by: `top` or `bottom` of a ranking, `position` in the network; "" for `none`.
+        answered: whether answers are generated; else only the end margin is measured.
+        neutral: whether neutral sentences are scored.
+        n_possible: how many distinct controls exist for the chosen set.
+        test: id of the confirmatory test that the condition belongs to, or "".
     """
 
     heads: tuple[Head, ...] = ()
@@ -41,58 +48,47 @@ class Condition:
     method: str = "none"
     source_language: str = ""
     draw: int = 0
+    mlps: tuple[int, ...] = ()
+    chosen_by: str = ""
+    answered: bool = True
+    neutral: bool = True
+    n_possible: float = 0.0
+    test: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many components are removed."""
+        return len(self.heads) + len(self.mlps)
 
     @property
     def kind(self) -> str:
-        return "head" if self.heads else "none"
+        """`head`, `mlp`, `mixed`, or `none`."""
+        if self.heads and self.mlps:
+            return "mixed"
+        return "head" if self.heads else "mlp" if self.mlps else "none"
 
     @property
     def components(self) -> str:
-        """The set as text: "L3H5;L4H0"."""
-        return ";".join(component_name(*head) for head in self.heads)
+        """The set as text, layer by layer: "L3H5;L4H0;L5M"."""
+        places = [(layer, 0, head) for layer, head in self.heads]
+        places += [(layer, 1, None) for layer in self.mlps]
+        return ";".join(component_name(layer, head) for layer, _, head in sorted(places))
 
 
-def plan_conditions(
-    selection: pd.DataFrame,
-    n_heads: int,
-    *,
-    k: Sequence[int],
-    methods: Sequence[str],
-    modes: Sequence[str],
-    positions: str,
-    controls: int,
-    seed: int,
-    language: str,
-) -> list[Condition]:
-    """The condition `none`, then every chosen set with its controls.
-
-    Args:
-        selection: ranking of the components (`selection.select_components`).
-        n_heads: heads of a layer.
-        k: sizes of the chosen sets.
-        controls: how many random sets at most beside each chosen one.
-        seed: of the random sets.
-        language: in which the ranking was made.
-    """
-    conditions = [Condition(positions=positions)]
-    for method, size in itertools.product(methods, k):
-        chosen = top_heads(selection, method, size)
-        if not chosen:
-            continue
-        draws = matched_draws(chosen, n_heads, controls, f"{seed}:{language}:{method}:{size}")
-        for mode in modes:
-            conditions += [
-                Condition(heads, mode, positions, method, language, draw)
-                for draw, heads in enumerate([chosen, *draws])
-            ]
-    return conditions
-
-
-def top_heads(selection: pd.DataFrame, method: str, k: int) -> tuple[Head, ...]:
-    """The k heads of the best rank, sorted by layer; none where the method has no scores."""
+def ranked_heads(
+    selection: pd.DataFrame, method: str, k: int, bottom: bool = False
+) -> tuple[Head, ...]:
+    """The k heads of the best (or worst) ranks, sorted by layer; none where there are no scores."""
     ranked = selection[(selection["method"] == method) & (selection["kind"] == "head")]
-    ranked = ranked.dropna(subset="rank").nsmallest(k, "rank")
+    ranked = ranked.dropna(subset="rank")
+    ranked = ranked.nlargest(k, "rank") if bottom else ranked.nsmallest(k, "rank")
     return tuple(sorted((int(row.layer), int(row.head)) for row in ranked.itertuples()))
+
+
+def heads_between(low: float, high: float, n_layers: int, n_heads: int) -> tuple[Head, ...]:
+    """All heads of the layers in a range of depth, where layer l of L lies at (l + 1/2) / L."""
+    layers = [layer for layer in range(n_layers) if low <= (layer + 0.5) / n_layers <= high]
+    return tuple(itertools.product(layers, range(n_heads)))
 
 
 def count_matched(chosen: Sequence[Head], n_heads: int) -> int:

@@ -99,11 +99,16 @@ class ForcedAnswers:
 @dataclass(frozen=True)
 class Ablation:
     k: tuple[int, ...]
+    further_k: tuple[int, ...]
     methods: tuple[str, ...]
     modes: tuple[str, ...]
     positions: str
     controls: int
+    answered_controls: int
+    further_controls: int
     base_controls: int
+    base_prompts: int
+    untuned: tuple[str, ...]
     seed: int
 
 

@@ -53,8 +53,7 @@ def cross_problems(
     models = values.get("models")
     for name, model in models.items() if isinstance(models, dict) else []:
         if usable("models", name):
-            k = max(values["ablation"]["k"]) if usable("ablation", "k") else 0
-            problems += check_model(name, model, k, root)
+            problems += check_model(name, model, root)
     return problems, {code: _capacity(language) for code, language in languages.items()}
 
 
@@ -174,17 +173,37 @@ def check_letter_case(values: dict[str, Any]) -> Iterator[Problem]:
                 )
 
 
+def check_resample(values: dict[str, Any]) -> Iterator[Problem]:
+    """Donors of resample ablation ask for another N and are recorded while they answer."""
+    ablation = values["ablation"]
+    if "resample" not in ablation["modes"]:
+        return
+    if ablation["positions"] != "generated":
+        yield Problem(
+            ("ablation", "modes"),
+            "resample has donors for generated tokens only; legal: without it, or with "
+            "ablation.positions: generated",
+        )
+    if len(values["n_words"]) < 2:
+        yield Problem(
+            ("ablation", "modes"),
+            f"resample needs donors that ask for another N than {values['n_words'][0]}; legal: "
+            "without it, or with a second value in n_words",
+        )
+
+
 CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]]]] = [
     (("n_words", "generation.max_new_tokens"), check_tokens),
     (("generation.samples", "generation.temperature"), check_samples),
     (("generation.date",), check_date),
+    (("ablation.modes", "ablation.positions", "n_words"), check_resample),
     (("models", "languages"), check_letter_case),
     (("figures.formats",), check_formats),
 ]
 
 
-def check_model(name: str, model: dict[str, Any], k: int, root: Path) -> Iterator[Problem]:
-    """A model is given in one way; if local, it is whole and has as many heads as k asks for."""
+def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Problem]:
+    """A model is given in one way; if local, it is whole."""
     path = ("models", name)
     if ("path" in model) == ("hub" in model):
         which = "both `path` and `hub`" if "path" in model else "neither `path` nor `hub`"
@@ -212,7 +231,7 @@ def check_model(name: str, model: dict[str, Any], k: int, root: Path) -> Iterato
             "legal: a folder with a model in transformers' format",
         )
         return
-    if not isinstance(config := _read_json(folder / "config.json"), dict):
+    if not isinstance(_read_json(folder / "config.json"), dict):
         yield Problem(
             (*path, "path"),
             f"{show(model['path'])} has no readable config.json; "
@@ -224,11 +243,6 @@ def check_model(name: str, model: dict[str, Any], k: int, root: Path) -> Iterato
             (*path, "variant"),
             f"instruct, but the tokenizer in {show(model['path'])} has no chat template; "
             "legal: base, or add a chat_template.jinja",
-        )
-    heads = _count_heads(config)
-    if heads is not None and k > heads:
-        yield Problem(
-            ("ablation", "k"), f"{k} is more than model {show(name)} has; legal: at most {heads}"
         )
 
 
@@ -244,13 +258,3 @@ def _has_chat_template(folder: Path) -> bool:
         return True
     tokenizer = _read_json(folder / "tokenizer_config.json")
     return isinstance(tokenizer, dict) and bool(tokenizer.get("chat_template"))
-
-
-def _count_heads(config: dict[str, Any]) -> int | None:
-    """Layers × heads from a config.json (that of the text part, if there are several)."""
-    config = config.get("text_config", config)
-    names = [("num_hidden_layers", "num_attention_heads"), ("n_layer", "n_head")]
-    for layers, heads in names:
-        if isinstance(config.get(layers), int) and isinstance(config.get(heads), int):
-            return config[layers] * config[heads]
-    return None

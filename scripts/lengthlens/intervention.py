@@ -2,9 +2,9 @@
 
 An `Intervention` holds one set of components for every row of a batch, so that one batch carries
 many ablation conditions. A removed head's input to the output projection, or a removed MLP's
-output, is replaced by zero or by a mean. `positions` says where: `generated` means the last prompt
-token and every generated one (the positions whose output decides a generated token), `all` means
-the prompt too, which equals editing the weights.
+output, is replaced by zero, by a mean, or by what it was in another answer (`Donors`). `positions`
+says where: `generated` means the last prompt token and every generated one (the positions whose
+output decides a generated token), `all` means the prompt too, which equals editing the weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lengthlens.anatomy import Anatomy
@@ -30,6 +30,25 @@ class Replacement:
     mlp: Float[Tensor, "2 layer d_model"]
 
 
+@dataclass
+class Donors:
+    """Recorded outputs that stand in for removed components.
+
+    Attributes:
+        head, mlp: one entry a recorded step, as `capture.Residuals` holds them.
+        place: the entry that every row takes at every position of the next forward pass; one row
+            for all rows alike. Whoever drives the passes keeps it up to date.
+    """
+
+    head: Float[Tensor, "entry layer head d_head"]
+    mlp: Float[Tensor, "entry layer d_model"]
+    place: Int[Tensor, "row position"]
+
+    def at(self, rows: Tensor | slice) -> Int[Tensor, "row position"]:
+        """The entries of some rows."""
+        return self.place if len(self.place) == 1 else self.place[rows]
+
+
 @dataclass(frozen=True)
 class Intervention:
     """Components removed, row by row.
@@ -40,6 +59,9 @@ class Intervention:
         positions: `generated` or `all`.
         replaced: rows whose removed components are replaced by `replacement` instead of zero.
         replacement: required where any row is `replaced`.
+        resampled: rows whose removed components are replaced by those of `donors`; only with
+            positions `generated`, for donors are recorded while they answer.
+        donors: required where any row is `resampled`.
     """
 
     heads: Bool[Tensor, "row layer head"]
@@ -47,12 +69,18 @@ class Intervention:
     positions: str = "generated"
     replaced: Bool[Tensor, " row"] | None = None
     replacement: Replacement | None = None
+    resampled: Bool[Tensor, " row"] | None = None
+    donors: Donors | None = None
 
     def __post_init__(self) -> None:
         if self.positions not in POSITIONS:
             raise ValueError(f"positions must be one of {POSITIONS}, not {self.positions!r}")
         if (self.replaced is None) != (self.replacement is None):
             raise ValueError("`replaced` and `replacement` belong together: give both or neither")
+        if (self.resampled is None) != (self.donors is None):
+            raise ValueError("`resampled` and `donors` belong together: give both or neither")
+        if self.donors is not None and self.positions != "generated":
+            raise ValueError("donors have no prompt: they need the positions 'generated'")
 
     @property
     def n_rows(self) -> int:
@@ -60,9 +88,18 @@ class Intervention:
 
     def select(self, rows: Tensor) -> Intervention:
         """The intervention of the given rows, in that order."""
-        replaced = None if self.replaced is None else self.replaced[rows]
+
+        def pick(mask: Tensor | None) -> Tensor | None:
+            return None if mask is None else mask[rows]
+
         return Intervention(
-            self.heads[rows], self.mlps[rows], self.positions, replaced, self.replacement
+            self.heads[rows],
+            self.mlps[rows],
+            self.positions,
+            pick(self.replaced),
+            self.replacement,
+            pick(self.resampled),
+            self.donors,
         )
 
 
@@ -77,6 +114,7 @@ class Surgeon:
         self._whole = intervention
         self._current: Intervention | None = None
         self._classes = torch.zeros(1, dtype=torch.long)
+        self._donated: Tensor | None = None  # which donor entries the next pass takes
 
     @property
     def positions(self) -> str:
@@ -89,6 +127,8 @@ class Surgeon:
         `position_classes` names the class of every position of the pass (or of all, if it is one).
         """
         self._classes = torch.tensor(position_classes)
+        donors = self._whole.donors
+        self._donated = None if rows is None or donors is None else donors.at(rows)
         if rows is None or isinstance(rows, slice):
             self._current = None if rows is None else self._whole
         else:
@@ -111,11 +151,20 @@ class Surgeon:
             for handle in handles:
                 handle.remove()
 
-    def _fill(self, means: Float[Tensor, "2 ..."], like: Tensor) -> Tensor:
-        """What replaces a component, [row, position, …]: its mean where asked for, else zero."""
-        mean = means.to(like)[self._classes.to(like.device)]
-        replaced = self._current.replaced.to(like)
-        return replaced.reshape(-1, *[1] * mean.dim()) * mean
+    def _fill(self, name: str, layer: int, like: Tensor) -> Tensor:
+        """What replaces a component, [row, position, …]: zero, its mean, or the donor's."""
+        current = self._current
+        fill = torch.zeros((), dtype=like.dtype, device=like.device)
+        if current.replacement is not None:
+            mean = getattr(current.replacement, name)[:, layer].to(like)
+            mean = mean[self._classes.to(like.device)]
+            fill = fill + _for_rows(current.replaced, mean) * mean
+        if current.donors is not None:
+            donated = getattr(current.donors, name)[self._donated, layer].to(like)
+            # NOTE selected, not multiplied: rows without a donor may point at anything.
+            chosen = _for_rows(current.resampled, donated[0]).bool()
+            fill = torch.where(chosen, donated, fill)
+        return fill
 
     def _head_remover(self, layer: int):
         shape = (self.anatomy.n_heads, self.anatomy.d_head)
@@ -126,9 +175,7 @@ class Surgeon:
                 return None
             x = args[0].unflatten(-1, shape)
             gone = current.heads[:, layer].to(x.device)[:, None, :, None]
-            fill = torch.zeros((), dtype=x.dtype, device=x.device)
-            if current.replacement is not None:
-                fill = self._fill(current.replacement.head[:, layer], like=x)
+            fill = self._fill("head", layer, like=x)
             return (torch.where(gone, fill, x).flatten(-2), *args[1:])
 
         return remove
@@ -142,10 +189,13 @@ class Surgeon:
                 return None
             added = output[0] if isinstance(output, tuple) else output
             gone = current.mlps[:, layer].to(added.device)[:, None, None]
-            fill = torch.zeros((), dtype=added.dtype, device=added.device)
-            if current.replacement is not None:
-                fill = self._fill(current.replacement.mlp[:, layer] / multiplier, like=added)
+            fill = self._fill("mlp", layer, like=added) / multiplier
             added = torch.where(gone, fill, added)
             return (added, *output[1:]) if isinstance(output, tuple) else added
 
         return remove
+
+
+def _for_rows(mask: Bool[Tensor, " row"], like: Tensor) -> Tensor:
+    """A mask over rows, shaped for [row, *like]."""
+    return mask.to(like).reshape(-1, *[1] * like.dim())

@@ -13,8 +13,9 @@ language has the same topic, template and split, so that languages can be paired
 """
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -103,6 +104,18 @@ def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) 
 def topic_split(topic_id: str, seed: int) -> str:
     """`select` or `evaluate`, the same in every language."""
     return SPLITS[_hash(f"{seed}:split:{topic_id}") % 2]
+
+
+def spread_over_n(prompts: Sequence[Prompt], count: int | None) -> list[Prompt]:
+    """`count` of the prompts, as many of each N as there are, in their order; None: all of them."""
+    if count is None or count >= len(prompts):
+        return list(prompts)
+    waiting: dict[int, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        waiting.setdefault(prompt.n, []).append(place)
+    turns = [place for turn in itertools.zip_longest(*waiting.values()) for place in turn]
+    chosen = [place for place in turns if place is not None][:count]
+    return [prompts[place] for place in sorted(chosen)]
 
 
 def prompts_to_jsonl(prompts: Iterable[Prompt]) -> str:

@@ -90,6 +90,11 @@ def open_ablation(path: str | Path) -> xr.Dataset:
     return _arrays(path, formats.ABLATION)
 
 
+def open_repair(path: str | Path) -> xr.Dataset:
+    """How the drop of the end margin under ablation comes about, by component."""
+    return _arrays(path, formats.REPAIR)
+
+
 def open_claims(path: str | Path) -> pd.DataFrame:
     """Claims with their values, intervals and verdicts; empty texts where there is nothing."""
     texts = ("model", "variant", "language", "statistic", "paper_says", "reason", "source")

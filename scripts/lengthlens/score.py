@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from lengthlens.capture import Recorder, Residuals
 from lengthlens.decode import TokenClasses
 from lengthlens.forward import LogitReader, forward, prefill
 from lengthlens.intervention import Intervention, Surgeon
@@ -64,20 +65,57 @@ def step_margins(
     return torch.cat(margins).cpu().numpy()
 
 
+@torch.inference_mode()
+def answer_terms(
+    loaded: LoadedModel, prompt: Sequence[int], answer: Sequence[int], rows: Rows, n_sets: int
+) -> tuple[Residuals, Float[torch.Tensor, "set vocabulary"]]:
+    """The terms of the residual stream after `prompt` and `answer`, and the model's own logits.
+
+    Args and logits are those of `answer_margins`; the axes of the terms begin with (set,).
+    """
+    terms, logits = [], []
+    for start in range(0, n_sets, ROWS):
+        sets = range(start, min(start + ROWS, n_sets))
+        surgeon = Surgeon(loaded.anatomy, rows(sets))
+        recorder = Recorder(loaded.anatomy, len(sets), 1)
+        # NOTE the recorder's hooks come after the surgeon's: it reads what is left.
+        with (
+            surgeon.attached(),
+            recorder.attached(),
+            LogitReader(loaded.anatomy).attached() as reader,
+        ):
+            _after(loaded, surgeon, [prompt] * len(sets), answer, [len(answer)], recorder)
+        terms.append(recorder.residuals[0])
+        logits.append(reader.last())
+    whole = {
+        name: None
+        if getattr(terms[0], name) is None
+        else torch.cat([getattr(part, name) for part in terms])
+        for name in vars(terms[0])
+    }
+    return Residuals(**whole), torch.cat(logits)
+
+
 def _after(
     loaded: LoadedModel,
     surgeon: Surgeon,
     prompts: Sequence[Sequence[int]],
     answer: Sequence[int],
     steps: Sequence[int],
+    recorder: Recorder | None = None,
 ) -> None:
-    """Run the model over prompts and answer, the last prompt token and the answer in one pass."""
+    """Run the model over prompts and answer, the last prompt token and the answer in one pass.
+
+    The recorder, if there is one, reads the last position.
+    """
     state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
     new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
     tokens = torch.cat([state.token[:, None], new.reshape(len(prompts), -1)], dim=1)
     surgeon.at(slice(None), [0] + [1] * len(answer))
     mask = torch.cat([state.mask, state.mask.new_ones(tokens.shape)], dim=1)
     positions = state.position[:, None] + torch.arange(tokens.shape[1], device=loaded.device)
+    if recorder is not None:
+        recorder.at(0, slice(None))
     kept = torch.tensor(steps, device=loaded.device)
     forward(loaded.model, tokens, mask, positions, state.cache, keep=kept)
 
@@ -101,7 +139,7 @@ def sentence_logliks(
         n_sets: how many sets there are.
     """
     target = torch.tensor(tokens, device=loaded.device)
-    totals = []
+    totals = [torch.zeros(0, device=loaded.device)]
     size = max(1, min(ROWS, _LOGITS // (len(tokens) * loaded.anatomy.vocabulary_size)))
     for start in range(0, n_sets, size):
         sets = range(start, min(start + size, n_sets))

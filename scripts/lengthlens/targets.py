@@ -17,12 +17,15 @@ FIGURES = (
     "same_text",
     "ablation",
     "scores",
+    "transfer",
+    "repair",
     "tokenization",
     "extrapolation",
 )
 
+CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
-TABLES = ("behaviour", "ablation", "same_text", "scores", *PROBE_TABLES)
+TABLES = ("behaviour", *CAUSAL_TABLES, "same_text", "scores", *PROBE_TABLES)
 
 
 def provenance_of(path: str) -> str:
@@ -102,7 +105,10 @@ class Paths:
         ]
 
     def ablated(self) -> list[str]:
-        return self.each_pair("ablation/{model}.{language}.nc")
+        return [
+            *self.each_pair("ablation/{model}.{language}.nc"),
+            *self.each_pair("repair/{model}.{language}.nc"),
+        ]
 
     @property
     def probed_pairs(self) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lengthlens.effects import Dose, dose_response, interval_of, measure_values
+from lengthlens.effects import Dose, chosen_sets, dose_response, interval_of, own_language
 from lengthlens.figures.style import (
     INK,
     METHOD_COLOURS,
@@ -26,6 +26,7 @@ from lengthlens.figures.style import (
     percent,
     styled,
 )
+from lengthlens.outcomes import measure_values
 
 TITLE = "Ablation of chosen heads"
 _ROWS = (
@@ -34,7 +35,6 @@ _ROWS = (
     ("end_margin", "end margin, logits"),
 )
 _MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^"}
-_MODE_LINES = {"zero": "-", "mean": "--"}
 FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches
 _APART = 0.17
@@ -91,15 +91,18 @@ def draw_ablation(
 def _ever_exact(ablations: Mapping[tuple[str, str], xr.Dataset], model: str) -> bool:
     """Whether any answer of a model is exact; a row of zeros would tell nothing."""
     own = [data for (name, _), data in ablations.items() if name == model]
-    return any(measure_values(data, "exact").any() for data in own)
+    return any(np.nansum(measure_values(data, "exact")) > 0 for data in own)
+
+
+def _main_mode(data: xr.Dataset) -> str:
+    """The mode in which every k was tried; the others have a few sizes and are in the table."""
+    top = (data["chosen_by"] == "top").to_numpy()
+    return str(data["mode"].to_numpy()[np.flatnonzero(top)[0]]) if top.any() else "none"
 
 
 def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> list:
     methods = dict.fromkeys(
         str(method) for data in ablations.values() for method in np.unique(data["method"])
-    )
-    modes = dict.fromkeys(
-        str(mode) for data in ablations.values() for mode in np.unique(data["mode"])
     )
     handles: list = [
         Line2D(
@@ -111,11 +114,6 @@ def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> li
         )
         for method in METHOD_COLOURS
         if method in methods
-    ]
-    handles += [
-        Line2D([], [], color=MUTED, linestyle=line, label=f"replaced by {name}")
-        for mode, line, name in (("zero", "-", "zero"), ("mean", "--", "the mean"))
-        if mode in modes and {"zero", "mean"} <= set(modes)
     ]
     controls = Patch(color=MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
     none = Line2D([], [], color=INK, linestyle=(0, (4, 2)), linewidth=0.8, label="nothing removed")
@@ -132,22 +130,21 @@ def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, options: Mapping) ->
     axes.axhline(scale * none.estimate, color=INK, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1)
     axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
     methods = [name for name in METHOD_COLOURS if (data["method"] == name).any()]
-    modes = [name for name in _MODE_LINES if (data["mode"] == name).any()]
-    series = [(method, mode) for method in methods for mode in modes]
-    sizes = sorted({int(k) for k in np.unique(data["k"]) if k > 0})
-    for index, (method, mode) in enumerate(series):
-        doses = dose_response(data, measure, method, mode, options)
+    mode = _main_mode(data)
+    series = {method: dose_response(data, measure, method, mode, options) for method in methods}
+    sizes = sorted({dose.k for doses in series.values() for dose in doses})
+    for index, (method, doses) in enumerate(series.items()):
         places = [sizes.index(dose.k) + _APART * (2 * index - len(series) + 1) for dose in doses]
         for x, dose in zip(places, doses, strict=True):
             _draw_controls(axes, x, scale * dose.draws, METHOD_COLOURS[method])
-        _draw_chosen(axes, places, doses, scale, method, mode)
+        _draw_chosen(axes, places, doses, scale, method)
     axes.set_xticks(range(len(sizes)), [str(k) for k in sizes])
     axes.set_xlim(-0.6, len(sizes) - 0.4)
     if measure == "exact":
         axes.set_ylim(-4, 104)
 
 
-def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: str, mode: str):
+def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: str):
     color = METHOD_COLOURS[method]
     means = np.array([dose.chosen.estimate for dose in doses]) * scale
     low = np.array([dose.chosen.low for dose in doses]) * scale
@@ -158,7 +155,6 @@ def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: st
         means,
         yerr=reach,
         color=color,
-        linestyle=_MODE_LINES[mode],
         elinewidth=1.0,
         linewidth=1.0,
         zorder=4,
@@ -204,13 +200,16 @@ def counts(ablations: Mapping[tuple[str, str], xr.Dataset]) -> str:
     topics = sorted({len(np.unique(data["topic"])) for data in ablations.values()})
     draws: dict[int, set[int]] = {}
     for data in ablations.values():
-        table = data[["k", "method", "mode", "control"]].to_dataframe()
-        for (k, _, _), part in table[table["control"]].groupby(["k", "method", "mode"]):
-            draws.setdefault(int(k), set()).add(len(part))
+        main = (own_language(data), "top", _main_mode(data))
+        for found in chosen_sets(data):
+            labels = found.labels
+            if (labels["source_language"], labels["chosen_by"], labels["mode"]) == main:
+                draws.setdefault(int(labels["k"]), set()).add(len(found.controls))
     text = ", ".join(f"k = {k}: {_range(found)}" for k, found in sorted(draws.items()))
     return (
         f"n = {_range(samples)} answers about {_range(topics)} evaluate topics under every "
-        f"condition. Control draws, fewer where fewer distinct sets exist: {text or 'none'}."
+        f"condition. Control draws of the end margin, fewer where fewer distinct sets exist: "
+        f"{text or 'none'}."
     )
 
 

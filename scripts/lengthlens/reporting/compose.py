@@ -13,8 +13,10 @@ from lengthlens.figures import (
     cwa_by_n,
     cwa_heatmaps,
     error_by_n,
+    repair,
     same_text,
     scores,
+    transfer,
 )
 from lengthlens.figures.style import Cast
 from lengthlens.languages import load_language
@@ -75,6 +77,8 @@ def compose_material(
         "ablation": ablation.counts(ablations),
         "same_text": same_text.counts(tables["same_text"]),
         "scores": scores.counts(tables["scores"]),
+        "transfer": transfer.counts(tables["transfer"]),
+        "repair": repair.counts(tables["repair"]),
     }
     tokens = {
         pair: {row["sample_id"]: row for row in table.to_dict("records")}

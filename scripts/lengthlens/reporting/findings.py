@@ -22,9 +22,34 @@ METHOD_WORDS = {
     "end_contrast": "end contrast",
     "nswap": "N-swap contrast",
     "effect": "measured effect",
+    "late_heads": "last quarter, all heads",
+    "early_heads": "first quarter, all heads",
+    "final_mlp": "final MLP",
+    "late_heads_and_final_mlp": "last quarter, all heads and final MLP",
 }
-MEASURE_WORDS = {"exact": "exact answers", "error": "word-count error", "end_margin": "end margin"}
-MEASURE_UNITS = {"exact": "percent", "error": "words", "end_margin": "logits"}
+MEASURE_WORDS = {
+    "exact": "exact answers",
+    "early": "answers too short",
+    "late": "answers too long",
+    "truncated": "cut answers",
+    "error": "word-count error",
+    "absolute_error": "size of the error",
+    "end_margin": "end margin",
+    "neutral_loglik": "log-likelihood of neutral text, a token",
+}
+SHARES = ("exact", "early", "late", "truncated")
+MEASURE_UNITS = dict.fromkeys(SHARES, "percent") | {
+    "error": "words",
+    "absolute_error": "words",
+    "end_margin": "logits",
+    "neutral_loglik": "logits",
+}
+MODE_WORDS = {"zero": "", "mean": ", mean", "resample": ", resampled"}
+
+
+def method_words(method: str) -> str:
+    """A method, or a set by position, as people call it."""
+    return METHOD_WORDS.get(method, method.replace("_", " "))
 
 
 @dataclass(frozen=True)
@@ -100,7 +125,7 @@ def count_verdicts(claims: pd.DataFrame) -> list[tuple[str, str, int]]:
 
 @dataclass(frozen=True)
 class Effect:
-    """What removing the largest chosen set does to exact answers, against random heads."""
+    """What removing a chosen set does to exact answers, against random heads."""
 
     model: str
     language: str
@@ -115,7 +140,9 @@ class Effect:
 def describe_effects(
     effects: pd.DataFrame, variants: Mapping[str, str], names: Mapping[str, str]
 ) -> list[Effect]:
-    """The largest set of each method, model and language, and what it does to exact answers.
+    """What the largest set that has controls does to exact answers, by method, model and language.
+
+    Where no set has any, the largest is named with no interval.
 
     Args:
         effects: tables/ablation.csv.
@@ -123,9 +150,17 @@ def describe_effects(
         names: language code -> name.
     """
     instruct = effects["model"].map(variants) == "instruct"
-    kept = effects[(effects["measure"] == "exact") & instruct]
+    top = (effects["chosen_by"] == "top") & (effects["source_language"] == effects["language"])
+    kept = effects[(effects["measure"] == "exact") & instruct & top]
     groups = kept.groupby(["model", "language", "method", "mode"], sort=False)
-    return [_effect(part.loc[part["k"].idxmax()], names) for _, part in groups]
+    return [_effect(_largest(part), names) for _, part in groups]
+
+
+def _largest(part: pd.DataFrame) -> pd.Series:
+    """The row of the largest k that has an interval; without one, of the largest k."""
+    known = part[part["effect_low"].notna()]
+    rows = known if len(known) else part
+    return rows.loc[rows["k"].idxmax()]
 
 
 def _effect(row: pd.Series, names: Mapping[str, str]) -> Effect:
@@ -138,11 +173,10 @@ def _effect(row: pd.Series, names: Mapping[str, str]) -> Effect:
     else:
         verdict, css = "no difference shown", "open"
     heads = f"{row['k']} heads" if row["k"] > 1 else "1 head"
-    replaced = "" if row["mode"] == "zero" else ", replaced by the mean"
     return Effect(
         model=row["model"],
         language=names[row["language"]],
-        chosen=f"{heads} by {METHOD_WORDS[row['method']]}{replaced}",
+        chosen=f"{heads} by {method_words(row['method'])}{MODE_WORDS[row['mode']]}",
         effect=number(row["effect"], "percent", sign=True) + " points",
         interval=interval(row["effect_low"], row["effect_high"], "percent", True),
         basis=f"{row['n_samples']} answers, {row['n_controls']} random sets",

@@ -21,10 +21,11 @@ from lengthlens.reporting.explorer import script_json, vega_bundle
 from lengthlens.reporting.findings import (
     MEASURE_UNITS,
     MEASURE_WORDS,
-    METHOD_WORDS,
+    MODE_WORDS,
     count_verdicts,
     describe_claims,
     describe_effects,
+    method_words,
 )
 from lengthlens.reporting.material import Material
 from lengthlens.reporting.numbers import interval, number, suffix
@@ -38,6 +39,7 @@ from lengthlens.reporting.shown import headlines, shown_sections
 
 TEMPLATES = Path(__file__).parent / "templates"
 INCOMPLETE = 0.1  # logits; rounding of bfloat16 stays below, a wrong decomposition does not
+SHOWN_MEASURES = ("exact", "absolute_error", "end_margin", "neutral_loglik")
 
 
 def render_report(material: Material) -> str:
@@ -101,12 +103,14 @@ def n_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def effect_rows(effects: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of tables/ablation.csv with names in words."""
-    rows = effects.to_dict("records")
+    """Rows of tables/ablation.csv with names in words: sets of the answers' own language."""
+    own = effects["source_language"] == effects["language"]
+    rows = effects[own & effects["measure"].isin(SHOWN_MEASURES)].to_dict("records")
     for row in rows:
         row["unit"] = MEASURE_UNITS[row["measure"]]
         row["measure"] = MEASURE_WORDS[row["measure"]]
-        row["method"] = METHOD_WORDS[row["method"]]
+        bottom = "lowest " if row["chosen_by"] == "bottom" else ""
+        row["method"] = bottom + method_words(row["method"]) + MODE_WORDS[row["mode"]]
     return rows
 
 

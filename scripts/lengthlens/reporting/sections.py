@@ -23,6 +23,11 @@ from lengthlens.figures import (
     extrapolation,
     tokenization,
 )
+from lengthlens.reporting.causes import (
+    confirmatory_sentences,
+    repair_sentences,
+    transfer_sentences,
+)
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
 from lengthlens.reporting.tokenization import (
@@ -130,8 +135,7 @@ SECTIONS = (
         "Confirmatory",
         "The tests that were fixed beforehand",
         "A small family of tests, written down before the results and corrected for their number.",
-        figures={"confirmatory": "Confirmatory tests"},
-        tables=(Table("confirmatory", "Confirmatory tests"),),
+        tables=(Table("confirmatory", "Confirmatory tests", confirmatory_sentences),),
     ),
     Section(
         "repair",
@@ -140,7 +144,7 @@ SECTIONS = (
         "The change of the end margin after a removal, split into the direct part, what the other "
         "components do about it, and the scale of the final norm.",
         figures={"repair": "Direct effect and repair"},
-        tables=(Table("repair", "Direct effect, repair and scale"),),
+        tables=(Table("repair", "Direct effect, repair and scale", repair_sentences),),
     ),
     Section(
         "transfer",
@@ -148,7 +152,10 @@ SECTIONS = (
         "Transfer: do the same heads do it in another language?",
         "Heads chosen in one language are removed while the model answers in another.",
         figures={"transfer": "Transfer between languages"},
-        tables=(Table("transfer", "Effects across languages"),),
+        tables=(
+            Table("transfer", "Effects across languages", transfer_sentences),
+            Table("profiles", "Do the languages rank heads alike?"),
+        ),
     ),
     Section(
         "tokenization",

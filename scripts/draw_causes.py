@@ -1,0 +1,25 @@
+"""Draw transfer between languages, and direct effect and repair."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures import repair, transfer
+    from lengthlens.readers import open_table
+
+    params = snakemake.params
+    cast = cast_of(params.variants, snakemake.input.languages)
+    tables = {name: open_table(snakemake.input[name]) for name in ("transfer", "repair")}
+    figures = {
+        "transfer": (transfer.draw_transfer(tables["transfer"], cast), transfer.TITLE),
+        "repair": (repair.draw_repair(tables["repair"], cast), repair.TITLE),
+    }
+    for name, (figure, title) in figures.items():
+        made = tables[name].attrs["provenance"]
+        weights = [{"model": {"model": m, "sha256": h}} for m, h in made["models"].items()]
+        save_formats(figure, snakemake.output[name], title, params.config, weights, params.dpi)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,105 @@
+"""Direct effect and repair: where the drop of the end margin comes from, by chosen set."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lengthlens.figures.style import (
+    INK,
+    METHOD_NAMES,
+    Cast,
+    add_legend,
+    no_data,
+    page_width,
+    percent,
+    styled,
+    zero_line,
+)
+
+TITLE = "Direct effect and repair"
+_TERMS = {
+    "direct": ("direct", "#6e7781"),
+    "heads": ("other heads", "#0072b2"),
+    "mlps": ("other MLPs", "#e69f00"),
+    "scale": ("scale of the final norm", "#56b4e9"),
+    "drop": ("all together: the drop", INK),
+}
+_SETS = {"late_heads": "late heads", "early_heads": "early heads", "final_mlp": "final MLP"}
+_ROW = 1.7  # inches
+
+
+def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw bars with intervals for every term, a panel a model and language.
+
+    Args:
+        table: tables/repair.csv; of each method the largest k is drawn.
+        cast: models and languages, in order.
+    """
+    models = sorted(cast.variants, key=lambda model: cast.variants[model] != "instruct")
+    own = table[table["minus"].fillna("") == ""]
+    level = float(table["level"].iloc[0]) if len(table) else 0.95
+    with styled():
+        figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(models) + 0.6))
+        panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey="row")
+        for row, model in zip(panels, models, strict=True):
+            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+                part = own[(own["model"] == model) & (own["language"] == language)]
+                axes.set_title(f"{model}, {name}", fontsize=7)
+                _draw_panel(axes, part)
+            row[0].set_ylabel("share of the drop, logits")
+        handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
+        handles.append(Patch(color="none", label=f"bars: {percent(level)} intervals"))
+        add_legend(figure, handles, columns=3)
+    return figure
+
+
+def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
+    sets = _chosen(part)
+    if not sets or not part["share"].notna().any():
+        no_data(axes, "no decision step")
+        axes.set_xticks([])
+        return
+    zero_line(axes)
+    width = 0.8 / len(_TERMS)
+    for place, (_, rows) in enumerate(sets):
+        for index, (term, (_, color)) in enumerate(_TERMS.items()):
+            [row] = rows[rows["term"] == term].to_dict("records")
+            x = place + width * (index - (len(_TERMS) - 1) / 2)
+            axes.bar(x, row["share"], width, color=color, zorder=2)
+            reach = np.array(
+                [[row["share"] - row["share_low"]], [row["share_high"] - row["share"]]]
+            )
+            axes.errorbar(
+                x, row["share"], yerr=np.nan_to_num(np.maximum(reach, 0)), color=INK,
+                elinewidth=0.7, linestyle="none", zorder=3,
+            )  # fmt: skip
+    axes.set_xticks(range(len(sets)), [name for name, _ in sets], rotation=20, ha="right")
+
+
+def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The largest top set of every method, and the sets by position, with their labels."""
+    found = []
+    for (chosen_by, method), rows in part.groupby(["chosen_by", "method"], sort=False):
+        if chosen_by == "top":
+            k = rows["k"].max()
+            name = METHOD_NAMES.get(method, method.replace("_", " "))
+            found.append((f"top {k}, {name}", rows[rows["k"] == k]))
+        elif method in _SETS:
+            found.append((_SETS[method], rows))
+    return found
+
+
+def counts(table: pd.DataFrame) -> str:
+    """Answers and topics, for the caption."""
+    own = table[(table["minus"].fillna("") == "") & (table["term"] == "drop")]
+    if own.empty or not own["n_samples"].max():
+        return "No answer had a decision step."
+    n, topics = own["n_samples"], own["n_topics"]
+    return (
+        f"n = {n.min()} to {n.max()} answers with a decision step, about {topics.min()} to "
+        f"{topics.max()} evaluate topics."
+    )

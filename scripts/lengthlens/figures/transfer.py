@@ -1,0 +1,101 @@
+"""Transfer between languages: a matrix of sources and targets for each model and method."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lengthlens.figures.style import INK, METHOD_NAMES, MUTED, Cast, no_data, page_width, styled
+
+TITLE = "Transfer between languages"
+MEASURE = "end_margin"
+_PANEL = 2.0  # inches
+
+
+def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw the effect on the end margin of the heads found in each language on each language.
+
+    A cell holds the effect against random heads of the same layers and its interval; it is in bold
+    where the interval excludes 0. Colour says the same: blue lowers the margin more than random
+    heads do, red less.
+
+    Args:
+        table: tables/transfer.csv; of several k the largest is drawn.
+        cast: models and languages, in order.
+    """
+    rows = table[(table["measure"] == MEASURE) & table["model"].isin(list(cast.variants))]
+    models = [m for m, variant in cast.variants.items() if variant == "instruct"]
+    models = models or list(cast.variants)
+    methods = list(dict.fromkeys(rows["method"])) or [""]
+    languages = list(cast.languages)
+    largest = rows["effect"].abs().max()
+    reach = largest if largest > 0 else 1.0
+    with styled():
+        width = max(page_width(len(methods)), 0.9 * len(methods) * len(languages))
+        figure = Figure(figsize=(width, _PANEL * len(models) + 0.2))
+        panels = figure.subplots(len(models), len(methods), squeeze=False)
+        for line, model in zip(panels, models, strict=True):
+            for axes, method in zip(line, methods, strict=True):
+                part = rows[(rows["model"] == model) & (rows["method"] == method)]
+                part = part[part["k"] == part["k"].max()]
+                _draw_panel(axes, part, cast, languages, float(reach))
+                if len(part):
+                    name = METHOD_NAMES.get(method, method.replace("_", " "))
+                    axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
+    return figure
+
+
+def _draw_panel(
+    axes: Axes, part: pd.DataFrame, cast: Cast, languages: list[str], reach: float
+) -> None:
+    axes.grid(False)
+    if part.empty:
+        no_data(axes, "no transfer measured")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return
+    values = np.full((len(languages), len(languages)), np.nan)
+    for row in part.to_dict("records"):
+        if not {row["source_language"], row["target_language"]} <= set(languages):
+            continue
+        x = languages.index(row["target_language"])
+        y = languages.index(row["source_language"])
+        values[y, x] = row["effect"]
+        sure = row["effect_low"] > 0 or row["effect_high"] < 0
+        text = f"{row['effect']:+.2f}\n[{row['effect_low']:+.2f}, {row['effect_high']:+.2f}]"
+        dark = abs(row["effect"]) > 0.6 * reach
+        axes.text(
+            x,
+            y,
+            text.replace("-", "−").replace("+nan", "–"),
+            ha="center",
+            va="center",
+            fontsize=5.5,
+            fontweight="bold" if sure else "normal",
+            color="white" if dark else INK,
+        )
+    axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
+    names = [cast.languages[code] for code in languages]
+    untuned = set(part.loc[part["untuned"].astype(bool), "target_language"])
+    labels = [
+        name + (" (untuned)" if code in untuned else "")
+        for code, name in zip(languages, names, strict=True)
+    ]
+    axes.set_xticks(range(len(names)), labels, fontsize=5.5)
+    axes.set_yticks(range(len(names)), names, fontsize=5.5)
+    axes.set_xlabel("answers in", color=MUTED)
+    axes.set_ylabel("heads found in", color=MUTED)
+
+
+def counts(table: pd.DataFrame) -> str:
+    """Answers and control draws, for the caption."""
+    rows = table[table["measure"] == MEASURE]
+    if rows.empty:
+        return "Only one language: no transfer was measured."
+    n, draws = rows["n_samples"], rows["n_controls"]
+    return (
+        f"n = {n.min()} to {n.max()} answers with a decision step a cell, beside {draws.min()} to "
+        f"{draws.max()} random sets."
+    )
