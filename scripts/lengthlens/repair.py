@@ -52,18 +52,19 @@ def share_margin(
     readout: Readout, u: Float[Tensor, " d_model"], terms: Residuals, scale: Float[Tensor, ""]
 ) -> Shares:
     """Shares of all components along u in float64: `attribution`'s target `end` at a given σ."""
-    u, scale = u.double(), scale.double()
+    u = u.double()
+    scale = scale.to(u)
     heads = []
     gain = terms.attention_scale
     for layer, output in enumerate(readout.output):
-        folded = (u @ output.double()).unflatten(-1, (readout.n_heads, -1))
-        share = (terms.head[:, layer].double() * folded).sum(-1)
-        heads.append(share if gain is None else share / gain[:, layer, None].double())
-    rest = terms.embed.double() @ u
+        folded = (u @ output.to(u)).unflatten(-1, (readout.n_heads, -1))
+        share = (terms.head[:, layer].to(u) * folded).sum(-1)
+        heads.append(share if gain is None else share / gain[:, layer, None].to(u))
+    rest = terms.embed.to(u) @ u
     if readout.output_bias is not None:
-        biases = (readout.output_bias.double() @ u).expand(len(rest), -1)
-        rest = rest + (biases if gain is None else biases / gain.double()).sum(1)
-    return Shares(torch.stack(heads, 1) / scale, terms.mlp.double() @ u / scale, rest / scale)
+        biases = (readout.output_bias.to(u) @ u).expand(len(rest), -1)
+        rest = rest + (biases if gain is None else biases / gain.to(u)).sum(1)
+    return Shares(torch.stack(heads, 1) / scale, terms.mlp.to(u) @ u / scale, rest / scale)
 
 
 def repaired_conditions(conditions: Sequence[Condition]) -> list[Condition]:
@@ -108,7 +109,9 @@ def measure_repair(
     heads = np.full((*size, anatomy.n_layers, anatomy.n_heads), np.nan, dtype=np.float32)
     mlps = np.full((*size, anatomy.n_layers), np.nan, dtype=np.float32)
     found = {name: np.full(size, np.nan) for name in TERMS}
-    gone_heads, gone_mlps = sets.heads.double(), sets.mlps.double()
+    gone_heads, gone_mlps = (
+        mask.to(readout.unembedding.device) for mask in (sets.heads, sets.mlps)
+    )
     for column, (prompt, tokens) in enumerate(zip(study.prompts, study.encoded(), strict=True)):
         decision = study.decision(prompt, answers[column])
         if decision is None:
@@ -126,8 +129,9 @@ def measure_repair(
         up, down = readout.directions(torch.stack([ender, word]))
         shares = share_margin(readout, up - down, terms, terms.scale[0])
         head, mlp = (value[:1] - value for value in (shares.head, shares.mlp))
-        scale = shares.total() * (1 - terms.scale[0].double() / terms.scale.double())
-        margins = (logits[:, ender] - logits[:, word]).double()
+        ratio = terms.scale[0].double() / terms.scale.double()
+        scale = shares.total() * (1 - ratio.to(head.device))
+        margins = (logits[:, ender] - logits[:, word]).to(head)
         parts = {
             "drop": margins[0] - margins,
             "direct": (head * gone_heads).sum((1, 2)) + (mlp * gone_mlps).sum(1),

@@ -82,7 +82,7 @@ def answer_terms(
         with (
             surgeon.attached(),
             recorder.attached(),
-            LogitReader(loaded.anatomy).attached() as reader,
+            LogitReader(loaded.anatomy, loaded.device).attached() as reader,
         ):
             _after(loaded, surgeon, [prompt] * len(sets), answer, [len(answer)], recorder)
         terms.append(recorder.residuals[0])
