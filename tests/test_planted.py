@@ -42,9 +42,10 @@ def stage(kind: str) -> dict[str, object]:
         rows = [row for part, _ in pairs for row in part]
         selected = {row["sample_id"] for row in rows if row["split"] == "select"}
         batches = [batch for _, batch in pairs]
-        scores, sums[language] = attribute_batches(readout_of(loaded.model), batches, selected)
+        readout = readout_of(loaded.model)
+        scores, sums[language], _ = attribute_batches(readout, batches, selected)
         attribution = attribution_file(scores, sums[language], rows)
-        selections[language] = select_components(attribution)
+        selections[language] = select_components(attribution, PLAN.methods)
         exact[language] = np.mean([row["error"] == 0 and row["stopped"] for row in rows])
     ablations, repairs = {}, {}
     for language in LANGUAGES:
