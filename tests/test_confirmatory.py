@@ -125,7 +125,7 @@ def test_tests_that_cannot_be_made_stay_in_the_family() -> None:
     assert table["p"].isna().tolist() == [True, True, False, True]
     assert table["p_holm"].iloc[2] == pytest.approx(4 * table["p"].iloc[2])
     assert table["reason"].iloc[0] == "the run has no instruct model with prompts in en"
-    assert table["reason"].iloc[3].startswith("no configured k leaves 99 distinct random sets")
+    assert table["reason"].iloc[3].startswith("no k leaves 99 distinct random sets")
     nobody = confirm(FAMILY, {"base": "b"}, data, resamples=100)
     assert set(nobody["verdict"]) == {"not tested"}
 

@@ -98,7 +98,7 @@ def test_sets_by_position() -> None:
 
 
 def test_all_controls_of_a_confirmatory_test_answer() -> None:
-    size = size_to_test(SELECTIONS["en"], HYPOTHESIS, HEADS, PLAN.k)
+    size = size_to_test(SELECTIONS["en"], HYPOTHESIS, HEADS, range(1, max(PLAN.k) + 1))
     chosen = ranked_heads(SELECTIONS["en"], "cwa", size)
     assert count_matched(chosen, HEADS) >= 99
     mine = [c for c in sweep(hypotheses=[HYPOTHESIS]) if c.test == "h"]

@@ -4,8 +4,9 @@ Each test asks whether a chosen set of heads lies to the claimed side of random 
 heads of the same layers. Under the null hypothesis, that the score which ranked the heads knows
 nothing beyond their layer, the chosen set is one more random set, and its rank is uniform:
 p = (1 + #{controls at least as extreme}) / (1 + #controls), one-sided. The ranking is made on the
-select topics and the test on the evaluate topics. The size k is the smallest of the configured
-ones with at least 99 distinct controls (`sweep.size_to_test`); from fewer there is no p-value.
+select topics and the test on the evaluate topics. The size k is the smallest, up to the largest
+configured one, with at least 99 distinct controls (`sweep.size_to_test`); from fewer there is no
+p-value.
 
 Holm's correction keeps the chance of any false positive in a family (a pair of models: one base and
 one instruct) at the level. A test that could not be made enters it with p = 1, which can only make
@@ -100,7 +101,7 @@ def _made(hypothesis: Hypothesis, data: xr.Dataset, options: Mapping) -> dict:
     control = data["control"].to_numpy().astype(bool)
     if not mine.any():
         return {
-            "reason": f"no configured k leaves {FEWEST_DRAWS} distinct random sets of heads of the "
+            "reason": f"no k leaves {FEWEST_DRAWS} distinct random sets of heads of the "
             f"same layers beside the heads that {hypothesis.method} ranks highest"
         }
     place = int(np.flatnonzero(mine & ~control)[0])

@@ -113,9 +113,11 @@ def plan_sweep(
     sweep = _Sweep(plan, n_heads)
     most = n_layers * n_heads
     own = selections[language]
-    tested = {(h.method, size_to_test(own, h, n_heads, plan.k)): h.id for h in hypotheses}
+    sizes = range(1, min(max(plan.k), most) + 1)
+    tested = {(h.method, size_to_test(own, h, n_heads, sizes)): h.id for h in hypotheses}
     conditions = [Condition(positions=plan.positions, source_language=language)]
-    for method, k in itertools.product(plan.methods, [k for k in plan.k if k <= most]):
+    shown = {(method, k) for method in plan.methods for k in plan.k if k <= most}
+    for method, k in sorted(shown | {(m, k) for m, k in tested if m in plan.methods and k}):
         test = tested.get((method, k), "")
         if chosen := ranked_heads(own, method, k):
             conditions += sweep.matched(
