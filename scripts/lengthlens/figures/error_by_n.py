@@ -48,6 +48,8 @@ def draw_error_by_n(
     """
     instruct = [model for model, variant in cast.variants.items() if variant == "instruct"]
     magnified = bool(instruct) and len(instruct) < len(cast.variants)
+    cut = answers[answers["truncated"]].groupby("language")["model"].nunique()
+    lines = int(cut.max()) if len(cut) else 0  # of percentages above the panels
     with styled():
         heights = [1.9, 1.15, 1.15] if magnified else [1.9, 1.15]
         figure, panels = panel_grid(
@@ -61,7 +63,7 @@ def draw_error_by_n(
             if magnified:
                 _draw_errors(column[1], own, cast, instruct, options, dots=False)
             _draw_exact(column[-1], own, cast, level)
-            column[0].set_title(name, pad=13 if answers["truncated"].any() else 4)
+            column[0].set_title(name, pad=4 + 10 * lines)
             column[-1].set_xlabel("N, words asked for")
         panels[0, 0].set_ylabel("error, words − N")
         if magnified:
