@@ -343,3 +343,28 @@ def test_an_unknown_topic_is_refused(answers):
         summarise_answers(
             answers.assign(topic="elsewhere"), {code: language(code) for code in NAMES}
         )
+
+
+def test_a_correlation_has_no_unit_and_counts_components():
+    row = {
+        "id": "r",
+        "claim": "It ranks.",
+        "origin": "ours",
+        "paper_says": "",
+        "paper": float("nan"),
+        "statistic": "rank correlation with the measured effect of 48 heads: cwa",
+        "value": 0.314,
+        "low": 0.1,
+        "high": 0.5,
+        "level": 0.95,
+        "n": 48,
+        "n_topics": 18,
+        "null": 0.0,
+        "direction": "above",
+        "verdict": "supported",
+        "reason": "",
+    }
+    (claim,) = describe_claims(pd.DataFrame([row]))
+    assert claim.value == "+0.31"
+    assert claim.n == "48 components, 18 topics"
+    assert claim.condition == "above 0.00"

@@ -76,6 +76,8 @@ def unit_of(statistic: str) -> str:
     """Unit of a claim's value, from the words that describe its statistic."""
     if statistic.startswith("share"):
         return "percent"
+    if statistic.startswith("rank correlation"):
+        return "correlation"
     return "logits" if statistic.startswith("CWA") else "words"
 
 
@@ -87,6 +89,7 @@ def describe_claims(claims: pd.DataFrame) -> list[Claim]:
 def _claim(row: Mapping) -> Claim:
     unit = unit_of(row["statistic"])
     difference = " minus " in row["statistic"]
+    counted = "components" if unit == "correlation" else "answers"
     known = pd.notna(row["value"])
     paper = row["paper_says"]
     if not paper and pd.notna(row["paper"]):
@@ -100,7 +103,7 @@ def _claim(row: Mapping) -> Claim:
         + (suffix(unit, difference) if known else ""),
         interval=interval(row["low"], row["high"], unit, unit != "percent" or difference),
         level=f"{100 * row['level']:.0f}\u202f%",
-        n=f"{row['n']} answers, {row['n_topics']} topics" if row["n"] else "none",
+        n=f"{row['n']} {counted}, {row['n_topics']} topics" if row["n"] else "none",
         statistic=row["statistic"],
         condition=_condition(row, unit, difference),
         verdict=row["verdict"],

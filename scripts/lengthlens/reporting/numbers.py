@@ -6,14 +6,14 @@ import math
 
 MINUS = "\u2212"
 NONE = "\u2013"
-UNITS = {"words": 2, "percent": 1, "logits": 3}
+UNITS = {"words": 2, "percent": 1, "logits": 3, "correlation": 2}
 
 
 def number(value: float, unit: str, sign: bool = False) -> str:
     """A number with as many digits as its unit deserves; a dash where there is none.
 
     Args:
-        value: in words or logits, or a share (0.5 is 50 percent).
+        value: in words or logits, a correlation, or a share (0.5 is 50 percent).
         unit: one of UNITS.
         sign: whether positive numbers get a plus.
     """
@@ -37,7 +37,7 @@ def interval(low: float, high: float, unit: str, sign: bool = False) -> str:
 
 
 def suffix(unit: str, difference: bool = False) -> str:
-    """What follows the number: "words", "%" (percentage points for differences), "logits"."""
+    """What follows the number: "words", "%" (percentage points for differences), "logits", nothing."""
     if unit == "percent":
         return " points" if difference else "\u202f%"
-    return f" {unit}"
+    return "" if unit == "correlation" else f" {unit}"
