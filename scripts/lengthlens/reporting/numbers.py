@@ -37,7 +37,7 @@ def interval(low: float, high: float, unit: str, sign: bool = False) -> str:
 
 
 def suffix(unit: str, difference: bool = False) -> str:
-    """What follows the number: "words", "%" (percentage points for differences), "logits", nothing."""
+    """What follows the number: "words", "%" ("points" for differences), "logits" or nothing."""
     if unit == "percent":
         return " points" if difference else "\u202f%"
     return "" if unit == "correlation" else f" {unit}"
