@@ -84,6 +84,7 @@ def ablation_plan(wildcards):
     keys = ("k", "further_k", "methods", "modes", "positions", "controls")
     keys += ("answered_controls", "further_controls", "seed")
     plan = study.slice(*(f"ablation.{key}" for key in keys))["ablation"]
+    plan["modes"] = study.ablation_modes
     if is_base(wildcards):
         for key in ("controls", "answered_controls", "further_controls"):
             plan[key] = min(plan[key], study.ablation.base_controls)
@@ -104,6 +105,31 @@ def confirmatory_tests(wildcards):
     """The confirmatory tests that one model's ablation in one language must provide for."""
     mine = (study.models[wildcards.model].variant, wildcards.language)
     return as_values([h for h in read_hypotheses(CLAIMS) if (h.variant, h.language) == mine])
+
+
+def other_answers(wildcards):
+    """The answers of the other variant of a model's pair, with their provenance."""
+    other = paths.partner(wildcards.model)
+    if other is None:
+        return {}
+    names = {"model": other, "language": wildcards.language}
+    return {
+        "other_answers": ANSWERS.format(**names),
+        "other_provenance": ANSWERS_PROVENANCE.format(**names),
+    }
+
+
+def other_model(wildcards):
+    other = paths.partner(wildcards.model)
+    return {} if other is None else {other: study.values["models"][other]}
+
+
+def study_answers(wildcards):
+    """The study's own answers in a language, where it has any."""
+    if wildcards.language not in study.languages:
+        return {}
+    answers = paths.below("generations/{model}.{language}")
+    return {"answers": f"{answers}.jsonl", "provenance": f"{answers}.provenance.json"}
 
 
 def figure_files(name, category, label):

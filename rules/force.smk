@@ -5,23 +5,6 @@ ANSWERS = paths.below("generations/{model}.{language}.jsonl")
 ANSWERS_PROVENANCE = paths.below("generations/{model}.{language}.provenance.json")
 
 
-def other_answers(wildcards):
-    """The answers of the other variant of a model's pair, with their provenance."""
-    other = paths.partner(wildcards.model)
-    if other is None:
-        return {}
-    names = {"model": other, "language": wildcards.language}
-    return {
-        "other_answers": ANSWERS.format(**names),
-        "other_provenance": ANSWERS_PROVENANCE.format(**names),
-    }
-
-
-def other_model(wildcards):
-    other = paths.partner(wildcards.model)
-    return {} if other is None else {other: study.values["models"][other]}
-
-
 rule force_answers:
     input:
         unpack(other_answers),

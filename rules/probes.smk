@@ -6,14 +6,6 @@ PROBED_LANGUAGE_FILES = [
 ]
 
 
-def study_answers(wildcards):
-    """The study's own answers in a language, where it has any."""
-    if wildcards.language not in study.languages:
-        return {}
-    answers = paths.below("generations/{model}.{language}")
-    return {"answers": f"{answers}.jsonl", "provenance": f"{answers}.provenance.json"}
-
-
 rule answer_probes:
     input:
         unpack(study_answers),

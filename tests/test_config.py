@@ -61,7 +61,6 @@ def make_config() -> dict[str, Any]:
     config["languages"] = ["en", "it"]
     config["prompts"] = {"per_n": 6, "shard": 4, "seed": 0}
     config["probes"] = {"languages": [], "n_words": [10], "per_n": 6}
-    config["ablation"]["modes"] = ["zero", "mean"]  # for resample needs two values of N
     return config
 
 
@@ -513,3 +512,24 @@ def damage(config: dict[Any, Any], chance: random.Random, value: Any, key: Any) 
 
 def test_subschema_of_a_path_that_leads_nowhere():
     assert subschema(SCHEMA, ("run", "below", 3)) == {}
+
+
+@pytest.mark.parametrize(
+    ("n_words", "positions", "expected"),
+    [
+        ([3, 4], "generated", ["zero", "mean", "resample"]),
+        ([3], "generated", ["zero", "mean"]),
+        ([3, 4], "all", ["zero", "mean"]),
+    ],
+)
+def test_resample_is_left_out_where_it_has_no_donors(root, n_words, positions, expected):
+    config = make_config() | {"n_words": n_words}
+    config["ablation"]["positions"] = positions
+    assert Study.from_config(config, root=root).ablation_modes == expected
+
+
+def test_resample_cannot_come_first_without_donors(root):
+    config = make_config() | {"n_words": [3]}
+    config["ablation"]["modes"] = ["resample", "zero"]
+    (problem,) = problems_of(config, root)
+    assert problem.startswith("ablation.modes: resample, the first mode, needs two values")

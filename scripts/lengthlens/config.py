@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lengthlens.config_checks import cross_problems
+from lengthlens.config_checks import cross_problems, resample_possible
 from lengthlens.errors import LengthlensError
 from lengthlens.validation import Problem, in_schema_order, plain_copy, schema_problems
 
@@ -226,6 +226,12 @@ class Study:
             values=values,
             root=root,
         )
+
+    @property
+    def ablation_modes(self) -> list[str]:
+        """The modes of ablation, without resample where there can be no donors."""
+        possible = resample_possible(self.n_words, self.ablation.positions)
+        return [mode for mode in self.ablation.modes if mode != "resample" or possible]
 
     def slice(self, *keys: str) -> dict[str, Any]:
         """The named parts of the configuration as plain values, for a rule's `params`.

@@ -3,7 +3,7 @@ against the language resources and against the models' folders."""
 
 import datetime
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,22 +173,20 @@ def check_letter_case(values: dict[str, Any]) -> Iterator[Problem]:
                 )
 
 
+def resample_possible(n_words: Sequence[int], positions: str) -> bool:
+    """Whether resample has donors: they ask for another N, and give generated tokens only."""
+    return len(n_words) > 1 and positions == "generated"
+
+
 def check_resample(values: dict[str, Any]) -> Iterator[Problem]:
-    """Donors of resample ablation ask for another N and are recorded while they answer."""
+    """Where resample cannot be done it is left out (`resample_possible`), so it cannot be first."""
     ablation = values["ablation"]
-    if "resample" not in ablation["modes"]:
-        return
-    if ablation["positions"] != "generated":
+    possible = resample_possible(values["n_words"], ablation["positions"])
+    if ablation["modes"][0] == "resample" and not possible:
         yield Problem(
             ("ablation", "modes"),
-            "resample has donors for generated tokens only; legal: without it, or with "
-            "ablation.positions: generated",
-        )
-    if len(values["n_words"]) < 2:
-        yield Problem(
-            ("ablation", "modes"),
-            f"resample needs donors that ask for another N than {values['n_words'][0]}; legal: "
-            "without it, or with a second value in n_words",
+            "resample, the first mode, needs two values in n_words (its donors ask for another N) "
+            "and ablation.positions: generated; legal: another first mode, or both of these",
         )
 
 
