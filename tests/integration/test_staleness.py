@@ -22,8 +22,15 @@ ablation: {k: [1], controls: 3, base_controls: 1}
 probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60}
 """
-DRAWN = {"draw_error_by_n", "draw_cwa_by_layer", "draw_cwa_heatmaps", "draw_cwa_by_n"} | {
+DRAWN = {
+    "draw_error_by_n",
+    "draw_cwa_by_layer",
+    "draw_cwa_heatmaps",
+    "draw_cwa_by_n",
+    "draw_same_text",
+    "draw_scores",
     "draw_ablation",
+    "draw_causes",
     "draw_tokenization",
     "draw_extrapolation",
 }
@@ -104,7 +111,7 @@ def test_another_language_generates_only_itself(project):
     counts = planned(project, "languages: [en, it]")
     assert counts["generate_answers"] == 2, counts
     assert counts["attribute_answers"] == 2, counts
-    assert counts["ablate_components"] == 2, counts
+    assert counts["ablate_components"] == 4, counts  # transfer: what one finds is removed in all
 
 
 def test_an_edited_module_reruns_what_uses_it(project, edited):
