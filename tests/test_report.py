@@ -30,6 +30,7 @@ from lengthlens.reporting.page import render_report
 from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
 from lengthlens.reporting.sections import SECTIONS, Section, Table
+from lengthlens.reporting.shown import headline
 from lengthlens.targets import FIGURES
 
 SHOWN = (
@@ -368,3 +369,10 @@ def test_a_correlation_has_no_unit_and_counts_components():
     assert claim.value == "+0.31"
     assert claim.n == "48 components, 18 topics"
     assert claim.condition == "above 0.00"
+
+
+def test_the_summary_prefers_what_is_said_of_instruct_models():
+    variants = {"small-base": "base", "small-chat": "instruct"}
+    said = ["small-base runs on.", "small-chat stops.", "small-chat errs."]
+    assert headline(said, variants) == "small-chat stops."
+    assert headline(["Nothing was shown.", "small-base runs on."], variants) == "Nothing was shown."

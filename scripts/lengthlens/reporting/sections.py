@@ -4,7 +4,7 @@ To add one, put an entry into `SECTIONS`. Its figures are named as in rules/figu
 as in tables/{name}.csv; what a run does not have is left out, and a section that has nothing to
 show disappears with its entry in the navigation. A table may come with a function
 `sentences(table)` that says in words what the table holds: each sentence with its interval and n,
-the first one fit to stand alone, for the summary repeats it.
+each fit to stand alone, for the summary repeats one.
 """
 
 from __future__ import annotations

@@ -55,12 +55,19 @@ def shown_sections(material: Material) -> list[Shown]:
                 figures=figures,
                 tables=tuple(grid(material.tables[table.name], table.title) for table in tables),
                 sentences=tuple(sentence for each in said for sentence in each),
-                headlines=tuple(each[0] for each in said if each),
+                headlines=tuple(headline(each, material.variants) for each in said if each),
             )
         )
     return shown
 
 
+def headline(sentences: Sequence[str], variants: Mapping[str, str]) -> str:
+    """The first sentence about an instruct model, or the first where none names one."""
+    instruct = [model for model, variant in variants.items() if variant == "instruct"]
+    named = (text for text in sentences if any(model in text for model in instruct))
+    return next(named, sentences[0])
+
+
 def headlines(sections: Sequence[Shown]) -> list[tuple[str, str]]:
-    """(section, sentence): the first sentence of every table that says something."""
+    """(section, sentence): the sentence of every table that the summary repeats."""
     return [(section.id, sentence) for section in sections for sentence in section.headlines]
