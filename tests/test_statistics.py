@@ -317,3 +317,23 @@ def test_spearman_without_variance_or_topics_is_nan():
     assert np.isfinite(few.estimate) and np.isnan(few.low)
     with pytest.raises(LengthlensError, match="one entry a sample"):
         spearman_interval(x, x[:3], x)
+
+
+def test_columns_name_each_component_and_its_limits():
+    topics = np.repeat(np.arange(6), 4)
+    values = np.random.default_rng(0).normal(size=(24, 2))
+    both = mean_interval(values, topics)
+    columns = both.columns("first", "second")
+    assert list(columns) == [
+        *("first", "first_low", "first_high"),
+        *("second", "second_low", "second_high"),
+    ]
+    assert columns["second_low"] == both.low[1]
+    single = mean_interval(values[:, 0], topics)
+    assert single.columns("first") == {
+        "first": single.estimate,
+        "first_low": single.low,
+        "first_high": single.high,
+    }
+    with pytest.raises(ValueError):
+        both.columns("first")

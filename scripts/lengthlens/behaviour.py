@@ -81,16 +81,8 @@ def _summary(answers: pd.DataFrame, level: float, resamples: int, seed: int) -> 
     )
     exact = share_interval((error == 0) & ~cut, topics, level)
     row: dict[str, float] = {"n_samples": len(answers), "n_topics": len(np.unique(topics))}
-    for index, name in enumerate(("error", "absolute_error")):
-        row |= {
-            name: float(errors.estimate[index]),
-            f"{name}_low": float(errors.low[index]),
-            f"{name}_high": float(errors.high[index]),
-        }
+    row |= errors.columns("error", "absolute_error") | exact.columns("exact")
     row |= {
-        "exact": float(exact.estimate),
-        "exact_low": float(exact.low),
-        "exact_high": float(exact.high),
         "truncated": float(cut.mean()),
         "on_topic": float(answers["mentioned"].mean()),
         "distinct": answers["text"].nunique() / len(answers),

@@ -63,17 +63,9 @@ def _row(free: pd.DataFrame, convention: str, options: Mapping) -> dict[str, flo
         np.column_stack([error, np.abs(error), words - blanks]), topics, **options
     )
     exact = share_interval((error == 0) & ~cut, topics, options["level"])
-    row: dict[str, float] = {"words": float(words.mean())}
-    for index, name in enumerate(("error", "absolute_error", "extra")):
-        row |= {
-            name: float(means.estimate[index]),
-            f"{name}_low": float(means.low[index]),
-            f"{name}_high": float(means.high[index]),
-        }
+    row = {"words": float(words.mean())} | means.columns("error", "absolute_error", "extra")
+    row |= exact.columns("exact")
     return row | {
-        "exact": float(exact.estimate),
-        "exact_low": float(exact.low),
-        "exact_high": float(exact.high),
         "truncated": float(cut.mean()),
         "n_samples": len(free),
         "n_topics": len(np.unique(topics)),

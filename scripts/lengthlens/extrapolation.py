@@ -59,12 +59,7 @@ def _gain(answers: pd.DataFrame, options: Mapping) -> dict[str, float]:
     """Slope of words on N; NaN for a single N."""
     one = np.zeros(len(answers), dtype=int)
     terms = slope_terms(answers["n"].to_numpy(), answers["words"].to_numpy(), one)
-    found = ratio_interval(*terms, answers["topic"].to_numpy(), **options)
-    return {
-        "gain": float(found.estimate),
-        "gain_low": float(found.low),
-        "gain_high": float(found.high),
-    }
+    return ratio_interval(*terms, answers["topic"].to_numpy(), **options).columns("gain")
 
 
 def _row(answers: pd.DataFrame, options: Mapping) -> dict[str, float]:
@@ -74,17 +69,9 @@ def _row(answers: pd.DataFrame, options: Mapping) -> dict[str, float]:
     values += [measure_values(answers, name) for name in names[1:]]
     means = mean_interval(np.column_stack(values), topics, **options)
     exact = share_interval(measure_values(answers, "exact"), topics, options["level"])
-    row: dict[str, float] = {}
-    for index, name in enumerate(names):
-        row |= {
-            name: float(means.estimate[index]),
-            f"{name}_low": float(means.low[index]),
-            f"{name}_high": float(means.high[index]),
-        }
-    return row | {
-        "exact": float(exact.estimate),
-        "exact_low": float(exact.low),
-        "exact_high": float(exact.high),
+    return {
+        **means.columns(*names),
+        **exact.columns("exact"),
         "truncated": float(answers["truncated"].mean()),
         "n_samples": len(answers),
         "n_topics": len(np.unique(topics)),

@@ -95,9 +95,7 @@ def separate_errors(
 def numbers(interval: Interval) -> dict[str, float]:
     """The columns of a value with its interval."""
     return {
-        "value": float(interval.estimate),
-        "value_low": float(interval.low),
-        "value_high": float(interval.high),
+        **interval.columns("value"),
         "n_samples": int(interval.n),
         "n_topics": int(interval.n_clusters),
     }

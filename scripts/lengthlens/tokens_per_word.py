@@ -113,12 +113,8 @@ def _regression(answers: pd.DataFrame, measure: str, options: Mapping) -> dict[s
     slope = ratio_interval(top, bottom, topics, **options)
     mean = mean_interval(x, topics, **options)
     return {
-        "slope": float(slope.estimate),
-        "slope_low": float(slope.low),
-        "slope_high": float(slope.high),
-        "tokens_per_word": float(mean.estimate),
-        "tokens_per_word_low": float(mean.low),
-        "tokens_per_word_high": float(mean.high),
+        **slope.columns("slope"),
+        **mean.columns("tokens_per_word"),
         "spread": float(np.sqrt(bottom.mean())),
         "one_token": float(answers["one_token"].mean()),
         "n_samples": len(answers),

@@ -75,6 +75,15 @@ class Interval:
         arrays = ("estimate", "low", "high", "standard_error", "n", "n_clusters", "fallback")
         return replace(self, **{name: getattr(self, name).reshape(shape) for name in arrays})
 
+    def columns(self, *names: str) -> dict[str, float]:
+        """Columns of a table: for the name of each component its estimate, `_low` and `_high`."""
+        columns: dict[str, float] = {}
+        limits = (self.estimate, self.low, self.high)
+        for name, *three in zip(names, *map(np.atleast_1d, limits), strict=True):
+            ends = zip(("", "_low", "_high"), three, strict=True)
+            columns |= {name + end: float(value) for end, value in ends}
+        return columns
+
 
 def mean_interval(
     values: Num[np.ndarray, "sample ..."],
