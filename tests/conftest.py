@@ -19,6 +19,9 @@ install_import_hook([f"lengthlens.{name}" for name in CHECKED], "strict.check")
 from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase  # noqa: E402
 
+from lengthlens.checkpoints import ModelSpec  # noqa: E402
+from lengthlens.loaded import LoadedModel, load  # noqa: E402
+
 torch.set_num_threads(1)  # tiny models only get slower with more, and sums depend on it
 LLAMA3_VARIABLE = "LENGTHLENS_LLAMA3_TOKENIZER"
 
@@ -89,3 +92,12 @@ def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_llama_dir: Path) -> LoadedModel:
+    """The random Llama, made to like beginning words and ending sentences: answers have both."""
+    loaded = load(ModelSpec(name="tiny", variant="instruct", path=str(tiny_llama_dir)))
+    loaded.model.lm_head.weight[loaded.classes.words] *= 3
+    loaded.model.lm_head.weight[loaded.classes.enders] *= 4
+    return loaded

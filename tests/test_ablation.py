@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,13 +10,12 @@ from toys import CLASSES, own_logits, toy
 from tqdm import tqdm
 
 from lengthlens.ablation import Ablation, ablate
-from lengthlens.checkpoints import ModelSpec
 from lengthlens.conditions import Condition, matched_draws
 from lengthlens.decode import decode
 from lengthlens.errors import LengthlensError
 from lengthlens.generation import GenerationSettings, answer_prompts
 from lengthlens.intervention import Intervention, Replacement
-from lengthlens.loaded import LoadedModel, load
+from lengthlens.loaded import LoadedModel
 from lengthlens.prompts import Prompt
 from lengthlens.score import answer_margins, sentence_logliks
 
@@ -58,15 +55,6 @@ CONDITIONS = [
 PLACE_OF_MEAN = 6
 FORCED = len(CONDITIONS) - 1  # whose answers are not generated
 NEUTRAL = ["The sea is calm in the morning.", "She smiled.", "It was 1984, on the 3rd of May"]
-
-
-@pytest.fixture(scope="module")
-def loaded(tiny_llama_dir: Path) -> LoadedModel:
-    """A random model that likes to begin words and to end sentences, so that answers have both."""
-    loaded = load(ModelSpec(name="tiny", variant="instruct", path=str(tiny_llama_dir)))
-    loaded.model.lm_head.weight[loaded.classes.words] *= 3
-    loaded.model.lm_head.weight[loaded.classes.enders] *= 4
-    return loaded
 
 
 @pytest.fixture(scope="module")

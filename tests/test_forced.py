@@ -23,7 +23,7 @@ from lengthlens.formats import FORCED
 from lengthlens.generation import GenerationSettings, Request, answer_prompts, requests
 from lengthlens.intervention import Replacement
 from lengthlens.languages import Language, Template, Topic
-from lengthlens.loaded import LoadedModel, load
+from lengthlens.loaded import LoadedModel
 from lengthlens.netcdf import write_dataset
 from lengthlens.nswap import SwapText, nswap_contrast
 from lengthlens.prompts import Prompt, build_prompts
@@ -56,15 +56,6 @@ LANGUAGE = Language(
     neutral=(),
 )
 EFFECTS = Effects(["zero"], "generated", 2)
-
-
-@pytest.fixture(scope="module")
-def loaded(tiny_llama_dir: Path) -> LoadedModel:
-    """A random model that likes to begin words and to end sentences, so that answers have both."""
-    loaded = load(ModelSpec(name="tiny", variant="instruct", path=str(tiny_llama_dir)))
-    loaded.model.lm_head.weight[loaded.classes.words] *= 3
-    loaded.model.lm_head.weight[loaded.classes.enders] *= 4
-    return loaded
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from lengthlens.generation import (
     requests,
     rows_per_batch,
 )
-from lengthlens.loaded import LoadedModel, load
+from lengthlens.loaded import load
 from lengthlens.prompts import Prompt
 from lengthlens.proof import TOLERANCES
 from lengthlens.readout import readout_of
@@ -47,15 +46,6 @@ PROMPTS = [
     Prompt(f"en-n{2 + i}-{i:04d}", "en", 2 + i, f"topic{i}", "a", "select", text)
     for i, text in enumerate(TEXTS)
 ]
-
-
-@pytest.fixture(scope="module")
-def loaded(tiny_llama_dir: Path) -> LoadedModel:
-    """A random model that likes to begin words and to end sentences."""
-    loaded = load(ModelSpec(name="tiny", variant="instruct", path=str(tiny_llama_dir)))
-    loaded.model.lm_head.weight[loaded.classes.words] *= 3
-    loaded.model.lm_head.weight[loaded.classes.enders] *= 4
-    return loaded
 
 
 def test_answers_come_in_the_order_of_prompts_and_draws(loaded) -> None:
