@@ -66,9 +66,21 @@ def check_models_needed(dag):
         raise WorkflowError("No job was started: a model is missing, see above.")
 
 
-def shard_of(wildcards):
-    shard = study.shard(wildcards.language, int(wildcards.n), int(wildcards.i))
-    return {"n": shard.n, "start": shard.start, "stop": shard.stop}
+def shards_of_job(wildcards):
+    """The shards that a generation job answers."""
+    if study.jobs.shards == "one":
+        shards = [study.shard(wildcards.language, int(wildcards.n), int(wildcards.i))]
+    else:
+        shards = study.shards(wildcards.language)
+    return [
+        {
+            "name": f"{wildcards.model}.{shard.name}",
+            "n": shard.n,
+            "start": shard.start,
+            "stop": shard.stop,
+        }
+        for shard in shards
+    ]
 
 
 def shard_files(ending):

@@ -1,10 +1,20 @@
 # Prompts -> answers with their activations, in shards; then one file a model and language.
 # A shard makes its own prompts from the language file and the seed. It never depends on a merged
-# file, so that more prompts, another N or another language leave existing shards alone.
+# file, so that more prompts, another N or another language leave existing shards alone. A job
+# answers the shards of a model and language one after another (jobs.shards) and keeps each of
+# them: where it runs again, it makes only what is missing or stale.
 
 GENERATION = study.slice("generation", "counting", "prompts.seed")
 PRECISION = {"precision": study.activations.precision}
-SHARD = paths.below("shards/{model}.{language}.n{n}.{i}")
+JOB, SHARDS = paths.generation_job()
+
+
+def each_shard(ending):
+    """One file of every shard of a job, as patterns."""
+    return [f"{shard}.{ending}" for shard in SHARDS]
+
+
+TEMPORARY = study.activations.keep == "temp"
 
 
 # On the machine that runs Snakemake, which has the network; all other jobs work offline.
@@ -52,23 +62,24 @@ if study.activations.keep is not False:
             language=language_file,
             manifest=manifest,
         output:
-            answers=f"{SHARD}.jsonl",
-            provenance=f"{SHARD}.provenance.json",
-            activations=(temp(f"{SHARD}.h5") if study.activations.keep == "temp" else f"{SHARD}.h5"),
+            answers=each_shard("jsonl"),
+            provenance=each_shard("provenance.json"),
+            activations=[temp(file) if TEMPORARY else file for file in each_shard("h5")],
         log:
-            paths.below("logs/generate_answers/{model}.{language}.n{n}.{i}.log"),
+            paths.below(f"logs/generate_answers/{JOB}.log"),
         conda:
             "../envs/environment.yaml"
         threads: study.generation.threads
         resources:
-            **decoding(shard_prompts, recorded=True),
+            **decoding(job_prompts, recorded=True),
         params:
             name=lambda wildcards: wildcards.model,
             model=model_entry,
-            shard=shard_of,
+            shards=shards_of_job,
+            temporary=TEMPORARY,
             config=GENERATION | PRECISION,
         message:
-            "Generating {wildcards.model} in {wildcards.language}, N = {wildcards.n} (shard {wildcards.i})"
+            "Generating the answers of {wildcards.model} in {wildcards.language}"
         script:
             "../scripts/generate_answers.py"
 
@@ -80,25 +91,25 @@ else:
             language=language_file,
             manifest=manifest,
         output:
-            answers=f"{SHARD}.jsonl",
-            provenance=f"{SHARD}.provenance.json",
-            scores=f"{SHARD}.nc",
-            tokens=f"{SHARD}.tokens.jsonl",
-            tokens_provenance=f"{SHARD}.tokens.provenance.json",
+            answers=each_shard("jsonl"),
+            provenance=each_shard("provenance.json"),
+            scores=each_shard("nc"),
+            tokens=each_shard("tokens.jsonl"),
+            tokens_provenance=each_shard("tokens.provenance.json"),
         log:
-            paths.below("logs/attribute_while_generating/{model}.{language}.n{n}.{i}.log"),
+            paths.below(f"logs/attribute_while_generating/{JOB}.log"),
         conda:
             "../envs/environment.yaml"
         threads: study.generation.threads
         resources:
-            **decoding(shard_prompts),
+            **decoding(job_prompts),
         params:
             name=lambda wildcards: wildcards.model,
             model=model_entry,
-            shard=shard_of,
+            shards=shards_of_job,
             config=GENERATION,
         message:
-            "Generating and attributing {wildcards.model} in {wildcards.language}, N = {wildcards.n} (shard {wildcards.i})"
+            "Generating and attributing the answers of {wildcards.model} in {wildcards.language}"
         script:
             "../scripts/attribute_while_generating.py"
 

@@ -51,9 +51,8 @@ def resources_of(need, gpu):
     }
 
 
-def shard_prompts(wildcards):
-    shard = shard_of(wildcards)
-    return shard["stop"] - shard["start"]
+def job_prompts(wildcards):
+    return sum(shard["stop"] - shard["start"] for shard in shards_of_job(wildcards))
 
 
 def all_prompts(wildcards):

@@ -12,11 +12,11 @@ def main(snakemake) -> None:
     from lengthlens.hypotheses import hypotheses_from
     from lengthlens.means import replacement
     from lengthlens.netcdf import read_dataset, write_dataset
+    from lengthlens.opening import open_model, settings_of
     from lengthlens.prompts import load_language, read_prompts, spread_over_n
     from lengthlens.provenance import provenance
     from lengthlens.repair import measure_repair, repaired_conditions
     from lengthlens.selection import read_selection
-    from lengthlens.shards import open_model, settings_of
     from lengthlens.sweep import Plan, plan_sweep
 
     params, language = snakemake.params, snakemake.wildcards.language

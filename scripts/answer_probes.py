@@ -10,9 +10,9 @@ def main(snakemake) -> None:
     from lengthlens.formats import GENERATIONS, PROBES
     from lengthlens.jsonl import read_rows, write_rows
     from lengthlens.languages import load_language
+    from lengthlens.opening import open_model, settings_of
     from lengthlens.probing import ProbePlan, answer_probes
     from lengthlens.provenance import provenance
-    from lengthlens.shards import open_model, settings_of
 
     params = snakemake.params
     loaded = open_model(params.name, params.model, params.config)

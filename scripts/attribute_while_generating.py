@@ -1,39 +1,54 @@
-"""Generate the answers of one shard and attribute them at once, without writing activations."""
+"""Generate the answers of shards and attribute them at once, without writing activations."""
 
 from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
+    from lengthlens.shards import ShardJob
+
+    params, output = snakemake.params, snakemake.output
+    job = ShardJob(
+        params.name,
+        params.model,
+        params.config,
+        snakemake.input.language,
+        snakemake.input.manifest,
+        params.shards,
+    )
+    files = zip(
+        output.answers,
+        output.provenance,
+        output.scores,
+        output.tokens,
+        output.tokens_provenance,
+        strict=True,
+    )
+    for shard, (answers, _, scores, tokens, _) in job.unfinished(files, snakemake.input.code):
+        generate(job, shard, answers, scores, tokens)
+
+
+def generate(job, shard, answers_file, scores_file, tokens_file) -> None:
+    """Answer one shard's prompts and attribute the answers into its three files."""
     from lengthlens.attribute import attribute_batches
-    from lengthlens.checkpoints import read_manifest
     from lengthlens.formats import ATTRIBUTION, GENERATIONS, TOKENS
     from lengthlens.jsonl import write_rows
     from lengthlens.netcdf import write_dataset
-    from lengthlens.provenance import provenance
     from lengthlens.readout import readout_of
-    from lengthlens.shards import answer_shard, open_model
 
-    params = snakemake.params
-    manifest = read_manifest(snakemake.input.manifest)
-    loaded = open_model(params.name, params.model, params.config)
-    config = params.config | {"dtype": loaded.dtype}
     rows, layout, selected = [], [], set()
 
     def batches():
-        for answers, batch in answer_shard(
-            loaded, snakemake.input.language, params.shard, params.config
-        ):
+        for answers, batch in job.answer(shard):
             rows.extend(answers)
             layout.extend(batch.layout)
             selected.update(row["sample_id"] for row in answers if row["split"] == "select")
             yield batch
 
-    scores, sums, pushes = attribute_batches(readout_of(loaded.model), batches(), selected)
-    layout = {"batches": layout}
-    made = provenance(ATTRIBUTION, config, manifest) | layout
-    write_dataset(scores.merge(sums), snakemake.output.scores, made)
-    write_rows(pushes, snakemake.output.tokens, provenance(TOKENS, config, manifest) | layout)
-    write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, config, manifest) | layout)
+    scores, sums, pushes = attribute_batches(readout_of(job.loaded.model), batches(), selected)
+    batched = {"batches": layout}
+    write_dataset(scores.merge(sums), scores_file, job.provenance(ATTRIBUTION) | batched)
+    write_rows(pushes, tokens_file, job.provenance(TOKENS) | batched)
+    write_rows(rows, answers_file, job.provenance(GENERATIONS) | batched)
 
 
 if __name__ == "__main__":

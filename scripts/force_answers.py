@@ -11,9 +11,9 @@ def main(snakemake) -> None:
     from lengthlens.jsonl import read_rows
     from lengthlens.means import replacement
     from lengthlens.netcdf import read_dataset, write_dataset
+    from lengthlens.opening import open_model, settings_of
     from lengthlens.prompts import load_language
     from lengthlens.provenance import provenance
-    from lengthlens.shards import open_model, settings_of
 
     params = snakemake.params
     config = params.config

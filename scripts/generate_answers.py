@@ -1,36 +1,42 @@
-"""Generate the answers of one shard and record the residual stream of every step."""
+"""Generate the answers of shards and record the residual stream of every step."""
 
 from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
-    from pathlib import Path
+    from lengthlens.shards import ShardJob
 
+    params, output = snakemake.params, snakemake.output
+    job = ShardJob(
+        params.name,
+        params.model,
+        params.config,
+        snakemake.input.language,
+        snakemake.input.manifest,
+        params.shards,
+    )
+    files = zip(output.answers, output.provenance, output.activations, strict=True)
+    for shard, (answers, _, activations) in job.unfinished(
+        files, snakemake.input.code, params.temporary
+    ):
+        generate(job, shard, answers, activations)
+
+
+def generate(job, shard, answers_file, activations_file) -> None:
+    """Answer one shard's prompts into its two files."""
     from lengthlens.activations import ActivationWriter
-    from lengthlens.checkpoints import read_manifest
     from lengthlens.formats import ACTIVATIONS, GENERATIONS
     from lengthlens.jsonl import write_rows
-    from lengthlens.provenance import provenance
-    from lengthlens.shards import answer_shard, open_model
 
-    params = snakemake.params
-    manifest = read_manifest(snakemake.input.manifest)
-    loaded = open_model(params.name, params.model, params.config)
-    config = params.config | {"dtype": loaded.dtype}
     rows, layout = [], []
     with ActivationWriter(
-        Path(snakemake.output.activations),
-        provenance(ACTIVATIONS, config, manifest),
-        params.config["precision"],
+        activations_file, job.provenance(ACTIVATIONS), job.config["precision"]
     ) as writer:
-        for answers, batch in answer_shard(
-            loaded, snakemake.input.language, params.shard, params.config
-        ):
+        for answers, batch in job.answer(shard):
             rows += answers
             layout += batch.layout
             writer.write(batch)
-    made = provenance(GENERATIONS, config, manifest) | {"batches": layout}
-    write_rows(rows, snakemake.output.answers, made)
+    write_rows(rows, answers_file, job.provenance(GENERATIONS) | {"batches": layout})
 
 
 if __name__ == "__main__":

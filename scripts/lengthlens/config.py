@@ -78,6 +78,11 @@ class Generation:
 
 
 @dataclass(frozen=True)
+class Jobs:
+    shards: str
+
+
+@dataclass(frozen=True)
 class Activations:
     keep: bool | str
     precision: str
@@ -150,6 +155,7 @@ class Shard:
 SECTIONS = {
     "prompts": Prompts,
     "generation": Generation,
+    "jobs": Jobs,
     "activations": Activations,
     "statistics": Statistics,
     "forced": ForcedAnswers,
@@ -176,6 +182,7 @@ class Study:
     n_words: tuple[int, ...]
     prompts: Prompts
     generation: Generation
+    jobs: Jobs
     activations: Activations
     counting: str
     statistics: Statistics
@@ -272,18 +279,22 @@ class Study:
         start, stop = index * size, min((index + 1) * size, self.capacity[language])
         return Shard(language, n, index, start, stop)
 
+    @property
+    def shard_count(self) -> int:
+        """Shards of each language and N: ceil(per_n / shard)."""
+        return -(-self.prompts.per_n // self.prompts.shard)
+
     @cached_property
     def _shards(self) -> tuple[Shard, ...]:
-        count = -(-self.prompts.per_n // self.prompts.shard)
         return tuple(
             self.shard(language, n, index)
             for language in self.languages
             for n in self.n_words
-            for index in range(count)
+            for index in range(self.shard_count)
         )
 
     def shards(self, language: str | None = None) -> list[Shard]:
-        """The ceil(per_n / shard) shards of each language (or the given one) and N."""
+        """The shards of each language (or the given one) and N."""
         return [shard for shard in self._shards if language in (None, shard.language)]
 
 

@@ -1,63 +1,111 @@
-"""One generation shard: its model, its prompts, its answers."""
+"""The shards of one generation job: one model, one language, one load of the weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lengthlens.checkpoints import ModelSpec
-from lengthlens.generation import GenerationSettings, answer_prompts
-from lengthlens.loaded import LoadedModel, load
-from lengthlens.prompts import build_prompts, load_language
+from lengthlens.checkpoints import read_manifest
+from lengthlens.generation import answer_prompts
+from lengthlens.kept import FOLDER, KeptShards, code_hash, shard_identity
+from lengthlens.loaded import LoadedModel
+from lengthlens.opening import open_model, settings_of
+from lengthlens.prompts import Language, Prompt, build_prompts, load_language
+from lengthlens.provenance import provenance
 from lengthlens.records import Batch
 
-_SETTINGS = tuple(GenerationSettings.__dataclass_fields__)
 
+@dataclass(frozen=True)
+class ShardJob:
+    """What a generation job is given; the model is loaded when the first shard needs it.
 
-def open_model(name: str, model: Mapping, config: Mapping) -> LoadedModel:
-    """Load a model as the `generation` section of the configuration says."""
-    section = config["generation"]
-    return load(
-        ModelSpec.from_config(name, model),
-        dtype=section["dtype"],
-        device=section["device"],
-        threads=section["threads"],
-    )
-
-
-def settings_of(config: Mapping) -> GenerationSettings:
-    """How answers are generated, from the configuration's `generation` section."""
-    return GenerationSettings(**{key: config["generation"][key] for key in _SETTINGS})
-
-
-def answer_shard(
-    loaded: LoadedModel, language_file: str | Path, shard: Mapping, config: Mapping
-) -> Iterator[tuple[list[dict], Batch]]:
-    """Answer the prompts of a shard, with a progress bar over its answers.
-
-    Args:
-        loaded: the model.
-        language_file: topics and templates.
-        shard: `n`, `start` and `stop`.
+    Attributes:
+        name: of the model.
+        model: its entry in the configuration.
         config: the sections `generation` and `prompts`, and `counting`.
+        language_file: topics and templates.
+        manifest_file: hashes of the model's files.
+        shards: of each its `name`, `n`, `start` and `stop`.
     """
-    language = load_language(language_file)
-    prompts = build_prompts(
-        language, shard["n"], shard["start"], shard["stop"], config["prompts"]["seed"]
-    )
-    settings = settings_of(config)
-    label = f"{loaded.spec.name} {language.code} N={shard['n']}"
-    total = len(prompts) * settings.samples
-    with tqdm(total=total, desc=label, unit="answer", delay=2, mininterval=1) as bar:
-        done = 0
 
-        def show(step: int, remaining: int) -> None:
-            bar.set_postfix(token=step + 1, running=remaining, refresh=False)
-            bar.update(0)
+    name: str
+    model: Mapping
+    config: Mapping
+    language_file: str | Path
+    manifest_file: str | Path
+    shards: Sequence[Mapping]
 
-        for answers, batch in answer_prompts(loaded, prompts, settings, config["counting"], show):
-            done += len(answers)
-            bar.update(done - bar.n)
-            yield answers, batch
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        return open_model(self.name, self.model, self.config)
+
+    @cached_property
+    def manifest(self) -> dict:
+        return read_manifest(self.manifest_file)
+
+    @cached_property
+    def _language(self) -> Language:
+        return load_language(self.language_file)
+
+    def provenance(self, schema: str) -> dict:
+        """Where a file of these shards comes from; the precision is that of the loaded model."""
+        return provenance(schema, {**self.config, "dtype": self.loaded.dtype}, self.manifest)
+
+    def unfinished(
+        self,
+        files: Iterable[Sequence[str | Path]],
+        code: Sequence[str | Path],
+        temporary: bool = False,
+    ) -> Iterator[tuple[Mapping, Sequence[Path]]]:
+        """The shards that are still to be made, with their files; finished ones are put back.
+
+        Args:
+            files: of every shard.
+            code: the script and the modules that make them.
+            temporary: whether Snakemake will delete some of the files.
+        """
+        hashed = code_hash(code)
+        inputs = [self.language_file, self.manifest_file, *code]
+        files = [[Path(path) for path in paths] for paths in files]
+        kept = KeptShards(
+            files[0][0].parent / FOLDER, max(Path(path).stat().st_mtime for path in inputs)
+        )
+        entries = [
+            (shard["name"], self._identity(shard, hashed), paths)
+            for shard, paths in zip(self.shards, files, strict=True)
+        ]
+        there = len(entries)
+        for place, paths in kept.unfinished(entries, temporary):
+            there -= 1
+            yield self.shards[place], paths
+        if there:
+            print(f"{self.name}: {there} of {len(entries)} shards were there", file=sys.stderr)
+
+    def _prompts(self, shard: Mapping) -> list[Prompt]:
+        seed = self.config["prompts"]["seed"]
+        return build_prompts(self._language, shard["n"], shard["start"], shard["stop"], seed)
+
+    def _identity(self, shard: Mapping, code: str) -> str:
+        weights = self.manifest["sha256"]
+        return shard_identity(self.config, self.model, weights, self._prompts(shard), code)
+
+    def answer(self, shard: Mapping) -> Iterator[tuple[list[dict], Batch]]:
+        """Answer the prompts of a shard, batch by batch, with a progress bar over its answers."""
+        prompts, settings = self._prompts(shard), settings_of(self.config)
+        label = f"{self.name} {self._language.code} N={shard['n']}"
+        total = len(prompts) * settings.samples
+        with tqdm(total=total, desc=label, unit="answer", delay=2, mininterval=1) as bar:
+
+            def show(step: int, remaining: int) -> None:
+                bar.set_postfix(token=step + 1, running=remaining, refresh=False)
+                bar.update(0)
+
+            counting = self.config["counting"]
+            for answers, batch in answer_prompts(self.loaded, prompts, settings, counting, show):
+                bar.update(len(answers))
+                yield answers, batch

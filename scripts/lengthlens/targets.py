@@ -67,6 +67,15 @@ class Paths:
         source = entry.path or f"{entry.hub}@{entry.revision}"
         return f"results/weights/{model}.{hashlib.sha256(source.encode()).hexdigest()[:8]}"
 
+    def generation_job(self) -> tuple[str, list[str]]:
+        """Pattern of a generation job's name, and patterns of the shards that it makes."""
+        pair = "{model}.{language}"
+        if self.study.jobs.shards == "one":
+            job = f"{pair}.n{{n}}.{{i}}"
+            return job, [self.below(f"shards/{job}")]
+        numbers = [(n, i) for n in self.study.n_words for i in range(self.study.shard_count)]
+        return pair, [self.below(f"shards/{pair}.n{n}.{i}") for n, i in numbers]
+
     def shards(self, model: str, language: str, ending: str) -> list[str]:
         """One file of every shard of a model in a language, in the order of samples."""
         return [
