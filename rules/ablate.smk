@@ -7,6 +7,7 @@ rule ablate_components:
     input:
         code=code("ablate_components"),
         manifest=manifest,
+        proof=proof,
         language=language_file,
         prompts=paths.below("prompts/{language}.jsonl"),
         selections=lambda wildcards: selections_of(wildcards.model, "csv"),

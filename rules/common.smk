@@ -29,6 +29,14 @@ def manifest(wildcards):
     return paths.manifest(wildcards.model)
 
 
+def proof_of(model):
+    return paths.below(f"proofs/{model}.json")
+
+
+def proof(wildcards):
+    return ancient(proof_of(wildcards.model))
+
+
 def model_entry(wildcards):
     return study.values["models"][wildcards.model]
 

@@ -15,6 +15,7 @@ rule force_answers:
         ),
         code=code("force_answers"),
         manifest=manifest,
+        proof=proof,
         language=language_file,
         answers=ANSWERS,
         provenance=ANSWERS_PROVENANCE,

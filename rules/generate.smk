@@ -54,6 +54,30 @@ rule hash_weights:
         "../scripts/hash_weights.py"
 
 
+# Every job that runs a model waits for its proof, but a better proof makes no answer stale.
+rule prove_model:
+    input:
+        code=code("prove_model"),
+        manifest=manifest,
+    output:
+        proof_of("{model}"),
+    log:
+        paths.below("logs/prove_model/{model}.log"),
+    conda:
+        "../envs/environment.yaml"
+    threads: study.generation.threads
+    resources:
+        **decoding(lambda wildcards: 2),
+    params:
+        name=lambda wildcards: wildcards.model,
+        model=model_entry,
+        config=study.slice("generation.dtype", "generation.device", "generation.threads"),
+    message:
+        "Proving that attribution is complete on {wildcards.model}"
+    script:
+        "../scripts/prove_model.py"
+
+
 if study.activations.keep is not False:
 
     rule generate_answers:
@@ -61,6 +85,7 @@ if study.activations.keep is not False:
             code=code("generate_answers"),
             language=language_file,
             manifest=manifest,
+            proof=proof,
         output:
             answers=each_shard("jsonl"),
             provenance=each_shard("provenance.json"),
@@ -90,6 +115,7 @@ else:
             code=code("attribute_while_generating"),
             language=language_file,
             manifest=manifest,
+            proof=proof,
         output:
             answers=each_shard("jsonl"),
             provenance=each_shard("provenance.json"),

@@ -11,6 +11,7 @@ rule answer_probes:
         unpack(study_answers),
         code=code("answer_probes"),
         manifest=manifest,
+        proof=proof,
         language=language_file,
     output:
         answers=paths.below("probes/{model}.{language}.jsonl"),

@@ -1,4 +1,4 @@
-"""Probes at load time: what is complete passes, what was altered is refused."""
+"""What is complete passes the probes, what was altered is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lengthlens.anatomy import dissect
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.errors import LengthlensError
 from lengthlens.loaded import load
-from lengthlens.proof import PROBE_TEXTS, TOLERANCES, probe_tokens, prove
+from lengthlens.proof import TOLERANCES, probe_tokens, prove
 
 TEXTS = [list(range(20, 33)), list(range(60, 67))]
 HALVES = ["float16", "bfloat16"]
@@ -82,16 +82,6 @@ def test_weights_that_are_not_numbers_are_refused() -> None:
     model.model.norm.weight[3] = torch.nan
     with pytest.raises(LengthlensError, match="not finite"):
         prove(model, dissect(model), TEXTS, "m")
-
-
-def test_loading_proves(tiny_llama_dir, monkeypatch) -> None:
-    proven = []
-    monkeypatch.setattr("lengthlens.loaded.prove", lambda *arguments: proven.append(arguments))
-    spec = ModelSpec(name="tiny", variant="base", path=str(tiny_llama_dir))
-    loaded = load(spec)
-    ((model, anatomy, texts, name),) = proven
-    assert (model, anatomy, name) == (loaded.model, loaded.anatomy, "tiny")
-    assert texts == [loaded.tokenizer(text)["input_ids"] for text in PROBE_TEXTS]
 
 
 def test_probe_tokens_have_a_row(tiny_llama_dir) -> None:

@@ -3,6 +3,7 @@
 A reader refuses a file of another version. Raise a version when the meaning of a file changes.
 """
 
+PROOF = "proof/1"
 PROMPTS = "prompts/1"
 GENERATIONS = "generations/1"
 PROBES = "probes/1"

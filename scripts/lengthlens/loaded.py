@@ -20,7 +20,6 @@ from lengthlens.models import (
     stop_ids,
     text_decoder,
 )
-from lengthlens.proof import probe_tokens, prove
 from lengthlens.vocabulary import Vocabulary, classify_vocabulary
 
 
@@ -68,7 +67,10 @@ class LoadedModel:
 def load(
     spec: ModelSpec, *, dtype: str = "auto", device: str = "auto", threads: int = 1
 ) -> LoadedModel:
-    """Load a model, prove that attribution is complete on it, and sort its vocabulary.
+    """Load a model and sort its vocabulary.
+
+    Whether attribution is complete on it is proven apart (`proof.prove`), before anything else is
+    done with it: `rules/generate.smk`.
 
     Args:
         spec: which model.
@@ -83,7 +85,6 @@ def load(
     tokenizer = load_tokenizer(spec)
     model = load_model(spec, dtype, device)
     anatomy = dissect(model)
-    prove(model, anatomy, probe_tokens(tokenizer, anatomy.vocabulary_size), spec.name)
     stop = stop_ids(spec, tokenizer, load_generation_config(spec))
     vocabulary = classify_vocabulary(tokenizer, stop, anatomy.vocabulary_size)
     if not vocabulary.word.any():

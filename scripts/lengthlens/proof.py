@@ -1,4 +1,4 @@
-"""Proofs, at load time, that attribution is complete on a model.
+"""Proofs that attribution is complete on a model, made before the study uses it.
 
 Two probes compare the sum of all components' DLA with the model's own logits, on given tokens in a
 padded batch decoded with cache, capture and folding, as the study decodes:

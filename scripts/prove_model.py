@@ -1,0 +1,27 @@
+"""Prove that attribution is complete on a model, or refuse the model."""
+
+from lengthlens.job import run_job
+
+
+def main(snakemake) -> None:
+    import json
+
+    from lengthlens.checkpoints import read_manifest
+    from lengthlens.files import write_text
+    from lengthlens.formats import PROOF
+    from lengthlens.opening import open_model
+    from lengthlens.proof import TOLERANCES, probe_tokens, prove
+    from lengthlens.provenance import provenance
+
+    params = snakemake.params
+    loaded = open_model(params.name, params.model, params.config)
+    texts = probe_tokens(loaded.tokenizer, loaded.anatomy.vocabulary_size)
+    deviation = prove(loaded.model, loaded.anatomy, texts, params.name)
+    proof = {"dtype": loaded.dtype, "deviation": deviation, "tolerance": TOLERANCES[loaded.dtype]}
+    made = provenance(PROOF, params.config, read_manifest(snakemake.input.manifest))
+    text = json.dumps(proof | {"provenance": made}, indent=1, sort_keys=True)
+    write_text(snakemake.output[0], text + "\n")
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
