@@ -1,4 +1,4 @@
-# Answers and attribution -> claims with verdicts, and the table of how well models keep to N.
+# Everything measured -> claims with verdicts; answers -> the table of how well models keep to N.
 
 
 rule evaluate_claims:
@@ -8,6 +8,8 @@ rule evaluate_claims:
         schema=str(PROJECT / "schemas/claims.schema.json"),
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
         forced=paths.each_pair("forced/{model}.{language}.nc"),
+        ablations=paths.each_pair("ablation/{model}.{language}.nc"),
+        repairs=paths.each_pair("repair/{model}.{language}.nc"),
         answers=paths.each_pair("generations/{model}.{language}.jsonl"),
         provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
         probes=paths.probed(),

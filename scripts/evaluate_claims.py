@@ -7,40 +7,47 @@ def main(snakemake) -> None:
     import pandas as pd
 
     from lengthlens import formats
+    from lengthlens.claim_kinds import Data
     from lengthlens.claims import evaluate_claims, read_claims
     from lengthlens.pairs import model_pairs
     from lengthlens.provenance import provenance
     from lengthlens.readers import (
+        open_ablation,
         open_attribution,
         open_forced,
         open_generations,
         open_pairs,
         open_probes,
+        open_repair,
         weights_of,
     )
     from lengthlens.tables import write_table
 
-    params = snakemake.params
-    claims = read_claims(snakemake.input.claims)
-    attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
-    forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
-    generations = open_pairs(snakemake.input.answers, params.pairs, open_generations)
-    probes = open_pairs(snakemake.input.probes, params.probed, open_probes)
+    params, given = snakemake.params, snakemake.input
+    claims = read_claims(given.claims)
+    files = {
+        "attributions": open_pairs(given.attributions, params.pairs, open_attribution),
+        "generations": open_pairs(given.answers, params.pairs, open_generations),
+        "probes": open_pairs(given.probes, params.probed, open_probes),
+        "forced": open_pairs(given.forced, params.pairs, open_forced),
+        "ablations": open_pairs(given.ablations, params.pairs, open_ablation),
+        "repairs": open_pairs(given.repairs, params.pairs, open_repair),
+    }
     tables = []
     for models in model_pairs(params.variants):
         variant_of = {model: variant for variant, model in models.items()}
-        attributed, answered, probed, given = (
-            {
+        of_pair = {
+            name: {
                 (variant_of[model], language): file
-                for (model, language), file in files.items()
+                for (model, language), file in opened.items()
                 if model in variant_of
             }
-            for files in (attributions, generations, probes, forced)
-        )
-        options = params.config["statistics"] | {"probes": probed, "forced": given}
-        tables.append(evaluate_claims(claims, models, attributed, answered, **options))
+            for name, opened in files.items()
+        }
+        data = Data(models, **of_pair)
+        tables.append(evaluate_claims(claims, data, **params.config["statistics"]))
     made = provenance(formats.CLAIMS, params.config)
-    made["models"] = weights_of(a.attrs["provenance"] for a in attributions.values())
+    made["models"] = weights_of(a.attrs["provenance"] for a in files["attributions"].values())
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)
 
 

@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 from synthetic_forced import make_pair
 
 from lengthlens.causes import COLUMNS, SCORES, compare_scores, layers_of, score_values
+from lengthlens.claim_kinds import Data
 from lengthlens.claims import evaluate_claims
 from lengthlens.errors import LengthlensError
 from lengthlens.figures.scores import ORDER, counts, draw_scores
@@ -221,8 +222,8 @@ def test_claims_about_scores() -> None:
         claim | {"id": "d", "statistic": statistic | {"minus": {"score": "cwa"}}},
     ]
     files = [{("instruct", "en"): data} for data in (own, forced)]
-    options = {"resamples": 200, "forced": files[1]}
-    rows = evaluate_claims(claims, {"instruct": "m"}, files[0], {}, **options)
+    data = Data({"instruct": "m"}, files[0], {}, forced=files[1])
+    rows = evaluate_claims(claims, data, resamples=200)
     table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, resamples=200)
     table = table.set_index(["kind", "over", "outcome", "score"])
     row = table.loc[("head", "all", "decision", "end_contrast")]
@@ -230,5 +231,5 @@ def test_claims_about_scores() -> None:
     assert rows["low"].tolist() == [row["correlation_low"], row["over_cwa_low"]]
     assert rows["verdict"].tolist() == ["supported", "supported"]
     assert rows["n"].tolist() == [20, 20] and rows["statistic"][1].endswith("minus cwa")
-    without = evaluate_claims(claims, {"instruct": "m"}, files[0], {}, resamples=200)
+    without = evaluate_claims(claims, Data({"instruct": "m"}, files[0], {}), resamples=200)
     assert without["reason"].tolist() == ["the run has no forced/m.en.nc"] * 2

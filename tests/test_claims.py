@@ -54,9 +54,8 @@ def error_of(language="en", variant="base", measure="error", **more) -> dict:
 
 
 def row_of(given: dict, attributions=None, generations=None, **options) -> pd.Series:
-    table = evaluate_claims(
-        [given], MODELS, attributions or {}, generations or {}, resamples=200, **options
-    )
+    data = Data(MODELS, attributions or {}, generations or {}, **options)
+    table = evaluate_claims([given], data, resamples=200)
     assert tuple(table.columns) == COLUMNS
     return table.iloc[0]
 
@@ -138,9 +137,8 @@ def test_the_papers_story_is_supported_by_data_that_tell_it():
         ("base", "it"): answers(rng.geometric(0.04, 36), [True, False]),
     }
     probes = {("instruct", code): probed(short) for code in ("en", "it", "qaa")}
-    table = evaluate_claims(
-        read_claims(CLAIMS), MODELS, attributions, generations, resamples=400, probes=probes
-    )
+    data = Data(MODELS, attributions, generations, probes)
+    table = evaluate_claims(read_claims(CLAIMS), data, resamples=400)
     verdicts = table.set_index("id")["verdict"]
     undecidable = {"base-over-generates-more-in-english", "n3-cwa-dip-en", "n3-cwa-dip-it"}
     from_paper = set(table["id"][table["origin"] == "paper"]) - undecidable
@@ -150,17 +148,20 @@ def test_the_papers_story_is_supported_by_data_that_tell_it():
     assert near["level"] == 0.9 and -near["margin"] < near["low"] < near["high"] < near["margin"]
     assert near["source"] == "attribution/m-instruct.en.nc"
     known = table[~table["id"].isin(["control-fades-en", "control-fades-it"])]  # of all N to 15
-    told = known[~known["reason"].str.contains("forced", na=False)]  # nothing was forced here
+    absent = known["reason"].str.contains(
+        "forced|ablation/|repair/", na=False
+    )  # no such files here
+    told = known[~absent]
     assert told["n"].min() >= 12 and set(told["n_topics"]) == {12}
     assert len(told) == len(known) - 14
 
 
 def test_an_empty_run_gives_rows_that_say_what_is_missing():
     claims = read_claims(CLAIMS)
-    table = evaluate_claims(claims, MODELS, {}, {})
+    table = evaluate_claims(claims, Data(MODELS, {}, {}))
     assert set(table["verdict"]) == {"no data"} and len(table) == len(claims)
     assert table["reason"].iloc[0] == "the run has no generations/m-base.en.jsonl"
-    lone = evaluate_claims(claims, {"instruct": "i"}, {}, {})
+    lone = evaluate_claims(claims, Data({"instruct": "i"}, {}, {}))
     assert lone["reason"].iloc[0] == "the run has no base model"
 
 

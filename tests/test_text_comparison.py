@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 from synthetic_attribution import make_attribution
 
+from lengthlens.claim_kinds import Data
 from lengthlens.claims import evaluate_claims
 from lengthlens.figures.same_text import counts, draw_same_text
 from lengthlens.figures.style import Cast
@@ -143,7 +144,7 @@ def verdict_of(statistic: dict, own, forced, null: float = 0.0):
         "null_value": null,
     }
     data = [{(v, "en"): part for v, part in parts.items()} for parts in (own, forced)]
-    table = evaluate_claims([claim], PAIR, data[0], {}, forced=data[1], **OPTIONS)
+    table = evaluate_claims([claim], Data(PAIR, data[0], {}, forced=data[1]), **OPTIONS)
     return table.iloc[0]
 
 

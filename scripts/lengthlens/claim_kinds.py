@@ -43,6 +43,8 @@ class Data:
     generations: Mapping[tuple[str, str], pd.DataFrame]
     probes: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     forced: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+    ablations: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+    repairs: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ The kinds of `claim_kinds` are sums over samples; those here are not:
 - `agreement`: rank correlation of a score with the measured effects (`causes`), or what it is above
   that of another score;
 - `behaviour_share`: share of the base-instruct difference of CWA that the texts alone explain
-  (`text_comparison`).
+  (`text_comparison`);
+- `ablation` and `repair`: see `causal_claims`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from lengthlens import claim_kinds
+from lengthlens.causal_claims import ablation, repair
 from lengthlens.causes import Comparison
 from lengthlens.claim_kinds import Data, Measurement, NoData
 from lengthlens.statistics import Interval, agreement_interval
@@ -132,4 +134,6 @@ def _source(data: Data, variant: str, language: str) -> str:
 WHOLES: dict[str, Callable[[Mapping[str, Any], Data, Mapping], Measurement]] = {
     "agreement": agreement,
     "behaviour_share": behaviour_share,
+    "ablation": ablation,
+    "repair": repair,
 }

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 import yaml
 
 from lengthlens.claim_kinds import Data, Measurement, NoData
@@ -108,32 +107,23 @@ def _problems(values: Any) -> list[Problem]:
 
 def evaluate_claims(
     claims: Sequence[Mapping[str, Any]],
-    models: Mapping[str, str],
-    attributions: Mapping[tuple[str, str], xr.Dataset],
-    generations: Mapping[tuple[str, str], pd.DataFrame],
+    data: Data,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-    probes: Mapping[tuple[str, str], pd.DataFrame] | None = None,
-    forced: Mapping[tuple[str, str], xr.Dataset] | None = None,
 ) -> pd.DataFrame:
     """Verdicts on claims about one pair of models.
 
     Args:
         claims: as `read_claims` gives them.
-        models: name of the model of each variant.
-        attributions, generations: attribution files (sample dims) and tables of answers (columns
-            topic, n, error, truncated) by (variant, language).
+        data: the pair's files.
         level: of the intervals; a `near` claim is judged by the narrower interval of level
             2 level - 1 (0.90 for 0.95), which makes it the usual equivalence test.
         resamples, seed: of the bootstrap.
-        probes: tables of the answers to probes, by (variant, language).
-        forced: forced files by (variant, language).
 
     Returns:
         One row a claim, columns `COLUMNS`.
     """
-    data = Data(models, attributions, generations, probes or {}, forced or {})
     rows = [_row(claim, data, level, resamples, seed) for claim in claims]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -78,7 +78,7 @@ def unit_of(statistic: str) -> str:
         return "percent"
     if statistic.startswith("rank correlation"):
         return "correlation"
-    return "logits" if statistic.startswith("CWA") else "words"
+    return "logits" if statistic.startswith(("CWA", "end margin", "repair")) else "words"
 
 
 def describe_claims(claims: pd.DataFrame) -> list[Claim]:
