@@ -111,11 +111,21 @@ def test_differences_between_languages_are_paired_by_topic(repairs, repair_table
 
 
 def test_repair_sentences_say_who_steps_in(repair_table) -> None:
-    [sentence] = repair_sentences(repair_table)
-    assert "steps in with +0.8" in sentence and "lb compared with en" in sentence
-    assert ", more (" in sentence and "interval [+0." in sentence
-    unclear = repair_table.assign(share_low=-1.0, share_high=1.0)
-    assert "no difference shown" in repair_sentences(unclear)[0]
+    late = repair_table[repair_table["method"] == "cwa"].assign(method="late_heads")
+    english, untuned, between, ranked = repair_sentences(
+        pd.concat([late.assign(chosen_by="position"), repair_table])
+    )
+    assert english.startswith("i, en, without") and "changes by +0.167" in english
+    assert untuned.startswith("i, lb, without") and "changes by +1.0" in untuned
+    assert ", it steps in (" in untuned
+    assert "in lb minus that in en: +0.8" in between and ", it steps in more (" in between
+    assert "interval [+0." in between
+    assert ranked.startswith("i, 1 sets") and "more in lb than in en in 1, less in 0" in ranked
+    unclear = late.assign(share_low=-1.0, share_high=1.0)
+    assert [", no change shown (" in said for said in repair_sentences(unclear)[:2]] == [True] * 2
+    assert ", no difference shown (" in repair_sentences(unclear)[2]
+    less = repair_sentences(late.assign(share_low=0.5, share_high=1.0))
+    assert ", it gives less (" in less[0] and "[−1.00, −0.50]" in less[0]
     assert repair_sentences(repair_table.iloc[:0]) == []
 
 
@@ -158,10 +168,15 @@ def test_transfer_sentences_follow_the_intervals() -> None:
         (table["measure"] == "end_margin") & (table["source_language"] != table["target_language"])
     ]
     assert f"in {int((across['effect_high'] < 0).sum())} of {len(across)} combinations" in first
-    assert len(others) == 2 and all("never tuned" in sentence for sentence in others)
+    [untuned] = others
+    mine = across[across["untuned"]]
+    carried = int((mine["effect_high"] < 0).sum())
+    assert untuned.startswith("In lb, in which no model was tuned")
+    assert f"holds of {carried} of {len(mine)} sets" in untuned
+    assert "by end contrast found in en" in untuned and "interval [" in untuned
     raised = table.assign(effect_low=0.5, effect_high=1.0)
     assert "in 0 of" in transfer_sentences(raised)[0]
-    assert all(", higher (" in sentence for sentence in transfer_sentences(raised)[1:])
+    assert f"of 0 of {len(mine)} sets" in transfer_sentences(raised)[1]
     assert transfer_sentences(table.iloc[:0]) == []
 
 

@@ -6,10 +6,14 @@ not show it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.numbers import interval, number
+
+SHOWN_METHOD = "end_contrast"  # the score that looks at the decision itself; others are counted
 
 
 def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
@@ -40,45 +44,79 @@ def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
 
 
 def transfer_sentences(table: pd.DataFrame) -> list[str]:
-    """In how many pairs of languages heads carry over; the untuned languages one by one."""
+    """In how many combinations heads carry over: over all, then in each untuned language."""
     margins = table[table["measure"] == "end_margin"]
     across = margins[margins["source_language"] != margins["target_language"]]
     if across.empty:
         return []
-    lower, known = across["effect_high"] < 0, across["effect_low"].notna()
+    lower, known = _carried(across)
     sentences = [
         f"Heads found in one language lowered the end margin of another by more than random heads "
-        f"of the same layers in {int(lower.sum())} of {len(across)} combinations of model, method "
-        f"and pair of languages (whole interval below zero; {int(known.sum())} have an interval)."
+        f"of the same layers in {lower} of {len(across)} combinations of model, method "
+        f"and pair of languages (whole interval below zero; {known} have an interval)."
     ]
-    for row in across[across["untuned"].astype(bool)].to_dict("records"):
+    untuned = across[across["untuned"].astype(bool)]
+    for (model, target), rows in untuned.groupby(["model", "target_language"], sort=False):
+        lower, known = _carried(rows)
+        named = rows[rows["method"] == SHOWN_METHOD].to_dict("records")
+        said = [
+            f"those by {method_words(row['method'])} found in {row['source_language']} "
+            f"{number(row['effect'], 'logits', sign=True)} logits, interval "
+            f"{interval(row['effect_low'], row['effect_high'], 'logits', True)}"
+            for row in named
+        ]
+        counts = f"{int(rows['n_samples'].min())} answers"
         sentences.append(
-            f"{row['model']}, {int(row['k'])} heads by {method_words(row['method'])} found in "
-            f"{row['source_language']} and removed in {row['target_language']}, which was never "
-            f"tuned: end margin {number(row['effect'], 'logits', sign=True)} logits against random "
-            f"heads, interval {interval(row['effect_low'], row['effect_high'], 'logits', True)}, "
-            f"{reading(row['effect_low'], row['effect_high'], 'lower', 'higher')} "
-            f"({int(row['n_samples'])} answers, {int(row['n_controls'])} random sets)."
+            f"In {target}, in which no model was tuned, this holds of {lower} of {len(rows)} sets "
+            f"of heads found in other languages of {model}"
+            + (f": {'; '.join(said)}" if said else "")
+            + f" ({counts}, {int(rows['n_controls'].min())} random sets a set)."
         )
     return sentences
+
+
+def _carried(rows: pd.DataFrame) -> tuple[int, int]:
+    """How many effects lie wholly below zero, and how many have an interval."""
+    return int((rows["effect_high"] < 0).sum()), int(rows["effect_low"].notna().sum())
 
 
 def repair_sentences(table: pd.DataFrame) -> list[str]:
-    """Whether the final MLP steps in more in one language than in another, then by language."""
+    """What the final MLP does without the late heads, by language and between languages.
+
+    Then in how many sets found by scores it steps in more in one language than in another.
+    """
     final = table[(table["term"] == "final_mlp") & table["share"].notna()]
-    minus = final["minus"].fillna("")
-    sentences = []
-    for row in final[(minus != "") & (final["chosen_by"] == "top")].to_dict("records"):
-        # A share of the drop is what the MLP gives less; what it steps in with is the opposite.
-        low, high = -row["share_high"], -row["share_low"]
-        said = reading(low, high, "less", "more")
+    between = final["minus"].fillna("") != ""
+    late = final["method"] == "late_heads"
+    sentences = [
+        f"{row['model']}, {row['language']}, without the heads of the last quarter of layers: what "
+        f"the final MLP gives to the end margin changes by "
+        f"{_given(row, 'it gives less', 'it steps in', 'no change shown')}."
+        for row in final[late & ~between].to_dict("records")
+    ]
+    sentences += [
+        f"{row['model']}, this change in {row['language']} minus that in {row['minus']}: "
+        f"{_given(row, 'less', 'it steps in more', 'no difference shown')}."
+        for row in final[late & between].to_dict("records")
+    ]
+    top = final[between & (final["chosen_by"] == "top")]
+    for (model, language, minus), rows in top.groupby(["model", "language", "minus"], sort=False):
+        more, less = int((rows["share_high"] < 0).sum()), int((rows["share_low"] > 0).sum())
         sentences.append(
-            f"{row['model']}, top {int(row['k'])} heads by {method_words(row['method'])} removed: "
-            f"the final MLP steps in with {number(-row['share'], 'logits', sign=True)} logits in "
-            f"{row['language']} compared with {row['minus']}, interval "
-            f"{interval(low, high, 'logits', True)}, {said} ({int(row['n_samples'])} answers)."
+            f"{model}, {len(rows)} sets of heads ranked by scores: without them the final MLP "
+            f"steps in more in {language} than in {minus} in {more}, less in {less}, and no "
+            "difference is shown in the others."
         )
     return sentences
+
+
+def _given(row: Mapping, less: str, more: str, none: str) -> str:
+    """What a component gives in place of what is gone: the opposite of its part in the loss."""
+    low, high = -row["share_high"], -row["share_low"]
+    said = reading(low, high, less, more).replace("no difference shown", none)
+    size = number(-row["share"], "logits", sign=True)
+    limits = interval(low, high, "logits", True)
+    return f"{size} logits, interval {limits}, {said} ({int(row['n_samples'])} answers)"
 
 
 def reading(low: float, high: float, below: str, above: str) -> str:
