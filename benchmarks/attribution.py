@@ -29,7 +29,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 VARIANTS = {"instruct": "answers that stop early", "base": "answers at the cap"}
-KEY = ("size", "variant", "prompts", "method")
+WORKLOAD = ("size", "variant", "prompts", "rows")
+KEY = (*WORKLOAD, "method")
 PACKAGES = ("torch", "transformers", "transformer-lens", "nnsight", "h5py")
 
 
@@ -123,12 +124,12 @@ def table(runs: list[dict]) -> str:
     for entry in runs:
         cells.setdefault(tuple(entry[key] for key in KEY), []).append(entry)
     lines = [
-        "| model | answers | prompts | method | runs | wall s | CPU s | wall × | CPU × | memory MB "
-        "| error |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| model | answers | prompts | batch | method | runs | wall s | CPU s | wall × | CPU × "
+        "| memory MB | error |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for cell, found in cells.items():
-        reference = cells.get((*cell[:3], "generate"))
+        reference = cells.get((*cell[: len(WORKLOAD)], "generate"))
         wall, cpu, memory = (median(found, key) for key in ("wall", "cpu", "memory"))
         ratios = [
             f"{value / median(reference, key):.2f}" if reference else "–"
@@ -175,8 +176,8 @@ def main() -> None:
                     for method in methods:
                         if METHODS[method][2] and repeat >= given.peer_runs:
                             continue
-                        cell = dict(zip(KEY, (size, variant, prompts, method), strict=True))
-                        cell |= {"rows": given.rows, "cap": given.cap}
+                        values = (size, variant, prompts, given.rows, method)
+                        cell = dict(zip(KEY, values, strict=True)) | {"cap": given.cap}
                         found = cell | run(cell)
                         print(*(f"{value:.3g}" if isinstance(value, float) else value
                                 for value in found.values()), flush=True)  # fmt: skip

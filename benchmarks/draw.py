@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import matplotlib
-from attribution import HERE, KEY, RESULTS, median
+from attribution import HERE, KEY, RESULTS, WORKLOAD, median
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -42,7 +42,8 @@ def main() -> None:
 
 def draw_time(cells: dict[tuple, list[dict]]) -> None:
     """CPU time of every method as a multiple of plain generate's, cell by cell."""
-    workloads = list(dict.fromkeys(cell[:3] for cell in cells if (*cell[:3], "ours") in cells))
+    found = dict.fromkeys(cell[: len(WORKLOAD)] for cell in cells)
+    workloads = [workload for workload in found if (*workload, "ours") in cells]
     figure, axis = plt.subplots(figsize=(7, 1 + 0.9 * len(workloads)), layout="constrained")
     ticks = []
     for place, workload in enumerate(workloads):
@@ -57,7 +58,7 @@ def draw_time(cells: dict[tuple, list[dict]]) -> None:
             axis.barh(y, middle, height * 0.9, color=COLOURS[method], label=label)
             axis.plot(ratios, [y] * len(ratios), "|", color="black", markersize=5)
             axis.text(max(ratios) + 0.03, y, f"{middle:.2f}", va="center", fontsize=7)
-        ticks.append("{}, {}\n{} prompts".format(*workload))
+        ticks.append("{}, {}\n{} prompts, batches of {}".format(*workload))
     axis.axvline(1, color="#555555", linewidth=0.8)
     axis.set_yticks(range(len(ticks)), ticks)
     axis.invert_yaxis()
@@ -71,11 +72,14 @@ def draw_memory(cells: dict[tuple, list[dict]]) -> None:
     """Peak memory beyond the model against the number of prompts."""
     figure, axis = plt.subplots(figsize=(5, 3.5), layout="constrained")
     lines: dict[tuple, list[tuple[int, float]]] = {}
-    for (size, variant, prompts, method), runs in sorted(cells.items(), key=lambda c: c[0][2]):
-        lines.setdefault((size, variant, method), []).append((prompts, median(runs, "memory")))
-    for (size, variant, method), points in lines.items():
-        if len(points) > 1:
-            label = f"{LABELS[method]} ({size}, {variant})"
+    for (size, variant, prompts, rows, method), runs in sorted(
+        cells.items(), key=lambda c: c[0][2]
+    ):
+        line = lines.setdefault((size, variant, rows, method), [])
+        line.append((prompts, median(runs, "memory")))
+    for (size, variant, rows, method), points in lines.items():
+        if len(points) > 2:
+            label = f"{LABELS[method]} ({size}, {variant}, batches of {rows})"
             style = "-o" if variant == "instruct" else "--s"
             axis.plot(
                 *zip(*points, strict=True), style, color=COLOURS[method], label=label, markersize=4

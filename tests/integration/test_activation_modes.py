@@ -13,6 +13,7 @@ import lengthlens
 pytestmark = pytest.mark.slow
 
 MODES = ("true", "temp", "false")
+JOBS = {"true": "all", "temp": "all", "false": "one"}
 CONFIG = """
 run: {mode}
 languages: [it]
@@ -20,6 +21,7 @@ n_words: [4]
 prompts: {{per_n: 3, shard: 4, seed: 3}}  # with this seed the fourth prompt is a select one
 generation: {{max_new_tokens: 24}}
 activations: {{keep: {mode}}}
+jobs: {{shards: {jobs}}}
 statistics: {{resamples: 200}}
 """
 
@@ -34,7 +36,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_project(tmp_path_factory.mktemp("modes"))
     for mode in MODES:
         name = f"{mode}.yaml"
-        (folder / name).write_text(CONFIG.format(mode=mode).replace("run: ", "run: keep-"))
+        (folder / name).write_text(
+            CONFIG.format(mode=mode, jobs=JOBS[mode]).replace("run: ", "run: keep-")
+        )
         attributed = [
             f"results/keep-{mode}/attribution/{model}.it.nc"
             for model in ("pocket-base", "pocket-instruct")
@@ -51,6 +55,7 @@ def test_what_is_left_on_disk(project):
     }
     assert ".h5" in left["true"]
     assert ".h5" not in left["temp"] | left["false"]
+    assert not list((project / "results/keep-temp/shards/.kept").rglob("*.h5"))
     with lengthlens.open_activations(project / whole("true")[0]) as recorded:
         assert len(recorded.samples) == 3  # of the four that the shard holds
         assert len(recorded.residuals().embed) == recorded.n_steps

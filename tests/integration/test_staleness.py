@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -96,15 +97,30 @@ def test_a_changed_resolution_redraws_figures_alone(project):
     assert set(planned(project, "figures: {dpi: 61}")) - {"render_report"} == DRAWN
 
 
-def test_another_n_generates_only_itself(project):
-    counts = planned(project, "n_words: [3, 5]")
+@pytest.mark.parametrize("change", ["n_words: [3, 5]", "prompts: {per_n: 8}"])
+def test_another_n_or_more_prompts_generate_only_what_is_added(project, tmp_path, change):
+    counts = planned(project, change)
     assert counts["generate_answers"] == 2, counts  # one for each model
-    assert counts["hash_weights"] == 0
+    assert counts["hash_weights"] == counts["prove_model"] == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    shards = copy / "results/stale/shards"
+    before = {path.name: path.stat().st_mtime_ns for path in shards.iterdir() if path.is_file()}
+    content = {name: (shards / name).read_bytes() for name in before}
+    (copy / "change.yaml").write_text(change)
+    done = snakemake(copy, "generate", "--configfile", "small.yaml", "change.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.count("1 of 2 shards were there") == 2
+    after = {path.name: path.stat().st_mtime_ns for path in shards.iterdir() if path.is_file()}
+    assert len(after) == 2 * len(before)
+    assert {name: after[name] for name in before} == before
+    assert {name: (shards / name).read_bytes() for name in before} == content
 
 
-def test_more_prompts_generate_only_what_is_added(project):
-    counts = planned(project, "prompts: {per_n: 8}")
-    assert counts["generate_answers"] == 2, counts
+def test_a_proof_made_anew_makes_no_answer_stale(project, edited):
+    edited("scripts/lengthlens/proof.py", "\n# a better proof\n")
+    counts = planned(project)
+    assert counts == {"prove_model": 2}
 
 
 def test_another_language_generates_only_itself(project):

@@ -1,0 +1,33 @@
+"""The default run has few jobs, and generation can be spread over many."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from study import copy_project, snakemake
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("jobs"))
+
+
+def jobs(project: Path, *words: str) -> dict[str, int]:
+    """Jobs by rule that a dry run of everything lists."""
+    done = snakemake(project, "all", "-n", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)
+    return {rule: int(count) for rule, count in table}
+
+
+def test_the_default_run_has_few_jobs(project: Path) -> None:
+    counts = jobs(project)
+    assert counts["total"] <= 80
+    assert counts["generate_answers"] == 6  # one a model and language
+
+
+def test_every_shard_can_be_a_job_of_its_own(project: Path) -> None:
+    (project / "one.yaml").write_text("jobs: {shards: one}")
+    assert jobs(project, "--configfile", "one.yaml")["generate_answers"] == 42
