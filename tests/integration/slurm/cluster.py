@@ -33,6 +33,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 ReturnToService=2
+SlurmdParameters=config_overrides
 MinJobAge=300
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -52,9 +53,11 @@ class Slurm:
     folder: Path
     daemons: dict[str, subprocess.Popen]
 
-    def start(self, name: str, *command: str) -> None:
-        log = (self.folder / f"{name}.out").open("a")
-        self.daemons[name] = subprocess.Popen(command, stdout=log, stderr=log)
+    def start(self, name: str, *command: str, user: str = "root") -> None:
+        with (self.folder / f"{name}.out").open("a") as log:
+            self.daemons[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, user=user, group=user, extra_groups=[]
+            )
 
     def start_node(self) -> None:
         self.start("slurmd", "slurmd", "-D", "-N", "localhost")
@@ -72,6 +75,19 @@ class Slurm:
     def cancel(self) -> None:
         """Cancel all jobs."""
         subprocess.run(["scancel", "--user", "root"], capture_output=True, timeout=60)
+
+    def stop(self) -> None:
+        """End all jobs, then all daemons: Munge last, for the others talk through it."""
+        with contextlib.suppress(subprocess.SubprocessError, AssertionError):
+            self.cancel()
+            self.wait_until_idle(30)
+        for daemon in reversed(self.daemons.values()):
+            daemon.terminate()
+            try:
+                daemon.wait(30)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
 
     def wait_until_idle(self, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
@@ -95,23 +111,21 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
     CONFIGURATION.parent.mkdir(exist_ok=True)
     text = SLURM_CONF.format(ours=OURS, host=os.uname().nodename.split(".")[0], folder=folder)
     CONFIGURATION.write_text(text)
-    CONFIGURATION.with_name("gres.conf").write_text("Name=gpu File=/dev/null\n")
+    devices = CONFIGURATION.with_name("gres.conf")
+    devices.write_text("Name=gpu File=/dev/null\n")
     Path("/run/munge").mkdir(exist_ok=True)
     shutil.chown("/run/munge", "munge", "munge")
     slurm = Slurm(folder, {})
     try:
-        slurm.start("munged", "runuser", "-u", "munge", "--", "munged", "--foreground", "--force")
+        slurm.start("munged", "munged", "--foreground", "--force", user="munge")
         slurm.start("slurmctld", "slurmctld", "-D")
         slurm.start_node()
         _wait_for_node(slurm)
         yield slurm
     finally:
-        slurm.cancel()
-        for daemon in slurm.daemons.values():
-            daemon.kill()
-        for daemon in slurm.daemons.values():
-            daemon.wait()
+        slurm.stop()
         CONFIGURATION.unlink()
+        devices.unlink()
 
 
 def _install() -> None:
