@@ -15,9 +15,19 @@ if DEVICE == "split":  # over all GPUs that this machine shows, or as many as --
     DEVICE, GPUS = "cuda", max(1, len(visible_gpus()))
 
 
-def read_manifest_of(input):
-    with open(str(input.manifest), encoding="utf-8") as file:
+def read_manifest(path):
+    with open(path, encoding="utf-8") as file:
         return json.load(file)
+
+
+def read_manifest_of(input):
+    return read_manifest(str(input.manifest))
+
+
+def components(wildcards):
+    """Layers and heads in each; those of a small model where config.json does not tell."""
+    shape = read_manifest(manifest(wildcards)).get("shape") or {"layers": 12, "heads": 12}
+    return shape["layers"], shape["heads"]
 
 
 def decoding(answers, recorded=False, gpu=GPUS):
@@ -62,9 +72,12 @@ def all_prompts(wildcards):
 
 def forced_answers(wildcards):
     """Two swaps read twice and the other's text; without one component after the other, an answer
-    costs as much as about ten decoded ones, for its steps are read in one pass."""
+    costs as much as one decoded one for each 24 components, and ten at least, for its steps are
+    read in one pass."""
+    layers, heads = components(wildcards)
     measured = len(study.n_words) * min(study.forced.per_n, study.prompts.per_n)
-    return 5 * all_prompts(wildcards) + 10 * len(study.forced.modes) * measured
+    each = max(10, layers * (heads + 1) // 24)
+    return 5 * all_prompts(wildcards) + each * len(study.forced.modes) * measured
 
 
 def probe_prompts(wildcards):
@@ -73,7 +86,14 @@ def probe_prompts(wildcards):
 
 
 def ablated_answers(wildcards):
-    """Answers of all conditions to the evaluate prompts, about half of all."""
-    plan = ablation_plan(wildcards)
-    sets = len(plan["k"]) * len(plan["methods"]) * len(plan["modes"])
-    return (1 + sets * (1 + plan["controls"])) * all_prompts(wildcards) // 2
+    """Answers to the evaluate prompts, about half of all, of the conditions that are answered:
+    chosen sets with some controls, sets by position (every MLP among them), and all controls of
+    the confirmatory tests."""
+    plan, (layers, _) = ablation_plan(wildcards), components(wildcards)
+    further = len(plan["further_k"]) * (len(plan["modes"]) + len(study.languages))
+    chosen = len(plan["methods"]) * (len(plan["k"]) + further)
+    tested = len(confirmatory_tests(wildcards)) * plan["controls"]
+    sets = 1 + chosen * (1 + plan["answered_controls"]) + tested
+    sets += (layers + 3) * len(plan["modes"])
+    prompts = (all_prompts(wildcards) + 1) // 2
+    return sets * min(prompts, ablation_prompts(wildcards) or prompts)
