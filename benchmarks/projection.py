@@ -1,15 +1,23 @@
 """What the paper's run of Llama 3.1 8B should take on one 80 GB GPU: arithmetic, not a measurement.
 
-    python benchmarks/projection.py
+    PYTHONPATH=scripts python benchmarks/projection.py [--write]
 
-Prints the tables of docs/cluster.md. Every figure that goes into them is named here, with where it
-comes from; `benchmarks/full_size.py` measures those that a machine with such a GPU could.
+Prints the tables of docs/cluster.md, or writes them there. Every figure that goes into them is
+named here, with where it comes from; `benchmarks/full_size.py` measures those that a machine with
+such a GPU could.
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
 import math
+import re
+from pathlib import Path
 from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/cluster.md"
 
 # The model: 16.06 GB of bfloat16 weights, of which a step reads all but the embedding table, and
 # the keys and values of every position before it.
@@ -39,13 +47,11 @@ CONDITIONS = 100
 EVALUATE = 350
 ABLATED_PROMPTS = {"base": 28, "instruct": EVALUATE}
 
-# What config/llama31-8b.yaml makes of it (tests/test_projection.py counts): distinct sets that are
-# answered, and all, which get the end margin; single components, and answers without each of them.
-ANSWERED_SETS = {"base": 176, "instruct": 584}
-ALL_SETS = {"base": 176, "instruct": 1928}
-SINGLES, SINGLE_ANSWERS = 1056, 168
-TO_DECISION = 10  # tokens of an answer up to the decision step, of which a word each is a boundary
-BOUNDARIES = 7
+# What config/llama31-8b.yaml asks for beyond that: every single component removed from some answers
+# (its conditions are planned by the study's own code, `planned_sets`).
+LAYERS, HEADS = 32, 32
+SINGLES, SINGLE_ANSWERS = LAYERS * (HEADS + 1), 168
+TO_DECISION, BOUNDARIES = 10, 7  # tokens up to the decision step, and boundary steps among them
 LOGITS_AT_ONCE = 2**26  # in a scored pass (scripts/lengthlens/score.py)
 VOCABULARY = 128_256
 
@@ -69,6 +75,80 @@ class Card(NamedTuple):
 
 
 CARDS = (Card("H100 SXM 80 GB", 3350, 989), Card("A100 SXM 80 GB", 2039, 312))
+
+
+class Sets(NamedTuple):
+    """Distinct conditions of a model in a language."""
+
+    answered: int
+    scored: int  # these get the end margin
+
+
+def starts(stages: int) -> int:
+    """Jobs that load a model: its proof, and each stage in each language."""
+    return len(ANSWER) * (1 + stages * len(LANGUAGES))
+
+
+@functools.cache
+def llama_study():
+    """config/llama31-8b.yaml over the defaults."""
+    import yaml
+
+    from lengthlens.config import Study
+
+    def read(name: str) -> dict:
+        return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+    given = read("config/llama31-8b.yaml")
+    merged = read("config.yaml")
+    for key, value in given.items():
+        section = isinstance(value, dict) and key != "models"
+        merged[key] = merged[key] | value if section else value
+    return Study.from_config(merged, given, ROOT)
+
+
+@functools.cache
+def planned_sets(variant: str) -> Sets:
+    """Conditions of config/llama31-8b.yaml, planned on heads that are ranked at random.
+
+    How many there are hardly depends on the ranking; the language with the most counts.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from lengthlens.hypotheses import read_hypotheses
+    from lengthlens.sweep import Plan, plan_sweep
+
+    study = llama_study()
+    section = study.slice("ablation")["ablation"]
+    most = section["base_controls"] if variant == "base" else math.inf
+    controls = {
+        name: min(section[name], most)
+        for name in ("controls", "answered_controls", "further_controls")
+    }
+    keys = ("k", "further_k", "methods", "positions", "seed")
+    plan = Plan(**{key: section[key] for key in keys}, modes=study.ablation_modes, **controls)
+
+    def ranking(seed: int) -> pd.DataFrame:
+        chance = np.random.default_rng(seed)
+        rows = [
+            (method, "head", place // HEADS, place % HEADS, rank + 1)
+            for method in plan.methods
+            for place, rank in enumerate(chance.permutation(LAYERS * HEADS))
+        ]
+        return pd.DataFrame(rows, columns=["method", "kind", "layer", "head", "rank"])
+
+    rankings = {language: ranking(seed) for seed, language in enumerate(study.languages)}
+    tests = read_hypotheses(ROOT / "resources/claims.yaml")
+    found = []
+    for language in study.languages:
+        mine = [test for test in tests if (test.variant, test.language) == (variant, language)]
+        conditions = plan_sweep(rankings, LAYERS, HEADS, plan, language, mine)
+        sets = {(c.heads, c.mlps, c.mode): c.answered for c in conditions}
+        for c in conditions:
+            sets[c.heads, c.mlps, c.mode] |= c.answered
+        found.append(Sets(sum(sets.values()), len(sets)))
+    return max(found)
 
 
 def step_seconds(card: Card, rows: float, positions: float) -> float:
@@ -133,7 +213,7 @@ def pass_seconds(card: Card, passes: float, tokens: float) -> float:
 
 def study(card: Card) -> dict[str, float]:
     """Seconds of the paper's run with its dump and 100 conditions, one job at a time."""
-    found = {"start 8 jobs, load": 8 * START_SECONDS}
+    found = {f"start {starts(2)} jobs, load": starts(2) * START_SECONDS}
     for variant in ANSWER:
         found[f"{variant}: generate and attribute"] = answer_seconds(card, variant, PROMPTS, SHARD)
         found[f"{variant}: write the dump"] = dump_gb(variant) / DUMP_GB_A_SECOND
@@ -148,9 +228,10 @@ def configured(card: Card, longest: int | None = None) -> dict[str, float]:
 
     `longest`: steps of the longest answer in every batch of conditions.
     """
-    found = {"start 16 jobs, load": 16 * START_SECONDS}
+    found = {f"start {starts(4)} jobs, load": starts(4) * START_SECONDS}
     in_pass = LOGITS_AT_ONCE // (BOUNDARIES * VOCABULARY)
     for variant, prompts in ABLATED_PROMPTS.items():
+        sets = planned_sets(variant)
         found[f"{variant}: generate and attribute"] = answer_seconds(card, variant, PROMPTS, SHARD)
         # N swapped, twice two readings, and the other variant's text; then single components.
         forced = answer_seconds(card, variant, 4 * PROMPTS, 160, TO_DECISION * 2)
@@ -158,12 +239,10 @@ def configured(card: Card, longest: int | None = None) -> dict[str, float]:
         passes = 2 * SINGLE_ANSWERS * math.ceil((SINGLES + 1) / in_pass)
         forced += pass_seconds(card, passes, in_pass * (TO_DECISION + 1))
         found[f"{variant}: force answers"] = forced
-        ablated = ablation_seconds(card, variant, ANSWERED_SETS[variant], prompts, longest)
-        passes = 2 * prompts * math.ceil(ALL_SETS[variant] / ROWS)
+        ablated = ablation_seconds(card, variant, sets.answered, prompts, longest)
+        passes = 2 * prompts * math.ceil(sets.scored / ROWS)
         ablated += pass_seconds(card, passes, ROWS * (TO_DECISION + 1))
-        name = (
-            f"{variant}: {ANSWERED_SETS[variant]} conditions answered, {ALL_SETS[variant]} scored"
-        )
+        name = f"{variant}: {sets.answered} conditions answered, {sets.scored} scored"
         found[name] = ablated
         # Every prompt again, one word a token, and 12 of each further N.
         found[f"{variant}: probes"] = answer_seconds(card, variant, PROMPTS + 72, ROWS)
@@ -191,7 +270,7 @@ def variants(card: Card) -> dict[str, float]:
         "as above": plain,
         f"steps that take {SLOW_LAUNCH_SECONDS * 1e3:.0f} ms instead of 35": steps,
         f"starts that take {SLOW_START_SECONDS} s instead of {START_SECONDS}": plain
-        + 8 * (SLOW_START_SECONDS - START_SECONDS),
+        + starts(2) * (SLOW_START_SECONDS - START_SECONDS),
         "a condition in every batch that makes instruct run to the cut": broken,
         f"the base model's conditions on all {EVALUATE} prompts": plain
         - ablated["base"]
@@ -251,5 +330,30 @@ def dump_table() -> str:
     return "\n".join([*rows, f"| both | {both[0]:.0f} GB | {both[1]:.0f} GB |"])
 
 
+TABLES = (stage_table, variant_table, configured_table, dump_table)
+
+
+def with_tables(page: str) -> str:
+    """The page with every table between its comments replaced."""
+    for table in TABLES:
+        begin, end = f"<!-- {table.__name__}: begin -->", f"<!-- {table.__name__}: end -->"
+        found = f"{begin}\n{table()}\n{end}"
+        page, count = re.subn(
+            f"{begin}.*?{end}", lambda _, found=found: found, page, flags=re.DOTALL
+        )
+        if count != 1:
+            raise SystemExit(f"{PAGE} has {count} places for {table.__name__}, not one")
+    return page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="write the tables to docs/cluster.md")
+    if parser.parse_args().write:
+        PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print("\n\n".join(table() for table in TABLES))
+
+
 if __name__ == "__main__":
-    print("\n\n".join([stage_table(), variant_table(), configured_table(), dump_table()]))
+    main()

@@ -13,10 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lengthlens.capture import Residuals
-
-# Numbers of the residual stream that are worked on at a time, 0.5 GB in bfloat16: what keeps
-# memory the same however many tokens there are. 1008 tokens of Llama 3.1 8B.
-BLOCK_ELEMENTS = 2**28
+from lengthlens.shape import BLOCK_ELEMENTS
 
 
 @dataclass(frozen=True)
