@@ -3,7 +3,7 @@
 # model's files, so they are known when that was written.
 import json
 
-from lengthlens.footprint import attribution_need, decoding_need
+from lengthlens.footprint import attribution_need, decoding_need, joining_need
 from lengthlens.gpus import has_gpu, visible_gpus
 
 GENERATION_SECTION = study.slice("generation")["generation"]
@@ -42,11 +42,14 @@ def decoding(answers, recorded=False, gpu=GPUS):
 
 
 def attributing(answers):
-    """Resources of a rule that attributes recorded answers, without the model and its GPU."""
+    """Resources of a rule that attributes recorded answers, without the model and its GPU, or
+    joins the scores of those that were attributed while they were generated."""
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
         samples = answers(wildcards) * GENERATION_SECTION["samples"]
+        if study.activations.keep is False:
+            return joining_need(manifest, samples).times(attempt)
         return attribution_need(manifest, GENERATION_SECTION, DEVICE, samples).times(attempt)
 
     return resources_of(need, 0)

@@ -8,7 +8,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from lengthlens.anatomy import dissect
 from lengthlens.capture import bytes_per_step
-from lengthlens.footprint import SHORTEST_MINUTES, attribution_need, decoding_need, run_dump_bytes
+from lengthlens.footprint import (
+    SHORTEST_MINUTES,
+    attribution_need,
+    decoding_need,
+    joining_need,
+    run_dump_bytes,
+)
 from lengthlens.shape import Shape
 
 ROOT = Path(__file__).parents[1]
@@ -85,3 +91,11 @@ def test_attribution_never_needs_the_whole_model():
     unknown = {"bytes": 10**9, "shape": None}
     assert attribution_need(unknown, GENERATION, "cpu", 24).mem_mb > 2000
     assert decoding_need(unknown, GENERATION, "cpu", 24, recorded=True).disk_mb == 100
+
+
+def test_joining_scores_takes_little():
+    """0.1 MB an answer, in three copies at most, and no weights."""
+    few, many = (joining_need(manifest(), answers) for answers in (70, 7000))
+    assert few.runtime == many.runtime == SHORTEST_MINUTES
+    assert (many.mem_mb - few.mem_mb) / 6930 == pytest.approx(0.33, rel=0.05)
+    assert few.mem_mb < 0.5 * attribution_need(manifest(), GENERATION, "cuda", 70).mem_mb

@@ -18,7 +18,8 @@ PROCESS_MB = {"cpu": 1500, "cuda": 4000}
 DISK_BYTES_A_SECOND = 2e8
 GPU_BYTES_A_SECOND = 3e11
 GPU_STEP_SECONDS = 0.05
-CORE_OPERATIONS_A_SECOND = 4e9
+CORE_OPERATIONS_A_SECOND = 4e9  # decoding, which waits for memory
+FOLDING_OPERATIONS_A_SECOND = 2e10  # products of large matrices
 LARGEST_BATCH = 256  # rows that share one reading of the weights
 SHORTEST_MINUTES = 10
 # Attribution's memory for each number of a block; measured with Llama 3.1 8B: 6.
@@ -77,10 +78,19 @@ def attribution_need(manifest: Mapping, generation: Mapping, device: str, answer
     steps = answers * generation["max_new_tokens"]
     block = BLOCK_BYTES * min(BLOCK_ELEMENTS, steps * shape.step_bytes(1))
     memory = PROCESS_MB["cpu"] + (shape.readout_bytes(itemsize) + block) / 1e6
-    folding = 2 * steps * shape.readout_bytes(1) * 2  # two directions a step
-    seconds = folding / (CORE_OPERATIONS_A_SECOND * generation["threads"])
+    # Three directions a step, where no two are the same, through every output projection.
+    folding = 3 * 2 * steps * shape.layers * shape.d_model * shape.heads * shape.d_head
+    seconds = folding / (FOLDING_OPERATIONS_A_SECOND * generation["threads"])
     seconds += steps * shape.step_bytes(itemsize) / DISK_BYTES_A_SECOND
     return Need(math.ceil(memory), 100, _minutes(seconds))
+
+
+def joining_need(manifest: Mapping, answers: int) -> Need:
+    """For a job that joins the scores of answers that were attributed while they were generated."""
+    shape = _shape(manifest)
+    components = 1000 if shape is None else shape.layers * (shape.heads + 1)
+    scores = answers * components * 13 * 8  # three targets, four sums each, and the end contrast
+    return Need(PROCESS_MB["cpu"] + math.ceil(3 * scores / 1e6), 100, SHORTEST_MINUTES)
 
 
 def run_dump_bytes(shape: Shape, steps: float, itemsize: int = 2) -> float:
