@@ -30,13 +30,15 @@ def components(wildcards):
     return shape["layers"], shape["heads"]
 
 
-def decoding(answers, recorded=False, gpu=GPUS):
-    """Resources of a rule that generates; `answers` maps wildcards to their number."""
+def decoding(answers, recorded=False, captured=True, gpu=GPUS):
+    """Resources of a rule that generates; `answers` maps wildcards to their number. Activations may
+    be recorded in a file, or captured to be attributed at once, which takes memory from batches."""
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
         samples = answers(wildcards) * GENERATION_SECTION["samples"]
-        return decoding_need(manifest, GENERATION_SECTION, DEVICE, samples, recorded).times(attempt)
+        kind = (samples, recorded, captured)
+        return decoding_need(manifest, GENERATION_SECTION, DEVICE, *kind).times(attempt)
 
     return resources_of(need, gpu)
 

@@ -20,7 +20,8 @@ GPU_BYTES_A_SECOND = 3e11
 GPU_STEP_SECONDS = 0.05
 CORE_OPERATIONS_A_SECOND = 4e9  # decoding, which waits for memory
 FOLDING_OPERATIONS_A_SECOND = 2e10  # products of large matrices
-LARGEST_BATCH = 256  # rows that share one reading of the weights
+LARGEST_BATCH = 256  # rows that share one reading of the weights, if memory_gb holds as many
+PROMPT_TOKENS = 32  # of a longish prompt
 SHORTEST_MINUTES = 10
 # Attribution's memory for each number of a block; measured with Llama 3.1 8B: 6.
 BLOCK_BYTES = 8
@@ -40,7 +41,12 @@ class Need:
 
 
 def decoding_need(
-    manifest: Mapping, generation: Mapping, device: str, answers: int, recorded: bool
+    manifest: Mapping,
+    generation: Mapping,
+    device: str,
+    answers: int,
+    recorded: bool,
+    captured: bool = False,
 ) -> Need:
     """For a job that generates.
 
@@ -50,6 +56,7 @@ def decoding_need(
         device: `cpu` or `cuda`.
         answers: how many are generated, conditions of an ablation included.
         recorded: whether their activations are written.
+        captured: whether they are held in memory, to be written or attributed.
     """
     shape = _shape(manifest)
     itemsize = _itemsize(shape, generation, device)
@@ -60,13 +67,27 @@ def decoding_need(
         host += generation["memory_gb"] * 1000
     dump = tokens * shape.step_bytes(itemsize) if recorded and shape else 0
     if device == "cuda":
-        steps = math.ceil(answers / LARGEST_BATCH) * generation["max_new_tokens"]
+        rows = _rows(shape, generation, itemsize, captured or recorded)
+        steps = math.ceil(answers / rows) * generation["max_new_tokens"]
         seconds = steps * (weights / GPU_BYTES_A_SECOND + GPU_STEP_SECONDS)
     else:
         rate = CORE_OPERATIONS_A_SECOND * generation["threads"]
         seconds = 2 * tokens * (weights / itemsize) / rate
     seconds += (manifest["bytes"] + dump) / DISK_BYTES_A_SECOND
     return Need(math.ceil(host), 100 + math.ceil(dump / 1e6), _minutes(seconds))
+
+
+def _rows(shape: Shape | None, generation: Mapping, itemsize: int, captured: bool) -> int:
+    """Answers decoded together: as `generation.rows_per_batch`, whose model is loaded."""
+    if generation["batch_size"] != "auto":
+        return int(generation["batch_size"])
+    if shape is None:
+        return 1
+    row = 2 * shape.cache_bytes(PROMPT_TOKENS + generation["max_new_tokens"], itemsize)
+    row += 16 * shape.vocabulary
+    if captured:
+        row += 2 * generation["max_new_tokens"] * shape.step_bytes(itemsize)
+    return max(1, min(LARGEST_BATCH, int(generation["memory_gb"] * 1e9 // row)))
 
 
 def attribution_need(manifest: Mapping, generation: Mapping, device: str, answers: int) -> Need:
