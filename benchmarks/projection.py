@@ -58,12 +58,12 @@ VOCABULARY = 128_256
 # Assumptions that only a measurement can replace.
 START_SECONDS = 25  # Snakemake, imports, CUDA, tokenizer's vocabulary; weights in the page cache
 LAUNCH_SECONDS = 0.035  # of one step: Python and kernel launches, which hide the reading below it
-# What the variants assume instead.
-SLOW_START_SECONDS, SLOW_LAUNCH_SECONDS = 90, 0.060
-SHORT_CUT = 64  # tokens; nine words take 17 at most, so that only overshoot is cut
 BANDWIDTH_SHARE = 0.6  # of the memory bandwidth that matrix products reach
 COMPUTE_SHARE = 0.4  # of the peak arithmetic in prefill
 DUMP_GB_A_SECOND = 0.4  # written in the job, between batches (docs: 0.2 to 0.3 s per 100 MB)
+# What the variants assume instead.
+SLOW_START_SECONDS, SLOW_LAUNCH_SECONDS = 90, 0.060
+SHORT_CUT = 64  # tokens; nine words take about 17, so that only overshoot is cut
 
 
 class Card(NamedTuple):
@@ -172,9 +172,8 @@ def decode_seconds(
     `prompts`: how many are computed, where answers to the same one share a batch.
     """
     longest, prompt = longest or LONGEST[variant], PROMPT[variant][language]
-    prefill = (
-        (prompts or answers) * prompt * 2 * PARAMETERS / (card.arithmetic * 1e12 * COMPUTE_SHARE)
-    )
+    operations = 2 * PARAMETERS * prompt * (prompts or answers)
+    prefill = operations / (card.arithmetic * 1e12 * COMPUTE_SHARE)
     positions = prompt + longest / 2
     steps = math.ceil(answers / rows) * longest
     return prefill + steps * step_seconds(card, rows / 2, positions)

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,10 +117,12 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
     shutil.chown("/run/munge", "munge", "munge")
     slurm = Slurm(folder, {})
     try:
-        slurm.start("munged", "munged", "--foreground", "--force", user="munge")
+        if not _munge_answers():  # else its package has started it
+            slurm.start("munged", "munged", "--foreground", "--force", user="munge")
+            _wait_until(_munge_answers, slurm, "munged does not answer")
         slurm.start("slurmctld", "slurmctld", "-D")
         slurm.start_node()
-        _wait_for_node(slurm)
+        _wait_until(lambda: _node_state() == "idle", slurm, "the node did not come up")
         yield slurm
     finally:
         slurm.stop()
@@ -139,14 +141,19 @@ def _install() -> None:
         pytest.skip(f"apt cannot install {', '.join(PACKAGES)}: {done.stderr.strip()[-300:]}")
 
 
-def _wait_for_node(slurm: Slurm) -> None:
+def _munge_answers() -> bool:
+    return subprocess.run(["munge", "--no-input"], capture_output=True).returncode == 0
+
+
+def _node_state() -> str:
+    words = ["sinfo", "--noheader", "--format", "%T"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
+
+
+def _wait_until(condition: Callable[[], bool], slurm: Slurm, problem: str) -> None:
     end = time.monotonic() + 60
-    while True:
-        words = ["sinfo", "--noheader", "--format", "%T"]
-        state = subprocess.run(words, capture_output=True, text=True).stdout.strip()
-        if state == "idle":
-            return
+    while not condition():
         if time.monotonic() > end:
-            logs = "".join(path.read_text()[-1500:] for path in slurm.folder.glob("*.log"))
-            pytest.fail(f"the node did not come up ({state!r}):\n{logs}")
+            logs = [*slurm.folder.glob("*.log"), *slurm.folder.glob("*.out")]
+            pytest.fail(f"{problem}:\n{''.join(path.read_text()[-1500:] for path in logs)}")
         time.sleep(0.5)
