@@ -32,9 +32,7 @@ LANGUAGES = ("en", "it")
 PROMPTS = 700  # of each language
 ANSWER = {"base": {"en": 47.4, "it": 61.4}, "instruct": {"en": 7.7, "it": 11.7}}
 PROMPT = {"base": {"en": 14.5, "it": 19.4}, "instruct": {"en": 23.5, "it": 28.5}}
-SHARD = (
-    100  # prompts of one N, which are one batch; a job answers all shards of a model and language
-)
+SHARD = 100  # prompts of one N, a batch; a job answers all shards of a model and language
 # A batch goes on until its last answer ends. Base answers are assumed to reach the cut now and
 # then, hence in every batch.
 CUT = 256
@@ -82,6 +80,7 @@ class Sets(NamedTuple):
 
     answered: int
     scored: int  # these get the end margin
+    by_position: int  # of those answered: whole layers' heads, and MLPs
 
 
 def starts(stages: int) -> int:
@@ -144,10 +143,10 @@ def planned_sets(variant: str) -> Sets:
     for language in study.languages:
         mine = [test for test in tests if (test.variant, test.language) == (variant, language)]
         conditions = plan_sweep(rankings, LAYERS, HEADS, plan, language, mine)
-        sets = {(c.heads, c.mlps, c.mode): c.answered for c in conditions}
-        for c in conditions:
-            sets[c.heads, c.mlps, c.mode] |= c.answered
-        found.append(Sets(sum(sets.values()), len(sets)))
+        answered = {(c.heads, c.mlps, c.mode) for c in conditions if c.answered}
+        position = {(c.heads, c.mlps, c.mode) for c in conditions if c.chosen_by == "position"}
+        scored = {(c.heads, c.mlps, c.mode) for c in conditions}
+        found.append(Sets(len(answered), len(scored), len(position)))
     return max(found)
 
 
@@ -225,7 +224,9 @@ def study(card: Card) -> dict[str, float]:
 def configured(card: Card, longest: int | None = None) -> dict[str, float]:
     """Seconds of the jobs of config/llama31-8b.yaml that need the GPU; it writes no dump.
 
-    `longest`: steps of the longest answer in every batch of conditions.
+    Sets by position, which have batches of their own, are taken to run to the cut.
+
+    `longest`: steps of the longest answer in every batch of other conditions.
     """
     found = {f"start {starts(4)} jobs, load": starts(4) * START_SECONDS}
     in_pass = LOGITS_AT_ONCE // (BOUNDARIES * VOCABULARY)
@@ -238,7 +239,9 @@ def configured(card: Card, longest: int | None = None) -> dict[str, float]:
         passes = 2 * SINGLE_ANSWERS * math.ceil((SINGLES + 1) / in_pass)
         forced += pass_seconds(card, passes, in_pass * (TO_DECISION + 1))
         found[f"{variant}: force answers"] = forced
-        ablated = ablation_seconds(card, variant, sets.answered, prompts, longest)
+        others = sets.answered - sets.by_position
+        ablated = ablation_seconds(card, variant, others, prompts, longest)
+        ablated += ablation_seconds(card, variant, sets.by_position, prompts, CUT)
         passes = 2 * prompts * math.ceil(sets.scored / ROWS)
         ablated += pass_seconds(card, passes, ROWS * (TO_DECISION + 1))
         name = f"{variant}: {sets.answered} conditions answered, {sets.scored} scored"
