@@ -109,7 +109,7 @@ def measure_generation(folder: Path, given: argparse.Namespace) -> dict:
             writer.write(batch)
             found["write_s"] += time.perf_counter() - clock
             clock = time.perf_counter()
-            scores, _ = attribute_batches(readout, [batch], set())
+            scores, *_ = attribute_batches(readout, [batch], set())
             found["attribute_s"] += time.perf_counter() - clock
             found["tokens"] += len(batch.steps)
             found["steps"] += max(map(len, decoded.tokens))

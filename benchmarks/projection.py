@@ -1,15 +1,23 @@
 """What the paper's run of Llama 3.1 8B should take on one 80 GB GPU: arithmetic, not a measurement.
 
-    python benchmarks/projection.py
+    PYTHONPATH=scripts python benchmarks/projection.py [--write]
 
-Prints the tables of docs/cluster.md. Every figure that goes into them is named here, with where it
-comes from; `benchmarks/full_size.py` measures those that a machine with such a GPU could.
+Prints the tables of docs/cluster.md, or writes them there. Every figure that goes into them is
+named here, with where it comes from; `benchmarks/full_size.py` measures those that a machine with
+such a GPU could.
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
 import math
+import re
+from pathlib import Path
 from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/cluster.md"
 
 # The model: 16.06 GB of bfloat16 weights, of which a step reads all but the embedding table, and
 # the keys and values of every position before it.
@@ -20,15 +28,30 @@ PARAMETERS = 8.03e9
 
 # The paper's prompts, and answers as long as its summaries report, in Llama 3's tokens
 # (1.14 a word in English and 1.82 in Italian): mean tokens an answer, mean positions of a prompt.
+LANGUAGES = ("en", "it")
 PROMPTS = 700  # of each language
 ANSWER = {"base": {"en": 47.4, "it": 61.4}, "instruct": {"en": 7.7, "it": 11.7}}
 PROMPT = {"base": {"en": 14.5, "it": 19.4}, "instruct": {"en": 23.5, "it": 28.5}}
-JOBS_A_PAIR = 7  # a model and language: one job for each N, 100 prompts
+SHARD = 100  # prompts of one N, a batch; a job answers all shards of a model and language
 # A batch goes on until its last answer ends. Base answers are assumed to reach the cut now and
 # then, hence in every batch.
-LONGEST = {"base": 256, "instruct": 40}
-ABLATION_ROWS = 256
+CUT = 256
+LONGEST = {"base": CUT, "instruct": 40}
+ROWS = 256
+
+# The causal stage: 100 conditions that are answered, for every model and language. Base models
+# answer `ablation.base_prompts`.
 CONDITIONS = 100
+EVALUATE = 350
+ABLATED_PROMPTS = {"base": 28, "instruct": EVALUATE}
+
+# What config/llama31-8b.yaml asks for beyond that: every single component removed from some answers
+# (its conditions are planned by the study's own code, `planned_sets`).
+LAYERS, HEADS = 32, 32
+SINGLES, SINGLE_ANSWERS = LAYERS * (HEADS + 1), 168
+TO_DECISION, BOUNDARIES = 10, 7  # tokens up to the decision step, and boundary steps among them
+LOGITS_AT_ONCE = 2**26  # in a scored pass (scripts/lengthlens/score.py)
+VOCABULARY = 128_256
 
 # Assumptions that only a measurement can replace.
 START_SECONDS = 25  # Snakemake, imports, CUDA, tokenizer's vocabulary; weights in the page cache
@@ -36,6 +59,9 @@ LAUNCH_SECONDS = 0.035  # of one step: Python and kernel launches, which hide th
 BANDWIDTH_SHARE = 0.6  # of the memory bandwidth that matrix products reach
 COMPUTE_SHARE = 0.4  # of the peak arithmetic in prefill
 DUMP_GB_A_SECOND = 0.4  # written in the job, between batches (docs: 0.2 to 0.3 s per 100 MB)
+# What the variants assume instead.
+SLOW_START_SECONDS, SLOW_LAUNCH_SECONDS = 90, 0.060
+SHORT_CUT = 64  # tokens; nine words take about 17, so that only overshoot is cut
 
 
 class Card(NamedTuple):
@@ -49,6 +75,81 @@ class Card(NamedTuple):
 CARDS = (Card("H100 SXM 80 GB", 3350, 989), Card("A100 SXM 80 GB", 2039, 312))
 
 
+class Sets(NamedTuple):
+    """Distinct conditions of a model in a language."""
+
+    answered: int
+    scored: int  # these get the end margin
+    by_position: int  # of those answered: whole layers' heads, and MLPs
+
+
+def starts(stages: int) -> int:
+    """Jobs that load a model: its proof, and each stage in each language."""
+    return len(ANSWER) * (1 + stages * len(LANGUAGES))
+
+
+@functools.cache
+def llama_study():
+    """config/llama31-8b.yaml over the defaults."""
+    import yaml
+
+    from lengthlens.config import Study
+
+    def read(name: str) -> dict:
+        return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+    given = read("config/llama31-8b.yaml")
+    merged = read("config.yaml")
+    for key, value in given.items():
+        section = isinstance(value, dict) and key != "models"
+        merged[key] = merged[key] | value if section else value
+    return Study.from_config(merged, given, ROOT)
+
+
+@functools.cache
+def planned_sets(variant: str) -> Sets:
+    """Conditions of config/llama31-8b.yaml, planned on heads that are ranked at random.
+
+    How many there are hardly depends on the ranking; the language with the most counts.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from lengthlens.hypotheses import read_hypotheses
+    from lengthlens.sweep import Plan, plan_sweep
+
+    study = llama_study()
+    section = study.slice("ablation")["ablation"]
+    most = section["base_controls"] if variant == "base" else math.inf
+    controls = {
+        name: min(section[name], most)
+        for name in ("controls", "answered_controls", "further_controls")
+    }
+    keys = ("k", "further_k", "methods", "positions", "seed")
+    plan = Plan(**{key: section[key] for key in keys}, modes=study.ablation_modes, **controls)
+
+    def ranking(seed: int) -> pd.DataFrame:
+        chance = np.random.default_rng(seed)
+        rows = [
+            (method, "head", place // HEADS, place % HEADS, rank + 1)
+            for method in plan.methods
+            for place, rank in enumerate(chance.permutation(LAYERS * HEADS))
+        ]
+        return pd.DataFrame(rows, columns=["method", "kind", "layer", "head", "rank"])
+
+    rankings = {language: ranking(seed) for seed, language in enumerate(study.languages)}
+    tests = read_hypotheses(ROOT / "resources/claims.yaml")
+    found = []
+    for language in study.languages:
+        mine = [test for test in tests if (test.variant, test.language) == (variant, language)]
+        conditions = plan_sweep(rankings, LAYERS, HEADS, plan, language, mine)
+        answered = {(c.heads, c.mlps, c.mode) for c in conditions if c.answered}
+        position = {(c.heads, c.mlps, c.mode) for c in conditions if c.chosen_by == "position"}
+        scored = {(c.heads, c.mlps, c.mode) for c in conditions}
+        found.append(Sets(len(answered), len(scored), len(position)))
+    return max(found)
+
+
 def step_seconds(card: Card, rows: float, positions: float) -> float:
     """One decoding step of a batch."""
     read = WEIGHTS_GB - EMBEDDING_GB + rows * positions * POSITION_GB
@@ -56,41 +157,145 @@ def step_seconds(card: Card, rows: float, positions: float) -> float:
     return max(LAUNCH_SECONDS, read / (card.bandwidth * BANDWIDTH_SHARE), computed)
 
 
-def decode_seconds(card: Card, variant: str, language: str, answers: float, rows: float) -> float:
-    """All batches of `rows` answers; half of a batch's rows are taken to be there on average."""
-    prompt = PROMPT[variant][language]
-    prefill = answers * prompt * 2 * PARAMETERS / (card.arithmetic * 1e12 * COMPUTE_SHARE)
-    positions = prompt + LONGEST[variant] / 2
-    steps = math.ceil(answers / rows) * LONGEST[variant]
+def decode_seconds(
+    card: Card,
+    variant: str,
+    language: str,
+    answers: float,
+    rows: float,
+    longest: int | None = None,
+    prompts: float | None = None,
+) -> float:
+    """All batches of `rows` answers; half of a batch's rows are taken to be there on average.
+
+    `prompts`: how many are computed, where answers to the same one share a batch.
+    """
+    longest, prompt = longest or LONGEST[variant], PROMPT[variant][language]
+    operations = 2 * PARAMETERS * prompt * (prompts or answers)
+    prefill = operations / (card.arithmetic * 1e12 * COMPUTE_SHARE)
+    positions = prompt + longest / 2
+    steps = math.ceil(answers / rows) * longest
     return prefill + steps * step_seconds(card, rows / 2, positions)
 
 
 def dump_gb(variant: str, cut: int | None = None) -> float:
     """GB of a model's activations: at the reported lengths, or with every answer cut."""
-    tokens = sum(PROMPTS * (cut or ANSWER[variant][language]) for language in ("en", "it"))
+    tokens = sum(PROMPTS * (cut or ANSWER[variant][language]) for language in LANGUAGES)
     return tokens * TOKEN_GB
 
 
-def stages(card: Card) -> dict[str, float]:
-    """Seconds of every stage on one GPU, one job at a time."""
-    found = {}
-    for variant in ("base", "instruct"):
-        starts = 2 * JOBS_A_PAIR * START_SECONDS
-        decoding = sum(
-            decode_seconds(card, variant, language, PROMPTS, PROMPTS / JOBS_A_PAIR)
-            for language in ("en", "it")
-        )
-        found[f"{variant}: start 14 jobs, load"] = starts
-        found[f"{variant}: generate and attribute"] = decoding
+def answer_seconds(
+    card: Card, variant: str, answers: float, rows: float, longest: int | None = None
+) -> float:
+    """So many answers in each language."""
+    return sum(decode_seconds(card, variant, lang, answers, rows, longest) for lang in LANGUAGES)
+
+
+def ablation_seconds(
+    card: Card, variant: str, conditions: int, prompts: int, longest: int | None = None
+) -> float:
+    """So many conditions in each language; a prompt that two batches share is computed twice."""
+    answers = conditions * prompts
+    computed = prompts + math.ceil(answers / ROWS)
+    return sum(
+        decode_seconds(card, variant, language, answers, ROWS, longest, computed)
+        for language in LANGUAGES
+    )
+
+
+def pass_seconds(card: Card, passes: float, tokens: float) -> float:
+    """Passes over so many given tokens each."""
+    computed = 2 * PARAMETERS * tokens / (card.arithmetic * 1e12 * COMPUTE_SHARE)
+    return passes * max(LAUNCH_SECONDS, computed)
+
+
+def study(card: Card) -> dict[str, float]:
+    """Seconds of the paper's run with its dump and 100 conditions, one job at a time."""
+    found = {f"start {starts(2)} jobs, load": starts(2) * START_SECONDS}
+    for variant in ANSWER:
+        found[f"{variant}: generate and attribute"] = answer_seconds(card, variant, PROMPTS, SHARD)
         found[f"{variant}: write the dump"] = dump_gb(variant) / DUMP_GB_A_SECOND
-        found[f"{variant}: {CONDITIONS} conditions"] = 2 * START_SECONDS + sum(
-            decode_seconds(card, variant, language, CONDITIONS * PROMPTS / 2, ABLATION_ROWS)
-            for language in ("en", "it")
-        )
+    for variant, prompts in ABLATED_PROMPTS.items():
+        name = f"{variant}: {CONDITIONS} conditions, {prompts} prompts a language"
+        found[name] = ablation_seconds(card, variant, CONDITIONS, prompts)
     return found
 
 
-def stage_table() -> str:
+def configured(card: Card, longest: int | None = None) -> dict[str, float]:
+    """Seconds of the jobs of config/llama31-8b.yaml that need the GPU; it writes no dump.
+
+    Sets by position, which have batches of their own, are taken to run to the cut.
+
+    `longest`: steps of the longest answer in every batch of other conditions.
+    """
+    found = {f"start {starts(4)} jobs, load": starts(4) * START_SECONDS}
+    in_pass = LOGITS_AT_ONCE // (BOUNDARIES * VOCABULARY)
+    for variant, prompts in ABLATED_PROMPTS.items():
+        sets = planned_sets(variant)
+        found[f"{variant}: generate and attribute"] = answer_seconds(card, variant, PROMPTS, SHARD)
+        # N swapped, twice two readings, and the other variant's text; then single components.
+        forced = answer_seconds(card, variant, 4 * PROMPTS, 160, TO_DECISION * 2)
+        forced += answer_seconds(card, variant, PROMPTS, 160, CUT)
+        passes = 2 * SINGLE_ANSWERS * math.ceil((SINGLES + 1) / in_pass)
+        forced += pass_seconds(card, passes, in_pass * (TO_DECISION + 1))
+        found[f"{variant}: force answers"] = forced
+        others = sets.answered - sets.by_position
+        ablated = ablation_seconds(card, variant, others, prompts, longest)
+        ablated += ablation_seconds(card, variant, sets.by_position, prompts, CUT)
+        passes = 2 * prompts * math.ceil(sets.scored / ROWS)
+        ablated += pass_seconds(card, passes, ROWS * (TO_DECISION + 1))
+        name = f"{variant}: {sets.answered} conditions answered, {sets.scored} scored"
+        found[name] = ablated
+        # Every prompt again, one word a token, and 12 of each further N.
+        found[f"{variant}: probes"] = answer_seconds(card, variant, PROMPTS + 72, ROWS)
+    return found
+
+
+def variants(card: Card) -> dict[str, float]:
+    """Seconds of the study with one thing changed."""
+    stages = study(card)
+    plain = sum(stages.values())
+    ablated = {
+        variant: stages[f"{variant}: {CONDITIONS} conditions, {prompts} prompts a language"]
+        for variant, prompts in ABLATED_PROMPTS.items()
+    }
+
+    def ablation(variant: str, prompts: int, longest: int) -> float:
+        return ablation_seconds(card, variant, CONDITIONS, prompts, longest)
+
+    steps = plain + _all_steps() * (SLOW_LAUNCH_SECONDS - LAUNCH_SECONDS)
+    broken = plain - ablated["instruct"] + ablation("instruct", EVALUATE, CUT)
+    short = plain - sum(ablated.values())
+    short += ablation("base", 28, SHORT_CUT) + ablation("instruct", EVALUATE, SHORT_CUT)
+    short_all = short - ablation("base", 28, SHORT_CUT) + ablation("base", EVALUATE, SHORT_CUT)
+    return {
+        "as above": plain,
+        f"steps that take {SLOW_LAUNCH_SECONDS * 1e3:.0f} ms instead of 35": steps,
+        f"starts that take {SLOW_START_SECONDS} s instead of {START_SECONDS}": plain
+        + starts(2) * (SLOW_START_SECONDS - START_SECONDS),
+        "a condition in every batch that makes instruct run to the cut": broken,
+        f"the base model's conditions on all {EVALUATE} prompts": plain
+        - ablated["base"]
+        + ablation("base", EVALUATE, CUT),
+        f"ablated answers cut at {SHORT_CUT} tokens, every batch running to the cut": short,
+        f"the same, base on all {EVALUATE} prompts": short_all,
+        "config/llama31-8b.yaml, all of it, without a dump": sum(configured(card).values()),
+        "the same, every batch of conditions running to the cut": sum(
+            configured(card, CUT).values()
+        ),
+    }
+
+
+def _all_steps() -> int:
+    """Decoding steps of the study, all of them bound by launches."""
+    steps = 0
+    for variant, prompts in ABLATED_PROMPTS.items():
+        batches = math.ceil(PROMPTS / SHARD) + math.ceil(CONDITIONS * prompts / ROWS)
+        steps += len(LANGUAGES) * batches * LONGEST[variant]
+    return steps
+
+
+def stage_table(stages=study) -> str:
     """Minutes by stage and card, and what they add up to."""
     by_card = [stages(card) for card in CARDS]
     rows = ["| stage | " + " | ".join(card.name for card in CARDS) + " |", "|---|---|---|"]
@@ -98,26 +303,59 @@ def stage_table() -> str:
         rows.append(
             f"| {name} | " + " | ".join(f"{found[name] / 60:.1f}" for found in by_card) + " |"
         )
-    base_causes = f"base: {CONDITIONS} conditions"
-    sums = {
-        "**all but the base model's conditions**": [
-            sum(found.values()) - found[base_causes] for found in by_card
-        ],
-        "**all**": [sum(found.values()) for found in by_card],
-    }
-    for name, values in sums.items():
-        rows.append(f"| {name} | " + " | ".join(f"**{value / 60:.0f}**" for value in values) + " |")
+    sums = (f"**{sum(found.values()) / 60:.0f}**" for found in by_card)
+    return "\n".join([*rows, f"| **together** | {' | '.join(sums)} |"])
+
+
+def configured_table() -> str:
+    """The same for config/llama31-8b.yaml."""
+    return stage_table(configured)
+
+
+def variant_table() -> str:
+    """Minutes in all by variant and card."""
+    by_card = [variants(card) for card in CARDS]
+    rows = ["| variant | " + " | ".join(card.name for card in CARDS) + " |", "|---|---|---|"]
+    for name in by_card[0]:
+        rows.append(
+            f"| {name} | " + " | ".join(f"{found[name] / 60:.0f}" for found in by_card) + " |"
+        )
     return "\n".join(rows)
 
 
 def dump_table() -> str:
     """GB of activations by model."""
     rows = ["| model | at the reported lengths | every answer cut at 256 |", "|---|---|---|"]
-    for variant in ("base", "instruct"):
-        rows.append(f"| {variant} | {dump_gb(variant):.0f} GB | {dump_gb(variant, 256):.0f} GB |")
-    both = [sum(dump_gb(variant, cut) for variant in ANSWER) for cut in (None, 256)]
+    for variant in ANSWER:
+        rows.append(f"| {variant} | {dump_gb(variant):.0f} GB | {dump_gb(variant, CUT):.0f} GB |")
+    both = [sum(dump_gb(variant, cut) for variant in ANSWER) for cut in (None, CUT)]
     return "\n".join([*rows, f"| both | {both[0]:.0f} GB | {both[1]:.0f} GB |"])
 
 
+TABLES = (stage_table, variant_table, configured_table, dump_table)
+
+
+def with_tables(page: str) -> str:
+    """The page with every table between its comments replaced."""
+    for table in TABLES:
+        begin, end = f"<!-- {table.__name__}: begin -->", f"<!-- {table.__name__}: end -->"
+        found = f"{begin}\n{table()}\n{end}"
+        page, count = re.subn(
+            f"{begin}.*?{end}", lambda _, found=found: found, page, flags=re.DOTALL
+        )
+        if count != 1:
+            raise SystemExit(f"{PAGE} has {count} places for {table.__name__}, not one")
+    return page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="write the tables to docs/cluster.md")
+    if parser.parse_args().write:
+        PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print("\n\n".join(table() for table in TABLES))
+
+
 if __name__ == "__main__":
-    print(f"{stage_table()}\n\n{dump_table()}")
+    main()

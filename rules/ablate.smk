@@ -22,7 +22,7 @@ rule ablate_components:
         "../envs/environment.yaml"
     threads: study.generation.threads
     resources:
-        **decoding(ablated_answers),
+        **decoding(ablated_answers, captured=False),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,

@@ -27,7 +27,7 @@ rule force_answers:
         "../envs/environment.yaml"
     threads: study.generation.threads
     resources:
-        **decoding(forced_answers),
+        **decoding(forced_answers, captured=False),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,

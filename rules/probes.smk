@@ -22,7 +22,7 @@ rule answer_probes:
         "../envs/environment.yaml"
     threads: study.generation.threads
     resources:
-        **decoding(probe_prompts),
+        **decoding(probe_prompts, captured=False),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,

@@ -3,7 +3,7 @@
 # model's files, so they are known when that was written.
 import json
 
-from lengthlens.footprint import attribution_need, decoding_need
+from lengthlens.footprint import attribution_need, decoding_need, joining_need
 from lengthlens.gpus import has_gpu, visible_gpus
 
 GENERATION_SECTION = study.slice("generation")["generation"]
@@ -15,28 +15,43 @@ if DEVICE == "split":  # over all GPUs that this machine shows, or as many as --
     DEVICE, GPUS = "cuda", max(1, len(visible_gpus()))
 
 
-def read_manifest_of(input):
-    with open(str(input.manifest), encoding="utf-8") as file:
+def read_manifest(path):
+    with open(path, encoding="utf-8") as file:
         return json.load(file)
 
 
-def decoding(answers, recorded=False, gpu=GPUS):
-    """Resources of a rule that generates; `answers` maps wildcards to their number."""
+def read_manifest_of(input):
+    return read_manifest(str(input.manifest))
+
+
+def components(wildcards):
+    """Layers and heads in each; those of a small model where config.json does not tell."""
+    shape = read_manifest(manifest(wildcards)).get("shape") or {"layers": 12, "heads": 12}
+    return shape["layers"], shape["heads"]
+
+
+def decoding(answers, recorded=False, captured=True, gpu=GPUS):
+    """Resources of a rule that generates; `answers` maps wildcards to their number. Activations may
+    be recorded in a file, or captured to be attributed at once, which takes memory from batches."""
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
         samples = answers(wildcards) * GENERATION_SECTION["samples"]
-        return decoding_need(manifest, GENERATION_SECTION, DEVICE, samples, recorded).times(attempt)
+        kind = (samples, recorded, captured)
+        return decoding_need(manifest, GENERATION_SECTION, DEVICE, *kind).times(attempt)
 
     return resources_of(need, gpu)
 
 
 def attributing(answers):
-    """Resources of a rule that attributes recorded answers, without the model and its GPU."""
+    """Resources of a rule that attributes recorded answers, without the model and its GPU, or
+    joins the scores of those that were attributed while they were generated."""
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
         samples = answers(wildcards) * GENERATION_SECTION["samples"]
+        if study.activations.keep is False:
+            return joining_need(manifest, samples).times(attempt)
         return attribution_need(manifest, GENERATION_SECTION, DEVICE, samples).times(attempt)
 
     return resources_of(need, 0)
@@ -61,9 +76,12 @@ def all_prompts(wildcards):
 
 def forced_answers(wildcards):
     """Two swaps read twice and the other's text; without one component after the other, an answer
-    costs as much as about ten decoded ones, for its steps are read in one pass."""
+    costs as much as one decoded one for each 24 components, and ten at least, for its steps are
+    read in one pass."""
+    layers, heads = components(wildcards)
     measured = len(study.n_words) * min(study.forced.per_n, study.prompts.per_n)
-    return 5 * all_prompts(wildcards) + 10 * len(study.forced.modes) * measured
+    each = max(10, layers * (heads + 1) // 24)
+    return 5 * all_prompts(wildcards) + each * len(study.forced.modes) * measured
 
 
 def probe_prompts(wildcards):
@@ -72,7 +90,14 @@ def probe_prompts(wildcards):
 
 
 def ablated_answers(wildcards):
-    """Answers of all conditions to the evaluate prompts, about half of all."""
-    plan = ablation_plan(wildcards)
-    sets = len(plan["k"]) * len(plan["methods"]) * len(plan["modes"])
-    return (1 + sets * (1 + plan["controls"])) * all_prompts(wildcards) // 2
+    """Answers to the evaluate prompts, about half of all, of the conditions that are answered:
+    chosen sets with some controls, sets by position (every MLP among them), and all controls of
+    the confirmatory tests."""
+    plan, (layers, _) = ablation_plan(wildcards), components(wildcards)
+    further = len(plan["further_k"]) * (len(plan["modes"]) + len(study.languages))
+    chosen = len(plan["methods"]) * (len(plan["k"]) + further)
+    tested = len(confirmatory_tests(wildcards)) * plan["controls"]
+    sets = 1 + chosen * (1 + plan["answered_controls"]) + tested
+    sets += (layers + 3) * len(plan["modes"])
+    prompts = (all_prompts(wildcards) + 1) // 2
+    return sets * min(prompts, ablation_prompts(wildcards) or prompts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from architectures import tiny_model
 from toys import CLASSES, own_logits, toy
 from tqdm import tqdm
 
+from lengthlens import ablation
 from lengthlens.ablation import Ablation, ablate
 from lengthlens.conditions import Condition, matched_draws
 from lengthlens.decode import decode
@@ -122,6 +125,32 @@ def test_conditions_are_independent_of_their_company(loaded, prompts, dataset) -
             np.testing.assert_array_equal(alone[name][1], dataset[name][place])
         for name in ("end_margin", "neutral_loglik"):
             np.testing.assert_allclose(alone[name][1], dataset[name][place], rtol=0, atol=1e-5)
+
+
+def test_sets_by_position_share_batches_with_each_other(
+    loaded, prompts, dataset, monkeypatch
+) -> None:
+    """They may never stop, and would hold up the others; only one batch is of both kinds."""
+    marked = [
+        replace(condition, chosen_by="position" if condition.mlps else "top")
+        if place
+        else condition
+        for place, condition in enumerate(CONDITIONS)
+    ]
+    kinds = []
+
+    def watched(*words, intervention=None, **options):
+        if intervention is not None:
+            kinds.append(set(intervention.mlps.any(1).tolist()))
+        return decode(*words, intervention=intervention, **options)
+
+    monkeypatch.setattr(ablation, "decode", watched)
+    found = run(loaded, prompts, marked)
+    assert kinds == sorted(kinds, key=lambda kind: (True in kind, False not in kind))
+    assert kinds.count({False, True}) <= 1
+    assert kinds.count({False}) > 1 and kinds.count({True}) > 0
+    for name in ("words", "stopped", "end_margin", "neutral_loglik"):
+        np.testing.assert_allclose(found[name], dataset[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def test_conditions_differ_and_equal_sets_agree(dataset) -> None:

@@ -10,6 +10,7 @@ import torch
 from architectures import tiny_model
 from toys import NO_STOP, as_batch, ragged_prompts
 
+from lengthlens import attribute, records
 from lengthlens.activations import ActivationWriter
 from lengthlens.anatomy import dissect
 from lengthlens.attribute import attribute_batches, attribution_file
@@ -134,3 +135,35 @@ def test_shards_without_a_wanted_answer_are_passed_over(batches, tmp_path: Path)
     found = list(recorded_batches(paths, {"1-2"}))
     assert [batch.samples.sample_id for batch in found] == [["1-0", "1-1", "1-2", "1-3"]]
     assert torch.equal(found[0].residuals.embed, batches[1].residuals.embed)
+
+
+def test_large_batches_are_worked_on_in_blocks_of_whole_answers(
+    model, batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of 3, 5, 2 and 4 steps, seven steps at a time or one longer answer: the same sums."""
+    selected = {"0-1", "0-3", "1-1", "1-3"}
+    paths = shards(tmp_path, batches)
+    every = {sample for batch in batches for sample in batch.samples.sample_id}
+    whole = attribute_batches(readout_of(model), batches, selected)
+    seen = []
+
+    def watched(readout, steps, residuals):
+        seen.append(len(steps))
+        return attribute_steps(readout, steps, residuals)
+
+    monkeypatch.setattr(attribute, "attribute_steps", watched)
+    for most, lengths in ((7, [3, 7, 4] * 2), (4, [3, 5, 2, 4] * 2)):
+        elements = most * batches[0].residuals.step_elements
+        monkeypatch.setattr(records, "BLOCK_ELEMENTS", elements)
+        for stream in (batches, recorded_batches(paths, every)):
+            seen.clear()
+            scores, sums, pushes = attribute_batches(readout_of(model), stream, selected)
+            assert seen == lengths
+            assert scores["sample_id"].equals(whole[0]["sample_id"])
+            for ours, expected in ((scores, whole[0]), (sums, whole[1])):
+                for name, values in expected.data_vars.items():
+                    np.testing.assert_allclose(
+                        ours[name], values, rtol=1e-5, atol=1e-6, err_msg=name
+                    )
+            assert [row["sample_id"] for row in pushes] == [row["sample_id"] for row in whole[2]]
+            assert [row["token"] for row in pushes] == [row["token"] for row in whole[2]]

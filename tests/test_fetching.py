@@ -3,29 +3,34 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fake_hub import COMMIT, FakeHub, served
 
+from lengthlens import presence
 from lengthlens.checkpoints import ModelSpec, weights_manifest
 from lengthlens.errors import LengthlensError
-from lengthlens.fetching import check_fetched
-from lengthlens.presence import check_model, told
+from lengthlens.fetching import Offer, check_fetched
+from lengthlens.presence import check_model, check_models, told
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 REPOSITORY = "someone/tiny"
 
 # In a process of its own, for huggingface_hub reads its environment when it is imported.
 PROGRAM = """
-import json, sys
+import json, os, sys
+from lengthlens import fetching
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.errors import LengthlensError
 from lengthlens.fetching import fetch_model
 from lengthlens.presence import check_model
+fetching.ANSWER_SECONDS = float(os.environ.get("ANSWER_SECONDS", fetching.ANSWER_SECONDS))
 spec = ModelSpec("tiny", "instruct", hub=sys.argv[2], revision=sys.argv[3])
 try:
     if sys.argv[1] == "fetch":
@@ -168,8 +173,35 @@ def test_without_a_network(hub, cache):
     state, problem = json.loads(run(hub, "check", HF_HUB_OFFLINE="1").stdout)
     assert "HF_HUB_OFFLINE forbids" in problem and f"hf download {REPOSITORY}" in problem
     nowhere = FakeHub(REPOSITORY, hub.folder, url="http://127.0.0.1:9")
-    state, problem = json.loads(run(nowhere, "check").stdout)
-    assert "did not give" in problem and "hf download" in problem and "HF_HOME" in problem
+    problem = json.loads(run(nowhere, "check").stdout)[1]
+    assert "http://127.0.0.1:9 cannot be reached from here" in problem
+    assert f"hf download {REPOSITORY} --revision {COMMIT}" in problem
+    assert str(cache) in problem and "HF_HOME" in problem and "`path:`" in problem
+
+
+def test_a_hub_that_takes_the_question_and_never_answers_is_not_waited_for(hub, cache):
+    """As behind a firewall that swallows packets: the library alone would wait for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = run(FakeHub(REPOSITORY, hub.folder, url=url), "check", ANSWER_SECONDS="1")
+    assert "cannot be reached from here" in json.loads(done.stdout)[1]
+
+
+def test_models_that_fit_on_the_disk_one_by_one_but_not_together(monkeypatch, cache):
+    """Each takes 3 MB, and 5 MB are free."""
+    offer = Offer(COMMIT, {"model.safetensors": 3_000_000})
+    monkeypatch.setattr(presence, "ask_hub", lambda spec: offer)
+    specs = [spec("someone/one"), spec("someone/two")]
+    for free, whole in ((6_000_000, True), (5_000_000, False), (2_000_000, False)):
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free)
+        )
+        problems = [model.problem for model in check_models(specs, {})]
+        assert (problems == [None, None]) is whole
+        if not whole:
+            assert "make room, or set HF_HOME" in problems[-1]
+        if free == 5_000_000:
+            assert "All models together need 6.0 MB" in problems[-1]
 
 
 def test_a_file_that_went_or_changed_is_noticed(hub, cache):

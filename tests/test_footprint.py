@@ -8,7 +8,18 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from lengthlens.anatomy import dissect
 from lengthlens.capture import bytes_per_step
-from lengthlens.footprint import SHORTEST_MINUTES, attribution_need, decoding_need, run_dump_bytes
+from lengthlens.checkpoints import ModelSpec
+from lengthlens.footprint import (
+    PROMPT_TOKENS,
+    SHORTEST_MINUTES,
+    _rows,
+    attribution_need,
+    decoding_need,
+    joining_need,
+    run_dump_bytes,
+)
+from lengthlens.generation import GenerationSettings, rows_per_batch
+from lengthlens.loaded import load
 from lengthlens.shape import Shape
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +31,13 @@ LLAMA_8B = {
     "vocab_size": 128256,
     "torch_dtype": "bfloat16",
 }
-GENERATION = {"max_new_tokens": 256, "memory_gb": 6, "dtype": "bfloat16", "threads": 4}
+GENERATION = {
+    "max_new_tokens": 256,
+    "batch_size": "auto",
+    "memory_gb": 6,
+    "dtype": "bfloat16",
+    "threads": 4,
+}
 
 
 def manifest(config: dict = LLAMA_8B, size: int = 16_060_000_000) -> dict:
@@ -76,9 +93,47 @@ def test_attribution_never_needs_the_whole_model():
     need = attribution_need(manifest(), GENERATION, "cuda", 700)
     whole = decoding_need(manifest(), GENERATION, "cuda", 700, recorded=False)
     assert need.mem_mb < whole.mem_mb
+    # Measured: 4.0 GB, for 4,000 tokens and for 8,000 (docs/cluster.md).
+    assert 4_500 < need.mem_mb < 6_000
+    assert attribution_need(manifest(), GENERATION, "cuda", 10 * 700).mem_mb == need.mem_mb
     pocket = json.loads((ROOT / "resources/pocket/base/config.json").read_text())
     small = attribution_need(manifest(pocket, 4_000_000), GENERATION, "cpu", 24)
     assert small.runtime == SHORTEST_MINUTES
     unknown = {"bytes": 10**9, "shape": None}
     assert attribution_need(unknown, GENERATION, "cpu", 24).mem_mb > 2000
     assert decoding_need(unknown, GENERATION, "cpu", 24, recorded=True).disk_mb == 100
+
+
+def test_joining_scores_takes_little():
+    """0.1 MB an answer, in three copies at most, and no weights."""
+    few, many = (joining_need(manifest(), answers) for answers in (70, 7000))
+    assert few.runtime == many.runtime == SHORTEST_MINUTES
+    assert (many.mem_mb - few.mem_mb) / 6930 == pytest.approx(0.33, rel=0.05)
+    assert few.mem_mb < 0.5 * attribution_need(manifest(), GENERATION, "cuda", 70).mem_mb
+
+
+def test_time_follows_the_batches_that_memory_allows():
+    """17 captured answers of Llama 3.1 8B share 6 GB, and 160 share 56 (docs/cluster.md)."""
+
+    def minutes(answers: int, captured: bool = True, **changes) -> int:
+        return decoding_need(
+            manifest(), GENERATION | changes, "cuda", answers, False, captured
+        ).runtime
+
+    assert minutes(17 * 60) == pytest.approx(minutes(60, batch_size=1), abs=1)
+    assert minutes(160 * 60, memory_gb=56) == pytest.approx(minutes(60, batch_size=1), abs=1)
+    assert minutes(17 * 60, captured=False) < minutes(17 * 60) / 2
+
+
+@pytest.mark.parametrize("captured", [True, False])
+def test_batches_are_those_of_the_generating_code(captured: bool):
+    """`footprint` has only the manifest, `generation` the loaded model; both say the same."""
+    folder = ROOT / "resources/pocket/base"
+    shape = Shape.from_config(json.loads((folder / "config.json").read_text()))
+    loaded = load(ModelSpec("pocket", "base", path=str(folder)))
+    settings = {"max_new_tokens": 64, "batch_size": "auto", "memory_gb": 0.1}
+    rest = {"seed": 0, "temperature": 0, "top_p": 1.0, "samples": 1, "date": "2026-01-01"}
+    found = rows_per_batch(
+        loaded, PROMPT_TOKENS, GenerationSettings(**settings, **rest), capture=captured
+    )
+    assert _rows(shape, settings, 4, captured) == found > 1

@@ -54,6 +54,41 @@ def test_every_job_has_its_own_and_a_killed_one_gives_it_back(start):
     assert third.stdout.readline().strip() in taken
 
 
+SHORT_JOB = """
+import os, signal, sys, time
+from pathlib import Path
+from lengthlens.gpus import claim_gpu
+gpus = claim_gpu(Path(sys.argv[1]), wait=0.02, count=int(sys.argv[2])).split(",")
+for gpu in gpus:  # fails where another job has it
+    os.close(os.open(f"{sys.argv[1]}/in-use-{gpu}", os.O_CREAT | os.O_EXCL))
+time.sleep(0.1)
+for gpu in gpus:
+    os.unlink(f"{sys.argv[1]}/in-use-{gpu}")
+if sys.argv[3] == "die":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_many_jobs_at_once_never_share_a_gpu(tmp_path, monkeypatch):
+    """Twelve jobs over three GPUs, some of which take two and some of which are killed."""
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS), "CUDA_VISIBLE_DEVICES": "0,1,2"}
+    jobs = []
+    for number in range(12):
+        words = [str(tmp_path), str(1 + number % 2), "die" if number % 3 == 0 else "end"]
+        jobs.append(
+            subprocess.Popen(
+                [sys.executable, "-c", SHORT_JOB, *words],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for number, job in enumerate(jobs):
+        _, errors = job.communicate(timeout=120)
+        assert job.returncode == (-signal.SIGKILL if number % 3 == 0 else 0), errors
+
+
 def test_a_job_that_needs_several_waits_for_all_of_them(start):
     """It keeps none while it waits, and takes no more than there are."""
     single = start(CUDA_VISIBLE_DEVICES="0,1,2")

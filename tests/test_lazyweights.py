@@ -10,6 +10,7 @@ from architectures import ROWS, tiny_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from lengthlens import readout
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.errors import LengthlensError
 from lengthlens.lazyweights import read_readout
@@ -58,6 +59,21 @@ def test_half_precision_norms_and_multipliers_are_applied_in_float32(row: str) -
     else:
         expected = model.model.layers[0].self_attn.o_proj.weight.float() * 0.37
         assert torch.equal(readout.output[0], expected)
+
+
+def test_the_vocabularys_mean_is_taken_in_parts_in_float32(monkeypatch) -> None:
+    """Within float32's rounding of the mean in float64, whatever the parts; exact in float32."""
+    model = tiny_model("llama", torch.bfloat16)
+    weight = model.lm_head.weight.double()
+    norm = model.model.norm.weight.double()
+    for rows in (7, 64, 8192):
+        monkeypatch.setattr(readout, "_MEAN_ROWS", rows)
+        found = readout_of(model).mean_direction()
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.double(), weight.mean(0) * norm, rtol=1e-5, atol=1e-8)
+    exact = tiny_model("llama")
+    expected = exact.lm_head.weight.mean(0) * exact.model.norm.weight
+    assert torch.equal(readout_of(exact).mean_direction(), expected)
 
 
 def test_checkpoints_of_several_files(tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ from lengthlens.capture import Residuals
 from lengthlens.errors import LengthlensError
 from lengthlens.files import check_space, temporary_path
 from lengthlens.formats import ACTIVATIONS
-from lengthlens.records import Batch, Samples, Steps
+from lengthlens.records import Batch, Samples, Steps, block_steps
 
 PRECISIONS = ("native", "float32", "float16")
+_BATCH_STEPS = 4096
 _CHUNK_BYTES = 2**20
 _MARGIN_BYTES = 2**18  # the small tables
 _SAMPLE_COLUMNS = {"n": np.int32, "first_step": np.int64, "n_steps": np.int32}
@@ -194,29 +195,21 @@ class Activations:
         tensor = torch.from_numpy(dataset[part])
         return tensor.view(torch.bfloat16) if dataset.attrs["bfloat16"] else tensor
 
-    def batches(self, max_steps: int = 4096) -> Iterator[Batch]:
-        """Whole samples, at most `max_steps` steps at a time (or one sample, if it is longer)."""
-        first, n_steps = self.samples.first_step, self.samples.n_steps
-        start = 0
-        while start < len(self.samples):
-            stop = start + 1
-            while stop < len(first) and first[stop] + n_steps[stop] - first[start] <= max_steps:
-                stop += 1
-            yield self._batch(start, stop)
-            start = stop
+    def batches(self, max_steps: int | None = None) -> Iterator[Batch]:
+        """Whole samples, at most `max_steps` steps at a time (or one sample, if it is longer).
 
-    def _batch(self, start: int, stop: int) -> Batch:
-        first, n_steps = self.samples.first_step, self.samples.n_steps
-        part = slice(int(first[start]), int(first[stop - 1] + n_steps[stop - 1]))
-        columns = self.steps(part).columns()
-        columns["sample"] = columns["sample"] - start
-        samples = Samples(
-            self.samples.sample_id[start:stop],
-            self.samples.n[start:stop],
-            first[start:stop] - first[start],
-            n_steps[start:stop],
-        )
-        return Batch(samples, Steps(**columns), self.residuals(part))
+        By default as many as are worked on at once, and no more than 4096.
+        """
+        most = max_steps or min(_BATCH_STEPS, block_steps(self._step_elements()))
+        for part in self.samples.blocks(most):
+            steps = self.samples.steps(part)
+            columns = self.steps(steps).columns()
+            columns["sample"] = columns["sample"] - part.start
+            yield Batch(self.samples[part], Steps(**columns), self.residuals(steps))
+
+    def _step_elements(self) -> int:
+        terms = (self.file[f"activations/{name}"].shape for name in ("embed", "head", "mlp"))
+        return sum(int(np.prod(shape[1:])) for shape in terms)
 
 
 def open_activations(path: str | Path) -> Activations:

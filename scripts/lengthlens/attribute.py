@@ -42,12 +42,13 @@ def attribute_batches(
     """
     parts, sums, pushes = [], None, []
     for batch in batches:
-        scores = attribute_steps(readout, batch.steps, batch.residuals)
-        parts.append(sum_scores(scores, batch))
-        pushes += batch_pushes(scores, batch)
-        mask = np.array([sample in selected for sample in batch.samples.sample_id])
-        added = sum_activations(batch, mask)
-        sums = added if sums is None else sums + added
+        for block in batch.blocks():
+            scores = attribute_steps(readout, block.steps, block.residuals)
+            parts.append(sum_scores(scores, block))
+            pushes += batch_pushes(scores, block)
+            mask = np.array([sample in selected for sample in block.samples.sample_id])
+            added = sum_activations(block, mask)
+            sums = added if sums is None else sums + added
     return xr.concat(parts, dim="sample", coords="minimal", compat="override"), sums, pushes
 
 

@@ -51,6 +51,11 @@ class Residuals:
             pick(self.attention_scale),
         )
 
+    @property
+    def step_elements(self) -> int:
+        """Numbers of one step, scales not counted; of the entries of one sample or batch."""
+        return sum(term[0].numel() for term in (self.embed, self.head, self.mlp))
+
     def row(self, row: int, n_steps: int) -> Residuals:
         """The first `n_steps` steps of one row."""
         return self[:n_steps, row]

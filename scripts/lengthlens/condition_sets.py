@@ -25,6 +25,7 @@ class ConditionSets:
         order: for every condition the index of its set.
         answered, neutral: for every set whether any of its conditions wants answers to the prompts,
             or the score of neutral sentences.
+        by_position: for every set whether any of its conditions was chosen by position.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ConditionSets:
         self.order = np.array([place[c.heads, c.mlps, c.mode] for c in conditions])
         self.answered = self._any([c.answered for c in conditions])
         self.neutral = self._any([c.neutral for c in conditions])
+        self.by_position = self._any([c.chosen_by == "position" for c in conditions])
         size = (len(place), anatomy.n_layers)
         self.heads = torch.zeros(*size, anatomy.n_heads, dtype=torch.bool, device=device)
         self.mlps = torch.zeros(*size, dtype=torch.bool, device=device)

@@ -21,15 +21,17 @@ import yaml
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.config import ConfigurationError, Study
 from lengthlens.errors import LengthlensError
+from lengthlens.fetching import ANSWER_SECONDS, is_unreachable
 from lengthlens.gpus import visible_gpus
 from lengthlens.hub_cache import cache_folder, endpoint, has_token, is_offline
-from lengthlens.presence import check_model
+from lengthlens.presence import check_models
 from lengthlens.targets import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
 OK, ABSENT, WRONG = "ok", "--", "!!"
 Finding = tuple[str, str]
 SMALL_DISK = 5e9
+A_MODEL = "openai-community/gpt2"  # that every hub has, to see whether there is one
 
 
 def check_versions() -> Iterator[Finding]:
@@ -72,33 +74,67 @@ def check_machine() -> Iterator[Finding]:
     """Cores, memory and disk."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield OK, f"{os.cpu_count()} cores, {memory / 1e9:.0f} GB of memory"
-    for folder in (ROOT / "results", cache_folder()):
+    cures = {
+        ROOT / "results": "move the project to another disk",
+        cache_folder(): "set HF_HOME to another folder",
+    }
+    for folder, cure in cures.items():
         there = folder
         while not there.is_dir():
             there = there.parent
         free = shutil.disk_usage(there).free
         writable = os.access(there, os.W_OK)
-        state = OK if free > SMALL_DISK and writable else WRONG
-        yield state, f"{folder}: {free / 1e9:.0f} GB free{'' if writable else ', not writable'}"
+        told = f"{folder}: {free / 1e9:.0f} GB free"
+        if not writable:
+            yield WRONG, f"{told}, but it may not be written to; {cure}"
+        elif free < SMALL_DISK:
+            yield WRONG, f"{told}, less than {SMALL_DISK / 1e9:.0f} GB; make room, or {cure}"
+        else:
+            yield OK, told
 
 
 def check_hub() -> Iterator[Finding]:
-    """Token (whether there is one) and network."""
-    yield (
-        OK if has_token() else ABSENT,
-        f"access token for the hub: {'set' if has_token() else 'none'}",
-    )
+    """Token (whether there is one, and whether it is accepted) and network."""
+    if not has_token():
+        yield (
+            ABSENT,
+            "no access token for the hub; gated models, such as Llama, need one (`hf auth login`)",
+        )
     if is_offline():
         yield ABSENT, "HF_HUB_OFFLINE is set: models are taken from the cache alone"
         return
     from huggingface_hub import HfApi
 
     try:
-        HfApi().whoami() if has_token() else HfApi().model_info("openai-community/gpt2", timeout=10)
+        HfApi().model_info(A_MODEL, timeout=ANSWER_SECONDS)
     except Exception as error:  # whatever the network library raises
-        yield ABSENT, f"{endpoint()} does not answer as it should ({type(error).__name__})"
+        kind = type(error).__name__
+        if is_unreachable(error):
+            yield (
+                ABSENT,
+                f"{endpoint()} cannot be reached ({kind}): no model can be fetched from here, and "
+                "those that are here need no network; behind a proxy, set HTTPS_PROXY",
+            )
+            return
+        yield ABSENT, f"{endpoint()} answers, but does not know {A_MODEL} ({kind})"
     else:
         yield OK, f"{endpoint()} answers"
+    if has_token():
+        yield _token_is_accepted()
+
+
+def _token_is_accepted() -> Finding:
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().whoami()
+    except Exception as error:  # see above
+        return (
+            WRONG,
+            f"{endpoint()} does not accept the access token ({type(error).__name__}); make a new "
+            "one there that may read, and log in with it (`hf auth login`) or set HF_TOKEN",
+        )
+    return OK, "access token for the hub: accepted"
 
 
 def check_slurm() -> Iterator[Finding]:
@@ -126,11 +162,33 @@ def check_study(files: Sequence[str]) -> Iterator[Finding]:
         yield WRONG, str(error)
         return
     yield OK, f"the configuration of the run {study.run}"
+    yield from check_device(study.generation.device)
     paths = Paths(study)
-    for name, entry in study.values["models"].items():
-        spec = ModelSpec.from_config(name, entry)
-        model = check_model(spec, (ROOT / paths.manifest(name)).exists())
-        yield ((OK, f"{name}: {model.state}") if model.problem is None else (WRONG, model.problem))
+    specs = [ModelSpec.from_config(*model) for model in study.values["models"].items()]
+    fetched = {spec.name: (ROOT / paths.manifest(spec.name)).exists() for spec in specs}
+    for model in check_models(specs, fetched):
+        yield (
+            (OK, f"{model.name}: {model.state}")
+            if model.problem is None
+            else (WRONG, model.problem)
+        )
+
+
+def check_device(device: str) -> Iterator[Finding]:
+    """Whether the model can run where the configuration says."""
+    import torch
+
+    if device not in ("cuda", "split") or torch.cuda.is_available():
+        return
+    if shutil.which("sbatch"):
+        yield ABSENT, f"generation.device is {device}: there must be GPUs where Slurm runs the jobs"
+    else:
+        yield (
+            WRONG,
+            f"generation.device is {device}, but torch finds no GPU on this machine; run the study "
+            "on one that has, or set generation.device to auto (a CPU takes very long with models "
+            "of billions of weights)",
+        )
 
 
 def _merge(below: dict, above: dict) -> dict:
@@ -149,11 +207,11 @@ def main(files: Sequence[str]) -> int:
     for check in (check_versions, check_gpu, check_machine, check_hub, check_slurm):
         for state, text in check():
             wrong += state == WRONG
-            print(f"{state}  {text}")
+            print(f"{state}  {text}", flush=True)
     try:
         for state, text in check_study(files):
             wrong += state == WRONG
-            print(f"{state}  {text}")
+            print(f"{state}  {text}", flush=True)
     except (OSError, LengthlensError, yaml.YAMLError) as error:
         print(f"{WRONG}  {error}")
         return 1

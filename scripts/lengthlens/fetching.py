@@ -9,19 +9,28 @@ whole one.
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from lengthlens.checkpoints import ModelSpec, model_folder, spec_folder
 from lengthlens.errors import LengthlensError
-from lengthlens.hub_cache import cache_folder, endpoint, how_to_fetch, how_to_get_access
+from lengthlens.hub_cache import (
+    cache_folder,
+    endpoint,
+    how_to_do_without,
+    how_to_fetch,
+    how_to_get_access,
+)
 
 # What transformers may read, and nothing else: no pickled weights, no other formats' copies.
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 # NOTE "*" also matches "/": without this, files that some repositories keep in a subfolder, such
 # as the original weights, would come along.
 IGNORED = ("*/*",)
+
+ANSWER_SECONDS = 10  # that the hub has to begin its answer
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 Result = TypeVar("Result")
@@ -50,7 +59,10 @@ def ask_hub(spec: ModelSpec) -> Offer:
 
     def ask() -> Offer:
         api = HfApi()
-        found = api.model_info(spec.hub, revision=spec.revision, files_metadata=True)
+        # NOTE without a timeout the library waits for ever where a firewall swallows packets.
+        found = api.model_info(
+            spec.hub, revision=spec.revision, files_metadata=True, timeout=ANSWER_SECONDS
+        )
         if found.gated:  # what it holds is public, but to fetch it takes a licence
             api.auth_check(spec.hub)
         sizes = {file.rfilename: file.size or 0 for file in found.siblings}
@@ -134,11 +146,31 @@ def _worded(spec: ModelSpec, ask: Callable[[], Result]) -> Result:
                 f"({_first_line(error)}); free some space or set HF_HOME to another folder, and "
                 "run again: what is there already is kept"
             ) from error
+        reason = f"({type(error).__name__}: {_first_line(error)})"
+        if is_unreachable(error):
+            raise LengthlensError(
+                f"Model {spec.name}: {spec.source} is not all in the cache {cache_folder()}, and "
+                f"{endpoint()} cannot be reached from here {reason}. With a network, run again: it "
+                "goes on where it stopped (behind a proxy, set HTTPS_PROXY). Without, "
+                f"{how_to_do_without(spec.hub, spec.revision)}"
+            ) from error
         raise LengthlensError(
-            f"Model {spec.name}: {endpoint()} did not give {spec.source} "
-            f"({type(error).__name__}: {_first_line(error)}). Run again to continue where it "
-            f"stopped; if there is no network here, {how_to_fetch(spec.hub, spec.revision)}"
+            f"Model {spec.name}: {endpoint()} did not give {spec.source} {reason}. Run again to "
+            f"continue where it stopped; without a network, "
+            f"{how_to_do_without(spec.hub, spec.revision)}"
         ) from error
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Whether no answer came: no such name, no connection, or nothing for `ANSWER_SECONDS`.
+
+    Told by what lies below the network library's own errors, for the hub's has changed before.
+    """
+    while error is not None:
+        if isinstance(error, socket.gaierror | ConnectionError | TimeoutError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lengthlens.shape import ITEMSIZE, Shape
+from lengthlens.shape import BLOCK_ELEMENTS, ITEMSIZE, Shape
 
 # Python, torch and the scientific packages; the driver's part of the process's memory with CUDA.
 PROCESS_MB = {"cpu": 1500, "cuda": 4000}
@@ -18,10 +18,13 @@ PROCESS_MB = {"cpu": 1500, "cuda": 4000}
 DISK_BYTES_A_SECOND = 2e8
 GPU_BYTES_A_SECOND = 3e11
 GPU_STEP_SECONDS = 0.05
-CORE_OPERATIONS_A_SECOND = 4e9
-LARGEST_BATCH = 256  # rows that share one reading of the weights
+CORE_OPERATIONS_A_SECOND = 4e9  # decoding, which waits for memory
+FOLDING_OPERATIONS_A_SECOND = 2e10  # products of large matrices
+LARGEST_BATCH = 256  # rows that share one reading of the weights, if memory_gb holds as many
+PROMPT_TOKENS = 32  # of a longish prompt
 SHORTEST_MINUTES = 10
-BATCH_STEPS = 4096  # steps that attribution holds at a time
+# Attribution's memory for each number of a block; measured with Llama 3.1 8B: 6.
+BLOCK_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,12 @@ class Need:
 
 
 def decoding_need(
-    manifest: Mapping, generation: Mapping, device: str, answers: int, recorded: bool
+    manifest: Mapping,
+    generation: Mapping,
+    device: str,
+    answers: int,
+    recorded: bool,
+    captured: bool = False,
 ) -> Need:
     """For a job that generates.
 
@@ -48,6 +56,7 @@ def decoding_need(
         device: `cpu` or `cuda`.
         answers: how many are generated, conditions of an ablation included.
         recorded: whether their activations are written.
+        captured: whether they are held in memory, to be written or attributed.
     """
     shape = _shape(manifest)
     itemsize = _itemsize(shape, generation, device)
@@ -58,13 +67,27 @@ def decoding_need(
         host += generation["memory_gb"] * 1000
     dump = tokens * shape.step_bytes(itemsize) if recorded and shape else 0
     if device == "cuda":
-        steps = math.ceil(answers / LARGEST_BATCH) * generation["max_new_tokens"]
+        rows = _rows(shape, generation, itemsize, captured or recorded)
+        steps = math.ceil(answers / rows) * generation["max_new_tokens"]
         seconds = steps * (weights / GPU_BYTES_A_SECOND + GPU_STEP_SECONDS)
     else:
         rate = CORE_OPERATIONS_A_SECOND * generation["threads"]
         seconds = 2 * tokens * (weights / itemsize) / rate
     seconds += (manifest["bytes"] + dump) / DISK_BYTES_A_SECOND
     return Need(math.ceil(host), 100 + math.ceil(dump / 1e6), _minutes(seconds))
+
+
+def _rows(shape: Shape | None, generation: Mapping, itemsize: int, captured: bool) -> int:
+    """Answers decoded together: as `generation.rows_per_batch`, whose model is loaded."""
+    if generation["batch_size"] != "auto":
+        return int(generation["batch_size"])
+    if shape is None:
+        return 1
+    row = 2 * shape.cache_bytes(PROMPT_TOKENS + generation["max_new_tokens"], itemsize)
+    row += 16 * shape.vocabulary
+    if captured:
+        row += 2 * generation["max_new_tokens"] * shape.step_bytes(itemsize)
+    return max(1, min(LARGEST_BATCH, int(generation["memory_gb"] * 1e9 // row)))
 
 
 def attribution_need(manifest: Mapping, generation: Mapping, device: str, answers: int) -> Need:
@@ -74,12 +97,21 @@ def attribution_need(manifest: Mapping, generation: Mapping, device: str, answer
         return Need(PROCESS_MB["cpu"] + math.ceil(2 * manifest["bytes"] / 1e6), 100, 60)
     itemsize = _itemsize(shape, generation, device)
     steps = answers * generation["max_new_tokens"]
-    batch = BATCH_STEPS * shape.step_bytes(4)
-    memory = PROCESS_MB["cpu"] + (2 * shape.readout_bytes(itemsize) + batch) / 1e6
-    folding = 2 * steps * shape.readout_bytes(1) * 2  # two directions a step
-    seconds = folding / (CORE_OPERATIONS_A_SECOND * generation["threads"])
+    block = BLOCK_BYTES * min(BLOCK_ELEMENTS, steps * shape.step_bytes(1))
+    memory = PROCESS_MB["cpu"] + (shape.readout_bytes(itemsize) + block) / 1e6
+    # Three directions a step, where no two are the same, through every output projection.
+    folding = 3 * 2 * steps * shape.layers * shape.d_model * shape.heads * shape.d_head
+    seconds = folding / (FOLDING_OPERATIONS_A_SECOND * generation["threads"])
     seconds += steps * shape.step_bytes(itemsize) / DISK_BYTES_A_SECOND
     return Need(math.ceil(memory), 100, _minutes(seconds))
+
+
+def joining_need(manifest: Mapping, answers: int) -> Need:
+    """For a job that joins the scores of answers that were attributed while they were generated."""
+    shape = _shape(manifest)
+    components = 1000 if shape is None else shape.layers * (shape.heads + 1)
+    scores = answers * components * 13 * 8  # three targets, four sums each, and the end contrast
+    return Need(PROCESS_MB["cpu"] + math.ceil(3 * scores / 1e6), 100, SHORTEST_MINUTES)
 
 
 def run_dump_bytes(shape: Shape, steps: float, itemsize: int = 2) -> float:

@@ -86,8 +86,18 @@ def has_token() -> bool:
 def how_to_fetch(hub: str, revision: str) -> str:
     """What to do about a model that is not in the cache, in one sentence."""
     return (
-        f"on a machine with the network, run `hf download {hub} --revision {revision}` with the "
-        f"same HF_HOME (the cache here is {cache_folder()}), or give a local folder as `path:`"
+        f"run `hf download {hub} --revision {revision}` with the same HF_HOME (the cache here is "
+        f"{cache_folder()}), or give this model a local folder in the configuration (`path:`)"
+    )
+
+
+def how_to_do_without(hub: str, revision: str) -> str:
+    """The same for a machine that cannot reach the hub."""
+    return (
+        f"run `hf download {hub} --revision {revision}` on a machine that has one (a gated model "
+        f"takes accepting its licence at {endpoint()}/{hub} and `hf auth login` first) and copy "
+        f"the cache from there to {cache_folder()} (HF_HOME says where that is); or give this "
+        "model a local folder in the configuration (`path:`)"
     )
 
 

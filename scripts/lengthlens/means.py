@@ -32,7 +32,10 @@ def sum_activations(batch: Batch, selected: Bool[np.ndarray, " sample"]) -> xr.D
     classes = [torch.from_numpy(used & first), torch.from_numpy(used & ~first)]
 
     def total(values: Tensor) -> np.ndarray:
-        values = values.cpu()
+        # NOTE layer by layer: in float64 a large model's activations take four times what they did.
+        return np.stack([layer_total(values[:, i].cpu()) for i in range(values.shape[1])], axis=1)
+
+    def layer_total(values: Tensor) -> np.ndarray:
         return torch.stack([values[mask].double().sum(0) for mask in classes]).numpy()
 
     return xr.Dataset(

@@ -9,22 +9,23 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lengthlens.checkpoints import ModelSpec, model_folder
 from lengthlens.errors import LengthlensError
 from lengthlens.fetching import Offer, ask_hub
-from lengthlens.hub_cache import cache_folder, how_to_fetch, is_offline, repository_folder
+from lengthlens.hub_cache import cache_folder, how_to_do_without, is_offline, repository_folder
 
 
 @dataclass(frozen=True)
 class Presence:
-    """One model: a line that says where it is, and what is wrong, if anything."""
+    """One model: a line that says where it is, what is wrong, if anything, and bytes to fetch."""
 
     name: str
     state: str
     problem: str | None = None
+    to_fetch: int = 0
 
 
 def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[Presence]:
@@ -35,7 +36,14 @@ def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[P
         fetched: for a hub model whether it was fetched before, by its name. What was fetched must
             still be in the cache; what was not is going to be fetched, so the hub is asked for it.
     """
-    return [check_model(spec, fetched.get(spec.name, False)) for spec in specs]
+    found = [check_model(spec, fetched.get(spec.name, False)) for spec in specs]
+    together, free = sum(model.to_fetch for model in found), _free()
+    if together > free and not any(model.problem for model in found):
+        last = next(place for place in reversed(range(len(found))) if found[place].to_fetch)
+        found[last] = replace(
+            found[last], problem=_no_room("All models together need", together, free)
+        )
+    return found
 
 
 def check_model(spec: ModelSpec, was_fetched: bool) -> Presence:
@@ -63,7 +71,7 @@ def _to_fetch(spec: ModelSpec) -> Presence:
     if is_offline():
         problem = (
             f"Model {spec.name}: {spec.source} is not in the hub's cache, and HF_HUB_OFFLINE "
-            f"forbids to fetch it; unset it, or {how_to_fetch(spec.hub, spec.revision)}"
+            f"forbids to fetch it; unset it, or {how_to_do_without(spec.hub, spec.revision)}"
         )
         return Presence(spec.name, f"{spec.source}, not there", problem)
     try:
@@ -76,18 +84,27 @@ def _to_fetch(spec: ModelSpec) -> Presence:
 def _announced(spec: ModelSpec, offer: Offer) -> Presence:
     """What is going to be fetched, and whether it fits on the disk."""
     missing = max(0, offer.bytes - _blobs(repository_folder(spec.hub)))
-    free = shutil.disk_usage(_existing(cache_folder())).free
+    free = _free()
     state = (
         f"{spec.source}, {_gigabytes(missing)} to fetch into {cache_folder()} "
         f"({_gigabytes(free)} free)"
     )
-    if missing <= free:
-        return Presence(spec.name, state)
-    problem = (
-        f"Model {spec.name}: {spec.source} needs {_gigabytes(missing)}, but {cache_folder()} has "
-        f"{_gigabytes(free)} free; make room, or set HF_HOME to a folder on a larger disk"
+    problem = None
+    if missing > free:
+        problem = _no_room(f"Model {spec.name}: {spec.source} needs", missing, free)
+    return Presence(spec.name, state, problem, missing)
+
+
+def _no_room(what: str, missing: int, free: int) -> str:
+    return (
+        f"{what} {_gigabytes(missing)}, but {cache_folder()} has {_gigabytes(free)} free; "
+        "make room, or set HF_HOME to a folder on a larger disk"
     )
-    return Presence(spec.name, state, problem)
+
+
+def _free() -> int:
+    """Bytes free where the cache is, or is going to be."""
+    return shutil.disk_usage(_existing(cache_folder())).free
 
 
 def _size(folder: Path) -> int:

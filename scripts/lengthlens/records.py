@@ -6,12 +6,14 @@ one after another, sample by sample.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lengthlens.capture import Residuals
+from lengthlens.shape import BLOCK_ELEMENTS
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,29 @@ class Samples:
     def __len__(self) -> int:
         return len(self.sample_id)
 
+    def blocks(self, max_steps: int) -> Iterator[slice]:
+        """Consecutive samples of at most `max_steps` steps in all, or one that is longer."""
+        first, n_steps = self.first_step, self.n_steps
+        start = 0
+        while start < len(self):
+            stop = start + 1
+            while stop < len(first) and first[stop] + n_steps[stop] - first[start] <= max_steps:
+                stop += 1
+            yield slice(start, stop)
+            start = stop
+
+    def steps(self, part: slice) -> slice:
+        """The steps of consecutive samples."""
+        last = part.stop - 1
+        return slice(
+            int(self.first_step[part.start]), int(self.first_step[last] + self.n_steps[last])
+        )
+
+    def __getitem__(self, part: slice) -> Samples:
+        """Some of the samples, their steps counted from 0."""
+        first = self.first_step[part]
+        return Samples(self.sample_id[part], self.n[part], first - first[0], self.n_steps[part])
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -85,3 +110,16 @@ class Batch:
     steps: Steps
     residuals: Residuals
     layout: tuple[int, ...] = ()
+
+    def blocks(self) -> Iterator[Batch]:
+        """The batch in parts of whole samples, each small enough to be worked on at once."""
+        for part in self.samples.blocks(block_steps(self.residuals.step_elements)):
+            steps = self.samples.steps(part)
+            columns = self.steps[steps].columns()
+            columns["sample"] = columns["sample"] - part.start
+            yield Batch(self.samples[part], Steps(**columns), self.residuals[steps], self.layout)
+
+
+def block_steps(step_elements: int) -> int:
+    """How many steps are worked on at a time, by the numbers recorded for each."""
+    return max(1, BLOCK_ELEMENTS // step_elements)

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 ReturnToService=2
+SlurmdParameters=config_overrides
 MinJobAge=300
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -52,9 +53,11 @@ class Slurm:
     folder: Path
     daemons: dict[str, subprocess.Popen]
 
-    def start(self, name: str, *command: str) -> None:
-        log = (self.folder / f"{name}.out").open("a")
-        self.daemons[name] = subprocess.Popen(command, stdout=log, stderr=log)
+    def start(self, name: str, *command: str, user: str = "root") -> None:
+        with (self.folder / f"{name}.out").open("a") as log:
+            self.daemons[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, user=user, group=user, extra_groups=[]
+            )
 
     def start_node(self) -> None:
         self.start("slurmd", "slurmd", "-D", "-N", "localhost")
@@ -72,6 +75,19 @@ class Slurm:
     def cancel(self) -> None:
         """Cancel all jobs."""
         subprocess.run(["scancel", "--user", "root"], capture_output=True, timeout=60)
+
+    def stop(self) -> None:
+        """End all jobs, then all daemons: Munge last, for the others talk through it."""
+        with contextlib.suppress(subprocess.SubprocessError, AssertionError):
+            self.cancel()
+            self.wait_until_idle(30)
+        for daemon in reversed(self.daemons.values()):
+            daemon.terminate()
+            try:
+                daemon.wait(30)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
 
     def wait_until_idle(self, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
@@ -95,23 +111,23 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
     CONFIGURATION.parent.mkdir(exist_ok=True)
     text = SLURM_CONF.format(ours=OURS, host=os.uname().nodename.split(".")[0], folder=folder)
     CONFIGURATION.write_text(text)
-    CONFIGURATION.with_name("gres.conf").write_text("Name=gpu File=/dev/null\n")
+    devices = CONFIGURATION.with_name("gres.conf")
+    devices.write_text("Name=gpu File=/dev/null\n")
     Path("/run/munge").mkdir(exist_ok=True)
     shutil.chown("/run/munge", "munge", "munge")
     slurm = Slurm(folder, {})
     try:
-        slurm.start("munged", "runuser", "-u", "munge", "--", "munged", "--foreground", "--force")
+        if not _munge_answers():  # else its package has started it
+            slurm.start("munged", "munged", "--foreground", "--force", user="munge")
+            _wait_until(_munge_answers, slurm, "munged does not answer")
         slurm.start("slurmctld", "slurmctld", "-D")
         slurm.start_node()
-        _wait_for_node(slurm)
+        _wait_until(lambda: _node_state() == "idle", slurm, "the node did not come up")
         yield slurm
     finally:
-        slurm.cancel()
-        for daemon in slurm.daemons.values():
-            daemon.kill()
-        for daemon in slurm.daemons.values():
-            daemon.wait()
+        slurm.stop()
         CONFIGURATION.unlink()
+        devices.unlink()
 
 
 def _install() -> None:
@@ -125,14 +141,19 @@ def _install() -> None:
         pytest.skip(f"apt cannot install {', '.join(PACKAGES)}: {done.stderr.strip()[-300:]}")
 
 
-def _wait_for_node(slurm: Slurm) -> None:
+def _munge_answers() -> bool:
+    return subprocess.run(["munge", "--no-input"], capture_output=True).returncode == 0
+
+
+def _node_state() -> str:
+    words = ["sinfo", "--noheader", "--format", "%T"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
+
+
+def _wait_until(condition: Callable[[], bool], slurm: Slurm, problem: str) -> None:
     end = time.monotonic() + 60
-    while True:
-        words = ["sinfo", "--noheader", "--format", "%T"]
-        state = subprocess.run(words, capture_output=True, text=True).stdout.strip()
-        if state == "idle":
-            return
+    while not condition():
         if time.monotonic() > end:
-            logs = "".join(path.read_text()[-1500:] for path in slurm.folder.glob("*.log"))
-            pytest.fail(f"the node did not come up ({state!r}):\n{logs}")
+            logs = [*slurm.folder.glob("*.log"), *slurm.folder.glob("*.out")]
+            pytest.fail(f"{problem}:\n{''.join(path.read_text()[-1500:] for path in logs)}")
         time.sleep(0.5)
