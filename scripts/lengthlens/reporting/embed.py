@@ -27,6 +27,8 @@ THEMED = {
     VARIANT_COLOURS["instruct"]: "--instruct",
     METHOD_COLOURS["cwa"]: "--cwa",
     METHOD_COLOURS["end_contrast"]: "--contrast",
+    METHOD_COLOURS["nswap"]: "--nswap",
+    METHOD_COLOURS["effect"]: "--effect",
 }
 LARGEST, SMALLEST = 2.0, 1.25  # pixels a point, so that letters stay readable
 
