@@ -14,7 +14,7 @@ import pandas as pd
 
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.findings import method_words
-from lengthlens.reporting.numbers import NONE, interval, number
+from lengthlens.reporting.numbers import NONE, interval, number, suffix
 from lengthlens.reporting.questions import instruct_models, who
 
 
@@ -110,7 +110,7 @@ def _mark(row: Mapping, name: str) -> Mark:
     value, low, high = (100 * row[f"{name}{end}"] for end in ("", "_low", "_high"))
     limits = interval(low / 100, high / 100, "percent")
     known = not (pd.isna(low) or pd.isna(high))
-    text = f"{number(value / 100, 'percent')} %"
+    text = f"{number(value / 100, 'percent')}{suffix('percent')}"
     return Mark(
         round(value, 1),
         round(low if known else value, 1),

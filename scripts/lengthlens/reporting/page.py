@@ -68,6 +68,7 @@ def render_report(material: Material) -> str:
         variants=material.variants,
         languages=material.languages,
         sections=sections,
+        glyphs=Markup(material.glyphs),
         answered=all_findings(sections),
         lead=draw_lead(behaviour, effects, Cast(dict(material.variants), dict(material.languages))),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),

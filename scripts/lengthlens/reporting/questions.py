@@ -17,7 +17,7 @@ from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.causes import confirmatory_sentences
 from lengthlens.reporting.findings import method_words
-from lengthlens.reporting.numbers import interval, number, suffix
+from lengthlens.reporting.numbers import NONE, interval, number, suffix
 from lengthlens.reporting.tokenization import POOR
 
 Tables = Mapping[str, pd.DataFrame]
@@ -59,10 +59,11 @@ def verdict(above: int, below: int, known: int, over: str) -> tuple[str, str]:
     """
     if not known:
         return "no interval", "open"
+    all_ = {1: "", 2: f" in both {over}"}.get(known, f" in all {known} {over}")
     if above == known:
-        return "yes" if known == 1 else f"yes, in all {known} {over}", "yes"
+        return f"yes{all_}", "yes"
     if below == known:
-        return "no, the opposite" if known == 1 else f"no, the opposite in all {known} {over}", "no"
+        return f"no, the opposite{all_}", "no"
     if not above and not below:
         return "not shown", "open"
     parts = [f"yes in {above}"] if above else []
@@ -86,6 +87,7 @@ def who(cast: Cast, model: str, language: str) -> str:
 def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
     """A value with its unit and interval."""
     limits = interval(row[f"{name}_low"], row[f"{name}_high"], unit, sign)
+    limits = "(no interval)" if limits == NONE else limits
     return f"{number(row[name], unit, sign)}{suffix(unit, sign)} {limits}"
 
 
@@ -111,7 +113,9 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']}"
             )
     said, css = verdict(*tally(gaps), "languages")
-    return Finding("Does tuning make the model keep to N?", said, css, tuple(evidence))
+    return Finding(
+        "Do instruct models keep to N more often than base models?", said, css, tuple(evidence)
+    )
 
 
 def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
@@ -158,7 +162,7 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
             limits.append((row["correlation_low"], row["correlation_high"]))
             name = who(cast, row["model"], row["language"])
             parts.append(f"{name} {shown(row, 'correlation', 'correlation')}")
-        basis = f"{own['n_evaluate'].min()} to {own['n_evaluate'].max()} answers"
+        basis = f"{_span(own, 'n_evaluate')} answers"
         evidence.append(
             f"{SCORE_NAMES[score]}, rank correlation within layers: {', '.join(parts)} ({basis})"
         )
@@ -181,7 +185,7 @@ def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
         "Do the highest-ranked heads do more than random heads of their layers?",
         said,
         css,
-        tuple(confirmatory_sentences(table)),
+        tuple(text for text in confirmatory_sentences(table) if not text.startswith("Not tested")),
     )
 
 
@@ -234,10 +238,9 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
         untuned = " (never tuned)" if own["untuned"].astype(bool).any() else ""
         where = f"{cast.languages.get(target, target)}{untuned}"
         evidence.append(
-            f"removed in {where}, heads found elsewhere lower the end margin by more than random "
+            f"Removed in {where}, heads found elsewhere lower the end margin by more than random "
             f"heads in {lower} of {known} cases of method and source, by less in {higher}; "
-            f"effects {_range(own)} "
-            f"({own['n_samples'].min()} to {own['n_samples'].max()} answers)"
+            f"effects {_range(own)} ({_span(own, 'n_samples')} answers)"
         )
     said, css = verdict(*tally(limits), "cases")
     return Finding("Do heads found in one language work in another?", said, css, tuple(evidence))
@@ -246,11 +249,17 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
 def _range(rows: pd.DataFrame) -> str:
     """The smallest and the largest effect, each with its interval."""
     least, most = (rows.loc[getattr(rows["effect"], pick)()] for pick in ("idxmin", "idxmax"))
-    if len(rows) == 1:
+    if least["effect"] == most["effect"]:
         return shown(least, "effect", "logits", True)
     return (
         f"from {shown(least, 'effect', 'logits', True)} to {shown(most, 'effect', 'logits', True)}"
     )
+
+
+def _span(rows: pd.DataFrame, name: str) -> str:
+    """The smallest and the largest of some counts; one number where they are equal."""
+    few, many = rows[name].min(), rows[name].max()
+    return str(few) if few == many else f"{few} to {many}"
 
 
 def _heads(row: Mapping) -> str:
@@ -261,7 +270,9 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
     """Does one word a token make answers more exact?"""
     table = tables["tokenization"]
     table = table.assign(reference=table["reference"].fillna(""))
-    own = table[table["model"].isin(instruct_models(cast))]
+    own = table[
+        table["model"].isin(instruct_models(cast)) & ~table["language"].isin(table["reference"])
+    ]  # every word of a reference is one token anyway
     evidence, limits = [], []
     for (model, language), rows in own.groupby(["model", "language"], sort=False):
         measures = rows[rows["measure"].isin(("coverage", "degenerate"))].set_index("measure")
@@ -341,7 +352,7 @@ def harder_n(tables: Tables, cast: Cast) -> Finding | None:
             f"{name}: {', '.join(parts)}"
             if parts
             else f"{name}: none is shown among {own['n'].nunique()} N "
-            f"({own['n_samples'].min()} to {own['n_samples'].max()} answers each)"
+            f"({_span(own, 'n_samples')} answers each)"
         )
     cases = rows.groupby(["model", "language"]).ngroups
     said = f"yes in {worse} of {cases} languages" if worse else "not shown"
