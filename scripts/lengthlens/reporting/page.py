@@ -41,6 +41,7 @@ from lengthlens.reporting.shown import all_findings, shown_sections
 
 TEMPLATES = Path(__file__).parent / "templates"
 INCOMPLETE = 0.1  # logits; rounding of bfloat16 stays below, a wrong decomposition does not
+MOST_SENTENCES = 4  # of a section, before the rest is folded
 SHOWN_MEASURES = ("exact", "absolute_error", "end_margin", "neutral_loglik")
 
 
@@ -58,6 +59,7 @@ def render_report(material: Material) -> str:
         "number": number,
         "interval": interval,
         "suffix": suffix,
+        "most_sentences": MOST_SENTENCES,
         "percent": lambda share: number(share, "percent") + suffix("percent"),
     }
     sections = shown_sections(material)

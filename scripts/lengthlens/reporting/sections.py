@@ -153,7 +153,7 @@ SECTIONS = (
     ),
     Section(
         "confirmatory",
-        "Confirmatory",
+        "Tests",
         "The tests that were fixed beforehand",
         "A small family of tests, written down before the results and corrected for their number.",
         tables=(Table("confirmatory", "Confirmatory tests", confirmatory_sentences),),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from markupsafe import Markup
 
 from lengthlens.figures.style import Cast
@@ -12,6 +13,8 @@ from lengthlens.reporting.grid import Grid, grid
 from lengthlens.reporting.material import Material
 from lengthlens.reporting.questions import Finding
 from lengthlens.reporting.sections import SECTIONS, Section
+
+_LANGUAGES = ("language", "source_language", "target_language", "reference", "minus")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,10 @@ def shown_sections(material: Material) -> list[Shown]:
     shown = []
     for section in SECTIONS:
         tables = [table for table in section.tables if table.name in material.tables]
-        said = [table.sentences(material.tables[table.name]) for table in tables]
+        said = [
+            table.sentences(_named(material.tables[table.name], material.languages))
+            for table in tables
+        ]
         figures = {
             name: {
                 "title": title,
@@ -61,6 +67,12 @@ def shown_sections(material: Material) -> list[Shown]:
             )
         )
     return shown
+
+
+def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the languages' names instead of their codes, for sentences."""
+    columns = [name for name in table if name in _LANGUAGES]
+    return table.assign(**{name: table[name].replace(dict(languages)) for name in columns})
 
 
 def _findings(
