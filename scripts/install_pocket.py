@@ -1,18 +1,21 @@
 """Put a trained pocket pair into resources/pocket: `python scripts/install_pocket.py [FOLDER]`."""
 
-import sys
+import argparse
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     from lengthlens.pocket.checkpoint import install_pair
 
-    trained = Path(arguments[0]) if arguments else ROOT / "results/pocket-training/shipped"
-    install_pair(trained, ROOT / "resources/pocket")
-    print(f"resources/pocket now holds the pair of {trained}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    trained = ROOT / "results/pocket-training/shipped"
+    parser.add_argument("folder", nargs="?", type=Path, default=trained, help="the trained pair")
+    arguments = parser.parse_args()
+    install_pair(arguments.folder, ROOT / "resources/pocket")
+    print(f"resources/pocket now holds the pair of {arguments.folder}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -96,6 +96,7 @@ def test_every_section_is_there_and_linked(page):
 def test_nothing_written_by_others_becomes_html(page):
     scripts = re.findall(r"<script[^>]*>", page)
     assert scripts == [
+        '<script type="module">',  # of the token view
         '<script type="application/json" id="explorer-data">',
         '<script type="module">',
     ]

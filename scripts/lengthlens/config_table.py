@@ -25,7 +25,7 @@ must be written as such (3, not 3.0).
 |---|---|---|---|
 """
 TAIL = """
-<!-- Made from the schema and config.yaml by `python -m lengthlens.config_table`. -->
+<!-- Made from the schema and config.yaml by `make docs`. -->
 """
 
 

@@ -15,6 +15,8 @@ from matplotlib.lines import Line2D
 
 from lengthlens.figures.style import (
     INK,
+    ON_DARK,
+    ON_LIGHT,
     METHOD_NAMES,
     Cast,
     add_legend,
@@ -26,8 +28,6 @@ from lengthlens.figures.style import (
 TITLE = "Attribution of every head"
 _MARKS = {"cwa": "o", "end_contrast": "s"}
 _MISSING = {"cwa": "no samples", "end_contrast": "no decision step"}
-# NOTE not INK and PAPER, which the report exchanges in dark mode: cells keep their colours.
-_DARK_MARK, _LIGHT_MARK = "#15181c", "#fdfdfd"
 _DARK = 0.6  # share of the scale beyond which marks are drawn in white
 _UNITS = {"cwa": "CWA, logits per step", "end_contrast": "end contrast, logits"}
 
@@ -147,7 +147,7 @@ def _draw_map(
                 marker=mark,
                 s=_mark_size(depth, heads, mark),
                 facecolors="none",
-                edgecolors=np.where(dark, _LIGHT_MARK, _DARK_MARK),
+                edgecolors=np.where(dark, ON_DARK, ON_LIGHT),
                 linewidths=0.8,
             )
     return mesh

@@ -7,7 +7,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lengthlens.figures.style import INK, METHOD_NAMES, MUTED, Cast, no_data, page_width, styled
+from lengthlens.figures.style import (
+    METHOD_NAMES,
+    MUTED,
+    ON_DARK,
+    ON_LIGHT,
+    Cast,
+    no_data,
+    page_width,
+    styled,
+)
 
 TITLE = "Transfer between languages"
 MEASURE = "end_margin"
@@ -74,7 +83,7 @@ def _draw_panel(
             va="center",
             fontsize=5.5,
             fontweight="bold" if sure else "normal",
-            color="white" if dark else INK,
+            color=ON_DARK if dark else ON_LIGHT,
         )
     axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
     names = [cast.languages[code] for code in languages]

@@ -35,6 +35,7 @@ from lengthlens.reporting.embed import embed_figure
 from lengthlens.reporting.explorer import draw_explorer
 from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
+from lengthlens.reporting.slim import shared_glyphs
 
 Files = Mapping[str, str | Sequence[str]]
 
@@ -84,6 +85,7 @@ def compose_material(
         pair: {row["sample_id"]: row for row in table.to_dict("records")}
         for pair, table in open_pairs(files["tokens"], pairs, open_tokens).items()
     }
+    figures, glyphs = _figures(files, counts)
     return Material(
         title=config["report"]["title"],
         run=config["run"],
@@ -91,7 +93,8 @@ def compose_material(
         languages=names,
         claims=open_claims(files["claims"]),
         tables=tables,
-        figures=_figures(files, counts),
+        figures=figures,
+        glyphs=shared_glyphs(glyphs),
         explorer=draw_explorer(cwa, Cast(dict(variants), names)),
         samples={
             (model, language): choose_samples(
@@ -117,8 +120,9 @@ def compose_material(
     )
 
 
-def _figures(files: Files, counts: Mapping[str, str]) -> dict[str, Figure]:
-    """Every figure once: as SVG where there is one, else as PNG."""
+def _figures(files: Files, counts: Mapping[str, str]) -> tuple[dict[str, Figure], dict[str, str]]:
+    """Every figure once, as SVG where there is one, else as PNG; and the letters of all."""
+    glyphs: dict[str, str] = {}
     captions = {Path(path).stem: Path(path) for path in files["captions"]}
     drawn: dict[str, dict[str, str]] = {}
     for path in files["figures"]:
@@ -130,7 +134,8 @@ def _figures(files: Files, counts: Mapping[str, str]) -> dict[str, Figure]:
                 f"the figure {name} has no caption; write rules/captions/{name}.rst"
             )
         alt = f"{name.replace('_', ' ')}: the caption tells what is shown"
-        html = embed_figure(paths.get(".svg", paths.get(".png")), name.replace("_", "-"), alt)
+        path = paths.get(".svg", paths.get(".png"))
+        html = embed_figure(path, name.replace("_", "-"), alt, glyphs)
         caption = captions[name].read_text(encoding="utf-8").strip()
         figures[name] = Figure(html, caption, counts.get(name, ""))
-    return figures
+    return figures, glyphs

@@ -16,6 +16,7 @@ from lengthlens.figures.style import (
     PAPER,
     VARIANT_COLOURS,
 )
+from lengthlens.reporting.slim import GLYPH, slim
 
 # Colours of a figure that the page's style sheet names, and so can exchange in dark mode.
 THEMED = {
@@ -27,17 +28,23 @@ THEMED = {
     VARIANT_COLOURS["instruct"]: "--instruct",
     METHOD_COLOURS["cwa"]: "--cwa",
     METHOD_COLOURS["end_contrast"]: "--contrast",
+    METHOD_COLOURS["nswap"]: "--nswap",
+    METHOD_COLOURS["effect"]: "--effect",
 }
 LARGEST, SMALLEST = 2.0, 1.25  # pixels a point, so that letters stay readable
 
 
-def embed_figure(path: str | Path, name: str, alt: str) -> str:
+def embed_figure(
+    path: str | Path, name: str, alt: str, glyphs: dict[str, str] | None = None
+) -> str:
     """HTML of one figure.
 
     Args:
         path: an SVG file by matplotlib, or a PNG file.
         name: prefix of the ids, so that many figures fit in one page.
         alt: what the figure shows, for those who cannot see it.
+        glyphs: gets the figure's letters, which the page then holds once (`slim.shared_glyphs`);
+            without it the figure keeps them.
 
     Raises:
         LengthlensError: another kind of file, or one that is not an SVG.
@@ -52,15 +59,20 @@ def embed_figure(path: str | Path, name: str, alt: str) -> str:
     start = text.find("<svg")
     if start < 0:
         raise LengthlensError(f"{path} is not an SVG file; delete it and run again")
-    return _inline(text[start:].strip(), name, alt)
+    return _inline(text[start:].strip(), name, alt, glyphs)
 
 
-def _inline(svg: str, name: str, alt: str) -> str:
+def _inline(svg: str, name: str, alt: str, glyphs: dict[str, str] | None) -> str:
     # NOTE without <title>, which browsers show as a tooltip over the whole figure: aria-label below
-    svg = re.sub(r"<(metadata|title)>.*?</\1>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg, letters = slim(svg)
+    if glyphs is None:
+        svg = svg.replace("</svg>", f"<defs>{''.join(letters.values())}</defs></svg>")
+        own = ""
+    else:
+        glyphs |= letters
+        own = f"(?!{GLYPH})"
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = re.sub(rf'href="#{own}', f'href="#{name}-', svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     for colour, variable in THEMED.items():
         svg = svg.replace(colour, f"var({variable})")
@@ -70,5 +82,5 @@ def _inline(svg: str, name: str, alt: str) -> str:
         raise LengthlensError(f"the figure {name} has no viewBox; draw it again")
     width = float(box[1])  # points
     size = f"max-width: {LARGEST * width:.0f}px; min-width: {SMALLEST * width:.0f}px"
-    head = f'<svg {box[0]} style="{size}" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
+    head = f'<svg {box[0]} style="{size}" role="img" '
     return f"{head}aria-label={quoteattr(alt)}>{svg[svg.index('>') + 1 :]}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.reporting.numbers import interval, number, suffix
+from lengthlens.reporting.numbers import MINUS, interval, number, suffix
 
 VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", "no data")
 VERDICT_CLASSES = {
@@ -91,7 +92,7 @@ def _claim(row: Mapping) -> Claim:
     difference = " minus " in row["statistic"]
     counted = "components" if unit == "correlation" else "answers"
     known = pd.notna(row["value"])
-    paper = row["paper_says"]
+    paper = re.sub(r"(?<!\w)-(?=\d)", MINUS, row["paper_says"])
     if not paper and pd.notna(row["paper"]):
         paper = number(row["paper"], unit, sign=True) + suffix(unit, difference)
     return Claim(

@@ -34,7 +34,7 @@ class Material:
         variants: model -> variant; languages: code -> name.
         claims: claims.csv.
         tables: those of the folder `tables`, by name; `behaviour` and `ablation` among them.
-        figures: by name.
+        figures: by name; glyphs: the letters of all, made by `slim.shared_glyphs`.
         explorer: the interactive map's specification, None without data.
         samples: answers of each (model, language).
         completeness: largest |sum of attributions - logit| of each model. [logits]
@@ -55,3 +55,4 @@ class Material:
     config: Mapping[str, Any]
     provenance: Mapping[str, Mapping]
     made: Mapping
+    glyphs: str = ""

@@ -17,6 +17,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from lengthlens.figures.style import Cast
 from lengthlens.reporting.explorer import script_json, vega_bundle
 from lengthlens.reporting.findings import (
     MEASURE_UNITS,
@@ -27,6 +28,7 @@ from lengthlens.reporting.findings import (
     describe_effects,
     method_words,
 )
+from lengthlens.reporting.lead import draw_lead
 from lengthlens.reporting.material import Material
 from lengthlens.reporting.numbers import interval, number, suffix
 from lengthlens.reporting.public import (
@@ -35,10 +37,11 @@ from lengthlens.reporting.public import (
     public_provenance,
     uses_pocket,
 )
-from lengthlens.reporting.shown import headlines, shown_sections
+from lengthlens.reporting.shown import all_findings, shown_sections
 
 TEMPLATES = Path(__file__).parent / "templates"
 INCOMPLETE = 0.1  # logits; rounding of bfloat16 stays below, a wrong decomposition does not
+MOST_SENTENCES = 4  # of a section, before the rest is folded
 SHOWN_MEASURES = ("exact", "absolute_error", "end_margin", "neutral_loglik")
 
 
@@ -51,10 +54,12 @@ def render_report(material: Material) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.globals |= {
         "number": number,
         "interval": interval,
         "suffix": suffix,
+        "most_sentences": MOST_SENTENCES,
         "percent": lambda share: number(share, "percent") + suffix("percent"),
     }
     sections = shown_sections(material)
@@ -65,8 +70,11 @@ def render_report(material: Material) -> str:
         variants=material.variants,
         languages=material.languages,
         sections=sections,
-        headlines=headlines(sections),
+        glyphs=Markup(material.glyphs),
+        answered=all_findings(sections),
+        lead=draw_lead(behaviour, effects, Cast(dict(material.variants), dict(material.languages))),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         claims=describe_claims(material.claims),
         verdicts=count_verdicts(material.claims),
         behaviour=headline_rows(behaviour),

@@ -3,8 +3,11 @@
 To add one, put an entry into `SECTIONS`. Its figures are named as in rules/figures.smk, its tables
 as in tables/{name}.csv; what a run does not have is left out, and a section that has nothing to
 show disappears with its entry in the navigation. A table may come with a function
-`sentences(table)` that says in words what the table holds: each sentence with its interval and n,
-each fit to stand alone, for the summary repeats one.
+`sentences(table)` that says in words what the table holds: each sentence with its interval and n.
+
+What the summary says of a section is declared by its `findings`: the questions of `questions` that
+it answers. Of a section without any the summary repeats a sentence of each table, so each must be
+fit to stand alone.
 """
 
 from __future__ import annotations
@@ -30,6 +33,18 @@ from lengthlens.reporting.causes import (
 )
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
+from lengthlens.reporting.questions import (
+    Ask,
+    beyond_random,
+    carries_over,
+    extends,
+    harder_n,
+    keeps_to_n,
+    more_than_text,
+    scores_find_causes,
+    steps_in,
+    words_or_tokens,
+)
 from lengthlens.reporting.tokenization import (
     counting_sentences,
     tokenization_sentences,
@@ -66,6 +81,8 @@ class Section:
         intro: what the question is and how it was answered.
         figures: name -> title.
         tables: shown folded, below the figures.
+        findings: the questions that the summary answers from this section, asked only where all
+            tables are there that a run of it makes.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
     """
@@ -76,6 +93,7 @@ class Section:
     intro: str = ""
     figures: Mapping[str, str] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
+    findings: tuple[Ask, ...] = ()
     template: str = "section.html.j2"
 
 
@@ -86,6 +104,7 @@ SECTIONS = (
         "Behaviour",
         "Behaviour: who keeps to the word count?",
         figures={"error_by_n": error_by_n.TITLE},
+        findings=(keeps_to_n,),
         template="behaviour.html.j2",
     ),
     Section(
@@ -113,6 +132,7 @@ SECTIONS = (
         "written. Here both models read the same answers, so that only the weights differ.",
         figures={"same_text": "Attribution on the same text"},
         tables=(Table("same_text", "Both models on the same answers", say_same_text),),
+        findings=(more_than_text,),
     ),
     Section(
         "causes",
@@ -129,13 +149,15 @@ SECTIONS = (
         "damage on topics that took no part in the scoring.",
         figures={"scores": "Scores against single-component effects"},
         tables=(Table("scores", "How well scores foretell effects", say_scores),),
+        findings=(scores_find_causes,),
     ),
     Section(
         "confirmatory",
-        "Confirmatory",
+        "Tests",
         "The tests that were fixed beforehand",
         "A small family of tests, written down before the results and corrected for their number.",
         tables=(Table("confirmatory", "Confirmatory tests", confirmatory_sentences),),
+        findings=(beyond_random,),
     ),
     Section(
         "repair",
@@ -145,6 +167,7 @@ SECTIONS = (
         "components do about it, and the scale of the final norm.",
         figures={"repair": "Direct effect and repair"},
         tables=(Table("repair", "Direct effect, repair and scale", repair_sentences),),
+        findings=(steps_in,),
     ),
     Section(
         "transfer",
@@ -156,6 +179,7 @@ SECTIONS = (
             Table("transfer", "Effects across languages", transfer_sentences),
             Table("profiles", "Do the languages rank heads alike?"),
         ),
+        findings=(carries_over,),
     ),
     Section(
         "tokenization",
@@ -171,6 +195,7 @@ SECTIONS = (
             Table("tokenization", tokenization.TITLE, tokenization_sentences),
             Table("counting", "Counting conventions", counting_sentences),
         ),
+        findings=(words_or_tokens,),
     ),
     Section(
         "numbers",
@@ -182,6 +207,10 @@ SECTIONS = (
         tables=(
             Table("extrapolation", extrapolation.TITLE, extrapolation_sentences),
             Table("dip", extrapolation.DIP_TITLE, dip_sentences),
+        ),
+        findings=(
+            extends,
+            harder_n,
         ),
     ),
     Section("answers", "Answers", "Sample answers", template="answers.html.j2"),

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from markupsafe import Markup
 
+from lengthlens.figures.style import Cast
 from lengthlens.reporting.grid import Grid, grid
 from lengthlens.reporting.material import Material
+from lengthlens.reporting.questions import Finding
 from lengthlens.reporting.sections import SECTIONS, Section
+
+_LANGUAGES = ("language", "source_language", "target_language", "reference", "minus")
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Shown:
     figures: Mapping[str, Mapping[str, str]]
     tables: tuple[Grid, ...]
     sentences: tuple[str, ...]
-    headlines: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 def shown_sections(material: Material) -> list[Shown]:
@@ -32,7 +37,10 @@ def shown_sections(material: Material) -> list[Shown]:
     shown = []
     for section in SECTIONS:
         tables = [table for table in section.tables if table.name in material.tables]
-        said = [table.sentences(material.tables[table.name]) for table in tables]
+        said = [
+            table.sentences(_named(material.tables[table.name], material.languages))
+            for table in tables
+        ]
         figures = {
             name: {
                 "title": title,
@@ -55,10 +63,30 @@ def shown_sections(material: Material) -> list[Shown]:
                 figures=figures,
                 tables=tuple(grid(material.tables[table.name], table.title) for table in tables),
                 sentences=tuple(sentence for each in said for sentence in each),
-                headlines=tuple(headline(each, material.variants) for each in said if each),
+                findings=_findings(section, material, said),
             )
         )
     return shown
+
+
+def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the languages' names instead of their codes, for sentences."""
+    columns = [name for name in table if name in _LANGUAGES]
+    return table.assign(**{name: table[name].replace(dict(languages)) for name in columns})
+
+
+def _findings(
+    section: Section, material: Material, said: Sequence[Sequence[str]]
+) -> tuple[Finding, ...]:
+    """The answers to a section's questions; without questions a sentence of each of its tables."""
+    if not section.findings:
+        lines = tuple(headline(each, material.variants) for each in said if each)
+        return (Finding(section.title, "", "", lines),) if lines else ()
+    if not all(table.name in material.tables for table in section.tables):
+        return ()
+    cast = Cast(dict(material.variants), dict(material.languages))
+    asked = (ask(material.tables, cast) for ask in section.findings)
+    return tuple(found for found in asked if found is not None)
 
 
 def headline(sentences: Sequence[str], variants: Mapping[str, str]) -> str:
@@ -68,6 +96,6 @@ def headline(sentences: Sequence[str], variants: Mapping[str, str]) -> str:
     return next(named, sentences[0])
 
 
-def headlines(sections: Sequence[Shown]) -> list[tuple[str, str]]:
-    """(section, sentence): the sentence of every table that the summary repeats."""
-    return [(section.id, sentence) for section in sections for sentence in section.headlines]
+def all_findings(sections: Sequence[Shown]) -> list[tuple[str, Finding]]:
+    """(section, finding): what the summary says."""
+    return [(section.id, found) for section in sections for found in section.findings]

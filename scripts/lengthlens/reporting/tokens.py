@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lengthlens.reporting.numbers import number
 
@@ -45,6 +46,31 @@ class Token:
     to_end: tuple[Push, ...] = ()
     to_go_on: tuple[Push, ...] = ()
     rest: str = ""
+
+    def told(self, step: int, n: int) -> dict[str, Any]:
+        """What the page shows of a step when its token is pressed (templates/report.js).
+
+        Args:
+            step: its number in the answer, from 1.
+            n: words asked for.
+        """
+        pushes = {"end": self.to_end, "on": self.to_go_on}
+        return {
+            "token": self.text,
+            "step": step,
+            "words": self.words,
+            "n": n,
+            "sign": "+" if self.within else "−",
+            "decision": self.decision,
+            "margin": self.margin,
+            "leaning": self.leaning,
+            "ender": self.ender,
+            "word": self.word,
+            "rest": self.rest,
+        } | {
+            side: [[push.component, push.share, push.size] for push in found]
+            for side, found in pushes.items()
+        }
 
 
 def describe_tokens(row: Mapping) -> tuple[Token, ...]:

@@ -1,0 +1,119 @@
+"""The summary's picture: exact answers with nothing removed, without chosen heads, without random.
+
+For every k (heads removed) and language a row for each method: where the share of exact answers
+stands without the heads that the method ranks highest, and where without as many random heads of
+the same layers. The page lets its reader choose k. Numbers are those of tables/ablation.csv.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lengthlens.figures.style import Cast
+from lengthlens.reporting.findings import method_words
+from lengthlens.reporting.numbers import NONE, interval, number, suffix
+from lengthlens.reporting.questions import instruct_models, who
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A share of exact answers with its interval, in percent of the axis."""
+
+    at: float
+    low: float
+    high: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the picture: a method, or nothing removed.
+
+    Attributes:
+        label: what was removed; css: class of its colour.
+        mark: without the chosen heads; rival: without random ones, None where none were tried.
+        effect: the difference of the two in points, with its interval; basis: what it rests on.
+    """
+
+    label: str
+    css: str
+    mark: Mark
+    rival: Mark | None = None
+    effect: str = ""
+    basis: str = ""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The picture: (language, rows) for every k."""
+
+    doses: Mapping[int, tuple[tuple[str, tuple[Row, ...]], ...]]
+    first: int
+
+
+def draw_lead(behaviour: pd.DataFrame, effects: pd.DataFrame, cast: Cast) -> Lead | None:
+    """The picture, or None where no instruct model answered without heads.
+
+    Args:
+        behaviour: tables/behaviour.csv; effects: tables/ablation.csv.
+        cast: models and languages.
+    """
+    own = effects[
+        (effects["measure"] == "exact") & (effects["chosen_by"] == "top")
+        & (effects["kind"] == "head") & effects["chosen"].notna()
+        & (effects["source_language"] == effects["language"])
+        & effects["model"].isin(instruct_models(cast))
+    ]  # fmt: skip
+    own = own[own["mode"].isin(own["mode"].unique()[:1])]
+    if own.empty:
+        return None
+    whole = behaviour[(behaviour["n"] == "all") & (behaviour["split"] == "evaluate")]
+    doses = {
+        int(k): tuple(
+            (who(cast, model, language), _rows(rows, whole, model, language))
+            for (model, language), rows in part.groupby(["model", "language"], sort=False)
+        )
+        for k, part in own.groupby("k")
+    }
+    return Lead(doses, min(doses))
+
+
+def _rows(effects: pd.DataFrame, whole: pd.DataFrame, model: str, language: str) -> tuple[Row, ...]:
+    found = whole[(whole["model"] == model) & (whole["language"] == language)]
+    rows = [
+        Row("nothing removed", "instruct", _mark(row, "exact"), basis=f"{row['n_samples']} answers")
+        for row in found.to_dict("records")
+    ]
+    for row in effects.to_dict("records"):
+        tried = row["n_controls"] > 0 and not pd.isna(row["control"])
+        rival = {"control": row["control"], "control_low": float("nan")}
+        rival["control_high"] = float("nan")
+        limits = interval(row["effect_low"], row["effect_high"], "percent", True)
+        limits = "(no interval)" if limits == NONE else limits
+        rows.append(
+            Row(
+                label=f"top {int(row['k'])} by {method_words(row['method'])}",
+                css=str(row["method"]).replace("_", "-"),
+                mark=_mark(row, "chosen"),
+                rival=_mark(rival, "control") if tried else None,
+                effect=f"{number(row['effect'], 'percent', True)} points {limits}" if tried else "",
+                basis=f"{row['n_samples']} answers, {int(row['n_controls'])} random sets",
+            )
+        )
+    return tuple(rows)
+
+
+def _mark(row: Mapping, name: str) -> Mark:
+    value, low, high = (100 * row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    limits = interval(low / 100, high / 100, "percent")
+    known = not (pd.isna(low) or pd.isna(high))
+    text = f"{number(value / 100, 'percent')}{suffix('percent')}"
+    return Mark(
+        round(value, 1),
+        round(low if known else value, 1),
+        round(high if known else value, 1),
+        f"{text} {limits}" if known else text,
+    )
