@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from lengthlens.config import SECTIONS, ConfigurationError, Study, restore_models
 from lengthlens.config_table import config_table
@@ -46,6 +48,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.mkdir(parents=True)
     sizes = {"num_hidden_layers": 2, "num_attention_heads": 4}
     (model / "config.json").write_text(json.dumps(sizes), encoding="utf-8")
+    (model / "tokenizer.json").write_text("{}", encoding="utf-8")
+    save_file({"w": np.zeros((2, 2))}, model / "model.safetensors")
     return folder
 
 
@@ -61,6 +65,7 @@ def make_config() -> dict[str, Any]:
     config["languages"] = ["en", "it"]
     config["prompts"] = {"per_n": 6, "shard": 4, "seed": 0}
     config["probes"] = {"languages": [], "n_words": [10], "per_n": 6}
+    config["ablation"]["untuned"] = []
     return config
 
 

@@ -161,7 +161,7 @@ def _worded(error: jsonschema.ValidationError, schema: dict[str, Any]) -> Iterat
         yield Problem((*path, error.instance), f"the name is not legal; legal: {names['legal']}")
     else:
         legal = here.get("legal", "")
-        guess = _suggest(error.instance, here.get("enum", []))
+        guess = suggest(error.instance, here.get("enum", []))
         yield Problem(path, f"{show(error.instance)} is not legal; legal: {legal}{guess}")
 
 
@@ -212,13 +212,13 @@ def documented_keys(schema: dict[str, Any]) -> dict[KeyPath, dict[str, Any]]:
 
 def _suggest_key(key: str, here: dict[str, Any], schema: dict[str, Any]) -> str:
     """A sibling spelt alike, or else the place where a key of this name belongs."""
-    if guess := _suggest(key, here["properties"]):
+    if guess := suggest(key, here["properties"]):
         return guess
     elsewhere = [dotted(path) for path in documented_keys(schema) if path[-1] == key]
     return f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
 
 
-def _suggest(given: Any, known: Iterable[Any]) -> str:
+def suggest(given: Any, known: Iterable[Any]) -> str:
     """`; did you mean …?` for text that nearly matches, else an empty string."""
     if not isinstance(given, str) or len(given) > 100:
         return ""
