@@ -194,7 +194,9 @@ def _file_problems(path: Path, expected: set[str] | None) -> Iterator[str]:
         return
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     try:
-        whole = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        whole = (
+            8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        )
     except (TypeError, KeyError, IndexError):
         yield f"{path} is damaged: its header does not say where tensors lie; copy it again"
         return

@@ -139,7 +139,9 @@ def check_counting(counting: str, languages: Iterable[Language]) -> Iterator[Pro
     for language in languages:
         texts = [*language.neutral, *(template.text for template in language.templates)]
         if problem := counting_problem(texts, counting):
-            yield Problem(("counting",), f"{counting} cannot count {show(language.code)}: {problem}")
+            yield Problem(
+                ("counting",), f"{counting} cannot count {show(language.code)}: {problem}"
+            )
 
 
 def check_untuned(codes: Sequence[str], used: Iterable[str], root: Path) -> Iterator[Problem]:
@@ -286,7 +288,7 @@ def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Pr
     for name, model in models.items():
         source = model.get("hub"), model.get("revision")
         if "path" in model:
-            source = (os.path.normpath(_folder(model, root).absolute()),)
+            source = (_real(_folder(model, root)),)
         stops = frozenset(map(repr, model.get("stop_tokens", ())))
         other = first.setdefault((source, model["variant"], stops), name)
         if other != name:
@@ -311,6 +313,14 @@ def check_heads(
                 f"{show(name)} ({found[0]} layers × {found[1]}), so nothing would be ablated there; "
                 f"legal: at least one size from 1 to {found[0] * found[1]}",
             )
+
+
+def _real(folder: Path) -> str:
+    """The folder without links, as far as it can be looked at."""
+    try:
+        return os.path.realpath(folder)
+    except (OSError, ValueError):
+        return os.path.abspath(folder)
 
 
 def _folder(model: Mapping[str, Any], root: Path) -> Path | None:

@@ -39,9 +39,7 @@ def find_problems(content: object, code: str) -> list[str]:
     missing = [key for key in KEYS if key not in content]
     unknown = [key for key in content if key not in KEYS]
     problems = [f"the key `{key}` is missing: add it (see docs/languages.md)" for key in missing]
-    problems += [
-        f"unknown key `{_name(key)}`: the keys are {', '.join(KEYS)}" for key in unknown
-    ]
+    problems += [f"unknown key `{_name(key)}`: the keys are {', '.join(KEYS)}" for key in unknown]
     if missing:
         return problems
     problems += _header_problems(content, code)

@@ -111,4 +111,3 @@ def _difference(expected: list[str], found: list[str], first: str, other: str) -
             f"({expected[position]!r} in {first!r}, {found[position]!r} in {other!r})"
         )
     return "; ".join(parts)
-

@@ -38,8 +38,8 @@ def read_yaml(path: str | Path) -> tuple[Any, list[Repeated]]:
         LengthlensError: the file is not there or not readable, not UTF-8 or not valid YAML.
     """
     text = _text(Path(path))
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         repeated = _repeated(node)
         content = None if node is None else loader.construct_document(node)
@@ -52,8 +52,6 @@ def read_yaml(path: str | Path) -> tuple[Any, list[Repeated]]:
             f"{path} holds a value that is no date or number though it looks like one ({error}): "
             "correct it or put it in quotes"
         ) from error
-    finally:
-        loader.dispose()
     return content, repeated
 
 
