@@ -1,4 +1,4 @@
-"""A small project for tests of configurations: languages, a model of a few bytes, a valid config."""
+"""A small project for tests of configurations: languages, a model of a few bytes, valid keys."""
 
 import copy
 import json

@@ -539,10 +539,10 @@ def test_sizes_of_which_all_are_beyond_a_models_heads(config, root: Path, key: s
 
 
 def test_languages_without_a_file_are_misspelt(config, root: Path):
-    config["ablation"]["untuned"] = ["it", "ne"]
+    config["ablation"]["untuned"] = ["it", "itt"]
     [problem] = problems_of(config, root)
-    assert problem.startswith("ablation.untuned[1]: 'ne' has no resource file")
-    assert problem.endswith("did you mean en?")
+    assert problem.startswith("ablation.untuned[1]: 'itt' has no resource file")
+    assert problem.endswith("did you mean it?")
 
 
 def test_probes_beyond_the_limit_of_tokens(config, root: Path):

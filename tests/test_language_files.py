@@ -1,4 +1,4 @@
-"""Language files in other encodings, scripts and states of disrepair: read, or told what is wrong."""
+"""Language files in other encodings, scripts and states: read, or told what is wrong."""
 
 import copy
 import re

@@ -306,12 +306,15 @@ def check_heads(
     for name, model in models.items():
         folder = _folder(model, root)
         found = None if folder is None else number_of_heads(folder)
-        if found is not None and sizes and min(sizes) > found[0] * found[1]:
+        if found is None:
+            continue
+        layers, heads = found
+        if sizes and min(sizes) > layers * heads:
             yield Problem(
                 ("ablation", key),
-                f"{show(list(sizes))} is more than the {found[0] * found[1]} heads of "
-                f"{show(name)} ({found[0]} layers × {found[1]}), so nothing would be ablated there; "
-                f"legal: at least one size from 1 to {found[0] * found[1]}",
+                f"{show(list(sizes))} is more than the {layers * heads} heads of {show(name)} "
+                f"({layers} layers × {heads}), so nothing would be ablated there; "
+                f"legal: at least one size from 1 to {layers * heads}",
             )
 
 

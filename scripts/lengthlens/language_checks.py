@@ -164,7 +164,8 @@ def _placeholder_problems(place: str, text: str, available: set[str]) -> Iterato
             yield f"{place}: no topic has the form {{{name}}}: use {{n}} and {choices or 'a form'}"
     names = [name for _, name, _, _ in fields]
     if "n" not in names:
-        yield f"{place}: {_brief(text)} does not say the number of words: put {{n}} where it belongs"
+        shown = _brief(text)
+        yield f"{place}: {shown} does not say the number of words: put {{n}} where it belongs"
     if not available & set(names):
         yield f"{place}: {_brief(text)} does not say the topic: put a form such as {{name}} in it"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lengthlens.checkpoints import ModelSpec, check_files, spec_folder
+from lengthlens.checkpoints import ModelSpec, check_files
 from lengthlens.errors import LengthlensError
 from lengthlens.fetching import Offer, ask_hub
 from lengthlens.hub_cache import cache_folder, how_to_fetch, is_offline, repository_folder
