@@ -190,12 +190,10 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
     """
     folder = check_files(spec)
     weights = {path.name for path in weight_files(folder)}
-    names = {path.name for path in folder.iterdir() if path.is_file() and _is_kept(path, weights)}
     files = {}
-    for name in sorted(names):
-        path = folder / name
-        digest = _digest(path)
-        files[name] = {"sha256": digest, "bytes": path.stat().st_size}
+    for path in kept_files(folder):
+        digest = file_hash(path)
+        files[path.name] = {"sha256": digest, "bytes": path.stat().st_size}
     shape = Shape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     return {
         "model": spec.name,
@@ -208,7 +206,13 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _digest(path: Path) -> str:
+def kept_files(folder: Path) -> list[Path]:
+    """The files of a model that a manifest lists, by name: all that transformers may read."""
+    weights = {path.name for path in weight_files(folder)}
+    return sorted(path for path in folder.iterdir() if path.is_file() and _is_kept(path, weights))
+
+
+def file_hash(path: Path) -> str:
     """SHA-256 of a file; one of the hub's cache must be what the hub said it is."""
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
