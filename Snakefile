@@ -28,7 +28,7 @@ values = load_configfile(str(ROOT / "config.yaml"))
 update_config(values, config)
 
 try:
-    study = Study.from_config(values, given, root=ROOT)
+    study = Study.from_config(values, given, root=ROOT, files=workflow.configfiles)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 paths = Paths(study)

@@ -6,15 +6,19 @@ from lengthlens.job import run_job
 def main(snakemake) -> None:
     import json
 
-    from lengthlens.checkpoints import ModelSpec, read_manifest, weights_manifest
+    from lengthlens.checkpoints import ModelSpec, check_files, read_manifest, weights_manifest
     from lengthlens.fetching import check_fetched
     from lengthlens.files import write_text
+    from lengthlens.unaltered import note, stamps
 
     spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
     if record := snakemake.input.get("fetched"):
         check_fetched(spec, read_manifest(record))
+    check_files(spec)
+    seen = stamps(spec)
     manifest = weights_manifest(spec)
     write_text(snakemake.output[0], json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    note(seen, snakemake.output[0])
 
 
 if __name__ == "__main__":

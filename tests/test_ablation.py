@@ -272,3 +272,28 @@ def test_sentences_are_scored_with_components_removed_everywhere() -> None:
         loss = model(ids, labels=ids).loss
         assert found[place] == pytest.approx(-float(loss) * (len(text) - 1), abs=2e-5)
     assert abs(found[1] - found[0]) > 0.01
+
+
+@pytest.mark.parametrize("positions", ["generated", "all"])
+def test_scores_that_are_not_finite_stop_everything(positions: str) -> None:
+    """One set replaces a head by what is no number: it is named, and no NaN is handed on."""
+    model = tiny_model("llama")
+    loaded = toy(model)
+    a = loaded.anatomy
+    means = Replacement(
+        torch.full((2, a.n_layers, a.n_heads, a.d_head), torch.nan),
+        torch.zeros(2, a.n_layers, a.d_model),
+    )
+
+    def rows(sets) -> Intervention:
+        heads = torch.zeros(len(sets), a.n_layers, a.n_heads, dtype=torch.bool)
+        heads[1:, 0, 0] = True
+        mlps = torch.zeros(len(sets), a.n_layers, dtype=torch.bool)
+        return Intervention(heads, mlps, positions, heads[:, 0, 0], means)
+
+    text = [11, 30, 99, 12, 7]
+    words = r"is not finite with the components of set 1 \(of 3\) removed.*float32"
+    with pytest.raises(LengthlensError, match=f"end margin {words}"):
+        answer_margins(loaded, text, [50], rows, 3)
+    with pytest.raises(LengthlensError, match=f"log-likelihood {words}"):
+        sentence_logliks(loaded, text, rows, 3)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_project import DEFAULTS, TOPICS, make_config, make_project
 
 from lengthlens.config import SECTIONS, ConfigurationError, Study, restore_models
 from lengthlens.config_table import config_table
@@ -22,46 +23,16 @@ from lengthlens.validation import documented_keys, dotted, show, subschema
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "schemas/config.schema.json").read_text(encoding="utf-8"))
-DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-TOPICS = ["sea", "moon", "bread", "star", "tower", "horse"]
 
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder: two languages of 6 topics × 2 templates, a model of 2 layers × 4 heads."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "schemas", folder / "schemas")
-    (folder / "resources/languages").mkdir(parents=True)
-    for code in ("en", "it"):
-        language = {
-            "code": code,
-            "name": code,
-            "topics": {topic: {"name": topic, "words": [topic]} for topic in TOPICS},
-            "templates": {"a": "Write {n} words: {name}.", "b": "In {n} words: {name}."},
-            "neutral": ["Nothing."],
-        }
-        path = folder / f"resources/languages/{code}.yaml"
-        path.write_text(yaml.safe_dump(language, sort_keys=False), encoding="utf-8")
-    model = folder / "models/small"
-    model.mkdir(parents=True)
-    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4}
-    (model / "config.json").write_text(json.dumps(sizes), encoding="utf-8")
-    return folder
+    return make_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture
 def config() -> dict[str, Any]:
     return make_config()
-
-
-def make_config() -> dict[str, Any]:
-    """A valid configuration for the project of `root`."""
-    config = copy.deepcopy(DEFAULTS)
-    config["models"] = {"small": {"path": "models/small", "variant": "base"}}
-    config["languages"] = ["en", "it"]
-    config["prompts"] = {"per_n": 6, "shard": 4, "seed": 0}
-    config["probes"] = {"languages": [], "n_words": [10], "per_n": 6}
-    return config
 
 
 def problems_of(config: Any, root: Path) -> list[str]:
@@ -270,7 +241,8 @@ def test_all_problems_in_one_list(config: dict[str, Any], root: Path):
         "counting: 'unicod' is not legal; legal: whitespace, unicode or elision; "
         "did you mean unicode?",
         "figures.dpi: missing; legal: a whole number from 50 to 1200",
-        "generation.max_new_tokens: 'many' is not legal; legal: a whole number > the largest N",
+        "generation.max_new_tokens: 'many' is not legal; legal: a whole number > the largest N, "
+        "at most 100000",
         "langauges: unknown key (value ['en']); did you mean languages?",
         "models.other.variant: 'chat' is not legal; legal: base or instruct",
         "run: '../elsewhere' is not legal; legal: 1 to 64 letters, digits and hyphens, "
@@ -527,3 +499,89 @@ def test_resample_cannot_come_first_without_donors(root):
     config["ablation"]["modes"] = ["resample", "zero"]
     (problem,) = problems_of(config, root)
     assert problem.startswith("ablation.modes: resample, the first mode, needs two values")
+
+
+# --- files and folders -----------------------------------------------------------------------
+
+
+def test_keys_given_twice_are_told_with_their_lines(config, root: Path, tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("run: a\nprompts:\n  seed: 1\n  seed: 2\nrun: b\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        Study.from_config(config, root=root, files=[path])
+    assert [problem.split(", of which")[0] for problem in caught.value.problems] == [
+        f"prompts.seed: given twice in {path}, in lines 3 and 4",
+        f"run: given twice in {path}, in lines 1 and 5",
+    ]
+
+
+def test_two_names_for_the_same_model(config, root: Path):
+    config["models"]["other"] = {"path": "models/../models/small/", "variant": "base"}
+    [problem] = problems_of(config, root)
+    assert problem.startswith("models.other: the same model as 'small'")
+    config["models"]["other"]["stop_tokens"] = ["."]  # which makes its answers others
+    assert len(Study.from_config(config, root=root).models) == 2
+
+
+@pytest.mark.parametrize("key", ["k", "further_k"])
+def test_sizes_of_which_all_are_beyond_a_models_heads(config, root: Path, key: str):
+    config["ablation"][key] = [8, 9]
+    assert Study.from_config(config, root=root)
+    config["ablation"][key] = [9, 10]
+    [problem] = problems_of(config, root)
+    assert problem.startswith(f"ablation.{key}: [9, 10] is more than the 8 heads of 'small'")
+
+
+def test_languages_without_a_file_are_misspelt(config, root: Path):
+    config["ablation"]["untuned"] = ["it", "itt"]
+    [problem] = problems_of(config, root)
+    assert problem.startswith("ablation.untuned[1]: 'itt' has no resource file")
+    assert problem.endswith("did you mean it?")
+
+
+def test_probes_beyond_the_limit_of_tokens(config, root: Path):
+    config["probes"]["n_words"] = [64]
+    [problem] = problems_of(config, root)
+    assert "64 cuts every answer of 64 words (probes.n_words)" in problem
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("prompts.per_n", "1e1", "it is read as text: write 10"),
+        ("statistics.level", ".9e0", "it is read as text: write a number without quotes"),
+        ("run", False, "put it in quotes"),
+        ("report.title", 2026, "put it in quotes"),
+    ],
+)
+def test_what_yaml_reads_as_something_else(config, root: Path, path: str, value, words: str):
+    put(config, path.split("."), value)
+    [problem] = problems_of(config, root)
+    assert problem.startswith(f"{path}: ") and words in problem
+
+
+@pytest.mark.parametrize(
+    ("neutral", "counting", "words"),
+    [
+        ("大海很平静。", "whitespace", "legal for it: unicode"),
+        ("大海很平静。", "unicode", None),
+        ("海は静かです。", "whitespace", "legal for it: unicode"),
+        ("ทะเลสงบมาก", "unicode", "no convention finds words"),
+        ("הים שקט מאוד.", "whitespace", None),
+        ("البحر هادئ جدا.", "whitespace", None),
+    ],
+)
+def test_scripts_without_spaces_need_another_convention(
+    config, tmp_path: Path, root: Path, neutral: str, counting: str, words: str | None
+):
+    copied = shutil.copytree(root, tmp_path / "project")
+    path = copied / "resources/languages/it.yaml"
+    language = yaml.safe_load(path.read_text(encoding="utf-8"))
+    language["neutral"] = [neutral * 20]
+    path.write_text(yaml.safe_dump(language, sort_keys=False), encoding="utf-8")
+    config["counting"] = counting
+    if words is None:
+        assert Study.from_config(config, root=copied)
+        return
+    [problem] = problems_of(config, copied)
+    assert problem.startswith(f"counting: {counting} cannot count 'it'") and words in problem

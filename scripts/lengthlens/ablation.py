@@ -185,6 +185,7 @@ def _generate(
             study.settings.max_new_tokens,
             choose=choose,
             intervention=sets.rows(rows, donors),
+            names=[f"{study.prompts[place].id}#0" for place in places],
         )
         for (row, place), tokens, ended in zip(part, decoded.tokens, decoded.stopped, strict=True):
             key = tuple(tokens)

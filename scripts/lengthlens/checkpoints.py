@@ -14,15 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lengthlens.checkpoint_checks import (
+    INDEX,
+    PICKLES,
+    SINGLE,
+    VOCABULARIES,
+    quick_problems,
+    template_problem,
+    tokenizer_problems,
+)
 from lengthlens.errors import LengthlensError
 from lengthlens.hub_cache import expected_hash, how_to_fetch, snapshot_folder
 from lengthlens.shape import Shape
 
 VARIANTS = ("base", "instruct")
-
-# Files of the tokenizers that transformers can load; one of the first kind is enough.
-_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 @dataclass(frozen=True)
@@ -117,11 +122,35 @@ def model_folder(spec: ModelSpec) -> Path:
             "save the model with transformers' save_pretrained."
         )
     _check_weights(spec, folder)
-    if not any((folder / name).is_file() for name in _VOCABULARIES):
+    if not any((folder / name).is_file() for name in VOCABULARIES):
         raise LengthlensError(
-            f"Model {spec.name}: {folder} holds no tokenizer (none of {list(_VOCABULARIES)}); "
+            f"Model {spec.name}: {folder} holds no tokenizer (none of {list(VOCABULARIES)}); "
             "save the tokenizer into the same folder with its save_pretrained."
         )
+    return folder
+
+
+def check_files(spec: ModelSpec) -> Path:
+    """The local folder of a model, every file of it checked as far as that goes without loading.
+
+    Raises:
+        LengthlensError: lists everything wrong, each with its cure.
+    """
+    folder = spec_folder(spec)
+    if not folder.is_dir():
+        return model_folder(spec)  # which says where it was looked for
+    try:
+        problems = quick_problems(folder)
+        if missing := template_problem(folder, spec.variant):
+            problems.append(f"variant is {missing}")
+        problems = problems or list(tokenizer_problems(folder, spec.stop_tokens))
+    except OSError as error:
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} cannot be read ({error}); correct its permissions"
+        ) from error
+    if problems:
+        listed = problems[0] if len(problems) == 1 else "".join(f"\n  - {p}" for p in problems)
+        raise LengthlensError(f"Model {spec.name}: {listed}")
     return folder
 
 
@@ -130,13 +159,17 @@ def weight_files(folder: Path) -> list[Path]:
 
     One `model.safetensors`, or the shards named by `model.safetensors.index.json`.
     """
-    index = folder / "model.safetensors.index.json"
-    single = folder / "model.safetensors"
+    index, single = folder / INDEX, folder / SINGLE
     if single.is_file():
         return [single]
     if not index.is_file():
         return []
-    shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LengthlensError(
+            f"{index} is damaged: it names no weights ({error}); copy or fetch it again"
+        ) from error
     missing = [name for name in shards if not (folder / name).is_file()]
     if missing:
         raise LengthlensError(
@@ -155,14 +188,12 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         on (`shape.Shape`), null where config.json does not tell. A model that was moved to another
         folder keeps its hashes; a hub model keeps them wherever its cache lies.
     """
-    folder = model_folder(spec)
+    folder = check_files(spec)
     weights = {path.name for path in weight_files(folder)}
-    names = {path.name for path in folder.iterdir() if path.is_file() and _is_kept(path, weights)}
     files = {}
-    for name in sorted(names):
-        path = folder / name
-        digest = _digest(path)
-        files[name] = {"sha256": digest, "bytes": path.stat().st_size}
+    for path in kept_files(folder):
+        digest = file_hash(path)
+        files[path.name] = {"sha256": digest, "bytes": path.stat().st_size}
     shape = Shape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     return {
         "model": spec.name,
@@ -175,7 +206,13 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _digest(path: Path) -> str:
+def kept_files(folder: Path) -> list[Path]:
+    """The files of a model that a manifest lists, by name: all that transformers may read."""
+    weights = {path.name for path in weight_files(folder)}
+    return sorted(path for path in folder.iterdir() if path.is_file() and _is_kept(path, weights))
+
+
+def file_hash(path: Path) -> str:
     """SHA-256 of a file; one of the hub's cache must be what the hub said it is."""
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
@@ -224,13 +261,13 @@ def _is_kept(path: Path, weights: set[str]) -> bool:
     if path.suffix == ".safetensors":
         return path.name in weights
     readable = path.suffix in {".json", ".jinja", ".model"}
-    return readable or path.name in {"merges.txt", *_VOCABULARIES}
+    return readable or path.name in {"merges.txt", *VOCABULARIES}
 
 
 def _check_weights(spec: ModelSpec, folder: Path) -> None:
     if weight_files(folder):
         return
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if pickles:
         raise LengthlensError(
             f"Model {spec.name}: {folder} holds only pickled weights ({', '.join(pickles[:3])}), "

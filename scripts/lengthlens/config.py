@@ -24,6 +24,7 @@ from typing import Any
 from lengthlens.config_checks import cross_problems, resample_possible
 from lengthlens.errors import LengthlensError
 from lengthlens.validation import Problem, in_schema_order, plain_copy, schema_problems
+from lengthlens.yaml_files import read_yaml
 
 SCHEMA_FILE = "schemas/config.schema.json"
 
@@ -201,6 +202,7 @@ class Study:
         config: Any,
         given: dict[str, Any] | None = None,
         root: Path | str = ".",
+        files: Iterable[str | Path] = (),
     ) -> "Study":
         """Validate `config` and make a study of it.
 
@@ -209,6 +211,7 @@ class Study:
             given: the configuration before the defaults were merged in (module docstring);
                 its `models`, if any, replace those of `config`.
             root: the project's folder.
+            files: the YAML files that it was read from, to look for keys that they give twice.
 
         Raises:
             ConfigurationError: lists all problems at once.
@@ -219,6 +222,7 @@ class Study:
             raise ConfigurationError([Problem((), "it is not a mapping of keys to values")])
         values, problems = plain_copy(restore_models(given or {}, config))
         problems += schema_problems(values, schema)
+        problems += [problem for file in files for problem in _repeated(file)]
         malformed = [problem.path for problem in problems]
         further, capacity = cross_problems(values, malformed, root)
         problems += further
@@ -321,6 +325,22 @@ def restore_models(given: dict, merged: dict) -> dict:
     ):
         result["probes"] = {**merged["probes"], "languages": []}
     return result
+
+
+def _repeated(file: str | Path) -> list[Problem]:
+    """A problem for each key that a file gives twice, of which YAML keeps the last."""
+    try:
+        _, repeated = read_yaml(file)
+    except LengthlensError:  # whoever merged the configuration could read it: JSON, say
+        return []
+    return [
+        Problem(
+            key.path,
+            f"given twice in {file}, in lines {key.lines[0]} and {key.lines[1]}, of which the "
+            "last would count without a word; remove one",
+        )
+        for key in repeated
+    ]
 
 
 def _frozen(value: Any) -> Any:

@@ -2,15 +2,18 @@
 against the language resources and against the models' folders."""
 
 import datetime
-import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lengthlens.checkpoint_checks import number_of_heads, quick_problems, template_problem
 from lengthlens.errors import LengthlensError
+from lengthlens.hub_cache import snapshot_folder
 from lengthlens.languages import Language, check_parallel, load_language
 from lengthlens.prompts import SPLITS, build_prompts
-from lengthlens.validation import KeyPath, Problem, show
+from lengthlens.unspaced import counting_problem
+from lengthlens.validation import KeyPath, Problem, show, suggest
 
 LANGUAGES = "resources/languages"
 
@@ -49,11 +52,20 @@ def cross_problems(
     prompts = ("prompts", "per_n"), ("prompts", "seed"), ("n_words",), ("probes", "per_n")
     if languages and all(usable(*key) for key in prompts):
         problems += check_prompts(values, languages)
+    if usable("counting"):
+        problems += check_counting(values["counting"], languages.values())
+    if usable("ablation", "untuned"):
+        problems += check_untuned(values["ablation"]["untuned"], languages, root)
 
     models = values.get("models")
-    for name, model in models.items() if isinstance(models, dict) else []:
-        if usable("models", name):
-            problems += check_model(name, model, root)
+    whole = [name for name in models if usable("models", name)] if isinstance(models, dict) else []
+    for name in whole:
+        problems += check_model(name, models[name], root)
+    problems += check_twins({name: models[name] for name in whole}, root)
+    for key in ("k", "further_k"):
+        if usable("ablation", key):
+            sizes = values["ablation"][key]
+            problems += check_heads(key, sizes, {name: models[name] for name in whole}, root)
     return problems, {code: _capacity(language) for code, language in languages.items()}
 
 
@@ -70,12 +82,16 @@ def _language_lists(values: dict[str, Any]) -> Iterator[tuple[KeyPath, list]]:
 def _load(code: str, root: Path) -> Language:
     path = root / LANGUAGES / f"{code}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(path.stem for path in path.parent.glob("*.yaml"))) or "none"
-        raise LengthlensError(
-            f"{show(code)} has no resource file {LANGUAGES}/{code}.yaml; legal: {known}, "
-            "or add that file"
-        )
+        raise LengthlensError(_no_file(code, root))
     return load_language(path)
+
+
+def _no_file(code: str, root: Path) -> str:
+    known = sorted(path.stem for path in (root / LANGUAGES).glob("*.yaml"))
+    return (
+        f"{show(code)} has no resource file {LANGUAGES}/{code}.yaml; "
+        f"legal: {', '.join(known) or 'none'}, or add that file{suggest(code, known)}"
+    )
 
 
 def _capacity(language: Language) -> int:
@@ -118,15 +134,35 @@ def check_prompts(values: dict[str, Any], languages: dict[str, Language]) -> Ite
         )
 
 
+def check_counting(counting: str, languages: Iterable[Language]) -> Iterator[Problem]:
+    """The words of every language can be counted."""
+    for language in languages:
+        texts = [*language.neutral, *(template.text for template in language.templates)]
+        if problem := counting_problem(texts, counting):
+            yield Problem(
+                ("counting",), f"{counting} cannot count {show(language.code)}: {problem}"
+            )
+
+
+def check_untuned(codes: Sequence[str], used: Iterable[str], root: Path) -> Iterator[Problem]:
+    """No code is misspelt: those of other runs are ignored, but they have a resource file."""
+    for index, code in enumerate(codes):
+        if code not in used and not (root / LANGUAGES / f"{code}.yaml").is_file():
+            yield Problem(("ablation", "untuned", index), _no_file(code, root))
+
+
 def check_tokens(values: dict[str, Any]) -> Iterator[Problem]:
-    """An answer of the largest N fits into max_new_tokens, its stop token included."""
-    limit, largest = values["generation"]["max_new_tokens"], max(values["n_words"])
-    if limit <= largest:
-        yield Problem(
-            ("generation", "max_new_tokens"),
-            f"{limit} cuts every answer of {largest} words (n_words) before its end; "
-            f"legal: more than {largest}, about {max(64, 8 * largest)} to be safe",
-        )
+    """Answers of the largest N fit into max_new_tokens, their stop token included."""
+    limit = values["generation"]["max_new_tokens"]
+    asked = {"n_words": values["n_words"], "probes.n_words": values["probes"]["n_words"]}
+    for key, numbers in asked.items():
+        largest = max(numbers, default=0)
+        if limit <= largest:
+            yield Problem(
+                ("generation", "max_new_tokens"),
+                f"{limit} cuts every answer of {largest} words ({key}) before its end; "
+                f"legal: more than {largest}, about {max(64, 8 * largest)} to be safe",
+            )
 
 
 def check_formats(values: dict[str, Any]) -> Iterator[Problem]:
@@ -161,9 +197,13 @@ def check_date(values: dict[str, Any]) -> Iterator[Problem]:
 
 def check_letter_case(values: dict[str, Any]) -> Iterator[Problem]:
     """Names that differ in case only would share files on some file systems."""
-    for key in ("models", "languages"):
+    names = {
+        "models": values["models"],
+        "languages": [*values["languages"], *values["probes"]["languages"]],
+    }
+    for key in names:
         first: dict[str, str] = {}
-        for name in values[key]:
+        for name in names[key]:
             other = first.setdefault(name.lower(), name)
             if other != name:
                 yield Problem(
@@ -191,11 +231,11 @@ def check_resample(values: dict[str, Any]) -> Iterator[Problem]:
 
 
 CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]]]] = [
-    (("n_words", "generation.max_new_tokens"), check_tokens),
+    (("n_words", "probes.n_words", "generation.max_new_tokens"), check_tokens),
     (("generation.samples", "generation.temperature"), check_samples),
     (("generation.date",), check_date),
     (("ablation.modes", "ablation.positions", "n_words"), check_resample),
-    (("models", "languages"), check_letter_case),
+    (("models", "languages", "probes.languages"), check_letter_case),
     (("figures.formats",), check_formats),
 ]
 
@@ -221,38 +261,75 @@ def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Proble
         return
     if "revision" in model:
         yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")
-    folder = root / Path(model["path"]).expanduser()
+    folder = _folder(model, root)
+    try:
+        yield from _folder_problems(path, model, folder)
+    except OSError as error:  # no permission, a name that is too long, …
+        yield Problem((*path, "path"), f"{show(model['path'])} cannot be read ({error.strerror})")
+
+
+def _folder_problems(path: KeyPath, model: dict[str, Any], folder: Path) -> Iterator[Problem]:
     if not folder.is_dir():
         yield Problem(
             (*path, "path"),
-            f"{show(model['path'])} is not a folder (looked for {folder}); "
+            f"{show(model['path'])} is not a folder (looked for {show(str(folder))}); "
             "legal: a folder with a model in transformers' format",
         )
         return
-    if not isinstance(_read_json(folder / "config.json"), dict):
-        yield Problem(
-            (*path, "path"),
-            f"{show(model['path'])} has no readable config.json; "
-            "legal: a folder with a model in transformers' format",
-        )
-        return
-    if model["variant"] == "instruct" and not _has_chat_template(folder):
-        yield Problem(
-            (*path, "variant"),
-            f"instruct, but the tokenizer in {show(model['path'])} has no chat template; "
-            "legal: base, or add a chat_template.jinja",
-        )
+    for problem in quick_problems(folder):
+        yield Problem((*path, "path"), problem)
+    if missing := template_problem(folder, model["variant"]):
+        yield Problem((*path, "variant"), missing)
 
 
-def _read_json(path: Path) -> Any:
+def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Problem]:
+    """No two names stand for the same model, prompted and stopped alike."""
+    first: dict[tuple, str] = {}
+    for name, model in models.items():
+        source = model.get("hub"), model.get("revision")
+        if "path" in model:
+            source = (_real(_folder(model, root)),)
+        stops = frozenset(map(repr, model.get("stop_tokens", ())))
+        other = first.setdefault((source, model["variant"], stops), name)
+        if other != name:
+            yield Problem(
+                ("models", name),
+                f"the same model as {show(other)}, and prompted in the same way; legal: another "
+                "`path` or `hub`, another `variant`, or remove one of them",
+            )
+
+
+def check_heads(
+    key: str, sizes: Sequence[int], models: Mapping[str, dict[str, Any]], root: Path
+) -> Iterator[Problem]:
+    """Some of the sizes are within every model's heads; those that are not are left out."""
+    for name, model in models.items():
+        folder = _folder(model, root)
+        found = None if folder is None else number_of_heads(folder)
+        if found is None:
+            continue
+        layers, heads = found
+        if sizes and min(sizes) > layers * heads:
+            yield Problem(
+                ("ablation", key),
+                f"{show(list(sizes))} is more than the {layers * heads} heads of {show(name)} "
+                f"({layers} layers × {heads}), so nothing would be ablated there; "
+                f"legal: at least one size from 1 to {layers * heads}",
+            )
+
+
+def _real(folder: Path) -> str:
+    """The folder without links, as far as it can be looked at."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
+        return os.path.realpath(folder)
+    except (OSError, ValueError):
+        return os.path.abspath(folder)
 
 
-def _has_chat_template(folder: Path) -> bool:
-    if any((folder / f"chat_template.{ending}").is_file() for ending in ("jinja", "json")):
-        return True
-    tokenizer = _read_json(folder / "tokenizer_config.json")
-    return isinstance(tokenizer, dict) and bool(tokenizer.get("chat_template"))
+def _folder(model: Mapping[str, Any], root: Path) -> Path | None:
+    """Where a model lies on this machine, if it does."""
+    if "path" in model:
+        return root / os.path.expanduser(model["path"])
+    if "hub" in model and "revision" in model:
+        return snapshot_folder(model["hub"], model["revision"])
+    return None

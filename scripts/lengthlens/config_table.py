@@ -18,8 +18,13 @@ the keys that differ: `snakemake --cores 2 --configfile my.yaml`; single keys ca
 `--config counting=unicode`. Sections are merged key by key, with one exception: `models`, when
 given, replaces the default set as a whole.
 
-Everything is checked before anything runs, and all problems are reported at once. Whole numbers
-must be written as such (3, not 3.0).
+Everything is checked before anything runs, and all problems are reported at once, each with its
+key, the value, what is legal and, for a misspelt key, what was probably meant. A key that a file
+gives twice is a problem, too: YAML would keep the last one without a word. Whole numbers must be
+written as such (3, not 3.0 or 1e3), and words that YAML reads as something else in quotes ("no").
+
+A file that is no YAML at all, or not UTF-8, makes Snakemake stop in words of its own before ours
+are reached; `make doctor CONFIG=my.yaml` says what is wrong with it, and in which line.
 
 | key | default | legal values | what it does |
 |---|---|---|---|

@@ -26,6 +26,7 @@ from torch import Tensor
 from lengthlens.anatomy import Anatomy
 from lengthlens.capture import Recorder, Residuals
 from lengthlens.choose import Chooser, greedy
+from lengthlens.diagnosis import first_not_finite
 from lengthlens.errors import LengthlensError
 from lengthlens.forward import LogitReader, State, forward, keep_rows, prefill
 from lengthlens.intervention import Intervention, Surgeon
@@ -90,6 +91,7 @@ def decode(
     capture: bool = False,
     intervention: Intervention | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Decoded:
     """Generate answers to a batch of prompts.
 
@@ -103,9 +105,11 @@ def decode(
         capture: whether to record the residual stream's terms at every step.
         intervention: components removed in each row.
         on_step: called after every step with (step, rows that remain).
+        names: what the rows are called in errors: their sample ids.
 
     Raises:
-        LengthlensError: a prompt or a limit is empty, or a logit is not finite.
+        LengthlensError: a prompt or a limit is empty, or a logit is not finite; then sample, step
+            and the module where it began are named.
         OutOfMemory: not even one row fits into memory.
     """
     n_rows = len(prompts)
@@ -127,7 +131,17 @@ def decode(
             hooks.enter_context(recorder.attached())
         reader = hooks.enter_context(LogitReader(anatomy, weight.device).attached())
         loop = _Loop(
-            model, prompts, classes, choose, limits, surgeon, recorder, reader, record, on_step
+            model,
+            prompts,
+            classes,
+            choose,
+            limits,
+            surgeon,
+            recorder,
+            reader,
+            record,
+            on_step,
+            names,
         )
         layout = in_waves(range(n_rows), loop.run, loop.unfinished)
     return Decoded(
@@ -149,6 +163,7 @@ class _Loop:
     reader: LogitReader
     record: _LogitRecord
     on_step: Callable[[int, int], None] | None
+    names: Sequence[str] | None
 
     def __post_init__(self) -> None:
         shape = (len(self.prompts), max(self.limits))
@@ -224,12 +239,26 @@ class _Loop:
         mean = raw.mean(-1)
         finite = torch.isfinite(mean)
         if not bool(finite.all()):
-            raise LengthlensError(
-                f"the model produced a logit that is not finite, at step {step} of row "
-                f"{int(active[~finite][0])} of the batch; its weights or its precision are not "
-                "sound (try generation.dtype: float32)"
-            )
+            raise self._not_finite(step, int(active[~finite][0]))
         return mean
+
+    def _not_finite(self, step: int, row: int) -> LengthlensError:
+        """The error for a logit that is not finite, after looking for where that began."""
+        if self.recorder is not None:
+            self.recorder.at(0, None)
+        prompt, answer = self.prompts[row], self.produced[row, :step].tolist()
+        source = None
+        with contextlib.suppress(RuntimeError, MemoryError):  # no memory for it: then without
+            source = first_not_finite(self.model, prompt, answer, self.surgeon, row)
+        began = f"it began in the output of {source}" if source else "it cannot be reproduced alone"
+        name = f"row {row} of the batch" if self.names is None else self.names[row]
+        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        other = "bfloat16" if dtype == "float16" else "float32"
+        return LengthlensError(
+            f"the model produced a logit that is not finite, at step {step} of {name}; {began}. "
+            f"Its weights or its precision ({dtype}) are not sound: try generation.dtype: {other}, "
+            "or fetch the model again"
+        )
 
 
 class _LogitRecord:

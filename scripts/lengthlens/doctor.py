@@ -16,8 +16,6 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-import yaml
-
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.config import ConfigurationError, Study
 from lengthlens.errors import LengthlensError
@@ -26,6 +24,7 @@ from lengthlens.gpus import visible_gpus
 from lengthlens.hub_cache import cache_folder, endpoint, has_token, is_offline
 from lengthlens.presence import check_models
 from lengthlens.targets import Paths
+from lengthlens.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OK, ABSENT, WRONG = "ok", "--", "!!"
@@ -152,12 +151,16 @@ def check_slurm() -> Iterator[Finding]:
 
 def check_study(files: Sequence[str]) -> Iterator[Finding]:
     """The configuration and its models."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config, _ = read_yaml(ROOT / "config.yaml")
     given: dict = {}
     for file in files:
-        _merge(given, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
+        content, _ = read_yaml(file)
+        if content is not None and not isinstance(content, dict):
+            yield WRONG, f"{file} is not a mapping of keys to values; see config.yaml"
+            return
+        _merge(given, content or {})
     try:
-        study = Study.from_config(_merge(config, given), given, ROOT)
+        study = Study.from_config(_merge(config, given), given, ROOT, files)
     except ConfigurationError as error:
         yield WRONG, str(error)
         return
@@ -212,7 +215,7 @@ def main(files: Sequence[str]) -> int:
         for state, text in check_study(files):
             wrong += state == WRONG
             print(f"{state}  {text}", flush=True)
-    except (OSError, LengthlensError, yaml.YAMLError) as error:
+    except (OSError, LengthlensError) as error:
         print(f"{WRONG}  {error}")
         return 1
     return int(wrong > 0)

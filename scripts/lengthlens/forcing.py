@@ -65,6 +65,7 @@ def forced_batches(
                 [len(text) for text in texts],
                 choose=Forced(texts),
                 capture=True,
+                names=[request.sample_id for request in part],
             )
             yield record_batch(part, decoded, loaded, forcing.counting)
             bar.update(len(part))

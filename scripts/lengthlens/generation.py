@@ -158,6 +158,7 @@ def _answer(
         choose=chooser(part, settings),
         capture=True,
         on_step=on_step,
+        names=[request.sample_id for request in part],
     )
     rows = [
         answer_row(request, tokens, stopped, loaded, counting)

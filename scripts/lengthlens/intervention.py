@@ -121,6 +121,11 @@ class Surgeon:
         """Where the intervention applies: `generated` or `all`."""
         return self._whole.positions
 
+    @property
+    def has_donors(self) -> bool:
+        """Whether what replaces a component comes from other answers."""
+        return self._whole.donors is not None
+
     def at(self, rows: Tensor | slice | None, position_classes: Sequence[int] = (0,)) -> None:
         """Intervene in the next forward pass on `rows`; None switches the intervention off.
 

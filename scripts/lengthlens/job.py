@@ -39,7 +39,9 @@ def run_job(main: Callable, snakemake, online: bool = False) -> None:
         if wanted and (gpu := claim_gpu(count=wanted)) is not None:
             print(f"{snakemake.rule}: on GPU {gpu}", file=stream, flush=True)
         try:
+            check_model(snakemake)
             main(snakemake)
+            check_model(snakemake)
         except LengthlensError as error:
             print(f"\n{snakemake.rule}: {error}\n", file=sys.stderr)
             with contextlib.suppress(OSError):  # the log may lie on a full disk
@@ -55,6 +57,18 @@ def run_job(main: Callable, snakemake, online: bool = False) -> None:
                 traceback.print_exc(file=stream)
             raise
         print(f"{snakemake.rule}: done", file=stream)
+
+
+def check_model(snakemake) -> None:
+    """Whether the files of the job's model are those of its manifest; see `unaltered`."""
+    manifest, entry = snakemake.input.get("manifest"), snakemake.params.get("model")
+    if not (manifest and entry):
+        return
+    from lengthlens.checkpoints import ModelSpec, read_manifest
+    from lengthlens.unaltered import check_unaltered
+
+    spec = ModelSpec.from_config(snakemake.params.name, entry)
+    check_unaltered(spec, read_manifest(manifest), manifest)
 
 
 def is_full(error: BaseException | None) -> bool:

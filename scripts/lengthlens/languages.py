@@ -6,14 +6,13 @@ the same in every language, so that differences between languages can be paired.
 docs/languages.md.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from lengthlens.errors import LengthlensError
 from lengthlens.language_checks import find_problems
+from lengthlens.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,18 @@ def load_language(path: str | Path) -> Language:
     Raises LengthlensError that lists everything wrong with the file, each with its cure.
     """
     path = Path(path)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except FileNotFoundError:
+    if not path.exists():
         raise LengthlensError(
             f"there is no language file {path}: write it (docs/languages.md tells how) or take "
             f"{path.stem!r} out of `languages` in the configuration"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise LengthlensError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from error
-    except yaml.YAMLError as error:
-        raise LengthlensError(f"{path} is not valid YAML: {error}") from error
-
-    problems = find_problems(content, code=path.stem)
+        )
+    content, repeated = read_yaml(path)
+    problems = [
+        f"duplicated id {key.path[-1]!r} in lines {key.lines[0]} and {key.lines[1]}: rename or "
+        "remove one"
+        for key in repeated
+    ]
+    problems += find_problems(content, code=path.stem)
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise LengthlensError(f"{path} cannot be used as a language file:\n{listed}")
@@ -113,18 +111,3 @@ def _difference(expected: list[str], found: list[str], first: str, other: str) -
             f"({expected[position]!r} in {first!r}, {found[position]!r} in {other!r})"
         )
     return "; ".join(parts)
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word; here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicated id {key!r}: rename or remove one", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)

@@ -60,8 +60,16 @@ class LoadedModel:
         return next(self.model.parameters()).dtype.itemsize
 
     def encode(self, text: str, date: str) -> list[int]:
-        """Token ids of one prompt, as this variant is prompted."""
-        return format_prompt(self.spec, self.tokenizer, text, date)
+        """Token ids of one prompt, as this variant is prompted; each has a row in the model."""
+        ids = format_prompt(self.spec, self.tokenizer, text, date)
+        rows = len(self.vocabulary)
+        if max(ids) >= rows:
+            token = self.tokenizer.convert_ids_to_tokens(max(ids))
+            raise LengthlensError(
+                f"Model {self.spec.name}: its tokenizer writes {token!r} as id {max(ids)}, but the "
+                f"model has {rows} ids; the tokenizer belongs to another model."
+            )
+        return ids
 
 
 def load(

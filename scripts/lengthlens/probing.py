@@ -144,6 +144,7 @@ def _answers(
             loaded.classes,
             settings.max_new_tokens,
             choose=choose,
+            names=[request.sample_id for request in part],
         )
         rows = [
             answer_row(request, tokens, stopped, loaded, counting)

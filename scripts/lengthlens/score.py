@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from lengthlens.capture import Recorder, Residuals
 from lengthlens.decode import TokenClasses
+from lengthlens.errors import LengthlensError
 from lengthlens.forward import LogitReader, forward, prefill
 from lengthlens.intervention import Intervention, Surgeon
 from lengthlens.loaded import LoadedModel
@@ -53,6 +54,9 @@ def step_margins(
 
     Args:
         steps: each at most the length of `answer`; the others as for `answer_margins`.
+
+    Raises:
+        LengthlensError: a margin is not finite.
     """
     margins = []
     size = max(1, min(ROWS, _LOGITS // (len(steps) * loaded.anatomy.vocabulary_size)))
@@ -62,7 +66,7 @@ def step_margins(
         with surgeon.attached(), LogitReader(loaded.anatomy, loaded.device).attached() as reader:
             _after(loaded, surgeon, [prompt] * len(sets), answer, steps)
         margins.append(_margin(reader.kept(), loaded.classes))
-    return torch.cat(margins).cpu().numpy()
+    return _finite(torch.cat(margins).cpu().numpy(), "end margin", loaded, [*prompt, *answer])
 
 
 @torch.inference_mode()
@@ -137,6 +141,9 @@ def sentence_logliks(
         tokens: at least two token ids.
         rows: gives the intervention of a list of sets.
         n_sets: how many sets there are.
+
+    Raises:
+        LengthlensError: a log-likelihood is not finite.
     """
     target = torch.tensor(tokens, device=loaded.device)
     totals = [torch.zeros(0, device=loaded.device)]
@@ -155,4 +162,19 @@ def sentence_logliks(
             -1, target[1:].expand(len(sets), -1)[..., None]
         )
         totals.append(chosen.sum((1, 2)))
-    return torch.cat(totals).double().cpu().numpy()
+    return _finite(torch.cat(totals).double().cpu().numpy(), "log-likelihood", loaded, tokens)
+
+
+def _finite(
+    values: np.ndarray, what: str, loaded: LoadedModel, tokens: Sequence[int]
+) -> np.ndarray:
+    """The values, if all are finite: statistics would take others for steps that do not exist."""
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        text = loaded.decode_text(tokens)
+        raise LengthlensError(
+            f"{loaded.spec.name}: the {what} is not finite with the components of set "
+            f"{wrong[0][0]} (of {len(values)}) removed, after {text[-60:]!r}; the precision "
+            f"({loaded.dtype}) does not hold its numbers: try generation.dtype: float32"
+        )
+    return values

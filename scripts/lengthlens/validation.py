@@ -97,6 +97,8 @@ def plain_copy(value: Any) -> tuple[Any, list[Problem]]:
     def copy(item: Any, path: KeyPath) -> Any:
         nonlocal n_items
         n_items = n_items + 1 if len(path) > 1 else 0
+        if isinstance(item, str) and not is_text(item):
+            return Unusable(f"text that cannot be written ({ascii(item[:MAX_SHOWN])})")
         if item is None or isinstance(item, str | bool):
             return item
         if isinstance(item, int):  # NOTE Python refuses to print very long ones
@@ -114,14 +116,21 @@ def plain_copy(value: Any) -> tuple[Any, list[Problem]]:
             return [copy(entry, (*path, index)) for index, entry in enumerate(item)]
         result = {}
         for key, entry in item.items():
-            if isinstance(key, str):
+            if isinstance(key, str) and is_text(key):
                 result[key] = copy(entry, (*path, key))
+            elif isinstance(key, str):
+                problems.append(Problem((*path, key), "the key is text that cannot be written"))
             else:
                 shown = key.isoformat() if isinstance(key, datetime.date) else show(key)
                 problems.append(Problem((*path, shown), "the key is not text; put it in quotes"))
         return result
 
     return copy(value, ()), problems
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written to a file or name one: no zero byte, no half of a character."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def schema_problems(value: Any, schema: dict[str, Any]) -> list[Problem]:
@@ -161,8 +170,31 @@ def _worded(error: jsonschema.ValidationError, schema: dict[str, Any]) -> Iterat
         yield Problem((*path, error.instance), f"the name is not legal; legal: {names['legal']}")
     else:
         legal = here.get("legal", "")
-        guess = _suggest(error.instance, here.get("enum", []))
+        guess = suggest(error.instance, here.get("enum", []))
+        guess = guess or _misread(error.instance, here)
         yield Problem(path, f"{show(error.instance)} is not legal; legal: {legal}{guess}")
+
+
+def _misread(value: Any, here: dict[str, Any]) -> str:
+    """What to write where YAML reads a number as text or a word as something else; else empty."""
+    choices = [here, *here.get("anyOf", [])]
+    wanted = {kind for choice in choices for kind in _types(choice)}
+    if isinstance(value, str) and wanted & {"integer", "number"}:
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        whole = math.isfinite(number) and number == int(number) and abs(number) < 1e15
+        return f"; it is read as text: write {int(number) if whole else 'a number without quotes'}"
+    is_word = isinstance(value, bool | int | float) or value is None
+    if is_word and wanted == {"string"}:
+        return '; if a text is meant, put it in quotes (YAML reads "no" as false, "1" as a number)'
+    return ""
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    found = schema.get("type", "string" if "enum" in schema else [])
+    return [found] if isinstance(found, str) else found
 
 
 def in_schema_order(value: Any, schema: dict[str, Any], path: KeyPath = ()) -> Any:
@@ -212,13 +244,13 @@ def documented_keys(schema: dict[str, Any]) -> dict[KeyPath, dict[str, Any]]:
 
 def _suggest_key(key: str, here: dict[str, Any], schema: dict[str, Any]) -> str:
     """A sibling spelt alike, or else the place where a key of this name belongs."""
-    if guess := _suggest(key, here["properties"]):
+    if guess := suggest(key, here["properties"]):
         return guess
     elsewhere = [dotted(path) for path in documented_keys(schema) if path[-1] == key]
     return f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
 
 
-def _suggest(given: Any, known: Iterable[Any]) -> str:
+def suggest(given: Any, known: Iterable[Any]) -> str:
     """`; did you mean …?` for text that nearly matches, else an empty string."""
     if not isinstance(given, str) or len(given) > 100:
         return ""

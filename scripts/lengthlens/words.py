@@ -32,6 +32,7 @@ from functools import lru_cache
 from uniseg.wordbreak import words as unicode_segments
 
 from lengthlens.errors import LengthlensError
+from lengthlens.unspaced import is_unspaced_word
 
 CONVENTIONS = ("whitespace", "unicode", "elision")
 
@@ -85,14 +86,16 @@ def mentions(text: str, words: Iterable[str]) -> bool:
 
     Compared are the Unicode words of the text, whole and in the parts that punctuation inside them
     separates, all in NFC and case-folded: "l'isola" mentions "isola", "D'Mier" mentions "mier",
-    "the sea's" mentions "sea"; "seaside" does not.
+    "the sea's" mentions "sea"; "seaside" does not. A word of a script without spaces may stand
+    anywhere: "大海很平静" mentions "大海".
     """
     wanted = {_fold(word) for word in words}
     for word in split_words(text, "unicode"):
         folded = _fold(word)
         if folded in wanted or not wanted.isdisjoint(_INSIDE_WORD.split(folded)):
             return True
-    return False
+    unspaced = [word for word in wanted if is_unspaced_word(word)]
+    return bool(unspaced) and any(word in _fold(text) for word in unspaced)
 
 
 def _fold(word: str) -> str:

@@ -1,0 +1,238 @@
+"""What can be wrong with a model's folder, told from its files before anything is loaded.
+
+`quick_problems` reads JSON files and the headers of safetensors files only, which takes
+milliseconds whatever the model's size, so that a configuration is refused before any job;
+`tokenizer_problems` also reads tokenizer.json (0.2 s for 128,000 tokens) and is asked once a run.
+What only the numbers themselves can tell is found on loading (`models.load_model`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+# Files of the tokenizers that transformers can load; one of them is enough.
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_SETTINGS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+_LONGEST_HEADER = 100_000_000  # the limit of the safetensors library [bytes]
+_POINTER = b"version https://git-lfs"
+
+
+def quick_problems(folder: Path) -> list[str]:
+    """Everything wrong with a folder that small reads can tell; each with its cure."""
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        return [
+            f"{folder} has no readable config.json; legal: a folder with a model in transformers' "
+            "format, as save_pretrained writes it"
+        ]
+    problems = list(_config_problems(config))
+    problems += _unreadable(folder)
+    if not problems:
+        problems += _weight_problems(folder)
+        problems += _settings_problems(folder)
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        problems.append(
+            f"{folder} holds no tokenizer (none of {', '.join(VOCABULARIES)}); save it into the "
+            "same folder with its save_pretrained"
+        )
+    return problems
+
+
+def template_problem(folder: Path, variant: str) -> str | None:
+    """An instruct model is prompted through its tokenizer's chat template, so there must be one."""
+    if variant != "instruct" or has_chat_template(folder):
+        return None
+    return (
+        f"instruct, but the tokenizer in {folder} has no chat template; legal: base, or add a "
+        "chat_template.jinja"
+    )
+
+
+def tokenizer_problems(folder: Path, stop_tokens: Sequence[str | int]) -> Iterator[str]:
+    """Whether the tokenizer fits the model, and whether anything ends an answer."""
+    path = folder / "tokenizer.json"
+    tokenizer = read_json(path)
+    if path.is_file() and not isinstance(tokenizer, dict):
+        yield f"{path} is damaged: it is no JSON mapping; copy or fetch it again"
+        return
+    config = read_json(folder / "config.json") or {}
+    known = config.get("text_config", config).get("vocab_size")
+    largest = _largest_id(tokenizer) if isinstance(tokenizer, dict) else None
+    if isinstance(known, int) and largest is not None and largest >= known:
+        yield (
+            f"the tokenizer in {folder} has tokens up to id {largest}, but the model has "
+            f"{known} (vocab_size in config.json): one of them belongs to another model"
+        )
+    if not stop_tokens and not _says_what_ends(folder, config):
+        yield (
+            f"nothing in {folder} says which token ends an answer (no eos_token_id in "
+            "generation_config.json or config.json, no eos_token in tokenizer_config.json); add "
+            "`stop_tokens:` to this model"
+        )
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None where it is not there, not readable or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Whether the tokenizer brings a chat template, as any of the files that may hold it."""
+    if any((folder / f"chat_template.{ending}").is_file() for ending in ("jinja", "json")):
+        return True
+    tokenizer = read_json(folder / "tokenizer_config.json")
+    return isinstance(tokenizer, dict) and bool(tokenizer.get("chat_template"))
+
+
+def number_of_heads(folder: Path) -> tuple[int, int] | None:
+    """Layers and heads in each of them, as config.json tells; None where it does not."""
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        return None
+    config = config.get("text_config", config)
+    found = [
+        next((config[name] for name in names if type(config.get(name)) is int), None)
+        for names in (("num_hidden_layers", "n_layer"), ("num_attention_heads", "n_head"))
+    ]
+    return None if None in found else (found[0], found[1])
+
+
+def _config_problems(config: dict) -> Iterator[str]:
+    if quantization := config.get("quantization_config"):
+        method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+        yield (
+            f"it is quantized ({method or 'quantization_config in config.json'}), and attribution "
+            "reads output projections as plain numbers; give the checkpoint in float32, float16 "
+            "or bfloat16 that it was made from"
+        )
+    kind = config.get("model_type")
+    if config.get("auto_map") and not _is_in_transformers(kind):
+        yield (
+            f"its architecture {kind!r} comes as code of its own (auto_map in config.json), which "
+            "is never run; give a model that transformers itself knows"
+        )
+
+
+def _is_in_transformers(kind: object) -> bool:
+    """Whether transformers has a folder for a model type; without importing it."""
+    found = importlib.util.find_spec("transformers")
+    if found is None or not isinstance(kind, str):
+        return False
+    models = Path(found.submodule_search_locations[0]) / "models"
+    name = kind.replace("-", "_").removesuffix("_text")
+    return any((models / folder).is_dir() for folder in (name, name.partition("_")[0]))
+
+
+def _unreadable(folder: Path) -> Iterator[str]:
+    """Files that this user may not read."""
+    kept = (".json", ".jinja", ".model", ".safetensors")
+    for path in sorted(folder.iterdir()):
+        if path.suffix in kept and not os.access(path, os.R_OK):
+            state = "may not be read by you" if path.exists() else "is a link that leads nowhere"
+            yield f"{path} {state}; correct its permissions or copy it again"
+
+
+def _weight_problems(folder: Path) -> Iterator[str]:
+    single, index = folder / SINGLE, folder / INDEX
+    if single.is_file():
+        yield from _file_problems(single, None)
+    elif index.is_file():
+        content = read_json(index)
+        where = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(where, dict) or not where:
+            yield f"{index} is damaged: it names no weights; copy or fetch it again"
+            return
+        for name in sorted(set(map(str, where.values()))):
+            tensors = {tensor for tensor, shard in where.items() if shard == name}
+            if not (folder / name).is_file():
+                yield (
+                    f"{index} names the weight file {name}, which is not there; copy or fetch it "
+                    "again"
+                )
+            else:
+                yield from _file_problems(folder / name, tensors)
+    else:
+        pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+        if pickles:
+            yield (
+                f"{folder} holds only pickled weights ({', '.join(pickles[:3])}), which can run "
+                "any code when loaded; convert them with save_pretrained (it writes safetensors)"
+            )
+        else:
+            yield f"{folder} holds no weights; expected {SINGLE} or {INDEX} with its files"
+
+
+def _file_problems(path: Path, expected: set[str] | None) -> Iterator[str]:
+    """A safetensors file must be as long as its header says and hold the expected tensors."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(len(_POINTER))
+        if start == _POINTER:
+            yield f"{path} is a pointer of Git LFS, not the weights; run `git lfs pull`"
+            return
+        length = int.from_bytes(start[:8], "little")
+        file.seek(8)
+        header = None
+        if size >= 8 and length <= min(size - 8, _LONGEST_HEADER):
+            try:
+                header = json.loads(file.read(length))
+            except (ValueError, RecursionError):
+                header = None
+    if not isinstance(header, dict):
+        yield f"{path} is damaged or cut short ({size} bytes, no header); copy or fetch it again"
+        return
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    try:
+        whole = (
+            8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        )
+    except (TypeError, KeyError, IndexError):
+        yield f"{path} is damaged: its header does not say where tensors lie; copy it again"
+        return
+    if size != whole:
+        yield f"{path} has {size} bytes instead of {whole}: it is not whole; copy or fetch it again"
+    if absent := sorted((expected or set()) - set(tensors)):
+        yield (
+            f"{path} lacks {len(absent)} tensors that {INDEX} looks for there, such as "
+            f"{absent[0]!r}; copy or fetch both again"
+        )
+
+
+def _settings_problems(folder: Path) -> Iterator[str]:
+    for name in _SETTINGS:
+        path = folder / name
+        if path.is_file() and not isinstance(read_json(path), dict):
+            yield f"{path} is damaged: it is no JSON mapping; copy or fetch it again"
+
+
+def _largest_id(tokenizer: dict) -> int | None:
+    """The largest id of the vocabulary itself; tokens may be added that no model row stands for."""
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(vocabulary, list):
+        return len(vocabulary) - 1 if vocabulary else None
+    if not isinstance(vocabulary, dict):
+        return None
+    return max((token for token in vocabulary.values() if isinstance(token, int)), default=None)
+
+
+def _says_what_ends(folder: Path, config: dict) -> bool:
+    generation = read_json(folder / "generation_config.json") or {}
+    tokenizer = read_json(folder / "tokenizer_config.json") or {}
+    special = read_json(folder / "special_tokens_map.json") or {}
+    ids = (generation.get("eos_token_id"), config.get("eos_token_id"))
+    tokens = (tokenizer.get("eos_token"), special.get("eos_token"))
+    # A tokenizer of SentencePiece keeps its end in tokenizer.model.
+    elsewhere = not (folder / "tokenizer.json").is_file()
+    return elsewhere or any(found is not None for found in (*ids, *tokens))
