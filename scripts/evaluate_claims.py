@@ -9,14 +9,14 @@ def main(snakemake) -> None:
     from lengthlens import formats
     from lengthlens.claims import evaluate_claims, read_claims
     from lengthlens.pairs import model_pairs
-    from lengthlens.provenance import provenance
+    from lengthlens.provenance import derived
     from lengthlens.readers import (
+        check_together,
         open_attribution,
         open_forced,
         open_generations,
         open_pairs,
         open_probes,
-        weights_of,
     )
     from lengthlens.tables import write_table
 
@@ -26,6 +26,7 @@ def main(snakemake) -> None:
     forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
     generations = open_pairs(snakemake.input.answers, params.pairs, open_generations)
     probes = open_pairs(snakemake.input.probes, params.probed, open_probes)
+    check_together(attributions, forced, generations, probes)
     tables = []
     for models in model_pairs(params.variants):
         variant_of = {model: variant for variant, model in models.items()}
@@ -39,8 +40,9 @@ def main(snakemake) -> None:
         )
         options = params.config["statistics"] | {"probes": probed, "forced": given}
         tables.append(evaluate_claims(claims, models, attributed, answered, **options))
-    made = provenance(formats.CLAIMS, params.config)
-    made["models"] = weights_of(a.attrs["provenance"] for a in attributions.values())
+    made = derived(
+        formats.CLAIMS, params.config, (a.attrs["provenance"] for a in attributions.values())
+    )
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)
 
 

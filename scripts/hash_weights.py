@@ -9,11 +9,12 @@ def main(snakemake) -> None:
     from lengthlens.checkpoints import ModelSpec, read_manifest, weights_manifest
     from lengthlens.fetching import check_fetched
     from lengthlens.files import write_text
+    from lengthlens.integrity import sealed
 
     spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
     if record := snakemake.input.get("fetched"):
         check_fetched(spec, read_manifest(record))
-    manifest = weights_manifest(spec)
+    manifest = sealed(weights_manifest(spec))
     write_text(snakemake.output[0], json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 

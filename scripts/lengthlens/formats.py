@@ -1,20 +1,22 @@
 """Name and version of the format of every file that the workflow writes.
 
-A reader refuses a file of another version. Raise a version when the meaning of a file changes.
+A reader refuses a file of another version. Raise a version when the meaning of a file changes,
+or how it is protected against silent changes.
 """
 
-PROMPTS = "prompts/1"
-GENERATIONS = "generations/1"
-PROBES = "probes/1"
-ACTIVATIONS = "activations/1"
-ATTRIBUTION = "attribution/1"
-TOKENS = "tokens/1"
-CWA = "cwa/1"
-FORCED = "forced/1"
-SELECTION = "selection/1"
-ABLATION = "ablation/2"
-REPAIR = "repair/1"
-CLAIMS = "claims/1"
-TABLE = "table/1"
-FIGURE = "figure/1"
-REPORT = "report/1"
+WEIGHTS = "weights/1"
+PROMPTS = "prompts/2"
+GENERATIONS = "generations/2"
+PROBES = "probes/2"
+ACTIVATIONS = "activations/2"
+ATTRIBUTION = "attribution/2"
+TOKENS = "tokens/2"
+CWA = "cwa/2"
+FORCED = "forced/2"
+SELECTION = "selection/2"
+ABLATION = "ablation/3"
+REPAIR = "repair/2"
+CLAIMS = "claims/2"
+TABLE = "table/2"
+FIGURE = "figure/2"
+REPORT = "report/2"
