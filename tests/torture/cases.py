@@ -44,6 +44,12 @@ class Ledger:
         self.skipped[kind] = why
         print(f"skipped    {kind}: {why}", flush=True)
 
+    def join(self, path: Path) -> None:
+        """Add the cases of another part's summary.json."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        self.cases += [Case(**case) for case in values["cases"]]
+        self.skipped |= values["skipped"]
+
     @property
     def failures(self) -> list[Case]:
         return [case for case in self.cases if case.outcome == FAILED]

@@ -32,14 +32,16 @@ class Project:
     """A copy of the project and the small run in it.
 
     Args:
-        folder: where to put it; must not exist.
+        folder: where to put it; one that exists is taken as it is.
         config: text of the configuration file.
         prefix: words before the command, such as those that change the user.
     """
 
     def __init__(self, folder: Path, config: str = CONFIG, prefix: tuple[str, ...] = ()) -> None:
-        self.folder, self.prefix = copy_project(folder), prefix
-        (self.folder / NAME).write_text(config, encoding="utf-8")
+        self.folder, self.prefix = folder, prefix
+        if not folder.exists():
+            copy_project(folder)
+            (folder / NAME).write_text(config, encoding="utf-8")
         self.results = self.folder / "results"
         self.run = self.results / "torture"
         self.log = self.folder / "output.log"

@@ -1,6 +1,7 @@
 """All faults, often: `make torture`. Prints a line a case, and writes a summary.
 
 `python tests/torture/torture.py [--kills 30] [--flips 240] [--sizes 600 2500] [--seed 0] [--page]`
+does as it is told; with `--only` and `--join` in several parts, one after another or at once.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="*", default=[600, 2500], help="disks [kB]")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--whole", type=Path, help="a finished small run to compare with")
+    parser.add_argument("--join", type=Path, nargs="*", default=[], help="summaries of other parts")
     parser.add_argument("--page", action="store_true", help="write the table into the docs")
     parser.add_argument("--out", type=Path, default=ROOT / "results/torture")
     given = parser.parse_args()
@@ -41,12 +44,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lengthlens-torture.") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        whole = Project(folder / "whole")
-        assert whole.do("all") == 0, whole.output()[-3000:]
-        expected = whole.files()
         try:
+            if given.only:
+                whole = Project(given.whole or folder / "whole")
+                assert given.whole or whole.do("all") == 0, whole.output()[-3000:]
+                expected = whole.files()
             for part in given.only:
                 torture(part, ledger, folder, whole, expected, given)
+            for path in given.join:
+                ledger.join(path)
         finally:
             about = {
                 "date": begun.date().isoformat(),
