@@ -14,7 +14,7 @@ RUN = $(VENV)/bin/python
 PIP_INSTALL = $(RUN) -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce resume doctor test lint format check-long docs clean
+.PHONY: help reproduce resume doctor test lint format check-long torture docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -44,8 +44,12 @@ format: $(VENV)/development.stamp ## rewrite the code in the project's style
 	@$(RUN) -m ruff format .
 	@$(RUN) -m snakefmt Snakefile rules
 
-check-long: $(VENV)/development.stamp ## run all tests, those that take minutes too
+check-long: $(VENV)/development.stamp torture ## run all tests, those that take minutes too
 	@$(RUN) -m pytest -m "slow or not slow"
+
+torture: $(VENV)/development.stamp ## disturb runs in every way and compare what comes of it
+	@$(RUN) tests/torture/torture.py
+	@LENGTHLENS_EXAMPLES=1000 $(RUN) -m pytest -q -k properties -m "slow or not slow" || [ $$? -eq 5 ]
 
 docs: $(VENV)/runtime.stamp ## rewrite the table of configuration keys and the graph of rules in docs/
 	@PYTHONPATH=scripts $(RUN) -m lengthlens.config_table

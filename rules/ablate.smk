@@ -10,6 +10,7 @@ rule ablate_components:
         proof=proof,
         language=language_file,
         prompts=paths.below("prompts/{language}.jsonl"),
+        prompts_provenance=paths.below("prompts/{language}.provenance.json"),
         selections=lambda wildcards: selections_of(wildcards.model, "csv"),
         provenance=lambda wildcards: selections_of(wildcards.model, "provenance.json"),
         attribution=paths.below("attribution/{model}.{language}.nc"),

@@ -8,23 +8,36 @@ def main(snakemake) -> None:
 
     from lengthlens.ablation import Ablation, ablate
     from lengthlens.checkpoints import read_manifest
-    from lengthlens.formats import ABLATION, ATTRIBUTION, REPAIR
+    from lengthlens.formats import ABLATION, PROMPTS, REPAIR
     from lengthlens.hypotheses import hypotheses_from
+    from lengthlens.identity import check_agreement, this_run
+    from lengthlens.jsonl import read_rows_made
     from lengthlens.means import replacement
-    from lengthlens.netcdf import read_dataset, write_dataset
+    from lengthlens.netcdf import write_dataset
     from lengthlens.opening import open_model, settings_of
-    from lengthlens.prompts import load_language, read_prompts, spread_over_n
+    from lengthlens.prompts import Prompt, load_language, spread_over_n
     from lengthlens.provenance import provenance
+    from lengthlens.readers import open_attribution
     from lengthlens.repair import measure_repair, repaired_conditions
     from lengthlens.selection import read_selection
     from lengthlens.sweep import Plan, plan_sweep
 
     params, language = snakemake.params, snakemake.wildcards.language
+    manifest = read_manifest(snakemake.input.manifest)
+    files = dict(zip(params.languages, snakemake.input.selections, strict=True))
+    selections = {source: read_selection(path) for source, path in files.items()}
+    attribution = open_attribution(snakemake.input.attribution)
+    rows, origin = read_rows_made(snakemake.input.prompts, PROMPTS)
+    prompts = [Prompt(**row) for row in rows]
+    check_agreement(
+        this_run(params.config, manifest)
+        | {snakemake.input.prompts: origin}
+        | {snakemake.input.attribution: attribution.attrs["provenance"]}
+        | {files[source]: table.attrs["provenance"] for source, table in selections.items()}
+    )
     loaded = open_model(params.name, params.model, params.config)
-    prompts = [p for p in read_prompts(snakemake.input.prompts) if p.split == "evaluate"]
-    files = zip(params.languages, snakemake.input.selections, strict=True)
     conditions = plan_sweep(
-        {source: read_selection(path) for source, path in files},
+        selections,
         loaded.anatomy.n_layers,
         loaded.anatomy.n_heads,
         Plan(**params.plan),
@@ -33,10 +46,10 @@ def main(snakemake) -> None:
     )
     study = Ablation(
         loaded,
-        spread_over_n(prompts, params.prompts),
+        spread_over_n([p for p in prompts if p.split == "evaluate"], params.prompts),
         settings_of(params.config),
         params.config["counting"],
-        replacement(read_dataset(snakemake.input.attribution, ATTRIBUTION)),
+        replacement(attribution),
         params.plan["seed"],
     )
     neutral = load_language(snakemake.input.language).neutral
@@ -48,7 +61,7 @@ def main(snakemake) -> None:
     made = provenance(
         ABLATION,
         params.config | {"ablation": params.plan, "confirmatory": params.tests},
-        read_manifest(snakemake.input.manifest),
+        manifest,
     )
     write_dataset(dataset, snakemake.output.ablation, made)
     write_dataset(repair, snakemake.output.repair, made | {"schema": REPAIR})

@@ -7,14 +7,15 @@ def main(snakemake) -> None:
     from lengthlens import formats
     from lengthlens.cwa import aggregate_attribution
     from lengthlens.netcdf import write_dataset
-    from lengthlens.provenance import provenance
-    from lengthlens.readers import open_attribution, open_pairs, weights_of
+    from lengthlens.provenance import derived
+    from lengthlens.readers import open_attribution, open_pairs
 
     params = snakemake.params
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
     means = aggregate_attribution(attributions, **params.config["statistics"])
-    made = provenance(formats.CWA, params.config)
-    made["models"] = weights_of(a.attrs["provenance"] for a in attributions.values())
+    made = derived(
+        formats.CWA, params.config, (a.attrs["provenance"] for a in attributions.values())
+    )
     write_dataset(means, snakemake.output.cwa, made)
 
 

@@ -8,15 +8,20 @@ def main(snakemake) -> None:
 
     from lengthlens.checkpoints import read_manifest
     from lengthlens.formats import GENERATIONS, PROBES
-    from lengthlens.jsonl import read_rows, write_rows
+    from lengthlens.identity import check_agreement, this_run
+    from lengthlens.jsonl import read_rows_made, write_rows
     from lengthlens.languages import load_language
     from lengthlens.opening import open_model, settings_of
     from lengthlens.probing import ProbePlan, answer_probes
     from lengthlens.provenance import provenance
 
     params = snakemake.params
+    manifest = read_manifest(snakemake.input.manifest)
+    answers = None
+    if path := snakemake.input.get("answers"):
+        answers, made = read_rows_made(path, GENERATIONS)
+        check_agreement(this_run(params.config, manifest) | {path: made})
     loaded = open_model(params.name, params.model, params.config)
-    answers = snakemake.input.get("answers")
     with tqdm(desc=f"{params.name} {snakemake.wildcards.language}", unit="answer", delay=2) as bar:
         rows = answer_probes(
             loaded,
@@ -24,13 +29,13 @@ def main(snakemake) -> None:
             ProbePlan.from_config(params.config),
             settings_of(params.config),
             params.config["counting"],
-            read_rows(answers, GENERATIONS) if answers else None,
+            answers,
             bar.update,
         )
     made = provenance(
         PROBES,
         params.config | {"dtype": loaded.dtype},
-        read_manifest(snakemake.input.manifest),
+        manifest,
     )
     write_rows(rows, snakemake.output.answers, made)
 

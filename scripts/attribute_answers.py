@@ -8,7 +8,8 @@ def main(snakemake) -> None:
     from lengthlens.attribute_shards import joined_scores, recorded_batches, recorded_dtype
     from lengthlens.checkpoints import ModelSpec, read_manifest
     from lengthlens.formats import ATTRIBUTION, GENERATIONS, TOKENS
-    from lengthlens.jsonl import read_rows, write_rows
+    from lengthlens.identity import check_agreement, this_run
+    from lengthlens.jsonl import read_rows, read_rows_made, write_rows
     from lengthlens.lazyweights import read_readout
     from lengthlens.models import load_tokenizer, text_decoder
     from lengthlens.netcdf import write_dataset
@@ -18,14 +19,16 @@ def main(snakemake) -> None:
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)
-    answers = read_rows(snakemake.input.answers, GENERATIONS)
+    run = this_run(params.config, manifest)
+    answers, answered = read_rows_made(snakemake.input.answers, GENERATIONS)
+    check_agreement(run | {snakemake.input.answers: answered})
     if snakemake.input.get("scores"):
-        scores, sums = joined_scores(snakemake.input.scores)
+        scores, sums = joined_scores(snakemake.input.scores, run)
         pushes = [row for path in snakemake.input.tokens for row in read_rows(path, TOKENS)]
     else:
         shards = snakemake.input.activations
         spec = ModelSpec.from_config(params.name, params.model)
-        readout = read_readout(spec, recorded_dtype(shards, manifest))
+        readout = read_readout(spec, recorded_dtype(shards, manifest, params.config))
         selected = {row["sample_id"] for row in answers if row["split"] == "select"}
         wanted = {row["sample_id"] for row in answers}
         batches = recorded_batches(shards, wanted)

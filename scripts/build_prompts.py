@@ -4,10 +4,9 @@ from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.files import write_text
     from lengthlens.formats import PROMPTS
     from lengthlens.prompts import build_prompts, load_language, prompts_to_jsonl
-    from lengthlens.provenance import provenance, write_sidecar
+    from lengthlens.provenance import provenance, write_with_sidecar
 
     config = snakemake.params.config
     language = load_language(snakemake.input.language)
@@ -15,8 +14,8 @@ def main(snakemake) -> None:
     prompts = [
         prompt for n in config["n_words"] for prompt in build_prompts(language, n, 0, per_n, seed)
     ]
-    write_sidecar(snakemake.output.prompts, provenance(PROMPTS, config))
-    write_text(snakemake.output.prompts, prompts_to_jsonl(prompts))
+    made = provenance(PROMPTS, config)
+    write_with_sidecar(snakemake.output.prompts, prompts_to_jsonl(prompts), made)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,15 @@ def main(snakemake) -> None:
     from lengthlens.checkpoints import read_manifest
     from lengthlens.collect import answers_of_shards
     from lengthlens.formats import ACTIVATIONS, GENERATIONS
+    from lengthlens.identity import this_run
     from lengthlens.jsonl import write_rows
     from lengthlens.provenance import provenance
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)
-    rows, counts = answers_of_shards(snakemake.input.answers, params.counts)
+    rows, counts = answers_of_shards(
+        snakemake.input.answers, params.counts, this_run(params.config, manifest)
+    )
     write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, params.config, manifest))
     if snakemake.output.get("activations"):
         link_shards(

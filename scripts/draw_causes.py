@@ -16,9 +16,8 @@ def main(snakemake) -> None:
         "repair": (repair.draw_repair(tables["repair"], cast), repair.TITLE),
     }
     for name, (figure, title) in figures.items():
-        made = tables[name].attrs["provenance"]
-        weights = [{"model": {"model": m, "sha256": h}} for m, h in made["models"].items()]
-        save_formats(figure, snakemake.output[name], title, params.config, weights, params.dpi)
+        sources = [tables[name].attrs["provenance"]]
+        save_formats(figure, snakemake.output[name], title, params.config, sources, params.dpi)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ def main(snakemake) -> None:
     from lengthlens.claim_kinds import Data
     from lengthlens.claims import evaluate_claims, read_claims
     from lengthlens.pairs import model_pairs
-    from lengthlens.provenance import provenance
+    from lengthlens.provenance import derived
     from lengthlens.readers import (
+        check_together,
         open_ablation,
         open_attribution,
         open_forced,
@@ -19,7 +20,6 @@ def main(snakemake) -> None:
         open_pairs,
         open_probes,
         open_repair,
-        weights_of,
     )
     from lengthlens.tables import write_table
 
@@ -33,6 +33,7 @@ def main(snakemake) -> None:
         "ablations": open_pairs(given.ablations, params.pairs, open_ablation),
         "repairs": open_pairs(given.repairs, params.pairs, open_repair),
     }
+    check_together(*files.values())
     tables = []
     for models in model_pairs(params.variants):
         variant_of = {model: variant for variant, model in models.items()}
@@ -46,8 +47,8 @@ def main(snakemake) -> None:
         }
         data = Data(models, **of_pair)
         tables.append(evaluate_claims(claims, data, **params.config["statistics"]))
-    made = provenance(formats.CLAIMS, params.config)
-    made["models"] = weights_of(a.attrs["provenance"] for a in files["attributions"].values())
+    origins = (a.attrs["provenance"] for a in files["attributions"].values())
+    made = derived(formats.CLAIMS, params.config, origins)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)
 
 

@@ -9,9 +9,10 @@ def main(snakemake) -> None:
     from lengthlens.checkpoints import ModelSpec
     from lengthlens.fetching import fetch_model
     from lengthlens.files import write_text
+    from lengthlens.integrity import sealed
 
     spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
-    record = fetch_model(spec)
+    record = sealed(fetch_model(spec))
     write_text(snakemake.output[0], json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 

@@ -7,20 +7,27 @@ def main(snakemake) -> None:
     from lengthlens.checkpoints import ModelSpec, read_manifest
     from lengthlens.forced import Effects, Other, force_answers
     from lengthlens.forcing import Forcing
-    from lengthlens.formats import ATTRIBUTION, FORCED, GENERATIONS
-    from lengthlens.jsonl import read_rows
+    from lengthlens.formats import FORCED, GENERATIONS
+    from lengthlens.identity import check_agreement, this_run
+    from lengthlens.jsonl import read_rows_made
     from lengthlens.means import replacement
-    from lengthlens.netcdf import read_dataset, write_dataset
+    from lengthlens.netcdf import write_dataset
     from lengthlens.opening import open_model, settings_of
     from lengthlens.prompts import load_language
     from lengthlens.provenance import provenance
+    from lengthlens.readers import open_attribution
 
     params = snakemake.params
     config = params.config
+    manifest = read_manifest(snakemake.input.manifest)
+    origins = this_run(config, manifest)
+    answers, origins[snakemake.input.answers] = read_rows_made(snakemake.input.answers, GENERATIONS)
     loaded = open_model(params.name, params.model, config)
     means = None
     if snakemake.input.get("attribution"):
-        means = replacement(read_dataset(snakemake.input.attribution, ATTRIBUTION))
+        attribution = open_attribution(snakemake.input.attribution)
+        origins[snakemake.input.attribution] = attribution.attrs["provenance"]
+        means = replacement(attribution)
     effects = Effects(
         config["forced"]["modes"],
         config["ablation"]["positions"],
@@ -30,18 +37,18 @@ def main(snakemake) -> None:
     other = None
     if params.other:
         (name, entry), *_ = params.other.items()
-        other = Other(
-            ModelSpec.from_config(name, entry),
-            read_rows(snakemake.input.other_answers, GENERATIONS),
-        )
+        path = snakemake.input.other_answers
+        given, origins[path] = read_rows_made(path, GENERATIONS)
+        other = Other(ModelSpec.from_config(name, entry), given)
+    check_agreement(origins)
     dataset = force_answers(
         Forcing(loaded, settings_of(config), config["counting"]),
         load_language(snakemake.input.language),
-        read_rows(snakemake.input.answers, GENERATIONS),
+        answers,
         effects,
         other,
     )
-    made = provenance(FORCED, config, read_manifest(snakemake.input.manifest))
+    made = provenance(FORCED, config, manifest)
     write_dataset(dataset, snakemake.output[0], made)
 
 

@@ -9,6 +9,7 @@ def main(snakemake) -> None:
     from lengthlens.checkpoints import ModelSpec, check_files, read_manifest, weights_manifest
     from lengthlens.fetching import check_fetched
     from lengthlens.files import write_text
+    from lengthlens.integrity import sealed
     from lengthlens.unaltered import note, stamps
 
     spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
@@ -16,7 +17,7 @@ def main(snakemake) -> None:
         check_fetched(spec, read_manifest(record))
     check_files(spec)
     seen = stamps(spec)
-    manifest = weights_manifest(spec)
+    manifest = sealed(weights_manifest(spec))
     write_text(snakemake.output[0], json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     note(seen, snakemake.output[0])
 

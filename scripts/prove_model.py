@@ -9,6 +9,7 @@ def main(snakemake) -> None:
     from lengthlens.checkpoints import read_manifest
     from lengthlens.files import write_text
     from lengthlens.formats import PROOF
+    from lengthlens.integrity import sealed
     from lengthlens.opening import open_model
     from lengthlens.proof import TOLERANCES, probe_tokens, prove
     from lengthlens.provenance import provenance
@@ -19,7 +20,7 @@ def main(snakemake) -> None:
     deviation = prove(loaded.model, loaded.anatomy, texts, params.name)
     proof = {"dtype": loaded.dtype, "deviation": deviation, "tolerance": TOLERANCES[loaded.dtype]}
     made = provenance(PROOF, params.config, read_manifest(snakemake.input.manifest))
-    text = json.dumps(proof | {"provenance": made}, indent=1, sort_keys=True)
+    text = json.dumps(sealed(proof | {"provenance": made}), indent=1, sort_keys=True)
     write_text(snakemake.output[0], text + "\n")
 
 

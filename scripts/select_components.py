@@ -4,17 +4,24 @@ from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.formats import ATTRIBUTION, FORCED, SELECTION
-    from lengthlens.netcdf import read_dataset
-    from lengthlens.provenance import provenance
+    from lengthlens.formats import SELECTION
+    from lengthlens.identity import check_agreement, this_run
+    from lengthlens.provenance import derived
+    from lengthlens.readers import open_attribution, open_forced
     from lengthlens.selection import select_components, with_forced
     from lengthlens.tables import write_table
 
     params = snakemake.params
-    attribution = read_dataset(snakemake.input.attribution, ATTRIBUTION)
-    forced = read_dataset(snakemake.input.forced, FORCED)
+    attribution = open_attribution(snakemake.input.attribution)
+    forced = open_forced(snakemake.input.forced)
+    origins = {
+        snakemake.input.attribution: attribution.attrs["provenance"],
+        snakemake.input.forced: forced.attrs["provenance"],
+    }
+    check_agreement(this_run(params.config) | origins)
     table = select_components(with_forced(attribution, forced))
-    write_table(table, snakemake.output.table, provenance(SELECTION, params.config))
+    made = derived(SELECTION, params.config, origins.values())
+    write_table(table, snakemake.output.table, made)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ def main(snakemake) -> None:
     from lengthlens.effects import summarise_ablation
     from lengthlens.hypotheses import hypotheses_from
     from lengthlens.pairs import model_pairs
-    from lengthlens.provenance import provenance
+    from lengthlens.provenance import derived
     from lengthlens.readers import (
+        check_together,
         open_ablation,
         open_pairs,
         open_repair,
         open_selection,
-        weights_of,
     )
     from lengthlens.repair_table import summarise_repair
     from lengthlens.tables import write_table
@@ -28,13 +28,15 @@ def main(snakemake) -> None:
     ablations = open_pairs(snakemake.input.ablations, params.pairs, open_ablation)
     repairs = open_pairs(snakemake.input.repairs, params.pairs, open_repair)
     selections = open_pairs(snakemake.input.selections, params.pairs, open_selection)
+    check_together(ablations, repairs, selections)
     effects = summarise_ablation(ablations, **options)
     family = hypotheses_from(params.family)
     tests = [
         confirm(family, models, ablations, **options) for models in model_pairs(params.variants)
     ]
-    made = provenance(formats.TABLE, params.config)
-    made["models"] = weights_of(a.attrs["provenance"] for a in ablations.values())
+    made = derived(
+        formats.TABLE, params.config, (a.attrs["provenance"] for a in ablations.values())
+    )
     tables = {
         output.table: effects,
         output.confirmatory: pd.concat(tests, ignore_index=True),

@@ -7,7 +7,7 @@ def main(snakemake) -> None:
     from lengthlens import formats
     from lengthlens.behaviour import summarise_answers
     from lengthlens.languages import load_language
-    from lengthlens.provenance import provenance
+    from lengthlens.provenance import derived
     from lengthlens.readers import open_answers
     from lengthlens.tables import write_table
 
@@ -16,7 +16,8 @@ def main(snakemake) -> None:
     languages = [load_language(path) for path in snakemake.input.languages]
     by_code = {language.code: language for language in languages}
     table = summarise_answers(answers, by_code, **params.config["statistics"])
-    write_table(table, snakemake.output.table, provenance(formats.TABLE, params.config))
+    made = derived(formats.TABLE, params.config, answers.attrs["provenance"].values())
+    write_table(table, snakemake.output.table, made)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,13 @@ def main(snakemake) -> None:
     from lengthlens import formats
     from lengthlens.causes import compare_scores
     from lengthlens.pairs import model_pairs
-    from lengthlens.provenance import provenance
-    from lengthlens.readers import open_attribution, open_forced, open_pairs, weights_of
+    from lengthlens.provenance import derived
+    from lengthlens.readers import (
+        check_together,
+        open_attribution,
+        open_forced,
+        open_pairs,
+    )
     from lengthlens.tables import write_table
     from lengthlens.text_comparison import compare_texts
 
@@ -16,8 +21,8 @@ def main(snakemake) -> None:
     options = params.config["statistics"]
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
     forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
-    made = provenance(formats.TABLE, params.config)
-    made["models"] = weights_of(a.attrs["provenance"] for a in forced.values())
+    check_together(attributions, forced)
+    made = derived(formats.TABLE, params.config, (a.attrs["provenance"] for a in forced.values()))
     scores = compare_scores(params.variants, attributions, forced, **options)
     write_table(scores, snakemake.output.scores, made)
     texts = compare_texts(model_pairs(params.variants), attributions, forced, **options)

@@ -8,13 +8,13 @@ def main(snakemake) -> None:
     from lengthlens.conventions import compare_conventions
     from lengthlens.dips import find_dips
     from lengthlens.extrapolation import extrapolate
-    from lengthlens.provenance import provenance
+    from lengthlens.provenance import derived
     from lengthlens.readers import (
+        check_together,
         open_attribution,
         open_generations,
         open_pairs,
         open_probes,
-        weights_of,
     )
     from lengthlens.tables import write_table
     from lengthlens.tokenization import separate_errors
@@ -24,9 +24,9 @@ def main(snakemake) -> None:
     probes = open_pairs(snakemake.input.probes, params.probed, open_probes)
     answers = open_pairs(snakemake.input.answers, params.pairs, open_generations)
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
+    check_together(probes, answers, attributions)
     options = params.config["statistics"]
-    made = provenance(formats.TABLE, params.config)
-    made["models"] = weights_of(table.attrs["provenance"] for table in probes.values())
+    made = derived(formats.TABLE, params.config, (a.attrs["provenance"] for a in probes.values()))
     tables = {
         "tokenization": separate_errors(probes, params.references, **options),
         "tokens_per_word": regress_errors(probes, **options),

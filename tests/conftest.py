@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # Before lengthlens is imported. `statistics` is left out: it refuses arrays of the wrong shape in
@@ -23,6 +24,12 @@ from lengthlens.checkpoints import ModelSpec  # noqa: E402
 from lengthlens.loaded import LoadedModel, load  # noqa: E402
 
 torch.set_num_threads(1)  # tiny models only get slower with more, and sums depend on it
+
+# `make torture` has the property-based tests try more examples than the default of 100.
+settings.register_profile("torture", max_examples=int(os.environ.get("LENGTHLENS_EXAMPLES", 100)))
+if "LENGTHLENS_EXAMPLES" in os.environ:
+    settings.load_profile("torture")
+
 LLAMA3_VARIABLE = "LENGTHLENS_LLAMA3_TOKENIZER"
 
 

@@ -20,6 +20,7 @@ from lengthlens.capture import Residuals
 from lengthlens.decode import decode
 from lengthlens.errors import LengthlensError
 from lengthlens.formats import ACTIVATIONS
+from lengthlens.integrity import append_digest
 from lengthlens.records import Batch, Samples
 
 MADE = {"schema": ACTIVATIONS, "config": {"seed": 0}}
@@ -245,5 +246,6 @@ def test_foreign_and_broken_files_are_refused(batches, tmp_path: Path) -> None:
     other = Path(shutil.copy(good, tmp_path / "other.h5"))
     with h5py.File(other, "a") as file:
         file.attrs["schema"] = "activations/0"
-    with pytest.raises(LengthlensError, match=r"schema 'activations/0'.*reads 'activations/1'"):
+    append_digest(other)
+    with pytest.raises(LengthlensError, match=r"schema 'activations/0'.*reads 'activations/2'"):
         open_activations(other)

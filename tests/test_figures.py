@@ -244,7 +244,7 @@ def test_effects_on_constants_have_no_interval():
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_equal_figures_have_equal_bytes_and_say_what_made_them(tmp_path, means, ending):
-    made = {"schema": "figure/1", "commit": "abc123"}
+    made = {"schema": "figure/2", "commit": "abc123"}
     for name in ("first", "second"):
         figure = draw_cwa_by_layer(means, ONE)
         save_figure(figure, tmp_path / f"{name}.{ending}", made, "CWA by layer", dpi=60)
@@ -302,5 +302,5 @@ def test_figures_name_the_weights_behind_them(tmp_path, means):
     save_formats(draw_cwa_by_layer(means, cast), paths, "CWA", {"seed": 3}, sources, dpi=50)
     for path in paths:
         content = path.read_bytes()
-        assert b"f00d" in content and b"figure/1" in content
+        assert b"f00d" in content and b"figure/2" in content
         assert b"somewhere" not in content

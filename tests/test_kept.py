@@ -83,6 +83,19 @@ def test_half_a_kept_shard_is_none(tmp_path: Path) -> None:
     assert run(tmp_path, {"n3": "a"}, "second") == ["n3"]
 
 
+@pytest.mark.parametrize("damage", ["content", "hashes"])
+def test_what_was_damaged_since_is_made_again(tmp_path: Path, damage: str) -> None:
+    """The two names are one file: whoever changes the first changes the kept one."""
+    run(tmp_path, {"n3": "a", "n4": "a"}, "first")
+    broken = tmp_path / ("n3.h5" if damage == "content" else ".kept/n3/a/sha256.json")
+    content = bytearray(broken.read_bytes())
+    content[0] ^= 1
+    broken.write_bytes(content)
+    remove(tmp_path)
+    assert run(tmp_path, {"n3": "a", "n4": "a"}, "second") == ["n3"]
+    assert (tmp_path / "n3.h5").read_text() == "second n3.h5"
+
+
 def test_temporary_files_are_not_kept_beyond_the_job(tmp_path: Path) -> None:
     run(tmp_path, {"n3": "a"}, "first", temporary=True)
     assert not list(tmp_path.rglob(".kept/*/*/*"))

@@ -10,9 +10,11 @@ import xarray as xr
 import lengthlens
 from lengthlens import formats, readers
 from lengthlens.errors import LengthlensError
+from lengthlens.integrity import append_digest
 from lengthlens.jsonl import write_rows
 from lengthlens.netcdf import write_dataset
 from lengthlens.pairs import model_pairs
+from lengthlens.provenance import write_with_sidecar
 from lengthlens.tables import write_table
 
 ANSWER = {
@@ -73,7 +75,8 @@ def test_prompts(tmp_path):
 
 def test_a_truncated_file_is_refused_with_its_line(answers):
     text = answers.read_text(encoding="utf-8")
-    answers.write_text(text + text[: len(text) // 2], encoding="utf-8")
+    cut = text + text[: len(text) // 2]
+    write_with_sidecar(answers, cut, made(formats.GENERATIONS))
     with pytest.raises(LengthlensError, match="line 2.*delete it and run again"):
         readers.open_generations(answers)
 
@@ -87,8 +90,7 @@ def test_a_row_without_a_column_is_refused(tmp_path):
 
 def test_a_row_that_is_no_object_is_refused(tmp_path):
     path = tmp_path / "a.en.jsonl"
-    write_rows([], path, made(formats.GENERATIONS))
-    path.write_text("3\n", encoding="utf-8")
+    write_with_sidecar(path, "3\n", made(formats.GENERATIONS))
     with pytest.raises(LengthlensError, match="line 1: 3 is no object"):
         readers.open_generations(path)
 
@@ -102,7 +104,7 @@ def test_text_files_need_their_provenance(answers):
 def test_text_files_of_another_format_are_refused(tmp_path):
     path = tmp_path / "a.en.jsonl"
     write_rows([ANSWER], path, made("generations/0"))
-    with pytest.raises(LengthlensError, match="generations/0.*generations/1"):
+    with pytest.raises(LengthlensError, match="generations/0.*generations/2"):
         readers.open_generations(path)
 
 
@@ -151,7 +153,7 @@ def test_cut_off_arrays_are_refused(tmp_path, name):
 def test_arrays_of_another_format_are_refused(tmp_path):
     path = tmp_path / "x.nc"
     write_dataset(xr.Dataset({"a": ("x", [1.0])}), path, made(formats.CWA))
-    with pytest.raises(LengthlensError, match="cwa/1.*attribution/1"):
+    with pytest.raises(LengthlensError, match="cwa/2.*attribution/2"):
         readers.open_attribution(path)
 
 
@@ -162,6 +164,7 @@ def test_arrays_need_their_provenance(tmp_path, broken):
     if broken is not None:
         dataset.attrs["provenance"] = broken
     dataset.to_netcdf(path, engine="h5netcdf")
+    append_digest(path)
     with pytest.raises(LengthlensError, match="does not say what made it"):
         readers.open_cwa(path)
 

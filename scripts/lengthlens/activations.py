@@ -4,13 +4,19 @@ Layout (docs/files.md): `samples/`, `steps/` and `activations/`, one entry a gen
 is written batch by batch in constant memory; `link_shards` presents many shards as one file whose
 large arrays are virtual (no copy is made). bfloat16, which HDF5 lacks, is stored bit for bit as
 uint16 and marked by the attribute `bfloat16`.
+
+What protects a file from silent changes, without reading the large arrays twice: these carry
+Fletcher-32 checksums, which HDF5 compares when it reads a chunk; everything else is hashed
+(`integrity`), and compared before HDF5 sees the file; and a linked file keeps the hash of every
+shard, so that one that is missing or was replaced is noticed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +29,8 @@ from lengthlens.capture import Residuals
 from lengthlens.errors import LengthlensError
 from lengthlens.files import check_space, temporary_path
 from lengthlens.formats import ACTIVATIONS
+from lengthlens.identity import described
+from lengthlens.integrity import append_digest, check_digest
 from lengthlens.records import Batch, Samples, Steps, block_steps
 
 PRECISIONS = ("native", "float32", "float16")
@@ -48,6 +56,9 @@ _STEP_COLUMNS = {
     "scale": np.float32,
 }
 _TEXT = h5py.string_dtype("utf-8")
+_LARGE = ("embed", "head", "mlp")
+# What h5py raises, deep inside, for a file that is damaged.
+_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError)
 
 
 class ActivationWriter:
@@ -83,6 +94,7 @@ class ActivationWriter:
             self._file.attrs["provenance"] = json.dumps(self._made, sort_keys=True)
             self._file.close()
             if kind is None:
+                append_digest(self._temporary, _chunks(self._temporary))
                 os.replace(self._temporary, self.path)
         finally:
             self._temporary.unlink(missing_ok=True)
@@ -111,7 +123,7 @@ class ActivationWriter:
         if residuals.attention_scale is not None:
             scale = residuals.attention_scale.float().cpu().numpy()
             self._append("steps/attention_scale", scale, np.float32)
-        for name in ("embed", "head", "mlp"):
+        for name in _LARGE:
             self._append_tensor(f"activations/{name}", getattr(residuals, name))
         self._made["batches"] += batch.layout
         self._n_steps += len(batch.steps)
@@ -145,6 +157,7 @@ class ActivationWriter:
                 maxshape=(None, *values.shape[1:]),
                 chunks=(chunk, *values.shape[1:]),
                 dtype=dtype,
+                fletcher32=name.startswith("activations/"),
                 track_times=False,
             )
         dataset = self._file[name]
@@ -177,18 +190,18 @@ class Activations:
 
     def steps(self, part: slice = slice(None)) -> Steps:
         """The steps' columns; `sample` counts from 0 in the whole file."""
-        return Steps(**{name: self.file[f"steps/{name}"][part] for name in _STEP_COLUMNS})
+        with _words_for_damage(self.file.filename):
+            return Steps(**{name: self.file[f"steps/{name}"][part] for name in _STEP_COLUMNS})
 
     def residuals(self, part: slice = slice(None)) -> Residuals:
         """The residual stream's terms at the given steps, in the stored precision."""
-        scale = self.file.get("steps/attention_scale")
-        return Residuals(
-            self._tensor("embed", part),
-            self._tensor("head", part),
-            self._tensor("mlp", part),
-            torch.from_numpy(self.file["steps/scale"][part]),
-            None if scale is None else torch.from_numpy(scale[part]),
-        )
+        with _words_for_damage(self.file.filename):
+            scale = self.file.get("steps/attention_scale")
+            return Residuals(
+                *(self._tensor(name, part) for name in _LARGE),
+                torch.from_numpy(self.file["steps/scale"][part]),
+                None if scale is None else torch.from_numpy(scale[part]),
+            )
 
     def _tensor(self, name: str, part: slice) -> torch.Tensor:
         dataset = self.file[f"activations/{name}"]
@@ -216,41 +229,92 @@ def open_activations(path: str | Path) -> Activations:
     """Open an activations file, shard or linked.
 
     Raises:
-        LengthlensError: the file is missing, is not HDF5, is not whole or has another schema.
+        LengthlensError: the file is missing, is not HDF5, is not whole, was changed or has another
+            schema; or a shard that it links to is missing or another one.
     """
     path = Path(path)
     try:
+        check_digest(path)
         file = h5py.File(path, "r")
     except FileNotFoundError:
         raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
+    except LengthlensError as error:
+        reason = str(error).removeprefix(f"{path} ")
+        raise LengthlensError(
+            f"{path} cannot be opened as an activations file, for it {reason}"
+        ) from None
     except OSError as error:
         raise LengthlensError(
             f"{path} cannot be opened as an activations file ({error}); delete it and run again"
         ) from error
+    try:
+        with _words_for_damage(path):
+            return _checked(file, path)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _checked(file: h5py.File, path: Path) -> Activations:
+    """An open file as `Activations`, if it is what it says."""
     schema = file.attrs.get("schema")
     if schema != ACTIVATIONS:
-        file.close()
         raise LengthlensError(
             f"{path} has the schema {schema!r}, but this version reads {ACTIVATIONS!r}; "
             "delete it and run again"
         )
-    _check_sources(file, path)
+    made = json.loads(file.attrs["provenance"])
+    _check_sources(file, path, made)
     samples = Samples(
         [text.decode() for text in file["samples/sample_id"][:]],
         *(file[f"samples/{name}"][:] for name in _SAMPLE_COLUMNS),
     )
-    return Activations(file, samples, json.loads(file.attrs["provenance"]))
+    return Activations(file, samples, made)
 
 
-def _check_sources(file: h5py.File, path: Path) -> None:
-    """Refuse a linked file whose shards are gone: HDF5 would read zeros in their place."""
-    head = file["activations/head"]
-    for source in head.virtual_sources() if head.is_virtual else ():
-        if not (path.parent / source.file_name).is_file():
-            file.close()
+@contextlib.contextmanager
+def _words_for_damage(path: str | Path) -> Iterator[None]:
+    """Say in words which file is damaged, where HDF5 finds that it is."""
+    try:
+        yield
+    except LengthlensError:
+        raise
+    except _DAMAGE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LengthlensError(
+            f"{path} is damaged, or a shard that it links to ({reason}); delete it and run again"
+        ) from error
+
+
+def _chunks(path: Path) -> list[tuple[int, int]]:
+    """Where in a file the chunks of the large arrays lie: first byte, number of bytes."""
+    found = []
+    with h5py.File(path, "r") as file:
+        for name in _LARGE:
+            large = file.get(f"activations/{name}")
+            for place in range(large.id.get_num_chunks() if large is not None else 0):
+                chunk = large.id.get_chunk_info(place)
+                found.append((chunk.byte_offset, chunk.size))
+    return found
+
+
+def _check_sources(file: h5py.File, path: Path, made: Mapping) -> None:
+    """Refuse a linked file whose shards are gone or others: HDF5 would read zeros, or theirs."""
+    for name, recorded in json.loads(file.attrs.get("shards", "{}")).items():
+        source = path.parent / name
+        if not source.is_file():
             raise LengthlensError(
-                f"{path} links to {source.file_name}, which is not there; keep a run's folder "
+                f"{path} links to {name}, which is not there; keep a run's folder "
                 "together, or run again"
+            )
+        found = check_digest(source)
+        if found != recorded:
+            with h5py.File(source, "r") as shard:
+                other = json.loads(shard.attrs["provenance"])
+            raise LengthlensError(
+                f"{path} ({described(made)}) links to {name} as it was when its hash was "
+                f"{recorded[:12]}, but that file is another one ({described(other)}; hash "
+                f"{found[:12]}); delete the older of both and run again"
             )
 
 
@@ -270,9 +334,12 @@ def link_shards(
         with h5py.File(temporary, "w", libver="latest", track_order=True) as file:
             file.attrs["schema"] = ACTIVATIONS
             file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+            hashes = {os.path.relpath(shard, path.parent): check_digest(shard) for shard in shards}
+            file.attrs["shards"] = json.dumps(hashes)
             _copy_tables(file, opened, n_samples, ends)
-            for name in ("embed", "head", "mlp"):
+            for name in _LARGE:
                 _link(file, f"activations/{name}", path, shards, opened, ends)
+        append_digest(temporary)
         os.replace(temporary, path)
     finally:
         for shard in opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,18 +14,21 @@ from tqdm import tqdm
 from lengthlens.activations import open_activations
 from lengthlens.errors import LengthlensError
 from lengthlens.formats import ATTRIBUTION
+from lengthlens.identity import check_agreement, this_run
 from lengthlens.netcdf import read_dataset
 from lengthlens.records import Batch
 
 SUMS = ("sum_head", "sum_mlp", "count")
 
 
-def recorded_dtype(paths: Sequence[str | Path], manifest: Mapping) -> str:
+def recorded_dtype(
+    paths: Sequence[str | Path], manifest: Mapping, config: Mapping | None = None
+) -> str:
     """The precision in which the shards' model ran.
 
     Raises:
-        LengthlensError: a shard was made with other weights than the manifest's, or in another
-            precision than the first.
+        LengthlensError: a shard was made with other weights than the manifest's, with another
+            configuration than `config`, or in another precision than the first.
     """
     dtypes = []
     for path in paths:
@@ -35,6 +39,7 @@ def recorded_dtype(paths: Sequence[str | Path], manifest: Mapping) -> str:
                 f"{path} was recorded from other weights ({made['model']['sha256'][:12]}) than "
                 f"those of {manifest['model']} ({manifest['sha256'][:12]}); delete it and run again"
             )
+        check_agreement(this_run(config or {}) | {str(path): made})
         dtypes.append(made["config"]["dtype"])
         if dtypes[-1] != dtypes[0]:
             raise LengthlensError(
@@ -53,13 +58,21 @@ def recorded_batches(paths: Sequence[str | Path], wanted: set[str]) -> Iterator[
                     yield batch
 
 
-def joined_scores(paths: Sequence[str | Path]) -> tuple[xr.Dataset, xr.Dataset]:
+def joined_scores(
+    paths: Sequence[str | Path], run: Mapping[str, Mapping] | None = None
+) -> tuple[xr.Dataset, xr.Dataset]:
     """Scores and activation sums of shards that were attributed while generating.
 
     Sums run over all `select` prompts of the shards, also those at the end of the last shard that
     the study does not use.
+
+    Raises:
+        LengthlensError: a shard does not agree with `run` (`identity.this_run`).
     """
     shards = [read_dataset(path, ATTRIBUTION) for path in paths]
+    if run is not None:
+        made = [json.loads(shard.attrs["provenance"]) for shard in shards]
+        check_agreement(dict(run) | dict(zip(map(str, paths), made, strict=True)))
     scores = xr.concat(
         [shard.drop_vars(SUMS) for shard in shards],
         dim="sample",

@@ -24,8 +24,11 @@ from lengthlens.checkpoint_checks import (
     tokenizer_problems,
 )
 from lengthlens.errors import LengthlensError
+from lengthlens.formats import WEIGHTS
 from lengthlens.hub_cache import expected_hash, how_to_fetch, snapshot_folder
+from lengthlens.integrity import check_seal
 from lengthlens.shape import Shape
+from lengthlens.sharing import public_path
 
 VARIANTS = ("base", "instruct")
 
@@ -182,11 +185,12 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
     """What the model is made of, byte for byte, as a dictionary ready for JSON.
 
     Returns:
-        `model` and `source`; `files`: for each weight, configuration and tokenizer file its
-        `sha256` and size in `bytes`; `bytes`: their total; `weights_sha256` and `sha256`: one
-        hash over the weight files and one over all files; `shape`: numbers of layers, heads and so
-        on (`shape.Shape`), null where config.json does not tell. A model that was moved to another
-        folder keeps its hashes; a hub model keeps them wherever its cache lies.
+        `schema`; `model` and `source` (of a folder outside of the project its last part); `files`:
+        for each weight, configuration and tokenizer file its `sha256` and size in `bytes`; `bytes`:
+        their total; `weights_sha256` and `sha256`: one hash over the weight files and one over all
+        files; `shape`: numbers of layers, heads and so on (`shape.Shape`), null where config.json
+        does not tell. A model that was moved to another folder keeps its hashes; a hub model keeps
+        them wherever its cache lies.
     """
     folder = check_files(spec)
     weights = {path.name for path in weight_files(folder)}
@@ -196,8 +200,9 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         files[path.name] = {"sha256": digest, "bytes": path.stat().st_size}
     shape = Shape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     return {
+        "schema": WEIGHTS,
         "model": spec.name,
-        "source": spec.source,
+        "source": public_path(spec.source) if spec.path is not None else spec.source,
         "shape": None if shape is None else shape.values(),
         "files": files,
         "bytes": sum(entry["bytes"] for entry in files.values()),
@@ -234,17 +239,23 @@ def file_hash(path: Path) -> str:
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
-    """The manifest of a model's files.
+    """The manifest of a model's files, or the record of their fetch.
 
     Raises:
-        LengthlensError: it is not JSON.
+        LengthlensError: it is missing, not JSON, or was changed.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        values = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise LengthlensError(f"{path} does not exist; run again") from None
+    except ValueError as error:
         raise LengthlensError(
             f"{path} is not a manifest ({error}); delete it and run again"
         ) from error
+    if not isinstance(values, dict):
+        raise LengthlensError(f"{path} is not a manifest; delete it and run again")
+    check_seal(path, values)
+    return values
 
 
 def _combined(files: Mapping[str, Mapping[str, Any]]) -> str:

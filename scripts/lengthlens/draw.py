@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from lengthlens.figures.style import Cast, save_figure
 from lengthlens.formats import FIGURE
 from lengthlens.languages import load_language
-from lengthlens.provenance import provenance
-from lengthlens.readers import weights_of
+from lengthlens.provenance import derived
 
 
 def cast_of(variants: Mapping[str, str], language_files: Iterable[str | Path]) -> Cast:
@@ -38,7 +37,6 @@ def save_formats(
         sources: provenance of the files it was drawn from.
         dpi: of PNG files.
     """
-    made = provenance(FIGURE, config)
-    made["models"] = weights_of(sources)
+    made = derived(FIGURE, config, sources)
     for path in paths:
         save_figure(figure, path, made, title, dpi)

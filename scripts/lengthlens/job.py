@@ -24,13 +24,24 @@ QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
 def run_job(main: Callable, snakemake, online: bool = False) -> None:
     """Run `main(snakemake)`; an error ends the job with its message on screen and in the log.
 
-    A `LengthlensError` is the user's to mend and is told in its own words; anything else is ours,
-    and comes with its traceback. Unless it is `online`, a job does not ask the hub for anything:
-    what it computes depends on the fetched files alone.
+    A `LengthlensError` is the user's to mend and is told in its own words, and so is a disk that is
+    full or may not be written to; anything else is ours, and comes with its traceback. Unless it is
+    `online`, a job does not ask the hub for anything: what it computes depends on the fetched files
+    alone.
     """
     os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
     if not online:
         os.environ.update(OFFLINE)
+    try:
+        _run_logged(main, snakemake)
+    except OSError as error:
+        if (told := told_of_disk(error)) is None:
+            raise
+        print(f"\n{snakemake.rule}: {told}\n", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _run_logged(main: Callable, snakemake) -> None:
     log = Path(str(snakemake.log[0]))
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:
@@ -42,21 +53,31 @@ def run_job(main: Callable, snakemake, online: bool = False) -> None:
             check_model(snakemake)
             main(snakemake)
             check_model(snakemake)
-        except LengthlensError as error:
-            print(f"\n{snakemake.rule}: {error}\n", file=sys.stderr)
-            with contextlib.suppress(OSError):  # the log may lie on a full disk
-                print(f"{snakemake.rule}: {error}", file=stream, flush=True)
-            raise SystemExit(1) from None
         except BaseException as error:
-            if is_full(error):
-                told = (
-                    f"{snakemake.rule}: the disk is full; free some space and run again ({error})"
-                )
-                print(f"\n{told}\n", file=sys.stderr)
+            told = str(error) if isinstance(error, LengthlensError) else told_of_disk(error)
+            if told is not None:
+                print(f"\n{snakemake.rule}: {told}\n", file=sys.stderr)
+                with contextlib.suppress(OSError):  # the log may lie on a full disk
+                    print(f"{snakemake.rule}: {told}", file=stream, flush=True)
+                raise SystemExit(1) from None
             with contextlib.suppress(OSError):
                 traceback.print_exc(file=stream)
             raise
-        print(f"{snakemake.rule}: done", file=stream)
+        print(f"{snakemake.rule}: done", file=stream, flush=True)
+
+
+def told_of_disk(error: BaseException | None) -> str | None:
+    """In words what the disk refused; None where the error is of another kind."""
+    if is_full(error):
+        return f"the disk is full; make room and run again (make resume) ({error})"
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return (
+                f"{error.filename or 'a file'} may not be read or written ({error.strerror}); give "
+                "this user the permission (ls -l shows who has it) and run again (make resume)"
+            )
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def check_model(snakemake) -> None:

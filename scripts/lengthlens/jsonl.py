@@ -7,30 +7,31 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files import write_text
-from lengthlens.provenance import read_sidecar, write_sidecar
+from lengthlens.provenance import read_with_sidecar, write_with_sidecar
 
 
 def write_rows(rows: Iterable[Mapping], path: str | Path, made: Mapping) -> None:
     """Write one JSON object a line; characters of every script stay readable."""
-    write_sidecar(path, made)
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_with_sidecar(path, text, made)
 
 
 def read_rows(path: str | Path, schema: str) -> list[dict]:
-    """Read a table and check its format.
+    """Read a table and check its format and checksum; see `read_rows_made`."""
+    return read_rows_made(path, schema)[0]
+
+
+def read_rows_made(path: str | Path, schema: str) -> tuple[list[dict], dict]:
+    """Read a table with its provenance.
 
     Raises:
-        LengthlensError: the file or its provenance is missing, of another format, or a line is
-            no JSON object.
+        LengthlensError: the file or its provenance is missing, changed, of another format, or a
+            line is no JSON object.
     """
-    read_sidecar(path, schema)
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
+    text, made = read_with_sidecar(path, schema)
     rows = []
-    for number, line in enumerate(lines, start=1):
+    # NOTE not str.splitlines, which would also cut at U+2028 inside a text.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line:
             try:
                 row = json.loads(line)
@@ -43,4 +44,4 @@ def read_rows(path: str | Path, schema: str) -> list[dict]:
                     f"{path}, line {number}: {line[:60]} is no object; delete it and run again"
                 )
             rows.append(row)
-    return rows
+    return rows, made

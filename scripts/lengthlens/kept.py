@@ -7,7 +7,8 @@ link that takes no space, in a hidden folder beside the first. Where a job finds
 identity that it is about to make, it gives the shard its first name back.
 
 A shard's identity is a hash of all that its content depends on: the configuration it gets, the
-hash of the model's files, its prompts word by word, and the code.
+hash of the model's files, its prompts word by word, and the code. Each file's own hash stands beside
+it: one that was damaged since is not put back, but made again.
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ from lengthlens.files import temporary_path
 from lengthlens.prompts import Prompt
 
 FOLDER = ".kept"
+_HASHES = "sha256.json"
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def code_hash(paths: Iterable[str | Path]) -> str:
     """One hash over the content of code files, in the given order."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
-    return digest.hexdigest()
+    return hashlib.sha256("".join(map(file_hash, paths)).encode()).hexdigest()
 
 
 def shard_identity(
@@ -87,8 +92,9 @@ class KeptShards:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _put_back(self, name: str, identity: str, files: Sequence[Path]) -> bool:
-        kept = [self.folder / name / identity / path.name for path in files]
-        if not all(path.is_file() for path in kept):
+        folder = self.folder / name / identity
+        kept = [folder / path.name for path in files]
+        if not _whole(folder, kept):
             return False
         for source, path in zip(kept, files, strict=True):
             _link(source, path)
@@ -104,10 +110,21 @@ class KeptShards:
         whole.mkdir()
         for path in files:
             _link(path, whole / path.name)
+        hashes = {path.name: file_hash(path) for path in files}
+        (whole / _HASHES).write_text(json.dumps(hashes), encoding="utf-8")
         for old in folder.iterdir():
             if old != whole:
                 shutil.rmtree(old)
         os.replace(whole, folder / identity)
+
+
+def _whole(folder: Path, files: Sequence[Path]) -> bool:
+    """Whether all files are there, and as they were when they were kept."""
+    try:
+        hashes = json.loads((folder / _HASHES).read_text(encoding="utf-8"))
+        return all(hashes.get(path.name) == file_hash(path) for path in files)
+    except (FileNotFoundError, ValueError, AttributeError):
+        return False
 
 
 def _link(source: Path, path: Path) -> None:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files import written_whole
+from lengthlens.integrity import append_digest, check_digest
 from lengthlens.provenance import check_schema
 
 
@@ -20,19 +21,22 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, made: Mapping) -> None:
     )
     with written_whole(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf")
+        append_digest(temporary)
 
 
 def read_dataset(path: str | Path, schema: str) -> xr.Dataset:
-    """Read a dataset into memory and check its format.
+    """Read a dataset into memory and check its checksum and format.
 
     Raises:
-        LengthlensError: the file is missing, cannot be read, or has another format.
+        LengthlensError: the file is missing, was changed, cannot be read, or has another format.
     """
+    try:
+        check_digest(path)
+    except FileNotFoundError:
+        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
     try:
         with xr.open_dataset(path, engine="h5netcdf") as opened:
             dataset = opened.load()
-    except FileNotFoundError:
-        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
     except (OSError, ValueError, KeyError) as error:
         raise LengthlensError(
             f"{path} cannot be read as netCDF ({error}); delete it and run again"

@@ -1,8 +1,9 @@
 """Where a file comes from: what made it, from which configuration, weights, code and versions.
 
 HDF5 and netCDF files carry their provenance in their attributes; text files (JSON lines, CSV) have
-it beside them, in a file that ends in `.provenance.json`. Nothing in it changes from run to run on
-the same code: no dates, no host, no user.
+it beside them, in a file that ends in `.provenance.json`, with the SHA-256 of the text. Nothing in
+it changes from run to run on the same code, or tells of a machine: no dates, no host, no user, and
+of folders outside of the project only the last part.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import functools
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
 from lengthlens import __version__
 from lengthlens.errors import LengthlensError
-from lengthlens.files import write_text
+from lengthlens.files import write_text, written_whole
+from lengthlens.identity import inherited, weights_in
+from lengthlens.integrity import SEAL, changed, check_seal, digest, sealed
+from lengthlens.sharing import public_path
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "h5py", "xarray", "snakemake")
+CONTENT = "sha256"  # key of the hash of the text that a provenance belongs to
 
 
 def provenance(schema: str, config: Mapping, model: Mapping | None = None) -> dict:
@@ -39,6 +44,21 @@ def provenance(schema: str, config: Mapping, model: Mapping | None = None) -> di
     }
     if model is not None:
         made["model"] = {key: model[key] for key in ("model", "source", "sha256")}
+        made["model"]["source"] = public_path(made["model"]["source"])
+    return made
+
+
+def derived(schema: str, config: Mapping, sources: Iterable[Mapping]) -> dict:
+    """Describe a file that is made from files of the run: their models and configuration are its.
+
+    Args:
+        schema: name and version of the file's format.
+        config: the slice of the configuration that the file itself depends on.
+        sources: provenance of the files that it was made from.
+    """
+    sources = list(sources)
+    made = provenance(schema, inherited(config, sources))
+    made["models"] = {m: hash_ for source in sources for m, hash_ in weights_in(source).items()}
     return made
 
 
@@ -78,27 +98,43 @@ def sidecar(path: str | Path) -> Path:
     return Path(path).with_suffix(".provenance.json")
 
 
-def write_sidecar(path: str | Path, made: Mapping) -> None:
-    """Write the provenance of a text file beside it."""
-    write_text(sidecar(path), json.dumps(made, indent=1, sort_keys=True) + "\n")
+def write_with_sidecar(path: str | Path, text: str, made: Mapping) -> None:
+    """Write a text file, and beside it its provenance with the text's SHA-256."""
+    content = text.encode()
+    beside = sealed({**made, CONTENT: digest(content)})
+    write_text(sidecar(path), json.dumps(beside, indent=1, sort_keys=True) + "\n")
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
 
 
-def read_sidecar(path: str | Path, schema: str) -> dict:
-    """Read and check the provenance of a text file.
+def read_with_sidecar(path: str | Path, schema: str) -> tuple[str, dict]:
+    """The text of a file and its provenance, both checked.
 
     Raises:
-        LengthlensError: it is missing, or of another schema.
+        LengthlensError: one of them is missing, was changed, or is of another schema.
     """
     beside = sidecar(path)
     try:
-        made = json.loads(beside.read_text(encoding="utf-8"))
+        made = json.loads(beside.read_bytes())
     except FileNotFoundError:
         raise LengthlensError(
             f"{path} has no provenance ({beside.name} is missing beside it), so nothing says what "
             "made it; delete it and run again"
         ) from None
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise LengthlensError(f"{beside} is not JSON ({error}); delete it and run again") from error
+    if not isinstance(made, dict):
+        raise LengthlensError(f"{beside} holds no object; delete it and run again")
     check_schema(path, made.get("schema"), schema)
-    return made
+    check_seal(beside, made)
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
+    if digest(content) != made[CONTENT]:
+        raise changed(path)
+    text = content.decode()
+    return text, {key: value for key, value in made.items() if key not in (CONTENT, SEAL)}
 
 
 def check_schema(path: str | Path, found: str | None, expected: str) -> None:

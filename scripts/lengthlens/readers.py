@@ -17,9 +17,9 @@ import xarray as xr
 
 from lengthlens import formats
 from lengthlens.errors import LengthlensError
-from lengthlens.jsonl import read_rows
+from lengthlens.identity import check_agreement, check_language, check_model, weights_in
+from lengthlens.jsonl import read_rows_made
 from lengthlens.netcdf import read_dataset
-from lengthlens.provenance import read_sidecar
 from lengthlens.tables import read_table
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def open_forced(path: str | Path) -> xr.Dataset:
 
 def open_selection(path: str | Path) -> pd.DataFrame:
     """Ranking of the components of one model in one language."""
-    return _table(path, formats.SELECTION, dtype=_WHOLE)
+    return read_table(path, formats.SELECTION, dtype=_WHOLE)
 
 
 def open_ablation(path: str | Path) -> xr.Dataset:
@@ -98,17 +98,17 @@ def open_repair(path: str | Path) -> xr.Dataset:
 def open_claims(path: str | Path) -> pd.DataFrame:
     """Claims with their values, intervals and verdicts; empty texts where there is nothing."""
     texts = ("model", "variant", "language", "statistic", "paper_says", "reason", "source")
-    table = _table(path, formats.CLAIMS, dtype={name: "string" for name in texts})
+    table = read_table(path, formats.CLAIMS, dtype={name: "string" for name in texts})
     return table.fillna({name: "" for name in texts if name in table})
 
 
 def open_table(path: str | Path) -> pd.DataFrame:
     """Any file of the folder `tables`; `n` is text, for it may be "all"."""
-    return _table(path, formats.TABLE, dtype={"n": "string"})
+    return read_table(path, formats.TABLE, dtype={"n": "string"})
 
 
 def _lines(path: str | Path, schema: str, needed: tuple[str, ...]) -> pd.DataFrame:
-    rows = read_rows(path, schema)
+    rows, made = read_rows_made(path, schema)
     for number, row in enumerate(rows, start=1):
         missing = [key for key in needed if key not in row]
         if missing:
@@ -116,15 +116,7 @@ def _lines(path: str | Path, schema: str, needed: tuple[str, ...]) -> pd.DataFra
                 f"{path}, row {number}: {', '.join(missing)} missing; delete it and run again"
             )
     table = pd.DataFrame(rows, columns=None if rows else list(needed))
-    return _with_provenance(table, path, schema)
-
-
-def _table(path: str | Path, schema: str, **options) -> pd.DataFrame:
-    return _with_provenance(read_table(path, schema, **options), path, schema)
-
-
-def _with_provenance(table: pd.DataFrame, path: str | Path, schema: str) -> pd.DataFrame:
-    table.attrs["provenance"] = read_sidecar(path, schema)
+    table.attrs["provenance"] = made
     return table
 
 
@@ -147,9 +139,45 @@ def open_pairs(paths, pairs, opened: Callable) -> dict[tuple[str, str], object]:
         paths: files, in the order of `pairs`.
         pairs: (model, language), as lists or tuples.
         opened: the reader.
+
+    Raises:
+        LengthlensError: a file is another model's, or two were made from other weights or with
+            another configuration.
     """
-    found = zip(pairs, paths, strict=True)
-    return {(model, language): opened(path) for (model, language), path in found}
+    files = {}
+    for (model, language), path in zip(pairs, paths, strict=True):
+        file = files[model, language] = opened(path)
+        check_model(path, file.attrs["provenance"], model)
+        check_language(path, _languages(file), language)
+    origins = [file.attrs["provenance"] for file in files.values()]
+    check_agreement(dict(zip(map(str, paths), origins, strict=True)))
+    return files
+
+
+def _languages(file: pd.DataFrame | xr.Dataset) -> set[str]:
+    """The languages of the answers in a file, where it tells them."""
+    if "language" in file:
+        return set(file["language"].to_numpy().tolist())
+    if isinstance(file, xr.Dataset) and "sample_id" in file.coords:
+        return {str(name).partition("-n")[0] for name in file["sample_id"].to_numpy()}
+    return set()
+
+
+def check_together(*files: Mapping[tuple[str, str], pd.DataFrame | xr.Dataset]) -> None:
+    """Check that files of several kinds, as `open_pairs` gives them, are of one study.
+
+    Raises:
+        LengthlensError: as `identity.check_agreement`.
+    """
+    check_agreement(
+        {
+            f"{part.attrs['provenance']['schema'].split('/')[0]}/{model}.{language}": part.attrs[
+                "provenance"
+            ]
+            for kind in files
+            for (model, language), part in kind.items()
+        }
+    )
 
 
 def open_answers(paths, pairs) -> pd.DataFrame:
@@ -173,9 +201,4 @@ def open_answers(paths, pairs) -> pd.DataFrame:
 
 def weights_of(sources: Iterable[Mapping]) -> dict[str, str]:
     """Model -> hash of its weights, of all provenances that name one model or several."""
-    found: dict[str, str] = {}
-    for source in sources:
-        if "model" in source:
-            found[source["model"]["model"]] = source["model"]["sha256"]
-        found |= source.get("models", {})
-    return found
+    return {model: weights for source in sources for model, weights in weights_in(source).items()}

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files import written_whole
-from lengthlens.provenance import read_sidecar, write_sidecar
+from lengthlens.provenance import read_with_sidecar, write_with_sidecar
 
 
 def write_table(table: pd.DataFrame, path: str | Path, made: Mapping) -> None:
     """Write a table without its index."""
-    write_sidecar(path, made)
-    with written_whole(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_with_sidecar(path, table.to_csv(index=False, lineterminator="\n"), made)
 
 
 def read_table(path: str | Path, schema: str, **options) -> pd.DataFrame:
     """Read a table and check its format; `options` go to `pandas.read_csv`.
 
+    Its provenance is in `attrs["provenance"]`.
+
     Raises:
-        LengthlensError: the table or its provenance is missing, broken, or of another format.
+        LengthlensError: the table or its provenance is missing, changed, broken, or of another
+            format.
     """
-    read_sidecar(path, schema)
+    text, made = read_with_sidecar(path, schema)
     try:
-        return pd.read_csv(path, **options)
-    except FileNotFoundError:
-        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
-    except (ValueError, UnicodeDecodeError) as error:
+        table = pd.read_csv(io.StringIO(text), **options)
+    except ValueError as error:
         raise LengthlensError(
             f"{path} is not a table ({error}); delete it and run again"
         ) from error
+    table.attrs["provenance"] = made
+    return table

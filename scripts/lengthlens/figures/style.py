@@ -24,10 +24,11 @@ from numpy.typing import ArrayLike
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files import written_whole
+from lengthlens.integrity import digest
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
 INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"
-# NOTE not INK and PAPER, which the report exchanges in dark mode: coloured cells keep their colours.
+# NOTE not INK and PAPER, which the report exchanges in dark mode: coloured cells keep theirs.
 ON_LIGHT, ON_DARK = "#15181c", "#fdfdfd"
 VARIANT_COLOURS = {"base": "#d55e00", "instruct": "#0072b2"}
 METHOD_COLOURS = {
@@ -207,6 +208,11 @@ def no_data(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
 
 
+def digest_comment(text: str) -> str:
+    """What ends an SVG file: a comment with the SHA-256 of the text before it."""
+    return f"<!-- sha256 {digest(text.encode())} -->\n"
+
+
 def save_figure(
     figure: Figure, path: str | Path, made: Mapping, title: str, dpi: int = 160
 ) -> None:
@@ -232,4 +238,5 @@ def save_figure(
         if ending == "svg":
             text = temporary.read_text(encoding="utf-8")
             # NOTE lines end in blanks where paths do, which git and reviewers trip over
-            temporary.write_text(re.sub(r"[ \t]+\n", "\n", text), encoding="utf-8", newline="\n")
+            text = re.sub(r"[ \t]+\n", "\n", text)
+            temporary.write_text(text + digest_comment(text), encoding="utf-8", newline="\n")

@@ -19,6 +19,7 @@ from lengthlens.figures import (
     transfer,
 )
 from lengthlens.figures.style import Cast
+from lengthlens.identity import check_agreement, this_run
 from lengthlens.languages import load_language
 from lengthlens.readers import (
     open_ablation,
@@ -58,6 +59,9 @@ def compose_material(
         variants: model -> variant.
         config: the whole configuration.
         made: provenance of the report.
+
+    Raises:
+        LengthlensError: files of different runs.
     """
     pairs = [(model, language) for model, language in pairs]
     answers = open_answers(files["answers"], pairs)
@@ -81,17 +85,34 @@ def compose_material(
         "transfer": transfer.counts(tables["transfer"]),
         "repair": repair.counts(tables["repair"]),
     }
+    pushes = open_pairs(files["tokens"], pairs, open_tokens)
     tokens = {
         pair: {row["sample_id"]: row for row in table.to_dict("records")}
-        for pair, table in open_pairs(files["tokens"], pairs, open_tokens).items()
+        for pair, table in pushes.items()
     }
     figures, glyphs = _figures(files, counts)
+    claims = open_claims(files["claims"])
+    check_agreement(
+        this_run(config)
+        | {f"generations/{pair}": origin for pair, origin in answers.attrs["provenance"].items()}
+        | {
+            f"{kind}/{model}.{language}": part.attrs["provenance"]
+            for kind, parts in (
+                ("attribution", attributions),
+                ("ablation", ablations),
+                ("tokens", pushes),
+            )
+            for (model, language), part in parts.items()
+        }
+        | {f"tables/{name}.csv": table.attrs["provenance"] for name, table in tables.items()}
+        | {"cwa.nc": cwa.attrs["provenance"], "claims.csv": claims.attrs["provenance"]}
+    )
     return Material(
         title=config["report"]["title"],
         run=config["run"],
         variants=variants,
         languages=names,
-        claims=open_claims(files["claims"]),
+        claims=claims,
         tables=tables,
         figures=figures,
         glyphs=shared_glyphs(glyphs),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
+
+from PIL import Image
 
 from lengthlens.errors import LengthlensError
 from lengthlens.figures.style import (
@@ -15,7 +18,9 @@ from lengthlens.figures.style import (
     MUTED,
     PAPER,
     VARIANT_COLOURS,
+    digest_comment,
 )
+from lengthlens.integrity import changed
 from lengthlens.reporting.slim import GLYPH, slim
 
 # Colours of a figure that the page's style sheet names, and so can exchange in dark mode.
@@ -47,19 +52,48 @@ def embed_figure(
             without it the figure keeps them.
 
     Raises:
-        LengthlensError: another kind of file, or one that is not an SVG.
+        LengthlensError: another kind of file, one that is not an SVG, or one that was changed.
     """
     path = Path(path)
     if path.suffix == ".png":
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        data = base64.b64encode(_checked_png(path)).decode("ascii")
         return f'<img src="data:image/png;base64,{data}" alt={quoteattr(alt)}>'
     if path.suffix != ".svg":
         raise LengthlensError(f"{path}: only png and svg figures can be shown in the report")
-    text = path.read_text(encoding="utf-8")
+    text = _checked_svg(path)
     start = text.find("<svg")
     if start < 0:
         raise LengthlensError(f"{path} is not an SVG file; delete it and run again")
     return _inline(text[start:].strip(), name, alt, glyphs)
+
+
+def _checked_png(path: Path) -> bytes:
+    """A PNG file's bytes; every part of it has a checksum of its own."""
+    content = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.verify()
+    except Exception as error:  # the library raises many kinds, SyntaxError among them
+        raise LengthlensError(
+            f"{path} is not a whole PNG file ({error}); delete it and run again"
+        ) from error
+    return content
+
+
+def _checked_svg(path: Path) -> str:
+    """An SVG file's text, if it is as `save_figure` wrote it."""
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise changed(path) from None
+    drawn, mark, rest = text.rpartition("<!-- sha256 ")
+    if not mark:
+        raise LengthlensError(
+            f"{path} is not an SVG file with its checksum; delete it and run again"
+        )
+    if digest_comment(drawn) != mark + rest:
+        raise changed(path)
+    return drawn
 
 
 def _inline(svg: str, name: str, alt: str, glyphs: dict[str, str] | None) -> str:

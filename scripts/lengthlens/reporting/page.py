@@ -9,6 +9,7 @@ say and nothing beyond them.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from lengthlens.reporting.shown import all_findings, shown_sections
 TEMPLATES = Path(__file__).parent / "templates"
 INCOMPLETE = 0.1  # logits; rounding of bfloat16 stays below, a wrong decomposition does not
 MOST_SENTENCES = 4  # of a section, before the rest is folded
+TOLD = ("schema", "lengthlens", "commit", "dirty", "versions")  # of the provenance, for programs
 SHOWN_MEASURES = ("exact", "absolute_error", "end_margin", "neutral_loglik")
 
 
@@ -97,7 +99,15 @@ def render_report(material: Material) -> str:
         config=yaml.safe_dump(public_config(material.config), sort_keys=False, allow_unicode=True),
         provenance={model: public_provenance(made) for model, made in material.provenance.items()},
         made=material.made,
+        machine_provenance=json.dumps(page_provenance(material), sort_keys=True),
     )  # fmt: skip
+
+
+def page_provenance(material: Material) -> dict[str, Any]:
+    """What made the page, for programs: provenance as other files have it, with all weights."""
+    models = {m: public_provenance(made)["sha256"] for m, made in material.provenance.items()}
+    told = {key: material.made[key] for key in TOLD if key in material.made}
+    return told | {"config": public_config(material.config), "models": models}
 
 
 def headline_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:

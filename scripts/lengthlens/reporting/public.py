@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from lengthlens.sharing import public_path
 
 POCKET = "resources/pocket"
 
@@ -27,14 +28,6 @@ def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
         for name, entry in config["models"].items()
     }
     return dict(config) | {"models": models}
-
-
-def public_path(path: str) -> str:
-    """A relative path as it is; of another the last part, which names no user and no machine."""
-    parts = Path(path).parts
-    if Path(path).is_absolute() or path.startswith("~") or ".." in parts:
-        return f"…/{parts[-1]}"
-    return path
 
 
 def public_provenance(made: Mapping) -> dict[str, Any]:
