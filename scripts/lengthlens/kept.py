@@ -7,8 +7,8 @@ link that takes no space, in a hidden folder beside the first. Where a job finds
 identity that it is about to make, it gives the shard its first name back.
 
 A shard's identity is a hash of all that its content depends on: the configuration it gets, the
-hash of the model's files, its prompts word by word, and the code. Each file's own hash stands beside
-it: one that was damaged since is not put back, but made again.
+hash of the model's files, its prompts word by word, and the code. Beside the files stands each
+one's own hash: what was damaged since is not put back, but made again.
 """
 
 from __future__ import annotations
