@@ -269,3 +269,18 @@ def test_finite_weights_pass_in_every_precision(tiny_llama_dir: Path, dtype: tor
     model.lm_head.weight[0, 0] = torch.nan
     with pytest.raises(LengthlensError, match="lm_head.weight"):
         check_finite(spec, model)
+
+
+def test_a_fetched_hub_model_is_checked_without_the_hub(tiny_llama_dir, tmp_path, monkeypatch):
+    """What is wrong with a whole model is told, and not that it should be fetched."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = tmp_path / "models--someone--tiny" / "snapshots" / commit
+    shutil.copytree(tiny_llama_dir, folder)
+    spec = ModelSpec("tiny", "instruct", hub="someone/tiny", revision=commit)
+    assert check_model(spec, was_fetched=False).problem is None
+    (folder / "chat_template.jinja").unlink()
+    assert "has no chat template" in check_model(spec, was_fetched=False).problem
+    (folder / "tokenizer.json").unlink()
+    assert "HF_HUB_OFFLINE forbids" in check_model(spec, was_fetched=False).problem
