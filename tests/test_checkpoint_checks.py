@@ -1,5 +1,6 @@
 """Spoilt checkpoints: told from their files before anything is loaded, or else on loading."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from lengthlens.checkpoint_checks import number_of_heads, quick_problems
-from lengthlens.checkpoints import ModelSpec, check_files
+from lengthlens.checkpoint_checks import _is_in_transformers, number_of_heads, quick_problems
+from lengthlens.checkpoints import ModelSpec, check_files, weights_manifest
 from lengthlens.errors import LengthlensError
 from lengthlens.loaded import load
 from lengthlens.models import check_finite, load_generation_config, load_model, load_tokenizer
@@ -269,3 +272,75 @@ def test_finite_weights_pass_in_every_precision(tiny_llama_dir: Path, dtype: tor
     model.lm_head.weight[0, 0] = torch.nan
     with pytest.raises(LengthlensError, match="lm_head.weight"):
         check_finite(spec, model)
+
+
+def test_a_fetched_hub_model_is_checked_without_the_hub(tiny_llama_dir, tmp_path, monkeypatch):
+    """What is wrong with a whole model is told, and not that it should be fetched."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = tmp_path / "models--someone--tiny" / "snapshots" / commit
+    shutil.copytree(tiny_llama_dir, folder)
+    spec = ModelSpec("tiny", "instruct", hub="someone/tiny", revision=commit)
+    assert check_model(spec, was_fetched=False).problem is None
+    (folder / "chat_template.jinja").unlink()
+    assert "has no chat template" in check_model(spec, was_fetched=False).problem
+    (folder / "tokenizer.json").unlink()
+    assert "HF_HUB_OFFLINE forbids" in check_model(spec, was_fetched=False).problem
+
+
+def test_every_architecture_of_transformers_is_known_by_its_folder():
+    """Else a model that still carries its old code would be refused though it can be loaded."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    unknown = [kind for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if not _is_in_transformers(kind)]
+    assert unknown == []
+    assert not _is_in_transformers("homemade") and not _is_in_transformers(3)
+
+
+def test_an_index_cannot_lead_out_of_the_folder(copied: Path):
+    into_shards(copied)
+    index = copied / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace("model-00002", "../model-00002"))
+    with pytest.raises(LengthlensError, match="which lies elsewhere"):
+        check_files(spec_of(copied))
+
+
+# --- any damage whatsoever --------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(name=st.sampled_from(FILES), data=st.data(), value=JSON)
+def test_odd_values_in_any_json_file_raise_nothing_else(
+    tiny_llama_dir, tmp_path, name, data, value
+):
+    folder = Path(shutil.copytree(tiny_llama_dir, tmp_path / "m", dirs_exist_ok=True))
+    content = json.loads((folder / name).read_text(encoding="utf-8"))
+    odd = ["text_config", "quantization_config", "auto_map", "model"]
+    content[data.draw(st.sampled_from([*content, *odd]))] = value
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    with contextlib.suppress(LengthlensError):
+        check_files(spec_of(folder))
+        number_of_heads(folder)
+        weights_manifest(spec_of(folder))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(size=st.integers(0, 199_391) | st.integers(0, 20), first=st.binary(max_size=16))
+def test_any_cut_or_overwritten_beginning_of_the_weights_is_told(
+    tiny_llama_dir, tmp_path, size: int, first: bytes
+):
+    folder = Path(shutil.copytree(tiny_llama_dir, tmp_path / "m", dirs_exist_ok=True))
+    whole = (folder / WEIGHTS).read_bytes()
+    cut_off = first + whole[len(first) : size]
+    assert cut_off != whole
+    (folder / WEIGHTS).write_bytes(cut_off)
+    with pytest.raises(LengthlensError, match=WEIGHTS):
+        check_files(spec_of(folder))

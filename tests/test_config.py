@@ -585,3 +585,40 @@ def test_scripts_without_spaces_need_another_convention(
         return
     [problem] = problems_of(config, copied)
     assert problem.startswith(f"counting: {counting} cannot count 'it'") and words in problem
+
+
+def test_a_hub_models_heads_are_known_once_it_is_fetched(config, root: Path, tmp_path, monkeypatch):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    config["models"] = {"far": {"hub": "some/one", "revision": commit, "variant": "instruct"}}
+    config["ablation"]["k"] = [9]
+    assert Study.from_config(config, root=root)
+    snapshot = tmp_path / "models--some--one" / "snapshots" / commit
+    shutil.copytree(root / "models/small", snapshot)
+    problems = problems_of(config, root)
+    assert "ablation.k: [9] is more than the 8 heads of 'far'" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"run: a\nrun: b\n", "run: given twice in"),
+        (b"run: caf\xe9\n", "not UTF-8 text"),
+        (b"run: [a\n", "is not valid YAML"),
+        (b"- run\n", "is not a mapping of keys to values"),
+        (b"generation: {date: 2026-13-01}\n", "looks like one"),
+        (b"langauges: [en]\n", "did you mean languages?"),
+        (None, "there is no file"),
+    ],
+)
+def test_the_doctor_words_what_snakemake_does_not(tmp_path: Path, capsys, content, words: str):
+    from lengthlens import doctor
+
+    path = tmp_path / "mine.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    try:
+        said = [text for state, text in doctor.check_study([str(path)]) if state == doctor.WRONG]
+    except doctor.LengthlensError as error:
+        said = [str(error)]
+    assert len(said) == 1 and words in said[0] and "Traceback" not in said[0]

@@ -63,8 +63,8 @@ def tokenizer_problems(folder: Path, stop_tokens: Sequence[str | int]) -> Iterat
     if path.is_file() and not isinstance(tokenizer, dict):
         yield f"{path} is damaged: it is no JSON mapping; copy or fetch it again"
         return
-    config = read_json(folder / "config.json") or {}
-    known = config.get("text_config", config).get("vocab_size")
+    config = _text_part(read_json(folder / "config.json"))
+    known = config.get("vocab_size")
     largest = _largest_id(tokenizer) if isinstance(tokenizer, dict) else None
     if isinstance(known, int) and largest is not None and largest >= known:
         yield (
@@ -97,15 +97,23 @@ def has_chat_template(folder: Path) -> bool:
 
 def number_of_heads(folder: Path) -> tuple[int, int] | None:
     """Layers and heads in each of them, as config.json tells; None where it does not."""
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        return None
-    config = config.get("text_config", config)
+    config = _text_part(read_json(folder / "config.json"))
     found = [
-        next((config[name] for name in names if type(config.get(name)) is int), None)
+        next((config[name] for name in names if _counts(config.get(name))), None)
         for names in (("num_hidden_layers", "n_layer"), ("num_attention_heads", "n_head"))
     ]
     return None if None in found else (found[0], found[1])
+
+
+def _text_part(config: Any) -> dict:
+    """The part of a config.json that speaks of the language model; empty where it is odd."""
+    if isinstance(config, dict) and isinstance(config.get("text_config"), dict):
+        return config["text_config"]
+    return config if isinstance(config, dict) else {}
+
+
+def _counts(value: object) -> bool:
+    return type(value) is int and value > 0
 
 
 def _config_problems(config: dict) -> Iterator[str]:
@@ -130,8 +138,9 @@ def _is_in_transformers(kind: object) -> bool:
     if found is None or not isinstance(kind, str):
         return False
     models = Path(found.submodule_search_locations[0]) / "models"
-    name = kind.replace("-", "_").removesuffix("_text")
-    return any((models / folder).is_dir() for folder in (name, name.partition("_")[0]))
+    name = kind.replace("-", "_")
+    names = (name, name.removesuffix("_text"), name.partition("_")[0])
+    return any((models / folder).is_dir() for folder in names if folder)
 
 
 def _unreadable(folder: Path) -> Iterator[str]:
@@ -155,7 +164,9 @@ def _weight_problems(folder: Path) -> Iterator[str]:
             return
         for name in sorted(set(map(str, where.values()))):
             tensors = {tensor for tensor, shard in where.items() if shard == name}
-            if not (folder / name).is_file():
+            if Path(name).name != name:
+                yield f"{index} names the weight file {name}, which lies elsewhere; copy it beside"
+            elif not (folder / name).is_file():
                 yield (
                     f"{index} names the weight file {name}, which is not there; copy or fetch it "
                     "again"
@@ -184,7 +195,7 @@ def _file_problems(path: Path, expected: set[str] | None) -> Iterator[str]:
         length = int.from_bytes(start[:8], "little")
         file.seek(8)
         header = None
-        if size >= 8 and length <= min(size - 8, _LONGEST_HEADER):
+        if size >= 8 and 0 < length <= min(size - 8, _LONGEST_HEADER):
             try:
                 header = json.loads(file.read(length))
             except (ValueError, RecursionError):
@@ -194,10 +205,9 @@ def _file_problems(path: Path, expected: set[str] | None) -> Iterator[str]:
         return
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     try:
-        whole = (
-            8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-        )
-    except (TypeError, KeyError, IndexError):
+        ends = [int(entry["data_offsets"][1]) for entry in tensors.values()]
+        whole = 8 + length + max(ends, default=0)
+    except (TypeError, KeyError, IndexError, ValueError, OverflowError):
         yield f"{path} is damaged: its header does not say where tensors lie; copy it again"
         return
     if size != whole:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lengthlens.checkpoints import ModelSpec, check_files
+from lengthlens.checkpoints import ModelSpec, check_files, model_folder
 from lengthlens.errors import LengthlensError
 from lengthlens.fetching import Offer, ask_hub
 from lengthlens.hub_cache import cache_folder, how_to_do_without, is_offline, repository_folder
@@ -48,12 +48,15 @@ def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[P
 
 def check_model(spec: ModelSpec, was_fetched: bool) -> Presence:
     """Look for one model; see `check_models`."""
+    if spec.hub is not None and not was_fetched:
+        try:
+            model_folder(spec)
+        except LengthlensError:
+            return _to_fetch(spec)
     try:
         folder = check_files(spec)
     except LengthlensError as error:
-        if spec.hub is None or was_fetched:
-            return Presence(spec.name, "not there", str(error))
-        return _to_fetch(spec)
+        return Presence(spec.name, f"{spec.source}, not usable", str(error))
     return Presence(spec.name, f"{spec.source}, {_gigabytes(_size(folder))}")
 
 

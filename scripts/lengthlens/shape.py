@@ -39,14 +39,16 @@ class Shape:
     @classmethod
     def from_config(cls, config: Mapping) -> Shape | None:
         """Read a config.json (that of the text part, if there are several); None if it is odd."""
-        config = config.get("text_config", config)
+        inner = config.get("text_config")
+        config = inner if isinstance(inner, Mapping) else config
         found = {
-            key: next((config[name] for name in names if isinstance(config.get(name), int)), None)
+            key: next((config[name] for name in names if _counts(config.get(name))), None)
             for key, names in _NAMES.items()
         }
         if None in found.values():
             return None
-        d_head = config.get("head_dim") or found["d_model"] // found["heads"]
+        given = config.get("head_dim")
+        d_head = given if _counts(given) else found["d_model"] // found["heads"]
         dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
         return cls(**found, d_head=d_head, dtype=dtype.removeprefix("torch."))
 
@@ -66,3 +68,8 @@ class Shape:
         """Bytes of the output projections and the unembedding: what attribution reads."""
         projections = self.layers * self.d_model * self.heads * self.d_head
         return itemsize * (projections + self.vocabulary * self.d_model)
+
+
+def _counts(value: object) -> bool:
+    """Whether a value of a config.json is a number of something."""
+    return type(value) is int and value > 0

@@ -4,7 +4,8 @@ Snakemake compares files when a run begins. A file that is replaced while it run
 or during one, would mix two models in one study without a word; so every job that has a model's
 manifest as input compares the files with it, before it begins and again when it is done.
 
-To hash 16 GB takes 10 to 40 s, in each of some hundred jobs. So the stamp of every file (size,
+To hash 16 GB takes 10 s of a core that has instructions for it (1.7 GB/s), and longer from a disk:
+too long for each of some hundred jobs. So the stamp of every file (size,
 times of change, inode) is noted beside the manifest once its content was found to be right, as git
 does in its index: a file with the same stamp was not written to since, and only one with another
 stamp (touched, copied, moved, on another machine's disk) is hashed again. The time of the inode's
