@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 
 from lengthlens.figures.style import (
     INK,
+    METHOD_NAMES,
     ON_DARK,
     ON_LIGHT,
-    METHOD_NAMES,
     Cast,
     add_legend,
     no_data,
