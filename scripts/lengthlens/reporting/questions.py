@@ -192,9 +192,10 @@ def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
 def steps_in(tables: Tables, cast: Cast) -> Finding | None:
     """Does the final MLP make up for removed heads?"""
     table = tables["repair"]
+    single = table["minus"].isna() | table["minus"].eq("")  # not a difference of two languages
     rows = table[
         (table["term"] == "final_mlp") & table["share"].notna() & (table["chosen_by"] == "top")
-        & table["model"].isin(instruct_models(cast)) & (table["minus"].isna() | table["minus"].eq(""))
+        & table["model"].isin(instruct_models(cast)) & single
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
     rows = rows[rows["method"].isin(rows["method"].unique()[:1])]
