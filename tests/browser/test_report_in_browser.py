@@ -15,6 +15,15 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe i
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
@@ -30,7 +39,7 @@ def browser():
     if CHROMIUM is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
     with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield opened
         opened.close()
 
@@ -119,6 +128,44 @@ def test_tokens_tell_what_pushed_by_mouse_and_by_keyboard(visit):
     page.keyboard.press("Enter")
     page.locator(".step:popover-open").get_by_role("button", name="Close").click()
     assert page.locator(".step:popover-open").count() == 0
+
+
+def test_arrow_keys_go_along_an_answer(visit):
+    page = visit()
+    page.eval_on_selector_all("#answers details", "all => all.forEach(each => each.open = true)")
+    tokens = page.locator(".tokens").filter(has=page.locator("button.decision")).first
+    buttons = tokens.locator("button")
+    buttons.first.click()
+    told = [page.locator("#step-token").inner_text()]
+    page.keyboard.press("ArrowRight")
+    told.append(page.locator("#step-token").inner_text())
+    assert told == [buttons.nth(place).inner_text() for place in (0, 1)]
+    assert buttons.nth(1).evaluate("each => each === document.activeElement")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")  # there is nothing before the first
+    assert page.locator("#step-token").inner_text() == told[0]
+    page.keyboard.press("Escape")
+    assert page.locator(".tokens .told").count() == 0
+
+
+def test_pressing_another_token_tells_of_that_one(visit):
+    page = visit()
+    page.eval_on_selector_all("#answers details", "all => all.forEach(each => each.open = true)")
+    buttons = page.locator(".tokens:has(button.decision)").first.locator("button")
+    seen = []
+    for place in (0, 1):
+        buttons.nth(place).evaluate("each => each.click()")
+        assert page.locator(".step:popover-open").count() == 1
+        seen.append(page.locator("#step-place").inner_text())
+    assert "step 1," in seen[0] and "step 2," in seen[1]
+
+
+def test_the_picture_follows_the_number_of_heads_removed(visit):
+    page = visit("phone")
+    shown = page.locator("#lead .dose:visible")
+    assert shown.count() == 1 and "top 1 by" in shown.inner_text()
+    page.get_by_label("2", exact=True).check()
+    assert shown.count() == 1 and "top 2 by" in shown.inner_text()
 
 
 def test_claims_are_filtered_by_verdict_and_origin(visit):

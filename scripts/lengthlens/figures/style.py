@@ -28,7 +28,7 @@ from lengthlens.integrity import digest
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
 INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"
-# NOTE not INK and PAPER, which the report exchanges in dark mode: coloured cells keep theirs.
+# NOTE not INK and PAPER, which the report exchanges in dark mode: coloured cells stay as they are.
 ON_LIGHT, ON_DARK = "#15181c", "#fdfdfd"
 VARIANT_COLOURS = {"base": "#d55e00", "instruct": "#0072b2"}
 METHOD_COLOURS = {

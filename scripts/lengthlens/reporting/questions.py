@@ -192,9 +192,10 @@ def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
 def steps_in(tables: Tables, cast: Cast) -> Finding | None:
     """Does the final MLP make up for removed heads?"""
     table = tables["repair"]
+    single = table["minus"].isna() | table["minus"].eq("")  # not a difference of two languages
     rows = table[
         (table["term"] == "final_mlp") & table["share"].notna() & (table["chosen_by"] == "top")
-        & table["model"].isin(instruct_models(cast)) & table["minus"].fillna("").eq("")
+        & table["model"].isin(instruct_models(cast)) & single
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
     rows = rows[rows["method"].isin(rows["method"].unique()[:1])]
@@ -248,7 +249,8 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
 
 def _range(rows: pd.DataFrame) -> str:
     """The smallest and the largest effect, each with its interval."""
-    least, most = (rows.loc[getattr(rows["effect"], pick)()] for pick in ("idxmin", "idxmax"))
+    places = rows["effect"].idxmin(), rows["effect"].idxmax()
+    least, most = (rows.loc[place].to_dict() for place in places)
     if least["effect"] == most["effect"]:
         return shown(least, "effect", "logits", True)
     return (
@@ -269,19 +271,16 @@ def _heads(row: Mapping) -> str:
 def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
     """Does one word a token make answers more exact?"""
     table = tables["tokenization"]
-    table = table.assign(reference=table["reference"].fillna(""))
     own = table[
-        table["model"].isin(instruct_models(cast)) & ~table["language"].isin(table["reference"])
+        table["model"].isin(instruct_models(cast))
+        & ~table["language"].isin(table["reference"].dropna())
     ]  # every word of a reference is one token anyway
     evidence, limits = [], []
     for (model, language), rows in own.groupby(["model", "language"], sort=False):
         measures = rows[rows["measure"].isin(("coverage", "degenerate"))].set_index("measure")
         poor = max(1 - measures["value"]["coverage"], measures["value"]["degenerate"]) > POOR
-        found = rows[
-            (rows["measure"] == "exact")
-            & (rows["quantity"] == "change")
-            & (rows["reference"] == "")
-        ]
+        alone = rows["reference"].isna() | rows["reference"].eq("")
+        found = rows[(rows["measure"] == "exact") & (rows["quantity"] == "change") & alone]
         for row in found.to_dict("records"):
             text = (
                 f"{who(cast, model, language)}: {shown(row, 'value', 'percent', True)} of exact "
@@ -309,7 +308,7 @@ def extends(tables: Tables, cast: Cast) -> Finding | None:
     rows = table[(table["probe"] == "extrapolation") & table["model"].isin(instruct_models(cast))]
     evidence, limits = [], []
     for (model, language), own in rows.groupby(["model", "language"], sort=False):
-        first, last = own.iloc[0], own.iloc[-1]
+        first, *_, last = [own.iloc[0].to_dict(), *own.to_dict("records")]
         if pd.isna(first["gain"]):
             continue
         limits.append((first["gain_low"], first["gain_high"]))

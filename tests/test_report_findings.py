@@ -1,0 +1,171 @@
+"""The findings of the summary: what a short answer may say, and where its numbers come from."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_report import NAMES, VARIANTS, evil_answers, make_material
+
+from lengthlens.figures.style import Cast
+from lengthlens.reporting.lead import draw_lead
+from lengthlens.reporting.page import render_report
+from lengthlens.reporting.questions import (
+    carries_over,
+    extends,
+    harder_n,
+    keeps_to_n,
+    more_than_text,
+    scores_find_causes,
+    steps_in,
+    tally,
+    verdict,
+    words_or_tokens,
+)
+from lengthlens.reporting.sections import SECTIONS
+
+CAST = Cast(VARIANTS, NAMES)
+nan = float("nan")
+
+
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        ([(0.1, 0.3), (0.2, 0.4)], ("yes in both languages", "yes")),
+        ([(0.1, 0.3)], ("yes", "yes")),
+        ([(-0.3, -0.1)] * 3, ("no, the opposite in all 3 languages", "no")),
+        ([(-0.3, 0.1), (-0.1, 0.2)], ("not shown", "open")),
+        ([(0.1, 0.3), (-0.1, 0.2)], ("yes in 1, open in 1 of 2 languages", "open")),
+        ([(0.1, 0.3), (-0.2, -0.1)], ("yes in 1, the opposite in 1 of 2 languages", "open")),
+        ([(nan, nan)], ("no interval", "open")),
+        ([(0.0, 0.3)], ("not shown", "open")),
+    ],
+)
+def test_a_short_answer_says_no_more_than_the_intervals(rows, said):
+    assert verdict(*tally(rows), "languages") == said
+
+
+def behaviour(exact):
+    rows = [
+        {"model": model, "language": "en", "n": "all", "split": "all", "n_samples": 24,
+         "exact": value, "exact_low": low, "exact_high": high}
+        for model, (value, low, high) in exact.items()
+    ]  # fmt: skip
+    return {"behaviour": pd.DataFrame(rows)}
+
+
+def test_models_are_told_apart_only_where_their_intervals_do_not_touch():
+    apart = keeps_to_n(behaviour({"i": (0.9, 0.8, 0.95), "b": (0.1, 0.0, 0.2)}), CAST)
+    assert apart.answer == "yes"
+    assert "90.0" in apart.evidence[0] and "[80.0, 95.0]" in apart.evidence[0]
+    assert "[0.0, 20.0]" in apart.evidence[0] and "24 answers" in apart.evidence[0]
+    touching = keeps_to_n(behaviour({"i": (0.9, 0.5, 0.95), "b": (0.4, 0.2, 0.6)}), CAST)
+    assert touching.answer == "not shown"
+    assert keeps_to_n(behaviour({"i": (0.9, 0.8, 0.95)}), CAST) is None
+
+
+def test_the_texts_share_is_compared_with_a_half():
+    row = {"group": "late heads", "quantity": "share", "instruct": "i", "base": "b",
+           "language": "en", "value": 0.7, "value_low": 0.6, "value_high": 0.8,
+           "n_samples": 40}  # fmt: skip
+    unknown = row | {"language": "it", "value": nan, "value_low": nan, "value_high": nan}
+    found = more_than_text({"same_text": pd.DataFrame([row, unknown])}, CAST)
+    assert found.answer == "yes" and "70.0" in found.evidence[0]
+    assert "no difference is shown" in found.evidence[1]
+    less = more_than_text({"same_text": pd.DataFrame([row | {"value_low": 0.4}])}, CAST)
+    assert less.answer == "not shown"
+
+
+def test_scores_are_judged_within_layers_and_of_instruct_models_only():
+    row = {"model": "i", "language": "en", "kind": "head", "outcome": "decision", "over": "within",
+           "mode": "zero", "score": "cwa", "correlation": 0.4, "correlation_low": 0.1,
+           "correlation_high": 0.6, "n_evaluate": 30}  # fmt: skip
+    others = [row | {"over": "all", "correlation": 0.9}, row | {"model": "b", "correlation": 0.8}]
+    found = scores_find_causes({"scores": pd.DataFrame([row, *others])}, CAST)
+    assert found.answer == "yes" and len(found.evidence) == 1
+    assert "0.40 [0.10, 0.60]" in found.evidence[0] and "30 answers" in found.evidence[0]
+
+
+def test_what_the_final_mlp_steps_in_with_is_minus_its_share_of_the_drop():
+    row = {"model": "i", "language": "en", "term": "final_mlp", "chosen_by": "top", "mode": "zero",
+           "method": "cwa", "k": 2, "minus": nan, "share": -1.5, "share_low": -2.0,
+           "share_high": -1.0, "n_samples": 30}  # fmt: skip
+    found = steps_in({"repair": pd.DataFrame([row])}, CAST)
+    assert found.answer == "yes" and "+1.500 logits [+1.000, +2.000]" in found.evidence[0]
+
+
+def test_heads_carry_over_where_the_margin_falls():
+    row = {"model": "i", "measure": "end_margin", "method": "cwa", "source_language": "en",
+           "target_language": "it", "untuned": True, "effect": -2.0, "effect_low": -3.0,
+           "effect_high": -1.0, "n_samples": 30}  # fmt: skip
+    found = carries_over({"transfer": pd.DataFrame([row])}, CAST)
+    assert found.answer == "yes" and "never tuned" in found.evidence[0]
+    rises = row | {"effect": 2.0, "effect_low": 1.0, "effect_high": 3.0}
+    assert carries_over({"transfer": pd.DataFrame([rises])}, CAST).css == "no"
+    home = row | {"target_language": "en"}
+    assert carries_over({"transfer": pd.DataFrame([home])}, CAST) is None
+
+
+def tokens(coverage, language="en"):
+    row = {"model": "i", "language": language, "reference": nan, "measure": "exact",
+           "quantity": "change", "value": 0.2, "value_low": 0.1, "value_high": 0.3,
+           "n_samples": 30}  # fmt: skip
+    levels = [
+        row | {"measure": name, "quantity": "aligned", "value": value}
+        for name, value in (("coverage", coverage), ("degenerate", 0.0))
+    ]
+    return pd.DataFrame([row, *levels])
+
+
+def test_a_poor_vocabulary_tells_nothing_of_the_tokenizer():
+    assert words_or_tokens({"tokenization": tokens(0.9)}, CAST).answer == "yes"
+    poor = words_or_tokens({"tokenization": tokens(0.2)}, CAST)
+    assert poor.answer == "cannot be told" and "not counted" in poor.evidence[0]
+
+
+def test_control_beyond_the_study_and_harder_n():
+    row = {"model": "i", "language": "en", "probe": "extrapolation", "n": "10", "gain": 0.5,
+           "gain_low": 0.2, "gain_high": 0.8, "error": -1.0, "error_low": -2.0, "error_high": 0.0,
+           "n_samples": 12}  # fmt: skip
+    found = extends({"extrapolation": pd.DataFrame([row, row | {"n": "12", "error": -3.0}])}, CAST)
+    assert found.answer == "yes" and "N = 10 to 12" in found.evidence[0]
+    assert "−3.00 words" in found.evidence[0] and "24 answers" in found.evidence[0]
+    dip = {"model": "i", "language": "en", "measure": "exact", "against": "neighbours", "n": 3,
+           "value": -0.2, "all_low": -0.3, "all_high": -0.1, "n_samples": 50,
+           "verdict": "worse"}  # fmt: skip
+    worse = harder_n({"dip": pd.DataFrame([dip, dip | {"n": 4, "verdict": "open"}])}, CAST)
+    assert "N = 3 (−20.0 points" in worse.evidence[0] and "N = 4" not in worse.evidence[0]
+    quiet = harder_n({"dip": pd.DataFrame([dip | {"verdict": "open"}])}, CAST)
+    assert quiet.answer == "not shown"
+
+
+def test_every_question_is_asked_once_and_reaches_the_summary():
+    asked = [ask for section in SECTIONS for ask in section.findings]
+    assert len(asked) == len(set(asked)) >= 9
+    page = render_report(make_material(evil_answers()))
+    summary = page[page.index('id="summary"') : page.index('id="behaviour"')]
+    assert "Do instruct models keep to N" in summary
+
+
+def test_the_picture_shows_the_tables_numbers_for_every_k():
+    material = make_material(evil_answers())
+    lead = draw_lead(material.tables["behaviour"], material.tables["ablation"], CAST)
+    assert list(lead.doses) == [1, 2] and lead.first == 1
+    effects = material.tables["ablation"]
+    exact = effects[(effects["measure"] == "exact") & (effects["k"] == 1)]
+    (language, rows), *_ = lead.doses[1]
+    assert language == "English"
+    assert [row.label for row in rows] == [
+        "nothing removed",
+        "top 1 by CWA",
+        "top 1 by end contrast",
+    ]
+    shown = [row.mark.at for row in rows[1:]]
+    own = exact[(exact["language"] == "en") & (exact["chosen_by"] == "top")]
+    own = own[own["source_language"] == "en"]
+    np.testing.assert_allclose(shown, 100 * own["chosen"])
+    np.testing.assert_allclose([row.rival.at for row in rows[1:]], 100 * own["control"])
+
+
+def test_without_ablated_answers_there_is_no_picture():
+    material = make_material(evil_answers())
+    effects = material.tables["ablation"].iloc[:0]
+    assert draw_lead(material.tables["behaviour"], effects, CAST) is None
