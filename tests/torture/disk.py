@@ -51,6 +51,8 @@ def permissions(ledger: Ledger, folder: Path, expected: dict) -> None:
         project = Project(folder / f"denied-{place}", prefix=prefix)
         denied = project.run / place
         denied.mkdir(parents=True)
+        keeper = denied / ".keep"  # Snakemake removes empty folders of failed jobs
+        keeper.touch()
         project.log.touch()
         for path in [project.folder, *project.folder.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
@@ -64,6 +66,7 @@ def permissions(ledger: Ledger, folder: Path, expected: dict) -> None:
         words = "" if named and not deep else f"not in plain words: {told[-400:]!r}"
         ledger.add(kind, place, REFUSED if not words else FAILED, words)
         denied.chmod(0o755)
+        keeper.unlink()
         _resumed(ledger, "permission given, then resumed", place, project, expected)
 
 
