@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import xarray as xr
 
+import lengthlens
 from lengthlens import formats, readers
 from lengthlens.collect import answers_of_shards
 from lengthlens.errors import LengthlensError
@@ -98,3 +105,20 @@ def test_folders_of_the_machine_stay_out_of_provenance(source):
     assert found["model"]["source"] == "…/m7"
     kept = provenance("x/1", {}, {"model": "m", "source": "resources/m7", "sha256": FIRST})
     assert kept["model"]["source"] == "resources/m7"
+
+
+def test_a_copy_inside_another_repository_does_not_take_its_commit(tmp_path):
+    """The commit is that of the code itself, or unknown."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    scripts = Path(lengthlens.__file__).parents[1]
+    shutil.copytree(scripts / "lengthlens", tmp_path / "copy/scripts/lengthlens")
+    code = "from lengthlens.provenance import commit; print(commit())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(tmp_path / "copy/scripts"), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "{'commit': None, 'dirty': None}", done.stderr

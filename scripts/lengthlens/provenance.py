@@ -88,7 +88,9 @@ def commit() -> dict[str, str | bool | None]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    head = git("rev-parse", "HEAD")
+    top = git("rev-parse", "--show-toplevel")
+    own = top is not None and Path(top).resolve() == root  # and not a repository around a copy
+    head = git("rev-parse", "HEAD") if own else None
     changes = None if head is None else git("status", "--porcelain", "--untracked-files=no")
     return {"commit": head, "dirty": None if changes is None else bool(changes)}
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from cases import FAILED, RECOVERED, Ledger
 from runs import Project, differences, kill_group
 
+MOST = 15  # kills of one run
+
 KIND = {"job": "kill -9 of a job", "group": "kill -9 of Snakemake and its jobs"}
 
 
@@ -24,7 +26,7 @@ def torture(
     while done < kills:
         project = Project(folder / f"killed-{run}")
         happened, lost, over = [], [], False
-        while not over and len(happened) < kills - done:
+        while not over and len(happened) < min(MOST, kills - done):
             kind = chance.choice(list(KIND))
             before = project.finished_shards()
             at = _kill_once(project, kind, chance)
