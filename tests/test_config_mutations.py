@@ -6,6 +6,8 @@ values that are at the edge of what is legal, and that the tests of the key's ki
 
 import copy
 import datetime
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_project import make_config, make_project
 
+from lengthlens import config_checks
 from lengthlens.config import ConfigurationError, Study
 from lengthlens.validation import dotted, show
 
@@ -129,8 +132,11 @@ GARBAGE = st.text(max_size=12) | st.sampled_from(
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The small project; its language files, which stay as they are, are read once only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config_checks, "_load", functools.cache(config_checks._load))
+        yield make_project(tmp_path_factory.mktemp("project"))
 
 
 def test_every_key_is_spoilt():

@@ -233,7 +233,7 @@ def put(content: dict, path: tuple, value: object) -> None:
     content[path[-1]] = copy.deepcopy(value)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=spoilt())
 def test_any_malformed_file_is_refused_by_name(tmp_path: Path, case: tuple[dict, str]):
     content, named = case
