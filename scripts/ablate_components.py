@@ -10,7 +10,7 @@ def main(snakemake) -> None:
     from lengthlens.checkpoints import read_manifest
     from lengthlens.formats import ABLATION, PROMPTS, REPAIR
     from lengthlens.hypotheses import hypotheses_from
-    from lengthlens.identity import check_agreement, this_run
+    from lengthlens.identity import check_agreement, inherited, this_run
     from lengthlens.jsonl import read_rows_made
     from lengthlens.means import replacement
     from lengthlens.netcdf import write_dataset
@@ -60,7 +60,10 @@ def main(snakemake) -> None:
     repair = measure_repair(study, repaired, unablated.answers, unablated.book)
     made = provenance(
         ABLATION,
-        params.config | {"ablation": params.plan, "confirmatory": params.tests},
+        inherited(
+            params.config | {"ablation": params.plan, "confirmatory": params.tests},
+            [origin, attribution.attrs["provenance"]],
+        ),
         manifest,
     )
     write_dataset(dataset, snakemake.output.ablation, made)

@@ -8,7 +8,7 @@ def main(snakemake) -> None:
     from lengthlens.forced import Effects, Other, force_answers
     from lengthlens.forcing import Forcing
     from lengthlens.formats import FORCED, GENERATIONS
-    from lengthlens.identity import check_agreement, this_run
+    from lengthlens.identity import check_agreement, inherited, this_run
     from lengthlens.jsonl import read_rows_made
     from lengthlens.means import replacement
     from lengthlens.netcdf import write_dataset
@@ -48,7 +48,7 @@ def main(snakemake) -> None:
         effects,
         other,
     )
-    made = provenance(FORCED, config, manifest)
+    made = provenance(FORCED, inherited(config, origins.values()), manifest)
     write_dataset(dataset, snakemake.output[0], made)
 
 

@@ -32,6 +32,7 @@ class Case:
 class Ledger:
     """All cases of a run of the tests; tells each as it is known."""
 
+    parts: list[dict] = field(default_factory=list)  # what other parts say about themselves
     cases: list[Case] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -49,6 +50,7 @@ class Ledger:
         values = json.loads(path.read_text(encoding="utf-8"))
         self.cases += [Case(**case) for case in values["cases"]]
         self.skipped |= values["skipped"]
+        self.parts.append(values["about"])
 
     @property
     def failures(self) -> list[Case]:

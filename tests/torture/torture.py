@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--flips", type=int, default=240, help="files to damage and read back")
     parser.add_argument("--sizes", type=int, nargs="*", default=[600, 2500], help="disks [kB]")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--only", nargs="*", default=PARTS, help=f"of {PARTS}; nothing: only join")
     parser.add_argument("--whole", type=Path, help="a finished small run to compare with")
     parser.add_argument("--join", type=Path, nargs="*", default=[], help="summaries of other parts")
     parser.add_argument("--page", action="store_true", help="write the table into the docs")
@@ -61,9 +61,11 @@ def main() -> int:
                 "minutes": round((datetime.datetime.now(datetime.UTC) - begun).seconds / 60, 1),
                 "python": platform.python_version(),
             }
+            about = of_all_parts(about, ledger.parts, alone=bool(given.only))
             ledger.write(given.out, about)
     print(f"\n{ledger.table()}\nwritten to {given.out}")
     if given.page:
+        PAGE.with_suffix(".json").write_bytes((given.out / "summary.json").read_bytes())
         words = f"{about['date']}, commit {about['commit']}, seed {about['seed']}, "
         head = f"Last long run: {words}{about['minutes']:.0f} minutes.\n\n"
         page = PAGE.read_text(encoding="utf-8")
@@ -85,6 +87,14 @@ def torture(part, ledger: Ledger, folder: Path, whole: Project, expected: dict, 
         disk.permissions(ledger, folder, expected)
     else:
         disk.two_at_once(ledger, folder, expected)
+
+
+def of_all_parts(about: dict, parts: list[dict], alone: bool) -> dict:
+    """Commits and minutes of this run (unless it only joins others) and of those it joins."""
+    every = [about] * alone + parts
+    commits = dict.fromkeys(part["commit"] for part in every)
+    minutes = round(sum(part["minutes"] for part in every), 1)
+    return about | {"commit": ", ".join(commits), "minutes": minutes}
 
 
 def commit() -> str:
