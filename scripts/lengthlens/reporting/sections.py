@@ -81,8 +81,8 @@ class Section:
         intro: what the question is and how it was answered.
         figures: name -> title.
         tables: shown folded, below the figures.
-        findings: the questions that the summary answers from this section, asked only where all
-            tables are there that a run of it makes.
+        findings: the questions that the summary answers from this section, asked only where the
+            run has all of the section's tables.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
     """

@@ -13,11 +13,10 @@ _SIGNS = {"\n": "↵", "\t": "⇥"}
 
 @dataclass(frozen=True)
 class Push:
-    """A component's share of the end margin at a step; `size`: in percent of the step's largest."""
+    """A component's share of the end margin at a step."""
 
     component: str
     share: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -47,30 +46,25 @@ class Token:
     to_go_on: tuple[Push, ...] = ()
     rest: str = ""
 
-    def told(self, step: int, n: int) -> dict[str, Any]:
-        """What the page shows of a step when its token is pressed (templates/report.js).
+    def told(self, step: int, n: int) -> list[Any]:
+        """What the page shows of a step when its token is pressed, in the order of report.js.
 
         Args:
             step: its number in the answer, from 1.
             n: words asked for.
         """
-        pushes = {"end": self.to_end, "on": self.to_go_on}
-        return {
-            "token": self.text,
-            "step": step,
-            "words": self.words,
-            "n": n,
-            "sign": "+" if self.within else "−",
-            "decision": self.decision,
-            "margin": self.margin,
-            "leaning": self.leaning,
-            "ender": self.ender,
-            "word": self.word,
-            "rest": self.rest,
-        } | {
-            side: [[push.component, push.share, push.size] for push in found]
-            for side, found in pushes.items()
-        }
+        sign = "+" if self.within else "−"
+        pushes = ([[push.component, push.share] for push in found] for found in self.pushes)
+        return [
+            *(step, self.words, n, sign, int(self.decision)),
+            *(self.margin, self.leaning, self.ender, self.word, self.rest),
+            *pushes,
+        ]
+
+    @property
+    def pushes(self) -> tuple[tuple[Push, ...], tuple[Push, ...]]:
+        """What pushed to end, and what to go on."""
+        return self.to_end, self.to_go_on
 
 
 def describe_tokens(row: Mapping) -> tuple[Token, ...]:
@@ -99,24 +93,20 @@ def _token(row: Mapping, step: int) -> Token:
     if margin is None:
         return shown
     shares = [share for _, share in [*row["to_end"][step], *row["to_go_on"][step]]]
-    largest = max((abs(share) for share in shares), default=1.0)
     return Token(
         **{name: getattr(shown, name) for name in ("blank", "text", "within", "words", "decision")},
         margin=number(margin, "logits", sign=True),
         leaning="to end" if margin > 0 else "to go on",
         ender=visible(row["ender_text"][step]),
         word=visible(row["word_text"][step]),
-        to_end=_pushes(row["to_end"][step], largest),
-        to_go_on=_pushes(row["to_go_on"][step], largest),
+        to_end=_pushes(row["to_end"][step]),
+        to_go_on=_pushes(row["to_go_on"][step]),
         rest=number(margin - sum(shares), "logits", sign=True),
     )
 
 
-def _pushes(found: Sequence[Sequence], largest: float) -> tuple[Push, ...]:
-    return tuple(
-        Push(name, number(share, "logits", sign=True), round(100 * abs(share) / largest))
-        for name, share in found
-    )
+def _pushes(found: Sequence[Sequence]) -> tuple[Push, ...]:
+    return tuple(Push(name, number(share, "logits", sign=True)) for name, share in found)
 
 
 def visible(text: str) -> str:

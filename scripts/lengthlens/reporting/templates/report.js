@@ -2,7 +2,9 @@
 const panel = document.getElementById("step");
 const at = (name) => document.getElementById(`step-${name}`);
 
-function row([component, share, size]) {
+const size = (share) => Math.abs(Number(share.replace("−", "-")));
+
+function row([component, share], largest) {
   const line = document.createElement("tr");
   const name = document.createElement("th");
   name.scope = "row";
@@ -11,28 +13,35 @@ function row([component, share, size]) {
   value.className = "right";
   value.textContent = share;
   const bar = document.createElement("i");
-  bar.style.width = `${size}%`;
+  bar.style.width = `${Math.round((100 * size(share)) / largest)}%`;
   line.insertCell().append(bar);
   line.prepend(name);
   return line;
 }
 
+// The order is that of Token.told (tokens.py).
 function tell(button) {
-  const step = JSON.parse(button.dataset.step);
-  at("token").textContent = step.token;
-  at("place").textContent = `step ${step.step}, ${step.words} of ${step.n} words with it; `
-    + `adherence sign ${step.sign}${step.decision ? "; the decision" : ""}.`;
-  at("margin").textContent = `End margin ${step.margin} logits, leaning ${step.leaning}: `
-    + `“${step.ender}” against “${step.word}”.`;
-  at("to-end").replaceChildren(...step.end.map(row));
-  at("to-go-on").replaceChildren(...step.on.map(row));
-  at("rest").textContent = `All other components together: ${step.rest}.`;
+  const [step, words, n, sign, decision, margin, leaning, ender, word, rest, end, on]
+    = JSON.parse(button.dataset.step);
+  const largest = Math.max(...[...end, ...on].map(([, share]) => size(share))) || 1;
+  at("token").textContent = button.textContent;
+  at("place").textContent = `step ${step}, ${words} of ${n} words with it; `
+    + `adherence sign ${sign}${decision ? "; the decision" : ""}.`;
+  at("margin").textContent = `End margin ${margin} logits, leaning ${leaning}: `
+    + `“${ender}” against “${word}”.`;
+  at("to-end").replaceChildren(...end.map((push) => row(push, largest)));
+  at("to-go-on").replaceChildren(...on.map((push) => row(push, largest)));
+  at("rest").textContent = `All other components together: ${rest}.`;
   document.querySelector(".tokens .told")?.classList.remove("told");
   button.classList.add("told");
 }
 
 for (const answer of document.querySelectorAll(".tokens")) {
   const steps = [...answer.querySelectorAll("button")];
+  for (const step of steps) {
+    step.popoverTargetElement = panel;
+    step.popoverTargetAction = "show";
+  }
   answer.addEventListener("click", ({ target }) => {
     if (steps.includes(target)) tell(target);
   });
