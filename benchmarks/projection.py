@@ -44,6 +44,9 @@ ROWS = 256
 CONDITIONS = 100
 EVALUATE = 350
 ABLATED_PROMPTS = {"base": 28, "instruct": EVALUATE}
+# Ablated answers are cut here (`ablation.max_new_tokens`); every batch is taken to run to it. Nine
+# words take about 17 tokens, so that only overshoot is cut.
+ABLATED_CUT = 40
 
 # What config/llama31-8b.yaml asks for beyond that: every single component removed from some answers
 # (its conditions are planned by the study's own code, `planned_sets`).
@@ -61,7 +64,6 @@ COMPUTE_SHARE = 0.4  # of the peak arithmetic in prefill
 DUMP_GB_A_SECOND = 0.4  # written in the job, between batches (docs: 0.2 to 0.3 s per 100 MB)
 # What the variants assume instead.
 SLOW_START_SECONDS, SLOW_LAUNCH_SECONDS = 90, 0.060
-SHORT_CUT = 64  # tokens; nine words take about 17, so that only overshoot is cut
 
 
 class Card(NamedTuple):
@@ -80,7 +82,6 @@ class Sets(NamedTuple):
 
     answered: int
     scored: int  # these get the end margin
-    by_position: int  # of those answered: whole layers' heads, and MLPs
 
 
 def starts(stages: int) -> int:
@@ -144,9 +145,8 @@ def planned_sets(variant: str) -> Sets:
         mine = [test for test in tests if (test.variant, test.language) == (variant, language)]
         conditions = plan_sweep(rankings, LAYERS, HEADS, plan, language, mine)
         answered = {(c.heads, c.mlps, c.mode) for c in conditions if c.answered}
-        position = {(c.heads, c.mlps, c.mode) for c in conditions if c.chosen_by == "position"}
         scored = {(c.heads, c.mlps, c.mode) for c in conditions}
-        found.append(Sets(len(answered), len(scored), len(position)))
+        found.append(Sets(len(answered), len(scored)))
     return max(found)
 
 
@@ -192,7 +192,7 @@ def answer_seconds(
 
 
 def ablation_seconds(
-    card: Card, variant: str, conditions: int, prompts: int, longest: int | None = None
+    card: Card, variant: str, conditions: int, prompts: int, longest: int = ABLATED_CUT
 ) -> float:
     """So many conditions in each language; a prompt that two batches share is computed twice."""
     answers = conditions * prompts
@@ -221,13 +221,8 @@ def study(card: Card) -> dict[str, float]:
     return found
 
 
-def configured(card: Card, longest: int | None = None) -> dict[str, float]:
-    """Seconds of the jobs of config/llama31-8b.yaml that need the GPU; it writes no dump.
-
-    Sets by position, which have batches of their own, are taken to run to the cut.
-
-    `longest`: steps of the longest answer in every batch of other conditions.
-    """
+def configured(card: Card) -> dict[str, float]:
+    """Seconds of the jobs of config/llama31-8b.yaml that need the GPU; it writes no dump."""
     found = {f"start {starts(4)} jobs, load": starts(4) * START_SECONDS}
     in_pass = LOGITS_AT_ONCE // (BOUNDARIES * VOCABULARY)
     for variant, prompts in ABLATED_PROMPTS.items():
@@ -239,9 +234,7 @@ def configured(card: Card, longest: int | None = None) -> dict[str, float]:
         passes = 2 * SINGLE_ANSWERS * math.ceil((SINGLES + 1) / in_pass)
         forced += pass_seconds(card, passes, in_pass * (TO_DECISION + 1))
         found[f"{variant}: force answers"] = forced
-        others = sets.answered - sets.by_position
-        ablated = ablation_seconds(card, variant, others, prompts, longest)
-        ablated += ablation_seconds(card, variant, sets.by_position, prompts, CUT)
+        ablated = ablation_seconds(card, variant, sets.answered, prompts)
         passes = 2 * prompts * math.ceil(sets.scored / ROWS)
         ablated += pass_seconds(card, passes, ROWS * (TO_DECISION + 1))
         name = f"{variant}: {sets.answered} conditions answered, {sets.scored} scored"
@@ -260,29 +253,22 @@ def variants(card: Card) -> dict[str, float]:
         for variant, prompts in ABLATED_PROMPTS.items()
     }
 
-    def ablation(variant: str, prompts: int, longest: int) -> float:
-        return ablation_seconds(card, variant, CONDITIONS, prompts, longest)
+    def uncut(prompts: dict[str, int]) -> float:
+        found = plain - sum(ablated.values())
+        return found + sum(
+            ablation_seconds(card, v, CONDITIONS, n, CUT) for v, n in prompts.items()
+        )
 
     steps = plain + _all_steps() * (SLOW_LAUNCH_SECONDS - LAUNCH_SECONDS)
-    broken = plain - ablated["instruct"] + ablation("instruct", EVALUATE, CUT)
-    short = plain - sum(ablated.values())
-    short += ablation("base", 28, SHORT_CUT) + ablation("instruct", EVALUATE, SHORT_CUT)
-    short_all = short - ablation("base", 28, SHORT_CUT) + ablation("base", EVALUATE, SHORT_CUT)
+    all_prompts = plain - ablated["base"] + ablation_seconds(card, "base", CONDITIONS, EVALUATE)
     return {
         "as above": plain,
         f"steps that take {SLOW_LAUNCH_SECONDS * 1e3:.0f} ms instead of 35": steps,
         f"starts that take {SLOW_START_SECONDS} s instead of {START_SECONDS}": plain
         + starts(2) * (SLOW_START_SECONDS - START_SECONDS),
-        "a condition in every batch that makes instruct run to the cut": broken,
-        f"the base model's conditions on all {EVALUATE} prompts": plain
-        - ablated["base"]
-        + ablation("base", EVALUATE, CUT),
-        f"ablated answers cut at {SHORT_CUT} tokens, every batch running to the cut": short,
-        f"the same, base on all {EVALUATE} prompts": short_all,
+        f"the base model's conditions on all {EVALUATE} prompts": all_prompts,
+        f"ablated answers cut at {CUT} tokens, as others are": uncut(ABLATED_PROMPTS),
         "config/llama31-8b.yaml, all of it, without a dump": sum(configured(card).values()),
-        "the same, every batch of conditions running to the cut": sum(
-            configured(card, CUT).values()
-        ),
     }
 
 
@@ -290,8 +276,9 @@ def _all_steps() -> int:
     """Decoding steps of the study, all of them bound by launches."""
     steps = 0
     for variant, prompts in ABLATED_PROMPTS.items():
-        batches = math.ceil(PROMPTS / SHARD) + math.ceil(CONDITIONS * prompts / ROWS)
-        steps += len(LANGUAGES) * batches * LONGEST[variant]
+        generated = math.ceil(PROMPTS / SHARD)
+        ablated = math.ceil(CONDITIONS * prompts / ROWS)
+        steps += len(LANGUAGES) * (generated * LONGEST[variant] + ablated * ABLATED_CUT)
     return steps
 
 

@@ -23,13 +23,14 @@ rule ablate_components:
         "../envs/environment.yaml"
     threads: study.generation.threads
     resources:
-        **decoding(ablated_answers, captured=False),
+        **decoding(ablated_answers, tokens=study.ablated_tokens, captured=False),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
         config=study.slice("generation", "counting"),
         plan=ablation_plan,
         prompts=ablation_prompts,
+        max_new_tokens=study.ablated_tokens,
         languages=list(study.languages),
         tests=confirmatory_tests,
     message:

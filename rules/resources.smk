@@ -30,15 +30,17 @@ def components(wildcards):
     return shape["layers"], shape["heads"]
 
 
-def decoding(answers, recorded=False, captured=True, gpu=GPUS):
-    """Resources of a rule that generates; `answers` maps wildcards to their number. Activations may
-    be recorded in a file, or captured to be attributed at once, which takes memory from batches."""
+def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS):
+    """Resources of a rule that generates; `answers` maps wildcards to their number, of at most
+    `tokens` tokens. Activations may be recorded in a file, or captured to be attributed at once,
+    which takes memory from batches."""
+    section = GENERATION_SECTION | ({"max_new_tokens": tokens} if tokens else {})
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
         samples = answers(wildcards) * GENERATION_SECTION["samples"]
         kind = (samples, recorded, captured)
-        return decoding_need(manifest, GENERATION_SECTION, DEVICE, *kind).times(attempt)
+        return decoding_need(manifest, section, DEVICE, *kind).times(attempt)
 
     return resources_of(need, gpu)
 

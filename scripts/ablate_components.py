@@ -4,6 +4,8 @@ from lengthlens.job import run_job
 
 
 def main(snakemake) -> None:
+    from dataclasses import replace
+
     from tqdm import tqdm
 
     from lengthlens.ablation import Ablation, ablate
@@ -47,7 +49,7 @@ def main(snakemake) -> None:
     study = Ablation(
         loaded,
         spread_over_n([p for p in prompts if p.split == "evaluate"], params.prompts),
-        settings_of(params.config),
+        replace(settings_of(params.config), max_new_tokens=params.max_new_tokens),
         params.config["counting"],
         replacement(attribution),
         params.plan["seed"],
@@ -61,7 +63,11 @@ def main(snakemake) -> None:
     made = provenance(
         ABLATION,
         inherited(
-            params.config | {"ablation": params.plan, "confirmatory": params.tests},
+            params.config
+            | {
+                "ablation": params.plan | {"max_new_tokens": params.max_new_tokens},
+                "confirmatory": params.tests,
+            },
             [origin, attribution.attrs["provenance"]],
         ),
         manifest,

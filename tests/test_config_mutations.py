@@ -92,6 +92,7 @@ ILLEGAL: dict[str, list[Any]] = {
         for key in ("controls", "answered_controls", "further_controls", "base_controls")
     },
     "ablation.base_prompts": COUNT,
+    "ablation.max_new_tokens": [*COUNT, "Auto", "", 9],
     "ablation.untuned": CODES,
     "ablation.seed": SEED,
     "probes": [None, "en", 3],

@@ -41,6 +41,7 @@ def test_the_configured_study_is_what_is_projected():
     assert len(study.n_words) * study.prompts.per_n == PROJECTION["PROMPTS"]
     assert study.prompts.shard == PROJECTION["SHARD"]
     assert study.generation.max_new_tokens == PROJECTION["CUT"]
+    assert study.ablated_tokens == PROJECTION["ABLATED_CUT"]
     assert len(study.n_words) * study.forced.per_n == PROJECTION["SINGLE_ANSWERS"]
     base, instruct = (PROJECTION["planned_sets"](variant) for variant in ("base", "instruct"))
     assert base.answered == base.scored  # few controls, which all answer

@@ -114,6 +114,7 @@ class Ablation:
     further_controls: int
     base_controls: int
     base_prompts: int
+    max_new_tokens: int | str
     untuned: tuple[str, ...]
     seed: int
 
@@ -243,6 +244,13 @@ class Study:
         """The modes of ablation, without resample where there can be no donors."""
         possible = resample_possible(self.n_words, self.ablation.positions)
         return [mode for mode in self.ablation.modes if mode != "resample" or possible]
+
+    @property
+    def ablated_tokens(self) -> int:
+        """Where answers are cut while components are ablated. [tokens]"""
+        given = self.ablation.max_new_tokens
+        enough = max(40, 4 * max(self.n_words)) if given == "auto" else given
+        return min(enough, self.generation.max_new_tokens)
 
     def slice(self, *keys: str) -> dict[str, Any]:
         """The named parts of the configuration as plain values, for a rule's `params`.

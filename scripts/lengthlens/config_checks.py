@@ -153,16 +153,17 @@ def check_untuned(codes: Sequence[str], used: Iterable[str], root: Path) -> Iter
 
 def check_tokens(values: dict[str, Any]) -> Iterator[Problem]:
     """Answers of the largest N fit into max_new_tokens, their stop token included."""
-    limit = values["generation"]["max_new_tokens"]
     asked = {"n_words": values["n_words"], "probes.n_words": values["probes"]["n_words"]}
-    for key, numbers in asked.items():
-        largest = max(numbers, default=0)
-        if limit <= largest:
-            yield Problem(
-                ("generation", "max_new_tokens"),
-                f"{limit} cuts every answer of {largest} words ({key}) before its end; "
-                f"legal: more than {largest}, about {max(64, 8 * largest)} to be safe",
-            )
+    for section, keys, safe in (("generation", tuple(asked), 64), ("ablation", ("n_words",), 40)):
+        limit = values[section]["max_new_tokens"]
+        for key in keys:
+            largest = max(asked[key], default=0)
+            if limit != "auto" and limit <= largest:
+                yield Problem(
+                    (section, "max_new_tokens"),
+                    f"{limit} cuts every answer of {largest} words ({key}) before its end; "
+                    f"legal: more than {largest}, about {max(safe, 8 * largest)} to be safe",
+                )
 
 
 def check_formats(values: dict[str, Any]) -> Iterator[Problem]:
@@ -231,7 +232,10 @@ def check_resample(values: dict[str, Any]) -> Iterator[Problem]:
 
 
 CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]]]] = [
-    (("n_words", "probes.n_words", "generation.max_new_tokens"), check_tokens),
+    (
+        ("n_words", "probes.n_words", "generation.max_new_tokens", "ablation.max_new_tokens"),
+        check_tokens,
+    ),
     (("generation.samples", "generation.temperature"), check_samples),
     (("generation.date",), check_date),
     (("ablation.modes", "ablation.positions", "n_words"), check_resample),
