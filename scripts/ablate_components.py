@@ -1,6 +1,6 @@
 """Answer the evaluate prompts of one language without the chosen components, and with controls."""
 
-from lengthlens.job import run_job
+from lengthlens.model_job import run_model_job
 
 
 def main(snakemake) -> None:
@@ -77,4 +77,4 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    run_job(main, snakemake)  # noqa: F821
+    run_model_job(main, snakemake)  # noqa: F821

@@ -1,6 +1,6 @@
 """Put the behavioural probes to one model in one language: probes/{model}.{language}.jsonl."""
 
-from lengthlens.job import run_job
+from lengthlens.model_job import run_model_job
 
 
 def main(snakemake) -> None:
@@ -41,4 +41,4 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    run_job(main, snakemake)  # noqa: F821
+    run_model_job(main, snakemake)  # noqa: F821

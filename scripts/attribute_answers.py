@@ -1,6 +1,6 @@
 """Attribute the answers of one model and language, from its activations or its shards' scores."""
 
-from lengthlens.job import run_job
+from lengthlens.model_job import run_model_job
 
 
 def main(snakemake) -> None:
@@ -46,4 +46,4 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    run_job(main, snakemake)  # noqa: F821
+    run_model_job(main, snakemake)  # noqa: F821

@@ -1,6 +1,6 @@
 """Generate the answers of shards and attribute them at once, without writing activations."""
 
-from lengthlens.job import run_job
+from lengthlens.model_job import run_model_job
 
 
 def main(snakemake) -> None:
@@ -52,4 +52,4 @@ def generate(job, shard, answers_file, scores_file, tokens_file) -> None:
 
 
 if __name__ == "__main__":
-    run_job(main, snakemake)  # noqa: F821
+    run_model_job(main, snakemake)  # noqa: F821

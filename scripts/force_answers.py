@@ -1,6 +1,6 @@
 """Force given answers on one model in one language, its own and those of the other variant."""
 
-from lengthlens.job import run_job
+from lengthlens.model_job import run_model_job
 
 
 def main(snakemake) -> None:
@@ -53,4 +53,4 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    run_job(main, snakemake)  # noqa: F821
+    run_model_job(main, snakemake)  # noqa: F821

@@ -1,6 +1,6 @@
 """Generate the answers of shards and record the residual stream of every step."""
 
-from lengthlens.job import run_job
+from lengthlens.model_job import run_model_job
 
 
 def main(snakemake) -> None:
@@ -40,4 +40,4 @@ def generate(job, shard, answers_file, activations_file) -> None:
 
 
 if __name__ == "__main__":
-    run_job(main, snakemake)  # noqa: F821
+    run_model_job(main, snakemake)  # noqa: F821

@@ -1,6 +1,6 @@
 """Prove that attribution is complete on a model, or refuse the model."""
 
-from lengthlens.job import run_job
+from lengthlens.model_job import run_model_job
 
 
 def main(snakemake) -> None:
@@ -25,4 +25,4 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    run_job(main, snakemake)  # noqa: F821
+    run_model_job(main, snakemake)  # noqa: F821

@@ -12,7 +12,7 @@ import pytest
 from lengthlens import unaltered
 from lengthlens.checkpoints import ModelSpec, weights_manifest
 from lengthlens.errors import LengthlensError
-from lengthlens.job import run_job
+from lengthlens.model_job import run_model_job
 from lengthlens.unaltered import check_unaltered, note, stamps
 
 WEIGHTS = "model.safetensors"
@@ -93,26 +93,23 @@ def test_spoilt_notes_cost_time_only(model, content):
 
 
 def job_of(model: SimpleNamespace, folder: Path) -> SimpleNamespace:
-    class Params(dict):
-        name = "tiny"
-
     entry = {"path": str(model.folder), "variant": "instruct"}
     return SimpleNamespace(
         rule="generate_answers",
         log=[folder / "job.log"],
         resources={},
-        input={"manifest": str(model.beside)},
-        params=Params(model=entry),
+        input=SimpleNamespace(manifest=str(model.beside)),
+        params=SimpleNamespace(name="tiny", model=entry),
     )
 
 
 def test_a_job_does_not_begin_with_altered_weights(model, tmp_path, capsys):
     ran = []
-    run_job(lambda snakemake: ran.append(1), job_of(model, tmp_path))
+    run_model_job(lambda snakemake: ran.append(1), job_of(model, tmp_path))
     assert ran == [1]
     (model.folder / "config.json").write_text("{}")
     with pytest.raises(SystemExit):
-        run_job(lambda snakemake: ran.append(2), job_of(model, tmp_path))
+        run_model_job(lambda snakemake: ran.append(2), job_of(model, tmp_path))
     assert ran == [1]
     assert "config.json has another content" in capsys.readouterr().err
     assert "config.json has another content" in (tmp_path / "job.log").read_text()
@@ -123,14 +120,6 @@ def test_a_job_does_not_end_well_with_weights_that_were_altered_meanwhile(model,
         (model.folder / "tokenizer_config.json").write_text("{}")
 
     with pytest.raises(SystemExit):
-        run_job(main, job_of(model, tmp_path))
+        run_model_job(main, job_of(model, tmp_path))
     assert "tokenizer_config.json has another content" in capsys.readouterr().err
     assert "done" not in (tmp_path / "job.log").read_text()
-
-
-def test_a_job_without_a_model_asks_for_none(tmp_path):
-    job = SimpleNamespace(
-        rule="draw", log=[tmp_path / "job.log"], resources={}, input={}, params={}
-    )
-    run_job(lambda snakemake: None, job)
-    assert (tmp_path / "job.log").read_text().endswith("draw: done\n")

@@ -50,9 +50,7 @@ def _run_logged(main: Callable, snakemake) -> None:
         if wanted and (gpu := claim_gpu(count=wanted)) is not None:
             print(f"{snakemake.rule}: on GPU {gpu}", file=stream, flush=True)
         try:
-            check_model(snakemake)
             main(snakemake)
-            check_model(snakemake)
         except BaseException as error:
             told = str(error) if isinstance(error, LengthlensError) else told_of_disk(error)
             if told is not None:
@@ -78,18 +76,6 @@ def told_of_disk(error: BaseException | None) -> str | None:
             )
         error = error.__cause__ or error.__context__
     return None
-
-
-def check_model(snakemake) -> None:
-    """Whether the files of the job's model are those of its manifest; see `unaltered`."""
-    manifest, entry = snakemake.input.get("manifest"), snakemake.params.get("model")
-    if not (manifest and entry):
-        return
-    from lengthlens.checkpoints import ModelSpec, read_manifest
-    from lengthlens.unaltered import check_unaltered
-
-    spec = ModelSpec.from_config(snakemake.params.name, entry)
-    check_unaltered(spec, read_manifest(manifest), manifest)
 
 
 def is_full(error: BaseException | None) -> bool:
