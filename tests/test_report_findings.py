@@ -90,6 +90,11 @@ def test_what_the_final_mlp_steps_in_with_is_minus_its_share_of_the_drop():
            "share_high": -1.0, "n_samples": 30}  # fmt: skip
     found = steps_in({"repair": pd.DataFrame([row])}, CAST)
     assert found.answer == "yes" and "+1.500 logits [+1.000, +2.000]" in found.evidence[0]
+    late = row | {"chosen_by": "position", "method": "late_heads", "k": 16, "share": 0.5,
+                  "share_low": 0.2, "share_high": 0.9}  # fmt: skip
+    found = steps_in({"repair": pd.DataFrame([row, late])}, CAST)
+    assert found.css == "no" and len(found.evidence) == 1
+    assert "all heads of the last quarter of layers are gone" in found.evidence[0]
 
 
 def test_heads_carry_over_where_the_margin_falls():

@@ -194,11 +194,12 @@ def steps_in(tables: Tables, cast: Cast) -> Finding | None:
     table = tables["repair"]
     single = table["minus"].isna() | table["minus"].eq("")  # not a difference of two languages
     rows = table[
-        (table["term"] == "final_mlp") & table["share"].notna() & (table["chosen_by"] == "top")
+        (table["term"] == "final_mlp") & table["share"].notna()
         & table["model"].isin(instruct_models(cast)) & single
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
-    rows = rows[rows["method"].isin(rows["method"].unique()[:1])]
+    late = rows["method"] == "late_heads"
+    rows = rows[late if late.any() else rows["method"].isin(rows["method"].unique()[:1])]
     if rows.empty:
         return None
     last = rows.loc[rows.groupby(["model", "language"], sort=False)["k"].idxmax()]
@@ -265,6 +266,8 @@ def _span(rows: pd.DataFrame, name: str) -> str:
 
 
 def _heads(row: Mapping) -> str:
+    if row["chosen_by"] == "position":
+        return "all heads of the last quarter of layers"
     return f"the top {int(row['k'])} heads by {method_words(row['method'])}"
 
 
