@@ -70,6 +70,8 @@ ILLEGAL: dict[str, list[Any]] = {
     "generation.top_p": [*NUMBER, 0, 1.0001],
     "generation.samples": [*COUNT, 2],  # greedy answers would all be the same
     "generation.date": [None, 20260101, "today", "2026-13-01", "2026-02-30", "26-01-01", [], ""],
+    "jobs": [None, [], "all"],
+    "jobs.shards": [*CHOICE, "each", 1],
     "activations": [None, [], True],
     "activations.keep": ["", "yes", 0, 1, None, [], {}, "true"],
     "activations.precision": [*CHOICE, "bfloat16"],

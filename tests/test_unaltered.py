@@ -12,6 +12,7 @@ import pytest
 from lengthlens import unaltered
 from lengthlens.checkpoints import ModelSpec, weights_manifest
 from lengthlens.errors import LengthlensError
+from lengthlens.integrity import sealed
 from lengthlens.model_job import run_model_job
 from lengthlens.unaltered import check_unaltered, note, stamps
 
@@ -25,7 +26,7 @@ def model(tiny_llama_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     spec = ModelSpec(name="tiny", variant="instruct", path=str(folder))
     manifest = weights_manifest(spec)
     beside = tmp_path / "tiny.12345678.json"
-    beside.write_text(json.dumps(manifest))
+    beside.write_text(json.dumps(sealed(manifest)))
     now = time.time
     monkeypatch.setattr(unaltered.time, "time", lambda: now() + 10)
     return SimpleNamespace(spec=spec, folder=folder, manifest=manifest, beside=beside)

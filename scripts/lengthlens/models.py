@@ -145,11 +145,9 @@ def check_finite(spec: ModelSpec, model: torch.nn.Module) -> None:
         LengthlensError: names the first such weight, how many of its numbers are not finite and
             how many other weights have some.
     """
-    spoilt = [
-        (name, weight)
-        for name, weight in model.named_parameters()
-        if weight.numel() and not all(bool(edge.isfinite()) for edge in weight.aminmax())
-    ]
+    # Meta weights lie on disk until their layer's turn comes.
+    here = [(n, w) for n, w in model.named_parameters() if w.numel() and not w.is_meta]
+    spoilt = [(n, w) for n, w in here if not all(bool(edge.isfinite()) for edge in w.aminmax())]
     if not spoilt:
         return
     name, weight = spoilt[0]
