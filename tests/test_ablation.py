@@ -287,7 +287,7 @@ def test_scores_that_are_not_finite_stop_everything(positions: str) -> None:
 
     def rows(sets) -> Intervention:
         heads = torch.zeros(len(sets), a.n_layers, a.n_heads, dtype=torch.bool)
-        heads[1:, 0, 0] = True
+        heads[torch.tensor(list(sets)) > 0, 0, 0] = True
         mlps = torch.zeros(len(sets), a.n_layers, dtype=torch.bool)
         return Intervention(heads, mlps, positions, heads[:, 0, 0], means)
 

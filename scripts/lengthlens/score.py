@@ -1,10 +1,12 @@
 """Scores of given text under many interventions at once, one forward pass a text.
 
-All rows of a batch hold the same tokens and differ in what is removed, so nothing is padded.
+All rows of a batch hold the same tokens and differ in what is removed, so nothing is padded, and
+layers below the first removed component are computed once (`reuse`).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,6 +19,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.forward import LogitReader, forward, prefill
 from lengthlens.intervention import Intervention, Surgeon
 from lengthlens.loaded import LoadedModel
+from lengthlens.reuse import CleanLayers, batches, first_layers
 
 ROWS = 256
 _LOGITS = 2**26  # logits held at once, as a text is scored (256 MB in float32)
@@ -58,15 +61,28 @@ def step_margins(
     Raises:
         LengthlensError: a margin is not finite.
     """
-    margins = []
     size = max(1, min(ROWS, _LOGITS // (len(steps) * loaded.anatomy.vocabulary_size)))
-    for start in range(0, n_sets, size):
-        sets = range(start, min(start + size, n_sets))
-        surgeon = Surgeon(loaded.anatomy, rows(sets))
+    clean = CleanLayers(loaded.anatomy)
+    whole = rows(range(n_sets))
+    first = first_layers(whole)
+    if whole.positions == "all":  # prompts differ, too
+        first[:] = 0
+    else:
+        _after(loaded, None, [prompt], answer, steps, during=clean.recorded())
+    margins = torch.empty(n_sets, len(steps), device=loaded.device)
+    for below, sets in batches(first, size):
+        surgeon = Surgeon(loaded.anatomy, rows(sets.tolist()))
         with surgeon.attached(), LogitReader(loaded.anatomy, loaded.device).attached() as reader:
-            _after(loaded, surgeon, [prompt] * len(sets), answer, steps)
-        margins.append(_margin(reader.kept(), loaded.classes))
-    return _finite(torch.cat(margins).cpu().numpy(), "end margin", loaded, [*prompt, *answer])
+            _after(
+                loaded,
+                surgeon,
+                [prompt] * len(sets),
+                answer,
+                steps,
+                during=clean.reused(below, len(sets)),
+            )
+        margins[sets] = _margin(reader.kept(), loaded.classes).to(margins)
+    return _finite(margins.cpu().numpy(), "end margin", loaded, [*prompt, *answer])
 
 
 @torch.inference_mode()
@@ -102,26 +118,29 @@ def answer_terms(
 
 def _after(
     loaded: LoadedModel,
-    surgeon: Surgeon,
+    surgeon: Surgeon | None,
     prompts: Sequence[Sequence[int]],
     answer: Sequence[int],
     steps: Sequence[int],
     recorder: Recorder | None = None,
+    during: contextlib.AbstractContextManager | None = None,
 ) -> None:
     """Run the model over prompts and answer, the last prompt token and the answer in one pass.
 
-    The recorder, if there is one, reads the last position.
+    The recorder, if there is one, reads the last position. `during` is entered for that pass.
     """
     state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
     new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
     tokens = torch.cat([state.token[:, None], new.reshape(len(prompts), -1)], dim=1)
-    surgeon.at(slice(None), [0] + [1] * len(answer))
+    if surgeon is not None:
+        surgeon.at(slice(None), [0] + [1] * len(answer))
     mask = torch.cat([state.mask, state.mask.new_ones(tokens.shape)], dim=1)
     positions = state.position[:, None] + torch.arange(tokens.shape[1], device=loaded.device)
     if recorder is not None:
         recorder.at(0, slice(None))
     kept = torch.tensor(steps, device=loaded.device)
-    forward(loaded.model, tokens, mask, positions, state.cache, keep=kept)
+    with during or contextlib.nullcontext():
+        forward(loaded.model, tokens, mask, positions, state.cache, keep=kept)
 
 
 def _margin(
@@ -146,23 +165,28 @@ def sentence_logliks(
         LengthlensError: a log-likelihood is not finite.
     """
     target = torch.tensor(tokens, device=loaded.device)
-    totals = [torch.zeros(0, device=loaded.device)]
     size = max(1, min(ROWS, _LOGITS // (len(tokens) * loaded.anatomy.vocabulary_size)))
-    for start in range(0, n_sets, size):
-        sets = range(start, min(start + size, n_sets))
-        surgeon = Surgeon(loaded.anatomy, rows(sets))
-        ids = target[:-1].expand(len(sets), -1)
+
+    def read(n_rows: int) -> Float[torch.Tensor, "row position vocabulary"]:
+        ids = target[:-1].expand(n_rows, -1)
         positions = torch.arange(len(tokens) - 1, device=loaded.device).expand_as(ids)
-        with surgeon.attached():
+        mask = torch.ones_like(ids).bool()
+        return forward(loaded.model, ids, mask, positions, None, keep=ids.shape[1])
+
+    clean = CleanLayers(loaded.anatomy)
+    with clean.recorded():
+        read(1)
+    totals = torch.empty(n_sets, device=loaded.device)
+    for below, sets in batches(first_layers(rows(range(n_sets))), size):
+        surgeon = Surgeon(loaded.anatomy, rows(sets.tolist()))
+        with surgeon.attached(), clean.reused(below, len(sets)):
             surgeon.at(slice(None), [1])
-            logits = forward(
-                loaded.model, ids, torch.ones_like(ids).bool(), positions, None, keep=ids.shape[1]
-            )
+            logits = read(len(sets))
         chosen = torch.log_softmax(logits.float(), -1).gather(
             -1, target[1:].expand(len(sets), -1)[..., None]
         )
-        totals.append(chosen.sum((1, 2)))
-    return _finite(torch.cat(totals).double().cpu().numpy(), "log-likelihood", loaded, tokens)
+        totals[sets] = chosen.sum((1, 2))
+    return _finite(totals.double().cpu().numpy(), "log-likelihood", loaded, tokens)
 
 
 def _finite(
