@@ -43,7 +43,7 @@ ROWS = 256
 # answer `ablation.base_prompts`.
 CONDITIONS = 100
 EVALUATE = 350
-ABLATED_PROMPTS = {"base": 28, "instruct": EVALUATE}
+ABLATED_PROMPTS = {"base": 14, "instruct": EVALUATE}
 # Ablated answers are cut here (`ablation.max_new_tokens`); every batch is taken to run to it. Nine
 # words take about 17 tokens, so that only overshoot is cut.
 ABLATED_CUT = 40

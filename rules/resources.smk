@@ -96,10 +96,11 @@ def ablated_answers(wildcards):
     chosen sets with some controls, sets by position (every MLP among them), and all controls of
     the confirmatory tests."""
     plan, (layers, _) = ablation_plan(wildcards), components(wildcards)
+    answered = plan["answered_controls"]
     further = len(plan["further_k"]) * (len(plan["modes"]) + len(study.languages))
-    chosen = len(plan["methods"]) * (len(plan["k"]) + further)
+    chosen = len(plan["k"]) * (1 + answered) + further * (1 + (answered + 1) // 2)
     tested = len(confirmatory_tests(wildcards)) * plan["controls"]
-    sets = 1 + chosen * (1 + plan["answered_controls"]) + tested
+    sets = 1 + len(plan["methods"]) * chosen + tested
     sets += (layers + 3) * len(plan["modes"])
     prompts = (all_prompts(wildcards) + 1) // 2
     return sets * min(prompts, ablation_prompts(wildcards) or prompts)

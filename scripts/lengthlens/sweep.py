@@ -9,8 +9,8 @@
    as its controls, and in the first mode the last quarter's heads with the final MLP.
 
 Answering the prompts is what costs. Chosen sets always answer, and so do their first
-`answered_controls` controls, which together are also scored on neutral sentences; the other
-controls only get the end margin, which is teacher-forced. All controls of a confirmatory test
+`answered_controls` controls (half as many beside the further sets), which together are also scored
+on neutral sentences; the other controls only get the end margin, which is teacher-forced. All controls of a confirmatory test
 answer.
 """
 
@@ -66,9 +66,10 @@ class _Sweep:
         chosen_by: str,
         method: str,
         language: str,
+        answered: int,
         test: str = "",
     ) -> list[Condition]:
-        """A chosen set of heads and its layer-matched controls."""
+        """A chosen set of heads and its layer-matched controls, so many of which are answered."""
         plan = self.plan
         seed = f"{plan.seed}:{language}:{method}:{len(chosen)}"
         if chosen_by == "bottom":
@@ -84,8 +85,8 @@ class _Sweep:
                 language,
                 draw,
                 chosen_by=chosen_by,
-                answered=draw <= plan.answered_controls or bool(test),
-                neutral=draw <= plan.answered_controls,
+                answered=draw <= answered or bool(test),
+                neutral=draw <= answered,
                 n_possible=possible,
                 test=test,
             )
@@ -121,7 +122,14 @@ def plan_sweep(
         test = tested.get((method, k), "")
         if chosen := ranked_heads(own, method, k):
             conditions += sweep.matched(
-                chosen, plan.modes[0], plan.controls, "top", method, language, test
+                chosen,
+                plan.modes[0],
+                plan.controls,
+                "top",
+                method,
+                language,
+                plan.answered_controls,
+                test,
             )
     conditions += _further(sweep, selections, language, [k for k in plan.further_k if k <= most])
     conditions += _by_position(plan, n_layers, n_heads, language)
@@ -147,6 +155,7 @@ def _further(
     sweep: _Sweep, selections: Mapping[str, pd.DataFrame], language: str, sizes: Sequence[int]
 ) -> Iterator[Condition]:
     plan, first = sweep.plan, sweep.plan.modes[0]
+    answered = (plan.answered_controls + 1) // 2
     for method, k in itertools.product(plan.methods, sizes):
         parts = [(language, "top", mode) for mode in plan.modes[1:]]
         parts += [(language, "bottom", first)]
@@ -155,7 +164,7 @@ def _further(
             chosen = ranked_heads(selections[source], method, k, bottom=chosen_by == "bottom")
             if chosen:
                 yield from sweep.matched(
-                    chosen, mode, plan.further_controls, chosen_by, method, source
+                    chosen, mode, plan.further_controls, chosen_by, method, source, answered
                 )
 
 
