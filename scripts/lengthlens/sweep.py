@@ -10,8 +10,8 @@
 
 Answering the prompts is what costs. Chosen sets always answer, and so do their first
 `answered_controls` controls (half as many beside the further sets), which together are also scored
-on neutral sentences; the other controls only get the end margin, which is teacher-forced. All controls of a confirmatory test
-answer.
+on neutral sentences; the other controls only get the end margin, which is teacher-forced. All
+controls of a confirmatory test answer.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Num, Shaped
-from scipy import stats
+from scipy import special
 
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics.intervals import FEWEST_FOR_BOOTSTRAP, Interval
@@ -56,6 +56,9 @@ def rank_components(
         groups: rank within these; a component that is alone in its group says nothing.
         resamples, seed: of the draws. With fewer than 8 topics there are none.
     """
+    # NOTE here: scipy.stats takes 0.6 s to import, which every job that has an interval would pay.
+    from scipy.stats import rankdata
+
     values = np.asarray(values, dtype=float)
     keep = np.isfinite(values).all(axis=1)
     names, topic = np.unique(np.asarray(clusters), return_inverse=True)
@@ -72,7 +75,7 @@ def rank_components(
     ranks = np.zeros(means.shape)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        own = stats.rankdata(means[:, members], axis=1, nan_policy="propagate")
+        own = rankdata(means[:, members], axis=1, nan_policy="propagate")
         ranks[:, members] = own - (len(members) + 1) / 2
     return Ranking(ranks, int(keep.sum()), n_clusters)
 
@@ -115,7 +118,7 @@ def _difference(value, draws, n: int, n_clusters: int, level: float) -> Interval
     if len(known) > 1 and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
         error = float(np.std(known, ddof=1))
     if error > 0:
-        half = stats.t.ppf((1 + level) / 2, n_clusters - 1) * error
+        half = special.stdtrit(n_clusters - 1, (1 + level) / 2) * error
     numbers = [np.asarray(x, dtype=float) for x in (value, value - half, value + half, error)]
     counts = [np.asarray(x) for x in (n, n_clusters)]
     return Interval(*numbers, *counts, np.asarray(False), level, "student")

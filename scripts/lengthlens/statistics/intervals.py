@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
-from scipy import stats
+from scipy import special
 
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics.resampling import (
@@ -234,7 +234,7 @@ def _solve(result, columns, totals, lambdas, resamples, rng) -> None:
     error = np.where(flat, np.nan, error)
     result.standard_error[columns] = error
     tail = round((1 - result.level) / 2, 12)  # 0.025 and not a rounding error more
-    half = stats.t.ppf(1 - tail, sizes.sum() - len(sizes)) * error
+    half = special.stdtrit(sizes.sum() - len(sizes), 1 - tail) * error
     low, high = -half, half
     if result.method != "student":
         kind = "bca" if result.method == "bca" else "bootstrap_t"

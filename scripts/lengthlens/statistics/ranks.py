@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Num, Shaped
-from scipy import stats
+from scipy import special
 
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics.intervals import FEWEST_FOR_BOOTSTRAP, Interval
@@ -60,7 +60,7 @@ def fisher_interval(r, draws, n, n_clusters, level) -> Interval:
     if len(known) and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
         spread = np.std(np.arctanh(np.clip(known, -NEARLY_ONE, NEARLY_ONE)), ddof=1)
     if spread > 0 and abs(r) < NEARLY_ONE:
-        half = stats.t.ppf((1 + level) / 2, n_clusters - 1) * spread
+        half = special.stdtrit(n_clusters - 1, (1 + level) / 2) * spread
         low, high = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
         error = np.std(known, ddof=1)
     numbers = [np.asarray(value, dtype=float) for value in (r, low, high, error)]

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Num, Shaped
-from scipy import stats
+from scipy import special
 
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics.intervals import FEWEST_CLUSTERS, Interval, mean_interval
@@ -34,7 +34,7 @@ def wilson(
     if np.any((share < 0) | (share > 1)):
         bad = share[(share < 0) | (share > 1)].flat[0]
         raise LengthlensError(f"a share must lie between 0 and 1, but one is {bad}")
-    z = stats.norm.ppf((1 + level) / 2)
+    z = special.ndtri((1 + level) / 2)
     known = np.where(trials > 0, trials, np.nan)
     scale = 1 + z**2 / known
     centre = (share + z**2 / (2 * known)) / scale
@@ -68,8 +68,8 @@ def effective_samples(plain: Interval) -> Float[np.ndarray, "..."]:
     simple = np.sqrt(share * (1 - share) / np.maximum(n - 1, 1))
     error = np.nan_to_num(plain.standard_error)
     ratio = np.divide(error, simple, out=np.ones_like(simple), where=simple > 0)
-    z = stats.norm.ppf((1 + plain.level) / 2)
-    t = stats.t.ppf((1 + plain.level) / 2, np.maximum(topics - 1, 1))
+    z = special.ndtri((1 + plain.level) / 2)
+    t = special.stdtrit(np.maximum(topics - 1, 1), (1 + plain.level) / 2)
     clustered = n / np.maximum(ratio, 1) ** 2 * (z / t) ** 2
     clustered = np.where((share == 0) | (share == 1), topics, clustered)
     clustered = np.where(topics < FEWEST_CLUSTERS, 0.0, clustered)
