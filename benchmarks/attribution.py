@@ -58,6 +58,7 @@ def measure(cell: dict) -> dict:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = peak_memory() - before
     found = {"wall": wall, "cpu": cpu, "memory": peak / 1024, "tokens": work.tokens}
+    found["processor"] = machine()["processor"]
     return found | ({} if errors[0] is None else {"error": max(errors)})
 
 
@@ -132,17 +133,20 @@ def table(runs: list[dict]) -> str:
         reference = cells.get((*cell[: len(WORKLOAD)], "generate"))
         wall, cpu, memory = (median(found, key) for key in ("wall", "cpu", "memory"))
         ratios = [
-            f"{value / median(reference, key):.2f}" if reference else "–"
+            "–" if not reference or value is None else f"{value / median(reference, key):.2f}"
             for key, value in (("wall", wall), ("cpu", cpu))
         ]
+        seconds = ["–" if value is None else f"{value:.1f}" for value in (wall, cpu)]
         error = f"{max(e['error'] for e in found):.0e}" if "error" in found[0] else "–"
-        row = (*cell, len(found), f"{wall:.1f}", f"{cpu:.1f}", *ratios, f"{memory:.0f}", error)
+        row = (*cell, len(found), *seconds, *ratios, f"{memory:.0f}", error)
         lines.append("| " + " | ".join(map(str, row)) + " |")
     return "\n".join(lines)
 
 
-def median(runs: list[dict], key: str) -> float:
-    return statistics.median(run[key] for run in runs)
+def median(runs: list[dict], key: str) -> float | None:
+    """Of the runs that have it: one that was paused has no wall time."""
+    values = [run[key] for run in runs if key in run]
+    return statistics.median(values) if values else None
 
 
 def arguments() -> argparse.Namespace:
