@@ -90,6 +90,12 @@ def test_an_effect_without_damage_is_not_supported() -> None:
     assert row_of(ABLATION, ablations={KEY: data})["verdict"] == "not supported"
 
 
+def test_one_random_set_is_too_few_to_compare_with() -> None:
+    data = make_ablation(samples=24, controls=1)
+    row = row_of(ABLATION, ablations={KEY: data})
+    assert row["verdict"] == "no data" and "fewer than two random ones" in row["reason"]
+
+
 def test_transfer_reads_the_sets_of_the_other_language() -> None:
     data = make_ablation(samples=24)
     source = ABLATION | {"source_language": "it"}

@@ -118,9 +118,9 @@ def test_repair_sentences_say_who_steps_in(repair_table) -> None:
     assert english.startswith("i, en, without") and "changes by +0.167" in english
     assert untuned.startswith("i, lb, without") and "changes by +0.994" in untuned
     assert ", it steps in (" in untuned
-    assert "in lb minus that in en: +0.8" in between and ", it steps in more (" in between
+    assert "in lb minus that in en: +0.8" in between and ", more for ending (" in between
     assert "interval [+0." in between
-    assert ranked.startswith("i, 1 sets") and "more in lb than in en in 1, less in 0" in ranked
+    assert ranked.startswith("i, 1 sets") and "of ending in lb than in en in 1, less in 0" in ranked
     unclear = late.assign(share_low=-1.0, share_high=1.0)
     assert [", no change shown (" in said for said in repair_sentences(unclear)[:2]] == [True] * 2
     assert ", no difference shown (" in repair_sentences(unclear)[2]

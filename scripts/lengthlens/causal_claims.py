@@ -43,8 +43,10 @@ def ablation(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Meas
     values, topics = measure_values(file, measure), measure_clusters(file, measure)
     chosen, controls = values[found.place], answered(values[found.controls])
     known = np.isfinite(chosen)
-    if not len(controls) or not known.any():
-        raise NoData(f"{name} has no random sets of the same layers to compare with")
+    if len(controls) < 2:
+        raise NoData(f"beside the set in {name} there are fewer than two random ones of its layers")
+    if not known.any():
+        raise NoData(f"no answer of {name} has a value")
     limits = effect_limits(chosen, controls, topics, **options)
     estimate = row_means(chosen[None])[0] - row_means(controls).mean()
     counts = (int(known.sum()), len(np.unique(topics[known])))

@@ -83,7 +83,7 @@ def _carried(rows: pd.DataFrame) -> tuple[int, int]:
 def repair_sentences(table: pd.DataFrame) -> list[str]:
     """What the final MLP does without the late heads, by language and between languages.
 
-    Then in how many sets found by scores it steps in more in one language than in another.
+    Then for how many sets found by scores the change differs between two languages.
     """
     final = table[(table["term"] == "final_mlp") & table["share"].notna()]
     between = final["minus"].fillna("") != ""
@@ -96,16 +96,16 @@ def repair_sentences(table: pd.DataFrame) -> list[str]:
     ]
     sentences += [
         f"{row['model']}, this change in {row['language']} minus that in {row['minus']}: "
-        f"{_given(row, 'less', 'it steps in more', 'no difference shown')}."
+        f"{_given(row, 'less for ending', 'more for ending', 'no difference shown')}."
         for row in final[late & between].to_dict("records")
     ]
     top = final[between & (final["chosen_by"] == "top")]
     for (model, language, minus), rows in top.groupby(["model", "language", "minus"], sort=False):
         more, less = int((rows["share_high"] < 0).sum()), int((rows["share_low"] > 0).sum())
         sentences.append(
-            f"{model}, {len(rows)} sets of heads ranked by scores: without them the final MLP "
-            f"steps in more in {language} than in {minus} in {more}, less in {less}, and no "
-            "difference is shown in the others."
+            f"{model}, {len(rows)} sets of heads ranked by scores: without them what the final MLP "
+            f"gives changes more in favour of ending in {language} than in {minus} in {more}, less "
+            f"in {less}, and no difference is shown in the others."
         )
     return sentences
 
