@@ -48,7 +48,7 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
         for row, model in zip(panels, models, strict=True):
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 part = own[(own["model"] == model) & (own["language"] == language)]
-                axes.set_title(f"{model}, {name}", fontsize=7)
+                axes.set_title(f"{model}, {name}", fontsize=6.5, loc="center")
                 _draw_panel(axes, part)
             row[0].set_ylabel("share of the drop, logits")
         handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
@@ -77,7 +77,8 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
                 x, row["share"], yerr=np.nan_to_num(np.maximum(reach, 0)), color=INK,
                 elinewidth=0.7, linestyle="none", zorder=3,
             )  # fmt: skip
-    axes.set_xticks(range(len(sets)), [name for name, _ in sets], rotation=20, ha="right")
+    names = [name for name, _ in sets]
+    axes.set_xticks(range(len(sets)), names, rotation=40, ha="right", fontsize=5.5)
 
 
 def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

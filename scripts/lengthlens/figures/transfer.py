@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,6 +24,7 @@ from lengthlens.figures.style import (
 TITLE = "Transfer between languages"
 MEASURE = "end_margin"
 _PANEL = 2.0  # inches
+_COLUMNS = 2  # panels beside each other, so that a cell holds its interval
 
 
 def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
@@ -42,17 +46,21 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
     largest = rows["effect"].abs().max()
     reach = largest if largest > 0 else 1.0
     with styled():
-        width = max(page_width(len(methods)), 0.9 * len(methods) * len(languages))
-        figure = Figure(figsize=(width, _PANEL * len(models) + 0.2))
-        panels = figure.subplots(len(models), len(methods), squeeze=False)
-        for line, model in zip(panels, models, strict=True):
-            for axes, method in zip(line, methods, strict=True):
-                part = rows[(rows["model"] == model) & (rows["method"] == method)]
-                part = part[part["k"] == part["k"].max()]
-                _draw_panel(axes, part, cast, languages, float(reach))
-                if len(part):
-                    name = METHOD_NAMES.get(method, method.replace("_", " "))
-                    axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
+        shown = list(itertools.product(models, methods))
+        columns = min(len(methods), _COLUMNS)
+        n_rows = math.ceil(len(shown) / columns)
+        width = max(page_width(columns), 0.9 * columns * len(languages))
+        figure = Figure(figsize=(width, _PANEL * n_rows + 0.2))
+        panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
+        for axes, (model, method) in zip(panels, shown, strict=False):
+            part = rows[(rows["model"] == model) & (rows["method"] == method)]
+            part = part[part["k"] == part["k"].max()]
+            _draw_panel(axes, part, cast, languages, float(reach))
+            if len(part):
+                name = METHOD_NAMES.get(method, method.replace("_", " "))
+                axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
+        for axes in panels[len(shown) :]:
+            axes.remove()
     return figure
 
 
@@ -89,7 +97,7 @@ def _draw_panel(
     names = [cast.languages[code] for code in languages]
     untuned = set(part.loc[part["untuned"].astype(bool), "target_language"])
     labels = [
-        name + (" (untuned)" if code in untuned else "")
+        name + ("\n(untuned)" if code in untuned else "")
         for code, name in zip(languages, names, strict=True)
     ]
     axes.set_xticks(range(len(names)), labels, fontsize=5.5)
