@@ -45,7 +45,8 @@ def kinds(results: Path) -> dict[str, list[Path]]:
     """Kind -> the files of a run of that kind."""
     found: dict[str, list[Path]] = {}
     for path in sorted(results.rglob("*")):
-        if path.is_file() and "logs" not in path.parts and (kind := kind_of(path)):
+        shown = path.is_file() and not {"logs", ".kept"} & set(path.parts)  # not second names
+        if shown and (kind := kind_of(path)):
             found.setdefault(kind, []).append(path)
     return found
 

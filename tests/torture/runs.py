@@ -72,7 +72,8 @@ class Project:
     def tidy(self) -> None:
         """Remove files that were being written when their process was killed."""
         for path in self.results.rglob(".*.tmp"):
-            path.unlink()
+            if path.is_file():
+                path.unlink()
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")
@@ -100,15 +101,15 @@ class Project:
         return {
             path: (path.stat().st_mtime_ns, path.read_bytes())
             for path in self.run.glob("shards/*")
-            if str(path.relative_to(self.folder)).encode() not in marked
+            if path.is_file() and str(path.relative_to(self.folder)).encode() not in marked
         }
 
     def files(self) -> dict[str, bytes]:
-        """Everything that the run made, logs aside: name -> content."""
+        """Everything that the run made, logs and second names of shards aside: name -> content."""
         return {
             str(path.relative_to(self.results)): path.read_bytes()
             for path in sorted(self.results.rglob("*"))
-            if path.is_file() and "logs" not in path.parts
+            if path.is_file() and not {"logs", ".kept"} & set(path.parts)
         }
 
 
