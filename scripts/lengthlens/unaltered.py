@@ -56,7 +56,7 @@ def check_unaltered(spec: ModelSpec, manifest: Mapping[str, Any], beside: str | 
         change = "was added" if name in present else "is gone"
         raise _altered(spec, beside, f"{folder / name} {change}")
     known, now = _read(_stamps_file(beside)), stamps(spec)
-    hashed = [name for name, path in present.items() if known.get(str(path)) != now[str(path)]]
+    hashed = [name for name in present if known.get(name) != now[name]]
     for name in hashed:
         path, wanted = present[name], listed[name]
         if path.stat().st_size != wanted["bytes"] or file_hash(path) != wanted["sha256"]:
@@ -67,14 +67,14 @@ def check_unaltered(spec: ModelSpec, manifest: Mapping[str, Any], beside: str | 
 
 
 def stamps(spec: ModelSpec) -> Stamps:
-    """The stamps of a model's files as they are now."""
-    return {str(path): _stamp(path) for path in kept_files(spec_folder(spec))}
+    """The stamps of a model's files as they are now, by name: paths are nobody else's business."""
+    return {path.name: _stamp(path) for path in kept_files(spec_folder(spec))}
 
 
 def note(found: Stamps, beside: str | Path) -> None:
     """Note stamps that were taken before the files were read and found to be right."""
     settled = {
-        path: stamp for path, stamp in found.items() if time.time() - stamp[2] / 1e9 > _COARSE
+        name: stamp for name, stamp in found.items() if time.time() - stamp[2] / 1e9 > _COARSE
     }
     with contextlib.suppress(OSError):  # a folder that cannot be written to costs time only
         write_text(_stamps_file(beside), json.dumps(settled, indent=1, sort_keys=True) + "\n")
