@@ -36,8 +36,8 @@ def kind_of(path: Path) -> str | None:
         return "linked activations"
     if folder == "figures":
         return "figures" if path.suffix == ".svg" else None
-    if folder == "weights":
-        return "manifests of weights"
+    if folder == "weights":  # a damaged stamp only makes a file be hashed again
+        return None if path.name.endswith(".stamps.json") else "manifests of weights"
     return folder if folder in FOLDERS else {"cwa.nc": "cwa", "claims.csv": "claims"}.get(path.name)
 
 
