@@ -105,11 +105,15 @@ class Project:
         }
 
     def files(self) -> dict[str, bytes]:
-        """Everything that the run made, logs and second names of shards aside: name -> content."""
+        """Everything that the run made: name -> content.
+
+        Without logs, the second names of shards, and stamps, which are of the machine.
+        """
         return {
             str(path.relative_to(self.results)): path.read_bytes()
             for path in sorted(self.results.rglob("*"))
             if path.is_file() and not {"logs", ".kept"} & set(path.parts)
+            if not path.name.endswith(".stamps.json")
         }
 
 
