@@ -54,7 +54,8 @@ rule hash_weights:
         "../scripts/hash_weights.py"
 
 
-# Every job that runs a model waits for its proof, but a better proof makes no answer stale.
+# Every job that runs a model waits for its proof. A proof made anew makes no answer stale: shards
+# are kept by what made them, and the proof is no part of it.
 rule prove_model:
     input:
         code=code("prove_model"),

@@ -23,7 +23,7 @@ def main(snakemake) -> None:
         output.tokens_provenance,
         strict=True,
     )
-    for shard, (answers, _, scores, tokens, _) in job.unfinished(files, snakemake.input.code):
+    for shard, (answers, _, scores, tokens, _) in job.unfinished(files, snakemake.input):
         generate(job, shard, answers, scores, tokens)
 
 

@@ -17,7 +17,7 @@ def main(snakemake) -> None:
     )
     files = zip(output.answers, output.provenance, output.activations, strict=True)
     for shard, (answers, _, activations) in job.unfinished(
-        files, snakemake.input.code, params.temporary
+        files, snakemake.input, params.temporary
     ):
         generate(job, shard, answers, activations)
 

@@ -59,18 +59,17 @@ class ShardJob:
     def unfinished(
         self,
         files: Iterable[Sequence[str | Path]],
-        code: Sequence[str | Path],
+        inputs,
         temporary: bool = False,
     ) -> Iterator[tuple[Mapping, Sequence[Path]]]:
         """The shards that are still to be made, with their files; finished ones are put back.
 
         Args:
             files: of every shard.
-            code: the script and the modules that make them.
+            inputs: of the job; `inputs.code` are the script and the modules that make the files.
             temporary: whether Snakemake will delete some of the files.
         """
-        hashed = code_hash(code)
-        inputs = [self.language_file, self.manifest_file, *code]
+        hashed = code_hash(inputs.code)
         files = [[Path(path) for path in paths] for paths in files]
         kept = KeptShards(
             files[0][0].parent / FOLDER, max(Path(path).stat().st_mtime for path in inputs)
