@@ -76,6 +76,14 @@ def check_models_needed(dag):
         raise WorkflowError("No job was started: a model is missing, see above.")
 
 
+JOB, SHARDS = paths.generation_job()
+
+
+def each_shard(ending):
+    """One file of every shard of a generation job, as patterns."""
+    return [f"{shard}.{ending}" for shard in SHARDS]
+
+
 def shards_of_job(wildcards):
     """The shards that a generation job answers."""
     if study.jobs.shards == "one":

@@ -6,14 +6,6 @@
 
 GENERATION = study.slice("generation", "counting", "prompts.seed")
 PRECISION = {"precision": study.activations.precision}
-JOB, SHARDS = paths.generation_job()
-
-
-def each_shard(ending):
-    """One file of every shard of a job, as patterns."""
-    return [f"{shard}.{ending}" for shard in SHARDS]
-
-
 TEMPORARY = study.activations.keep == "temp"
 
 
