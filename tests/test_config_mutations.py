@@ -169,6 +169,8 @@ def spoilt(draw: st.DrawFn) -> tuple[dict, tuple[str, ...]]:
     for part in above:
         parent = parent[part]
     action = draw(st.sampled_from(["type", "value", "delete", "misspell", "add"]))
+    if action == "type" and parent[key] == "auto":  # where a number is legal, too
+        action = "value"
     if action == "type":
         parent[key] = draw(of_another_type(parent[key]))
     elif action == "value":
