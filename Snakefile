@@ -117,7 +117,7 @@ rule report:
 
 
 onstart:
-    check_models_needed(workflow.dag)
+    check_before_jobs(workflow)
 
 
 onsuccess:

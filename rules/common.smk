@@ -5,6 +5,7 @@ from snakemake.logging import logger
 
 from lengthlens.checkpoints import ModelSpec
 from lengthlens.dependencies import modules_of
+from lengthlens.gpus import gpu_problem
 from lengthlens.hypotheses import as_values, read_hypotheses
 from lengthlens.presence import check_models, told
 
@@ -59,9 +60,13 @@ def fetched(wildcards):
     return {"fetched": paths.fetched(wildcards.model)}
 
 
-def check_models_needed(dag):
-    """Tell where the models of the coming jobs are; stop before any job if one cannot be had."""
-    needed = {job.wildcards.get("model") for job in dag.needrun_jobs()}
+def check_before_jobs(workflow):
+    """Stop before any job where the coming ones have no GPU to run on, or no model."""
+    jobs = list(workflow.dag.needrun_jobs())
+    if workflow.local_exec and any(job.resources.get("gpu") for job in jobs):
+        if problem := gpu_problem(study.generation.device):
+            raise WorkflowError(f"No job was started: {problem}.")
+    needed = {job.wildcards.get("model") for job in jobs}
     specs = [
         ModelSpec.from_config(name, entry)
         for name, entry in study.values["models"].items()

@@ -15,6 +15,8 @@ if DEVICE == "split":  # over all GPUs that this machine shows, or as many as --
     DEVICE, GPUS = "cuda", max(1, len(visible_gpus()))
 
 
+# NOTE not checkpoints.read_manifest: of a file that is still to be made, Snakemake must see
+# FileNotFoundError, and asks again when it is there.
 def read_manifest(path):
     with open(path, encoding="utf-8") as file:
         return json.load(file)

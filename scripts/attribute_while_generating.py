@@ -6,15 +6,7 @@ from lengthlens.model_job import run_model_job
 def main(snakemake) -> None:
     from lengthlens.shards import ShardJob
 
-    params, output = snakemake.params, snakemake.output
-    job = ShardJob(
-        params.name,
-        params.model,
-        params.config,
-        snakemake.input.language,
-        snakemake.input.manifest,
-        params.shards,
-    )
+    job, output = ShardJob.of(snakemake), snakemake.output
     files = zip(
         output.answers,
         output.provenance,
@@ -23,7 +15,7 @@ def main(snakemake) -> None:
         output.tokens_provenance,
         strict=True,
     )
-    for shard, (answers, _, scores, tokens, _) in job.unfinished(files, snakemake.input):
+    for shard, (answers, _, scores, tokens, _) in job.unfinished(files):
         generate(job, shard, answers, scores, tokens)
 
 

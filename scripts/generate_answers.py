@@ -6,19 +6,9 @@ from lengthlens.model_job import run_model_job
 def main(snakemake) -> None:
     from lengthlens.shards import ShardJob
 
-    params, output = snakemake.params, snakemake.output
-    job = ShardJob(
-        params.name,
-        params.model,
-        params.config,
-        snakemake.input.language,
-        snakemake.input.manifest,
-        params.shards,
-    )
+    job, output = ShardJob.of(snakemake), snakemake.output
     files = zip(output.answers, output.provenance, output.activations, strict=True)
-    for shard, (answers, _, activations) in job.unfinished(
-        files, snakemake.input, params.temporary
-    ):
+    for shard, (answers, _, activations) in job.unfinished(files, snakemake.params.temporary):
         generate(job, shard, answers, activations)
 
 

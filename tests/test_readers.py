@@ -192,15 +192,6 @@ def test_answers_of_all_models_stand_under_one_another(tmp_path, answers):
     assert set(table.attrs["provenance"]) == {"a.en", "b.it"}
 
 
-def test_weights_are_those_of_all_models():
-    sources = [
-        {"model": {"model": "a", "sha256": "1", "source": "x"}},
-        {"schema": "prompts/1"},
-        {"model": {"model": "b", "sha256": "2", "source": "y"}},
-    ]
-    assert readers.weights_of(sources) == {"a": "1", "b": "2"}
-
-
 def test_models_are_paired_in_order():
     variants = {"b1": "base", "i1": "instruct", "i2": "instruct"}
     assert model_pairs(variants) == [{"base": "b1", "instruct": "i1"}, {"instruct": "i2"}]

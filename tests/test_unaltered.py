@@ -89,7 +89,7 @@ def test_files_that_come_and_go_are_noticed(model, change, words):
 @pytest.mark.parametrize("content", ["", "[1]", "{", '{"a": 3}'])
 def test_spoilt_notes_cost_time_only(model, content):
     check(model)
-    model.beside.with_suffix(".stamps.json").write_text(content)
+    model.beside.with_name(f".{model.beside.stem}.stamps.json").write_text(content)
     assert check(model) == sorted(model.manifest["files"])
 
 

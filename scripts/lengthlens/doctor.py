@@ -20,7 +20,7 @@ from lengthlens.checkpoints import ModelSpec
 from lengthlens.config import ConfigurationError, Study
 from lengthlens.errors import LengthlensError
 from lengthlens.fetching import ANSWER_SECONDS, is_unreachable
-from lengthlens.gpus import visible_gpus
+from lengthlens.gpus import gpu_problem, visible_gpus
 from lengthlens.hub_cache import cache_folder, endpoint, has_token, is_offline
 from lengthlens.presence import check_models
 from lengthlens.targets import Paths
@@ -179,19 +179,13 @@ def check_study(files: Sequence[str]) -> Iterator[Finding]:
 
 def check_device(device: str) -> Iterator[Finding]:
     """Whether the model can run where the configuration says."""
-    import torch
-
-    if device not in ("cuda", "split") or torch.cuda.is_available():
+    problem = gpu_problem(device)
+    if problem is None:
         return
     if shutil.which("sbatch"):
         yield ABSENT, f"generation.device is {device}: there must be GPUs where Slurm runs the jobs"
     else:
-        yield (
-            WRONG,
-            f"generation.device is {device}, but torch finds no GPU on this machine; run the study "
-            "on one that has, or set generation.device to auto (a CPU takes very long with models "
-            "of billions of weights)",
-        )
+        yield WRONG, problem
 
 
 def _merge(below: dict, above: dict) -> dict:

@@ -38,6 +38,25 @@ def has_gpu() -> bool:
     return bool(visible_gpus())
 
 
+def gpu_problem(device: str) -> str | None:
+    """What is wrong with the configured device on this machine; None if nothing is.
+
+    Args:
+        device: `generation.device` of the configuration.
+    """
+    if not device.startswith(("cuda", "split")) or has_gpu():
+        return None
+    import torch  # NOTE asked last, for it takes seconds; it knows GPUs that have no file in /dev
+
+    if torch.cuda.is_available():
+        return None
+    return (
+        f"generation.device is {device}, but torch finds no GPU on this machine; run the study "
+        "on one that has, or set generation.device to auto (a CPU takes very long with models "
+        "of billions of weights)"
+    )
+
+
 def claim_gpu(locks: Path | None = None, wait: float = 5.0, count: int = 1) -> str | None:
     """Take GPUs for this process, before torch is imported; wait where too few are free.
 

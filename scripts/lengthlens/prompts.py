@@ -16,9 +16,8 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from lengthlens.errors import LengthlensError
 from lengthlens.languages import Language, Template, Topic, check_parallel, load_language
@@ -32,7 +31,6 @@ __all__ = [
     "check_parallel",
     "load_language",
     "prompts_to_jsonl",
-    "read_prompts",
     "topic_split",
 ]
 
@@ -121,34 +119,6 @@ def spread_over_n(prompts: Sequence[Prompt], count: int | None) -> list[Prompt]:
 def prompts_to_jsonl(prompts: Iterable[Prompt]) -> str:
     """One JSON object a line, in the order given; ends with a line break unless empty."""
     return "".join(json.dumps(asdict(prompt), ensure_ascii=False) + "\n" for prompt in prompts)
-
-
-def read_prompts(path: str | Path) -> list[Prompt]:
-    """Read a file written with `prompts_to_jsonl`.
-
-    Raises LengthlensError that names the line where it is not such a file.
-    """
-    keys = {field.name for field in fields(Prompt)}
-    prompts = []
-    # NOTE not str.splitlines, which would also cut at U+2028 inside a text.
-    lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if lines == [""]:
-            break
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise LengthlensError(
-                f"{path}, line {number}: {line[:60]!r} is not JSON ({error}): make the prompts anew"
-            ) from error
-        if not isinstance(entry, dict) or set(entry) != keys:
-            found = sorted(entry) if isinstance(entry, dict) else line[:60]
-            raise LengthlensError(
-                f"{path}, line {number}: expected the keys {sorted(keys)}, found {found}: "
-                "make the prompts anew"
-            )
-        prompts.append(Prompt(**entry))
-    return prompts
 
 
 def _check_split(topic_ids: tuple[str, ...], seed: int) -> None:

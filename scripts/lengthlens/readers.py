@@ -8,7 +8,7 @@ datasets; of both, `attrs["provenance"]` is a dictionary.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ import xarray as xr
 
 from lengthlens import formats
 from lengthlens.errors import LengthlensError
-from lengthlens.identity import check_agreement, check_language, check_model, weights_in
+from lengthlens.identity import check_agreement, check_language, check_model
 from lengthlens.jsonl import read_rows_made
 from lengthlens.netcdf import read_dataset
 from lengthlens.tables import read_table
@@ -197,8 +197,3 @@ def open_answers(paths, pairs) -> pd.DataFrame:
         for (model, language), table in tables.items()
     }
     return answers
-
-
-def weights_of(sources: Iterable[Mapping]) -> dict[str, str]:
-    """Model -> hash of its weights, of all provenances that name one model or several."""
-    return {model: weights for source in sources for model, weights in weights_in(source).items()}

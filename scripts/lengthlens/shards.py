@@ -31,6 +31,8 @@ class ShardJob:
         language_file: topics and templates.
         manifest_file: hashes of the model's files.
         shards: of each its `name`, `n`, `start` and `stop`.
+        code: the script and the modules that make the shards' files.
+        newest_input: time of the job's newest input. [s]
     """
 
     name: str
@@ -39,6 +41,23 @@ class ShardJob:
     language_file: str | Path
     manifest_file: str | Path
     shards: Sequence[Mapping]
+    code: Sequence[str | Path]
+    newest_input: float
+
+    @classmethod
+    def of(cls, snakemake) -> ShardJob:
+        """The job that Snakemake gives a script."""
+        params, inputs = snakemake.params, snakemake.input
+        return cls(
+            name=params.name,
+            model=params.model,
+            config=params.config,
+            language_file=inputs.language,
+            manifest_file=inputs.manifest,
+            shards=params.shards,
+            code=inputs.code,
+            newest_input=max(Path(path).stat().st_mtime for path in inputs),
+        )
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -57,23 +76,17 @@ class ShardJob:
         return provenance(schema, {**self.config, "dtype": self.loaded.dtype}, self.manifest)
 
     def unfinished(
-        self,
-        files: Iterable[Sequence[str | Path]],
-        inputs,
-        temporary: bool = False,
+        self, files: Iterable[Sequence[str | Path]], temporary: bool = False
     ) -> Iterator[tuple[Mapping, Sequence[Path]]]:
         """The shards that are still to be made, with their files; finished ones are put back.
 
         Args:
             files: of every shard.
-            inputs: of the job; `inputs.code` are the script and the modules that make the files.
             temporary: whether Snakemake will delete some of the files.
         """
-        hashed = code_hash(inputs.code)
+        hashed = code_hash(self.code)
         files = [[Path(path) for path in paths] for paths in files]
-        kept = KeptShards(
-            files[0][0].parent / FOLDER, max(Path(path).stat().st_mtime for path in inputs)
-        )
+        kept = KeptShards(files[0][0].parent / FOLDER, self.newest_input)
         entries = [
             (shard["name"], self._identity(shard, hashed), paths)
             for shard, paths in zip(self.shards, files, strict=True)

@@ -94,8 +94,9 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _stamps_file(manifest: str | Path) -> Path:
-    """results/weights/a.1234.json -> results/weights/a.1234.stamps.json"""
-    return Path(manifest).with_suffix(".stamps.json")
+    """results/weights/a.1234.json -> results/weights/.a.1234.stamps.json"""
+    manifest = Path(manifest)
+    return manifest.with_name(f".{manifest.stem}.stamps.json")
 
 
 def _read(noted: Path) -> dict[str, Any]:

@@ -43,3 +43,13 @@ def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
     )
+
+
+def results_below(folder: Path) -> list[str]:
+    """Names of the results in a folder, sorted; not the logs, nor what is hidden."""
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        str(name)
+        for name in names
+        if "logs" not in name.parts and not any(part.startswith(".") for part in name.parts)
+    )

@@ -19,6 +19,7 @@ models: {instruct: {path: model, variant: instruct}}
 languages: [en]
 n_words: [3, 9]
 prompts: {per_n: 4, shard: 4}
+jobs: {shards: one}
 """
 SHARD = "results/bad/shards/instruct.en.n{n}.0.jsonl"
 
@@ -61,9 +62,7 @@ def test_two_models_are_never_mixed(project: Path):
     assert code == 1
     assert "model.safetensors has another content since its files were hashed" in output
     assert not (project / SHARD.format(n=9)).exists()
-    [manifest] = [
-        path for path in project.glob("results/weights/*.json") if "stamps" not in path.name
-    ]
+    [manifest] = project.glob("results/weights/[!.]*.json")
     assert f"delete results/weights/{manifest.name} and run again" in output
     manifest.unlink()
     assert run(project, SHARD.format(n=3), SHARD.format(n=9))[0] == 0
@@ -76,9 +75,7 @@ def test_a_failing_job_ends_in_its_message(project: Path):
     message = "1 of the 45056 numbers of 'model.layers.3.mlp.down_proj.weight' are not finite"
     assert code == 1
     assert message in output and "Traceback" not in output
-    assert (
-        message in (project / "results/bad/logs/generate_answers/instruct.en.n3.0.log").read_text()
-    )
+    assert message in (project / "results/bad/logs/prove_model/instruct.log").read_text()
 
 
 def test_bad_input_is_told_by_a_dry_run(project: Path):
@@ -97,8 +94,17 @@ def test_bad_input_is_told_by_a_dry_run(project: Path):
         "models.instruct.path: ",
         "it is not whole",
         "n_words: given twice in ",
-        "bad.yaml, in lines 5 and 8, of which the last would count",
+        "bad.yaml, in lines 5 and 9, of which the last would count",
         "probs: unknown key (value {per_n: 3}); did you mean probes?",
     ):
         assert words in output, output
     assert not (project / "results").exists()
+
+
+def test_a_gpu_that_is_not_there_is_told_before_any_job(project: Path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (project / "bad.yaml").write_text(CONFIG + "generation: {device: cuda}\n")
+    code, output = run(project, SHARD.format(n=3))
+    assert code == 1
+    assert "No job was started: generation.device is cuda, but torch finds no GPU" in output
+    assert not list(project.glob("results/**/*.json"))

@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from study import copy_project, snakemake
+from study import copy_project, results_below, snakemake
 
 from lengthlens.provenance import sidecar
 
@@ -61,14 +61,11 @@ def both(tmp_path_factory) -> tuple[Path, Path]:
 def outputs(results: Path) -> dict[str, Path]:
     """What a run leaves, name -> path; weights' names hold a key of their folder.
 
-    Without logs, the second names of shards, and stamps, which are this machine's.
+    Without logs and what is hidden, which is this machine's: second names of shards, stamps.
     """
     return {
-        re.sub(r"^weights/base\.[0-9a-f]{8}", "weights/base.KEY", name): path
-        for path in sorted(results.rglob("*"))
-        if path.is_file() and not {"logs", ".kept"} & set(path.parts)
-        if not path.name.endswith(".stamps.json")
-        for name in [str(path.relative_to(results))]
+        re.sub(r"^weights/base\.[0-9a-f]{8}", "weights/base.KEY", name): results / name
+        for name in results_below(results)
     }
 
 

@@ -142,15 +142,16 @@ def test_finished_shards_stay(tmp_path, reference):
     project = project_in(tmp_path / "project")
     first = start(project, GENERATE)
     shards = project / "results/broken/shards"
-    [done] = wait_for(lambda: list(shards.glob("*.provenance.json")), project)
+    [kept] = wait_for(lambda: list(shards.glob(".kept/*/[!.]*/sha256.json")), project)
     job = wait_for(lambda: recording_process(project), project)
     first.kill()
     first.wait()
     os.kill(job, signal.SIGKILL)
-    finished = {path.name: path.stat().st_mtime_ns for path in shards.glob(f"{done.name[:14]}*")}
+    finished = {path.name: path.stat().st_mtime_ns for path in kept.parent.glob("i*")}
     assert run(project, RESUME) == 0, output(project)[-3000:]
     for name, changed in finished.items():
         assert (shards / name).stat().st_mtime_ns == changed, name
+    assert len(finished) == 3
     check_finished(project)
     assert (project / "results/broken/generations/instruct.en.jsonl").read_bytes() == reference
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from study import results_below
+
 import lengthlens
 from lengthlens.checkpoints import read_manifest
 from lengthlens.reporting.embed import embed_figure
@@ -36,18 +38,17 @@ def kind_of(path: Path) -> str | None:
         return "linked activations"
     if folder == "figures":
         return "figures" if path.suffix == ".svg" else None
-    if folder == "weights":  # a damaged stamp only makes a file be hashed again
-        return None if path.name.endswith(".stamps.json") else "manifests of weights"
+    if folder == "weights":
+        return "manifests of weights"
     return folder if folder in FOLDERS else {"cwa.nc": "cwa", "claims.csv": "claims"}.get(path.name)
 
 
 def kinds(results: Path) -> dict[str, list[Path]]:
     """Kind -> the files of a run of that kind."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(results.rglob("*")):
-        shown = path.is_file() and not {"logs", ".kept"} & set(path.parts)  # not second names
-        if shown and (kind := kind_of(path)):
-            found.setdefault(kind, []).append(path)
+    for name in results_below(results):
+        if kind := kind_of(results / name):
+            found.setdefault(kind, []).append(results / name)
     return found
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from study import copy_project
+from study import copy_project, results_below
 
 CONFIG = """
 run: torture
@@ -107,14 +107,9 @@ class Project:
     def files(self) -> dict[str, bytes]:
         """Everything that the run made: name -> content.
 
-        Without logs, the second names of shards, and stamps, which are of the machine.
+        Without logs and what is hidden, which is this machine's: second names of shards, stamps.
         """
-        return {
-            str(path.relative_to(self.results)): path.read_bytes()
-            for path in sorted(self.results.rglob("*"))
-            if path.is_file() and not {"logs", ".kept"} & set(path.parts)
-            if not path.name.endswith(".stamps.json")
-        }
+        return {name: (self.results / name).read_bytes() for name in results_below(self.results)}
 
 
 def kill_group(process: subprocess.Popen) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cluster import running_slurm
-from study import copy_project, snakemake
+from study import copy_project, results_below, snakemake
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs envs/requirements-slurm.txt")
@@ -76,18 +76,6 @@ def wait_for(condition, process: subprocess.Popen, project: Path, seconds: float
     return found
 
 
-def results(project: Path) -> dict[str, bytes]:
-    """All results by name; not the logs, nor what killed jobs left unfinished, which is hidden."""
-    folder = project / "results"
-    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    shown = [
-        name
-        for name in names
-        if "logs" not in name.parts and not any(part.startswith(".") for part in name.parts)
-    ]
-    return {str(name): (folder / name).read_bytes() for name in shown}
-
-
 def test_slurm_gives_what_a_laptop_gives_whatever_is_killed(tmp_path):
     project = project_in(tmp_path / "cluster")
     with running_slurm(tmp_path / "slurm") as slurm:
@@ -111,8 +99,9 @@ def test_slurm_gives_what_a_laptop_gives_whatever_is_killed(tmp_path):
     local = project_in(tmp_path / "local")
     done = snakemake(local, *TARGETS, *CONFIG)
     assert done.returncode == 0, done.stderr
-    on_slurm, here = results(project), results(local)
-    assert set(on_slurm) == set(here)
-    assert [name for name in here if on_slurm[name] != here[name]] == []
+    on_slurm, here = project / "results", local / "results"
+    names = results_below(here)
+    assert results_below(on_slurm) == names
+    assert [n for n in names if (on_slurm / n).read_bytes() != (here / n).read_bytes()] == []
     log = (project / "snakemake.log").read_text()
     assert "Trying to restart job" in log or "Error in rule generate_answers" in log
