@@ -101,17 +101,6 @@ def test_temporary_files_are_not_kept_beyond_the_job(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".kept/*/*/*"))
 
 
-def test_a_file_put_back_is_not_older_than_what_it_is_made_from(tmp_path: Path) -> None:
-    entries = [("n3", "a", files_of(tmp_path, "n3"))]
-    run(tmp_path, {"n3": "a"}, "first")
-    for path in entries[0][2]:
-        os.utime(path, (1000, 1000))
-    assert not list(KeptShards(tmp_path / ".kept", 500).unfinished(entries))
-    assert entries[0][2][0].stat().st_mtime == 1000  # untouched: nothing after it runs again
-    assert not list(KeptShards(tmp_path / ".kept", 2000).unfinished(entries))
-    assert entries[0][2][0].stat().st_mtime > 2000
-
-
 def test_a_file_system_without_hard_links_gets_copies(tmp_path: Path, monkeypatch) -> None:
     def refuse(*_) -> None:
         raise PermissionError("no links here")

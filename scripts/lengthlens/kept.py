@@ -64,11 +64,9 @@ class KeptShards:
 
     Attributes:
         folder: in the file system of the shards.
-        newest_input: time of the job's newest input; a file put back must not look older. [s]
     """
 
     folder: Path
-    newest_input: float = 0.0
 
     def unfinished(
         self, shards: Iterable[tuple[str, str, Sequence[Path]]], temporary: bool = False
@@ -98,8 +96,6 @@ class KeptShards:
             return False
         for source, path in zip(kept, files, strict=True):
             _link(source, path)
-            if path.stat().st_mtime < self.newest_input:
-                os.utime(path)
         return True
 
     def _keep(self, name: str, identity: str, files: Sequence[Path]) -> None:

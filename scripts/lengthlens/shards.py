@@ -32,7 +32,6 @@ class ShardJob:
         manifest_file: hashes of the model's files.
         shards: of each its `name`, `n`, `start` and `stop`.
         code: the script and the modules that make the shards' files.
-        newest_input: time of the job's newest input. [s]
     """
 
     name: str
@@ -42,7 +41,6 @@ class ShardJob:
     manifest_file: str | Path
     shards: Sequence[Mapping]
     code: Sequence[str | Path]
-    newest_input: float
 
     @classmethod
     def of(cls, snakemake) -> ShardJob:
@@ -56,7 +54,6 @@ class ShardJob:
             manifest_file=inputs.manifest,
             shards=params.shards,
             code=inputs.code,
-            newest_input=max(Path(path).stat().st_mtime for path in inputs),
         )
 
     @cached_property
@@ -86,7 +83,7 @@ class ShardJob:
         """
         hashed = code_hash(self.code)
         files = [[Path(path) for path in paths] for paths in files]
-        kept = KeptShards(files[0][0].parent / FOLDER, self.newest_input)
+        kept = KeptShards(files[0][0].parent / FOLDER)
         entries = [
             (shard["name"], self._identity(shard, hashed), paths)
             for shard, paths in zip(self.shards, files, strict=True)
