@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from examples import WANTED, at_least
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -28,8 +29,8 @@ torch.set_num_threads(1)  # tiny models only get slower with more, and sums depe
 # The same examples in every run of the tests; `make torture` has the property-based ones try
 # others, and more than the default of 100.
 settings.register_profile("same", derandomize=True)
-settings.register_profile("torture", max_examples=int(os.environ.get("LENGTHLENS_EXAMPLES", 100)))
-settings.load_profile("torture" if "LENGTHLENS_EXAMPLES" in os.environ else "same")
+settings.register_profile("torture", max_examples=at_least(100))
+settings.load_profile("torture" if WANTED else "same")
 
 LLAMA3_VARIABLE = "LENGTHLENS_LLAMA3_TOKENIZER"
 

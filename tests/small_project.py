@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 from safetensors.numpy import save_file
+
+from lengthlens.config import ConfigurationError, Study
 
 ROOT = Path(__file__).parents[1]
 DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -47,3 +50,17 @@ def make_config() -> dict[str, Any]:
     config["probes"] = {"languages": [], "n_words": [10], "per_n": 6}
     config["ablation"]["untuned"] = []
     return config
+
+
+def put(config: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set the value at a path of keys."""
+    for part in path[:-1]:
+        config = config[part]
+    config[path[-1]] = value
+
+
+def problems_of(config: Any, root: Path) -> list[str]:
+    """What a configuration that must be refused is refused for."""
+    with pytest.raises(ConfigurationError) as caught:
+        Study.from_config(config, root=root)
+    return caught.value.problems

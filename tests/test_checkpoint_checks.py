@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from examples import at_least
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -316,7 +317,7 @@ JSON = st.recursive(
 FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=at_least(80), deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(FILES), data=st.data(), value=JSON)
 def test_odd_values_in_any_json_file_raise_nothing_else(
     tiny_llama_dir, tmp_path, name, data, value
@@ -332,7 +333,7 @@ def test_odd_values_in_any_json_file_raise_nothing_else(
         weights_manifest(spec_of(folder))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=at_least(80), deadline=None, suppress_health_check=list(HealthCheck))
 @given(size=st.integers(0, 199_391) | st.integers(0, 20), first=st.binary(max_size=16))
 def test_any_cut_or_overwritten_beginning_of_the_weights_is_told(
     tiny_llama_dir, tmp_path, size: int, first: bytes

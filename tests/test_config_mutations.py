@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import at_least
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_project import make_config, make_project
+from small_project import make_config, make_project, put
 
 from lengthlens import config_checks
 from lengthlens.config import ConfigurationError, Study
@@ -195,7 +196,7 @@ def spoilt(draw: st.DrawFn) -> tuple[dict, tuple[str, ...]]:
     return config, path
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=at_least(600), deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=spoilt())
 def test_any_malformed_configuration_is_refused_under_its_key(root: Path, case: tuple):
     config, path = case
@@ -227,12 +228,6 @@ def paths_of(config: dict) -> list[tuple[str, ...]]:
 
     walk(config, ())
     return found
-
-
-def put(config: dict[str, Any], path: list[str], value: Any) -> None:
-    for part in path[:-1]:
-        config = config[part]
-    config[path[-1]] = value
 
 
 def of_another_type(value: Any) -> st.SearchStrategy:

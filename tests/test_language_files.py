@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from examples import at_least
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -233,7 +234,7 @@ def put(content: dict, path: tuple, value: object) -> None:
     content[path[-1]] = copy.deepcopy(value)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=at_least(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=spoilt())
 def test_any_malformed_file_is_refused_by_name(tmp_path: Path, case: tuple[dict, str]):
     content, named = case
@@ -242,7 +243,7 @@ def test_any_malformed_file_is_refused_by_name(tmp_path: Path, case: tuple[dict,
     assert named in told or (named == "`neutral`" and "neutral sentence" in told)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=at_least(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=st.binary(max_size=60) | st.text("{}[]&*!|>'\"%@`,:-?# \nax1.e~", max_size=40))
 @example(b"\xff\xfe")
 @example("? [a]\n: b")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from examples import at_least
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer
@@ -312,7 +313,7 @@ def test_an_unknown_convention_is_refused():
 # --- any tokens at all ------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=at_least(200), deadline=None)
 @given(
     where=st.sampled_from([BYTE_LEVEL, METASPACE]),
     seeds=st.lists(st.integers(0, 479), max_size=30),
