@@ -1,10 +1,11 @@
 """Batched generation with a key-value cache, reading or replacing components on the way.
 
-1. The prompts' common prefix is computed once, then each *distinct* prompt once (left-padded, all
-   but its last token), and the cache is repeated for the rows that share a prompt.
-2. Every further forward pass feeds one token a row, the last prompt token first. Its logits decide
-   the next token, and its residual stream is what attribution explains: the token of step t is
-   predicted from the position before it.
+1. The prompts' common prefix is computed once. The rest of them, left-padded, is the first forward
+   pass that is read; where rows share a prompt, or components are replaced, all but its last token
+   is computed before that, for each *distinct* prompt once, and the cache is repeated.
+2. Every further forward pass feeds one token a row. The logits of the last position decide the next
+   token, and its residual stream is what attribution explains: the token of step t is predicted
+   from the position before it.
 3. A row leaves the batch when it produces a stop token or reaches its limit; the batch is
    compacted when an eighth of its rows have left.
 4. Where memory runs out, answers that are finished are kept, and the others start again in halves.
@@ -28,7 +29,7 @@ from lengthlens.capture import Recorder, Residuals
 from lengthlens.choose import Chooser, greedy
 from lengthlens.diagnosis import first_not_finite
 from lengthlens.errors import LengthlensError
-from lengthlens.forward import LogitReader, State, forward, keep_rows, prefill
+from lengthlens.forward import LogitReader, State, feed, keep_rows, prefill
 from lengthlens.intervention import Intervention, Surgeon
 from lengthlens.waves import in_waves
 
@@ -195,7 +196,9 @@ class _Loop:
         device = self.produced.device
         prompts, limits = [self.prompts[row] for row in wave], [self.limits[row] for row in wave]
         active = torch.tensor(wave, device=device)
-        self.state = prefill(self.model, prompts, max(limits), self.surgeon, device, active)
+        # NOTE the last prompt token apart: it is the first that an intervention may touch.
+        apart = self.surgeon is not None
+        self.state = prefill(self.model, prompts, max(limits), self.surgeon, device, active, apart)
         ends = torch.tensor(self.limits, device=device)
         alive = torch.ones(len(wave), dtype=torch.bool, device=device)  # of the active rows
         for step in range(max(limits)):
@@ -208,7 +211,7 @@ class _Loop:
             self.stopped[active] |= ended
             alive = alive & ~ended & (ends[active] > step + 1)
             self.finished[active] = ~alive
-            self.state.token = chosen
+            self.state.follow(chosen[:, None])
             remaining = int(alive.sum())
             if self.on_step is not None:
                 self.on_step(step, remaining)
@@ -226,12 +229,7 @@ class _Loop:
             self.recorder.at(step, rows)
         if self.surgeon is not None:
             self.surgeon.at(rows, position_classes=(min(step, 1),))
-        state = self.state
-        state.mask = torch.cat([state.mask, state.mask.new_ones(len(active), 1)], dim=1)
-        logits = forward(
-            self.model, state.token[:, None], state.mask, state.position[:, None], state.cache
-        )[:, -1]
-        state.position = state.position + 1
+        logits = feed(self.model, self.state)[:, -1]
         return logits, self.reader.last()
 
     def _finite_mean(self, step: int, active: Tensor, raw: Tensor) -> Tensor:

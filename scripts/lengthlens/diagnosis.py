@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from lengthlens.forward import forward, prefill
+from lengthlens.forward import feed, prefill
 from lengthlens.intervention import Surgeon
 
 
@@ -46,15 +46,13 @@ def first_not_finite(
     if surgeon is not None:
         surgeon.at(None)
         surgeon = None if surgeon.has_donors else surgeon
-    new = torch.tensor([[prompt[-1], *answer]], device=device)
     try:
         with _watched(model):
-            state = prefill(model, [prompt], new.shape[1], surgeon, device, rows)
+            state = prefill(model, [prompt], len(answer) + 1, surgeon, device, rows)
             if surgeon is not None:
                 surgeon.at(rows, position_classes=(0, *[1] * len(answer)))
-            mask = torch.cat([state.mask, state.mask.new_ones(1, new.shape[1])], dim=1)
-            positions = state.position[:, None] + torch.arange(new.shape[1], device=device)
-            forward(model, new, mask, positions, state.cache)
+            state.extend(torch.tensor([list(answer)], dtype=torch.long, device=device))
+            feed(model, state)
     except _Found as found:
         return str(found)
     return None

@@ -19,14 +19,28 @@ from lengthlens.intervention import Surgeon
 from lengthlens.kvcache import forgets, reserved_cache, select_rows
 
 
+# Positions that sharing a prefix must save: a pass of its own reads all weights, which takes as
+# long as some 40 further positions of another pass (30M model, one core; more on a GPU).
+_WORTH_A_PASS = 64
+
+
 @dataclass
 class State:
-    """What a forward pass needs: one entry a remaining row."""
+    """What the next forward pass needs: one entry a remaining row."""
 
     cache: object
-    mask: Bool[Tensor, "active position"]  # over the cached positions
-    position: Int[Tensor, " active"]  # of the token to be fed next
-    token: Int[Tensor, " active"]  # to be fed next
+    mask: Bool[Tensor, "active position"]  # over the cached positions and those to be fed next
+    token: Int[Tensor, "active new"]  # to be fed next
+
+    def extend(self, tokens: Int[Tensor, "active more"]) -> None:
+        """Feed further tokens in the next pass."""
+        self.token = torch.cat([self.token, tokens], dim=1)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(tokens.shape)], dim=1)
+
+    def follow(self, tokens: Int[Tensor, "active more"]) -> None:
+        """Feed these tokens in the next pass, for those before are in the cache."""
+        self.token = self.token[:, :0]
+        self.extend(tokens)
 
 
 class LogitReader:
@@ -71,8 +85,9 @@ def prefill(
     surgeon: Surgeon | None,
     device,
     rows: Tensor | slice = slice(None),
+    last_apart: bool = True,
 ) -> State:
-    """Fill the cache with every prompt but its last token, which is the state's next token.
+    """Fill the cache with what the prompts share; the state's next tokens are the rest of each.
 
     Args:
         model: a causal language model.
@@ -82,6 +97,8 @@ def prefill(
             apart, since a shared prefix would carry one row's intervention into another.
         device: where the model's inputs go.
         rows: which rows of the surgeon's intervention the prompts are.
+        last_apart: leave only each prompt's last token to the next pass, as is also done where
+            rows have the same prompt; else the next pass takes the rest of all prompts at once.
     """
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
@@ -89,30 +106,38 @@ def prefill(
     cache = reserved_cache(model.config, longest - 1 + room)
     # NOTE padding after a shared prefix would push it out of a sliding window too early.
     shared = 0 if per_row or forgets(cache, longest - 1 + room) else common_prefix(distinct)
-    rest = longest - 1 - shared
+    shared = shared if shared * (len(distinct) - 1) >= _WORTH_A_PASS else 0
     if shared:
         prefix = torch.tensor([distinct[0][:shared]], device=device)
-        forward(model, prefix, torch.ones_like(prefix).bool(), torch.arange(shared)[None], cache)
+        feed(model, State(cache, torch.ones_like(prefix).bool(), prefix))
         if len(distinct) > 1:
             select_rows(cache, torch.zeros(len(distinct), dtype=torch.long, device=device))
-    mask = torch.ones(len(distinct), shared + rest, dtype=torch.bool, device=device)
-    if rest:
-        ids = torch.zeros(len(distinct), rest, dtype=torch.long)
-        for row, prompt in enumerate(distinct):
-            body = prompt[shared:-1]
-            mask[row, shared : shared + rest - len(body)] = False
-            ids[row, rest - len(body) :] = torch.tensor(body, dtype=torch.long)
-        positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, shared:]
+    ids = torch.zeros(len(distinct), longest - shared, dtype=torch.long)
+    mask = torch.ones(len(distinct), longest, dtype=torch.bool, device=device)
+    for row, prompt in enumerate(distinct):
+        padding = longest - len(prompt)
+        mask[row, shared : shared + padding] = False
+        ids[row, padding:] = torch.tensor(prompt[shared:], dtype=torch.long)
+    state = State(cache, mask, ids.to(device))
+    if last_apart or len(distinct) < len(prompts):
         if per_row:
             surgeon.at(rows)
-        forward(model, ids.to(device), mask, positions, cache)
-    last = torch.tensor([prompt[-1] for prompt in distinct], device=device)
-    state = State(cache, mask, mask.sum(-1), last)
+        if longest - shared > 1:
+            feed(model, State(cache, mask[:, :-1], state.token[:, :-1]))
+        state.token = state.token[:, -1:]
     if len(distinct) < len(prompts):
         place = {prompt: row for row, prompt in enumerate(distinct)}
         rows = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=device)
         keep_rows(state, rows)
     return state
+
+
+def feed(
+    model, state: State, keep: int | Int[Tensor, " keep"] = 1
+) -> Float[Tensor, "row keep vocabulary"]:
+    """The forward pass of a state's next tokens; see `forward`."""
+    positions = (state.mask.long().cumsum(-1) - 1).clamp(min=0)[:, -state.token.shape[1] :]
+    return forward(model, state.token, state.mask, positions, state.cache, keep)
 
 
 def forward(
@@ -146,7 +171,6 @@ def keep_rows(state: State, rows: Int[Tensor, " kept"]) -> None:
     """Keep (and reorder, or repeat) rows of a state, in place."""
     select_rows(state.cache, rows)
     state.mask = state.mask[rows]
-    state.position = state.position[rows]
     state.token = state.token[rows]
 
 

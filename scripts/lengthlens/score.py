@@ -16,7 +16,7 @@ from jaxtyping import Float
 from lengthlens.capture import Recorder, Residuals
 from lengthlens.decode import TokenClasses
 from lengthlens.errors import LengthlensError
-from lengthlens.forward import LogitReader, forward, prefill
+from lengthlens.forward import LogitReader, feed, forward, prefill
 from lengthlens.intervention import Intervention, Surgeon
 from lengthlens.loaded import LoadedModel
 from lengthlens.reuse import CleanLayers, batches, first_layers
@@ -131,16 +131,14 @@ def _after(
     """
     state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
     new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
-    tokens = torch.cat([state.token[:, None], new.reshape(len(prompts), -1)], dim=1)
+    state.extend(new.reshape(len(prompts), -1))
     if surgeon is not None:
         surgeon.at(slice(None), [0] + [1] * len(answer))
-    mask = torch.cat([state.mask, state.mask.new_ones(tokens.shape)], dim=1)
-    positions = state.position[:, None] + torch.arange(tokens.shape[1], device=loaded.device)
     if recorder is not None:
         recorder.at(0, slice(None))
     kept = torch.tensor(steps, device=loaded.device)
     with during or contextlib.nullcontext():
-        forward(loaded.model, tokens, mask, positions, state.cache, keep=kept)
+        feed(loaded.model, state, keep=kept)
 
 
 def _margin(
