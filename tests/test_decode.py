@@ -10,6 +10,7 @@ import torch
 from architectures import ROWS, VOCABULARY, tiny_model
 from toys import CLASSES, NO_STOP, capped, own_logits, ragged_prompts
 
+from lengthlens import forward
 from lengthlens.anatomy import dissect
 from lengthlens.choose import Forced, Sampler
 from lengthlens.decode import Decoded, TokenClasses, decode
@@ -18,7 +19,7 @@ from lengthlens.forward import LogitReader, common_prefix
 
 STEPS = 12
 PROMPTS = ragged_prompts([3, 9, 5, 12, 7, 1], seed=3)
-SHARED = ragged_prompts([9, 6, 14, 6, 7], seed=4, shared=5)
+SHARED = ragged_prompts([24, 21, 29, 21, 22], seed=4, shared=20)  # enough for a pass of its own
 
 
 def run(model, prompts, classes=CLASSES, steps=STEPS, **options) -> Decoded:
@@ -174,30 +175,43 @@ def test_any_token_of_the_stop_set_ends_an_answer() -> None:
             assert tokens == (whole[: ends[0] + 1] if ends else whole)
 
 
+@pytest.mark.parametrize("worth", [0, 10**9], ids=["shared", "apart"])
 @pytest.mark.parametrize("lengths", [[6, 6, 6], [6, 9, 6, 7], [1, 1], [1, 4, 1], [2, 2]])
-def test_a_shared_prefix_changes_nothing(lengths: list[int]) -> None:
+def test_a_shared_prefix_changes_nothing(lengths: list[int], worth: int, monkeypatch) -> None:
     """Prompts that share all, some or nothing, repeat each other, or are one token long."""
+    monkeypatch.setattr(forward, "_WORTH_A_PASS", worth)
     model = tiny_model("llama")
     for shared in {0, min(lengths) - 1, min(lengths)}:
         prompts = ragged_prompts(lengths, seed=5, shared=shared)
-        prompts.append(list(prompts[0]))
-        assert run(model, prompts, NO_STOP).tokens == [
-            generated(model, prompt, stop=torch.tensor([])) for prompt in prompts
-        ]
+        for asked in (prompts, [*prompts, list(prompts[0])]):
+            assert run(model, asked, NO_STOP).tokens == [
+                generated(model, prompt, stop=torch.tensor([])) for prompt in asked
+            ]
 
 
-def test_the_prefix_is_computed_once() -> None:
+@pytest.mark.parametrize(
+    ("prompts", "passes"),
+    [
+        (SHARED, [(1, 20), (5, 9), (5, 1)]),  # what they share, the rest of each, a step
+        (
+            [*SHARED, SHARED[0]],
+            [(1, 20), (5, 8), (6, 1), (6, 1)],
+        ),  # last tokens apart: one is twice
+        (PROMPTS, [(len(PROMPTS), max(map(len, PROMPTS))), (len(PROMPTS), 1)]),
+    ],
+    ids=["shared", "twice", "distinct"],
+)
+def test_nothing_is_computed_twice(prompts, passes) -> None:
     model = tiny_model("llama")
     shapes = []
     handle = model.model.layers[0].mlp.register_forward_hook(
         lambda m, a, out: shapes.append(tuple(out.shape[:2]))
     )
     try:
-        run(model, [*SHARED, SHARED[0]], NO_STOP, 2)
+        run(model, prompts, NO_STOP, 2)
     finally:
         handle.remove()
-    # 5 shared tokens once, then the rest of the distinct prompts but their last tokens, then steps.
-    assert shapes == [(1, 5), (5, 8), (6, 1), (6, 1)]
+    assert shapes == passes
 
 
 def test_common_prefix_leaves_every_prompt_a_token() -> None:
