@@ -18,7 +18,6 @@ from lengthlens.anatomy import Anatomy
 from lengthlens.intervention import Surgeon
 from lengthlens.kvcache import forgets, reserved_cache, select_rows
 
-
 # Positions that sharing a prefix must save: a pass of its own reads all weights, which takes as
 # long as some 40 further positions of another pass (30M model, one core; more on a GPU).
 _WORTH_A_PASS = 64
