@@ -30,8 +30,8 @@ resume: $(VENV)/runtime.stamp ## go on after an interruption; what is finished s
 doctor: $(VENV)/runtime.stamp ## tell what this machine has, and what is missing
 	@PYTHONPATH=scripts $(RUN) -m lengthlens.doctor $(CONFIG)
 
-test: $(VENV)/development.stamp ## run the tests
-	@$(RUN) -m pytest
+test: $(VENV)/development.stamp ## run the tests, on all cores
+	@$(RUN) -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/development.stamp ## check style and the workflow's form
 	@$(RUN) -m ruff check .

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from lengthlens import doctor, gpus
+from lengthlens import doctor
 from lengthlens.doctor import ABSENT, OK, WRONG, check_device, check_hub, check_study
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,6 @@ def test_models_that_are_not_there(config, monkeypatch):
 
 
 def test_a_gpu_that_the_configuration_asks_for(monkeypatch):
-    monkeypatch.setattr(gpus, "has_gpu", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     [(state, text)] = check_device("cuda")
