@@ -119,13 +119,13 @@ def test_repair_sentences_say_who_steps_in(repair_table) -> None:
     assert untuned.startswith("i, lb, without") and "changes by +0.994" in untuned
     assert ", it steps in (" in untuned
     assert "in lb minus that in en: +0.8" in between and ", more for ending (" in between
-    assert "interval [+0." in between
+    assert " logits [+0." in between
     assert ranked.startswith("i, 1 sets") and "of ending in lb than in en in 1, less in 0" in ranked
     unclear = late.assign(share_low=-1.0, share_high=1.0)
     assert [", no change shown (" in said for said in repair_sentences(unclear)[:2]] == [True] * 2
     assert ", no difference shown (" in repair_sentences(unclear)[2]
     less = repair_sentences(late.assign(share_low=0.5, share_high=1.0))
-    assert ", it gives less (" in less[0] and "[−1.000, −0.500]" in less[0]
+    assert ", it gives less (" in less[0] and "[−1.00, −0.500]" in less[0]
     assert repair_sentences(repair_table.iloc[:0]) == []
 
 
@@ -173,7 +173,7 @@ def test_transfer_sentences_follow_the_intervals() -> None:
     carried = int((mine["effect_high"] < 0).sum())
     assert untuned.startswith("In lb, in which no model was tuned")
     assert f"holds of {carried} of {len(mine)} sets" in untuned
-    assert "by end contrast found in en" in untuned and "interval [" in untuned
+    assert "by end contrast found in en" in untuned and " logits [−" in untuned
     raised = table.assign(effect_low=0.5, effect_high=1.0)
     assert "in 0 of" in transfer_sentences(raised)[0]
     assert f"of 0 of {len(mine)} sets" in transfer_sentences(raised)[1]
@@ -191,7 +191,7 @@ def test_confirmatory_sentences_never_say_more_than_the_verdict() -> None:
     table.loc[2, "reason"] = "too few"
     first, shown, not_shown, untested = confirmatory_sentences(table)
     assert first == "Of 3 confirmatory tests 1 showed what was claimed, and 1 could not be made."
-    assert shown.startswith("Shown: “C.” (difference −25.0 points, interval [−40.0, −10.0];")
+    assert shown.startswith("Shown: “C.” (difference −25.0 points [−40.0, −10.0];")
     assert "84 answers, 199 random sets of 4 heads" in shown
     assert not_shown.startswith("Not shown:")
     assert untested == "Not tested: “C.” (too few)."

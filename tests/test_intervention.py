@@ -127,7 +127,8 @@ def test_generated_positions_start_at_the_last_prompt_token() -> None:
                 choose=Forced([answer]),
                 intervention=removal(model, 1, [(0, 1)], positions=positions),
             )
-            run(model, [prompt], choose=Forced([answer]))
+            nothing = removal(model, 1, positions=positions)
+            run(model, [prompt], choose=Forced([answer]), intervention=nothing)
             passes = len(seen) // 2
             removed, clean = seen[:passes], seen[passes:]
             assert torch.equal(removed[0], clean[0]) == (positions == "generated")

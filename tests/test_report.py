@@ -25,7 +25,7 @@ from lengthlens.figures.style import INK, VARIANT_COLOURS, save_figure, styled
 from lengthlens.reporting.embed import embed_figure
 from lengthlens.reporting.findings import describe_claims, describe_effects
 from lengthlens.reporting.grid import short
-from lengthlens.reporting.numbers import interval, number
+from lengthlens.reporting.numbers import in_brackets, interval, number
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
@@ -243,9 +243,12 @@ def test_shares_are_percent_and_their_differences_points():
 
 def test_numbers():
     assert number(-0.001, "words", sign=True) == "0.00"
-    assert number(-12.34, "logits") == "−12.3"
+    sizes = [0.0123, -1.2345, -12.345, 123.45]
+    assert [number(size, "logits") for size in sizes] == ["0.012", "−1.23", "−12.3", "123.5"]
     assert number(float("nan"), "words") == "–"
     assert interval(float("nan"), 1.0, "words") == "–"
+    assert in_brackets(float("nan"), 1.0, "words") == "(no interval)"
+    assert in_brackets(-0.5, 1.0, "words", sign=True) == "[−0.50, +1.00]"
 
 
 def test_words_beyond_n_are_marked():

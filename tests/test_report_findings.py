@@ -89,7 +89,7 @@ def test_what_the_final_mlp_steps_in_with_is_minus_its_share_of_the_drop():
            "method": "cwa", "k": 2, "minus": nan, "share": -1.5, "share_low": -2.0,
            "share_high": -1.0, "n_samples": 30}  # fmt: skip
     found = steps_in({"repair": pd.DataFrame([row])}, CAST)
-    assert found.answer == "yes" and "+1.500 logits [+1.000, +2.000]" in found.evidence[0]
+    assert found.answer == "yes" and "+1.50 logits [+1.00, +2.00]" in found.evidence[0]
     late = row | {"chosen_by": "position", "method": "late_heads", "k": 16, "share": 0.5,
                   "share_low": 0.2, "share_high": 0.9}  # fmt: skip
     found = steps_in({"repair": pd.DataFrame([row, late])}, CAST)

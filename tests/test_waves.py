@@ -60,7 +60,7 @@ def test_finished_rows_are_kept_when_memory_runs_out_late() -> None:
         fed.append(tuple(rows.tolist()))
         return logits.argmax(-1)
 
-    with memory_for(model, 3, first_step=4):
+    with memory_for(model, 3, first_step=3):
         halved = run(model, choose=counting)
     # 2 rows were done when 5 were left; those in halves of 3 and 2.
     assert halved.layout == [2, 3, 2]

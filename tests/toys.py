@@ -107,9 +107,9 @@ def toy(model) -> LoadedModel:
 
 @contextlib.contextmanager
 def memory_for(model, rows: int, first_step: int = 0) -> Iterator[list[int]]:
-    """Forward passes of more than so many rows fail, as CUDA's do, from a step on.
+    """Forward passes of more than so many rows fail, as CUDA's do, from a step after the first on.
 
-    Yields the sizes of all passes that generate a token.
+    Yields the sizes of all passes that feed a generated token.
     """
     sizes: list[int] = []
     plain = model.forward

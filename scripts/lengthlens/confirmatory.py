@@ -102,7 +102,7 @@ def _made(hypothesis: Hypothesis, data: xr.Dataset, options: Mapping) -> dict:
     if not mine.any():
         return {
             "reason": f"no k leaves {FEWEST_DRAWS} distinct random sets of heads of the "
-            f"same layers beside the heads that {hypothesis.method} ranks highest"
+            "same layers beside the highest-ranked ones"
         }
     place = int(np.flatnonzero(mine & ~control)[0])
     values = measure_values(data, hypothesis.measure)

@@ -105,23 +105,26 @@ def prefill(
     cache = reserved_cache(model.config, longest - 1 + room)
     # NOTE padding after a shared prefix would push it out of a sliding window too early.
     shared = 0 if per_row or forgets(cache, longest - 1 + room) else common_prefix(distinct)
-    shared = shared if shared * (len(distinct) - 1) >= _WORTH_A_PASS else 0
-    if shared:
+    done = shared if shared * (len(distinct) - 1) >= _WORTH_A_PASS else 0
+    if done:
         prefix = torch.tensor([distinct[0][:shared]], device=device)
         feed(model, State(cache, torch.ones_like(prefix).bool(), prefix))
         if len(distinct) > 1:
             select_rows(cache, torch.zeros(len(distinct), dtype=torch.long, device=device))
-    ids = torch.zeros(len(distinct), longest - shared, dtype=torch.long)
+    ids = torch.zeros(len(distinct), longest, dtype=torch.long)
     mask = torch.ones(len(distinct), longest, dtype=torch.bool, device=device)
     for row, prompt in enumerate(distinct):
-        padding = longest - len(prompt)
-        mask[row, shared : shared + padding] = False
-        ids[row, padding:] = torch.tensor(prompt[shared:], dtype=torch.long)
-    state = State(cache, mask, ids.to(device))
+        # NOTE after what is shared, so that there is something that padding can attend to: where
+        # there is nothing, some attentions give NaN, which spreads to the positions after it.
+        padding = slice(shared, shared + longest - len(prompt))
+        mask[row, padding] = False
+        ids[row, :shared] = torch.tensor(prompt[:shared], dtype=torch.long)
+        ids[row, padding.stop :] = torch.tensor(prompt[shared:], dtype=torch.long)
+    state = State(cache, mask, ids[:, done:].to(device))
     if last_apart or len(distinct) < len(prompts):
         if per_row:
             surgeon.at(rows)
-        if longest - shared > 1:
+        if longest - done > 1:
             feed(model, State(cache, mask[:, :-1], state.token[:, :-1]))
         state.token = state.token[:, -1:]
     if len(distinct) < len(prompts):

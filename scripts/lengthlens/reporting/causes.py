@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.reporting.findings import method_words
-from lengthlens.reporting.numbers import interval, number
+from lengthlens.reporting.numbers import in_brackets, number
 
 SHOWN_METHOD = "end_contrast"  # the score that looks at the decision itself; others are counted
 
@@ -33,10 +33,10 @@ def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
         unit = "percent" if row["measure"] in ("exact", "early", "late", "truncated") else "logits"
         change = number(row["effect"], unit, sign=True)
         change += " points" if unit == "percent" else ""
-        limits = interval(row["effect_low"], row["effect_high"], unit, True)
+        limits = in_brackets(row["effect_low"], row["effect_high"], unit, True)
         sentences.append(
             f"{'Shown' if row['verdict'] == 'shown' else 'Not shown'}: “{row['claim']}” "
-            f"(difference {change}, interval {limits}; corrected p = {row['p_holm']:.3g}; "
+            f"(difference {change} {limits}; corrected p = {row['p_holm']:.3g}; "
             f"{int(row['n_samples'])} answers, {int(row['n_controls'])} random sets of "
             f"{int(row['k'])} heads)."
         )
@@ -61,8 +61,8 @@ def transfer_sentences(table: pd.DataFrame) -> list[str]:
         named = rows[rows["method"] == SHOWN_METHOD].to_dict("records")
         said = [
             f"those by {method_words(row['method'])} found in {row['source_language']} "
-            f"{number(row['effect'], 'logits', sign=True)} logits, interval "
-            f"{interval(row['effect_low'], row['effect_high'], 'logits', True)}"
+            f"{number(row['effect'], 'logits', sign=True)} logits "
+            f"{in_brackets(row['effect_low'], row['effect_high'], 'logits', True)}"
             for row in named
         ]
         counts = f"{int(rows['n_samples'].min())} answers"
@@ -115,8 +115,8 @@ def _given(row: Mapping, less: str, more: str, none: str) -> str:
     low, high = -row["share_high"], -row["share_low"]
     said = reading(low, high, less, more).replace("no difference shown", none)
     size = number(-row["share"], "logits", sign=True)
-    limits = interval(low, high, "logits", True)
-    return f"{size} logits, interval {limits}, {said} ({int(row['n_samples'])} answers)"
+    limits = in_brackets(low, high, "logits", True)
+    return f"{size} logits {limits}, {said} ({int(row['n_samples'])} answers)"
 
 
 def reading(low: float, high: float, below: str, above: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from lengthlens.reporting.numbers import interval, number
+from lengthlens.reporting.numbers import in_brackets, number
 from lengthlens.reporting.order import least_cut_first
 
 MEASURES = {
@@ -30,7 +30,7 @@ def extrapolation_sentences(table: pd.DataFrame) -> list[str]:
         if inside:
             text += f"; for {_span(inside)} words: {_gain(inside)}"
         last = beyond[-1]
-        bounds = interval(last["error_low"], last["error_high"], "words", True)
+        bounds = in_brackets(last["error_low"], last["error_high"], "words", True)
         text += (
             f". At N = {last['n']} its error is {number(last['error'], 'words', True)} words "
             f"{bounds} (n = {last['n_samples']})."
@@ -51,7 +51,7 @@ def _gain(rows: list[Mapping]) -> str:
     row, n = rows[0], sum(row["n_samples"] for row in rows)
     if pd.isna(row["gain"]):
         return f"a single N (n = {n})"
-    bounds = interval(row["gain_low"], row["gain_high"], "words")
+    bounds = in_brackets(row["gain_low"], row["gain_high"], "words")
     return f"{number(row['gain'], 'words')} {bounds} words for each further one (n = {n})"
 
 
@@ -88,7 +88,7 @@ def _listed(rows: pd.DataFrame) -> str:
 def _dip(row: Mapping, lines: pd.Series) -> str:
     name, unit = MEASURES[row["measure"]]
     value = number(row["value"], unit, True)
-    bounds = interval(row["all_low"], row["all_high"], unit, True)
+    bounds = in_brackets(row["all_low"], row["all_high"], unit, True)
     kind = {"percent": "points", "words": "words", "logits": "logits"}[unit]
     text = (
         f"{name}: N = {row['n']} is worse than N = {row['neighbours'].replace(' ', ' and ')} by "

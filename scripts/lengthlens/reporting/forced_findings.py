@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from lengthlens.figures.scores import SCORE_NAMES
-from lengthlens.reporting.numbers import interval, number
+from lengthlens.reporting.numbers import in_brackets, number
 
 
 def say_scores(table: pd.DataFrame) -> list[str]:
@@ -42,7 +42,7 @@ def _rivals(who: str, rows: pd.DataFrame, score: str) -> str:
     else:
         start = f"whether the {name} or CWA ranks heads closer to their measured effect is open"
     values = f"{_plain(row['correlation'])} against {_plain(cwa['correlation'])}"
-    gap = f"{_plain(row['over_cwa'], True)} {interval(low, high, 'words', True)}"
+    gap = f"{_plain(row['over_cwa'], True)} {in_brackets(low, high, 'words', True)}"
     basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
     return f"{who}, {start}: rank correlation {values}, difference {gap} ({basis})."
 
@@ -85,7 +85,7 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
         if math.isnan(share["value"]):
             said = "which may be nothing, so that there is nothing to explain"
         else:
-            limits = interval(share["value_low"], share["value_high"], "percent")
+            limits = in_brackets(share["value_low"], share["value_high"], "percent")
             percent = number(share["value"], "percent")
             said = f"of which the texts alone explain {percent} % {limits}"
         sentences.append(f"{start}, {said}; on the same text it differs by {left} answers.")
@@ -93,7 +93,7 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
 
 
 def _logits(row: pd.Series) -> str:
-    limits = interval(row["value_low"], row["value_high"], "logits", True)
+    limits = in_brackets(row["value_low"], row["value_high"], "logits", True)
     return f"{number(row['value'], 'logits', True)} {limits}"
 
 
@@ -102,4 +102,4 @@ def _plain(value: float, sign: bool = False) -> str:
 
 
 def _limits(low: float, high: float) -> str:
-    return interval(low, high, "words")
+    return in_brackets(low, high, "words")

@@ -14,7 +14,7 @@ import pandas as pd
 
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.findings import method_words
-from lengthlens.reporting.numbers import NONE, interval, number, suffix
+from lengthlens.reporting.numbers import in_brackets, interval, number, suffix
 from lengthlens.reporting.questions import instruct_models, who
 
 
@@ -91,8 +91,7 @@ def _rows(effects: pd.DataFrame, whole: pd.DataFrame, model: str, language: str)
         tried = row["n_controls"] > 0 and not pd.isna(row["control"])
         rival = {"control": row["control"], "control_low": float("nan")}
         rival["control_high"] = float("nan")
-        limits = interval(row["effect_low"], row["effect_high"], "percent", True)
-        limits = "(no interval)" if limits == NONE else limits
+        limits = in_brackets(row["effect_low"], row["effect_high"], "percent", True)
         rows.append(
             Row(
                 label=f"top {int(row['k'])} by {method_words(row['method'])}",

@@ -6,7 +6,7 @@ import math
 
 MINUS = "\u2212"
 NONE = "\u2013"
-UNITS = {"words": 2, "percent": 1, "logits": 3, "correlation": 2}
+UNITS = {"words": 2, "percent": 1, "logits": 3, "correlation": 2}  # decimals below 1
 
 
 def number(value: float, unit: str, sign: bool = False) -> str:
@@ -21,8 +21,8 @@ def number(value: float, unit: str, sign: bool = False) -> str:
         return NONE
     scaled = 100 * value if unit == "percent" else value
     digits = UNITS[unit]
-    if unit == "logits" and abs(scaled) >= 10:
-        digits = 1
+    if unit == "logits" and abs(scaled) >= 1:  # three digits that count
+        digits = 2 if abs(scaled) < 10 else 1
     text = f"{scaled:+.{digits}f}" if sign else f"{scaled:.{digits}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
@@ -34,6 +34,12 @@ def interval(low: float, high: float, unit: str, sign: bool = False) -> str:
     if math.isnan(low) or math.isnan(high):
         return NONE
     return f"[{number(low, unit, sign)}, {number(high, unit, sign)}]"
+
+
+def in_brackets(low: float, high: float, unit: str, sign: bool = False) -> str:
+    """[low, high] within a sentence, which says so where there is no interval."""
+    limits = interval(low, high, unit, sign)
+    return "(no interval)" if limits == NONE else limits
 
 
 def suffix(unit: str, difference: bool = False) -> str:

@@ -17,7 +17,7 @@ from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.causes import confirmatory_sentences
 from lengthlens.reporting.findings import method_words
-from lengthlens.reporting.numbers import NONE, interval, number, suffix
+from lengthlens.reporting.numbers import in_brackets, number, suffix
 from lengthlens.reporting.tokenization import POOR
 
 Tables = Mapping[str, pd.DataFrame]
@@ -86,8 +86,7 @@ def who(cast: Cast, model: str, language: str) -> str:
 
 def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
     """A value with its unit and interval."""
-    limits = interval(row[f"{name}_low"], row[f"{name}_high"], unit, sign)
-    limits = "(no interval)" if limits == NONE else limits
+    limits = in_brackets(row[f"{name}_low"], row[f"{name}_high"], unit, sign)
     return f"{number(row[name], unit, sign)}{suffix(unit, sign)} {limits}"
 
 
@@ -365,6 +364,6 @@ def harder_n(tables: Tables, cast: Cast) -> Finding | None:
 
 def _dip(row: Mapping) -> str:
     unit = "percent" if row["measure"] == "exact" else "words"
-    limits = interval(row["all_low"], row["all_high"], unit, True)
+    limits = in_brackets(row["all_low"], row["all_high"], unit, True)
     what = "points of exact answers" if unit == "percent" else "words of |error|"
     return f"{number(row['value'], unit, True)} {what}, limits for all N together {limits}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.behaviour import ALL
-from lengthlens.reporting.numbers import interval, number
+from lengthlens.reporting.numbers import in_brackets, number
 from lengthlens.reporting.order import least_cut_first
 
 POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
@@ -60,13 +60,13 @@ def _against(reference: str, rows: Mapping[str, Mapping], poor: bool) -> str:
 
 def _value(row: Mapping) -> str:
     """A share with its interval."""
-    bounds = interval(row["value_low"], row["value_high"], "percent")
+    bounds = in_brackets(row["value_low"], row["value_high"], "percent")
     return f"{number(row['value'], 'percent')} % {bounds}"
 
 
 def _points(row: Mapping) -> str:
     """A difference of shares with its interval and n, and which way it goes, if any."""
-    bounds = interval(row["value_low"], row["value_high"], "percent", True)
+    bounds = in_brackets(row["value_low"], row["value_high"], "percent", True)
     value = number(row["value"], "percent", True)
     basis = f"n = {row['n_samples']} answers, {row['n_topics']} topics"
     way = direction(row["value_low"], row["value_high"], "more exact", "fewer exact", "answers")
@@ -93,7 +93,7 @@ def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
             continue
         unit = _UNIT.get(row["measure"], "words")
         name = "points of exact answers" if unit == "percent" else "words of |error|"
-        bounds = interval(row["slope_low"], row["slope_high"], unit, True)
+        bounds = in_brackets(row["slope_low"], row["slope_high"], unit, True)
         way = direction(row["slope_low"], row["slope_high"], "it grows", "it falls")
         if row["n_erring"] < FEWEST_ERRING:
             way = "too few of them err to tell"
@@ -115,14 +115,14 @@ def counting_sentences(table: pd.DataFrame) -> list[str]:
         rows = {row["convention"]: row for row in own.to_dict("records")}
         shares = ", ".join(
             f"{number(row['exact'], 'percent')} % "
-            f"{interval(row['exact_low'], row['exact_high'], 'percent')} by {name}"
+            f"{in_brackets(row['exact_low'], row['exact_high'], 'percent')} by {name}"
             for name, row in rows.items()
         )
         elision = rows["elision"]
         if elision["extra"] == 0:
             more = "elision counts no word more"
         else:
-            bounds = interval(elision["extra_low"], elision["extra_high"], "words", True)
+            bounds = in_brackets(elision["extra_low"], elision["extra_high"], "words", True)
             extra = number(elision["extra"], "words", True)
             more = f"elision counts {extra} {bounds} words an answer beside whitespace"
         said.append(
