@@ -140,7 +140,22 @@ def table(runs: list[dict]) -> str:
         error = f"{max(e['error'] for e in found):.0e}" if "error" in found[0] else "–"
         row = (*cell, len(found), *seconds, *ratios, f"{memory:.0f}", error)
         lines.append("| " + " | ".join(map(str, row)) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *whole_workload(cells)])
+
+
+def whole_workload(cells: dict[tuple, list[dict]]) -> list[str]:
+    """CPU seconds of both kinds of answers together beside plain generate's, as Markdown."""
+    both: dict[tuple, dict[str, dict[str, float]]] = {}
+    for (size, variant, prompts, rows, method), found in cells.items():
+        times = both.setdefault((size, prompts, rows), {}).setdefault(method, {})
+        times[variant] = median(found, "cpu")
+    lines = ["| model | prompts | batch | method | CPU s, both answers | CPU × |", "|---" * 6 + "|"]
+    for workload, methods in both.items():
+        whole = {m: sum(t.values()) for m, t in methods.items() if len(t) == len(VARIANTS)}
+        for method, seconds in whole.items():
+            row = (*workload, method, f"{seconds:.1f}", f"{seconds / whole['generate']:.2f}")
+            lines.append("| " + " | ".join(map(str, row)) + " |")
+    return lines
 
 
 def median(runs: list[dict], key: str) -> float | None:
