@@ -74,46 +74,64 @@ rule all:
     default_target: True
     input:
         paths.final(),
+    message:
+        "The study is complete"
 
 
 rule prompts:
     input:
         paths.prompts(),
+    message:
+        "All prompts are there"
 
 
 rule generate:
     input:
         paths.generated(),
+    message:
+        "All answers are there"
 
 
 rule attribute:
     input:
         paths.attributed(),
+    message:
+        "All attributions are there"
 
 
 rule select:
     input:
         paths.selected(),
+    message:
+        "All rankings are there"
 
 
 rule ablate:
     input:
         paths.ablated(),
+    message:
+        "All ablations are there"
 
 
 rule probe:
     input:
         paths.probed(),
+    message:
+        "All probes are there"
 
 
 rule figures:
     input:
         paths.figures(),
+    message:
+        "All figures are there"
 
 
 rule report:
     input:
         paths.report(),
+    message:
+        "The report is there"
 
 
 onstart:
