@@ -32,6 +32,16 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("torture", max_examples=at_least(100))
 settings.load_profile("torture" if WANTED else "same")
 
+
+@pytest.fixture(autouse=True)
+def environment():
+    """No test changes the next one's environment variables, as a job in this process would."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 LLAMA3_VARIABLE = "LENGTHLENS_LLAMA3_TOKENIZER"
 
 
