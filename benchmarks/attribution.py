@@ -133,12 +133,11 @@ def table(runs: list[dict]) -> str:
         reference = cells.get((*cell[: len(WORKLOAD)], "generate"))
         wall, cpu, memory = (median(found, key) for key in ("wall", "cpu", "memory"))
         ratios = [
-            "–" if not reference or value is None else f"{value / median(reference, key):.2f}"
+            f"{value / median(reference, key):.2f}" if reference else "–"
             for key, value in (("wall", wall), ("cpu", cpu))
         ]
-        seconds = ["–" if value is None else f"{value:.1f}" for value in (wall, cpu)]
         error = f"{max(e['error'] for e in found):.0e}" if "error" in found[0] else "–"
-        row = (*cell, len(found), *seconds, *ratios, f"{memory:.0f}", error)
+        row = (*cell, len(found), f"{wall:.1f}", f"{cpu:.1f}", *ratios, f"{memory:.0f}", error)
         lines.append("| " + " | ".join(map(str, row)) + " |")
     return "\n".join([*lines, "", *whole_workload(cells)])
 
@@ -152,16 +151,16 @@ def whole_workload(cells: dict[tuple, list[dict]]) -> list[str]:
     lines = ["| model | prompts | batch | method | CPU s, both answers | CPU × |", "|---" * 6 + "|"]
     for workload, methods in both.items():
         whole = {m: sum(t.values()) for m, t in methods.items() if len(t) == len(VARIANTS)}
+        if "generate" not in whole:
+            continue
         for method, seconds in whole.items():
             row = (*workload, method, f"{seconds:.1f}", f"{seconds / whole['generate']:.2f}")
             lines.append("| " + " | ".join(map(str, row)) + " |")
     return lines
 
 
-def median(runs: list[dict], key: str) -> float | None:
-    """Of the runs that have it: one that was paused has no wall time."""
-    values = [run[key] for run in runs if key in run]
-    return statistics.median(values) if values else None
+def median(runs: list[dict], key: str) -> float:
+    return statistics.median(run[key] for run in runs)
 
 
 def arguments() -> argparse.Namespace:
