@@ -5,6 +5,7 @@ Every annotation of the package, array shapes included, is checked at run time i
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "scripts" / "lengthlens"
 CHECKED = sorted({path.stem for path in PACKAGE.iterdir()} - {"statistics", "__pycache__"})
 install_import_hook([f"lengthlens.{name}" for name in CHECKED], "strict.check")
 
+from small_project import make_config, make_project  # noqa: E402
 from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase  # noqa: E402
 
@@ -40,6 +42,18 @@ def environment():
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small project that configurations are read for; tests that change it copy it."""
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    """A valid configuration of it, to be spoilt."""
+    return make_config()
 
 
 LLAMA3_VARIABLE = "LENGTHLENS_LLAMA3_TOKENIZER"

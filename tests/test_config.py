@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from small_project import DEFAULTS, make_config, make_project
+from small_project import DEFAULTS, make_config
 
 from lengthlens.config import SECTIONS, ConfigurationError, Study, restore_models
 from lengthlens.config_table import config_table
@@ -19,16 +19,6 @@ from lengthlens.validation import documented_keys, dotted, show, subschema
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "schemas/config.schema.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def config() -> dict[str, Any]:
-    return make_config()
 
 
 def merged(overrides: dict[str, Any]) -> dict[str, Any]:

@@ -4,19 +4,12 @@ import random
 from pathlib import Path
 from typing import Any
 
-import pytest
 from examples import at_least
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_project import TOPICS, make_config, make_project
+from small_project import TOPICS, make_config
 
 from lengthlens.config import ConfigurationError, Study
-
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
-
 
 SCALARS = (
     st.none()

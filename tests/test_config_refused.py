@@ -6,19 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from small_project import make_config, make_project, problems_of, put
+from small_project import make_config, problems_of, put
 
 from lengthlens.config import ConfigurationError, Study
-
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def config() -> dict[str, Any]:
-    return make_config()
 
 
 def test_all_problems_in_one_list(config: dict[str, Any], root: Path):
