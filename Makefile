@@ -28,7 +28,7 @@ resume: $(VENV)/runtime.stamp ## go on after an interruption; what is finished s
 	@$(RUN) -m snakemake $(ARGS) --cores $(CORES) --rerun-incomplete $(CONFIGFILES)
 
 doctor: $(VENV)/runtime.stamp ## tell what this machine has, and what is missing
-	@PYTHONPATH=scripts $(RUN) -m lengthlens.doctor $(CONFIG)
+	@PYTHONPATH=scripts $(RUN) -m lengthlens.workflow.doctor $(CONFIG)
 
 test: $(VENV)/development.stamp ## run the tests, on all cores
 	@$(RUN) -m pytest -n auto --dist loadfile
@@ -52,8 +52,8 @@ torture: $(VENV)/development.stamp ## disturb runs in every way and compare what
 	@LENGTHLENS_EXAMPLES=1000 $(RUN) -m pytest -q -m hypothesis
 
 docs: $(VENV)/runtime.stamp ## rewrite the table of configuration keys and the graph of rules in docs/
-	@PYTHONPATH=scripts $(RUN) -m lengthlens.config_table
-	@PYTHONPATH=scripts $(RUN) -m lengthlens.rule_graph
+	@PYTHONPATH=scripts $(RUN) -m lengthlens.configuration.table
+	@PYTHONPATH=scripts $(RUN) -m lengthlens.workflow.rule_graph
 
 clean: ## remove the environment and caches; results/ is left alone
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -13,8 +13,8 @@ min_version("9.0")
 ROOT = Path(str(workflow.current_basedir))  # this folder, also where another workflow includes it
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from lengthlens.config import ConfigurationError, Study
-from lengthlens.targets import Paths
+from lengthlens.configuration.study import ConfigurationError, Study
+from lengthlens.workflow.targets import Paths
 
 given = copy.deepcopy(config)
 

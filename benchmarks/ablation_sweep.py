@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from direct_and_total import SETTINGS
 
-from lengthlens.checkpoints import ModelSpec
-from lengthlens.condition_sets import ConditionSets
-from lengthlens.conditions import Condition
-from lengthlens.decode import decode
-from lengthlens.generation import rows_per_batch
-from lengthlens.loaded import LoadedModel, load
-from lengthlens.prompts import build_prompts, load_language
+from lengthlens.ablation.condition_sets import ConditionSets
+from lengthlens.ablation.conditions import Condition
+from lengthlens.decoding.decode import decode
+from lengthlens.generation.answers import rows_per_batch
+from lengthlens.generation.loaded import LoadedModel, load
+from lengthlens.language.prompts import build_prompts, load_language
+from lengthlens.weights.checkpoints import ModelSpec
 
 LIMIT = 64  # tokens of an answer at most
 

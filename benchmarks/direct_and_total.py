@@ -18,16 +18,16 @@ import argparse
 import numpy as np
 import torch
 
-from lengthlens.attribution import TARGETS, attribute_steps
-from lengthlens.checkpoints import ModelSpec
-from lengthlens.choose import Forced
-from lengthlens.decode import decode
-from lengthlens.generation import GenerationSettings, answer_row, record_batch, requests
-from lengthlens.intervention import Intervention
-from lengthlens.loaded import LoadedModel, load
-from lengthlens.prompts import build_prompts, load_language
-from lengthlens.readout import readout_of
+from lengthlens.attribution.dla import TARGETS, attribute_steps
+from lengthlens.decoding.choose import Forced
+from lengthlens.decoding.decode import decode
+from lengthlens.decoding.intervention import Intervention
+from lengthlens.generation.answers import GenerationSettings, answer_row, record_batch, requests
+from lengthlens.generation.loaded import LoadedModel, load
+from lengthlens.language.prompts import build_prompts, load_language
+from lengthlens.models.readout import readout_of
 from lengthlens.statistics import spearman_interval
+from lengthlens.weights.checkpoints import ModelSpec
 
 SETTINGS = GenerationSettings(
     max_new_tokens=64,

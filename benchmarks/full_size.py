@@ -40,7 +40,7 @@ N_WORDS = range(3, 10)
 
 def tokens_per_word(tokenizer, language: str) -> float:
     """Tokens a word of the language's neutral sentences, spaces and punctuation included."""
-    from lengthlens.prompts import load_language
+    from lengthlens.language.prompts import load_language
 
     texts = load_language(ROOT / f"resources/languages/{language}.yaml").neutral
     tokens = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
@@ -60,16 +60,16 @@ def measure_generation(folder: Path, given: argparse.Namespace) -> dict:
     """Load, answer, record and attribute in this process."""
     import torch
 
-    from lengthlens.activations import ActivationWriter
-    from lengthlens.attribute import attribute_batches
-    from lengthlens.checkpoints import ModelSpec
-    from lengthlens.decode import decode
-    from lengthlens.formats import ACTIVATIONS
-    from lengthlens.generation import Request, record_batch
-    from lengthlens.loaded import load
-    from lengthlens.prompts import build_prompts, load_language
-    from lengthlens.provenance import provenance
-    from lengthlens.readout import readout_of
+    from lengthlens.attribution.per_sample import attribute_batches
+    from lengthlens.decoding.decode import decode
+    from lengthlens.files.formats import ACTIVATIONS
+    from lengthlens.files.provenance import provenance
+    from lengthlens.generation.activations import ActivationWriter
+    from lengthlens.generation.answers import Request, record_batch
+    from lengthlens.generation.loaded import load
+    from lengthlens.language.prompts import build_prompts, load_language
+    from lengthlens.models.readout import readout_of
+    from lengthlens.weights.checkpoints import ModelSpec
 
     clock = time.perf_counter()
     spec = ModelSpec("full", given.variant, path=str(folder / "model"))
@@ -132,11 +132,11 @@ def write_random_dump(path: Path, steps: int) -> None:
     import numpy as np
     import torch
 
-    from lengthlens.activations import ActivationWriter
-    from lengthlens.capture import Residuals
-    from lengthlens.formats import ACTIVATIONS
-    from lengthlens.provenance import provenance
-    from lengthlens.records import Batch, Samples, Steps
+    from lengthlens.decoding.capture import Residuals
+    from lengthlens.files.formats import ACTIVATIONS
+    from lengthlens.files.provenance import provenance
+    from lengthlens.generation.activations import ActivationWriter
+    from lengthlens.generation.records import Batch, Samples, Steps
 
     length, rows = 40, 10
     count = length * rows
@@ -182,11 +182,11 @@ def measure_attribution(folder: Path, given: argparse.Namespace) -> dict:
     """Attribute the dump in this process, without the model: what attribute_answers does."""
     import torch
 
-    from lengthlens.activations import open_activations
-    from lengthlens.attribute import attribute_batches
-    from lengthlens.attribute_shards import recorded_batches
-    from lengthlens.checkpoints import ModelSpec
-    from lengthlens.lazyweights import read_readout
+    from lengthlens.attribution.per_sample import attribute_batches
+    from lengthlens.attribution.recorded import recorded_batches
+    from lengthlens.generation.activations import open_activations
+    from lengthlens.models.lazyweights import read_readout
+    from lengthlens.weights.checkpoints import ModelSpec
 
     torch.set_num_threads(given.threads)
     dump = folder / "dump.h5"

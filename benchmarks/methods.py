@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from workload import STOP, ImposedLengths, imposed, padded
 
-from lengthlens.activations import ActivationWriter
-from lengthlens.attribution import attribute_batch
-from lengthlens.decode import decode
-from lengthlens.generation import record_batch
-from lengthlens.loaded import LoadedModel
-from lengthlens.readout import readout_of
+from lengthlens.attribution.dla import attribute_batch
+from lengthlens.decoding.decode import decode
+from lengthlens.generation.activations import ActivationWriter
+from lengthlens.generation.answers import record_batch
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.models.readout import readout_of
 
 
 def _generated(model, prompts: list[list[int]], lengths: list[int]) -> torch.Tensor:

@@ -53,7 +53,7 @@ ABLATED_CUT = 40
 LAYERS, HEADS = 32, 32
 SINGLES, SINGLE_ANSWERS = LAYERS * (HEADS + 1), 168
 TO_DECISION, BOUNDARIES = 10, 7  # tokens up to the decision step, and boundary steps among them
-LOGITS_AT_ONCE = 2**26  # in a scored pass (scripts/lengthlens/score.py)
+LOGITS_AT_ONCE = 2**26  # in a scored pass (scripts/lengthlens/generation/score.py)
 VOCABULARY = 128_256
 
 # Assumptions that only a measurement can replace.
@@ -94,7 +94,7 @@ def llama_study():
     """config/llama31-8b.yaml over the defaults."""
     import yaml
 
-    from lengthlens.config import Study
+    from lengthlens.configuration.study import Study
 
     def read(name: str) -> dict:
         return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
@@ -116,8 +116,8 @@ def planned_sets(variant: str) -> Sets:
     import numpy as np
     import pandas as pd
 
-    from lengthlens.hypotheses import read_hypotheses
-    from lengthlens.sweep import Plan, plan_sweep
+    from lengthlens.ablation.hypotheses import read_hypotheses
+    from lengthlens.ablation.sweep import Plan, plan_sweep
 
     study = llama_study()
     section = study.slice("ablation")["ablation"]

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lengthlens.anatomy import dissect
-from lengthlens.checkpoints import ModelSpec
-from lengthlens.decode import decode
-from lengthlens.generation import GenerationSettings, Request, requests
-from lengthlens.languages import load_language
-from lengthlens.loaded import LoadedModel, load
-from lengthlens.prompts import build_prompts
+from lengthlens.decoding.decode import decode
+from lengthlens.generation.answers import GenerationSettings, Request, requests
+from lengthlens.generation.loaded import LoadedModel, load
+from lengthlens.language.languages import load_language
+from lengthlens.language.prompts import build_prompts
+from lengthlens.models.anatomy import dissect
+from lengthlens.weights.checkpoints import ModelSpec
 
 ROOT = Path(__file__).parents[1]
 N_WORDS = (3, 4, 5, 6, 7, 8, 9)

@@ -1,6 +1,6 @@
 # Chosen components removed while answering the evaluate prompts, beside layer-matched controls.
 
-from lengthlens.targets import CAUSAL_TABLES
+from lengthlens.workflow.targets import CAUSAL_TABLES
 
 
 rule ablate_components:

@@ -3,11 +3,11 @@ import os
 
 from snakemake.logging import logger
 
-from lengthlens.checkpoints import ModelSpec
-from lengthlens.dependencies import modules_of
-from lengthlens.gpus import gpu_problem
-from lengthlens.hypotheses import as_values, read_hypotheses
-from lengthlens.presence import check_models, told
+from lengthlens.weights.checkpoints import ModelSpec
+from lengthlens.workflow.dependencies import modules_of
+from lengthlens.workflow.gpus import gpu_problem
+from lengthlens.ablation.hypotheses import as_values, read_hypotheses
+from lengthlens.weights.presence import check_models, told
 
 # Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
 PROJECT = Path(os.path.relpath(ROOT))

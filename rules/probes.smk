@@ -1,5 +1,5 @@
 # Behavioural probes: aligned decoding, languages that are only probed, N beyond the study's.
-from lengthlens.targets import PROBE_TABLES, provenance_of
+from lengthlens.workflow.targets import PROBE_TABLES, provenance_of
 
 PROBED_LANGUAGE_FILES = [
     str(PROJECT / f"resources/languages/{code}.yaml") for code in study.probed_languages

@@ -1,5 +1,5 @@
 # Everything that people read, in one page.
-from lengthlens.targets import FIGURES, provenance_of
+from lengthlens.workflow.targets import FIGURES, provenance_of
 
 TEMPLATES = sorted(str(path) for path in (SCRIPTS / "lengthlens/reporting/templates").iterdir())
 CAPTIONS = [str(PROJECT / f"rules/captions/{name}.rst") for name in FIGURES]

@@ -3,8 +3,8 @@
 # model's files, so they are known when that was written.
 import json
 
-from lengthlens.footprint import attribution_need, decoding_need, joining_need
-from lengthlens.gpus import has_gpu, visible_gpus
+from lengthlens.workflow.footprint import attribution_need, decoding_need, joining_need
+from lengthlens.workflow.gpus import has_gpu, visible_gpus
 
 GENERATION_SECTION = study.slice("generation")["generation"]
 DEVICE = GENERATION_SECTION["device"]

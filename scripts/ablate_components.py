@@ -1,6 +1,6 @@
 """Answer the evaluate prompts of one language without the chosen components, and with controls."""
 
-from lengthlens.model_job import run_model_job
+from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
@@ -8,21 +8,21 @@ def main(snakemake) -> None:
 
     from tqdm import tqdm
 
-    from lengthlens.ablation import Ablation, ablate
-    from lengthlens.checkpoints import read_manifest
-    from lengthlens.formats import ABLATION, PROMPTS, REPAIR
-    from lengthlens.hypotheses import hypotheses_from
-    from lengthlens.identity import check_agreement, inherited, this_run
-    from lengthlens.jsonl import read_rows_made
-    from lengthlens.means import replacement
-    from lengthlens.netcdf import write_dataset
-    from lengthlens.opening import open_model, settings_of
-    from lengthlens.prompts import Prompt, load_language, spread_over_n
-    from lengthlens.provenance import provenance
+    from lengthlens.ablation.ablate import Ablation, ablate
+    from lengthlens.ablation.hypotheses import hypotheses_from
+    from lengthlens.ablation.repair import measure_repair, repaired_conditions
+    from lengthlens.ablation.selection import read_selection
+    from lengthlens.ablation.sweep import Plan, plan_sweep
+    from lengthlens.attribution.means import replacement
+    from lengthlens.files.formats import ABLATION, PROMPTS, REPAIR
+    from lengthlens.files.identity import check_agreement, inherited, this_run
+    from lengthlens.files.jsonl import read_rows_made
+    from lengthlens.files.netcdf import write_dataset
+    from lengthlens.files.provenance import provenance
+    from lengthlens.generation.opening import open_model, settings_of
+    from lengthlens.language.prompts import Prompt, load_language, spread_over_n
     from lengthlens.readers import open_attribution
-    from lengthlens.repair import measure_repair, repaired_conditions
-    from lengthlens.selection import read_selection
-    from lengthlens.sweep import Plan, plan_sweep
+    from lengthlens.weights.checkpoints import read_manifest
 
     params, language = snakemake.params, snakemake.wildcards.language
     manifest = read_manifest(snakemake.input.manifest)

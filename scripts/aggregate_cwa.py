@@ -1,13 +1,13 @@
 """Average the attribution of all models and languages over their answers: cwa.nc."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens import formats
-    from lengthlens.cwa import aggregate_attribution
-    from lengthlens.netcdf import write_dataset
-    from lengthlens.provenance import derived
+    from lengthlens.attribution.cwa import aggregate_attribution
+    from lengthlens.files import formats
+    from lengthlens.files.netcdf import write_dataset
+    from lengthlens.files.provenance import derived
     from lengthlens.readers import open_attribution, open_pairs
 
     params = snakemake.params

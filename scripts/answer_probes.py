@@ -1,19 +1,19 @@
 """Put the behavioural probes to one model in one language: probes/{model}.{language}.jsonl."""
 
-from lengthlens.model_job import run_model_job
+from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
     from tqdm import tqdm
 
-    from lengthlens.checkpoints import read_manifest
-    from lengthlens.formats import GENERATIONS, PROBES
-    from lengthlens.identity import check_agreement, this_run
-    from lengthlens.jsonl import read_rows_made, write_rows
-    from lengthlens.languages import load_language
-    from lengthlens.opening import open_model, settings_of
-    from lengthlens.probing import ProbePlan, answer_probes
-    from lengthlens.provenance import provenance
+    from lengthlens.files.formats import GENERATIONS, PROBES
+    from lengthlens.files.identity import check_agreement, this_run
+    from lengthlens.files.jsonl import read_rows_made, write_rows
+    from lengthlens.files.provenance import provenance
+    from lengthlens.generation.opening import open_model, settings_of
+    from lengthlens.language.languages import load_language
+    from lengthlens.probes.probing import ProbePlan, answer_probes
+    from lengthlens.weights.checkpoints import read_manifest
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)

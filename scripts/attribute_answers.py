@@ -1,21 +1,21 @@
 """Attribute the answers of one model and language, from its activations or its shards' scores."""
 
-from lengthlens.model_job import run_model_job
+from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.attribute import attribute_batches, attribution_file, pushes_file
-    from lengthlens.attribute_shards import joined_scores, recorded_batches, recorded_dtype
-    from lengthlens.checkpoints import ModelSpec, read_manifest
-    from lengthlens.formats import ATTRIBUTION, GENERATIONS, TOKENS
-    from lengthlens.identity import check_agreement, this_run
-    from lengthlens.jsonl import read_rows, read_rows_made, write_rows
-    from lengthlens.lazyweights import read_readout
-    from lengthlens.models import load_tokenizer, text_decoder
-    from lengthlens.netcdf import write_dataset
-    from lengthlens.provenance import provenance
-    from lengthlens.pushes import with_texts
-    from lengthlens.vocabulary import surfaces
+    from lengthlens.attribution.per_sample import attribute_batches, attribution_file, pushes_file
+    from lengthlens.attribution.pushes import with_texts
+    from lengthlens.attribution.recorded import joined_scores, recorded_batches, recorded_dtype
+    from lengthlens.files.formats import ATTRIBUTION, GENERATIONS, TOKENS
+    from lengthlens.files.identity import check_agreement, this_run
+    from lengthlens.files.jsonl import read_rows, read_rows_made, write_rows
+    from lengthlens.files.netcdf import write_dataset
+    from lengthlens.files.provenance import provenance
+    from lengthlens.models.lazyweights import read_readout
+    from lengthlens.models.loading import load_tokenizer, text_decoder
+    from lengthlens.models.vocabulary import surfaces
+    from lengthlens.weights.checkpoints import ModelSpec, read_manifest
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)

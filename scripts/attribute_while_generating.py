@@ -1,10 +1,10 @@
 """Generate the answers of shards and attribute them at once, without writing activations."""
 
-from lengthlens.model_job import run_model_job
+from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.shards import ShardJob
+    from lengthlens.generation.shards import ShardJob
 
     job, output = ShardJob.of(snakemake), snakemake.output
     files = zip(
@@ -21,11 +21,11 @@ def main(snakemake) -> None:
 
 def generate(job, shard, answers_file, scores_file, tokens_file) -> None:
     """Answer one shard's prompts and attribute the answers into its three files."""
-    from lengthlens.attribute import attribute_batches
-    from lengthlens.formats import ATTRIBUTION, GENERATIONS, TOKENS
-    from lengthlens.jsonl import write_rows
-    from lengthlens.netcdf import write_dataset
-    from lengthlens.readout import readout_of
+    from lengthlens.attribution.per_sample import attribute_batches
+    from lengthlens.files.formats import ATTRIBUTION, GENERATIONS, TOKENS
+    from lengthlens.files.jsonl import write_rows
+    from lengthlens.files.netcdf import write_dataset
+    from lengthlens.models.readout import readout_of
 
     rows, layout, selected = [], [], set()
 

@@ -1,12 +1,12 @@
 """Write all prompts of one language."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.formats import PROMPTS
-    from lengthlens.prompts import build_prompts, load_language, prompts_to_jsonl
-    from lengthlens.provenance import provenance, write_with_sidecar
+    from lengthlens.files.formats import PROMPTS
+    from lengthlens.files.provenance import provenance, write_with_sidecar
+    from lengthlens.language.prompts import build_prompts, load_language, prompts_to_jsonl
 
     config = snakemake.params.config
     language = load_language(snakemake.input.language)

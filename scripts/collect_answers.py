@@ -1,18 +1,18 @@
 """Join the shards of one model and language: its answers, and a view of its activations."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
     from pathlib import Path
 
-    from lengthlens.activations import link_shards
-    from lengthlens.checkpoints import read_manifest
-    from lengthlens.collect import answers_of_shards
-    from lengthlens.formats import ACTIVATIONS, GENERATIONS
-    from lengthlens.identity import this_run
-    from lengthlens.jsonl import write_rows
-    from lengthlens.provenance import provenance
+    from lengthlens.files.formats import ACTIVATIONS, GENERATIONS
+    from lengthlens.files.identity import this_run
+    from lengthlens.files.jsonl import write_rows
+    from lengthlens.files.provenance import provenance
+    from lengthlens.generation.activations import link_shards
+    from lengthlens.generation.collect import answers_of_shards
+    from lengthlens.weights.checkpoints import read_manifest
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)

@@ -1,11 +1,11 @@
 """Draw the dose-response of ablation."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
     from lengthlens.figures.ablation import TITLE, draw_ablation
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.readers import open_ablation, open_pairs
 
     params = snakemake.params

@@ -1,11 +1,11 @@
 """Draw transfer between languages, and direct effect and repair."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
     from lengthlens.figures import repair, transfer
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.readers import open_table
 
     params = snakemake.params

@@ -1,11 +1,11 @@
 """Draw CWA by layer."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
     from lengthlens.figures.cwa_by_layer import TITLE, draw_cwa_by_layer
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.readers import open_cwa
 
     params = snakemake.params

@@ -1,11 +1,11 @@
 """Draw CWA by N."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
     from lengthlens.figures.cwa_by_n import TITLE, draw_cwa_by_n
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.readers import open_attribution, open_pairs
 
     params = snakemake.params

@@ -1,11 +1,11 @@
 """Draw the map of all heads."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
     from lengthlens.figures.cwa_heatmaps import TITLE, draw_cwa_heatmaps
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.readers import open_cwa, open_pairs, open_selection
 
     params = snakemake.params

@@ -1,10 +1,10 @@
 """Draw the word-count error by N."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.figures.error_by_n import TITLE, draw_error_by_n
     from lengthlens.readers import open_answers
 

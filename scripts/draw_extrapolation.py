@@ -1,10 +1,10 @@
 """Draw control beyond the N of the study, and dips."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.figures.extrapolation import TITLE, draw_extrapolation
     from lengthlens.readers import open_table
 

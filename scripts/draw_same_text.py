@@ -1,10 +1,10 @@
 """Draw attribution on the same text."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.figures.same_text import TITLE, draw_same_text
     from lengthlens.readers import open_table
 

@@ -1,10 +1,10 @@
 """Draw how well scores find causes."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.figures.scores import TITLE, draw_scores
     from lengthlens.readers import open_table
 

@@ -1,10 +1,10 @@
 """Draw free answers beside answers of one whole word a token."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.draw import cast_of, save_formats
+    from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.figures.tokenization import TITLE, draw_tokenization
     from lengthlens.readers import open_table
 

@@ -1,16 +1,17 @@
 """Judge the claims by their intervals: claims.csv."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
     import pandas as pd
 
-    from lengthlens import formats
-    from lengthlens.claim_kinds import Data
-    from lengthlens.claims import evaluate_claims, read_claims
-    from lengthlens.pairs import model_pairs
-    from lengthlens.provenance import derived
+    from lengthlens.claims.kinds import Data
+    from lengthlens.claims.verdicts import evaluate_claims, read_claims
+    from lengthlens.configuration.pairs import model_pairs
+    from lengthlens.files import formats
+    from lengthlens.files.provenance import derived
+    from lengthlens.files.tables import write_table
     from lengthlens.readers import (
         check_together,
         open_ablation,
@@ -21,7 +22,6 @@ def main(snakemake) -> None:
         open_probes,
         open_repair,
     )
-    from lengthlens.tables import write_table
 
     params, given = snakemake.params, snakemake.input
     claims = read_claims(given.claims)

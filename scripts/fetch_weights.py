@@ -1,15 +1,15 @@
 """Fetch a model from the hub, with progress bars, and record what came."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
     import json
 
-    from lengthlens.checkpoints import ModelSpec
-    from lengthlens.fetching import fetch_model
-    from lengthlens.files import write_text
-    from lengthlens.integrity import sealed
+    from lengthlens.files.integrity import sealed
+    from lengthlens.files.whole import write_text
+    from lengthlens.weights.checkpoints import ModelSpec
+    from lengthlens.weights.fetching import fetch_model
 
     spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
     record = sealed(fetch_model(spec))

@@ -1,21 +1,21 @@
 """Force given answers on one model in one language, its own and those of the other variant."""
 
-from lengthlens.model_job import run_model_job
+from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.checkpoints import ModelSpec, read_manifest
-    from lengthlens.forced import Effects, Other, force_answers
-    from lengthlens.forcing import Forcing
-    from lengthlens.formats import FORCED, GENERATIONS
-    from lengthlens.identity import check_agreement, inherited, this_run
-    from lengthlens.jsonl import read_rows_made
-    from lengthlens.means import replacement
-    from lengthlens.netcdf import write_dataset
-    from lengthlens.opening import open_model, settings_of
-    from lengthlens.prompts import load_language
-    from lengthlens.provenance import provenance
+    from lengthlens.attribution.means import replacement
+    from lengthlens.files.formats import FORCED, GENERATIONS
+    from lengthlens.files.identity import check_agreement, inherited, this_run
+    from lengthlens.files.jsonl import read_rows_made
+    from lengthlens.files.netcdf import write_dataset
+    from lengthlens.files.provenance import provenance
+    from lengthlens.forced.measure import Effects, Other, force_answers
+    from lengthlens.generation.forcing import Forcing
+    from lengthlens.generation.opening import open_model, settings_of
+    from lengthlens.language.prompts import load_language
     from lengthlens.readers import open_attribution
+    from lengthlens.weights.checkpoints import ModelSpec, read_manifest
 
     params = snakemake.params
     config = params.config

@@ -1,10 +1,10 @@
 """Generate the answers of shards and record the residual stream of every step."""
 
-from lengthlens.model_job import run_model_job
+from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.shards import ShardJob
+    from lengthlens.generation.shards import ShardJob
 
     job, output = ShardJob.of(snakemake), snakemake.output
     files = zip(output.answers, output.provenance, output.activations, strict=True)
@@ -14,9 +14,9 @@ def main(snakemake) -> None:
 
 def generate(job, shard, answers_file, activations_file) -> None:
     """Answer one shard's prompts into its two files."""
-    from lengthlens.activations import ActivationWriter
-    from lengthlens.formats import ACTIVATIONS, GENERATIONS
-    from lengthlens.jsonl import write_rows
+    from lengthlens.files.formats import ACTIVATIONS, GENERATIONS
+    from lengthlens.files.jsonl import write_rows
+    from lengthlens.generation.activations import ActivationWriter
 
     rows, layout = [], []
     with ActivationWriter(

@@ -1,16 +1,21 @@
 """Write the manifest of a model's files: name, size and hash of each."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
     import json
 
-    from lengthlens.checkpoints import ModelSpec, check_files, read_manifest, weights_manifest
-    from lengthlens.fetching import check_fetched
-    from lengthlens.files import write_text
-    from lengthlens.integrity import sealed
-    from lengthlens.unaltered import note, stamps
+    from lengthlens.files.integrity import sealed
+    from lengthlens.files.whole import write_text
+    from lengthlens.weights.checkpoints import (
+        ModelSpec,
+        check_files,
+        read_manifest,
+        weights_manifest,
+    )
+    from lengthlens.weights.fetching import check_fetched
+    from lengthlens.weights.unaltered import note, stamps
 
     spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
     if record := snakemake.input.get("fetched"):

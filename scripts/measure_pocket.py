@@ -13,8 +13,8 @@ NUMBERS = range(3, 10)
 
 def study_prompts(code: str, per_n: int, seed: int):
     """The study's prompts of a language, as requests."""
+    from lengthlens.language.prompts import build_prompts, load_language
     from lengthlens.pocket.evaluate import study_requests
-    from lengthlens.prompts import build_prompts, load_language
 
     language = load_language(ROOT / f"resources/languages/{code}.yaml")
     prompts = [p for n in NUMBERS for p in build_prompts(language, n, 0, per_n, seed)]

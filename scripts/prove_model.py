@@ -1,18 +1,18 @@
 """Prove that attribution is complete on a model, or refuse the model."""
 
-from lengthlens.model_job import run_model_job
+from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
     import json
 
-    from lengthlens.checkpoints import read_manifest
-    from lengthlens.files import write_text
-    from lengthlens.formats import PROOF
-    from lengthlens.integrity import sealed
-    from lengthlens.opening import open_model
-    from lengthlens.proof import TOLERANCES, probe_tokens, prove
-    from lengthlens.provenance import provenance
+    from lengthlens.attribution.proof import TOLERANCES, probe_tokens, prove
+    from lengthlens.files.formats import PROOF
+    from lengthlens.files.integrity import sealed
+    from lengthlens.files.provenance import provenance
+    from lengthlens.files.whole import write_text
+    from lengthlens.generation.opening import open_model
+    from lengthlens.weights.checkpoints import read_manifest
 
     params = snakemake.params
     loaded = open_model(params.name, params.model, params.config)

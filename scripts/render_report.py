@@ -1,14 +1,14 @@
 """Render the report: report.html."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
     from pathlib import Path
 
-    from lengthlens import formats
-    from lengthlens.files import write_text
-    from lengthlens.provenance import provenance
+    from lengthlens.files import formats
+    from lengthlens.files.provenance import provenance
+    from lengthlens.files.whole import write_text
     from lengthlens.reporting.compose import compose_material
     from lengthlens.reporting.page import render_report
 

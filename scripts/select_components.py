@@ -1,15 +1,15 @@
 """Rank the components of one model in one language on the select prompts."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.formats import SELECTION
-    from lengthlens.identity import check_agreement, this_run
-    from lengthlens.provenance import derived
+    from lengthlens.ablation.selection import select_components, with_forced
+    from lengthlens.files.formats import SELECTION
+    from lengthlens.files.identity import check_agreement, this_run
+    from lengthlens.files.provenance import derived
+    from lengthlens.files.tables import write_table
     from lengthlens.readers import open_attribution, open_forced
-    from lengthlens.selection import select_components, with_forced
-    from lengthlens.tables import write_table
 
     params = snakemake.params
     attribution = open_attribution(snakemake.input.attribution)

@@ -1,17 +1,20 @@
 """Compare the ablation of chosen components with random ones: the tables of the causal stage."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
     import pandas as pd
 
-    from lengthlens import formats
-    from lengthlens.confirmatory import confirm
-    from lengthlens.effects import summarise_ablation
-    from lengthlens.hypotheses import hypotheses_from
-    from lengthlens.pairs import model_pairs
-    from lengthlens.provenance import derived
+    from lengthlens.ablation.hypotheses import hypotheses_from
+    from lengthlens.analysis.confirmatory import confirm
+    from lengthlens.analysis.effects import summarise_ablation
+    from lengthlens.analysis.repair import summarise_repair
+    from lengthlens.analysis.transfer import correlate_profiles, summarise_transfer
+    from lengthlens.configuration.pairs import model_pairs
+    from lengthlens.files import formats
+    from lengthlens.files.provenance import derived
+    from lengthlens.files.tables import write_table
     from lengthlens.readers import (
         check_together,
         open_ablation,
@@ -19,9 +22,6 @@ def main(snakemake) -> None:
         open_repair,
         open_selection,
     )
-    from lengthlens.repair_table import summarise_repair
-    from lengthlens.tables import write_table
-    from lengthlens.transfer import correlate_profiles, summarise_transfer
 
     params, output = snakemake.params, snakemake.output
     options = params.config["statistics"]

@@ -1,15 +1,15 @@
 """Summarise the answers of all models and languages: tables/behaviour.csv."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens import formats
-    from lengthlens.behaviour import summarise_answers
-    from lengthlens.languages import load_language
-    from lengthlens.provenance import derived
+    from lengthlens.analysis.behaviour import summarise_answers
+    from lengthlens.files import formats
+    from lengthlens.files.provenance import derived
+    from lengthlens.files.tables import write_table
+    from lengthlens.language.languages import load_language
     from lengthlens.readers import open_answers
-    from lengthlens.tables import write_table
 
     params = snakemake.params
     answers = open_answers(snakemake.input.answers, params.pairs)

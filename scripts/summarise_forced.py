@@ -1,21 +1,21 @@
 """Compare scores with causes, and texts with models: tables/scores.csv and tables/same_text.csv."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens import formats
-    from lengthlens.causes import compare_scores
-    from lengthlens.pairs import model_pairs
-    from lengthlens.provenance import derived
+    from lengthlens.analysis.causes import compare_scores
+    from lengthlens.analysis.text_comparison import compare_texts
+    from lengthlens.configuration.pairs import model_pairs
+    from lengthlens.files import formats
+    from lengthlens.files.provenance import derived
+    from lengthlens.files.tables import write_table
     from lengthlens.readers import (
         check_together,
         open_attribution,
         open_forced,
         open_pairs,
     )
-    from lengthlens.tables import write_table
-    from lengthlens.text_comparison import compare_texts
 
     params = snakemake.params
     options = params.config["statistics"]

@@ -1,14 +1,17 @@
 """Summarise the probes of all models and languages, and look for dips: five tables."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens import formats
-    from lengthlens.conventions import compare_conventions
-    from lengthlens.dips import find_dips
-    from lengthlens.extrapolation import extrapolate
-    from lengthlens.provenance import derived
+    from lengthlens.analysis.conventions import compare_conventions
+    from lengthlens.analysis.dips import find_dips
+    from lengthlens.analysis.extrapolation import extrapolate
+    from lengthlens.analysis.tokenization import separate_errors
+    from lengthlens.analysis.tokens_per_word import regress_errors
+    from lengthlens.files import formats
+    from lengthlens.files.provenance import derived
+    from lengthlens.files.tables import write_table
     from lengthlens.readers import (
         check_together,
         open_attribution,
@@ -16,9 +19,6 @@ def main(snakemake) -> None:
         open_pairs,
         open_probes,
     )
-    from lengthlens.tables import write_table
-    from lengthlens.tokenization import separate_errors
-    from lengthlens.tokens_per_word import regress_errors
 
     params = snakemake.params
     probes = open_pairs(snakemake.input.probes, params.probed, open_probes)

@@ -1,15 +1,15 @@
 """Train the pocket pair with one budget of config/pocket.yaml."""
 
-from lengthlens.job import run_job
+from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
     import json
     from pathlib import Path
 
-    from lengthlens.files import write_text
+    from lengthlens.files.provenance import provenance
+    from lengthlens.files.whole import write_text
     from lengthlens.pocket.training import Recipe, train_pair
-    from lengthlens.provenance import provenance
 
     recipe = snakemake.params.recipe
     losses = train_pair(Recipe.from_dict(recipe), Path(snakemake.params.folder))

@@ -23,8 +23,8 @@ from small_project import make_config, make_project  # noqa: E402
 from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase  # noqa: E402
 
-from lengthlens.checkpoints import ModelSpec  # noqa: E402
-from lengthlens.loaded import LoadedModel, load  # noqa: E402
+from lengthlens.generation.loaded import LoadedModel, load  # noqa: E402
+from lengthlens.weights.checkpoints import ModelSpec  # noqa: E402
 
 torch.set_num_threads(1)  # tiny models only get slower with more, and sums depend on it
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import xarray as xr
 
-from lengthlens import formats
 from lengthlens.errors import LengthlensError
-from lengthlens.identity import check_agreement, check_language, check_model
-from lengthlens.jsonl import read_rows_made
-from lengthlens.netcdf import read_dataset
-from lengthlens.tables import read_table
+from lengthlens.files import formats
+from lengthlens.files.identity import check_agreement, check_language, check_model
+from lengthlens.files.jsonl import read_rows_made
+from lengthlens.files.netcdf import read_dataset
+from lengthlens.files.tables import read_table
 
 if TYPE_CHECKING:
-    from lengthlens.activations import Activations
+    from lengthlens.generation.activations import Activations
 
 _WHOLE = {"head": "Int64", "rank": "Int64"}  # integers that may be missing
 
@@ -54,7 +54,7 @@ def open_activations(path: str | Path) -> Activations:
         raise LengthlensError(
             f"{path} does not exist; run the stage generate, with activations.keep: true"
         )
-    from lengthlens.activations import open_activations as opened
+    from lengthlens.generation.activations import open_activations as opened
 
     return opened(path)
 

@@ -140,7 +140,7 @@ def test_commands_work(page: str, tmp_path: Path):
 
 @pytest.mark.slow
 def test_the_graph_of_rules_is_current():
-    from lengthlens.rule_graph import rule_graph
+    from lengthlens.workflow.rule_graph import rule_graph
 
     assert rule_graph(ROOT) in (ROOT / "docs/workflow.md").read_text(encoding="utf-8")
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from study import ROOT, copy_project, snakemake
 
-from lengthlens.targets import FIGURES, TABLES
+from lengthlens.workflow.targets import FIGURES, TABLES
 
 pytestmark = pytest.mark.slow
 

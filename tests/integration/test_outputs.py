@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from study import copy_project, results_below, snakemake
 
-from lengthlens.provenance import sidecar
+from lengthlens.files.provenance import sidecar
 
 pytestmark = pytest.mark.slow
 

@@ -120,7 +120,7 @@ def test_another_n_or_more_prompts_generate_only_what_is_added(project, tmp_path
 def test_a_proof_made_anew_makes_no_answer_stale(project, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(project, copy)
-    with (copy / "scripts/lengthlens/proof.py").open("a") as file:
+    with (copy / "scripts/lengthlens/attribution/proof.py").open("a") as file:
         file.write("\n# a better proof\n")
     done = snakemake(copy, "generate", "--configfile", "small.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -136,14 +136,14 @@ def test_another_language_generates_only_itself(project):
 
 
 def test_an_edited_module_reruns_what_uses_it(project, edited):
-    edited("scripts/lengthlens/attribute.py", "\n# another method\n")
+    edited("scripts/lengthlens/attribution/per_sample.py", "\n# another method\n")
     counts = planned(project)
     assert counts["attribute_answers"] == 2
     assert counts["generate_answers"] == counts["collect_answers"] == counts["build_prompts"] == 0
 
 
 def test_an_edited_generation_module_reruns_generation(project, edited):
-    edited("scripts/lengthlens/decode.py", "\n# another loop\n")
+    edited("scripts/lengthlens/decoding/decode.py", "\n# another loop\n")
     counts = planned(project)
     assert counts["generate_answers"] == 2
     assert counts["build_prompts"] == counts["hash_weights"] == 0

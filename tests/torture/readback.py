@@ -9,8 +9,8 @@ from pathlib import Path
 from study import results_below
 
 import lengthlens
-from lengthlens.checkpoints import read_manifest
 from lengthlens.reporting.embed import embed_figure
+from lengthlens.weights.checkpoints import read_manifest
 
 FOLDERS = {
     "prompts": lengthlens.open_prompts,

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lengthlens.effects import Dose, chosen_sets, dose_response, interval_of, own_language
+from lengthlens.analysis.effects import Dose, chosen_sets, dose_response, interval_of, own_language
+from lengthlens.analysis.outcomes import measure_values
 from lengthlens.figures.style import (
     INK,
     METHOD_COLOURS,
@@ -26,7 +27,6 @@ from lengthlens.figures.style import (
     percent,
     styled,
 )
-from lengthlens.outcomes import measure_values
 
 TITLE = "Ablation of chosen heads"
 _ROWS = (

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lengthlens.claim_kinds import layers_between
+from lengthlens.analysis.depth import LATE, layers_between
 from lengthlens.figures.style import (
     Cast,
     add_legend,
@@ -24,7 +24,6 @@ from lengthlens.figures.style import (
 from lengthlens.statistics import ratio_interval, sign_null_mean
 
 TITLE = "CWA by N"
-LATE = (0.75, 1.0)  # fractions of depth: layers 24 to 31 of 32, as in the paper
 ROWS = (
     ("head", "step", "late heads,\nlogits per step"),
     ("mlp", "step", "final MLP,\nlogits per step"),

@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files import written_whole
-from lengthlens.integrity import digest
+from lengthlens.files.integrity import digest
+from lengthlens.files.whole import written_whole
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
 INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"

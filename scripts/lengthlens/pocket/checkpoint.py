@@ -13,7 +13,7 @@ import torch
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files import write_text
+from lengthlens.files.whole import write_text
 from lengthlens.pocket.tokenizer import BEGIN, END, PAD, TURN_END
 
 VARIANTS = ("base", "instruct")

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
+from lengthlens.language.prompts import Language, Prompt
+from lengthlens.language.words import count_words
 from lengthlens.pocket.instructions import fill, load_wordings
 from lengthlens.pocket.lexicon import load_lexicon
 from lengthlens.pocket.tokenizer import encode
-from lengthlens.prompts import Language, Prompt
-from lengthlens.words import count_words
 
 BATCH = 64
 

@@ -19,8 +19,8 @@ from lengthlens.figures import (
     transfer,
 )
 from lengthlens.figures.style import Cast
-from lengthlens.identity import check_agreement, this_run
-from lengthlens.languages import load_language
+from lengthlens.files.identity import check_agreement, this_run
+from lengthlens.language.languages import load_language
 from lengthlens.readers import (
     open_ablation,
     open_answers,

@@ -20,7 +20,7 @@ from lengthlens.figures.style import (
     VARIANT_COLOURS,
     digest_comment,
 )
-from lengthlens.integrity import changed
+from lengthlens.files.integrity import changed
 from lengthlens.reporting.slim import GLYPH, slim
 
 # Colours of a figure that the page's style sheet names, and so can exchange in dark mode.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lengthlens.sharing import public_path
+from lengthlens.files.sharing import public_path
 
 POCKET = "resources/pocket"
 

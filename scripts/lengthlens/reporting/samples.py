@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lengthlens.language.words import count_words
 from lengthlens.reporting.tokens import Token, describe_tokens
-from lengthlens.words import count_words
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # not allowed in a page
 LONGEST = 400  # characters of an answer that are shown

@@ -20,7 +20,7 @@ Method, for G topics:
    `bca`: quantiles of theta* at levels corrected for bias and acceleration (ch. 14);
    `guarded` (the default): on either side the further of `bootstrap_t` and `student`.
 
-The default was chosen by measurement (docs/statistics.md, held by tests/test_statistics.py): BCa
+The default was chosen by measurement (docs/statistics.md, held by test_statistics_coverage.py): BCa
 covers too rarely with 20 to 30 topics, Student's t fails on skewed data, and the bootstrap-t fails
 on data that hold few different values; the further of the two stays at 94 to 97 %.
 """

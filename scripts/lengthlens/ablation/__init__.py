@@ -1,0 +1,1 @@
+"""Which components are removed, and what the model does without them."""

@@ -1,0 +1,275 @@
+"""Generation without chosen components, and how it differs.
+
+Every condition answers the same prompts. Rows of many conditions share a batch: one prompt's cache
+is computed once and repeated for all conditions, which is possible because with positions
+`generated` nothing is removed before the last prompt token. Beside the generated answers stand two
+measures on fixed text:
+
+- `end_margin`: best ender minus best word-beginning token at the decision step, teacher-forced on
+  the answer given without any ablation, so that conditions are compared on the same text;
+- `sentence_loglik`: log-likelihood of neutral sentences, removed at every position, so that
+  breaking the model is told from breaking its counting.
+
+The end margin is measured under every condition; answers and neutral sentences where a condition
+asks for them (`sweep`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float
+from tqdm import tqdm
+
+from lengthlens.ablation.condition_sets import ConditionSets
+from lengthlens.ablation.conditions import Condition
+from lengthlens.ablation.resample import DonorBook, InStep, neutral_donors, record, record_sentences
+from lengthlens.decoding.choose import greedy
+from lengthlens.decoding.decode import decode
+from lengthlens.decoding.intervention import Donors, Replacement
+from lengthlens.errors import LengthlensError
+from lengthlens.generation.answers import GenerationSettings, rows_per_batch
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.score import answer_margins, sentence_logliks
+from lengthlens.generation.steps import StepAnnotations, annotate_steps, answer_text
+from lengthlens.language.prompts import Prompt
+from lengthlens.language.words import count_words
+
+CONDITION_LABELS = {
+    "kind": "kind",
+    "mode": "mode",
+    "positions": "positions",
+    "components": "components",
+    "k": "size",
+    "method": "method",
+    "chosen_by": "chosen_by",
+    "source_language": "source_language",
+    "draw": "draw",
+    "n_possible": "n_possible",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What is the same for all conditions.
+
+    Attributes:
+        loaded: the model.
+        prompts: the prompts to answer.
+        settings: how to generate (greedily).
+        counting: the counting convention.
+        replacement: means that stand in for components in mode `mean`.
+        seed: of the donors of mode `resample`.
+    """
+
+    loaded: LoadedModel
+    prompts: Sequence[Prompt]
+    settings: GenerationSettings
+    counting: str
+    replacement: Replacement | None = None
+    seed: int = 0
+
+    def encoded(self) -> list[list[int]]:
+        """Token ids of every prompt."""
+        return [self.loaded.encode(prompt.text, self.settings.date) for prompt in self.prompts]
+
+    def annotate(self, prompt: Prompt, answer: Sequence[int]) -> StepAnnotations:
+        """The steps of an answer to a prompt."""
+        loaded = self.loaded
+        return annotate_steps(
+            answer, prompt.n, loaded.vocabulary, loaded.decode_text, self.counting
+        )
+
+    def decision(self, prompt: Prompt, answer: Sequence[int]) -> int | None:
+        """The decision step of an answer; None where it has none."""
+        steps = np.flatnonzero(self.annotate(prompt, answer).decision)
+        return int(steps[0]) if len(steps) else None
+
+
+@dataclass(frozen=True)
+class Unablated:
+    """What was found without any ablation, for whatever is compared with it.
+
+    Attributes:
+        answers: the answer to every prompt.
+        book: the donors, where a condition resamples.
+    """
+
+    answers: list[list[int]]
+    book: DonorBook | None
+
+
+def ablate(
+    study: Ablation,
+    conditions: Sequence[Condition],
+    neutral: Sequence[str],
+    bar: tqdm,
+) -> tuple[xr.Dataset, Unablated]:
+    """Answer the prompts under all conditions.
+
+    Args:
+        study: model, prompts and settings.
+        conditions: the first must be `none`; all have the same positions.
+        neutral: sentences whose log-likelihood tells whether the model is broken.
+        bar: shows progress, in answers of distinct sets to prompts.
+
+    Returns:
+        The variables of an ablation file (docs/files.md), and the unablated answers.
+    """
+    if conditions[0].size:
+        raise LengthlensError(
+            f"the first condition removes {conditions[0].components}, but it must be the one that "
+            "removes nothing: its answers are the text on which conditions are compared"
+        )
+    loaded = study.loaded
+    sets = ConditionSets(conditions, loaded.anatomy, loaded.device, study.replacement)
+    book = None
+    if bool(sets.resampled.any()):
+        recording = record(loaded, study.encoded(), study.settings)
+        book = DonorBook(loaded, study.prompts, recording, study.counting, study.seed)
+    bar.reset(total=int(sets.answered.sum()) * len(study.prompts))
+    outcome = _generate(study, sets, book, bar)
+    margins = _end_margins(study, sets, book, outcome["answers"])
+    sentences = [loaded.tokenizer(sentence)["input_ids"] for sentence in neutral]
+    dims, by_sentence = ("condition", "sample"), ("condition", "sentence")
+    data = {name: (dims, outcome[name][sets.order]) for name in ("words", "stopped", "truncated")}
+    n = np.array([prompt.n for prompt in study.prompts], dtype=np.float32)
+    data["error"] = (dims, outcome["words"][sets.order] - n)
+    data["end_margin"] = (dims, margins[sets.order])
+    logliks = _neutral(study, sets, sentences)[sets.order]
+    tokens = np.array([len(text) - 1 for text in sentences])
+    data["sentence_loglik"] = (by_sentence, logliks)
+    data["sentence_tokens"] = (("sentence",), tokens)
+    data["neutral_loglik"] = (("condition",), logliks.sum(axis=1) / max(tokens.sum(), 1))
+    dataset = xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
+    return dataset, Unablated(outcome["answers"], book)
+
+
+def _generate(
+    study: Ablation, sets: ConditionSets, book: DonorBook | None, bar: tqdm
+) -> dict[str, np.ndarray | list]:
+    """Answers of every set to every prompt; prompt by prompt, so that batches share a cache.
+
+    NaN for sets that are not answered. Sets by position come last: without a quarter of its heads a
+    model may never stop, and a batch goes on until its last answer ends.
+    """
+    loaded, prompts = study.loaded, study.encoded()
+    longest = max(len(tokens) for tokens in prompts)
+    size = rows_per_batch(loaded, longest, study.settings, capture=False)
+    kinds = (sets.answered & ~sets.by_position, sets.answered & sets.by_position)
+    which = [np.flatnonzero(kind).tolist() for kind in kinds]
+    pairs = [(row, p) for rows in which for p in range(len(prompts)) for row in rows]
+    words, stopped = (np.full((len(sets), len(prompts)), np.nan, np.float32) for _ in range(2))
+    unablated: dict[int, list[int]] = {}
+    counted: dict[tuple[int, ...], int] = {}
+    for start in range(0, len(pairs), size):
+        part = pairs[start : start + size]
+        rows, places = [row for row, _ in part], [place for _, place in part]
+        choose, donors = greedy, None
+        follows = sets.resampled[rows].tolist()
+        if book is not None and any(follows):
+            stop, text = loaded.classes.stop, loaded.decode_text
+            choose = InStep(book, places, follows, stop, text, study.counting)
+            donors = choose.donors
+        decoded = decode(
+            loaded.model,
+            loaded.anatomy,
+            [prompts[place] for place in places],
+            loaded.classes,
+            study.settings.max_new_tokens,
+            choose=choose,
+            intervention=sets.rows(rows, donors),
+            names=[f"{study.prompts[place].id}#0" for place in places],
+        )
+        for (row, place), tokens, ended in zip(part, decoded.tokens, decoded.stopped, strict=True):
+            key = tuple(tokens)
+            if key not in counted:
+                text = answer_text(tokens, loaded.vocabulary, loaded.decode_text)
+                counted[key] = count_words(text, study.counting)
+            words[row, place], stopped[row, place] = counted[key], ended
+            if row == 0:
+                unablated[place] = tokens
+        bar.update(len(part))
+    answers = [unablated[place] for place in range(len(prompts))]
+    return {"words": words, "stopped": stopped, "truncated": 1 - stopped, "answers": answers}
+
+
+def _end_margins(
+    study: Ablation, sets: ConditionSets, book: DonorBook | None, answers: Sequence[list[int]]
+) -> Float[np.ndarray, "set sample"]:
+    """End margin at the decision step of the unablated answers; NaN where there is none."""
+    margins = np.full((len(sets), len(study.prompts)), np.nan, dtype=np.float32)
+    for column, (prompt, tokens) in enumerate(zip(study.prompts, study.encoded(), strict=True)):
+        answer = answers[column]
+        decision = study.decision(prompt, answer)
+        if decision is None:
+            continue
+        donors = donors_along(study, book, column, answer, decision)
+        margins[:, column] = answer_margins(
+            study.loaded,
+            tokens,
+            answer[:decision],
+            lambda rows, donors=donors: sets.rows(rows, donors),
+            len(sets),
+        )
+    return margins
+
+
+def donors_along(
+    study: Ablation, book: DonorBook | None, column: int, answer: Sequence[int], decision: int
+) -> Donors | None:
+    """The donors of one prompt at all steps of its answer up to the decision."""
+    if book is None:
+        return None
+    words = study.annotate(study.prompts[column], answer).words_before[: decision + 1]
+    return book.recording.donors(torch.tensor([book.along(column, words.tolist())]))
+
+
+def _neutral(
+    study: Ablation, sets: ConditionSets, sentences: Sequence[list[int]]
+) -> Float[np.ndarray, "set sentence"]:
+    """Log-likelihood of every sentence, the components removed at every position."""
+    total = np.full((len(sets), len(sentences)), np.nan)
+    scored = np.flatnonzero(sets.neutral)
+    recording = None
+    if bool(sets.resampled.any()) and sentences:
+        recording = record_sentences(study.loaded, sentences, study.settings)
+    for place, tokens in enumerate(sentences):
+        donors = None if recording is None else neutral_donors(recording, place)
+        total[scored, place] = sentence_logliks(
+            study.loaded,
+            tokens,
+            lambda rows, donors=donors: sets.rows(scored[list(rows)].tolist(), donors),
+            len(scored),
+        )
+    return total
+
+
+def coordinates_of(
+    conditions: Sequence[Condition],
+    prompts: Sequence[Prompt],
+    sets: ConditionSets,
+    book: DonorBook | None,
+) -> dict:
+    """Coordinates of the conditions and of the samples."""
+    labels = {
+        name: [getattr(c, attribute) for c in conditions]
+        for name, attribute in CONDITION_LABELS.items()
+    }
+    labels["control"] = [c.draw > 0 for c in conditions]
+    labels["answered"] = sets.answered[sets.order].tolist()
+    table = pd.DataFrame([vars(prompt) for prompt in prompts])
+    columns = ("n", "topic", "template", "split")
+    ids = [f"{prompt.id}#0" for prompt in prompts]
+    donors = [""] * len(ids) if book is None else [ids[place] for place in book.donor]
+    return {name: ("condition", values) for name, values in labels.items()} | {
+        "sample_id": ("sample", ids),
+        "donor": ("sample", donors),
+        **{name: ("sample", table[name].to_list()) for name in columns},
+    }

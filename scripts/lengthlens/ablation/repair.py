@@ -1,0 +1,151 @@
+"""Repair: what the rest of the model does about a removal, exactly.
+
+At the decision step of the unablated answer the end margin is m = <u, r>/σ + constant, with u the
+direction of the clean run's best ender minus its best new word. With the same u, removing a set C
+changes the residual stream from r to r' and the final norm's scale from σ to σ':
+
+    m - m' = sum over c in C of <u, c - c'>/σ        direct: what C itself gave
+           + sum over j not in C of <u, j - j'>/σ    by component: negative = repair, j steps in
+           + <u, r'> (1/σ - 1/σ')                    scale: what is left is read with another scale
+
+Everything is teacher-forced on the unablated answer, and adds up to the drop m - m' of the model's
+own logits (tested). u stays fixed, so m' is about the clean run's two tokens even where the ablated
+model prefers others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from lengthlens.ablation.ablate import Ablation, coordinates_of, donors_along
+from lengthlens.ablation.condition_sets import ConditionSets
+from lengthlens.ablation.conditions import Condition
+from lengthlens.ablation.resample import DonorBook
+from lengthlens.decoding.capture import Residuals
+from lengthlens.generation.score import answer_terms
+from lengthlens.models.readout import Readout, readout_of
+
+TERMS = ("drop", "direct", "scale", "error")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Every component's share of the margin along one direction, divided by one scale σ."""
+
+    head: Float[Tensor, "set layer head"]
+    mlp: Float[Tensor, "set layer"]
+    rest: Float[Tensor, " set"]  # embedding and biases of the output projections
+
+    def total(self) -> Float[Tensor, " set"]:
+        """<u, r>/σ."""
+        return self.head.sum((1, 2)) + self.mlp.sum(1) + self.rest
+
+
+def share_margin(
+    readout: Readout, u: Float[Tensor, " d_model"], terms: Residuals, scale: Float[Tensor, ""]
+) -> Shares:
+    """Shares of all components along u in float64: `dla`'s target `end` at a given σ."""
+    u = u.double()
+    scale = scale.to(u)
+    heads = []
+    gain = terms.attention_scale
+    for layer, output in enumerate(readout.output):
+        folded = (u @ output.to(u)).unflatten(-1, (readout.n_heads, -1))
+        share = (terms.head[:, layer].to(u) * folded).sum(-1)
+        heads.append(share if gain is None else share / gain[:, layer, None].to(u))
+    rest = terms.embed.to(u) @ u
+    if readout.output_bias is not None:
+        biases = (readout.output_bias.to(u) @ u).expand(len(rest), -1)
+        rest = rest + (biases if gain is None else biases / gain.to(u)).sum(1)
+    return Shares(torch.stack(heads, 1) / scale, terms.mlp.to(u) @ u / scale, rest / scale)
+
+
+def repaired_conditions(conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions whose repair is measured: `none`, and in the main mode what was chosen.
+
+    That is the top sets of the prompts' own language and the sets by position, each with those of
+    its controls that are scored on neutral sentences.
+    """
+    language = conditions[0].source_language
+    main = next((c.mode for c in conditions if c.chosen_by), "none")
+    return [conditions[0]] + [
+        c
+        for c in conditions[1:]
+        if c.mode == main
+        and c.chosen_by in ("top", "position")
+        and c.source_language == language
+        and c.neutral
+    ]
+
+
+def measure_repair(
+    study: Ablation,
+    conditions: Sequence[Condition],
+    answers: Sequence[Sequence[int]],
+    book: DonorBook | None = None,
+) -> xr.Dataset:
+    """Decompose the drop of the end margin under every condition.
+
+    Args:
+        study: model, prompts and settings.
+        conditions: `none` first.
+        answers: the unablated answer to every prompt.
+        book: donors, where a condition resamples.
+
+    Returns:
+        The variables of a repair file (docs/files.md), NaN where an answer has no decision step.
+    """
+    loaded = study.loaded
+    sets = ConditionSets(conditions, loaded.anatomy, loaded.device, study.replacement)
+    readout, anatomy = readout_of(loaded.model), loaded.anatomy
+    size = (len(sets), len(study.prompts))
+    heads = np.full((*size, anatomy.n_layers, anatomy.n_heads), np.nan, dtype=np.float32)
+    mlps = np.full((*size, anatomy.n_layers), np.nan, dtype=np.float32)
+    found = {name: np.full(size, np.nan) for name in TERMS}
+    gone_heads, gone_mlps = (
+        mask.to(readout.unembedding.device) for mask in (sets.heads, sets.mlps)
+    )
+    for column, (prompt, tokens) in enumerate(zip(study.prompts, study.encoded(), strict=True)):
+        decision = study.decision(prompt, answers[column])
+        if decision is None:
+            continue
+        donors = donors_along(study, book, column, answers[column], decision)
+        terms, logits = answer_terms(
+            loaded,
+            tokens,
+            answers[column][:decision],
+            lambda rows, donors=donors: sets.rows(rows, donors),
+            len(sets),
+        )
+        ender = loaded.classes.enders[logits[0, loaded.classes.enders].argmax()]
+        word = loaded.classes.words[logits[0, loaded.classes.words].argmax()]
+        up, down = readout.directions(torch.stack([ender, word]))
+        shares = share_margin(readout, up - down, terms, terms.scale[0])
+        head, mlp = (value[:1] - value for value in (shares.head, shares.mlp))
+        ratio = terms.scale[0].double() / terms.scale.double()
+        scale = shares.total() * (1 - ratio.to(head.device))
+        margins = (logits[:, ender] - logits[:, word]).to(head)
+        parts = {
+            "drop": margins[0] - margins,
+            "direct": (head * gone_heads).sum((1, 2)) + (mlp * gone_mlps).sum(1),
+            "scale": scale,
+        }
+        whole = head.sum((1, 2)) + mlp.sum(1) + shares.rest[0] - shares.rest + scale
+        parts["error"] = (parts["drop"] - whole).abs()
+        for name, value in parts.items():
+            found[name][:, column] = value.cpu().numpy()
+        heads[:, column], mlps[:, column] = head.cpu().numpy(), mlp.cpu().numpy()
+    dims = ("condition", "sample")
+    data = {name: (dims, found[name][sets.order]) for name in TERMS}
+    data["head"] = ((*dims, "layer", "head"), heads[sets.order])
+    data["mlp"] = ((*dims, "layer"), mlps[sets.order])
+    data["removed_head"] = (("condition", "layer", "head"), sets.heads.cpu().numpy()[sets.order])
+    data["removed_mlp"] = (("condition", "layer"), sets.mlps.cpu().numpy()[sets.order])
+    return xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))

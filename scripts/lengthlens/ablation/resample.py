@@ -1,0 +1,205 @@
+"""Resample ablation: a removed component gives what it gave while another answer was written.
+
+A donor answers, without any ablation, a prompt of the same language and template that asks for
+another N (of the `evaluate` prompts; where the template has none, another template's). Which one is
+drawn by a hash of seed and prompt id: it is the same under all conditions. Donor and receiver are
+aligned by words so far: at a step with w words before it that is the j-th such step of its answer
+(a word may take several tokens), the component's output is the donor's at its own j-th step with w
+words before it; at its last one with w words where there are fewer; at its very last step where it
+never had w words. So what stands in is usual for the model, and right for the place in the
+sentence, but knows another N.
+
+Neutral sentences have no N. There the donor is another neutral sentence, aligned by token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lengthlens.decoding.choose import Chooser, Forced, greedy
+from lengthlens.decoding.decode import decode
+from lengthlens.decoding.intervention import Donors
+from lengthlens.errors import LengthlensError
+from lengthlens.generation.answers import GenerationSettings, rows_per_batch
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.steps import annotate_steps
+from lengthlens.language.prompts import Prompt
+from lengthlens.language.words import count_words
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What heads and MLPs gave at every step of some answers.
+
+    Attributes:
+        head, mlp: one entry a step, answer after answer.
+        first: index of each answer's first entry.
+        tokens: the answers.
+    """
+
+    head: Float[Tensor, "entry layer head d_head"]
+    mlp: Float[Tensor, "entry layer d_model"]
+    first: list[int]
+    tokens: list[list[int]]
+
+    def donors(self, place: Int[Tensor, "row position"]) -> Donors:
+        """Donors that begin with the given entries."""
+        return Donors(self.head, self.mlp, place.to(self.head.device))
+
+
+def record(
+    loaded: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerationSettings,
+    answers: Sequence[Sequence[int]] | None = None,
+) -> Recording:
+    """Answer prompts without ablation, or feed given answers, and keep all heads and MLPs."""
+    size = rows_per_batch(loaded, max(map(len, prompts)), settings, capture=True)
+    heads, mlps, tokens = [], [], []
+    for start in range(0, len(prompts), size):
+        part = slice(start, start + size)
+        choose: Chooser = greedy if answers is None else Forced(answers[part])
+        limits = (
+            settings.max_new_tokens if answers is None else [len(text) for text in answers[part]]
+        )
+        decoded = decode(
+            loaded.model,
+            loaded.anatomy,
+            prompts[part],
+            loaded.classes,
+            limits,
+            choose=choose,
+            capture=True,
+        )
+        for row, text in enumerate(decoded.tokens):
+            kept = decoded.residuals.row(row, len(text))
+            heads.append(kept.head.clone())
+            mlps.append(kept.mlp.clone())
+            tokens.append(text)
+    first = np.cumsum([0, *map(len, tokens[:-1])]).tolist()
+    return Recording(torch.cat(heads), torch.cat(mlps), first, tokens)
+
+
+def draw_donors(prompts: Sequence[Prompt], seed: int) -> list[int]:
+    """For every prompt the index of the prompt whose answer donates (module docstring).
+
+    Raises:
+        LengthlensError: all prompts ask for the same N.
+    """
+    chosen = []
+    for prompt in prompts:
+        others = [i for i, other in enumerate(prompts) if other.n != prompt.n]
+        same = [i for i in others if prompts[i].template == prompt.template]
+        if not others:
+            raise LengthlensError(
+                f"the mode resample needs donors that ask for another N than {prompt.n}, but no "
+                "evaluate prompt does; give n_words two values or leave the mode out"
+            )
+        digest = hashlib.sha256(f"{seed}:donor:{prompt.id}".encode()).digest()
+        pool = same or others
+        chosen.append(pool[int.from_bytes(digest[:8], "big") % len(pool)])
+    return chosen
+
+
+class DonorBook:
+    """The donors of a set of prompts, and where each of their steps lies."""
+
+    def __init__(
+        self, loaded: LoadedModel, prompts: Sequence[Prompt], recording: Recording, counting: str,
+        seed: int,
+    ) -> None:  # fmt: skip
+        self.recording = recording
+        self.donor = draw_donors(prompts, seed)
+        self._entries: list[dict[int, list[int]]] = []
+        for prompt, tokens, first in zip(prompts, recording.tokens, recording.first, strict=True):
+            marks = annotate_steps(
+                tokens, prompt.n, loaded.vocabulary, loaded.decode_text, counting
+            )
+            by_words: dict[int, list[int]] = {}
+            for step, words in enumerate(marks.words_before.tolist()):
+                by_words.setdefault(words, []).append(first + step)
+            self._entries.append(by_words)
+
+    def entry(self, prompt: int, words: int, place: int) -> int:
+        """The donor's entry for the step number `place` (from 0) with `words` words before it."""
+        donor = self.donor[prompt]
+        steps = self._entries[donor].get(words)
+        if steps is None:
+            return self.recording.first[donor] + len(self.recording.tokens[donor]) - 1
+        return steps[min(place, len(steps) - 1)]
+
+    def along(self, prompt: int, words_before: Sequence[int]) -> list[int]:
+        """Entries for all steps of an answer, from its words before each step."""
+        seen: dict[int, int] = {}
+        entries = []
+        for words in words_before:
+            entries.append(self.entry(prompt, words, seen.get(words, 0)))
+            seen[words] = seen.get(words, 0) + 1
+        return entries
+
+
+class InStep:
+    """Chooses greedily, and keeps the donors of a batch in step with the words of every row.
+
+    Attributes:
+        donors: to give to the batch's intervention.
+    """
+
+    def __init__(
+        self,
+        book: DonorBook,
+        prompts: Sequence[int],
+        follows: Sequence[bool],
+        stop: Tensor,
+        decode_text: Callable[[Sequence[int]], str],
+        counting: str,
+    ) -> None:
+        self._book, self._prompts, self._follows = book, list(prompts), list(follows)
+        self._stop = set(stop.tolist())
+        self._decode, self._counting = decode_text, counting
+        self._text: list[list[int]] = [[] for _ in prompts]
+        self._seen: list[dict[int, int]] = [{0: 1} for _ in prompts]
+        self._counted: dict[tuple[int, ...], int] = {}
+        place = [
+            [book.entry(prompt, 0, 0) if follow else 0]
+            for prompt, follow in zip(prompts, follows, strict=True)
+        ]
+        self.donors = book.recording.donors(torch.tensor(place))
+
+    def __call__(self, step, rows, logits):
+        chosen = greedy(step, rows, logits)
+        for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
+            if self._follows[row] and token not in self._stop:
+                self._text[row].append(token)
+                words, seen = self._words(tuple(self._text[row])), self._seen[row]
+                entry = self._book.entry(self._prompts[row], words, seen.get(words, 0))
+                seen[words] = seen.get(words, 0) + 1
+                self.donors.place[row, 0] = entry
+        return chosen
+
+    def _words(self, text: tuple[int, ...]) -> int:
+        if text not in self._counted:
+            self._counted[text] = count_words(self._decode(text), self._counting)
+        return self._counted[text]
+
+
+def neutral_donors(recording: Recording, sentence: int) -> Donors:
+    """Donors for the tokens of a neutral sentence but its last: those of the next sentence."""
+    donor = (sentence + 1) % len(recording.tokens)
+    wanted, there = len(recording.tokens[sentence]), len(recording.tokens[donor])
+    places = recording.first[donor] + torch.arange(wanted).clamp(max=there - 1)
+    return recording.donors(places[None])
+
+
+def record_sentences(
+    loaded: LoadedModel, sentences: Sequence[Sequence[int]], settings: GenerationSettings
+) -> Recording:
+    """Heads and MLPs at every token of the sentences but the last."""
+    return record(loaded, [text[:1] for text in sentences], settings, [t[1:] for t in sentences])

@@ -1,0 +1,129 @@
+"""Ranking components by what they do on the `select` prompts.
+
+Four methods, each a mean over samples of the split (docs/method.md):
+
+- `cwa`: cumulative weighted attribution of the produced token, per step (each sample's sum divided
+  by its number of steps, so that long answers do not weigh more);
+- `end_contrast`: share of the end margin at the decision step minus its mean at earlier boundary
+  steps, over the samples in which both exist;
+- `nswap`: what changes in the share of the end margin when only the number asked for does, mean
+  over N - 1 and N + 1;
+- `effect`: measured, no attribution: the end margin at the decision step minus that without the
+  component (the first of the configured modes).
+
+Heads and MLPs are ranked apart; rank 1 is the largest signed score.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.errors import LengthlensError
+from lengthlens.files.formats import SELECTION
+from lengthlens.files.tables import read_table
+
+METHODS = ("cwa", "end_contrast", "nswap", "effect")
+COLUMNS = ("component", "kind", "layer", "head", "method", "score", "rank")
+
+
+def read_selection(path: str | Path) -> pd.DataFrame:
+    """A selection file, with `head` and `rank` as integers that may be missing."""
+    return read_table(path, SELECTION, dtype={"head": "Int64", "rank": "Int64"})
+
+
+def component_name(layer: int, head: int | None = None) -> str:
+    """`L3H5` for a head, `L3M` for an MLP."""
+    return f"L{layer}M" if head is None else f"L{layer}H{head}"
+
+
+def with_forced(attribution: xr.Dataset, forced: xr.Dataset) -> xr.Dataset:
+    """The scores of the methods from both files, which hold the same samples.
+
+    Raises:
+        LengthlensError: they do not.
+    """
+    names = [attribution["sample_id"].to_numpy(), forced["sample_id"].to_numpy()]
+    if not np.array_equal(*names):
+        raise LengthlensError(
+            f"the attribution and the forced file hold {len(names[0])} and {len(names[1])} samples "
+            "that are not the same; delete the forced file and run again"
+        )
+    scores = [f"{name}_{kind}" for name in ("nswap", "effect") for kind in ("head", "mlp")]
+    return attribution.assign({name: forced[name] for name in scores})
+
+
+def sample_scores(
+    data: xr.Dataset, method: str, kind: str
+) -> Float[np.ndarray, "sample layer *head"]:
+    """One score a sample and component; NaN where a sample has none.
+
+    Args:
+        data: an attribution file, `with_forced` for the methods `nswap` and `effect`.
+        method: one of METHODS.
+        kind: `head` or `mlp`.
+    """
+    if method == "cwa":
+        sums = data[f"cwa_{kind}"].sel(target="token")
+        return (sums / data["n_steps"]).to_numpy()
+    if method == "end_contrast":
+        return data[f"end_contrast_{kind}"].to_numpy()
+    if method == "nswap":
+        return data[f"nswap_{kind}"].mean("swap").to_numpy()
+    if method == "effect":
+        return data[f"effect_{kind}"].isel(mode=0).to_numpy()
+    raise LengthlensError(f"unknown selection method {method!r}; known: {', '.join(METHODS)}")
+
+
+def select_components(data: xr.Dataset, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
+    """Rank all heads and MLPs by each method on the `select` split.
+
+    Args:
+        data: an attribution file, `with_forced`.
+        methods: some of METHODS.
+
+    Returns:
+        One row a component and method, with the columns `COLUMNS`; `head` is empty for MLPs.
+        Where no sample of the split has a score (no answer reached its decision step, say), score
+        and rank are empty.
+    """
+    chosen = data.isel(sample=np.flatnonzero(data["split"].to_numpy() == "select"))
+    tables = []
+    for method in methods:
+        for kind in ("head", "mlp"):
+            scores = sample_scores(chosen, method, kind)
+            defined = np.isfinite(scores).all(tuple(range(1, scores.ndim)))
+            if not defined.any():
+                tables.append(_table(np.full(scores.shape[1:], np.nan), method, kind))
+                continue
+            tables.append(_table(scores[defined].mean(0), method, kind))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _table(score: Float[np.ndarray, "layer ..."], method: str, kind: str) -> pd.DataFrame:
+    flat = score.ravel()
+    places = np.indices(score.shape).reshape(score.ndim, -1)
+    layers, heads = places[0], places[1] if kind == "head" else None
+    table = pd.DataFrame(
+        {
+            "kind": kind,
+            "layer": layers,
+            "head": pd.array([pd.NA] * len(flat) if heads is None else heads, dtype="Int64"),
+            "method": method,
+            "score": flat,
+        }
+    )
+    table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+    ranks = pd.array(np.arange(1, len(table) + 1), dtype="Int64")
+    ranks[table["score"].isna().to_numpy()] = pd.NA
+    table["rank"] = ranks
+    names = [
+        component_name(int(layer), None if pd.isna(head) else int(head))
+        for layer, head in zip(table["layer"], table["head"], strict=True)
+    ]
+    table.insert(0, "component", names)
+    return table[list(COLUMNS)]

@@ -1,0 +1,1 @@
+"""From files of samples to tables: values, intervals and controls."""

@@ -1,0 +1,241 @@
+"""Which score finds causes: attribution scores against measured effects, as `tables/scores.csv`.
+
+A component's score is its mean over the `select` samples, its measured effect (`single_effects`)
+the mean over the `evaluate` samples: no topic is on both sides. Their rank correlation over
+components says how well the score ranks what components do.
+
+| score | mean over samples of |
+|---|---|
+| `cwa`, `cwa_logit`, `cwa_end` | CWA of that target, per step (`cwa_end`: per boundary step) |
+| `dla` | the same of the produced token without signs: DLA per step |
+| `end_contrast`, `nswap` | as in `selection` |
+| `layer_mean` | `cwa`, averaged over the component's layer: its layer alone |
+| `depth` | nothing: the number of its layer |
+| `effect` | the measured effect itself, on the `select` samples: as well as can be expected |
+
+| outcome | of the measured effect on the end margin |
+|---|---|
+| `decision` | at the decision step |
+| `contrast` | at the decision step minus the mean at the earlier boundary steps |
+
+`over` says which components are compared: `all` of a kind, or those `within` each layer (ranks
+centred by layer), which a score that only knows its layer cannot rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Int
+
+from lengthlens.ablation.selection import sample_scores, with_forced
+from lengthlens.statistics import Ranking, agreement_interval, rank_components
+
+KINDS = ("head", "mlp", "all")
+OVERS = ("all", "within")
+OUTCOMES = ("decision", "contrast")
+REFERENCE = "cwa"  # what the other scores are compared with
+
+Values = Float[np.ndarray, "sample component"]
+
+
+def _cwa(data: xr.Dataset, kind: str, target: str) -> np.ndarray:
+    steps = data["n_boundary" if target == "end" else "n_steps"]
+    return (data[f"cwa_{kind}"].sel(target=target) / steps.where(steps > 0)).to_numpy()
+
+
+def _dla(data: xr.Dataset, kind: str) -> np.ndarray:
+    plus, minus = (data[f"cwa_{kind}_{part}"].sel(target="token") for part in ("plus", "minus"))
+    return ((plus - minus) / data["n_steps"]).to_numpy()
+
+
+SCORES: dict[str, Callable[[xr.Dataset, str], np.ndarray]] = {
+    "cwa": lambda data, kind: _cwa(data, kind, "token"),
+    "cwa_logit": lambda data, kind: _cwa(data, kind, "logit"),
+    "cwa_end": lambda data, kind: _cwa(data, kind, "end"),
+    "dla": _dla,
+    "end_contrast": lambda data, kind: sample_scores(data, "end_contrast", kind),
+    "nswap": lambda data, kind: sample_scores(data, "nswap", kind),
+    "effect": lambda data, kind: sample_scores(data, "effect", kind),
+}
+BASELINES = ("layer_mean", "depth")
+COLUMNS = (
+    "model",
+    "variant",
+    "language",
+    "kind",
+    "over",
+    "outcome",
+    "mode",
+    "score",
+    "correlation",
+    "correlation_low",
+    "correlation_high",
+    "over_cwa",
+    "over_cwa_low",
+    "over_cwa_high",
+    "n_components",
+    "n_select",
+    "n_evaluate",
+    "n_topics",
+    "level",
+)
+
+
+def layers_of(data: xr.Dataset, kind: str) -> Int[np.ndarray, " component"]:
+    """The layer of every component of a kind, in the order of their columns."""
+    layers, heads = np.arange(data.sizes["layer"]), data.sizes["head"]
+    parts = {"head": np.repeat(layers, heads), "mlp": layers}
+    return np.concatenate([parts[name] for name in _parts(kind)])
+
+
+def component_values(
+    data: xr.Dataset, kind: str, read: Callable[[xr.Dataset, str], np.ndarray]
+) -> Values:
+    """What `read` gives for a kind, components side by side; `all`: heads, then MLPs."""
+    values = [read(data, name) for name in _parts(kind)]
+    return np.concatenate([part.reshape(len(part), -1) for part in values], axis=1)
+
+
+def score_values(data: xr.Dataset, kind: str, score: str) -> Values:
+    """One score (module docstring) of every sample and component."""
+    if score in SCORES:
+        return component_values(data, kind, SCORES[score])
+    layers = layers_of(data, kind)
+    if score == "depth":
+        return np.tile(layers.astype(float), (data.sizes["sample"], 1))
+    values = component_values(data, kind, SCORES[REFERENCE])
+    return np.stack([values[:, layers == layer].mean(axis=1) for layer in layers], axis=1)
+
+
+def effect_values(data: xr.Dataset, kind: str, outcome: str, mode: str) -> Values:
+    """The measured effect of every sample and component."""
+
+    def read(data: xr.Dataset, name: str) -> np.ndarray:
+        effect = data[f"effect_{name}"]
+        if outcome == "contrast":
+            effect = effect - data[f"effect_before_{name}"]
+        return effect.sel(mode=mode).to_numpy()
+
+    return component_values(data, kind, read)
+
+
+def _parts(kind: str) -> tuple[str, ...]:
+    return ("head", "mlp") if kind == "all" else (kind,)
+
+
+class Comparison:
+    """One model in one language: rankings by scores and by effects, each made once."""
+
+    def __init__(self, attribution: xr.Dataset, forced: xr.Dataset, resamples: int, seed: int):
+        data = with_forced(attribution, forced)
+        before = [f"effect_before_{kind}" for kind in ("head", "mlp")]
+        data = data.assign({name: forced[name] for name in before})
+        split = data["split"].to_numpy()
+        self.select = data.isel(sample=np.flatnonzero(split == "select"))
+        self.evaluate = data.isel(sample=np.flatnonzero(split == "evaluate"))
+        self.modes = [str(mode) for mode in data["mode"].to_numpy()]
+        self._options = {"resamples": resamples}
+        self._seed = seed
+        self._made: dict[tuple, Ranking] = {}
+
+    def by_score(self, score: str, kind: str, over: str) -> Ranking:
+        """Ranking by the mean score over the `select` samples."""
+        return self._ranking(
+            self.select, (self._seed, 0), (score, kind, over), score_values, kind, score
+        )
+
+    def by_effect(self, outcome: str, mode: str, kind: str, over: str) -> Ranking:
+        """Ranking by the mean effect over the `evaluate` samples."""
+        key = (outcome, mode, kind, over)
+        return self._ranking(
+            self.evaluate, (self._seed, 1), key, effect_values, kind, outcome, mode
+        )
+
+    def _ranking(self, data, seed, key, values, kind, *which) -> Ranking:
+        if key not in self._made:
+            groups = layers_of(data, kind) if key[-1] == "within" else None
+            self._made[key] = rank_components(
+                values(data, kind, *which),
+                data["topic"].to_numpy(),
+                groups,
+                seed=seed,
+                **self._options,
+            )
+        return self._made[key]
+
+
+def compare_scores(
+    variants: Mapping[str, str],
+    attributions: Mapping[tuple[str, str], xr.Dataset],
+    forced: Mapping[tuple[str, str], xr.Dataset],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The table of all scores against all outcomes.
+
+    Args:
+        variants: model -> variant.
+        attributions, forced: the files of each (model, language).
+        level: of the intervals; resamples, seed: of their bootstrap.
+
+    Returns:
+        One row a model, language, kind, over, outcome, mode and score, columns `COLUMNS`.
+        `over_cwa` is the correlation minus that of `cwa`. Correlations that cannot exist are left
+        out: within layers for MLPs and for scores that only know the layer.
+    """
+    rows = []
+    for (model, language), attribution in attributions.items():
+        made = Comparison(attribution, forced[model, language], resamples, seed)
+        for kind in KINDS:
+            for over in OVERS[:1] if kind == "mlp" else OVERS:
+                for outcome in OUTCOMES:
+                    for mode in made.modes:
+                        rows += [
+                            {"model": model, "variant": variants[model], "language": language}
+                            | {
+                                "kind": kind,
+                                "over": over,
+                                "outcome": outcome,
+                                "mode": mode,
+                                "score": score,
+                            }
+                            | _row(made, score, outcome, mode, kind, over, level)
+                            for score in _scores(kind, over)
+                        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _scores(kind: str, over: str) -> list[str]:
+    if over == "within":
+        return list(SCORES)
+    return [*SCORES, *(BASELINES if kind != "mlp" else BASELINES[1:])]
+
+
+def _row(made: Comparison, score, outcome, mode, kind, over, level) -> dict:
+    ranking, effect = made.by_score(score, kind, over), made.by_effect(outcome, mode, kind, over)
+    found = agreement_interval(ranking, effect, level=level)
+    row = {
+        "correlation": float(found.estimate),
+        "correlation_low": float(found.low),
+        "correlation_high": float(found.high),
+    }
+    if score != REFERENCE:
+        reference = made.by_score(REFERENCE, kind, over)
+        gain = agreement_interval(ranking, effect, reference, level=level)
+        row |= {
+            "over_cwa": float(gain.estimate),
+            "over_cwa_low": float(gain.low),
+            "over_cwa_high": float(gain.high),
+        }
+    return row | {
+        "n_components": int(found.n),
+        "n_select": ranking.n_samples,
+        "n_evaluate": effect.n_samples,
+        "n_topics": int(found.n_clusters),
+        "level": level,
+    }

@@ -1,0 +1,73 @@
+"""The three ways to count words, side by side on the same free answers: `tables/counting.csv`.
+
+| column | meaning |
+|---|---|
+| `model`, `language`, `convention` | whitespace, unicode or elision (`words`) |
+| `asked` | whether the study counts so (`counting`) |
+| `words` | mean number of words of the answers, counted so |
+| `error`, `error_low`, `error_high` | mean of words - N |
+| `absolute_error`, `…_low`, `…_high` | mean of abs(words - N) |
+| `exact`, `exact_low`, `exact_high` | share of answers with exactly N words, not cut (Wilson) |
+| `extra`, `extra_low`, `extra_high` | words counted so minus words between blanks, a mean |
+| `truncated`, `n_samples`, `n_topics`, `level` | share cut; answers, topics; of the intervals |
+
+No prompt says what a word is. A model that is exact under one convention cannot be so under
+another wherever they differ, in Italian at every elision: "l'isola" is one word between blanks and
+one segment of Unicode, but two where the article is counted apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lengthlens.language.words import CONVENTIONS, count_words
+from lengthlens.statistics import mean_interval, share_interval
+
+
+def compare_conventions(
+    probes: Mapping[tuple[str, str], pd.DataFrame],
+    asked: str,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Make the table of the module's docstring.
+
+    Args:
+        probes: probes file of each (model, language); rows whose probe is `free` are used.
+        asked: the study's own convention.
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    rows = []
+    for (model, language), table in probes.items():
+        free = table[table["probe"] == "free"]
+        for convention in CONVENTIONS:
+            about = {"model": model, "language": language, "convention": convention}
+            rows.append(about | {"asked": convention == asked} | _row(free, convention, options))
+    return pd.DataFrame(rows)
+
+
+def _row(free: pd.DataFrame, convention: str, options: Mapping) -> dict[str, float]:
+    topics, n = free["topic"].to_numpy(), free["n"].to_numpy(dtype=float)
+    words, blanks = (
+        np.array([count_words(text, how) for text in free["text"]], dtype=float)
+        for how in (convention, "whitespace")
+    )
+    cut = free["truncated"].to_numpy(dtype=bool)
+    error = words - n
+    means = mean_interval(
+        np.column_stack([error, np.abs(error), words - blanks]), topics, **options
+    )
+    exact = share_interval((error == 0) & ~cut, topics, options["level"])
+    row = {"words": float(words.mean())} | means.columns("error", "absolute_error", "extra")
+    row |= exact.columns("exact")
+    return row | {
+        "truncated": float(cut.mean()),
+        "n_samples": len(free),
+        "n_topics": len(np.unique(topics)),
+        "level": options["level"],
+    }

@@ -1,0 +1,170 @@
+"""Is any N worse than its neighbours? `tables/dip.csv`, exploratory.
+
+For each N of the study the measure at N is compared with the mean of the two N next to it, below
+and above; at the ends with the mean of the two nearest. Per-step measures are used for CWA, so that
+the length of an answer alone cannot make a dip. At the ends a mere trend can: there `line` compares
+with the straight line through the two nearest instead. A dip at an end that the line does not show
+is a trend.
+
+All N of a model, language and measure are one family: `all_low` and `all_high` are simultaneous
+limits (Bonferroni: level 1 - (1 - level) / number of N), and the verdict rests on them.
+
+| column | meaning |
+|---|---|
+| `measure` | exact, absolute_error; CWA per step of late_heads, late_mlps, final_mlp |
+| `n`, `neighbours` | N, and the N it is compared with |
+| `against` | neighbours (their mean) or line (through them; ends only) |
+| `value`, `value_low`, `value_high` | difference; above 0 is worse for errors, else below 0 |
+| `all_low`, `all_high` | limits that hold for all N of the family together |
+| `method` | student where there are too few resamples for the simultaneous level, else guarded |
+| `truncated` | share of the answers to these N that were cut |
+| `n_samples`, `n_topics`, `level` | answers to these N, their topics; of the intervals |
+| `verdict` | worse, better, open; or censored, where cut answers hide their errors |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.analysis.tokens_per_word import measure_values
+from lengthlens.statistics import Interval, combination_interval
+from lengthlens.statistics.intervals import FEWEST_IN_TAIL
+
+BEHAVIOUR = {"exact": -1, "absolute_error": 1}  # the sign of a worse value
+CWA = ("late_heads", "late_mlps", "final_mlp")
+COLUMNS = (
+    "model",
+    "language",
+    "measure",
+    "n",
+    "neighbours",
+    "against",
+    "value",
+    "value_low",
+    "value_high",
+    "all_low",
+    "all_high",
+    "method",
+    "truncated",
+    "n_samples",
+    "n_topics",
+    "level",
+    "verdict",
+)
+WORSE, BETTER, OPEN, CENSORED = "worse", "better", "open", "censored"
+
+
+def find_dips(
+    generations: Mapping[tuple[str, str], pd.DataFrame],
+    attributions: Mapping[tuple[str, str], xr.Dataset],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Make the table of the module's docstring; without three N there is nothing to compare.
+
+    Args:
+        generations: answers of each (model, language).
+        attributions: attribution file of the same.
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    rows = []
+    for (model, language), answers in generations.items():
+        n = answers["n"].to_numpy()
+        cut = answers["truncated"].to_numpy(dtype=bool)
+        contrasts = list(neighbour_contrasts(np.unique(n).tolist()))
+        for measure, sign, top, bottom in _measures(answers, attributions[model, language]):
+            for number, against, coefficients in contrasts:
+                pointwise, together = _limits(
+                    (top, bottom, answers["topic"].to_numpy(), n.tolist()),
+                    coefficients,
+                    len(np.unique(n)),
+                    {"level": level, "resamples": resamples, "seed": seed},
+                )
+                share = float(cut[np.isin(n, list(coefficients))].mean())
+                hidden = measure in BEHAVIOUR and share > 0
+                others = [other for other in coefficients if other != number]
+                rows.append(
+                    {
+                        "model": model,
+                        "language": language,
+                        "measure": measure,
+                        "n": number,
+                        "neighbours": " ".join(map(str, others)),
+                        "against": against,
+                        "value": float(pointwise.estimate),
+                        "value_low": float(pointwise.low),
+                        "value_high": float(pointwise.high),
+                        "all_low": float(together.low),
+                        "all_high": float(together.high),
+                        "method": together.method,
+                        "truncated": share,
+                        "n_samples": int(pointwise.n),
+                        "n_topics": int(pointwise.n_clusters),
+                        "level": level,
+                        "verdict": CENSORED if hidden else _verdict(together, sign),
+                    }
+                )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def neighbour_contrasts(numbers: Sequence[int]) -> Iterator[tuple[int, str, dict[int, float]]]:
+    """(N, against, coefficient of each N) of every contrast, N in ascending order.
+
+    Inside, neighbours stand at N's either side, and the point between them on the line through them
+    replaces their mean where they are not equally far; at the ends both contrasts are given.
+    """
+    numbers = sorted(numbers)
+    if len(numbers) < 3:
+        return
+    for place, n in enumerate(numbers):
+        if 0 < place < len(numbers) - 1:
+            below, above = numbers[place - 1], numbers[place + 1]
+            share = (n - below) / (above - below)
+            yield n, "neighbours", {n: 1.0, below: share - 1, above: -share}
+            continue
+        near, far = (numbers[1], numbers[2]) if place == 0 else (numbers[-2], numbers[-3])
+        share = (n - near) / (far - near)  # negative: beyond the nearer one
+        yield n, "neighbours", {n: 1.0, near: -0.5, far: -0.5}
+        yield n, "line", {n: 1.0, near: share - 1, far: -share}
+
+
+def _measures(
+    answers: pd.DataFrame, attribution: xr.Dataset
+) -> Iterator[tuple[str, int, Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]]:
+    """(name, sign of a worse value, numerators, denominators) a measure, samples in one order."""
+    for measure, sign in BEHAVIOUR.items():
+        yield measure, sign, measure_values(answers, measure), np.ones(len(answers))
+    token = attribution.sel(target="token")
+    steps = attribution["n_steps"].to_numpy().astype(float)
+    heads = token["cwa_head"].sum("head").transpose("sample", "layer").to_numpy().astype(float)
+    mlps = token["cwa_mlp"].transpose("sample", "layer").to_numpy().astype(float)
+    late = layers_between(mlps.shape[1], *LATE)
+    for name, values in zip(CWA, (heads[:, late], mlps[:, late], mlps[:, -1:]), strict=True):
+        yield name, -1, values.sum(axis=1), steps
+
+
+def _limits(
+    data: tuple, coefficients: Mapping[int, float], family: int, options: Mapping
+) -> tuple[Interval, Interval]:
+    """The interval of one contrast, and that at the level that holds for the whole family."""
+    level = 1 - (1 - options["level"]) / family
+    enough = options["resamples"] * (1 - level) / 2 >= FEWEST_IN_TAIL
+    strict = dict(options) | {"level": level, "method": "guarded" if enough else "student"}
+    return (
+        combination_interval(*data, coefficients, **options),
+        combination_interval(*data, coefficients, **strict),
+    )
+
+
+def _verdict(together: Interval, sign: int) -> str:
+    """worse or better where the whole simultaneous interval is; `sign` is that of a worse value."""
+    if together.low > 0 or together.high < 0:
+        return WORSE if (together.low > 0) == (sign > 0) else BETTER
+    return OPEN

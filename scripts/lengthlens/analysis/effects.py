@@ -1,0 +1,258 @@
+"""What ablation does, against nothing and against controls: `tables/ablation.csv`.
+
+For a measure with the mean M over samples, two numbers tell what removing a chosen set C does:
+
+    change = M(C) - M(nothing removed), paired by sample,
+    effect = M(C) - mean over D of M(D), D the random sets of as many heads of the same layers.
+
+The interval of the change is clustered by topic. That of the effect resamples topics and control
+sets together (percentile bootstrap): another choice of topics, and of control sets, could have been
+made. Where all distinct sets were tried it is somewhat too wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool, Float, Int, Shaped
+
+from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
+from lengthlens.statistics import Interval, mean_interval, share_interval
+from lengthlens.statistics.resampling import draw_counts
+
+GROUP = ("source_language", "chosen_by", "method", "mode", "k")
+COLUMNS = (
+    "model",
+    "language",
+    *GROUP,
+    "kind",
+    "components",
+    "measure",
+    "n_samples",
+    "n_topics",
+    "n_controls",
+    "n_possible",
+    "none",
+    "chosen",
+    "chosen_low",
+    "chosen_high",
+    "change",
+    "change_low",
+    "change_high",
+    "control",
+    "effect",
+    "effect_low",
+    "effect_high",
+    "level",
+)
+
+
+@dataclass(frozen=True)
+class ChosenSet:
+    """A chosen set of an ablation file: its labels (`GROUP`), its condition and its controls'."""
+
+    labels: Mapping
+    place: int
+    controls: Int[np.ndarray, " control"]
+
+
+@dataclass(frozen=True)
+class Dose:
+    """What removing one set of components does to one measure.
+
+    Attributes:
+        k: components removed.
+        components: their names, "L3H5;L4H0".
+        chosen: interval for the mean over samples without the chosen ones, clustered by topic.
+        draws: the mean over samples of every control set.
+        samples, control_samples: what the two are means of.
+    """
+
+    k: int
+    components: str
+    chosen: Interval
+    draws: Float[np.ndarray, " draw"]
+    samples: Float[np.ndarray, " sample"]
+    control_samples: Float[np.ndarray, "draw sample"]
+
+    @property
+    def effect(self) -> float:
+        """Chosen minus the mean of the draws; NaN without draws."""
+        return float(self.chosen.estimate - self.draws.mean()) if len(self.draws) else np.nan
+
+
+def chosen_sets(data: xr.Dataset) -> list[ChosenSet]:
+    """All chosen sets of an ablation file with their controls, in its order."""
+    table = data[[*GROUP, "control"]].to_dataframe()[[*GROUP, "control"]]
+    table = table.reset_index(drop=True)
+    found = []
+    for labels, part in table[table["chosen_by"] != ""].groupby(list(GROUP), sort=False):
+        control = part["control"].to_numpy().astype(bool)
+        rows = part.index.to_numpy()
+        labels = dict(zip(GROUP, labels, strict=True))
+        found.append(ChosenSet(labels, int(rows[~control][0]), rows[control]))
+    return found
+
+
+def interval_of(
+    values: Float[np.ndarray, "sample ..."],
+    clusters: Shaped[np.ndarray, " sample"],
+    measure: str,
+    options: Mapping,
+) -> Interval:
+    """Wilson's interval for a share, else that of a mean; clustered by topic."""
+    if measure in SHARES:
+        return share_interval(values, clusters, options["level"])
+    return mean_interval(values, clusters, **options)
+
+
+def dose_response(
+    data: xr.Dataset, measure: str, method: str, mode: str, options: Mapping, language: str = ""
+) -> list[Dose]:
+    """The top-ranked sets of one method and mode, by their size, with their controls.
+
+    Args:
+        data: an ablation file.
+        measure: one of MEASURES.
+        method, mode: of the chosen sets.
+        options: level, resamples and seed of the intervals.
+        language: in which the sets were chosen; by default that of the file's own prompts.
+    """
+    values, clusters = measure_values(data, measure), measure_clusters(data, measure)
+    source = language or own_language(data)
+    doses = []
+    for found in chosen_sets(data):
+        wanted = (source, "top", method, mode)
+        if tuple(found.labels[name] for name in GROUP[:4]) != wanted:
+            continue
+        controls = answered(values[found.controls])
+        chosen = interval_of(values[found.place], clusters, measure, options)
+        name = str(data["components"].to_numpy()[found.place])
+        doses.append(
+            Dose(
+                int(found.labels["k"]),
+                name,
+                chosen,
+                row_means(controls),
+                values[found.place],
+                controls,
+            )
+        )
+    return sorted(doses, key=lambda dose: dose.k)
+
+
+def own_language(data: xr.Dataset) -> str:
+    """The language of an ablation file's prompts."""
+    return str(data["source_language"].to_numpy()[0])  # of the condition `none`
+
+
+def answered(values: Float[np.ndarray, "row sample"]) -> Float[np.ndarray, "kept sample"]:
+    """The rows that have any value."""
+    return values[np.isfinite(values).any(axis=1)]
+
+
+def row_means(values: Float[np.ndarray, "row sample"]) -> Float[np.ndarray, " row"]:
+    """Means over the samples that have a value; NaN for a row without any."""
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    sums = np.where(known, values, 0.0).sum(axis=1)
+    return np.divide(sums, count, out=np.full(len(values), np.nan), where=count > 0)
+
+
+def effect_limits(
+    chosen: Float[np.ndarray, " sample"],
+    draws: Float[np.ndarray, "draw sample"],
+    topics: Shaped[np.ndarray, " sample"],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Limits of the effect under resampling of topics and of control sets; NaN without either.
+
+    NaN too where nothing varies, for no width would claim certainty.
+    """
+    keep: Bool[np.ndarray, " sample"] = np.isfinite(chosen) & np.isfinite(draws).all(axis=0)
+    names, topic = np.unique(topics[keep], return_inverse=True)
+    if len(names) < 2 or len(draws) < 2:
+        return np.nan, np.nan
+    by_topic = np.zeros((len(names), len(draws) + 2))  # chosen set, control sets, samples
+    table = np.column_stack([chosen[keep], draws[:, keep].T, np.ones(int(keep.sum()))])
+    np.add.at(by_topic, topic, table)
+    counts = _draws(len(names), resamples, seed) @ by_topic
+    weights = _draws(len(draws), resamples, seed + 1) / len(draws)
+    means = counts[:, 0] - np.einsum("rd,rd->r", counts[:, 1:-1], weights)
+    low, high = np.quantile(means / counts[:, -1], [(1 - level) / 2, (1 + level) / 2])
+    if low == high:  # every answer alike: the bootstrap of a constant has no width
+        return np.nan, np.nan
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=64)
+def _draws(size: int, resamples: int, seed: int) -> Float[np.ndarray, "draw item"]:
+    """Multinomial counts; the same for all measures and sets of equal size, drawn once."""
+    one_block: Int[np.ndarray, " item"] = np.zeros(size, dtype=int)
+    return draw_counts(one_block, resamples, np.random.default_rng([seed, size]))
+
+
+def summarise_ablation(
+    ablations: Mapping[tuple[str, str], xr.Dataset],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row a model, language, chosen set and measure (docs/files.md).
+
+    Args:
+        ablations: ablation file of each (model, language).
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    rows = [
+        {"model": model, "language": language} | row
+        for (model, language), data in ablations.items()
+        for measure in MEASURES
+        for row in _rows(data, measure, options)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(data: xr.Dataset, measure: str, options: Mapping) -> Iterator[dict]:
+    sets = chosen_sets(data)
+    if not sets:
+        return
+    values, clusters = measure_values(data, measure), measure_clusters(data, measure)
+    chosen = values[[found.place for found in sets]]
+    level = interval_of(chosen.T, clusters, measure, options)
+    change = mean_interval((chosen - values[0]).T, clusters, **options)
+    none = row_means(values[:1])[0]
+    for column, found in enumerate(sets):
+        controls = answered(values[found.controls])
+        draws = row_means(controls)
+        low, high = effect_limits(chosen[column], controls, clusters, **options)
+        control = draws.mean() if len(draws) else np.nan
+        yield found.labels | {
+            "kind": str(data["kind"].to_numpy()[found.place]),
+            "components": str(data["components"].to_numpy()[found.place]),
+            "measure": measure,
+            "n_samples": int(level.n[column]),
+            "n_topics": int(level.n_clusters[column]),
+            "n_controls": len(draws),
+            "n_possible": float(data["n_possible"].to_numpy()[found.place]),
+            "none": none,
+            "chosen": float(level.estimate[column]),
+            "chosen_low": float(level.low[column]),
+            "chosen_high": float(level.high[column]),
+            "change": float(change.estimate[column]),
+            "change_low": float(change.low[column]),
+            "change_high": float(change.high[column]),
+            "control": control,
+            "effect": float(level.estimate[column]) - control,
+            "effect_low": low,
+            "effect_high": high,
+            "level": options["level"],
+        }

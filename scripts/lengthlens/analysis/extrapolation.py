@@ -1,0 +1,79 @@
+"""How far does control extend beyond the study's N? `tables/extrapolation.csv`.
+
+| column | meaning |
+|---|---|
+| `model`, `language`, `n` | N, words asked for |
+| `probe` | free (N of the study) or extrapolation (N beyond) |
+| `words`, `words_low`, `words_high` | mean number of words written |
+| `error`, `error_low`, `error_high` | mean of words - N |
+| `absolute_error`, `…_low`, `…_high` | mean of abs(words - N) |
+| `exact`, `exact_low`, `exact_high` | share of answers with exactly N words, not cut (Wilson) |
+| `gain`, `gain_low`, `gain_high` | words written more for each word asked for more |
+| `truncated`, `n_samples`, `n_topics`, `level` | share cut; answers, topics; of the intervals |
+
+`gain` is the slope of words written on N: 1 for a model that follows, 0 for one that writes what it
+always writes. It rests on all N
+of a probe, and is the same in all its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lengthlens.analysis.tokens_per_word import measure_values, slope_terms
+from lengthlens.statistics import mean_interval, ratio_interval, share_interval
+
+PROBES = ("free", "extrapolation")
+
+
+def extrapolate(
+    probes: Mapping[tuple[str, str], pd.DataFrame],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Make the table of the module's docstring.
+
+    Args:
+        probes: probes file of each (model, language).
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    rows = []
+    for (model, language), table in probes.items():
+        for probe in PROBES:
+            answers = table[table["probe"] == probe]
+            if answers.empty:
+                continue
+            gain = _gain(answers, options)
+            for n, part in answers.groupby("n"):
+                about = {"model": model, "language": language, "n": n, "probe": probe}
+                rows.append(about | _row(part, options) | gain)
+    return pd.DataFrame(rows)
+
+
+def _gain(answers: pd.DataFrame, options: Mapping) -> dict[str, float]:
+    """Slope of words on N; NaN for a single N."""
+    one = np.zeros(len(answers), dtype=int)
+    terms = slope_terms(answers["n"].to_numpy(), answers["words"].to_numpy(), one)
+    return ratio_interval(*terms, answers["topic"].to_numpy(), **options).columns("gain")
+
+
+def _row(answers: pd.DataFrame, options: Mapping) -> dict[str, float]:
+    topics = answers["topic"].to_numpy()
+    names = ("words", "error", "absolute_error")
+    values = [answers["words"].to_numpy(dtype=float)]
+    values += [measure_values(answers, name) for name in names[1:]]
+    means = mean_interval(np.column_stack(values), topics, **options)
+    exact = share_interval(measure_values(answers, "exact"), topics, options["level"])
+    return {
+        **means.columns(*names),
+        **exact.columns("exact"),
+        "truncated": float(answers["truncated"].mean()),
+        "n_samples": len(answers),
+        "n_topics": len(np.unique(topics)),
+        "level": options["level"],
+    }

@@ -1,0 +1,146 @@
+"""Repair in numbers: `tables/repair.csv`.
+
+One row a model, language, chosen set and term of the decomposition (`repair`), each the mean over
+samples of a share of the drop of the end margin, with the sign of the formula: what is negative
+makes up for the removal.
+
+| term | of the drop |
+|---|---|
+| `drop` | all of it |
+| `direct` | what the removed components themselves gave |
+| `heads`, `mlps` | all other heads, all other MLPs |
+| `final_mlp` | the last MLP alone (also part of `mlps`); NaN where it is itself removed |
+| `scale` | the final norm's scale |
+
+Rows with a language in `minus` are differences between two languages, paired by topic.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.analysis.effects import GROUP, chosen_sets, row_means
+from lengthlens.statistics import difference_interval, mean_interval
+
+TERMS = ("drop", "direct", "heads", "mlps", "final_mlp", "scale")
+COLUMNS = (
+    "model",
+    "language",
+    "minus",
+    *GROUP[1:],
+    "kind",
+    "components",
+    "term",
+    "n_samples",
+    "n_topics",
+    "n_controls",
+    "share",
+    "share_low",
+    "share_high",
+    "control",
+    "level",
+)
+
+
+def term_values(data: xr.Dataset, term: str) -> Float[np.ndarray, "condition sample"]:
+    """A term for every condition and sample, in logits; NaN where it is not defined."""
+    if term in ("drop", "direct", "scale"):
+        return data[term].to_numpy().astype(float)
+    if term == "final_mlp":
+        final = data["mlp"].isel(layer=-1).where(~data["removed_mlp"].isel(layer=-1))
+        return final.transpose("condition", "sample").to_numpy().astype(float)
+    kind, dims = {"heads": ("head", ("layer", "head")), "mlps": ("mlp", ("layer",))}[term]
+    kept = data[kind].where(~data[f"removed_{kind}"], 0.0)
+    return kept.sum(dims, skipna=False).transpose("condition", "sample").to_numpy().astype(float)
+
+
+def summarise_repair(
+    repairs: Mapping[tuple[str, str], xr.Dataset],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """All terms of all chosen sets, and their differences between languages.
+
+    Args:
+        repairs: repair file of each (model, language).
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    rows = [
+        {"model": model, "language": language, "minus": ""} | row
+        for (model, language), data in repairs.items()
+        for row in _rows(data, options)
+    ]
+    for model in dict.fromkeys(name for name, _ in repairs):
+        own = [language for name, language in repairs if name == model]
+        for first, second in itertools.combinations(own, 2):
+            named = {"model": model, "language": second, "minus": first}
+            sides = repairs[model, second], repairs[model, first]
+            rows += [named | row for row in _differences(*sides, options)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+    sets, topics = chosen_sets(data), data["topic"].to_numpy()
+    for term in TERMS if sets else ():
+        values = term_values(data, term)
+        chosen = values[[found.place for found in sets]]
+        found_interval = mean_interval(chosen.T, topics, **options)
+        for column, found in enumerate(sets):
+            draws = row_means(values[found.controls])
+            draws = draws[np.isfinite(draws)]
+            yield _labels(found.labels) | {
+                "kind": str(data["kind"].to_numpy()[found.place]),
+                "components": str(data["components"].to_numpy()[found.place]),
+                "term": term,
+                "n_samples": int(found_interval.n[column]),
+                "n_topics": int(found_interval.n_clusters[column]),
+                "n_controls": len(draws),
+                "share": float(found_interval.estimate[column]),
+                "share_low": float(found_interval.low[column]),
+                "share_high": float(found_interval.high[column]),
+                "control": draws.mean() if len(draws) else np.nan,
+                "level": options["level"],
+            }
+
+
+def _differences(first: xr.Dataset, second: xr.Dataset, options: Mapping) -> Iterator[dict]:
+    """Terms of `first` minus those of `second`, for the sets that both have."""
+    places = [
+        {tuple(_labels(found.labels).values()): found for found in chosen_sets(data)}
+        for data in (first, second)
+    ]
+    shared = [key for key in places[0] if key in places[1]]
+    for term in TERMS if shared else ():
+        sides = []
+        for data, found in zip((first, second), places, strict=True):
+            values = term_values(data, term)[[found[key].place for key in shared]].T
+            sides.append((values, np.ones(len(values))))
+        topics = first["topic"].to_numpy(), second["topic"].to_numpy()
+        interval = difference_interval(sides[0], topics[0], sides[1], topics[1], **options)
+        for column, key in enumerate(shared):
+            chosen = places[0][key]
+            yield _labels(chosen.labels) | {
+                "kind": str(first["kind"].to_numpy()[chosen.place]),
+                "components": "",
+                "term": term,
+                "n_samples": int(interval.n[column]),
+                "n_topics": int(interval.n_clusters[column]),
+                "n_controls": 0,
+                "share": float(interval.estimate[column]),
+                "share_low": float(interval.low[column]),
+                "share_high": float(interval.high[column]),
+                "control": np.nan,
+                "level": options["level"],
+            }
+
+
+def _labels(labels: Mapping) -> dict:
+    return {name: labels[name] for name in GROUP[1:]}

@@ -1,0 +1,249 @@
+"""Is CWA more than behaviour? Base and instruct on their own and on equal text.
+
+`tables/same_text.csv` (docs/method.md, 6): for every pair of models, language and group of
+components the difference instruct minus base of the mean CWA per step, balanced over N:
+
+| quantity | difference |
+|---|---|
+| `observed` | either model on its own answers |
+| `on_instruct`, `on_base` | both on the instruct model's answers; on the base model's |
+| `models` | mean of these two: what the models differ in where the text is equal |
+| `behaviour` | observed minus `models`: what the exchange of the texts alone does |
+| `share` | `behaviour` / `observed`; left out where the interval of `observed` holds 0 |
+| `permuted` | observed, with the signs permuted within each answer (`sign_null_mean`) |
+
+Everything is a combination of means per step in cells (model, text, N), so that one draw of topics
+serves all models and texts. The share is linearised at its value s: its interval is that of
+(behaviour - s observed) / observed, with that last number as it is, moved by s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Int, Shaped
+
+from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.forced.texts import on_text
+from lengthlens.statistics import Interval, combination_interval, sign_null_mean
+
+# Name -> kind and layers (fractions of depth, or the last one).
+GROUPS: dict[str, tuple[str, tuple[float, float] | str]] = {
+    "late heads": ("head", LATE),
+    "all heads": ("head", (0.0, 1.0)),
+    "final MLP": ("mlp", "final"),
+    "all MLPs": ("mlp", (0.0, 1.0)),
+}
+VARIANTS = ("instruct", "base")
+# Quantity -> weight of every (model, text).
+WEIGHTS = {
+    "observed": {("instruct", "instruct"): 1.0, ("base", "base"): -1.0},
+    "on_instruct": {("instruct", "instruct"): 1.0, ("base", "instruct"): -1.0},
+    "on_base": {("instruct", "base"): 1.0, ("base", "base"): -1.0},
+    "models": {
+        ("instruct", "instruct"): 0.5,
+        ("base", "instruct"): -0.5,
+        ("instruct", "base"): 0.5,
+        ("base", "base"): -0.5,
+    },
+    "behaviour": {
+        ("instruct", "instruct"): 0.5,
+        ("base", "instruct"): 0.5,
+        ("instruct", "base"): -0.5,
+        ("base", "base"): -0.5,
+    },
+}
+QUANTITIES = (*WEIGHTS, "share", "permuted")
+COLUMNS = (
+    "instruct",
+    "base",
+    "language",
+    "group",
+    "quantity",
+    "value",
+    "value_low",
+    "value_high",
+    "n_samples",
+    "n_topics",
+    "level",
+)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Sums over answers of every (model, text), and their steps; columns are groups.
+
+    Attributes:
+        cwa, permuted: CWA of each group, observed and under permuted signs.
+        steps, topics, n: of every row.
+        cells: (model, text, N) of every row.
+    """
+
+    cwa: Float[np.ndarray, "row group"]
+    permuted: Float[np.ndarray, "row group"]
+    steps: Float[np.ndarray, " row"]
+    topics: Shaped[np.ndarray, " row"]
+    cells: list[tuple[str, str, int]]
+
+    def coefficients(self, weights: Mapping[tuple[str, str], float]) -> dict:
+        """Weight of every cell: those of (model, text), spread evenly over N."""
+        numbers: dict[tuple[str, str], set[int]] = {}
+        for model, text, n in self.cells:
+            numbers.setdefault((model, text), set()).add(n)
+        return {
+            (*pair, n): weight / len(numbers[pair])
+            for pair, weight in weights.items()
+            for n in sorted(numbers[pair])
+        }
+
+    def interval(
+        self, values: Float[np.ndarray, "row group"], coefficients: Mapping, options: Mapping
+    ) -> Interval:
+        """A combination of means per step, for every group."""
+        return combination_interval(
+            values, self.steps, self.topics, self.cells, coefficients, **options
+        )
+
+
+def exchange_texts(
+    attributions: Mapping[str, xr.Dataset],
+    forced: Mapping[str, xr.Dataset],
+    groups: Sequence[tuple[str, tuple[float, float] | str]] = tuple(GROUPS.values()),
+) -> Exchange | None:
+    """Both models on both texts.
+
+    Args:
+        attributions, forced: the files of each variant, of the same prompts.
+        groups: kind and layers of each group.
+
+    Returns:
+        None where a text was not forced on the other model.
+    """
+    parts = []
+    for model in VARIANTS:
+        for text in VARIANTS:
+            data = on_text(attributions[model], forced[model], text, model)
+            if data is None:
+                return None
+            labels = attributions[model]
+            n: Int[np.ndarray, " sample"] = labels["n"].to_numpy()
+            parts.append(
+                (
+                    np.stack([_sums(data, *group)[0] for group in groups], axis=1),
+                    np.stack([_sums(data, *group)[1] for group in groups], axis=1),
+                    data["n_steps"].to_numpy().astype(float),
+                    labels["topic"].to_numpy(),
+                    [(model, text, number) for number in n.tolist()],
+                )
+            )
+    cwa, permuted, steps, topics, cells = zip(*parts, strict=True)
+    return Exchange(
+        *(np.concatenate(column) for column in (cwa, permuted, steps, topics)), sum(cells, [])
+    )
+
+
+def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
+    """CWA of a group in every answer, and its mean under permuted signs."""
+    depth = data.sizes["layer"]
+    layers = [depth - 1] if where == "final" else layers_between(depth, *where).tolist()
+
+    def read(name: str) -> np.ndarray:
+        values = data[name].sel(target="token").isel(layer=layers)
+        return values.sum([dim for dim in values.dims if dim != "sample"]).to_numpy().astype(float)
+
+    plus, minus = read(f"cwa_{kind}_plus"), read(f"cwa_{kind}_minus")
+    steps, negative = (data[name].to_numpy() for name in ("n_steps", "n_negative"))
+    return plus + minus, sign_null_mean(steps - negative, steps, plus - minus)
+
+
+def share_interval(
+    exchange: Exchange, group: int, observed: float, behaviour: float, options: Mapping
+) -> tuple[float, Interval]:
+    """Behaviour's share of the observed difference of a group, with the interval around 0."""
+    share = behaviour / observed
+    weights = {
+        pair: (WEIGHTS["behaviour"][pair] - share * WEIGHTS["observed"].get(pair, 0.0)) / observed
+        for pair in WEIGHTS["behaviour"]
+    }
+    values = exchange.cwa[:, [group]]
+    return share, exchange.interval(values, exchange.coefficients(weights), options)
+
+
+def compare_texts(
+    pairs: Sequence[Mapping[str, str]],
+    attributions: Mapping[tuple[str, str], xr.Dataset],
+    forced: Mapping[tuple[str, str], xr.Dataset],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The table of the module's docstring; pairs whose texts were not exchanged are left out.
+
+    Args:
+        pairs: variant -> model.
+        attributions, forced: the files of each (model, language).
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    languages = dict.fromkeys(language for _, language in attributions)
+    rows: list[dict] = []
+    for pair in pairs:
+        for language in languages if set(VARIANTS) <= set(pair) else ():
+            own, others = (
+                {variant: files[pair[variant], language] for variant in VARIANTS}
+                for files in (attributions, forced)
+            )
+            exchange = exchange_texts(own, others)
+            if exchange is not None:
+                names = {variant: pair[variant] for variant in VARIANTS} | {"language": language}
+                rows += [names | row for row in _rows(exchange, options)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(exchange: Exchange, options: Mapping) -> list[dict]:
+    observed = exchange.coefficients(WEIGHTS["observed"])
+    found = {
+        name: exchange.interval(exchange.cwa, exchange.coefficients(weights), options)
+        for name, weights in WEIGHTS.items()
+    }
+    found["permuted"] = exchange.interval(exchange.permuted, observed, options)
+    rows = []
+    for place, group in enumerate(GROUPS):
+        for quantity in QUANTITIES:
+            if quantity == "share":
+                value, low, high = _share(exchange, place, found, options)
+            else:
+                own = found[quantity]
+                value, low, high = own.estimate[place], own.low[place], own.high[place]
+            rows.append(
+                {
+                    "group": group,
+                    "quantity": quantity,
+                    "value": float(value),
+                    "value_low": float(low),
+                    "value_high": float(high),
+                    "n_samples": int(found["observed"].n[place]),
+                    "n_topics": int(found["observed"].n_clusters[place]),
+                    "level": options["level"],
+                }
+            )
+    return rows
+
+
+def _share(exchange: Exchange, place: int, found: Mapping, options: Mapping):
+    """Value and limits; NaN where the observed difference may be zero."""
+    observed = found["observed"]
+    if not observed.low[place] * observed.high[place] > 0:
+        return np.nan, np.nan, np.nan
+    share, around = share_interval(
+        exchange,
+        place,
+        float(observed.estimate[place]),
+        float(found["behaviour"].estimate[place]),
+        options,
+    )
+    return share, share + float(around.low[0]), share + float(around.high[0])

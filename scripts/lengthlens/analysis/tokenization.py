@@ -1,0 +1,169 @@
+"""What is the tokenizer's doing, and what the constraint's? `tables/tokenization.csv`.
+
+Aligned decoding (`aligned`) makes one token one word, but also takes words away from the model. A
+language whose every word is one token anyway (the *reference*: those that are only probed) loses
+little by it, and so tells the two apart:
+
+    change       = aligned - free                          (both effects)
+    constraint   = change in the reference
+    tokenization = change - change in the reference        (what one token a word does)
+
+The last assumes that the constraint does the same harm in both languages; `cost` and `changed`
+tell how unlike it is. A third view needs no constraint: `reference - free` compares free answers.
+All differences are paired by topic and take the same prompts.
+
+| column | meaning |
+|---|---|
+| `model`, `language`, `reference` | the reference language, where one is compared with |
+| `measure` | error, absolute_error [words]; exact [share]; and what aligned decoding did, below |
+| `quantity` | free, aligned, change, constraint, tokenization, or reference - free |
+| `value`, `value_low`, `value_high` | mean or difference, with its interval clustered by topic |
+| `n_samples`, `n_topics` | answers (of all sides), topics |
+| `truncated` | share of the answers cut at the token limit: their errors are lower bounds |
+| `level` | of the intervals |
+
+Further measures: `tokens_per_word`, `one_token` (share of an answer's words, both up to word N);
+of aligned answers `cost` [nats a token], `changed` (share of tokens that would have been others),
+`degenerate` (share of answers; also `empty`, `loop`, `forced end` apart), and `coverage`: share
+of the lexicon's words that are one token (n_samples: its words; a count has no interval).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lengthlens.analysis.tokens_per_word import MEASURES, measure_values
+from lengthlens.probes.aligned import DEGENERATE
+from lengthlens.statistics import Interval, combination_interval, mean_interval, share_interval
+
+COLUMNS = (
+    "model",
+    "language",
+    "reference",
+    "measure",
+    "quantity",
+    "value",
+    "value_low",
+    "value_high",
+    "n_samples",
+    "n_topics",
+    "truncated",
+    "level",
+)
+FREE, ALIGNED, CHANGE = "free", "aligned", "change"
+CONSTRAINT, TOKENIZATION, LEVEL_GAP = "constraint", "tokenization", "reference - free"
+Sides = Sequence[tuple[float, pd.DataFrame]]  # coefficient and answers
+
+
+def separate_errors(
+    probes: Mapping[tuple[str, str], pd.DataFrame],
+    references: Sequence[str],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Make the table of the module's docstring.
+
+    Args:
+        probes: probes file of each (model, language).
+        references: languages whose every word is one token.
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    rows = []
+    for (model, language), table in probes.items():
+        free, aligned = _both(table)
+        about = {"model": model, "language": language, "reference": "", "level": level}
+        for measure in MEASURES:
+            found = list(_levels(free, aligned, measure, options))
+            found.append((CHANGE, "", _difference([(1, aligned), (-1, free)], measure, options)))
+            for name in references:
+                if name != language and (model, name) in probes:
+                    other = _both(probes[model, name])
+                    found += _against(name, (free, aligned), other, measure, options)
+            for quantity, reference, (interval, truncated) in found:
+                named = {"measure": measure, "quantity": quantity, "reference": reference}
+                rows.append(about | named | numbers(interval) | {"truncated": truncated})
+        rows += [about | row for row in _spelling(free, aligned, options)]
+        rows += [about | row for row in _price(aligned, options)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def numbers(interval: Interval) -> dict[str, float]:
+    """The columns of a value with its interval."""
+    return {
+        **interval.columns("value"),
+        "n_samples": int(interval.n),
+        "n_topics": int(interval.n_clusters),
+    }
+
+
+def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Free and aligned answers to the prompts that have both."""
+    free, aligned = (table[table["probe"] == probe] for probe in (FREE, ALIGNED))
+    return free[free["sample_id"].isin(aligned["sample_id"])], aligned
+
+
+def _levels(free, aligned, measure: str, options: Mapping) -> Iterator[tuple]:
+    for quantity, answers in ((FREE, free), (ALIGNED, aligned)):
+        values, topics = measure_values(answers, measure), answers["topic"].to_numpy()
+        if measure == "exact":
+            found = share_interval(values, topics, options["level"])
+        else:
+            found = mean_interval(values, topics, **options)
+        yield quantity, "", (found, float(answers["truncated"].mean()))
+
+
+def _difference(sides: Sides, measure: str, options: Mapping) -> tuple[Interval, float]:
+    """A combination of means, each side with its coefficient, topics drawn once for all sides."""
+    values = np.concatenate([measure_values(answers, measure) for _, answers in sides])
+    found = combination_interval(
+        values,
+        np.ones(len(values)),
+        np.concatenate([answers["topic"].to_numpy() for _, answers in sides]),
+        np.repeat(np.arange(len(sides)), [len(answers) for _, answers in sides]),
+        {index: float(coefficient) for index, (coefficient, _) in enumerate(sides)},
+        **options,
+    )
+    cut = np.concatenate([answers["truncated"].to_numpy(dtype=bool) for _, answers in sides])
+    return found, float(cut.mean())
+
+
+def _against(name: str, own, other, measure: str, options: Mapping) -> list[tuple]:
+    """The rows that compare a language with the reference `name`."""
+    (free, aligned), (their_free, their_aligned) = own, other
+    harm = [(1, their_aligned), (-1, their_free)]
+    without = [(1, aligned), (-1, free), (-1, their_aligned), (1, their_free)]
+    return [
+        (CONSTRAINT, name, _difference(harm, measure, options)),
+        (TOKENIZATION, name, _difference(without, measure, options)),
+        (LEVEL_GAP, name, _difference([(1, their_free), (-1, free)], measure, options)),
+    ]
+
+
+def _spelling(free, aligned, options: Mapping) -> Iterator[dict]:
+    """Tokens a word, and how many words are one token."""
+    for measure in ("tokens_per_word", "one_token"):
+        for quantity, answers in ((FREE, free), (ALIGNED, aligned)):
+            values = answers[measure].to_numpy(dtype=float)
+            found = mean_interval(values, answers["topic"].to_numpy(), **options)
+            yield {"measure": measure, "quantity": quantity} | numbers(found)
+
+
+def _price(aligned: pd.DataFrame, options: Mapping) -> Iterator[dict]:
+    """What aligned decoding could use, what it cost, and how often it broke down."""
+    topics = aligned["topic"].to_numpy()
+    words, whole = (int(aligned[f"lexicon_{name}"].iloc[0]) for name in ("words", "whole"))
+    coverage = {"value": whole / max(words, 1), "n_samples": words, "n_topics": 0}
+    yield {"measure": "coverage", "quantity": ALIGNED} | coverage
+    for measure in ("cost", "changed"):
+        found = mean_interval(aligned[measure].to_numpy(dtype=float), topics, **options)
+        yield {"measure": measure, "quantity": ALIGNED} | numbers(found)
+    reasons = aligned["degenerate"].to_numpy(dtype=str)
+    hits = {"degenerate": reasons != ""} | {name: reasons == name for name in DEGENERATE}
+    for measure, hit in hits.items():
+        found = share_interval(hit, topics, options["level"])
+        yield {"measure": measure, "quantity": ALIGNED} | numbers(found)

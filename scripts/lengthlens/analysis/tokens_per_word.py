@@ -1,0 +1,123 @@
+"""Do answers err more where their words are of more tokens? `tables/tokens_per_word.csv`.
+
+One regression a model, language and measure: the measure of each free answer on the mean number of
+tokens of its words, among answers to the same N. With x and y less their means over the answers to
+that N, the least-squares slope is
+
+    slope = sum x y / sum x^2,
+
+a ratio of sums, so that its interval is clustered by topic like every other (`statistics`). The
+means are taken as known. Only words up to the N-th count, without punctuation, so that the error
+cannot be part of x; answers cut at the token limit have no known error and are left out.
+
+| column | meaning |
+|---|---|
+| `model`, `language`, `measure` | error, absolute_error (words) or exact (share) |
+| `slope`, `slope_low`, `slope_high` | change of the measure with one more token a word |
+| `tokens_per_word`, `…_low`, `…_high` | their mean |
+| `spread` | standard deviation of tokens a word among answers to the same N |
+| `one_token` | share of words that are one token |
+| `n_samples`, `n_erring`, `n_topics` | answers used, how many of them err, their topics |
+| `n_cut` | answers left out as cut |
+| `level` | of the intervals |
+
+The language `all` takes a model's languages together, each answer compared with those to the same N
+in the same language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Num, Shaped
+
+from lengthlens.analysis.behaviour import ALL
+from lengthlens.statistics import mean_interval, ratio_interval
+
+MEASURES = ("error", "absolute_error", "exact")
+
+
+def measure_values(answers: pd.DataFrame, measure: str) -> Float[np.ndarray, " answer"]:
+    """error or |error| in words, or 1 where an answer ended by itself with N words, else 0."""
+    error = answers["error"].to_numpy(dtype=float)
+    if measure == "absolute_error":
+        return np.abs(error)
+    if measure == "exact":
+        return ((error == 0) & ~answers["truncated"].to_numpy(dtype=bool)).astype(float)
+    return error
+
+
+def slope_terms(
+    x: Num[np.ndarray, " sample"],
+    y: Num[np.ndarray, " sample"],
+    strata: Shaped[np.ndarray, " sample"],
+) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
+    """Numerators x y and denominators x^2 of the slope, x and y less their stratum's means."""
+    table = pd.DataFrame({"x": x, "y": y}, dtype=float)
+    table = table - table.groupby(np.asarray(strata)).transform("mean")
+    return (table["x"] * table["y"]).to_numpy(), (table["x"] ** 2).to_numpy()
+
+
+def usable(free: pd.DataFrame) -> pd.DataFrame:
+    """Free answers that were not cut and have a word."""
+    return free[~free["truncated"].astype(bool) & free["tokens_per_word"].notna()]
+
+
+def regress_errors(
+    probes: Mapping[tuple[str, str], pd.DataFrame],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Make the table of the module's docstring.
+
+    Args:
+        probes: probes file of each (model, language); rows whose probe is `free` are used.
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    rows = []
+    for model, language, free in _groups(probes):
+        answers = usable(free)
+        if len(answers):
+            rows += [
+                {"model": model, "language": language, "measure": measure}
+                | _regression(answers, measure, options)
+                | {"n_cut": int(free["truncated"].sum()), "level": level}
+                for measure in MEASURES
+            ]
+    return pd.DataFrame(rows)
+
+
+def _groups(
+    probes: Mapping[tuple[str, str], pd.DataFrame],
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Free answers of each model and language, then of each model in all its languages."""
+    by_model: dict[str, list[pd.DataFrame]] = {}
+    for (model, language), table in probes.items():
+        free = table[table["probe"] == "free"]
+        free = free.assign(cell=language + free["n"].astype(str))
+        by_model.setdefault(model, []).append(free)
+        yield model, language, free
+    for model, parts in by_model.items():
+        if len(parts) > 1:
+            yield model, ALL, pd.concat(parts, ignore_index=True)
+
+
+def _regression(answers: pd.DataFrame, measure: str, options: Mapping) -> dict[str, float]:
+    topics = answers["topic"].to_numpy()
+    x = answers["tokens_per_word"].to_numpy(dtype=float)
+    top, bottom = slope_terms(x, measure_values(answers, measure), answers["cell"].to_numpy())
+    slope = ratio_interval(top, bottom, topics, **options)
+    mean = mean_interval(x, topics, **options)
+    return {
+        **slope.columns("slope"),
+        **mean.columns("tokens_per_word"),
+        "spread": float(np.sqrt(bottom.mean())),
+        "one_token": float(answers["one_token"].mean()),
+        "n_samples": len(answers),
+        "n_erring": int((answers["error"] != 0).sum()),
+        "n_topics": len(np.unique(topics)),
+    }

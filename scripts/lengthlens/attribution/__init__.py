@@ -1,0 +1,1 @@
+"""What each component adds to each logit, and its sums over answers."""

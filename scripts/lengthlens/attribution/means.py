@@ -1,0 +1,61 @@
+"""Mean output of every component over the steps of the `select` prompts, by position class.
+
+Mean ablation replaces a component by this. The class of a step is 0 where its position is the last
+prompt token (an answer's first step) and 1 where it is a generated token.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool
+from torch import Tensor
+
+from lengthlens.decoding.intervention import Replacement
+from lengthlens.generation.records import Batch
+
+POSITION_CLASSES = ("prompt", "generated")
+
+
+def sum_activations(batch: Batch, selected: Bool[np.ndarray, " sample"]) -> xr.Dataset:
+    """Sums of heads' and MLPs' activations over the steps of the selected samples, in float64.
+
+    Returns:
+        `sum_head (position_class, layer, head, d_head)`, `sum_mlp (position_class, layer, d_model)`
+        and `count (position_class)`. Datasets of several batches simply add up.
+    """
+    steps = batch.steps
+    first = np.zeros(len(steps), dtype=bool)
+    first[batch.samples.first_step] = True
+    used = selected[steps.sample]
+    classes = [torch.from_numpy(used & first), torch.from_numpy(used & ~first)]
+
+    def total(values: Tensor) -> np.ndarray:
+        # NOTE layer by layer: in float64 a large model's activations take four times what they did.
+        return np.stack([layer_total(values[:, i].cpu()) for i in range(values.shape[1])], axis=1)
+
+    def layer_total(values: Tensor) -> np.ndarray:
+        return torch.stack([values[mask].double().sum(0) for mask in classes]).numpy()
+
+    return xr.Dataset(
+        {
+            "sum_head": (
+                ("position_class", "layer", "head", "d_head"),
+                total(batch.residuals.head),
+            ),
+            "sum_mlp": (("position_class", "layer", "d_model"), total(batch.residuals.mlp)),
+            "count": (("position_class",), np.array([int(mask.sum()) for mask in classes])),
+        },
+        coords={"position_class": list(POSITION_CLASSES)},
+    )
+
+
+def replacement(sums: xr.Dataset) -> Replacement:
+    """The means, ready to stand in for removed components."""
+    count = sums["count"].clip(min=1)
+
+    def mean(name: str) -> Tensor:
+        return torch.from_numpy((sums[name] / count).to_numpy()).float()
+
+    return Replacement(head=mean("sum_head"), mlp=mean("sum_mlp"))

@@ -1,0 +1,112 @@
+"""What pushed towards ending or towards going on at each step of an answer.
+
+At a boundary step the model chooses between ending and a new word, and the end margin (best ender
+minus best word-beginning token) says which is ahead. Direct logit attribution splits the margin
+into the shares of the components: a positive share pushes to end, a negative one to go on. Of
+every step the largest shares of both signs are kept; with the rest they add up to the margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from lengthlens.attribution.dla import TARGETS, Scores
+from lengthlens.generation.records import Batch
+from lengthlens.generation.steps import Decode
+
+LARGEST = 5  # components a step and direction
+_DIGITS = 4
+
+
+def component_names(n_layers: int, n_heads: int) -> list[str]:
+    """Names in the order of `flat_shares`: heads "L3H5", MLPs "L3M", "embedding" and "biases"."""
+    heads = [f"L{layer}H{head}" for layer in range(n_layers) for head in range(n_heads)]
+    return [*heads, *(f"L{layer}M" for layer in range(n_layers)), "embedding", "biases"]
+
+
+def flat_shares(scores: Scores) -> Float[np.ndarray, "step component"]:
+    """Shares of the end margin of all components; zero at steps that are not boundary steps."""
+    end = TARGETS.index("end")
+    heads = scores.head[end].reshape(scores.head.shape[1], -1)
+    return np.concatenate(
+        [heads, scores.mlp[end], scores.embed[end][:, None], scores.bias[end][:, None]], axis=1
+    )
+
+
+def batch_pushes(scores: Scores, batch: Batch) -> list[dict]:
+    """One row a sample, ready for JSON; lists have one entry a step, None where no boundary is.
+
+    Args:
+        scores: of the batch's steps.
+        batch: the answers.
+    """
+    names = component_names(*scores.head.shape[2:])
+    shares, steps = flat_shares(scores), batch.steps
+    rows = []
+    for place, sample_id in enumerate(batch.samples.sample_id):
+        first = int(batch.samples.first_step[place])
+        mine = range(first, first + int(batch.samples.n_steps[place]))
+        at = [step if steps.boundary[step] else None for step in mine]
+        rows.append(
+            {
+                "sample_id": sample_id,
+                "token": steps.token[mine].tolist(),
+                "sign": steps.sign[mine].tolist(),
+                "words": steps.words_after[mine].tolist(),
+                "decision": next((i for i, s in enumerate(mine) if steps.decision[s]), None),
+                "margin": _each(at, lambda s: _rounded(steps.ender_logit[s] - steps.word_logit[s])),
+                "ender": _each(at, lambda s: int(steps.ender_token[s])),
+                "word": _each(at, lambda s: int(steps.word_token[s])),
+                "to_end": _each(at, lambda s: _largest(shares[s], names)),
+                "to_go_on": _each(at, lambda s: _largest(shares[s], names, sign=-1)),
+            }
+        )
+    return rows
+
+
+def _each(steps: Sequence[int | None], value: Callable[[int], object]) -> list:
+    return [None if step is None else value(step) for step in steps]
+
+
+def _rounded(value: float | np.floating) -> float:
+    return round(float(value), _DIGITS)
+
+
+def _largest(
+    shares: Float[np.ndarray, " component"], names: Sequence[str], sign: int = 1
+) -> list[list]:
+    """The largest shares of one sign, as [component, share]."""
+    order = np.argsort(-sign * shares, kind="stable")[:LARGEST]
+    return [[names[i], _rounded(shares[i])] for i in order if sign * shares[i] > 0]
+
+
+def with_texts(row: dict, decode: Decode, surface: Callable[[Sequence[int]], list[str]]) -> dict:
+    """The row with its tokens as texts: `text`, `ender_text`, `word_text`.
+
+    The texts of an answer's tokens add up to the answer. Where a character takes several tokens,
+    the last of them has it and the others are empty; a stop token is empty too.
+
+    Args:
+        row: made by `batch_pushes`.
+        decode: ids to text, special tokens left out.
+        surface: what each of some tokens adds to a text when it follows a complete word.
+    """
+    texts, before = [], ""
+    for count in range(1, len(row["token"]) + 1):
+        whole = decode(row["token"][:count]).rstrip("\ufffd")
+        texts.append(whole[len(before) :] if whole.startswith(before) else "")
+        before = whole if whole.startswith(before) else before
+    return row | {
+        "text": texts,
+        "ender_text": _surfaces(row["ender"], surface),
+        "word_text": _surfaces(row["word"], surface),
+    }
+
+
+def _surfaces(ids: Sequence[int | None], surface: Callable) -> list[str | None]:
+    known = sorted({token for token in ids if token is not None})
+    texts = dict(zip(known, surface(known), strict=True)) if known else {}
+    return [texts.get(token) for token in ids]

@@ -1,0 +1,1 @@
+"""Claims written beforehand, and the verdict on each."""

@@ -1,0 +1,133 @@
+"""Statistics of claims about causes, from the files of ablation and of repair.
+
+- `ablation`: what removing a chosen set of heads does to a measure, beyond random sets of as many
+  heads of the same layers (`effects`). With a `source_language` the set was chosen in another
+  language than that of the prompts: transfer.
+- `repair`: a term of the decomposition of what a removal does to the end margin
+  (`analysis.repair`); negative makes up for it.
+
+Both are exploratory: intervals, no p-values, which the confirmatory family alone has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lengthlens.analysis.effects import ChosenSet, answered, chosen_sets, effect_limits, row_means
+from lengthlens.analysis.outcomes import measure_clusters, measure_values
+from lengthlens.analysis.repair import term_values
+from lengthlens.claims.kinds import Data, Measurement, NoData
+from lengthlens.statistics import Interval, difference_interval, mean_interval
+
+MEASURE_WORDS = {"exact": "share of exact answers", "end_margin": "end margin"}
+TERM_WORDS = {
+    "direct": "the removed components",
+    "heads": "all other heads",
+    "mlps": "all other MLPs",
+    "final_mlp": "the final MLP",
+    "scale": "the final norm's scale",
+}
+
+
+def ablation(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+    """Effect of a chosen set on a measure: chosen minus the mean of its random sets."""
+    language = statistic["language"]
+    source = statistic.get("source_language", language)
+    file, name = _file(data, "ablation", statistic["variant"], language)
+    found = _chosen(file, name, statistic, source)
+    measure = statistic["measure"]
+    values, topics = measure_values(file, measure), measure_clusters(file, measure)
+    chosen, controls = values[found.place], answered(values[found.controls])
+    known = np.isfinite(chosen)
+    if len(controls) < 2:
+        raise NoData(f"beside the set in {name} there are fewer than two random ones of its layers")
+    if not known.any():
+        raise NoData(f"no answer of {name} has a value")
+    limits = effect_limits(chosen, controls, topics, **options)
+    estimate = row_means(chosen[None])[0] - row_means(controls).mean()
+    counts = (int(known.sum()), len(np.unique(topics[known])))
+    cut = file["truncated"].to_numpy()[0]
+    return Measurement(
+        interval=Interval(
+            *(np.asarray(float(value)) for value in (estimate, *limits, np.nan)),
+            *(np.asarray(count) for count in counts),
+            np.asarray(False),
+            options["level"],
+            "bootstrap",
+        ),
+        text=f"{MEASURE_WORDS[measure]} without {_set_words(statistic)} chosen in {source}, minus "
+        f"that without {len(controls)} random sets",
+        source=name,
+        truncated=float(np.nanmean(cut)) if measure == "exact" else 0.0,
+        may_rise=False,
+        may_fall=False,
+        reference=np.nan,
+    )
+
+
+def repair(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+    """Mean of a term of the decomposition, or its difference between two languages."""
+    sides = [statistic, statistic | statistic.get("minus", {})]
+    sides = sides[: 1 + ("minus" in statistic)]
+    values, topics, names = [], [], []
+    for side in sides:
+        file, name = _file(data, "repair", side["variant"], side["language"])
+        found = _chosen(file, name, side, side["language"])
+        values.append(term_values(file, side["term"])[found.place])
+        topics.append(file["topic"].to_numpy())
+        names.append(name)
+    if len(sides) == 1:
+        interval = mean_interval(values[0], topics[0], **options)
+    else:
+        pairs = [(value, np.ones(len(value))) for value in values]
+        interval = difference_interval(pairs[0], topics[0], pairs[1], topics[1], **options)
+    return Measurement(
+        interval=interval,
+        text=f"repair: the end margin lost through {TERM_WORDS[statistic['term']]} without "
+        + _set_words(statistic)
+        + (f", {sides[0]['language']} minus {sides[1]['language']}" if len(sides) > 1 else ""),
+        source="; ".join(names),
+        truncated=0.0,  # read at the decision step, which is never cut off
+        may_rise=False,
+        may_fall=False,
+        reference=np.nan,
+    )
+
+
+def _file(data: Data, folder: str, variant: str, language: str) -> tuple[xr.Dataset, str]:
+    """A file of the pair and its name."""
+    if variant not in data.models:
+        raise NoData(f"the run has no {variant} model")
+    files = {"ablation": data.ablations, "repair": data.repairs}[folder]
+    name = f"{folder}/{data.models[variant]}.{language}.nc"
+    if (variant, language) not in files:
+        raise NoData(f"the run has no {name}")
+    return files[variant, language], name
+
+
+def _chosen(file: xr.Dataset, name: str, statistic: Mapping[str, Any], source: str) -> ChosenSet:
+    """The set that a statistic names, in the file's main mode."""
+    sets = chosen_sets(file)
+    main = sets[0].labels["mode"] if sets else ""
+    wanted = {"method": statistic["method"], "source_language": source, "mode": main}
+    wanted |= {"k": statistic["k"]} if "k" in statistic else {}
+    found = [
+        one
+        for one in sets
+        if one.labels["chosen_by"] != "bottom"
+        and all(one.labels[key] == value for key, value in wanted.items())
+    ]
+    if len(found) != 1:
+        size = f" of size {statistic['k']}" if "k" in statistic else ""
+        count = "no set" if not found else f"{len(found)} sets (give k)"
+        raise NoData(f"{name} has {count}{size} by {statistic['method']} chosen in {source}")
+    return found[0]
+
+
+def _set_words(statistic: Mapping[str, Any]) -> str:
+    method = statistic["method"].replace("_", " ")
+    return f"the top {statistic['k']} heads by {method}" if "k" in statistic else f"the {method}"

@@ -1,0 +1,302 @@
+"""What a claim's `statistic` measures: one function for each `kind`, from per-sample files.
+
+A kind turns one side of a statistic (variant, language, N, and its own keys) into a `Side`: one
+numerator and denominator a sample. Differences, balancing over N and intervals are then the same
+for all kinds. To add a kind: a function in `KINDS`, and its keys in schemas/claims.schema.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool, Float, Int, Shaped
+
+from lengthlens.analysis.depth import layers_between
+from lengthlens.analysis.tokens_per_word import measure_values, slope_terms, usable
+from lengthlens.errors import LengthlensError
+from lengthlens.forced.texts import on_text
+from lengthlens.statistics import (
+    Interval,
+    combination_interval,
+    share_difference_interval,
+    share_interval,
+    sign_null_mean,
+)
+
+STUDY = "study"  # the study's own answers, as against those of a probe
+
+
+class NoData(LengthlensError):
+    """A statistic that this run cannot give; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The files of one pair of models, by (variant, language)."""
+
+    models: Mapping[str, str]  # variant -> name of the model
+    attributions: Mapping[tuple[str, str], xr.Dataset]
+    generations: Mapping[tuple[str, str], pd.DataFrame]
+    probes: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    forced: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+    ablations: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+    repairs: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a statistic: sum(numerator) / sum(denominator), balanced over `n`.
+
+    `may_rise` and `may_fall`: answers cut at the token limit hide which way the true value lies.
+    `share`: numerators are 0 or 1 and denominators 1.
+    """
+
+    numerator: Float[np.ndarray, " sample"]
+    denominator: Float[np.ndarray, " sample"]
+    topics: Shaped[np.ndarray, " sample"]
+    n: Int[np.ndarray, " sample"]
+    truncated: Bool[np.ndarray, " sample"]
+    text: str
+    source: str
+    may_rise: bool = False
+    may_fall: bool = False
+    share: bool = False
+    reference: float = np.nan  # what relative margins are shares of
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A statistic's interval, and what a row of claims.csv says about it."""
+
+    interval: Interval
+    text: str
+    source: str
+    truncated: float
+    may_rise: bool
+    may_fall: bool
+    reference: float
+
+
+def measure(
+    statistic: Mapping[str, Any], data: Data, level: float, resamples: int, seed: int
+) -> Measurement:
+    """Measure one statistic.
+
+    Raises:
+        NoData: the run has no such variant, language, N or layers.
+    """
+    plain = {key: value for key, value in statistic.items() if key != "minus"}
+    sides = [_side(plain, data)]
+    if "minus" in statistic:
+        sides.append(_side(plain | statistic["minus"], data))
+        if "n" not in plain and "n" not in statistic["minus"]:
+            asked = [sorted(set(side.n.tolist())) for side in sides]
+            if asked[0] != asked[1]:
+                raise NoData(f"the two sides have different N: {asked[0]} and {asked[1]}")
+    interval = _interval(sides, level, resamples, seed)
+    other = sides[1:]
+    return Measurement(
+        interval=interval,
+        text=" minus ".join(side.text for side in sides),
+        source="; ".join(dict.fromkeys(side.source for side in sides)),
+        truncated=float(np.concatenate([side.truncated for side in sides]).mean()),
+        may_rise=sides[0].may_rise or any(side.may_fall for side in other),
+        may_fall=sides[0].may_fall or any(side.may_rise for side in other),
+        reference=sides[0].reference,
+    )
+
+
+def _side(statistic: Mapping[str, Any], data: Data) -> Side:
+    variant, language = statistic["variant"], statistic["language"]
+    if variant not in data.models:
+        raise NoData(f"the run has no {variant} model")
+    return KINDS[statistic["kind"]](statistic, data, variant, language)
+
+
+def _interval(sides: list[Side], level: float, resamples: int, seed: int) -> Interval:
+    if all(side.share for side in sides):
+        if len(sides) == 1:
+            return share_interval(sides[0].numerator, sides[0].topics, level)
+        first, second = sides
+        return share_difference_interval(
+            first.numerator, first.topics, second.numerator, second.topics, level
+        )
+    cells: list[tuple[int, int]] = []
+    coefficients: dict[tuple[int, int], float] = {}
+    for index, side in enumerate(sides):
+        numbers = sorted(set(side.n.tolist()))
+        coefficients |= {(index, n): (-1.0) ** index / len(numbers) for n in numbers}
+        cells += [(index, n) for n in side.n.tolist()]
+    return combination_interval(
+        np.concatenate([side.numerator for side in sides]),
+        np.concatenate([side.denominator for side in sides]),
+        np.concatenate([side.topics for side in sides]),
+        cells,
+        coefficients,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _rows(n: np.ndarray, wanted: list[int] | None, where: str) -> np.ndarray:
+    """Places of the samples with the wanted N."""
+    missing = sorted(set(wanted or []) - set(n.tolist()))
+    if missing or len(n) == 0:
+        what = "answers" if len(n) == 0 else f"answers to N = {', '.join(map(str, missing))}"
+        raise NoData(f"{where} holds no {what}")
+    return np.flatnonzero(np.isin(n, wanted) if wanted else np.ones(len(n), dtype=bool))
+
+
+def _scope(statistic: Mapping[str, Any], n: np.ndarray) -> str:
+    numbers = ", ".join(str(number) for number in sorted(set(n.tolist())))
+    return f"{statistic['variant']}, {statistic['language']}, N = {numbers}"
+
+
+def behaviour(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -> Side:
+    """Word-count errors and exact answers.
+
+    An answer cut at the token limit would have gone on: its error is a lower bound. Its |error| is
+    one too unless it is still too short; and a cut answer that is too short or just long enough
+    does not count as exact, but might have been.
+    """
+    table, source = _answers(statistic, data, variant, language)
+    table = table.iloc[_rows(table["n"].to_numpy(), statistic.get("n"), source)]
+    cut = table["truncated"].to_numpy(dtype=bool)
+    short = bool(np.any(cut & (table["error"].to_numpy() <= 0)))
+    measure = statistic["measure"]
+    values = measure_values(table, measure)
+    name = {
+        "error": "mean error in words",
+        "absolute_error": "mean |error| in words",
+        "exact": "share of exact answers",
+    }[measure]
+    if statistic.get("probe", STUDY) != STUDY:
+        name += f", {statistic['probe']}"
+    return Side(
+        numerator=values,
+        denominator=np.ones(len(values)),
+        topics=table["topic"].to_numpy(),
+        n=table["n"].to_numpy(),
+        truncated=cut,
+        text=f"{name} ({_scope(statistic, table['n'].to_numpy())})",
+        source=source,
+        may_rise=short if measure == "exact" else bool(cut.any()),
+        may_fall=measure == "absolute_error" and short,
+        share=measure == "exact",
+    )
+
+
+def _answers(
+    statistic: Mapping[str, Any], data: Data, variant: str, language: str
+) -> tuple[pd.DataFrame, str]:
+    """The answers that a statistic is about, and the file that holds them."""
+    probe, name = statistic.get("probe", STUDY), f"{data.models[variant]}.{language}.jsonl"
+    source = f"generations/{name}" if probe == STUDY else f"probes/{name}"
+    files = data.generations if probe == STUDY else data.probes
+    if (variant, language) not in files:
+        raise NoData(f"the run has no {source}")
+    table = files[variant, language]
+    return (table if probe == STUDY else table[table["probe"] == probe]), source
+
+
+def tokens_per_word(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -> Side:
+    """Slope of a measure on the tokens per word of free answers to the same N, cut ones aside."""
+    free, source = _answers({"probe": "free"}, data, variant, language)
+    table = usable(free)
+    n = table["n"].to_numpy()
+    _rows(n, None, f"{source}, cut answers aside,")
+    top, bottom = slope_terms(
+        table["tokens_per_word"].to_numpy(), measure_values(table, statistic["measure"]), n
+    )
+    name = {"error": "error in words", "absolute_error": "|error| in words", "exact": "exactness"}
+    return Side(
+        numerator=top,
+        denominator=bottom,
+        topics=table["topic"].to_numpy(),
+        n=np.zeros(len(table), dtype=int),  # one slope for all N
+        truncated=table["truncated"].to_numpy(dtype=bool),
+        text=f"slope of {name[statistic['measure']]} on tokens per word ({_scope(statistic, n)})",
+        source=source,
+    )
+
+
+def cwa(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -> Side:
+    """CWA of the components of some layers, added up within each sample."""
+    source = f"attribution/{data.models[variant]}.{language}.nc"
+    if (variant, language) not in data.attributions:
+        raise NoData(f"the run has no {source}")
+    attribution, text_of = _text(statistic, data, variant, language)
+    attribution = attribution.isel(
+        sample=_rows(attribution["n"].to_numpy(), statistic.get("n"), source)
+    )
+    n_layers, wanted = attribution.sizes["layer"], statistic["layers"]
+    layers = (
+        [n_layers - 1]
+        if wanted == "final"
+        else layers_between(n_layers, *map(float, wanted)).tolist()
+    )
+    if not layers:
+        raise NoData(f"none of the {n_layers} layers lies between {wanted[0]} and {wanted[1]}")
+    target, kind = statistic.get("target", "token"), statistic["component"]
+    edge = "boundary" if target == "end" else "steps"
+    steps = attribution[f"n_{edge}"].to_numpy().astype(float)
+    negative = {"steps": "n_negative", "boundary": "n_boundary_negative"}[edge]
+
+    def read(name: str) -> np.ndarray:
+        values = attribution[name].sel(target=target)
+        if "head" in values.dims:
+            values = values.sum("head")
+        return values.transpose("sample", "layer").to_numpy().astype(float)
+
+    total = read(f"cwa_{kind}")[:, layers].sum(axis=1)
+    if "beyond" in statistic:
+        scores = (read(f"cwa_{kind}_plus") - read(f"cwa_{kind}_minus"))[:, layers].sum(axis=1)
+        plus = steps - attribution[negative].to_numpy()
+        total = total - sign_null_mean(plus, steps, scores)
+    per_step = statistic["form"] == "step"
+    bottom = steps if per_step else np.ones_like(steps)
+    n = attribution["n"].to_numpy()
+    places = str(layers[0]) if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
+    name = "heads" if kind == "head" else "MLP" if len(layers) == 1 else "MLPs"
+    text = f"CWA of the {name} of layer{'s' * (len(layers) > 1)} {places}, target {target}"
+    text += text_of + ", per step" * per_step + ", beyond permuted signs" * ("beyond" in statistic)
+    return Side(
+        numerator=total,
+        denominator=bottom,
+        topics=attribution["topic"].to_numpy(),
+        n=n,
+        truncated=attribution["truncated"].to_numpy().astype(bool),
+        text=f"{text} ({_scope(statistic, n)})",
+        source=source,
+        reference=_mean_size(read("cwa_mlp"), bottom, n),
+    )
+
+
+def _text(
+    statistic: Mapping[str, Any], data: Data, variant: str, language: str
+) -> tuple[xr.Dataset, str]:
+    """The attribution of a variant on its own answers, or on those that `text` names."""
+    own, text = data.attributions[variant, language], statistic.get("text", variant)
+    if text == variant:
+        return own, f", on {variant}'s text" * ("text" in statistic)
+    found = on_text(own, data.forced.get((variant, language), xr.Dataset()), text, variant)
+    if found is None or (text, language) not in data.attributions:
+        raise NoData(f"the answers of {text} were not forced on {data.models[variant]}")
+    labels = {name: own[name] for name in ("n", "topic")}
+    labels["truncated"] = data.attributions[text, language]["truncated"]
+    return found.assign_coords(labels), f", on {text}'s text"
+
+
+def _mean_size(mlp: Float[np.ndarray, "sample layer"], bottom, n) -> float:
+    """Mean over MLP layers of |mean CWA|, balanced over N as the statistic itself."""
+    means = [mlp[n == k].sum(axis=0) / max(bottom[n == k].sum(), 1) for k in np.unique(n)]
+    return float(np.abs(np.mean(means, axis=0)).mean())
+
+
+KINDS = {"behaviour": behaviour, "cwa": cwa, "tokens_per_word": tokens_per_word}

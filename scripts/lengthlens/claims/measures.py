@@ -1,0 +1,139 @@
+"""Statistics of claims that are no mean over answers: from all files of a pair to a measurement.
+
+Those of `kinds` are sums over samples; those here are not:
+
+- `agreement`: rank correlation of a score with the measured effects (`causes`), or what it is above
+  that of another score;
+- `behaviour_share`: share of the base-instruct difference of CWA that the texts alone explain
+  (`text_comparison`);
+- `ablation` and `repair`: see `causal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lengthlens.analysis.causes import Comparison
+from lengthlens.analysis.text_comparison import VARIANTS, WEIGHTS, exchange_texts, share_interval
+from lengthlens.claims import kinds
+from lengthlens.claims.causal import ablation, repair
+from lengthlens.claims.kinds import Data, Measurement, NoData
+from lengthlens.statistics import Interval, agreement_interval
+
+
+def measure(
+    statistic: Mapping[str, Any], data: Data, level: float, resamples: int, seed: int
+) -> Measurement:
+    """Measure one statistic of any kind.
+
+    Raises:
+        NoData: the run has no such variant, language, N or layers.
+    """
+    kind = WHOLES.get(statistic["kind"])
+    if kind is None:
+        return kinds.measure(statistic, data, level, resamples, seed)
+    return kind(statistic, data, {"level": level, "resamples": resamples, "seed": seed})
+
+
+def _files(data: Data, variant: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
+    """The attribution and the forced file of a variant."""
+    if variant not in data.models:
+        raise NoData(f"the run has no {variant} model")
+    for name, files in (("attribution", data.attributions), ("forced", data.forced)):
+        if (variant, language) not in files:
+            raise NoData(f"the run has no {name}/{data.models[variant]}.{language}.nc")
+    return data.attributions[variant, language], data.forced[variant, language]
+
+
+def agreement(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+    """Spearman's correlation of a score on `select` with the effects on `evaluate`."""
+    variant, language = statistic["variant"], statistic["language"]
+    attribution, forced = _files(data, variant, language)
+    made = Comparison(attribution, forced, options["resamples"], options["seed"])
+    kind, over = statistic["component"], statistic["over"]
+    effect = made.by_effect(statistic["outcome"], made.modes[0], kind, over)
+    names = [statistic["score"]]
+    if "minus" in statistic:
+        names.append(statistic["minus"]["score"])
+    rankings = [made.by_score(name, kind, over) for name in names]
+    other = rankings[1] if len(rankings) > 1 else None
+    interval = agreement_interval(rankings[0], effect, other, level=options["level"])
+    components = {"head": "heads", "mlp": "MLPs", "all": "heads and MLPs"}[kind]
+    components += " within layers" if over == "within" else ""
+    used = np.isfinite(made.evaluate[f"effect_{'head' if kind == 'all' else kind}"].isel(mode=0))
+    used = used.all([dim for dim in used.dims if dim != "sample"]).to_numpy()
+    return Measurement(
+        interval=interval,
+        text=f"rank correlation with the measured effect of {int(interval.n)} {components}: "
+        + " minus ".join(names),
+        source=_source(data, variant, language),
+        truncated=float(made.evaluate["truncated"].to_numpy()[used].mean()) if used.any() else 0.0,
+        may_rise=False,  # everything is read up to the decision step, which is never cut off
+        may_fall=False,
+        reference=np.nan,
+    )
+
+
+def behaviour_share(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+    """Share of the observed base-instruct difference of CWA a step that the texts explain."""
+    language = statistic["language"]
+    files = {variant: _files(data, variant, language) for variant in VARIANTS}
+    wanted = statistic["layers"]
+    group = (statistic["component"], wanted if wanted == "final" else tuple(map(float, wanted)))
+    exchange = exchange_texts(
+        {variant: own for variant, (own, _) in files.items()},
+        {variant: forced for variant, (_, forced) in files.items()},
+        [group],
+    )
+    if exchange is None:
+        raise NoData("the answers were not exchanged between the models")
+    found = {
+        name: exchange.interval(exchange.cwa, exchange.coefficients(WEIGHTS[name]), options)
+        for name in ("observed", "behaviour")
+    }
+    observed = found["observed"]
+    if not observed.low[0] * observed.high[0] > 0:
+        raise NoData("the models' difference may be zero, so that there is nothing to explain")
+    share, around = share_interval(
+        exchange, 0, float(observed.estimate[0]), float(found["behaviour"].estimate[0]), options
+    )
+    limits = [np.asarray(share + float(end[0])) for end in (around.low, around.high)]
+    interval = Interval(
+        np.asarray(share),
+        *limits,
+        np.asarray(float(around.standard_error[0])),
+        np.asarray(int(observed.n[0])),
+        np.asarray(int(observed.n_clusters[0])),
+        np.asarray(bool(around.fallback[0])),
+        around.level,
+        around.method,
+    )
+    where = "the final layer" if wanted == "final" else f"depth {wanted[0]} to {wanted[1]}"
+    kind = {"head": "heads", "mlp": "MLPs"}[group[0]]
+    cut = [files[variant][0]["truncated"].to_numpy() for variant in VARIANTS]
+    return Measurement(
+        interval=interval,
+        text=f"share of behaviour in instruct minus base, CWA per step of the {kind} of {where}",
+        source="; ".join(_source(data, variant, language) for variant in VARIANTS),
+        truncated=float(np.concatenate(cut).mean()),
+        may_rise=False,
+        may_fall=False,
+        reference=np.nan,
+    )
+
+
+def _source(data: Data, variant: str, language: str) -> str:
+    name = f"{data.models[variant]}.{language}.nc"
+    return f"attribution/{name}; forced/{name}"
+
+
+WHOLES: dict[str, Callable[[Mapping[str, Any], Data, Mapping], Measurement]] = {
+    "agreement": agreement,
+    "behaviour_share": behaviour_share,
+    "ablation": ablation,
+    "repair": repair,
+}

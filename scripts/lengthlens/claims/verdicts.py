@@ -1,0 +1,206 @@
+"""From claims written beforehand (resources/claims.yaml) to verdicts (claims.csv).
+
+1. `read_claims` reads and checks the claims;
+2. `evaluate_claims` measures each claim's statistic (`measures`) with its interval;
+3. `judge` turns interval and direction into a verdict.
+
+A claim that this run has no data for is a row with the verdict "no data" and the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from lengthlens.claims.kinds import Data, Measurement, NoData
+from lengthlens.claims.measures import measure
+from lengthlens.errors import LengthlensError
+from lengthlens.files.validation import Problem, plain_copy, schema_problems
+
+SCHEMA = "claims/1"
+SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "claims.schema.json"
+SUPPORTED = "supported"
+NOT_SUPPORTED = "not supported"
+UNDECIDED = "undecided"
+CENSORED = "undecided (censored)"
+NO_DATA = "no data"
+COLUMNS = (
+    "id",
+    "claim",
+    "origin",
+    "model",
+    "variant",
+    "language",
+    "statistic",
+    "n",
+    "n_topics",
+    "value",
+    "low",
+    "high",
+    "level",
+    "direction",
+    "null",
+    "margin",
+    "truncated",
+    "paper",
+    "paper_says",
+    "verdict",
+    "reason",
+    "source",
+)
+
+
+def read_claims(path: str | Path) -> list[dict[str, Any]]:
+    """Read claims and check them against schemas/claims.schema.json.
+
+    Raises:
+        LengthlensError: listing everything that is wrong, each with the key, the value and what
+            is legal.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LengthlensError(f"{path} does not exist; it should hold the claims") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LengthlensError(f"{path} is not YAML: {error}") from error
+    values, problems = plain_copy(raw)
+    problems = problems or _problems(values)
+    if problems:
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise LengthlensError(f"{path} has {count}:\n{lines}")
+    return values["claims"]
+
+
+def _problems(values: Any) -> list[Problem]:
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    found = schema_problems(values, schema)
+    if found:
+        return found
+    first: dict[str, int] = {}
+    for index, claim in enumerate(values["claims"]):
+        path = ("claims", index)
+        statistic = claim["statistic"]
+        kind = {**schema["$defs"][statistic["kind"]], "$defs": schema["$defs"]}
+        for problem in schema_problems(statistic, kind):
+            found.append(Problem((*path, "statistic", *problem.path), problem.message))
+        if first.setdefault(claim["id"], index) != index:
+            message = (
+                f"{claim['id']} is also the id of claims[{first[claim['id']]}]; choose another"
+            )
+            found.append(Problem((*path, "id"), message))
+        near = claim["direction"] == "near"
+        if near != ("margin" in claim):
+            message = "missing; near needs one" if near else "only `near` has one; remove the key"
+            found.append(Problem((*path, "margin"), message))
+        elif near and isinstance(claim["margin"], dict) and statistic["kind"] != "cwa":
+            message = f"a share of CWA says nothing about {statistic['kind']}; give a number"
+            found.append(Problem((*path, "margin"), message))
+    return found
+
+
+def evaluate_claims(
+    claims: Sequence[Mapping[str, Any]],
+    data: Data,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Verdicts on claims about one pair of models.
+
+    Args:
+        claims: as `read_claims` gives them.
+        data: the pair's files.
+        level: of the intervals; a `near` claim is judged by the narrower interval of level
+            2 level - 1 (0.90 for 0.95), which makes it the usual equivalence test.
+        resamples, seed: of the bootstrap.
+
+    Returns:
+        One row a claim, columns `COLUMNS`.
+    """
+    rows = [_row(claim, data, level, resamples, seed) for claim in claims]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(claim: Mapping, data: Data, level: float, resamples: int, seed: int) -> dict[str, Any]:
+    statistic, direction = claim["statistic"], claim["direction"]
+    paper = claim.get("paper", {})
+    used = round(2 * level - 1, 12) if direction == "near" else level
+    both = [statistic, statistic | statistic.get("minus", {})]
+    row = {
+        "id": claim["id"],
+        "claim": claim["claim"],
+        "origin": claim["origin"],
+        "model": _joined(data.models.get(side["variant"], "") for side in both),
+        "variant": _joined(side["variant"] for side in both),
+        "language": _joined(side["language"] for side in both),
+        "level": used,
+        "direction": direction,
+        "null": float(claim["null_value"]),
+        "margin": np.nan,
+        "paper": paper.get("value", np.nan),
+        "paper_says": paper.get("says", ""),
+        "n": 0,
+        "n_topics": 0,
+    }
+    try:
+        found = measure(statistic, data, used, resamples, seed)
+    except NoData as missing:
+        return row | {"verdict": NO_DATA, "reason": str(missing)}
+    margin = claim.get("margin", np.nan)
+    if isinstance(margin, Mapping):
+        margin = margin["share"] * found.reference
+    interval = found.interval
+    verdict, reason = judge(direction, float(claim["null_value"]), float(margin), found)
+    return row | {
+        "statistic": found.text,
+        "n": int(interval.n),
+        "n_topics": int(interval.n_clusters),
+        "value": float(interval.estimate),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "margin": margin,
+        "truncated": found.truncated,
+        "verdict": verdict,
+        "reason": reason,
+        "source": found.source,
+    }
+
+
+def _joined(names) -> str:
+    return " - ".join(dict.fromkeys(name for name in names if name))
+
+
+def judge(direction: str, null: float, margin: float, found: Measurement) -> tuple[str, str]:
+    """Verdict and its reason ("" where the interval says it all).
+
+    Supported: the whole interval on the claimed side of `null` (`near`: within `margin` of it); not
+    supported: wholly on the other; otherwise undecided. Where answers were cut at the token limit
+    the true value may lie higher (`may_rise`) or lower (`may_fall`): a verdict that this could
+    overturn becomes "undecided (censored)".
+    """
+    low, high = float(found.interval.low), float(found.interval.high)
+    if np.isnan(found.interval.estimate):
+        return NO_DATA, "no sample has a value"
+    if np.isnan(low) or np.isnan(high):
+        few = int(found.interval.n_clusters) < 2
+        return UNDECIDED, "no interval: " + ("one topic only" if few else "no variance")
+    cut = f"{found.truncated:.0%} of the answers were cut at the token limit"
+    fixed = not (found.may_rise or found.may_fall)
+    floor = null + (margin if direction == "near" else 0)
+    ceiling = null - (margin if direction == "near" else 0)
+    if direction == "near" and ceiling < low and high < floor:
+        return (SUPPORTED, "") if fixed else (CENSORED, cut)
+    over, under = low > floor, high < ceiling
+    if over or under:
+        if (over and found.may_fall) or (under and found.may_rise):
+            return CENSORED, cut
+        claimed = (direction == "above" and over) or (direction == "below" and under)
+        return (SUPPORTED if claimed else NOT_SUPPORTED), "" if fixed else cut
+    return (UNDECIDED, "") if fixed else (CENSORED, cut)

@@ -1,0 +1,1 @@
+"""The configuration of a study: read, checked as a whole, and described."""

@@ -1,0 +1,339 @@
+"""What is wrong with a configuration beyond the form of each key: keys against each other,
+against the language resources and against the models' folders."""
+
+import datetime
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lengthlens.errors import LengthlensError
+from lengthlens.files.validation import KeyPath, Problem, show, suggest
+from lengthlens.language.languages import Language, check_parallel, load_language
+from lengthlens.language.prompts import SPLITS, build_prompts
+from lengthlens.language.unspaced import counting_problem
+from lengthlens.weights.checks import number_of_heads, quick_problems, template_problem
+from lengthlens.weights.hub_cache import snapshot_folder
+
+LANGUAGES = "resources/languages"
+
+
+def cross_problems(
+    values: dict[str, Any], malformed: list[KeyPath], root: Path
+) -> tuple[list[Problem], dict[str, int]]:
+    """Run every check whose keys are well-formed.
+
+    Args:
+        values: a plain copy of the configuration, perhaps malformed.
+        malformed: paths of the keys that the schema objected to.
+        root: the project's folder.
+
+    Returns:
+        The problems, and for each language that can be read its number of different prompts for
+        each N (topics × templates).
+    """
+
+    def usable(*path: str | int) -> bool:
+        return not any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in malformed)
+
+    problems: list[Problem] = []
+    for needs, check in CHECKS:
+        if all(usable(*key.split(".")) for key in needs):
+            problems += check(values)
+
+    languages: dict[str, Language] = {}
+    for path, codes in _language_lists(values):
+        for index, code in enumerate(codes):
+            if usable(*path, index) and code not in languages:
+                try:
+                    languages[code] = _load(code, root)
+                except LengthlensError as error:
+                    problems.append(Problem((*path, index), str(error)))
+    prompts = ("prompts", "per_n"), ("prompts", "seed"), ("n_words",), ("probes", "per_n")
+    if languages and all(usable(*key) for key in prompts):
+        problems += check_prompts(values, languages)
+    if usable("counting"):
+        problems += check_counting(values["counting"], languages.values())
+    if usable("ablation", "untuned"):
+        problems += check_untuned(values["ablation"]["untuned"], languages, root)
+
+    models = values.get("models")
+    whole = [name for name in models if usable("models", name)] if isinstance(models, dict) else []
+    for name in whole:
+        problems += check_model(name, models[name], root)
+    problems += check_twins({name: models[name] for name in whole}, root)
+    for key in ("k", "further_k"):
+        if usable("ablation", key):
+            sizes = values["ablation"][key]
+            problems += check_heads(key, sizes, {name: models[name] for name in whole}, root)
+    return problems, {code: _capacity(language) for code, language in languages.items()}
+
+
+def _language_lists(values: dict[str, Any]) -> Iterator[tuple[KeyPath, list]]:
+    """The lists of language codes of a configuration, as far as they are lists."""
+    probes = values.get("probes")
+    found = {
+        ("languages",): values.get("languages"),
+        ("probes", "languages"): probes.get("languages") if isinstance(probes, dict) else None,
+    }
+    return ((path, codes) for path, codes in found.items() if isinstance(codes, list))
+
+
+def _load(code: str, root: Path) -> Language:
+    path = root / LANGUAGES / f"{code}.yaml"
+    if not path.is_file():
+        raise LengthlensError(_no_file(code, root))
+    return load_language(path)
+
+
+def _no_file(code: str, root: Path) -> str:
+    known = sorted(path.stem for path in (root / LANGUAGES).glob("*.yaml"))
+    return (
+        f"{show(code)} has no resource file {LANGUAGES}/{code}.yaml; "
+        f"legal: {', '.join(known) or 'none'}, or add that file{suggest(code, known)}"
+    )
+
+
+def _capacity(language: Language) -> int:
+    return len(language.topics) * len(language.templates)
+
+
+def check_prompts(values: dict[str, Any], languages: dict[str, Language]) -> Iterator[Problem]:
+    """Languages are parallel, none is asked for more prompts than it has, and both splits occur."""
+    per_n, seed = values["prompts"]["per_n"], values["prompts"]["seed"]
+    try:
+        check_parallel(languages.values())
+    except LengthlensError as error:
+        yield Problem(("languages",), str(error))
+        return
+    first = next(iter(languages.values()))
+    for section in ("probes", "prompts"):
+        count = values[section]["per_n"]
+        if count > _capacity(first):
+            yield Problem(
+                (section, "per_n"),
+                f"{count} is more than the languages have; legal: at most {_capacity(first)} "
+                f"({len(first.topics)} topics × {len(first.templates)} templates), or add some",
+            )
+    if per_n > _capacity(first):
+        return
+    try:
+        splits = {
+            prompt.split
+            for n in values["n_words"]
+            for prompt in build_prompts(first, n, 0, per_n, seed)
+        }
+    except LengthlensError as error:
+        yield Problem(("prompts", "seed"), str(error))
+        return
+    for split in sorted(set(SPLITS) - splits):
+        yield Problem(
+            ("prompts", "per_n"),
+            f"{per_n} prompts for each N leave the split `{split}` empty with seed {seed}; "
+            "legal: more prompts, or another seed",
+        )
+
+
+def check_counting(counting: str, languages: Iterable[Language]) -> Iterator[Problem]:
+    """The words of every language can be counted."""
+    for language in languages:
+        texts = [*language.neutral, *(template.text for template in language.templates)]
+        if problem := counting_problem(texts, counting):
+            yield Problem(
+                ("counting",), f"{counting} cannot count {show(language.code)}: {problem}"
+            )
+
+
+def check_untuned(codes: Sequence[str], used: Iterable[str], root: Path) -> Iterator[Problem]:
+    """No code is misspelt: those of other runs are ignored, but they have a resource file."""
+    for index, code in enumerate(codes):
+        if code not in used and not (root / LANGUAGES / f"{code}.yaml").is_file():
+            yield Problem(("ablation", "untuned", index), _no_file(code, root))
+
+
+def check_tokens(values: dict[str, Any]) -> Iterator[Problem]:
+    """Answers of the largest N fit into max_new_tokens, their stop token included."""
+    asked = {"n_words": values["n_words"], "probes.n_words": values["probes"]["n_words"]}
+    for section, keys, safe in (("generation", tuple(asked), 64), ("ablation", ("n_words",), 40)):
+        limit = values[section]["max_new_tokens"]
+        for key in keys:
+            largest = max(asked[key], default=0)
+            if limit != "auto" and limit <= largest:
+                yield Problem(
+                    (section, "max_new_tokens"),
+                    f"{limit} cuts every answer of {largest} words ({key}) before its end; "
+                    f"legal: more than {largest}, about {max(safe, 8 * largest)} to be safe",
+                )
+
+
+def check_formats(values: dict[str, Any]) -> Iterator[Problem]:
+    """The report can show one of the formats."""
+    formats = values["figures"]["formats"]
+    if not {"png", "svg"}.intersection(formats):
+        yield Problem(
+            ("figures", "formats"),
+            f"{show(formats)} has nothing that the report can show; add png or svg",
+        )
+
+
+def check_samples(values: dict[str, Any]) -> Iterator[Problem]:
+    """Greedy decoding gives one answer only."""
+    generation = values["generation"]
+    if generation["samples"] > 1 and generation["temperature"] == 0:
+        yield Problem(
+            ("generation", "samples"),
+            f"{generation['samples']} greedy answers to a prompt would all be the same; "
+            "legal: 1, or set generation.temperature above 0",
+        )
+
+
+def check_date(values: dict[str, Any]) -> Iterator[Problem]:
+    """The date exists in the calendar."""
+    date = values["generation"]["date"]
+    try:
+        datetime.date.fromisoformat(date)
+    except ValueError:
+        yield Problem(("generation", "date"), f"{show(date)} is no day of the calendar")
+
+
+def check_letter_case(values: dict[str, Any]) -> Iterator[Problem]:
+    """Names that differ in case only would share files on some file systems."""
+    names = {
+        "models": values["models"],
+        "languages": [*values["languages"], *values["probes"]["languages"]],
+    }
+    for key in names:
+        first: dict[str, str] = {}
+        for name in names[key]:
+            other = first.setdefault(name.lower(), name)
+            if other != name:
+                yield Problem(
+                    (key,),
+                    f"{show(other)} and {show(name)} differ in upper and lower case only "
+                    "and would share files on some systems; rename one",
+                )
+
+
+def resample_possible(n_words: Sequence[int], positions: str) -> bool:
+    """Whether resample has donors: they ask for another N, and give generated tokens only."""
+    return len(n_words) > 1 and positions == "generated"
+
+
+def check_resample(values: dict[str, Any]) -> Iterator[Problem]:
+    """Where resample cannot be done it is left out (`resample_possible`), so it cannot be first."""
+    ablation = values["ablation"]
+    possible = resample_possible(values["n_words"], ablation["positions"])
+    if ablation["modes"][0] == "resample" and not possible:
+        yield Problem(
+            ("ablation", "modes"),
+            "resample, the first mode, needs two values in n_words (its donors ask for another N) "
+            "and ablation.positions: generated; legal: another first mode, or both of these",
+        )
+
+
+CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]]]] = [
+    (
+        ("n_words", "probes.n_words", "generation.max_new_tokens", "ablation.max_new_tokens"),
+        check_tokens,
+    ),
+    (("generation.samples", "generation.temperature"), check_samples),
+    (("generation.date",), check_date),
+    (("ablation.modes", "ablation.positions", "n_words"), check_resample),
+    (("models", "languages", "probes.languages"), check_letter_case),
+    (("figures.formats",), check_formats),
+]
+
+
+def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Problem]:
+    """A model is given in one way; if local, it is whole."""
+    path = ("models", name)
+    if ("path" in model) == ("hub" in model):
+        which = "both `path` and `hub`" if "path" in model else "neither `path` nor `hub`"
+        yield Problem(
+            path,
+            f"{show(model)} has {which}; legal: exactly one (models given by the user "
+            "replace the default set, so each must be complete)",
+        )
+        return
+    if "hub" in model:
+        if "revision" not in model:
+            yield Problem(
+                (*path, "revision"),
+                "missing, so the weights could change from one run to the next; legal: a commit "
+                "hash (or a tag or branch), see the model's page under Files, History",
+            )
+        return
+    if "revision" in model:
+        yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")
+    folder = _folder(model, root)
+    try:
+        yield from _folder_problems(path, model, folder)
+    except OSError as error:  # no permission, a name that is too long, …
+        yield Problem((*path, "path"), f"{show(model['path'])} cannot be read ({error.strerror})")
+
+
+def _folder_problems(path: KeyPath, model: dict[str, Any], folder: Path) -> Iterator[Problem]:
+    if not folder.is_dir():
+        yield Problem(
+            (*path, "path"),
+            f"{show(model['path'])} is not a folder (looked for {show(str(folder))}); "
+            "legal: a folder with a model in transformers' format",
+        )
+        return
+    for problem in quick_problems(folder):
+        yield Problem((*path, "path"), problem)
+    if missing := template_problem(folder, model["variant"]):
+        yield Problem((*path, "variant"), missing)
+
+
+def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Problem]:
+    """No two names stand for the same model, prompted and stopped alike."""
+    first: dict[tuple, str] = {}
+    for name, model in models.items():
+        source = model.get("hub"), model.get("revision")
+        if "path" in model:
+            source = (_real(_folder(model, root)),)
+        stops = frozenset(map(repr, model.get("stop_tokens", ())))
+        other = first.setdefault((source, model["variant"], stops), name)
+        if other != name:
+            yield Problem(
+                ("models", name),
+                f"the same model as {show(other)}, and prompted in the same way; legal: another "
+                "`path` or `hub`, another `variant`, or remove one of them",
+            )
+
+
+def check_heads(
+    key: str, sizes: Sequence[int], models: Mapping[str, dict[str, Any]], root: Path
+) -> Iterator[Problem]:
+    """Some of the sizes are within every model's heads; those that are not are left out."""
+    for name, model in models.items():
+        folder = _folder(model, root)
+        found = None if folder is None else number_of_heads(folder)
+        if found is None:
+            continue
+        layers, heads = found
+        if sizes and min(sizes) > layers * heads:
+            yield Problem(
+                ("ablation", key),
+                f"{show(list(sizes))} is more than the {layers * heads} heads of {show(name)} "
+                f"({layers} layers × {heads}), so nothing would be ablated there; "
+                f"legal: at least one size from 1 to {layers * heads}",
+            )
+
+
+def _real(folder: Path) -> str:
+    """The folder without links, as far as it can be looked at."""
+    try:
+        return os.path.realpath(folder)
+    except (OSError, ValueError):
+        return os.path.abspath(folder)
+
+
+def _folder(model: Mapping[str, Any], root: Path) -> Path | None:
+    """Where a model lies on this machine, if it does."""
+    if "path" in model:
+        return root / os.path.expanduser(model["path"])
+    if "hub" in model and "revision" in model:
+        return snapshot_folder(model["hub"], model["revision"])
+    return None

@@ -1,0 +1,61 @@
+"""The table of all configuration keys, docs/configuration.md, from the schema and the defaults.
+
+`make docs` writes it; a test tells when it is old.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lengthlens.files.validation import documented_keys, dotted, show
+
+HEAD = """# Configuration
+
+`config.yaml` holds the default of every key, with comments. A configuration of your own holds only
+the keys that differ: `snakemake --cores 2 --configfile my.yaml`; single keys can be given as
+`--config counting=unicode`. Sections are merged key by key, with one exception: `models`, when
+given, replaces the default set as a whole.
+
+Everything is checked before anything runs, and all problems are reported at once, each with its
+key, the value, what is legal and, for a misspelt key, what was probably meant. A key that a file
+gives twice is a problem, too: YAML would keep the last one without a word. Whole numbers must be
+written as such (3, not 3.0 or 1e3), and words that YAML reads as something else in quotes ("no").
+
+A file that is no YAML at all, or not UTF-8, makes Snakemake stop in words of its own before ours
+are reached; `make doctor CONFIG=my.yaml` says what is wrong with it, and in which line.
+
+| key | default | legal values | what it does |
+|---|---|---|---|
+"""
+TAIL = """
+<!-- Made from the schema and config.yaml by `make docs`. -->
+"""
+
+
+def config_table(root: Path) -> str:
+    """The whole page as Markdown; `root` is the project's folder."""
+    schema = json.loads((root / "schemas/config.schema.json").read_text(encoding="utf-8"))
+    defaults = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
+    rows = ""
+    for path, key in documented_keys(schema).items():
+        name = dotted("{name}" if part == "*" else part for part in path)
+        default = f"`{_default(defaults, path)}`" if "*" not in path else ""
+        cells = [f"`{name}`", default, key["legal"], key["description"]]
+        rows += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    return HEAD + rows + TAIL
+
+
+def _default(defaults: dict[str, Any], path: tuple[str | int, ...]) -> str:
+    value: Any = defaults
+    for part in path:
+        value = value[part]
+    if isinstance(value, dict):  # the models: their names tell enough
+        return ", ".join(value)
+    return value if isinstance(value, str) else show(value).replace("'", "")
+
+
+if __name__ == "__main__":
+    project = Path(__file__).parents[3]
+    (project / "docs/configuration.md").write_text(config_table(project), encoding="utf-8")

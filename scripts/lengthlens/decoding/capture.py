@@ -1,0 +1,189 @@
+"""Reading the terms of the residual stream while a model decodes.
+
+Forward hooks copy each component's output of the current step straight into buffers that were
+allocated once for the whole batch; nothing is kept of the prompt. What is read:
+
+- `embed`: the stream entering the first layer (positions and embedding scale included);
+- `head`: the input x of every output projection, split into heads;
+- `mlp`: what every MLP (or expert block) adds to the stream;
+- `scale`: the final norm's denominator, sqrt(mean(r**2) + eps), and, for architectures that
+  normalise an attention's output, that norm's denominator by layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.norms import norm_epsilon, rms
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Terms of the residual stream at generated steps, in the model's own precision.
+
+    The leading axes are (step, row) inside the decode loop and (step,) for one sample.
+    """
+
+    embed: Float[Tensor, "*step d_model"]
+    head: Float[Tensor, "*step layer head d_head"]
+    mlp: Float[Tensor, "*step layer d_model"]
+    scale: Float[Tensor, "*step"]
+    attention_scale: Float[Tensor, "*step layer"] | None = None
+
+    def __getitem__(self, index) -> Residuals:
+        """The same entries of every term; `index` is one into the leading axes."""
+
+        def pick(buffer: Tensor | None) -> Tensor | None:
+            return None if buffer is None else buffer[index]
+
+        return Residuals(
+            pick(self.embed),
+            pick(self.head),
+            pick(self.mlp),
+            pick(self.scale),
+            pick(self.attention_scale),
+        )
+
+    @property
+    def step_elements(self) -> int:
+        """Numbers of one step, scales not counted; of the entries of one sample or batch."""
+        return sum(term[0].numel() for term in (self.embed, self.head, self.mlp))
+
+    def row(self, row: int, n_steps: int) -> Residuals:
+        """The first `n_steps` steps of one row."""
+        return self[:n_steps, row]
+
+
+def bytes_per_step(anatomy: Anatomy, itemsize: int) -> int:
+    """Buffer bytes that one captured step of one row takes."""
+    per_layer = anatomy.n_heads * anatomy.d_head + anatomy.d_model
+    return itemsize * (anatomy.n_layers * per_layer + anatomy.d_model)
+
+
+class Recorder:
+    """Buffers for one batch, and the hooks that fill them.
+
+    Recording is off until `at` names a step and the rows (indices into the whole batch) that the
+    next forward pass computes, in its order.
+    """
+
+    def __init__(self, anatomy: Anatomy, n_rows: int, n_steps: int) -> None:
+        self.anatomy = anatomy
+        self._shape = (n_steps, n_rows)
+        self._step = 0
+        self._rows: Tensor | slice | None = None
+        self._residuals: Residuals | None = None
+
+    def at(self, step: int, rows: Tensor | slice | None) -> None:
+        """Record the next forward pass as `step` of `rows`; None switches recording off."""
+        self._step, self._rows = step, rows
+
+    @property
+    def residuals(self) -> Residuals:
+        """Everything recorded, with axes (step, row, …).
+
+        What is held of a row after its end is not defined: it may be anything that was in memory,
+        or what was computed while the row was still in the batch.
+        """
+        if self._residuals is None:
+            raise RuntimeError("nothing has been recorded yet")
+        return self._residuals
+
+    def _allocate(self, stream: Tensor) -> Residuals:
+        a, dtype, device = self.anatomy, stream.dtype, stream.device
+        exact = torch.promote_types(dtype, torch.float32)
+
+        def buffer(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            # NOTE empty: steps that no row reaches then take no memory.
+            return torch.empty(self._shape + shape, dtype=dtype, device=device)
+
+        return Residuals(
+            embed=buffer(a.d_model),
+            head=buffer(a.n_layers, a.n_heads, a.d_head),
+            mlp=buffer(a.n_layers, a.d_model),
+            scale=buffer(dtype=exact),
+            attention_scale=(
+                buffer(a.n_layers, dtype=exact) if a.architecture.attention_norm else None
+            ),
+        )
+
+    def _write(self, buffer: Tensor, value: Tensor, *layer: int) -> None:
+        """Record a value of the current step, from whatever device its layer lies on."""
+        buffer[self._step, self._rows, *layer] = value.to(buffer.device)
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[Recorder]:
+        """Register the hooks for the duration of the block."""
+        handles = []
+        try:
+            a = self.anatomy
+            handles.append(
+                a.layers[0].first.register_forward_pre_hook(self._read_embed, with_kwargs=True)
+            )
+            handles.append(a.final_norm.register_forward_pre_hook(self._read_scale))
+            for index, layer in enumerate(a.layers):
+                handles.append(
+                    layer.attention_output.register_forward_pre_hook(self._head_reader(index))
+                )
+                handles.append(layer.mlp_site.register_forward_hook(self._mlp_reader(index)))
+                if layer.attention_norm is not None:
+                    handles.append(
+                        layer.attention_norm.register_forward_pre_hook(
+                            self._attention_scale_reader(index, norm_epsilon(layer.attention_norm))
+                        )
+                    )
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _read_embed(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        if self._rows is None:
+            return
+        stream = args[0] if args else kwargs["hidden_states"]
+        if self._residuals is None:
+            self._residuals = self._allocate(stream)
+        self._write(self._residuals.embed, stream[:, -1])
+
+    def _read_scale(self, module: nn.Module, args: tuple) -> None:
+        if self._rows is not None:
+            denominator = rms(
+                args[0][:, -1], norm_epsilon(module), self.anatomy.architecture.centred_norm
+            )
+            self._write(self.residuals.scale, denominator)
+
+    def _head_reader(self, layer: int):
+        heads = (self.anatomy.n_heads, self.anatomy.d_head)
+
+        def read(module: nn.Module, args: tuple) -> None:
+            if self._rows is not None:
+                x = args[0][:, -1].unflatten(-1, heads)
+                self._write(self.residuals.head, x, layer)
+
+        return read
+
+    def _mlp_reader(self, layer: int):
+        multiplier = self.anatomy.residual_multiplier
+
+        def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+            if self._rows is not None:
+                added = (output[0] if isinstance(output, tuple) else output)[:, -1]
+                added = added if multiplier == 1.0 else added * multiplier
+                self._write(self.residuals.mlp, added, layer)
+
+        return read
+
+    def _attention_scale_reader(self, layer: int, epsilon: float):
+        def read(module: nn.Module, args: tuple) -> None:
+            if self._rows is not None:
+                scale = rms(args[0][:, -1], epsilon, centred=False)
+                self._write(self.residuals.attention_scale, scale, layer)
+
+        return read

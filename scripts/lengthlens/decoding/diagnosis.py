@@ -1,0 +1,81 @@
+"""Where numbers first stopped being finite: asked after the fact, so that decoding pays nothing.
+
+One row is read again from its prompt on, with a hook on every module. The first output that is not
+finite names the module: modules are left in the order in which they compute, inner ones first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lengthlens.decoding.forward import feed, prefill
+from lengthlens.decoding.intervention import Surgeon
+
+
+class _Found(Exception):
+    """Carries the name of the module out of the pass."""
+
+
+@torch.inference_mode()
+def first_not_finite(
+    model: nn.Module,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    surgeon: Surgeon | None = None,
+    row: int = 0,
+) -> str | None:
+    """Name of the module whose output first is not finite.
+
+    Args:
+        model: the model; hooks that record must be switched off.
+        prompt: token ids.
+        answer: the tokens produced so far; the logits after the last of them were not finite.
+        surgeon: intervenes as it did, on `row`. Donors follow an answer word by word and are left
+            out here, so that their row may turn out finite.
+
+    Returns:
+        The name, such as `model.layers.3.mlp.down_proj`, or None where everything is finite this
+        time (without the batch's other rows, sums can differ in the last bits).
+    """
+    device = next(model.parameters()).device
+    rows = torch.tensor([row], device=device)
+    if surgeon is not None:
+        surgeon.at(None)
+        surgeon = None if surgeon.has_donors else surgeon
+    try:
+        with _watched(model):
+            state = prefill(model, [prompt], len(answer) + 1, surgeon, device, rows)
+            if surgeon is not None:
+                surgeon.at(rows, position_classes=(0, *[1] * len(answer)))
+            state.extend(torch.tensor([list(answer)], dtype=torch.long, device=device))
+            feed(model, state)
+    except _Found as found:
+        return str(found)
+    return None
+
+
+@contextlib.contextmanager
+def _watched(model: nn.Module) -> Iterator[None]:
+    """Stop at the first module whose output is not finite."""
+
+    def watch(name: str):
+        def look(module: nn.Module, args: tuple, output: object) -> None:
+            values = output[0] if isinstance(output, tuple) and output else output
+            numbers = isinstance(values, Tensor) and values.is_floating_point()
+            if numbers and not bool(values.isfinite().all()):
+                raise _Found(name)
+
+        return look
+
+    handles = [
+        module.register_forward_hook(watch(name)) for name, module in model.named_modules() if name
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

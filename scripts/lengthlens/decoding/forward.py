@@ -1,0 +1,186 @@
+"""Forward passes over a batch of prompts with a cache, in two parts: prompt, then new tokens.
+
+Logits are read where the unembedding leaves them, before a soft cap (which changes their order in
+no way, but squeezes them): that is what the components of the residual stream add up to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lengthlens.decoding.intervention import Surgeon
+from lengthlens.decoding.kvcache import forgets, reserved_cache, select_rows
+from lengthlens.models.anatomy import Anatomy
+
+# Positions that sharing a prefix must save: a pass of its own reads all weights, which takes as
+# long as some 40 further positions of another pass (30M model, one core; more on a GPU).
+_WORTH_A_PASS = 64
+
+
+@dataclass
+class State:
+    """What the next forward pass needs: one entry a remaining row."""
+
+    cache: object
+    mask: Bool[Tensor, "active position"]  # over the cached positions and those to be fed next
+    token: Int[Tensor, "active new"]  # to be fed next
+
+    def extend(self, tokens: Int[Tensor, "active more"]) -> None:
+        """Feed further tokens in the next pass."""
+        self.token = torch.cat([self.token, tokens], dim=1)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(tokens.shape)], dim=1)
+
+    def follow(self, tokens: Int[Tensor, "active more"]) -> None:
+        """Feed these tokens in the next pass, for those before are in the cache."""
+        self.token = self.token[:, :0]
+        self.extend(tokens)
+
+
+class LogitReader:
+    """Reads the model's own logits at the unembedding, before a soft cap, float32 or better.
+
+    They come on `device`, which is that of the model's inputs, wherever the unembedding lies.
+    """
+
+    def __init__(self, anatomy: Anatomy, device: torch.device) -> None:
+        self._anatomy = anatomy
+        self._device = device
+        self._output: Tensor | None = None
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[LogitReader]:
+        """Register the hook for the duration of the block."""
+        handle = self._anatomy.unembedding.register_forward_hook(self._listen)
+        try:
+            yield self
+        finally:
+            handle.remove()
+
+    def _listen(self, module, args, output) -> None:
+        self._output = output
+
+    def last(self) -> Float[Tensor, "row vocabulary"]:
+        """Logits of the last position of the last forward pass."""
+        return self.kept()[:, -1]
+
+    def kept(self) -> Float[Tensor, "row position vocabulary"]:
+        """Logits of the positions that the last forward pass kept."""
+        logits = self._output.to(self._device)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        multiplier = self._anatomy.logit_multiplier
+        return logits if multiplier == 1.0 else logits * multiplier
+
+
+def prefill(
+    model,
+    prompts: Sequence[Sequence[int]],
+    room: int,
+    surgeon: Surgeon | None,
+    device,
+    rows: Tensor | slice = slice(None),
+    last_apart: bool = True,
+) -> State:
+    """Fill the cache with what the prompts share; the state's next tokens are the rest of each.
+
+    Args:
+        model: a causal language model.
+        prompts: token ids of each row's prompt. What rows share is computed once.
+        room: positions that will follow.
+        surgeon: intervenes in the prompts, if its positions are `all`; rows are then computed
+            apart, since a shared prefix would carry one row's intervention into another.
+        device: where the model's inputs go.
+        rows: which rows of the surgeon's intervention the prompts are.
+        last_apart: leave only each prompt's last token to the next pass, as is also done where
+            rows have the same prompt; else the next pass takes the rest of all prompts at once.
+    """
+    per_row = surgeon is not None and surgeon.positions == "all"
+    distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
+    longest = max(len(prompt) for prompt in distinct)
+    cache = reserved_cache(model.config, longest - 1 + room)
+    # NOTE padding after a shared prefix would push it out of a sliding window too early.
+    shared = 0 if per_row or forgets(cache, longest - 1 + room) else common_prefix(distinct)
+    done = shared if shared * (len(distinct) - 1) >= _WORTH_A_PASS else 0
+    if done:
+        prefix = torch.tensor([distinct[0][:shared]], device=device)
+        feed(model, State(cache, torch.ones_like(prefix).bool(), prefix))
+        if len(distinct) > 1:
+            select_rows(cache, torch.zeros(len(distinct), dtype=torch.long, device=device))
+    ids = torch.zeros(len(distinct), longest, dtype=torch.long)
+    mask = torch.ones(len(distinct), longest, dtype=torch.bool, device=device)
+    for row, prompt in enumerate(distinct):
+        # NOTE after what is shared, so that there is something that padding can attend to: where
+        # there is nothing, some attentions give NaN, which spreads to the positions after it.
+        padding = slice(shared, shared + longest - len(prompt))
+        mask[row, padding] = False
+        ids[row, :shared] = torch.tensor(prompt[:shared], dtype=torch.long)
+        ids[row, padding.stop :] = torch.tensor(prompt[shared:], dtype=torch.long)
+    state = State(cache, mask, ids[:, done:].to(device))
+    if last_apart or len(distinct) < len(prompts):
+        if per_row:
+            surgeon.at(rows)
+        if longest - done > 1:
+            feed(model, State(cache, mask[:, :-1], state.token[:, :-1]))
+        state.token = state.token[:, -1:]
+    if len(distinct) < len(prompts):
+        place = {prompt: row for row, prompt in enumerate(distinct)}
+        rows = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=device)
+        keep_rows(state, rows)
+    return state
+
+
+def feed(
+    model, state: State, keep: int | Int[Tensor, " keep"] = 1
+) -> Float[Tensor, "row keep vocabulary"]:
+    """The forward pass of a state's next tokens; see `forward`."""
+    positions = (state.mask.long().cumsum(-1) - 1).clamp(min=0)[:, -state.token.shape[1] :]
+    return forward(model, state.token, state.mask, positions, state.cache, keep)
+
+
+def forward(
+    model,
+    ids: Int[Tensor, "row new"],
+    mask: Bool[Tensor, "row position"],
+    positions: Int[Tensor, "row new"],
+    cache,
+    keep: int | Int[Tensor, " keep"] = 1,
+) -> Float[Tensor, "row keep vocabulary"]:
+    """One forward pass of new tokens after the cached ones.
+
+    Logits are computed for the last `keep` of the new positions, or for those that `keep` lists.
+    """
+    if isinstance(keep, int):
+        # NOTE by index, which copies: of a slice of one row, torch's bfloat16 product on a CPU is
+        # 150 times slower (18 s a prompt for the 128,256 tokens of Llama 3).
+        keep = torch.arange(ids.shape[1] - keep, ids.shape[1], device=ids.device)
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions.to(ids.device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=keep,
+    )
+    return output.logits
+
+
+def keep_rows(state: State, rows: Int[Tensor, " kept"]) -> None:
+    """Keep (and reorder, or repeat) rows of a state, in place."""
+    select_rows(state.cache, rows)
+    state.mask = state.mask[rows]
+    state.token = state.token[rows]
+
+
+def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all prompts share, leaving each at least one of its own."""
+    shortest = min(len(prompt) for prompt in prompts) - 1
+    first = prompts[0]
+    for position in range(shortest):
+        if any(prompt[position] != first[position] for prompt in prompts):
+            return position
+    return shortest

@@ -1,0 +1,206 @@
+"""Replacing the output of chosen components while a model decodes.
+
+An `Intervention` holds one set of components for every row of a batch, so that one batch carries
+many ablation conditions. A removed head's input to the output projection, or a removed MLP's
+output, is replaced by zero, by a mean, or by what it was in another answer (`Donors`). `positions`
+says where: `generated` means the last prompt token and every generated one (the positions whose
+output decides a generated token), `all` means the prompt too, which equals editing the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from lengthlens.models.anatomy import Anatomy
+
+POSITIONS = ("generated", "all")
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What stands in for a removed component, by position class (0: prompt, 1: generated)."""
+
+    head: Float[Tensor, "2 layer head d_head"]
+    mlp: Float[Tensor, "2 layer d_model"]
+
+
+@dataclass
+class Donors:
+    """Recorded outputs that stand in for removed components.
+
+    Attributes:
+        head, mlp: one entry a recorded step, as `capture.Residuals` holds them.
+        place: the entry that every row takes at every position of the next forward pass; one row
+            for all rows alike. Whoever drives the passes keeps it up to date.
+    """
+
+    head: Float[Tensor, "entry layer head d_head"]
+    mlp: Float[Tensor, "entry layer d_model"]
+    place: Int[Tensor, "row position"]
+
+    def at(self, rows: Tensor | slice) -> Int[Tensor, "row position"]:
+        """The entries of some rows."""
+        return self.place if len(self.place) == 1 else self.place[rows]
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """Components removed, row by row.
+
+    Attributes:
+        heads: True where a row's head is removed.
+        mlps: True where a row's MLP is removed.
+        positions: `generated` or `all`.
+        replaced: rows whose removed components are replaced by `replacement` instead of zero.
+        replacement: required where any row is `replaced`.
+        resampled: rows whose removed components are replaced by those of `donors`; only with
+            positions `generated`, for donors are recorded while they answer.
+        donors: required where any row is `resampled`.
+    """
+
+    heads: Bool[Tensor, "row layer head"]
+    mlps: Bool[Tensor, "row layer"]
+    positions: str = "generated"
+    replaced: Bool[Tensor, " row"] | None = None
+    replacement: Replacement | None = None
+    resampled: Bool[Tensor, " row"] | None = None
+    donors: Donors | None = None
+
+    def __post_init__(self) -> None:
+        if self.positions not in POSITIONS:
+            raise ValueError(f"positions must be one of {POSITIONS}, not {self.positions!r}")
+        if (self.replaced is None) != (self.replacement is None):
+            raise ValueError("`replaced` and `replacement` belong together: give both or neither")
+        if (self.resampled is None) != (self.donors is None):
+            raise ValueError("`resampled` and `donors` belong together: give both or neither")
+        if self.donors is not None and self.positions != "generated":
+            raise ValueError("donors have no prompt: they need the positions 'generated'")
+
+    @property
+    def n_rows(self) -> int:
+        return self.heads.shape[0]
+
+    def select(self, rows: Tensor) -> Intervention:
+        """The intervention of the given rows, in that order."""
+
+        def pick(mask: Tensor | None) -> Tensor | None:
+            return None if mask is None else mask[rows]
+
+        return Intervention(
+            self.heads[rows],
+            self.mlps[rows],
+            self.positions,
+            pick(self.replaced),
+            self.replacement,
+            pick(self.resampled),
+            self.donors,
+        )
+
+
+class Surgeon:
+    """Hooks that apply an intervention to the forward passes of a batch.
+
+    `at` gives the rows that the next pass computes and the class of its positions.
+    """
+
+    def __init__(self, anatomy: Anatomy, intervention: Intervention) -> None:
+        self.anatomy = anatomy
+        self._whole = intervention
+        self._current: Intervention | None = None
+        self._classes = torch.zeros(1, dtype=torch.long)
+        self._donated: Tensor | None = None  # which donor entries the next pass takes
+
+    @property
+    def positions(self) -> str:
+        """Where the intervention applies: `generated` or `all`."""
+        return self._whole.positions
+
+    @property
+    def has_donors(self) -> bool:
+        """Whether what replaces a component comes from other answers."""
+        return self._whole.donors is not None
+
+    def at(self, rows: Tensor | slice | None, position_classes: Sequence[int] = (0,)) -> None:
+        """Intervene in the next forward pass on `rows`; None switches the intervention off.
+
+        `position_classes` names the class of every position of the pass (or of all, if it is one).
+        """
+        self._classes = torch.tensor(position_classes)
+        donors = self._whole.donors
+        self._donated = None if rows is None or donors is None else donors.at(rows)
+        if rows is None or isinstance(rows, slice):
+            self._current = None if rows is None else self._whole
+        else:
+            self._current = self._whole.select(rows)
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[Surgeon]:
+        """Register hooks, where a component is removed, for the duration of the block."""
+        handles = []
+        try:
+            for index, layer in enumerate(self.anatomy.layers):
+                if bool(self._whole.heads[:, index].any()):
+                    hook = self._head_remover(index)
+                    handles.append(layer.attention_output.register_forward_pre_hook(hook))
+                if bool(self._whole.mlps[:, index].any()):
+                    hook = self._mlp_remover(index)
+                    handles.append(layer.mlp_site.register_forward_hook(hook, prepend=True))
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _fill(self, name: str, layer: int, like: Tensor) -> Tensor:
+        """What replaces a component, [row, position, …]: zero, its mean, or the donor's."""
+        current = self._current
+        fill = torch.zeros((), dtype=like.dtype, device=like.device)
+        if current.replacement is not None:
+            mean = getattr(current.replacement, name)[:, layer].to(like)
+            mean = mean[self._classes.to(like.device)]
+            fill = fill + _for_rows(current.replaced, mean) * mean
+        if current.donors is not None:
+            donated = getattr(current.donors, name)[self._donated, layer].to(like)
+            # NOTE selected, not multiplied: rows without a donor may point at anything.
+            chosen = _for_rows(current.resampled, donated[0]).bool()
+            fill = torch.where(chosen, donated, fill)
+        return fill
+
+    def _head_remover(self, layer: int):
+        shape = (self.anatomy.n_heads, self.anatomy.d_head)
+
+        def remove(module: nn.Module, args: tuple) -> tuple | None:
+            current = self._current
+            if current is None:
+                return None
+            x = args[0].unflatten(-1, shape)
+            gone = current.heads[:, layer].to(x.device)[:, None, :, None]
+            fill = self._fill("head", layer, like=x)
+            return (torch.where(gone, fill, x).flatten(-2), *args[1:])
+
+        return remove
+
+    def _mlp_remover(self, layer: int):
+        multiplier = self.anatomy.residual_multiplier
+
+        def remove(module: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple | None:
+            current = self._current
+            if current is None:
+                return None
+            added = output[0] if isinstance(output, tuple) else output
+            gone = current.mlps[:, layer].to(added.device)[:, None, None]
+            fill = self._fill("mlp", layer, like=added) / multiplier
+            added = torch.where(gone, fill, added)
+            return (added, *output[1:]) if isinstance(output, tuple) else added
+
+        return remove
+
+
+def _for_rows(mask: Bool[Tensor, " row"], like: Tensor) -> Tensor:
+    """A mask over rows, shaped for [row, *like]."""
+    return mask.to(like).reshape(-1, *[1] * like.dim())

@@ -1,0 +1,100 @@
+"""Layers below everything that a batch removes do what they do in the unablated model.
+
+Where many sets of components are removed while the model reads the same text, the layers below a
+set's first component give the same output for every set. They are computed once, for one row, and
+the batch begins at the layer where its sets begin. Sets are batched by that layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import nn
+
+from lengthlens.decoding.intervention import Intervention
+from lengthlens.models.anatomy import Anatomy
+
+_FEWEST = 8  # sets that are worth a batch of their own; the others join those that begin later
+
+
+def first_layers(intervention: Intervention) -> Int[np.ndarray, " row"]:
+    """The first layer in which a row removes anything; the number of layers where it does not."""
+    touched = (intervention.heads.any(-1) | intervention.mlps).cpu().numpy()
+    return np.where(touched.any(1), touched.argmax(1), touched.shape[1])
+
+
+def batches(
+    first: Int[np.ndarray, " set"], size: int
+) -> Iterator[tuple[int, Int[np.ndarray, " batched"]]]:
+    """Batches of sets, each with the layer where the first of its sets begins.
+
+    Args:
+        first: of every set, as `first_layers` gives it.
+        size: sets in a batch, at most.
+    """
+    order = np.argsort(first, kind="stable")
+    start = 0
+    while start < len(order):
+        same = np.searchsorted(first[order], first[order[start]], side="right") - start
+        stop = start + min(size, max(same, _FEWEST))
+        yield int(first[order[start]]), order[start:stop]
+        start = stop
+
+
+class CleanLayers:
+    """What every layer gave in a pass without interventions, of one row."""
+
+    def __init__(self, anatomy: Anatomy) -> None:
+        self._layers = [layer.first for layer in anatomy.layers]
+        self._outputs: list[torch.Tensor | tuple] = []
+
+    @contextlib.contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Keep the outputs of the pass in this block."""
+        self._outputs = []
+
+        def keep(module: nn.Module, args: tuple, output: torch.Tensor | tuple) -> None:
+            self._outputs.append(output)
+
+        handles = [layer.register_forward_hook(keep) for layer in self._layers]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextlib.contextmanager
+    def reused(self, below: int, rows: int) -> Iterator[None]:
+        """Let the layers below one give what was kept, for so many rows, instead of computing it.
+
+        They write nothing into the cache, so no pass may follow on the one in this block.
+        """
+        replaced = self._layers[:below]
+        own = [vars(layer).get("forward") for layer in replaced]  # of tools that replaced it, too
+        try:
+            for layer, output in zip(replaced, self._outputs, strict=False):
+                layer.forward = _giving(_for_rows(output, rows))
+            yield
+        finally:
+            for layer, forward in zip(replaced, own, strict=True):
+                vars(layer).pop("forward", None)
+                if forward is not None:
+                    layer.forward = forward
+
+
+def _for_rows(output: torch.Tensor | tuple, rows: int) -> torch.Tensor | tuple:
+    """A layer's output of one row, for many; only the stream, which is its first part, has rows."""
+    if isinstance(output, tuple):
+        return (_for_rows(output[0], rows), *output[1:])
+    return output.expand(rows, *output.shape[1:])
+
+
+def _giving(output: torch.Tensor | tuple):
+    def forward(*args, **kwargs) -> torch.Tensor | tuple:
+        return output
+
+    return forward

@@ -1,0 +1,42 @@
+"""What the scripts that draw figures share: whom a figure is about, and saving all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from lengthlens.figures.style import Cast, save_figure
+from lengthlens.files.formats import FIGURE
+from lengthlens.files.provenance import derived
+from lengthlens.language.languages import load_language
+
+
+def cast_of(variants: Mapping[str, str], language_files: Iterable[str | Path]) -> Cast:
+    """Models with their variants, and the names of the languages from their files."""
+    languages = [load_language(path) for path in language_files]
+    return Cast(dict(variants), {language.code: language.name for language in languages})
+
+
+def save_formats(
+    figure: Figure,
+    paths: Iterable[str | Path],
+    title: str,
+    config: Mapping,
+    sources: Iterable[Mapping],
+    dpi: int,
+) -> None:
+    """Save a figure under every path, with the weights that its data came from.
+
+    Args:
+        figure: what to save.
+        paths: one for each format.
+        title: of the figure.
+        config: the slice of the configuration that the figure depends on.
+        sources: provenance of the files it was drawn from.
+        dpi: of PNG files.
+    """
+    made = derived(FIGURE, config, sources)
+    for path in paths:
+        save_figure(figure, path, made, title, dpi)

@@ -1,0 +1,152 @@
+"""Where a file comes from: what made it, from which configuration, weights, code and versions.
+
+HDF5 and netCDF files carry their provenance in their attributes; text files (JSON lines, CSV) have
+it beside them, in a file that ends in `.provenance.json`, with the SHA-256 of the text. Nothing in
+it changes from run to run on the same code, or tells of a machine: no dates, no host, no user, and
+of folders outside of the project only the last part.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from lengthlens import __version__
+from lengthlens.errors import LengthlensError
+from lengthlens.files.identity import inherited, weights_in
+from lengthlens.files.integrity import SEAL, changed, check_seal, digest, sealed
+from lengthlens.files.sharing import public_path
+from lengthlens.files.whole import write_text, written_whole
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "h5py", "xarray", "snakemake")
+CONTENT = "sha256"  # key of the hash of the text that a provenance belongs to
+
+
+def provenance(schema: str, config: Mapping, model: Mapping | None = None) -> dict:
+    """Describe a file that is about to be written.
+
+    Args:
+        schema: name and version of the file's format, such as "attribution/1".
+        config: the slice of the configuration that the file depends on, seeds included.
+        model: manifest of the model's files (`checkpoints.weights_manifest`), if one was used.
+    """
+    made = {
+        "schema": schema,
+        "lengthlens": __version__,
+        "config": dict(config),
+        "versions": versions(),
+        **commit(),
+    }
+    if model is not None:
+        made["model"] = {key: model[key] for key in ("model", "source", "sha256")}
+        made["model"]["source"] = public_path(made["model"]["source"])
+    return made
+
+
+def derived(schema: str, config: Mapping, sources: Iterable[Mapping]) -> dict:
+    """Describe a file that is made from files of the run: their models and configuration are its.
+
+    Args:
+        schema: name and version of the file's format.
+        config: the slice of the configuration that the file itself depends on.
+        sources: provenance of the files that it was made from.
+    """
+    sources = list(sources)
+    made = provenance(schema, inherited(config, sources))
+    made["models"] = {m: hash_ for source in sources for m, hash_ in weights_in(source).items()}
+    return made
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def commit() -> dict[str, str | bool | None]:
+    """The commit of the code that runs, and whether tracked files were changed since."""
+    root = Path(__file__).resolve().parents[3]
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=30
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    top = git("rev-parse", "--show-toplevel")
+    own = top is not None and Path(top).resolve() == root  # and not a repository around a copy
+    head = git("rev-parse", "HEAD") if own else None
+    changes = None if head is None else git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": head, "dirty": None if changes is None else bool(changes)}
+
+
+def sidecar(path: str | Path) -> Path:
+    """Where the provenance of a text file lies: a.en.jsonl -> a.en.provenance.json."""
+    return Path(path).with_suffix(".provenance.json")
+
+
+def write_with_sidecar(path: str | Path, text: str, made: Mapping) -> None:
+    """Write a text file, and beside it its provenance with the text's SHA-256."""
+    content = text.encode()
+    beside = sealed({**made, CONTENT: digest(content)})
+    write_text(sidecar(path), json.dumps(beside, indent=1, sort_keys=True) + "\n")
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_with_sidecar(path: str | Path, schema: str) -> tuple[str, dict]:
+    """The text of a file and its provenance, both checked.
+
+    Raises:
+        LengthlensError: one of them is missing, was changed, or is of another schema.
+    """
+    beside = sidecar(path)
+    try:
+        made = json.loads(beside.read_bytes())
+    except FileNotFoundError:
+        raise LengthlensError(
+            f"{path} has no provenance ({beside.name} is missing beside it), so nothing says what "
+            "made it; delete it and run again"
+        ) from None
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise LengthlensError(f"{beside} is not JSON ({error}); delete it and run again") from error
+    if not isinstance(made, dict):
+        raise LengthlensError(f"{beside} holds no object; delete it and run again")
+    check_schema(path, made.get("schema"), schema)
+    check_seal(beside, made)
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
+    if digest(content) != made[CONTENT]:
+        raise changed(path)
+    text = content.decode()
+    return text, {key: value for key, value in made.items() if key not in (CONTENT, SEAL)}
+
+
+def check_schema(path: str | Path, found: str | None, expected: str) -> None:
+    """Refuse a file of another format.
+
+    Raises:
+        LengthlensError: naming both formats.
+    """
+    if found != expected:
+        raise LengthlensError(
+            f"{path} has the format {found!r}, but this version reads {expected!r}; delete it and "
+            "run again"
+        )

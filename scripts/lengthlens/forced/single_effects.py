@@ -1,0 +1,138 @@
+"""What each component does, measured: the end margin without it, on the model's own answers.
+
+1. An answer is forced up to its decision step, once as it is and once for every single head and
+   every MLP without it; all of these are rows of one batch that share the prompt's cache.
+2. Effect of a component = end margin with it minus end margin without it. At the decision step a
+   positive effect means: with it, the model is readier to end where N words are there.
+3. The same at the earlier boundary steps (their mean) tells a component that ends at N from one
+   that pushes towards ending anywhere.
+
+Here the margin is of the best ender and word *of that run*, as in the ablation: without a component
+another token may be the best one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool
+from tqdm import tqdm
+
+from lengthlens.decoding.intervention import Intervention, Replacement
+from lengthlens.errors import LengthlensError
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.score import step_margins
+from lengthlens.generation.steps import StepAnnotations
+
+
+@dataclass(frozen=True)
+class OwnText:
+    """An answer of the model: its prompt, its tokens and their annotations."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+    marks: StepAnnotations
+
+    def steps(self) -> list[int]:
+        """The boundary steps up to the decision step, which is the last; none without one."""
+        decisions = np.flatnonzero(self.marks.decision)
+        if not len(decisions):
+            return []
+        return np.flatnonzero(self.marks.boundary[: decisions[0] + 1]).tolist()
+
+
+def single_effects(
+    loaded: LoadedModel,
+    texts: Sequence[OwnText],
+    used: Bool[np.ndarray, " sample"],
+    modes: Sequence[str],
+    positions: str,
+    replacement: Replacement | None = None,
+) -> xr.Dataset:
+    """Effects of all single components on the end margin.
+
+    Args:
+        loaded: the model.
+        texts: its answers.
+        used: which of them are measured; the others are NaN.
+        modes: `zero` or `mean`: what a removed component is replaced by.
+        positions: where it is removed, `generated` or `all`.
+        replacement: the means; required for the mode `mean`.
+
+    Returns:
+        `margin`, `margin_before (sample)`: with every component; `effect_{head,mlp}` and
+        `effect_before_{head,mlp} (mode, sample, …)`. NaN without a decision step, and `before`
+        without an earlier boundary step. Unit: logits.
+
+    Raises:
+        LengthlensError: means are asked for, but not given.
+    """
+    if "mean" in modes and replacement is None:
+        raise LengthlensError("components are to be replaced by their means, but none were given")
+    sets = _Singles(loaded, modes, positions, replacement)
+    found = np.full((2, len(sets), len(texts)), np.nan)
+    with tqdm(
+        total=int(used.sum()),
+        desc=f"{loaded.spec.name} without each component",
+        unit="answer",
+        delay=2,
+        mininterval=1,
+    ) as bar:
+        for column in np.flatnonzero(used).tolist():
+            text = texts[column]
+            steps = text.steps()
+            if steps:
+                margins = step_margins(
+                    loaded, text.prompt, text.answer[: steps[-1]], steps, sets.rows, len(sets)
+                ).astype(np.float64)
+                found[0, :, column] = margins[:, -1]
+                if len(steps) > 1:
+                    found[1, :, column] = margins[:, :-1].mean(1)
+            bar.update()
+    a, n_modes = loaded.anatomy, len(modes)
+    effects = found[:, :1] - found[:, 1:]
+    effects = effects.reshape(2, n_modes, -1, len(texts)).swapaxes(2, 3)
+    heads, mlps = np.split(effects, [a.n_layers * a.n_heads], axis=-1)
+    heads = heads.reshape(*heads.shape[:-1], a.n_layers, a.n_heads)
+    data = {"margin": (("sample",), found[0, 0]), "margin_before": (("sample",), found[1, 0])}
+    dims = ("mode", "sample", "layer")
+    for place, name in enumerate(("effect", "effect_before")):
+        data[f"{name}_head"] = ((*dims, "head"), heads[place])
+        data[f"{name}_mlp"] = (dims, mlps[place])
+    return xr.Dataset(data, coords={"mode": list(modes)})
+
+
+class _Singles:
+    """The set that removes nothing, then each head and each MLP alone, for every mode."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        modes: Sequence[str],
+        positions: str,
+        replacement: Replacement | None,
+    ) -> None:
+        a, device = loaded.anatomy, loaded.device
+        n_heads, n_mlps = a.n_layers * a.n_heads, a.n_layers
+        one = torch.eye(n_heads + n_mlps, dtype=torch.bool, device=device).repeat(len(modes), 1)
+        masks = torch.cat([one.new_zeros(1, one.shape[1]), one])
+        self.heads = masks[:, :n_heads].reshape(-1, a.n_layers, a.n_heads)
+        self.mlps = masks[:, n_heads:]
+        by_mode = [mode == "mean" for mode in modes for _ in range(n_heads + n_mlps)]
+        self.replaced = torch.tensor([False, *by_mode], device=device)
+        self.positions = positions
+        self.replacement = replacement
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def rows(self, sets: Sequence[int]) -> Intervention:
+        picked = torch.as_tensor(list(sets), device=self.heads.device)
+        replaced = None if self.replacement is None else self.replaced[picked]
+        return Intervention(
+            self.heads[picked], self.mlps[picked], self.positions, replaced, self.replacement
+        )

@@ -1,0 +1,1 @@
+"""Answers with everything recorded on the way, and given texts under the same recording."""

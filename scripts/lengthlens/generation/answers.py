@@ -1,0 +1,252 @@
+"""Answers to prompts, with everything that attribution needs recorded on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lengthlens.decoding.capture import bytes_per_step
+from lengthlens.decoding.choose import Chooser, Sampler, greedy
+from lengthlens.decoding.decode import Decoded, decode
+from lengthlens.decoding.waves import OutOfMemory, halves
+from lengthlens.errors import LengthlensError
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.records import Batch, Samples, Steps
+from lengthlens.generation.steps import annotate_steps, answer_text
+from lengthlens.language.prompts import Prompt
+from lengthlens.language.words import count_words
+from lengthlens.models.memory import is_out_of_memory, release_memory
+
+MAX_ROWS = 256
+ANNOTATIONS = ("is_stop", "words_before", "words_after", "sign", "boundary", "decision")
+LOGITS = ("logit", "mean_logit", "ender_token", "ender_logit", "word_token", "word_logit")
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How answers are generated; the `generation` section of the configuration (see there)."""
+
+    max_new_tokens: int
+    batch_size: int | str
+    memory_gb: int | float
+    seed: int
+    temperature: int | float
+    top_p: int | float
+    samples: int
+    date: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One sample to generate: a prompt and its encoding."""
+
+    sample_id: str
+    prompt: Prompt
+    tokens: list[int]
+
+
+def requests(
+    loaded: LoadedModel, prompts: Sequence[Prompt], settings: GenerationSettings
+) -> list[Request]:
+    """The samples of the given prompts, prompt by prompt, draw by draw."""
+    return [
+        Request(f"{prompt.id}#{draw}", prompt, loaded.encode(prompt.text, settings.date))
+        for prompt in prompts
+        for draw in range(settings.samples)
+    ]
+
+
+def rows_per_batch(
+    loaded: LoadedModel, prompt_tokens: int, settings: GenerationSettings, capture: bool
+) -> int:
+    """Answers decoded together: a pure function of the configuration and the model's shape.
+
+    Args:
+        loaded: the model.
+        prompt_tokens: length of the longest prompt.
+        settings: `batch_size` as configured, or `auto` within `memory_gb`.
+        capture: whether the residual stream is recorded.
+
+    Raises:
+        LengthlensError: not even one row fits, or the model knows fewer positions.
+    """
+    anatomy, config = loaded.anatomy, loaded.model.config
+    positions = prompt_tokens + settings.max_new_tokens
+    known = getattr(config, "max_position_embeddings", None)
+    if known is not None and positions > known:
+        raise LengthlensError(
+            f"a prompt of {prompt_tokens} tokens and an answer of {settings.max_new_tokens} are "
+            f"more than the {known} positions that {loaded.spec.name} knows; lower "
+            "generation.max_new_tokens"
+        )
+    if settings.batch_size != "auto":
+        return int(settings.batch_size)
+    kv_heads = getattr(config, "num_key_value_heads", None) or anatomy.n_heads
+    cache = 2 * anatomy.n_layers * kv_heads * anatomy.d_head * positions * loaded.itemsize
+    logits = 4 * 4 * anatomy.vocabulary_size  # float32; selections of them for the watched classes
+    recorded = settings.max_new_tokens * bytes_per_step(anatomy, loaded.itemsize)
+    # NOTE twice: compaction copies the cache, and rows are cut out of the recorded buffers.
+    row = 2 * cache + logits + (2 * recorded if capture else 0)
+    rows = int(settings.memory_gb * 1e9 // row)
+    if rows < 1:
+        raise LengthlensError(
+            f"generation.memory_gb is {settings.memory_gb:g}, but one answer of up to "
+            f"{settings.max_new_tokens} tokens of {loaded.spec.name} needs {row / 1e9:.2f} GB; "
+            "raise memory_gb or lower max_new_tokens"
+        )
+    return min(rows, MAX_ROWS)
+
+
+def answer_prompts(
+    loaded: LoadedModel,
+    prompts: Sequence[Prompt],
+    settings: GenerationSettings,
+    counting: str,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[list[dict], Batch]]:
+    """Generate the answers to prompts, batch by batch, recording the residual stream.
+
+    Args:
+        loaded: the model.
+        prompts: in the order in which the answers come.
+        settings: how to generate.
+        counting: the counting convention.
+        on_step: progress, as for `decode.decode`.
+
+    Yields:
+        Rows of a generations file, and the batch with their recorded steps. Where memory runs
+        out, smaller batches than planned; none of those already yielded is lost.
+
+    Raises:
+        LengthlensError: not even one answer fits into memory.
+    """
+    wanted = requests(loaded, prompts, settings)
+    longest = max(len(request.tokens) for request in wanted)
+    size = rows_per_batch(loaded, longest, settings, capture=True)
+    parts = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+    while parts:
+        part = parts.pop(0)
+        try:
+            answered = _answer(loaded, part, settings, counting, on_step)
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
+            if not (isinstance(error, OutOfMemory) or is_out_of_memory(error)):
+                raise
+            if len(part) == 1:
+                raise _too_large(loaded, part[0], settings) from error
+        else:
+            yield answered
+            continue
+        release_memory()
+        parts[:0] = halves(part)
+
+
+def _answer(
+    loaded: LoadedModel,
+    part: Sequence[Request],
+    settings: GenerationSettings,
+    counting: str,
+    on_step: Callable[[int, int], None] | None,
+) -> tuple[list[dict], Batch]:
+    """Answer the requests of one batch."""
+    decoded = decode(
+        loaded.model,
+        loaded.anatomy,
+        [request.tokens for request in part],
+        loaded.classes,
+        settings.max_new_tokens,
+        choose=chooser(part, settings),
+        capture=True,
+        on_step=on_step,
+        names=[request.sample_id for request in part],
+    )
+    rows = [
+        answer_row(request, tokens, stopped, loaded, counting)
+        for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
+    ]
+    return rows, record_batch(part, decoded, loaded, counting)
+
+
+def _too_large(
+    loaded: LoadedModel, request: Request, settings: GenerationSettings
+) -> LengthlensError:
+    """The error for an answer that does not fit into memory even alone."""
+    return LengthlensError(
+        f"{loaded.spec.name} ran out of memory on {loaded.device} with a batch of one answer "
+        f"({request.sample_id}: {len(request.tokens)} tokens of prompt, up to "
+        f"{settings.max_new_tokens} more; generation.memory_gb is {settings.memory_gb:g}, which "
+        "only plans the size of batches). Free memory there, lower generation.max_new_tokens, set "
+        "generation.dtype to bfloat16, or spread the model over several GPUs with "
+        "generation.device: split"
+    )
+
+
+def chooser(part: Sequence[Request], settings: GenerationSettings) -> Chooser:
+    """Greedy at temperature 0, else seeded sampling."""
+    if settings.temperature == 0:
+        return greedy
+    return Sampler.seeded(
+        [request.sample_id for request in part],
+        settings.max_new_tokens,
+        settings.seed,
+        settings.temperature,
+        settings.top_p,
+    )
+
+
+def answer_row(
+    request: Request, tokens: Sequence[int], stopped: bool, loaded: LoadedModel, counting: str
+) -> dict:
+    """One line of a generations file."""
+    text = answer_text(tokens, loaded.vocabulary, loaded.decode_text)
+    words = count_words(text, counting)
+    prompt = request.prompt
+    return {
+        "sample_id": request.sample_id,
+        "prompt_id": prompt.id,
+        "language": prompt.language,
+        "n": prompt.n,
+        "topic": prompt.topic,
+        "template": prompt.template,
+        "split": prompt.split,
+        "text": text,
+        "tokens": list(tokens),
+        "words": words,
+        "error": words - prompt.n,
+        "stopped": stopped,
+        "truncated": not stopped,
+    }
+
+
+def record_batch(
+    part: Sequence[Request], decoded: Decoded, loaded: LoadedModel, counting: str
+) -> Batch:
+    """The steps of decoded answers, annotated, one after another."""
+    lengths = np.array([len(tokens) for tokens in decoded.tokens])
+    first = np.cumsum([0, *lengths[:-1]])
+    samples = Samples(
+        [request.sample_id for request in part],
+        np.array([request.prompt.n for request in part]),
+        first,
+        lengths,
+    )
+    marks = [
+        annotate_steps(tokens, request.prompt.n, loaded.vocabulary, loaded.decode_text, counting)
+        for request, tokens in zip(part, decoded.tokens, strict=True)
+    ]
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(mark, name) for mark in marks])
+
+    row = np.repeat(np.arange(len(part)), lengths)
+    step = np.arange(len(row)) - first[row]
+    residuals = decoded.residuals[step, row]
+    steps = Steps(
+        sample=row,
+        token=np.concatenate([np.asarray(tokens, dtype=np.int64) for tokens in decoded.tokens]),
+        **{name: joined(name) for name in ANNOTATIONS},
+        **{name: getattr(decoded.logits, name).cpu().numpy()[row, step] for name in LOGITS},
+        scale=residuals.scale.cpu().numpy(),
+    )
+    return Batch(samples, steps, residuals, tuple(decoded.layout))

@@ -1,0 +1,71 @@
+"""Teacher forcing: given answers, recorded as if the model had chosen every token of them.
+
+The decode loop itself is used, so that logits and residual terms are read where they are when the
+model writes on its own, and a model forced to its own answer gives what it gave then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tqdm import tqdm
+
+from lengthlens.decoding.choose import Forced
+from lengthlens.decoding.decode import decode
+from lengthlens.generation.answers import GenerationSettings, Request, record_batch, rows_per_batch
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.records import Batch
+
+
+@dataclass(frozen=True)
+class Forcing:
+    """What all forced passes of a job share.
+
+    Attributes:
+        loaded: the model.
+        settings: batch size and memory; nothing is chosen, so no other of them matters.
+        counting: the counting convention.
+    """
+
+    loaded: LoadedModel
+    settings: GenerationSettings
+    counting: str
+
+
+def forced_batches(
+    forcing: Forcing,
+    requests: Sequence[Request],
+    answers: Sequence[Sequence[int]],
+    label: str,
+) -> Iterator[Batch]:
+    """Force answers and record every step of them, batch by batch, in order.
+
+    Args:
+        forcing: model and settings. Its vocabulary classifies the steps.
+        requests: prompts, whose N decides the steps' signs.
+        answers: the tokens of each answer, at least one; they may be the beginning of an answer.
+        label: of the progress bar.
+    """
+    loaded = forcing.loaded
+    if not requests:
+        return
+    longest = max(len(request.tokens) for request in requests)
+    size = rows_per_batch(loaded, longest, forcing.settings, capture=True)
+    # Tokens that would end an answer are written on from like any other.
+    endless = replace(loaded.classes, stop=loaded.classes.stop[:0])
+    with tqdm(total=len(requests), desc=label, unit="answer", delay=2, mininterval=1) as bar:
+        for start in range(0, len(requests), size):
+            part, texts = requests[start : start + size], answers[start : start + size]
+            decoded = decode(
+                loaded.model,
+                loaded.anatomy,
+                [request.tokens for request in part],
+                endless,
+                [len(text) for text in texts],
+                choose=Forced(texts),
+                capture=True,
+                names=[request.sample_id for request in part],
+            )
+            yield record_batch(part, decoded, loaded, forcing.counting)
+            bar.update(len(part))

@@ -1,0 +1,27 @@
+"""A model and the settings of its decoding, as the configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lengthlens.generation.answers import GenerationSettings
+from lengthlens.generation.loaded import LoadedModel, load
+from lengthlens.weights.checkpoints import ModelSpec
+
+_SETTINGS = tuple(GenerationSettings.__dataclass_fields__)
+
+
+def open_model(name: str, model: Mapping, config: Mapping) -> LoadedModel:
+    """Load a model as the `generation` section of the configuration says."""
+    section = config["generation"]
+    return load(
+        ModelSpec.from_config(name, model),
+        dtype=section["dtype"],
+        device=section["device"],
+        threads=section["threads"],
+    )
+
+
+def settings_of(config: Mapping) -> GenerationSettings:
+    """How answers are generated, from the configuration's `generation` section."""
+    return GenerationSettings(**{key: config["generation"][key] for key in _SETTINGS})

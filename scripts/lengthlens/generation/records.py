@@ -1,0 +1,125 @@
+"""What one generated step is made of, and the batches in which steps travel.
+
+Generation produces `Batch`es; the HDF5 writer and attribution take them in. Steps of one batch lie
+one after another, sample by sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from lengthlens.decoding.capture import Residuals
+from lengthlens.weights.shape import BLOCK_ELEMENTS
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One entry a generated token; the columns of `steps/` in an activations file.
+
+    Attributes:
+        sample: index of the step's sample.
+        token: the produced token.
+        is_stop: whether it is a stop token.
+        words_before, words_after: words of the answer before and after it.
+        sign: adherence sign, +1 or -1.
+        boundary: whether the token does not continue the last word.
+        decision: whether it is the first boundary step with the asked number of words before it.
+        logit: the model's own logit of the token, before a soft cap.
+        mean_logit: mean of the logits over the vocabulary.
+        ender_token, ender_logit: the best ender and its logit.
+        word_token, word_logit: the best word-beginning token and its logit.
+        scale: the final norm's denominator.
+    """
+
+    sample: Int[np.ndarray, " step"]
+    token: Int[np.ndarray, " step"]
+    is_stop: Bool[np.ndarray, " step"]
+    words_before: Int[np.ndarray, " step"]
+    words_after: Int[np.ndarray, " step"]
+    sign: Int[np.ndarray, " step"]
+    boundary: Bool[np.ndarray, " step"]
+    decision: Bool[np.ndarray, " step"]
+    logit: Float[np.ndarray, " step"]
+    mean_logit: Float[np.ndarray, " step"]
+    ender_token: Int[np.ndarray, " step"]
+    ender_logit: Float[np.ndarray, " step"]
+    word_token: Int[np.ndarray, " step"]
+    word_logit: Float[np.ndarray, " step"]
+    scale: Float[np.ndarray, " step"]
+
+    def __len__(self) -> int:
+        return len(self.token)
+
+    def __getitem__(self, steps: slice) -> Steps:
+        return Steps(**{name: column[steps] for name, column in self.columns().items()})
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns by name, in their order."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One entry an answer; the columns of `samples/` in an activations file."""
+
+    sample_id: list[str]
+    n: Int[np.ndarray, " sample"]
+    first_step: Int[np.ndarray, " sample"]
+    n_steps: Int[np.ndarray, " sample"]
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    def blocks(self, max_steps: int) -> Iterator[slice]:
+        """Consecutive samples of at most `max_steps` steps in all, or one that is longer."""
+        first, n_steps = self.first_step, self.n_steps
+        start = 0
+        while start < len(self):
+            stop = start + 1
+            while stop < len(first) and first[stop] + n_steps[stop] - first[start] <= max_steps:
+                stop += 1
+            yield slice(start, stop)
+            start = stop
+
+    def steps(self, part: slice) -> slice:
+        """The steps of consecutive samples."""
+        last = part.stop - 1
+        return slice(
+            int(self.first_step[part.start]), int(self.first_step[last] + self.n_steps[last])
+        )
+
+    def __getitem__(self, part: slice) -> Samples:
+        """Some of the samples, their steps counted from 0."""
+        first = self.first_step[part]
+        return Samples(self.sample_id[part], self.n[part], first - first[0], self.n_steps[part])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples, their steps (`steps.sample` counts from 0 within the batch) and residual terms.
+
+    `layout` says how many of the samples were decoded together, wave by wave: one number, unless
+    memory ran out. Results are equal to the last bit only where it is the same.
+    """
+
+    samples: Samples
+    steps: Steps
+    residuals: Residuals
+    layout: tuple[int, ...] = ()
+
+    def blocks(self) -> Iterator[Batch]:
+        """The batch in parts of whole samples, each small enough to be worked on at once."""
+        for part in self.samples.blocks(block_steps(self.residuals.step_elements)):
+            steps = self.samples.steps(part)
+            columns = self.steps[steps].columns()
+            columns["sample"] = columns["sample"] - part.start
+            yield Batch(self.samples[part], Steps(**columns), self.residuals[steps], self.layout)
+
+
+def block_steps(step_elements: int) -> int:
+    """How many steps are worked on at a time, by the numbers recorded for each."""
+    return max(1, BLOCK_ELEMENTS // step_elements)

@@ -1,0 +1,202 @@
+"""Scores of given text under many interventions at once, one forward pass a text.
+
+All rows of a batch hold the same tokens and differ in what is removed, so nothing is padded, and
+layers below the first removed component are computed once (`reuse`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from lengthlens.decoding.capture import Recorder, Residuals
+from lengthlens.decoding.decode import TokenClasses
+from lengthlens.decoding.forward import LogitReader, feed, forward, prefill
+from lengthlens.decoding.intervention import Intervention, Surgeon
+from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
+from lengthlens.errors import LengthlensError
+from lengthlens.generation.loaded import LoadedModel
+
+ROWS = 96  # of 40, 96 and 256 the fastest on two busy cores, whose caches larger ones leave
+_LOGITS = 2**26  # logits held at once, as a text is scored (256 MB in float32)
+
+Rows = Callable[[Sequence[int]], Intervention]  # the intervention of a batch of the given sets
+
+
+def answer_margins(
+    loaded: LoadedModel, prompt: Sequence[int], answer: Sequence[int], rows: Rows, n_sets: int
+) -> Float[np.ndarray, " set"]:
+    """End margin after `prompt` and `answer`: logit of the best ender minus the best new word's.
+
+    Like everywhere, of the logits before a soft cap.
+
+    Args:
+        loaded: the model.
+        prompt: token ids.
+        answer: token ids before the step of interest; may be empty.
+        rows: gives the intervention of a list of sets.
+        n_sets: how many sets there are.
+    """
+    return step_margins(loaded, prompt, answer, [len(answer)], rows, n_sets)[:, 0]
+
+
+@torch.inference_mode()
+def step_margins(
+    loaded: LoadedModel,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    steps: Sequence[int],
+    rows: Rows,
+    n_sets: int,
+) -> Float[np.ndarray, "set step"]:
+    """End margins at several steps of an answer, all in one pass; step t follows t tokens of it.
+
+    Args:
+        steps: each at most the length of `answer`; the others as for `answer_margins`.
+
+    Raises:
+        LengthlensError: a margin is not finite.
+    """
+    size = max(1, min(ROWS, _LOGITS // (len(steps) * loaded.anatomy.vocabulary_size)))
+    clean = CleanLayers(loaded.anatomy)
+    whole = rows(range(n_sets))
+    first = first_layers(whole)
+    if whole.positions == "all":  # prompts differ, too
+        first[:] = 0
+    else:
+        _after(loaded, None, [prompt], answer, steps, during=clean.recorded())
+    margins = torch.empty(n_sets, len(steps), device=loaded.device)
+    for below, sets in batches(first, size):
+        surgeon = Surgeon(loaded.anatomy, rows(sets.tolist()))
+        with surgeon.attached(), LogitReader(loaded.anatomy, loaded.device).attached() as reader:
+            _after(
+                loaded,
+                surgeon,
+                [prompt] * len(sets),
+                answer,
+                steps,
+                during=clean.reused(below, len(sets)),
+            )
+        margins[sets] = _margin(reader.kept(), loaded.classes).to(margins)
+    return _finite(margins.cpu().numpy(), "end margin", loaded, [*prompt, *answer])
+
+
+@torch.inference_mode()
+def answer_terms(
+    loaded: LoadedModel, prompt: Sequence[int], answer: Sequence[int], rows: Rows, n_sets: int
+) -> tuple[Residuals, Float[torch.Tensor, "set vocabulary"]]:
+    """The terms of the residual stream after `prompt` and `answer`, and the model's own logits.
+
+    Args and logits are those of `answer_margins`; the axes of the terms begin with (set,).
+    """
+    terms, logits = [], []
+    for start in range(0, n_sets, ROWS):
+        sets = range(start, min(start + ROWS, n_sets))
+        surgeon = Surgeon(loaded.anatomy, rows(sets))
+        recorder = Recorder(loaded.anatomy, len(sets), 1)
+        # NOTE the recorder's hooks come after the surgeon's: it reads what is left.
+        with (
+            surgeon.attached(),
+            recorder.attached(),
+            LogitReader(loaded.anatomy, loaded.device).attached() as reader,
+        ):
+            _after(loaded, surgeon, [prompt] * len(sets), answer, [len(answer)], recorder)
+        terms.append(recorder.residuals[0])
+        logits.append(reader.last())
+    whole = {
+        name: None
+        if getattr(terms[0], name) is None
+        else torch.cat([getattr(part, name) for part in terms])
+        for name in vars(terms[0])
+    }
+    return Residuals(**whole), torch.cat(logits)
+
+
+def _after(
+    loaded: LoadedModel,
+    surgeon: Surgeon | None,
+    prompts: Sequence[Sequence[int]],
+    answer: Sequence[int],
+    steps: Sequence[int],
+    recorder: Recorder | None = None,
+    during: contextlib.AbstractContextManager | None = None,
+) -> None:
+    """Run the model over prompts and answer, the last prompt token and the answer in one pass.
+
+    The recorder, if there is one, reads the last position. `during` is entered for that pass.
+    """
+    state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
+    new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
+    state.extend(new.reshape(len(prompts), -1))
+    if surgeon is not None:
+        surgeon.at(slice(None), [0] + [1] * len(answer))
+    if recorder is not None:
+        recorder.at(0, slice(None))
+    kept = torch.tensor(steps, device=loaded.device)
+    with during or contextlib.nullcontext():
+        feed(loaded.model, state, keep=kept)
+
+
+def _margin(
+    logits: Float[torch.Tensor, "row step vocabulary"], classes: TokenClasses
+) -> Float[torch.Tensor, "row step"]:
+    return logits[..., classes.enders].amax(-1) - logits[..., classes.words].amax(-1)
+
+
+@torch.inference_mode()
+def sentence_logliks(
+    loaded: LoadedModel, tokens: Sequence[int], rows: Rows, n_sets: int
+) -> Float[np.ndarray, " set"]:
+    """Log-likelihood of a text's tokens after its first, summed, with every position intervened.
+
+    Args:
+        loaded: the model.
+        tokens: at least two token ids.
+        rows: gives the intervention of a list of sets.
+        n_sets: how many sets there are.
+
+    Raises:
+        LengthlensError: a log-likelihood is not finite.
+    """
+    target = torch.tensor(tokens, device=loaded.device)
+    size = max(1, min(ROWS, _LOGITS // (len(tokens) * loaded.anatomy.vocabulary_size)))
+
+    def read(n_rows: int) -> Float[torch.Tensor, "row position vocabulary"]:
+        ids = target[:-1].expand(n_rows, -1)
+        positions = torch.arange(len(tokens) - 1, device=loaded.device).expand_as(ids)
+        mask = torch.ones_like(ids).bool()
+        return forward(loaded.model, ids, mask, positions, None, keep=ids.shape[1])
+
+    clean = CleanLayers(loaded.anatomy)
+    with clean.recorded():
+        read(1)
+    totals = torch.empty(n_sets, device=loaded.device)
+    for below, sets in batches(first_layers(rows(range(n_sets))), size):
+        surgeon = Surgeon(loaded.anatomy, rows(sets.tolist()))
+        with surgeon.attached(), clean.reused(below, len(sets)):
+            surgeon.at(slice(None), [1])
+            logits = read(len(sets))
+        chosen = torch.log_softmax(logits.float(), -1).gather(
+            -1, target[1:].expand(len(sets), -1)[..., None]
+        )
+        totals[sets] = chosen.sum((1, 2))
+    return _finite(totals.double().cpu().numpy(), "log-likelihood", loaded, tokens)
+
+
+def _finite(
+    values: np.ndarray, what: str, loaded: LoadedModel, tokens: Sequence[int]
+) -> np.ndarray:
+    """The values, if all are finite: statistics would take others for steps that do not exist."""
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        text = loaded.decode_text(tokens)
+        raise LengthlensError(
+            f"{loaded.spec.name}: the {what} is not finite with the components of set "
+            f"{wrong[0][0]} (of {len(values)}) removed, after {text[-60:]!r}; the precision "
+            f"({loaded.dtype}) does not hold its numbers: try generation.dtype: float32"
+        )
+    return values

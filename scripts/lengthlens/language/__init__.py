@@ -1,0 +1,1 @@
+"""What is asked, and how words are counted: prompts, languages, words. Knows no model."""

@@ -1,0 +1,113 @@
+"""Language files: resources/languages/{code}.yaml, read and checked.
+
+A file gives a language's topics (each in the grammatical forms that the wordings need), its
+instruction wordings (templates) and neutral sentences. Topic and template ids, and their order, are
+the same in every language, so that differences between languages can be paired. How to write one:
+docs/languages.md.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lengthlens.errors import LengthlensError
+from lengthlens.files.yaml_files import read_yaml
+from lengthlens.language.checks import find_problems
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A thing to write about: `forms` for the placeholders of templates (`name` among them),
+    `words`, lower case, whose presence in an answer counts as a mention."""
+
+    id: str
+    forms: Mapping[str, str]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Template:
+    """The wording of an instruction, with {n} and at least one topic form as placeholders."""
+
+    id: str
+    text: str
+
+    def fill(self, topic: Topic, n: int) -> str:
+        return self.text.format(n=n, **topic.forms)
+
+
+@dataclass(frozen=True)
+class Language:
+    code: str
+    name: str
+    topics: tuple[Topic, ...]
+    templates: tuple[Template, ...]
+    neutral: tuple[str, ...]
+
+
+def load_language(path: str | Path) -> Language:
+    """Read one language file.
+
+    Raises LengthlensError that lists everything wrong with the file, each with its cure.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise LengthlensError(
+            f"there is no language file {path}: write it (docs/languages.md tells how) or take "
+            f"{path.stem!r} out of `languages` in the configuration"
+        )
+    content, repeated = read_yaml(path)
+    problems = [
+        f"duplicated id {key.path[-1]!r} in lines {key.lines[0]} and {key.lines[1]}: rename or "
+        "remove one"
+        for key in repeated
+    ]
+    problems += find_problems(content, code=path.stem)
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise LengthlensError(f"{path} cannot be used as a language file:\n{listed}")
+    topics = []
+    for topic_id, entry in content["topics"].items():
+        forms = {form: text for form, text in entry.items() if form != "words"}
+        topics.append(Topic(topic_id, forms, tuple(entry["words"])))
+    return Language(
+        code=content["code"],
+        name=content["name"],
+        topics=tuple(topics),
+        templates=tuple(Template(key, text) for key, text in content["templates"].items()),
+        neutral=tuple(content["neutral"]),
+    )
+
+
+def check_parallel(languages: Iterable[Language]) -> None:
+    """Raise LengthlensError unless all languages have the same topic and template ids in the same
+    order; the message names the ids that differ."""
+    languages = list(languages)
+    for other in languages[1:]:
+        first = languages[0]
+        for kind in ("topics", "templates"):
+            expected = [item.id for item in getattr(first, kind)]
+            found = [item.id for item in getattr(other, kind)]
+            if found != expected:
+                raise LengthlensError(
+                    f"{kind} of languages {first.code!r} and {other.code!r} are not parallel: "
+                    f"{_difference(expected, found, first.code, other.code)}; give every language "
+                    f"the same {kind}, with the same ids in the same order"
+                )
+
+
+def _difference(expected: list[str], found: list[str], first: str, other: str) -> str:
+    missing = [key for key in expected if key not in found]
+    added = [key for key in found if key not in expected]
+    parts = []
+    if missing:
+        parts.append(f"only {first!r} has {', '.join(missing)}")
+    if added:
+        parts.append(f"only {other!r} has {', '.join(added)}")
+    if not parts:
+        position = next(i for i, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b)
+        parts.append(
+            f"the order differs from position {position + 1} on "
+            f"({expected[position]!r} in {first!r}, {found[position]!r} in {other!r})"
+        )
+    return "; ".join(parts)

@@ -1,0 +1,140 @@
+"""The prompts of the study: which topic, wording and split prompt number `index` has.
+
+Everything is a hash of (seed, n, index) and of the ids in the language files, and nothing else:
+asking for more prompts, other N or further languages only appends, and prompt `index` of every
+language has the same topic, template and split, so that languages can be paired.
+
+1. A topic's split is decided by its own hash, so no topic is on both sides.
+2. The topics, in an order shuffled by the seed, are gone through in a circle that starts elsewhere
+   for each n.
+3. Within each block of as many prompts as there are templates, every template occurs once, in an
+   order shuffled by (seed, n, block). The next time round, every topic takes the next template of
+   its block: no pair of topic and template comes twice within an n.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+from lengthlens.errors import LengthlensError
+from lengthlens.language.languages import Language, Template, Topic, check_parallel, load_language
+
+__all__ = [
+    "Language",
+    "Prompt",
+    "Template",
+    "Topic",
+    "build_prompts",
+    "check_parallel",
+    "load_language",
+    "prompts_to_jsonl",
+    "topic_split",
+]
+
+SPLITS = ("evaluate", "select")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One instruction to write exactly `n` words. The field names are the keys in prompts/*.jsonl.
+
+    `topic`, `template`: ids; `split`: `select` or `evaluate`; `text`: before any chat template.
+    """
+
+    id: str
+    language: str
+    n: int
+    topic: str
+    template: str
+    split: str
+    text: str
+
+
+def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) -> list[Prompt]:
+    """Prompts number `start` to `stop` - 1 of a language for answers of exactly `n` words.
+
+    Raises LengthlensError where n < 1, the range is not within the language's capacity (topics ×
+    templates for each n), or the seed puts all topics on one side of the split.
+    """
+    topics, templates = language.topics, language.templates
+    capacity = len(topics) * len(templates)
+    if n < 1:
+        raise LengthlensError(f"a prompt cannot ask for {n} words: n_words must be 1 or more")
+    if not 0 <= start <= stop:
+        raise LengthlensError(f"prompts {start} to {stop} are no range: need 0 <= start <= stop")
+    if stop > capacity:
+        raise LengthlensError(
+            f"{stop} prompts for each N are more than language {language.code!r} can give: "
+            f"{len(topics)} topics × {len(templates)} templates = {capacity}; lower prompts.per_n "
+            "or add topics or templates to every language file"
+        )
+    ids = tuple(topic.id for topic in topics)
+    _check_split(ids, seed)
+    by_id = {topic.id: topic for topic in topics}
+    order = _shuffle(ids, f"{seed}:topic")
+    offset = _hash(f"{seed}:offset:{n}")
+    wordings = {template.id: template for template in templates}
+
+    prompts = []
+    for index in range(start, stop):
+        cycle, position = divmod(index, len(topics))
+        block, place = divmod(position, len(templates))
+        shuffled = _shuffle(tuple(wordings), f"{seed}:template:{n}:{block}")
+        topic = by_id[order[(position + offset) % len(topics)]]
+        template = wordings[shuffled[(place + cycle) % len(templates)]]
+        prompts.append(
+            Prompt(
+                id=f"{language.code}-n{n}-{index:04d}",
+                language=language.code,
+                n=n,
+                topic=topic.id,
+                template=template.id,
+                split=topic_split(topic.id, seed),
+                text=template.fill(topic, n),
+            )
+        )
+    return prompts
+
+
+def topic_split(topic_id: str, seed: int) -> str:
+    """`select` or `evaluate`, the same in every language."""
+    return SPLITS[_hash(f"{seed}:split:{topic_id}") % 2]
+
+
+def spread_over_n(prompts: Sequence[Prompt], count: int | None) -> list[Prompt]:
+    """`count` of the prompts, as many of each N as there are, in their order; None: all of them."""
+    if count is None or count >= len(prompts):
+        return list(prompts)
+    waiting: dict[int, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        waiting.setdefault(prompt.n, []).append(place)
+    turns = [place for turn in itertools.zip_longest(*waiting.values()) for place in turn]
+    chosen = [place for place in turns if place is not None][:count]
+    return [prompts[place] for place in sorted(chosen)]
+
+
+def prompts_to_jsonl(prompts: Iterable[Prompt]) -> str:
+    """One JSON object a line, in the order given; ends with a line break unless empty."""
+    return "".join(json.dumps(asdict(prompt), ensure_ascii=False) + "\n" for prompt in prompts)
+
+
+def _check_split(topic_ids: tuple[str, ...], seed: int) -> None:
+    sides = {topic_split(topic_id, seed) for topic_id in topic_ids}
+    if len(sides) < 2:
+        raise LengthlensError(
+            f"with prompts.seed {seed} all {len(topic_ids)} topics fall into the split "
+            f"{', '.join(sides)!r} and none into the other: add topics or change the seed"
+        )
+
+
+@lru_cache(maxsize=1024)
+def _shuffle(ids: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """`ids` in an order that depends on `key` and on the ids, not on the order given."""
+    return tuple(sorted(ids, key=lambda name: hashlib.sha256(f"{key}:{name}".encode()).digest()))
+
+
+def _hash(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest(), "big")

@@ -1,0 +1,1 @@
+"""Loaded models: where their components are, and what their vocabulary means."""

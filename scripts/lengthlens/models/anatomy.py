@@ -1,0 +1,104 @@
+"""Where a model keeps the terms that add up to its residual stream.
+
+`dissect` binds an architecture to a loaded model: the row that `architectures` lists for its
+`config.model_type`, or what `detect` finds where it lists none.
+
+A decoder's final residual is the sum of its components,
+``r = embedding + sum_l (sum_h a[l, h] + m[l]) + biases``, where head (l, h) adds
+``a[l, h] = k * g * W_O[l][:, h] @ x[l, h] / s``: `x` is the input of the output projection, `k` the
+residual multiplier, and `g`, `s` weight and scale of a norm applied to the attention's output
+(1 where there is none).
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from torch import nn
+
+from lengthlens.models.architectures import ARCHITECTURES, Architecture
+from lengthlens.models.detect import detect
+
+
+@dataclass(frozen=True)
+class LayerSites:
+    """Modules of one layer at which its components are read or replaced."""
+
+    first: nn.Module  # the layer itself: its input is the stream before it
+    attention_output: nn.Module  # input: [..., head * d_head]
+    mlp: nn.Module  # output: what the MLP adds to the stream, before the residual multiplier
+    attention_norm: nn.Module | None
+    mlp_norm: nn.Module | None
+
+    @property
+    def mlp_site(self) -> nn.Module:
+        """The module whose output is added to the stream for the MLP."""
+        return self.mlp_norm if self.mlp_norm is not None else self.mlp
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A model's architecture bound to its modules, with the sizes that every array needs."""
+
+    architecture: Architecture
+    layers: tuple[LayerSites, ...]
+    final_norm: nn.Module
+    unembedding: nn.Module
+    n_heads: int
+    d_head: int
+    d_model: int
+    vocabulary_size: int
+    residual_multiplier: float
+    logit_multiplier: float
+    soft_cap: float | None
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layers)
+
+
+def submodule(root: nn.Module, path: str | None) -> nn.Module | None:
+    """The module at a dotted path below `root`, or None where the path is None."""
+    return None if path is None else functools.reduce(getattr, path.split("."), root)
+
+
+def projection_width(projection: nn.Module) -> int:
+    """Columns of an output projection: all heads side by side. GPT-2's Conv1D is transposed."""
+    return projection.weight.shape[1 if isinstance(projection, nn.Linear) else 0]
+
+
+def dissect(model: nn.Module) -> Anatomy:
+    """Find the components of a causal language model.
+
+    Args:
+        model: a model loaded by transformers' `AutoModelForCausalLM` (any device, also meta).
+
+    Raises:
+        LengthlensError: the architecture is not listed and cannot be detected.
+    """
+    config = model.config
+    row = ARCHITECTURES.get(config.model_type) or detect(model)
+    layers = tuple(
+        LayerSites(
+            first=layer,
+            attention_output=submodule(layer, row.attention_output),
+            mlp=submodule(layer, row.mlp),
+            attention_norm=submodule(layer, row.attention_norm),
+            mlp_norm=submodule(layer, row.mlp_norm),
+        )
+        for layer in submodule(model, row.layers)
+    )
+    return Anatomy(
+        architecture=row,
+        layers=layers,
+        final_norm=submodule(model, row.final_norm),
+        unembedding=submodule(model, row.unembedding),
+        n_heads=config.num_attention_heads,
+        d_head=projection_width(layers[0].attention_output) // config.num_attention_heads,
+        d_model=config.hidden_size,
+        vocabulary_size=config.vocab_size,
+        residual_multiplier=float(row.residual_multiplier(config)),
+        logit_multiplier=float(row.logit_multiplier(config)),
+        soft_cap=getattr(config, row.soft_cap) if row.soft_cap else None,
+    )

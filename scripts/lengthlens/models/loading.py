@@ -1,0 +1,344 @@
+"""Loading a model and its tokenizer, its stop tokens, and the prompts as it expects them.
+
+Only safetensors weights are read and no code that comes with a checkpoint is run. Where the files
+lie is the business of `checkpoints`; where the components lie is the business of `anatomy`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from lengthlens.errors import LengthlensError
+from lengthlens.models.memory import is_out_of_memory
+from lengthlens.weights.checkpoints import ModelSpec, model_folder, weights_manifest
+
+__all__ = [
+    "ModelSpec",
+    "check_finite",
+    "format_prompt",
+    "load_generation_config",
+    "load_model",
+    "load_tokenizer",
+    "pad_id",
+    "resolve_device",
+    "stop_ids",
+    "text_decoder",
+    "weights_manifest",
+]
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DATE_FORMAT = "%d %b %Y"  # as the published chat templates write it
+
+# Some chat templates ask transformers for today's date through `strftime_now`. Functions cannot be
+# passed to a template, but a macro before it takes precedence. (The line break at its end is
+# swallowed by the block before it, so that the template still starts at the start of a line.)
+_CODES = "aAbBdHIjmMpSyY"
+_STOPPED_STRFTIME = """\
+{%- macro strftime_now(format) -%}
+{%- set ns = namespace(text=format) -%}
+{%- for code, value in stopped_clock.items() -%}
+{%- set ns.text = ns.text.replace(code, value) -%}
+{%- endfor -%}
+{{- ns.text -}}
+{%- endmacro %}
+"""
+
+
+def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
+    """The model's own tokenizer, padding on the left and decoding without any clean-up."""
+    folder = model_folder(spec)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, padding_side="left"
+        )
+    except Exception as error:  # of many kinds: the tokenizers library raises plain ones
+        raise LengthlensError(
+            f"Model {spec.name}: transformers cannot load the tokenizer in {folder} "
+            f"({type(error).__name__}: {error}); copy or fetch its files again."
+        ) from error
+    # NOTE transformers' clean-up deletes the space in "word ." when it decodes: the text that is
+    # counted would no longer be the text that was generated.
+    tokenizer.clean_up_tokenization_spaces = False
+    return tokenizer
+
+
+def load_model(
+    spec: ModelSpec,
+    dtype: str = "auto",
+    device: str = "auto",
+    device_map: Mapping[str, str | int] | None = None,
+) -> PreTrainedModel:
+    """The model in evaluation mode, without gradients, on one device or over several GPUs.
+
+    Args:
+        spec: which model.
+        dtype: `float32`, `float16`, `bfloat16`, or `auto`: the checkpoint's own on a GPU,
+            float32 on a CPU.
+        device: `cpu`, `cuda`, `cuda:1`, …, or `auto`: a GPU where there is one; `split`: its
+            layers spread over all visible GPUs.
+        device_map: which module goes where, as transformers takes it; overrides `device`.
+
+    Raises:
+        LengthlensError: the model cannot be used, for the reason given.
+    """
+    target = resolve_device(device)
+    placement = device_map or ("balanced" if device == "split" else None)
+    if dtype not in ("auto", *DTYPES):
+        raise LengthlensError(f"dtype is {dtype!r}; write one of {['auto', *DTYPES]}.")
+    if dtype == "auto":
+        wanted = torch.float32 if target.type == "cpu" else "auto"
+    else:
+        wanted = DTYPES[dtype]
+    folder = model_folder(spec)
+    transformers_logging.disable_progress_bar()  # the jobs show their own
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=wanted,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            device_map=placement,
+        )
+    except Exception as error:  # whatever transformers, torch or safetensors raise of a checkpoint
+        if is_out_of_memory(error):
+            raise
+        raise LengthlensError(
+            f"Model {spec.name}: transformers cannot load {folder} as a decoder-only language "
+            f"model without code of its own ({type(error).__name__}: {error})."
+        ) from error
+    # NOTE transformers only warns about these and fills them with random numbers.
+    absent = sorted(report["missing_keys"])
+    if absent:
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} lacks {len(absent)} weights, such as {absent[0]!r}; "
+            "the checkpoint is incomplete or its config.json belongs to another model."
+        )
+    if placement is None:
+        model = model.to(target)
+    elif device_map is None:
+        # transformers notes no map where everything went to one place.
+        _refuse_offloading(spec, getattr(model, "hf_device_map", {"": model.device.type}))
+    check_finite(spec, model)
+    return model.eval().requires_grad_(False)
+
+
+def check_finite(spec: ModelSpec, model: torch.nn.Module) -> None:
+    """Refuse weights that are not finite: what they spoil would look like a result.
+
+    One pass over the weights, as they are in memory: a number may also have become infinite when
+    it was rounded to `generation.dtype`. Takes 0.06 s for each GB on a CPU core; reading the
+    checkpoint takes longer.
+
+    Raises:
+        LengthlensError: names the first such weight, how many of its numbers are not finite and
+            how many other weights have some.
+    """
+    # Meta weights lie on disk until their layer's turn comes.
+    here = [(n, w) for n, w in model.named_parameters() if w.numel() and not w.is_meta]
+    spoilt = [(n, w) for n, w in here if not all(bool(edge.isfinite()) for edge in w.aminmax())]
+    if not spoilt:
+        return
+    name, weight = spoilt[0]
+    count, others = int((~weight.isfinite()).sum()), len(spoilt) - 1
+    cure = (
+        "the checkpoint is damaged: copy or fetch it again"
+        if weight.dtype != torch.float16 or bool(weight.isnan().any())
+        else "float16 ends at 65504: set generation.dtype to bfloat16 or float32"
+    )
+    raise LengthlensError(
+        f"Model {spec.name}: {count} of the {weight.numel()} numbers of {name!r} are not finite"
+        f"{f', and some of {others} other weights' if others else ''}; {cure}."
+    )
+
+
+def _refuse_offloading(spec: ModelSpec, placed: Mapping[str, object]) -> None:
+    """A part that fits on no GPU would be moved there anew for every token."""
+    outside = [module for module, place in placed.items() if place in ("cpu", "disk")]
+    if outside:
+        raise LengthlensError(
+            f"Model {spec.name} does not fit into the memory of the {torch.cuda.device_count()} "
+            f"visible GPUs: {outside[0] or 'all of it'} was left out, of {len(outside)} parts. "
+            "Give the job more GPUs or set generation.dtype to bfloat16."
+        )
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device meant by `auto`, `cpu`, `cuda` or `cuda:i`; of `split`, the first."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "split":
+        if not torch.cuda.is_available():
+            raise LengthlensError(
+                "device is 'split', but torch sees no CUDA device here; write auto or cpu, or "
+                "install a torch built for this machine's GPUs."
+            )
+        return torch.device("cuda:0")
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise LengthlensError(
+            f"device is {device!r}; write auto, cpu, cuda, cuda:<number> or split."
+        )
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise LengthlensError(
+            f"device is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; "
+            "write auto or cpu, or install a torch built for this machine's GPU."
+        )
+    return torch.device(device)
+
+
+def load_generation_config(spec: ModelSpec) -> GenerationConfig | None:
+    """What the checkpoint itself says about generation, or None where it says nothing.
+
+    Read from generation_config.json, or from config.json where its author wrote an
+    `eos_token_id` there. (`model.config` cannot tell: where config.json is silent it holds the
+    default of the architecture's class, which is 2 for Llama whatever the tokenizer.)
+    """
+    folder = model_folder(spec)
+    if (folder / "generation_config.json").is_file():
+        try:
+            return GenerationConfig.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # not JSON, or values that transformers refuses
+            raise LengthlensError(
+                f"Model {spec.name}: {folder / 'generation_config.json'} cannot be read "
+                f"({type(error).__name__}: {error}); correct it or fetch it again."
+            ) from error
+    written = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("eos_token_id")
+    return None if written is None else GenerationConfig(eos_token_id=written)
+
+
+def stop_ids(
+    spec: ModelSpec,
+    tokenizer: PreTrainedTokenizerBase,
+    generation_config: GenerationConfig | None,
+) -> tuple[int, ...]:
+    """The stop set: ids that end an answer, sorted.
+
+    All of `generation_config.eos_token_id` (one or a list) and of `spec.stop_tokens` (ids, or
+    strings that are one token); the tokenizer's end-of-sequence token only where there is neither.
+    """
+    declared = getattr(generation_config, "eos_token_id", None)
+    listed = declared if isinstance(declared, list | tuple) else [declared]
+    found = {int(token) for token in listed if token is not None}
+    found |= {_token_id(spec, tokenizer, token) for token in spec.stop_tokens}
+    if not found and tokenizer.eos_token_id is not None:
+        found = {int(tokenizer.eos_token_id)}
+    if not found:
+        raise LengthlensError(
+            f"Model {spec.name}: nothing says which token ends an answer (no eos_token_id in its "
+            "generation config, no end-of-sequence token in its tokenizer); "
+            "add `stop_tokens:` to this model."
+        )
+    if min(found) < 0:
+        raise LengthlensError(f"Model {spec.name}: {min(found)} is no token id; ids start at 0.")
+    return tuple(sorted(found))
+
+
+def _token_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, token: str | int) -> int:
+    """The id of a configured stop token."""
+    if isinstance(token, int):
+        if not 0 <= token < len(tokenizer):
+            raise LengthlensError(
+                f"Model {spec.name}: stop token {token} is outside of the tokenizer's "
+                f"{len(tokenizer)} ids."
+            )
+        return token
+    vocabulary = tokenizer.get_vocab()
+    if token in vocabulary:
+        return int(vocabulary[token])
+    pieces = tokenizer.encode(token, add_special_tokens=False)
+    if len(pieces) == 1 and pieces[0] != tokenizer.unk_token_id:
+        return int(pieces[0])
+    raise LengthlensError(
+        f"Model {spec.name}: stop token {token!r} is not one token but "
+        f"{tokenizer.convert_ids_to_tokens(pieces)}; give a string that is, or the token's id."
+    )
+
+
+def format_prompt(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, text: str, date: str
+) -> list[int]:
+    """The token ids of one prompt, ready for generation.
+
+    Base models see the text and a line break, with a beginning-of-sequence token where their
+    tokenizer adds one. Instruct models see the text as a user's turn of their chat template,
+    which opens the assistant's turn; a template that prints today's date prints `date` instead
+    ("2024-07-26", printed as "26 Jul 2024"), so that prompts do not change from day to day.
+    """
+    if not text.strip():
+        raise LengthlensError(f"Model {spec.name}: the prompt {text!r} is empty.")
+    if spec.variant == "base":
+        return _plain_prompt(tokenizer, text)
+    if tokenizer.chat_template is None:
+        raise LengthlensError(
+            f"Model {spec.name} is an instruct model, but its tokenizer has no chat template; "
+            "add chat_template.jinja to its folder, or set `variant: base`."
+        )
+    template = tokenizer.get_chat_template()
+    if "strftime_now" in template:
+        template = _STOPPED_STRFTIME + template
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=False,
+        chat_template=template,
+        date_string=_moment(date).strftime(DATE_FORMAT),
+        stopped_clock=_stopped_clock(date),
+    )
+    return [int(token) for token in ids]
+
+
+def _plain_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    ids = [int(token) for token in tokenizer(f"{text}\n")["input_ids"]]
+    # Some tokenizers also append an end-of-sequence token: after it there is nothing to continue.
+    if ids[-1] == tokenizer.eos_token_id:
+        ids.pop()
+    return ids
+
+
+def _moment(date: str) -> datetime:
+    try:
+        return datetime.fromisoformat(date)
+    except (TypeError, ValueError) as error:
+        raise LengthlensError(
+            f"The date for chat templates is {date!r}; write it like '2024-07-26'."
+        ) from error
+
+
+def _stopped_clock(date: str) -> dict[str, str]:
+    """What each strftime code of `_CODES` says at midnight of `date`."""
+    moment = _moment(date)
+    return {f"%{code}": moment.strftime(f"%{code}") for code in _CODES}
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> int:
+    """An id for the masked positions on the left of a batch, sure to have an embedding row.
+
+    Padding is masked, so any id does; only a pad token that was added to the tokenizer but never
+    to the model would be out of range.
+    """
+    token = tokenizer.pad_token_id
+    return int(token) if token is not None and token < vocab_size else 0
+
+
+def text_decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
+    """The function that turns generated ids into text: unedited, special tokens left out."""
+
+    def decode(tokens: Sequence[int]) -> str:
+        return tokenizer.decode(
+            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    return decode

@@ -1,0 +1,168 @@
+"""The weights through which a component of the residual stream reaches a logit.
+
+`Readout` holds the output projections, the final norm and the unembedding: all that direct logit
+attribution needs. It is taken from a loaded model or read lazily from a checkpoint's safetensors,
+without ever loading the rest of the model.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lengthlens.models.anatomy import Anatomy, dissect
+
+_MEAN_ROWS = 8192  # of the unembedding, converted at a time
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Linear maps from components to logits, with the norms' scales left out.
+
+    Attributes:
+        output: W_O of every layer, as added to the stream (residual multiplier and the weight of a
+            norm after attention included), in float32 or better where it is not the weight itself;
+            columns are head-major. Each lies where its layer does, all else with the unembedding.
+        output_bias: bias of every output projection, treated alike; None where there is none.
+        unembedding: W_U.
+        unembedding_bias: b; None where there is none.
+        norm_weight: the final norm's effective weight.
+        norm_bias: its bias; None where there is none.
+        logit_multiplier: κ.
+        centred: whether the final norm subtracts the mean (LayerNorm).
+    """
+
+    output: tuple[Float[Tensor, "d_model head_d_head"], ...]
+    output_bias: Float[Tensor, "layer d_model"] | None
+    unembedding: Float[Tensor, "vocabulary d_model"]
+    unembedding_bias: Float[Tensor, " vocabulary"] | None
+    norm_weight: Float[Tensor, " d_model"]
+    norm_bias: Float[Tensor, " d_model"] | None
+    logit_multiplier: float
+    centred: bool
+    n_heads: int
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Attribution's arithmetic: the weights' precision, at least float32."""
+        return torch.promote_types(self.unembedding.dtype, torch.float32)
+
+    def directions(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "token d_model"]:
+        """u_y for every token: the direction of the residual stream that raises its logit."""
+        return self._directions(self.unembedding[tokens])
+
+    def mean_direction(self) -> Float[Tensor, " d_model"]:
+        """The mean of u_y over the vocabulary."""
+        return self._directions(self._mean_row[None])[0]
+
+    @functools.cached_property
+    def _mean_row(self) -> Float[Tensor, " d_model"]:
+        """The mean of W_U over the vocabulary, in the compute precision."""
+        weight, dtype = self.unembedding, self.compute_dtype
+        if weight.dtype == dtype:
+            return weight.mean(0)
+        # NOTE in parts: `mean(0, dtype=…)` converts the whole of it first on a CPU, 2.1 GB more for
+        # Llama 3.1 8B.
+        total = torch.zeros(weight.shape[1], dtype=dtype, device=weight.device)
+        for rows in weight.split(_MEAN_ROWS):
+            total += rows.to(dtype).sum(0)
+        return total / len(weight)
+
+    def _directions(self, rows: Float[Tensor, "token d_model"]) -> Float[Tensor, "token d_model"]:
+        u = self.logit_multiplier * rows.to(self.compute_dtype) * self.norm_weight
+        return u - u.mean(-1, keepdim=True) if self.centred else u
+
+    def constants(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, " token"]:
+        """κ(⟨β, W_U[y]⟩ + b_y): the part of each token's logit that no component explains."""
+        bias = None if self.unembedding_bias is None else self.unembedding_bias[tokens]
+        return self._constants(self.unembedding[tokens], bias)
+
+    def mean_constant(self) -> Float[Tensor, ""]:
+        """The mean of the constants over the vocabulary."""
+        dtype = self.compute_dtype
+        bias = self.unembedding_bias
+        mean_bias = None if bias is None else bias.mean(0, dtype=dtype)[None]
+        return self._constants(self._mean_row[None], mean_bias)[0]
+
+    def _constants(self, rows: Tensor, bias: Tensor | None) -> Tensor:
+        total = torch.zeros(len(rows), dtype=self.compute_dtype, device=rows.device)
+        if self.norm_bias is not None:
+            total = total + rows.to(total.dtype) @ self.norm_bias
+        if bias is not None:
+            total = total + bias.to(total.dtype)
+        return self.logit_multiplier * total
+
+
+def readout_of(model: nn.Module, weight: Callable[[str], Tensor] | None = None) -> Readout:
+    """The readout of a causal language model.
+
+    Args:
+        model: the model, or its skeleton on the meta device where `weight` is given.
+        weight: reads a parameter by its name; by default from the model itself.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+    def read(parameter: Tensor | None) -> Tensor | None:
+        if parameter is None:
+            return None
+        return parameter.detach() if weight is None else weight(names[id(parameter)])
+
+    anatomy = dissect(model)
+    projections = [_projection(layer.attention_output, read) for layer in anatomy.layers]
+    gains = [_attention_gain(anatomy, layer.attention_norm, read) for layer in anatomy.layers]
+    unembedding = read(anatomy.unembedding.weight)
+    exact, place = torch.promote_types(unembedding.dtype, torch.float32), unembedding.device
+    norm_bias = read(getattr(anatomy.final_norm, "bias", None))
+    biases = None
+    if projections[0][1] is not None:
+        biases = torch.stack(
+            [
+                (bias.to(exact) * gain).to(place)
+                for (_, bias), gain in zip(projections, gains, strict=True)
+            ]
+        )
+    return Readout(
+        output=tuple(_scaled(w, gain) for (w, _), gain in zip(projections, gains, strict=True)),
+        output_bias=biases,
+        unembedding=unembedding,
+        unembedding_bias=read(getattr(anatomy.unembedding, "bias", None)),
+        norm_weight=_norm_weight(anatomy, anatomy.final_norm, read).to(place),
+        norm_bias=None if norm_bias is None else norm_bias.to(place, exact),
+        logit_multiplier=anatomy.logit_multiplier,
+        centred=anatomy.architecture.centred_norm,
+        n_heads=anatomy.n_heads,
+    )
+
+
+def _projection(module: nn.Module, read) -> tuple[Tensor, Tensor | None]:
+    """W_O as [d_model, head * d_head] and its bias; GPT-2's Conv1D stores the transpose."""
+    weight = read(module.weight)
+    if not isinstance(module, nn.Linear):
+        weight = weight.T
+    return weight, read(getattr(module, "bias", None))
+
+
+def _norm_weight(anatomy: Anatomy, norm: nn.Module, read) -> Tensor:
+    weight = read(norm.weight)
+    # NOTE in float32, as the norms do: in bfloat16 1 + weight would lose most of the weight.
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    return weight.to(exact) + anatomy.architecture.norm_weight_offset
+
+
+def _attention_gain(anatomy: Anatomy, norm: nn.Module | None, read) -> Tensor | float:
+    """What multiplies an attention's output on its way into the stream."""
+    if norm is None:
+        return anatomy.residual_multiplier
+    return anatomy.residual_multiplier * _norm_weight(anatomy, norm, read)
+
+
+def _scaled(weight: Tensor, gain: Tensor | float) -> Tensor:
+    if not isinstance(gain, Tensor) and gain == 1.0:
+        return weight
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    return weight.to(exact) * (gain[:, None] if isinstance(gain, Tensor) else gain)

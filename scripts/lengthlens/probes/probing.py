@@ -1,0 +1,188 @@
+"""Behavioural probes of one model in one language: the rows of probes/{model}.{language}.jsonl.
+
+`free`
+    the study's own answers, or, in a language that is only probed, answers to the same prompts;
+`aligned`
+    the same prompts, one whole word a token (`aligned`);
+`extrapolation`
+    prompts for N beyond those of the study.
+
+Nothing is recorded but behaviour. Every row is a row of a generations file with its `probe` and the
+number of tokens that its words are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from lengthlens.decoding.decode import decode
+from lengthlens.generation.answers import (
+    GenerationSettings,
+    answer_row,
+    chooser,
+    requests,
+    rows_per_batch,
+)
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.language.languages import Language
+from lengthlens.language.prompts import Prompt, build_prompts
+from lengthlens.probes.aligned import Aligned, degeneration
+from lengthlens.probes.whole_words import WholeWords, language_words, whole_words, words_of
+from lengthlens.probes.word_tokens import tokens_by_word
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """What is asked.
+
+    Attributes:
+        n_words: N of the study, answered freely and aligned; per_n: prompts for each.
+        beyond: N of the extrapolation; per_beyond: prompts for each.
+        seed: of the prompts.
+    """
+
+    n_words: Sequence[int]
+    per_n: int
+    beyond: Sequence[int]
+    per_beyond: int
+    seed: int
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> ProbePlan:
+        """From the sections `n_words`, `prompts` and `probes`; N of the study are not beyond it."""
+        return cls(
+            n_words=config["n_words"],
+            per_n=config["prompts"]["per_n"],
+            beyond=[n for n in config["probes"]["n_words"] if n not in config["n_words"]],
+            per_beyond=config["probes"]["per_n"],
+            seed=config["prompts"]["seed"],
+        )
+
+    def prompts(self, language: Language, n_words: Sequence[int], per_n: int) -> list[Prompt]:
+        """Prompts 0 to `per_n` - 1 of a language for each N."""
+        return [
+            prompt for n in n_words for prompt in build_prompts(language, n, 0, per_n, self.seed)
+        ]
+
+
+def answer_probes(
+    loaded: LoadedModel,
+    language: Language,
+    plan: ProbePlan,
+    settings: GenerationSettings,
+    counting: str,
+    free: Sequence[Mapping] | None,
+    on_rows: Callable[[int], None],
+) -> list[dict]:
+    """All rows of a probes file.
+
+    Args:
+        loaded: the model.
+        language: its topics and templates.
+        plan: what is asked.
+        settings: how to generate.
+        counting: the counting convention.
+        free: the study's answers in this language, or None where it has none yet.
+        on_rows: called with the number of rows just answered.
+    """
+    study = plan.prompts(language, plan.n_words, plan.per_n)
+
+    def answered(prompts, settings, whole=None) -> list[dict]:
+        rows = []
+        for part in _answers(loaded, prompts, settings, counting, whole):
+            rows += part
+            on_rows(len(part))
+        return rows
+
+    own = answered(study, settings) if free is None else [dict(row) for row in free]
+    lexicon = language_words(language) | words_of(_whole_text(row) for row in own)
+    whole = whole_words(loaded.tokenizer, loaded.vocabulary, lexicon)
+    found = {"free": own, "aligned": answered(study, settings, whole)}
+    if plan.beyond:
+        beyond = plan.prompts(language, plan.beyond, plan.per_beyond)
+        found["extrapolation"] = answered(beyond, further(settings, plan))
+    return [
+        {**row, "probe": probe, **_spelling(row, loaded, counting)}
+        for probe, rows in found.items()
+        for row in rows
+    ]
+
+
+def further(settings: GenerationSettings, plan: ProbePlan) -> GenerationSettings:
+    """Settings for N beyond the study: as many tokens a word asked for as its largest N has."""
+    scale = max(1.0, max(plan.beyond) / max(plan.n_words))
+    return replace(settings, max_new_tokens=round(settings.max_new_tokens * scale))
+
+
+def _answers(
+    loaded: LoadedModel,
+    prompts: Sequence[Prompt],
+    settings: GenerationSettings,
+    counting: str,
+    whole: WholeWords | None,
+) -> Iterator[list[dict]]:
+    """Rows of a generations file, batch by batch; aligned where `whole` words are given."""
+    wanted = requests(loaded, prompts, settings)
+    longest = max(len(request.tokens) for request in wanted)
+    size = rows_per_batch(loaded, longest, settings, capture=False)
+    stop, ender = (
+        torch.from_numpy(mask.copy()).to(loaded.device)
+        for mask in (loaded.vocabulary.stop, loaded.vocabulary.ender)
+    )
+    for start in range(0, len(wanted), size):
+        part = wanted[start : start + size]
+        choose = chooser(part, settings)
+        if whole is not None:
+            choose = Aligned(whole, stop, ender, choose, (len(part), settings.max_new_tokens))
+        decoded = decode(
+            loaded.model,
+            loaded.anatomy,
+            [request.tokens for request in part],
+            loaded.classes,
+            settings.max_new_tokens,
+            choose=choose,
+            names=[request.sample_id for request in part],
+        )
+        rows = [
+            answer_row(request, tokens, stopped, loaded, counting)
+            for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
+        ]
+        if whole is not None:
+            for place, row in enumerate(rows):
+                row |= _price(choose, place, row, whole)
+        yield rows
+
+
+def _price(aligned: Aligned, place: int, row: Mapping, whole: WholeWords) -> dict:
+    """What the constraint did to one answer."""
+    steps = slice(len(row["tokens"]))
+    forced = bool(aligned.forced_end[place, steps].any())
+    return {
+        "cost": float(aligned.cost[place, steps].mean()),
+        "changed": float(aligned.changed[place, steps].double().mean()),
+        "degenerate": degeneration(row["text"], forced),
+        "lexicon_words": whole.n_words,
+        "lexicon_whole": whole.n_whole,
+    }
+
+
+def _spelling(row: Mapping, loaded: LoadedModel, counting: str) -> dict[str, float | None]:
+    """Mean tokens of the answer's words up to N, and the share of these that are one token."""
+    counts = tokens_by_word(
+        row["tokens"], row["n"], loaded.vocabulary, loaded.decode_text, counting
+    )
+    if not counts:
+        return {"tokens_per_word": None, "one_token": None}
+    return {
+        "tokens_per_word": sum(counts) / len(counts),
+        "one_token": sum(count == 1 for count in counts) / len(counts),
+    }
+
+
+def _whole_text(row: Mapping) -> str:
+    """An answer's text, without the last word where it was cut."""
+    text = row["text"]
+    return text.rpartition(" ")[0] if row["truncated"] else text

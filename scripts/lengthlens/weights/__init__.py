@@ -1,0 +1,1 @@
+"""Models as files: where they are, whether they are whole, and what they are. Nothing is loaded."""

@@ -1,0 +1,291 @@
+"""Where a model's files are, and what exactly they are.
+
+A model is named by a folder or by a repository of the Hugging Face hub at a fixed revision. Both
+end up as a local folder in transformers' format; a hub model must have been fetched into the hub's
+cache, for nothing here uses the network. Nothing imports torch or transformers either, so that the
+manifest of a model costs no more than reading its files once.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lengthlens.errors import LengthlensError
+from lengthlens.files.formats import WEIGHTS
+from lengthlens.files.integrity import check_seal
+from lengthlens.files.sharing import public_path
+from lengthlens.weights.checks import (
+    INDEX,
+    PICKLES,
+    SINGLE,
+    VOCABULARIES,
+    quick_problems,
+    template_problem,
+    tokenizer_problems,
+)
+from lengthlens.weights.hub_cache import expected_hash, how_to_fetch, snapshot_folder
+from lengthlens.weights.shape import Shape
+
+VARIANTS = ("base", "instruct")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model of the study: an entry of `models` in the configuration.
+
+    Either `path` (a folder) or `hub` with `revision` (a repository and one of its commits) is set.
+    `stop_tokens` are further tokens that end an answer, as strings or ids.
+    """
+
+    name: str
+    variant: str
+    path: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    stop_tokens: tuple[str | int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", self.name):
+            raise LengthlensError(
+                f"The model name {self.name!r} is used in file names: "
+                "use letters, digits and hyphens only."
+            )
+        if self.variant not in VARIANTS:
+            raise LengthlensError(
+                f"Model {self.name}: variant is {self.variant!r}; write one of {list(VARIANTS)}."
+            )
+        if (self.path is None) == (self.hub is None):
+            raise LengthlensError(
+                f"Model {self.name}: give either a path or a hub repository "
+                f"(path: {self.path!r}, hub: {self.hub!r})."
+            )
+        if self.hub is not None and not self.revision:
+            raise LengthlensError(
+                f"Model {self.name}: {self.hub} has no revision, so its weights could change "
+                "between two runs; add `revision:` with the commit that you mean."
+            )
+
+    @classmethod
+    def from_config(cls, name: str, entry: Mapping[str, Any]) -> "ModelSpec":
+        """The model `name` as described by its entry of `models` in the configuration."""
+        unknown = sorted(set(entry) - {"variant", "path", "hub", "revision", "stop_tokens"})
+        if unknown:
+            raise LengthlensError(
+                f"Model {name}: unknown keys {unknown}; "
+                "known are path, hub, revision, variant, stop_tokens."
+            )
+        if "variant" not in entry:
+            raise LengthlensError(f"Model {name}: add `variant: base` or `variant: instruct`.")
+        values = {key: value for key, value in entry.items() if value is not None}
+        values["stop_tokens"] = tuple(values.get("stop_tokens", ()))
+        return cls(name=name, **values)
+
+    @property
+    def source(self) -> str:
+        """The model in words: its folder, or `repository@revision`."""
+        return self.path if self.path is not None else f"{self.hub}@{self.revision}"
+
+
+def spec_folder(spec: ModelSpec) -> Path:
+    """The local folder of a model, unchecked; that of a hub model lies in the hub's cache.
+
+    Raises:
+        LengthlensError: a hub model was not fetched (`fetching.fetch_model` does).
+    """
+    if spec.path is not None:
+        return Path(spec.path).expanduser()
+    folder = snapshot_folder(spec.hub, spec.revision)
+    if folder is None:
+        raise LengthlensError(
+            f"Model {spec.name}: {spec.source} is not in the hub's cache; "
+            f"{how_to_fetch(spec.hub, spec.revision)}"
+        )
+    return folder
+
+
+def model_folder(spec: ModelSpec) -> Path:
+    """The local folder with the model's files, checked.
+
+    Raises LengthlensError where the folder, the configuration, the safetensors weights or the
+    tokenizer are missing, or where a hub model was not fetched.
+    """
+    folder = spec_folder(spec)
+    if not folder.is_dir():
+        raise LengthlensError(
+            f"Model {spec.name}: there is no folder {spec.path!r} "
+            f"(looked for it from {Path.cwd()}); correct `path:` of this model."
+        )
+    if not (folder / "config.json").is_file():
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} holds no config.json; "
+            "save the model with transformers' save_pretrained."
+        )
+    _check_weights(spec, folder)
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} holds no tokenizer (none of {list(VOCABULARIES)}); "
+            "save the tokenizer into the same folder with its save_pretrained."
+        )
+    return folder
+
+
+def check_files(spec: ModelSpec) -> Path:
+    """The local folder of a model, every file of it checked as far as that goes without loading.
+
+    Raises:
+        LengthlensError: lists everything wrong, each with its cure.
+    """
+    folder = spec_folder(spec)
+    if not folder.is_dir():
+        return model_folder(spec)  # which says where it was looked for
+    try:
+        problems = quick_problems(folder)
+        if missing := template_problem(folder, spec.variant):
+            problems.append(f"variant is {missing}")
+        problems = problems or list(tokenizer_problems(folder, spec.stop_tokens))
+    except OSError as error:
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} cannot be read ({error}); correct its permissions"
+        ) from error
+    if problems:
+        listed = problems[0] if len(problems) == 1 else "".join(f"\n  - {p}" for p in problems)
+        raise LengthlensError(f"Model {spec.name}: {listed}")
+    return folder
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that transformers loads from `folder`, sorted by name.
+
+    One `model.safetensors`, or the shards named by `model.safetensors.index.json`.
+    """
+    index, single = folder / INDEX, folder / SINGLE
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        return []
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LengthlensError(
+            f"{index} is damaged: it names no weights ({error}); copy or fetch it again"
+        ) from error
+    missing = [name for name in shards if not (folder / name).is_file()]
+    if missing:
+        raise LengthlensError(
+            f"{index} names weight files that are not there: {missing}; copy or fetch them again."
+        )
+    return [folder / name for name in shards]
+
+
+def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
+    """What the model is made of, byte for byte, as a dictionary ready for JSON.
+
+    Returns:
+        `schema`; `model` and `source` (of a folder outside of the project its last part); `files`:
+        for each weight, configuration and tokenizer file its `sha256` and size in `bytes`; `bytes`:
+        their total; `weights_sha256` and `sha256`: one hash over the weight files and one over all
+        files; `shape`: numbers of layers, heads and so on (`shape.Shape`), null where config.json
+        does not tell. A model that was moved to another folder keeps its hashes; a hub model keeps
+        them wherever its cache lies.
+    """
+    folder = check_files(spec)
+    weights = {path.name for path in weight_files(folder)}
+    files = {}
+    for path in kept_files(folder):
+        digest = file_hash(path)
+        files[path.name] = {"sha256": digest, "bytes": path.stat().st_size}
+    shape = Shape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    return {
+        "schema": WEIGHTS,
+        "model": spec.name,
+        "source": public_path(spec.source) if spec.path is not None else spec.source,
+        "shape": None if shape is None else shape.values(),
+        "files": files,
+        "bytes": sum(entry["bytes"] for entry in files.values()),
+        "weights_sha256": _combined({name: files[name] for name in sorted(weights)}),
+        "sha256": _combined(files),
+    }
+
+
+def kept_files(folder: Path) -> list[Path]:
+    """The files of a model that a manifest lists, by name: all that transformers may read."""
+    weights = {path.name for path in weight_files(folder)}
+    return sorted(path for path in folder.iterdir() if path.is_file() and _is_kept(path, weights))
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file; one of the hub's cache must be what the hub said it is."""
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = expected_hash(path)
+    if found is None:
+        return digest
+    kind, wanted = found
+    if kind == "git":
+        content = path.read_bytes()
+        same = wanted == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    else:
+        same = wanted == digest
+    if not same:
+        raise LengthlensError(
+            f"{path} is damaged: its content does not have the hash {wanted} of the hub; delete "
+            f"{path.resolve()} and fetch the model again"
+        )
+    return digest
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """The manifest of a model's files, or the record of their fetch.
+
+    Raises:
+        LengthlensError: it is missing, not JSON, or was changed.
+    """
+    try:
+        values = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise LengthlensError(f"{path} does not exist; run again") from None
+    except ValueError as error:
+        raise LengthlensError(
+            f"{path} is not a manifest ({error}); delete it and run again"
+        ) from error
+    if not isinstance(values, dict):
+        raise LengthlensError(f"{path} is not a manifest; delete it and run again")
+    check_seal(path, values)
+    return values
+
+
+def _combined(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """One hash over names and hashes, in the format of sha256sum's lists."""
+    lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in files.items())
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _is_kept(path: Path, weights: set[str]) -> bool:
+    """Whether transformers may read this file: the weights in use, JSON, templates, vocabularies.
+
+    README and other texts that change nothing stay out, and so do unused weights.
+    """
+    if path.suffix == ".safetensors":
+        return path.name in weights
+    readable = path.suffix in {".json", ".jinja", ".model"}
+    return readable or path.name in {"merges.txt", *VOCABULARIES}
+
+
+def _check_weights(spec: ModelSpec, folder: Path) -> None:
+    if weight_files(folder):
+        return
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} holds only pickled weights ({', '.join(pickles[:3])}), "
+            "which can run any code when loaded; convert them with "
+            "save_pretrained (it writes safetensors)."
+        )
+    raise LengthlensError(
+        f"Model {spec.name}: {folder} holds no weights; expected model.safetensors "
+        "or model.safetensors.index.json with its files."
+    )

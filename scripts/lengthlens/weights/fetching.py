@@ -1,0 +1,178 @@
+"""Fetching a model from the Hugging Face hub: the only place that uses the network.
+
+The hub's library goes on where a connection broke, and gives a file its name only when it is whole:
+after a killed fetch the finished files stay, and the one that it was in starts anew. What was
+fetched is recorded with names and sizes, so that a job can tell a snapshot that lacks a file from a
+whole one.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lengthlens.errors import LengthlensError
+from lengthlens.weights.checkpoints import ModelSpec, model_folder, spec_folder
+from lengthlens.weights.hub_cache import (
+    cache_folder,
+    endpoint,
+    how_to_do_without,
+    how_to_fetch,
+    how_to_get_access,
+)
+
+# What transformers may read, and nothing else: no pickled weights, no other formats' copies.
+PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+# NOTE "*" also matches "/": without this, files that some repositories keep in a subfolder, such
+# as the original weights, would come along.
+IGNORED = ("*/*",)
+
+ANSWER_SECONDS = 10  # that the hub has to begin its answer
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the hub says about a model: the commit, and the files that we would fetch."""
+
+    commit: str
+    sizes: dict[str, int]
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.sizes.values())
+
+
+def ask_hub(spec: ModelSpec) -> Offer:
+    """Commit and sizes of a hub model, and whether its files are given to us; fetches none.
+
+    Raises:
+        LengthlensError: the hub cannot be reached or does not give the model; says what to do.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import filter_repo_objects
+
+    def ask() -> Offer:
+        api = HfApi()
+        # NOTE without a timeout the library waits for ever where a firewall swallows packets.
+        found = api.model_info(
+            spec.hub, revision=spec.revision, files_metadata=True, timeout=ANSWER_SECONDS
+        )
+        if found.gated:  # what it holds is public, but to fetch it takes a licence
+            api.auth_check(spec.hub)
+        sizes = {file.rfilename: file.size or 0 for file in found.siblings}
+        kept = filter_repo_objects(sizes, allow_patterns=list(PATTERNS), ignore_patterns=IGNORED)
+        return Offer(found.sha, {name: sizes[name] for name in kept})
+
+    return _worded(spec, ask)
+
+
+def fetch_model(spec: ModelSpec) -> dict:
+    """Fetch a hub model into the cache, or complete what is there, with progress bars.
+
+    Returns:
+        The record of the fetch, ready for JSON: `model`, `source`, the `commit`, and `files`, the
+        size in bytes of each.
+
+    Raises:
+        LengthlensError: the hub cannot be reached or does not give the model; says what to do.
+    """
+    from huggingface_hub import snapshot_download
+
+    def fetch() -> None:
+        snapshot_download(
+            spec.hub,
+            revision=spec.revision,
+            allow_patterns=list(PATTERNS),
+            ignore_patterns=list(IGNORED),
+        )
+
+    _worded(spec, fetch)
+    folder = model_folder(spec)
+    return {
+        "model": spec.name,
+        "source": spec.source,
+        "commit": folder.name,
+        "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+    }
+
+
+def check_fetched(spec: ModelSpec, record: dict) -> None:
+    """Check that the cache still holds what was fetched.
+
+    Raises:
+        LengthlensError: a file is gone or has another size.
+    """
+    folder = spec_folder(spec)
+    for name, size in record["files"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            raise LengthlensError(
+                f"Model {spec.name}: {path} is not the file of {size} bytes that was fetched; "
+                f"{how_to_fetch(spec.hub, spec.revision)}"
+            )
+
+
+def _worded(spec: ModelSpec, ask: Callable[[], Result]) -> Result:
+    """Call the hub; what goes wrong comes back in words that say what to do."""
+    from huggingface_hub import errors
+
+    try:
+        return ask()
+    except errors.GatedRepoError as error:
+        raise LengthlensError(
+            f"Model {spec.name}: {spec.hub} is gated; {how_to_get_access(spec.hub)}"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise LengthlensError(
+            f"Model {spec.name}: {spec.hub} has no revision {spec.revision}; correct `revision:`"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise LengthlensError(
+            f"Model {spec.name}: {endpoint()} knows no model {spec.hub}, or does not show it to "
+            f"you; correct `hub:`, or if it is private or gated, {how_to_get_access(spec.hub)}"
+        ) from error
+    except LengthlensError:
+        raise
+    except Exception as error:  # the library lets through whatever its network library raises
+        if getattr(error, "errno", None) in _DISK:
+            raise LengthlensError(
+                f"Model {spec.name}: {spec.source} cannot be written to {cache_folder()} "
+                f"({_first_line(error)}); free some space or set HF_HOME to another folder, and "
+                "run again: what is there already is kept"
+            ) from error
+        reason = f"({type(error).__name__}: {_first_line(error)})"
+        if is_unreachable(error):
+            raise LengthlensError(
+                f"Model {spec.name}: {spec.source} is not all in the cache {cache_folder()}, and "
+                f"{endpoint()} cannot be reached from here {reason}. With a network, run again: it "
+                "goes on where it stopped (behind a proxy, set HTTPS_PROXY). Without, "
+                f"{how_to_do_without(spec.hub, spec.revision)}"
+            ) from error
+        raise LengthlensError(
+            f"Model {spec.name}: {endpoint()} did not give {spec.source} {reason}. Run again to "
+            f"continue where it stopped; without a network, "
+            f"{how_to_do_without(spec.hub, spec.revision)}"
+        ) from error
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Whether no answer came: no such name, no connection, or nothing for `ANSWER_SECONDS`.
+
+    Told by what lies below the network library's own errors, for the hub's has changed before.
+    """
+    while error is not None:
+        if isinstance(error, socket.gaierror | ConnectionError | TimeoutError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no reason given"

@@ -1,0 +1,136 @@
+"""Whether each model is there, how large it is, and what to do where it is not.
+
+Asked once before any job starts, and by `make doctor`. Only a model that still has to be fetched
+makes this use the network.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lengthlens.errors import LengthlensError
+from lengthlens.weights.checkpoints import ModelSpec, check_files, model_folder
+from lengthlens.weights.fetching import Offer, ask_hub
+from lengthlens.weights.hub_cache import (
+    cache_folder,
+    how_to_do_without,
+    is_offline,
+    repository_folder,
+)
+
+
+@dataclass(frozen=True)
+class Presence:
+    """One model: a line that says where it is, what is wrong, if anything, and bytes to fetch."""
+
+    name: str
+    state: str
+    problem: str | None = None
+    to_fetch: int = 0
+
+
+def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[Presence]:
+    """Look for every model.
+
+    Args:
+        specs: the models.
+        fetched: for a hub model whether it was fetched before, by its name. What was fetched must
+            still be in the cache; what was not is going to be fetched, so the hub is asked for it.
+    """
+    found = [check_model(spec, fetched.get(spec.name, False)) for spec in specs]
+    together, free = sum(model.to_fetch for model in found), _free()
+    if together > free and not any(model.problem for model in found):
+        last = next(place for place in reversed(range(len(found))) if found[place].to_fetch)
+        found[last] = replace(
+            found[last], problem=_no_room("All models together need", together, free)
+        )
+    return found
+
+
+def check_model(spec: ModelSpec, was_fetched: bool) -> Presence:
+    """Look for one model; see `check_models`."""
+    if spec.hub is not None and not was_fetched:
+        try:
+            model_folder(spec)
+        except LengthlensError:
+            return _to_fetch(spec)
+    try:
+        folder = check_files(spec)
+    except LengthlensError as error:
+        return Presence(spec.name, f"{spec.source}, not usable", str(error))
+    return Presence(spec.name, f"{spec.source}, {_gigabytes(_size(folder))}")
+
+
+def told(found: Iterable[Presence]) -> str:
+    """The models as lines of text, what is wrong with them last."""
+    found = list(found)
+    width = max((len(model.name) for model in found), default=0)
+    lines = [f"  {model.name:{width}}  {model.state}" for model in found]
+    problems = [model.problem for model in found if model.problem is not None]
+    return "\n".join(["Models:", *lines, *(f"\n{problem}" for problem in problems)])
+
+
+def _to_fetch(spec: ModelSpec) -> Presence:
+    """A hub model that is not in the cache, or not whole."""
+    if is_offline():
+        problem = (
+            f"Model {spec.name}: {spec.source} is not in the hub's cache, and HF_HUB_OFFLINE "
+            f"forbids to fetch it; unset it, or {how_to_do_without(spec.hub, spec.revision)}"
+        )
+        return Presence(spec.name, f"{spec.source}, not there", problem)
+    try:
+        offer = ask_hub(spec)
+    except LengthlensError as error:
+        return Presence(spec.name, f"{spec.source}, not there", str(error))
+    return _announced(spec, offer)
+
+
+def _announced(spec: ModelSpec, offer: Offer) -> Presence:
+    """What is going to be fetched, and whether it fits on the disk."""
+    missing = max(0, offer.bytes - _blobs(repository_folder(spec.hub)))
+    free = _free()
+    state = (
+        f"{spec.source}, {_gigabytes(missing)} to fetch into {cache_folder()} "
+        f"({_gigabytes(free)} free)"
+    )
+    problem = None
+    if missing > free:
+        problem = _no_room(f"Model {spec.name}: {spec.source} needs", missing, free)
+    return Presence(spec.name, state, problem, missing)
+
+
+def _no_room(what: str, missing: int, free: int) -> str:
+    return (
+        f"{what} {_gigabytes(missing)}, but {cache_folder()} has {_gigabytes(free)} free; "
+        "make room, or set HF_HOME to a folder on a larger disk"
+    )
+
+
+def _free() -> int:
+    """Bytes free where the cache is, or is going to be."""
+    return shutil.disk_usage(_existing(cache_folder())).free
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def _blobs(repository: Path) -> int:
+    """Bytes of a repository's finished files on this disk; the others will start anew."""
+    finished = [path for path in repository.glob("blobs/*") if path.suffix != ".incomplete"]
+    return sum(path.stat().st_size for path in finished)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    while not os.path.isdir(folder):
+        folder = folder.parent
+    return folder
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,1 @@
+"""What rules and scripts need around the science: file names, resources, GPUs, logs."""

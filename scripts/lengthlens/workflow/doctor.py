@@ -1,0 +1,219 @@
+"""What this machine has for a study: versions, GPU, disk, access to the hub, and the models.
+
+`make doctor CONFIG=…` prints it. Every line begins with `ok`, `--` (not there, and not needed by
+every study) or `!!` (to be mended). Nothing is changed, and of secrets only whether they are there
+is told.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from lengthlens.configuration.study import ConfigurationError, Study
+from lengthlens.errors import LengthlensError
+from lengthlens.files.yaml_files import read_yaml
+from lengthlens.weights.checkpoints import ModelSpec
+from lengthlens.weights.fetching import ANSWER_SECONDS, is_unreachable
+from lengthlens.weights.hub_cache import cache_folder, endpoint, has_token, is_offline
+from lengthlens.weights.presence import check_models
+from lengthlens.workflow.gpus import gpu_problem, visible_gpus
+from lengthlens.workflow.targets import Paths
+
+ROOT = Path(__file__).resolve().parents[3]
+OK, ABSENT, WRONG = "ok", "--", "!!"
+Finding = tuple[str, str]
+SMALL_DISK = 5e9
+A_MODEL = "openai-community/gpt2"  # that every hub has, to see whether there is one
+
+
+def check_versions() -> Iterator[Finding]:
+    """Python and the pinned packages."""
+    yield OK if sys.version_info >= (3, 11) else WRONG, f"Python {platform.python_version()}"
+    pinned = (ROOT / "envs/requirements.txt").read_text(encoding="utf-8")
+    others = []
+    for name, wanted in re.findall(r"^([\w.-]+)==([\d.]+)", pinned, flags=re.MULTILINE):
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield WRONG, f"{name} is not installed; run `make .venv/runtime.stamp`"
+            continue
+        if found.partition("+")[0] != wanted:
+            others.append(f"{name} {found} (tested with {wanted})")
+    yield (ABSENT, "other versions: " + ", ".join(others)) if others else (OK, "pinned packages")
+
+
+def check_gpu() -> Iterator[Finding]:
+    """What torch sees, and whether the machine has a GPU that it does not see."""
+    import torch
+
+    built = torch.version.cuda or "none"
+    for index in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(index)
+        yield OK, f"GPU {index}: {found.name}, {found.total_memory / 1e9:.0f} GB (CUDA {built})"
+    if torch.cuda.device_count():
+        return
+    if gpus := visible_gpus():
+        yield (
+            WRONG,
+            f"the machine has {len(gpus)} GPU(s), but torch {torch.__version__} (CUDA: {built}) "
+            "uses none; install a torch built for CUDA and check the driver with nvidia-smi",
+        )
+    else:
+        yield ABSENT, f"no GPU (torch {torch.__version__}); pocket needs none"
+
+
+def check_machine() -> Iterator[Finding]:
+    """Cores, memory and disk."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield OK, f"{os.cpu_count()} cores, {memory / 1e9:.0f} GB of memory"
+    cures = {
+        ROOT / "results": "move the project to another disk",
+        cache_folder(): "set HF_HOME to another folder",
+    }
+    for folder, cure in cures.items():
+        there = folder
+        while not there.is_dir():
+            there = there.parent
+        free = shutil.disk_usage(there).free
+        writable = os.access(there, os.W_OK)
+        told = f"{folder}: {free / 1e9:.0f} GB free"
+        if not writable:
+            yield WRONG, f"{told}, but it may not be written to; {cure}"
+        elif free < SMALL_DISK:
+            yield WRONG, f"{told}, less than {SMALL_DISK / 1e9:.0f} GB; make room, or {cure}"
+        else:
+            yield OK, told
+
+
+def check_hub() -> Iterator[Finding]:
+    """Token (whether there is one, and whether it is accepted) and network."""
+    if not has_token():
+        yield (
+            ABSENT,
+            "no access token for the hub; gated models, such as Llama, need one (`hf auth login`)",
+        )
+    if is_offline():
+        yield ABSENT, "HF_HUB_OFFLINE is set: models are taken from the cache alone"
+        return
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(A_MODEL, timeout=ANSWER_SECONDS)
+    except Exception as error:  # whatever the network library raises
+        kind = type(error).__name__
+        if is_unreachable(error):
+            yield (
+                ABSENT,
+                f"{endpoint()} cannot be reached ({kind}): no model can be fetched from here, and "
+                "those that are here need no network; behind a proxy, set HTTPS_PROXY",
+            )
+            return
+        yield ABSENT, f"{endpoint()} answers, but does not know {A_MODEL} ({kind})"
+    else:
+        yield OK, f"{endpoint()} answers"
+    if has_token():
+        yield _token_is_accepted()
+
+
+def _token_is_accepted() -> Finding:
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().whoami()
+    except Exception as error:  # see above
+        return (
+            WRONG,
+            f"{endpoint()} does not accept the access token ({type(error).__name__}); make a new "
+            "one there that may read, and log in with it (`hf auth login`) or set HF_TOKEN",
+        )
+    return OK, "access token for the hub: accepted"
+
+
+def check_slurm() -> Iterator[Finding]:
+    """Whether profiles/slurm could run here."""
+    if shutil.which("sbatch") is None:
+        yield ABSENT, "no Slurm here"
+        return
+    try:
+        found = metadata.version("snakemake-executor-plugin-slurm")
+    except metadata.PackageNotFoundError:
+        yield WRONG, "Slurm, but not its plugin: pip install -r envs/requirements-slurm.txt"
+    else:
+        yield OK, f"Slurm, and Snakemake's plugin {found}"
+
+
+def check_study(files: Sequence[str]) -> Iterator[Finding]:
+    """The configuration and its models."""
+    config, _ = read_yaml(ROOT / "config.yaml")
+    given: dict = {}
+    for file in files:
+        content, _ = read_yaml(file)
+        if content is not None and not isinstance(content, dict):
+            yield WRONG, f"{file} is not a mapping of keys to values; see config.yaml"
+            return
+        _merge(given, content or {})
+    try:
+        study = Study.from_config(_merge(config, given), given, ROOT, files)
+    except ConfigurationError as error:
+        yield WRONG, str(error)
+        return
+    yield OK, f"the configuration of the run {study.run}"
+    yield from check_device(study.generation.device)
+    paths = Paths(study)
+    specs = [ModelSpec.from_config(*model) for model in study.values["models"].items()]
+    fetched = {spec.name: (ROOT / paths.manifest(spec.name)).exists() for spec in specs}
+    for model in check_models(specs, fetched):
+        yield (
+            (OK, f"{model.name}: {model.state}")
+            if model.problem is None
+            else (WRONG, model.problem)
+        )
+
+
+def check_device(device: str) -> Iterator[Finding]:
+    """Whether the model can run where the configuration says."""
+    problem = gpu_problem(device)
+    if problem is None:
+        return
+    if shutil.which("sbatch"):
+        yield ABSENT, f"generation.device is {device}: there must be GPUs where Slurm runs the jobs"
+    else:
+        yield WRONG, problem
+
+
+def _merge(below: dict, above: dict) -> dict:
+    """Merge nested dictionaries as Snakemake does, in place."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = value
+    return below
+
+
+def main(files: Sequence[str]) -> int:
+    """Print all findings; 1 if something is to be mended."""
+    wrong = 0
+    for check in (check_versions, check_gpu, check_machine, check_hub, check_slurm):
+        for state, text in check():
+            wrong += state == WRONG
+            print(f"{state}  {text}", flush=True)
+    try:
+        for state, text in check_study(files):
+            wrong += state == WRONG
+            print(f"{state}  {text}", flush=True)
+    except (OSError, LengthlensError) as error:
+        print(f"{WRONG}  {error}")
+        return 1
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""What every script does around its one function: logging, and errors in plain words.
+
+The log file is opened before a script's own imports run, so that a failing import reaches it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from lengthlens.errors import LengthlensError
+from lengthlens.workflow.gpus import claim_gpu
+
+# Set before any import: the hub's library reads it once.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def run_job(main: Callable, snakemake, online: bool = False) -> None:
+    """Run `main(snakemake)`; an error ends the job with its message on screen and in the log.
+
+    A `LengthlensError` is the user's to mend and is told in its own words, and so is a disk that is
+    full or may not be written to; anything else is ours, and comes with its traceback. Unless it is
+    `online`, a job does not ask the hub for anything: what it computes depends on the fetched files
+    alone.
+    """
+    os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
+    if not online:
+        os.environ.update(OFFLINE)
+    try:
+        _run_logged(main, snakemake)
+    except OSError as error:
+        if (told := told_of_disk(error)) is None:
+            raise
+        print(f"\n{snakemake.rule}: {told}\n", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _run_logged(main: Callable, snakemake) -> None:
+    log = Path(str(snakemake.log[0]))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as stream:
+        print(f"{snakemake.rule}: started", file=stream, flush=True)
+        wanted = snakemake.resources.get("gpu")
+        if wanted and (gpu := claim_gpu(count=wanted)) is not None:
+            print(f"{snakemake.rule}: on GPU {gpu}", file=stream, flush=True)
+        try:
+            main(snakemake)
+        except BaseException as error:
+            told = str(error) if isinstance(error, LengthlensError) else told_of_disk(error)
+            if told is not None:
+                print(f"\n{snakemake.rule}: {told}\n", file=sys.stderr)
+                with contextlib.suppress(OSError):  # the log may lie on a full disk
+                    print(f"{snakemake.rule}: {told}", file=stream, flush=True)
+                raise SystemExit(1) from None
+            with contextlib.suppress(OSError):
+                traceback.print_exc(file=stream)
+            raise
+        print(f"{snakemake.rule}: done", file=stream, flush=True)
+
+
+def told_of_disk(error: BaseException | None) -> str | None:
+    """In words what the disk refused; None where the error is of another kind."""
+    if is_full(error):
+        return f"the disk is full; make room and run again (make resume) ({error})"
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return (
+                f"{error.filename or 'a file'} may not be read or written ({error.strerror}); give "
+                "this user the permission (ls -l shows who has it) and run again (make resume)"
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that there is no space left."""
+    while error is not None:
+        # HDF5 has the system's words in its message, but not the number.
+        if isinstance(error, OSError) and (
+            error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,160 @@
+"""Names of all files of a run: what each stage makes, for rules and stage targets."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+
+from lengthlens.configuration.pairs import model_pairs
+from lengthlens.configuration.study import Shard, Study
+
+FIGURES = (
+    "error_by_n",
+    "cwa_by_layer",
+    "cwa_heatmaps",
+    "cwa_by_n",
+    "same_text",
+    "ablation",
+    "scores",
+    "transfer",
+    "repair",
+    "tokenization",
+    "extrapolation",
+)
+
+CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
+PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
+TABLES = ("behaviour", *CAUSAL_TABLES, "same_text", "scores", *PROBE_TABLES)
+
+
+def provenance_of(path: str) -> str:
+    """The file beside a text file that says where it comes from."""
+    return path[: path.rindex(".")] + ".provenance.json"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """File names of one study. Patterns with wildcards are attributes, lists are methods."""
+
+    study: Study
+
+    def below(self, pattern: str) -> str:
+        """A path below the run's folder; {run} needs no wildcard."""
+        return f"{self.study.results}/{pattern}"
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every model with every language."""
+        return list(itertools.product(self.study.models, self.study.languages))
+
+    def partner(self, model: str) -> str | None:
+        """The other variant of a model's pair; None where it has none."""
+        variants = {name: entry.variant for name, entry in self.study.models.items()}
+        pair = next(pair for pair in model_pairs(variants) if model in pair.values())
+        return next((name for name in pair.values() if name != model), None)
+
+    def manifest(self, model: str) -> str:
+        """Hashes of a model's files; outside of the run's folder, for runs share models."""
+        return f"{self._weights(model)}.json"
+
+    def fetched(self, model: str) -> str:
+        """The record of a hub model's fetch, beside its manifest."""
+        return f"{self._weights(model)}.fetched.json"
+
+    def _weights(self, model: str) -> str:
+        entry = self.study.models[model]
+        source = entry.path or f"{entry.hub}@{entry.revision}"
+        return f"results/weights/{model}.{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+    def generation_job(self) -> tuple[str, list[str]]:
+        """Pattern of a generation job's name, and patterns of the shards that it makes."""
+        pair = "{model}.{language}"
+        if self.study.jobs.shards == "one":
+            job = f"{pair}.n{{n}}.{{i}}"
+            return job, [self.below(f"shards/{job}")]
+        numbers = [(n, i) for n in self.study.n_words for i in range(self.study.shard_count)]
+        return pair, [self.below(f"shards/{pair}.n{n}.{i}") for n, i in numbers]
+
+    def shards(self, model: str, language: str, ending: str) -> list[str]:
+        """One file of every shard of a model in a language, in the order of samples."""
+        return [
+            self.below(f"shards/{model}.{shard.name}.{ending}")
+            for shard in self.study.shards(language)
+        ]
+
+    def prompts_used(self, shard: Shard) -> int:
+        """How many of a shard's prompts the study uses; shards are always generated whole."""
+        return min(shard.stop, self.study.prompts.per_n) - shard.start
+
+    def each_pair(self, pattern: str) -> list[str]:
+        """One file of every model and language, in the order of `pairs`."""
+        return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.pairs]
+
+    def prompts(self) -> list[str]:
+        return [self.below(f"prompts/{language}.jsonl") for language in self.study.languages]
+
+    def generated(self) -> list[str]:
+        answers = self.each_pair("generations/{model}.{language}.jsonl")
+        if self.study.activations.keep is True:
+            answers += self.each_pair("activations/{model}.{language}.h5")
+        return answers
+
+    def attributed(self) -> list[str]:
+        return [
+            *self.each_pair("attribution/{model}.{language}.nc"),
+            *self.each_pair("tokens/{model}.{language}.jsonl"),
+            self.below("cwa.nc"),
+        ]
+
+    def selected(self) -> list[str]:
+        return [
+            *self.each_pair("forced/{model}.{language}.nc"),
+            *self.each_pair("selection/{model}.{language}.csv"),
+        ]
+
+    def ablated(self) -> list[str]:
+        return [
+            *self.each_pair("ablation/{model}.{language}.nc"),
+            *self.each_pair("repair/{model}.{language}.nc"),
+        ]
+
+    @property
+    def probed_pairs(self) -> list[tuple[str, str]]:
+        """Every model with every language, those that are only probed included."""
+        return list(itertools.product(self.study.models, self.study.probed_languages))
+
+    def probed(self, ending: str = "jsonl") -> list[str]:
+        """One file of every model and probed language, in the order of `probed_pairs`."""
+        return [self.below(f"probes/{m}.{lang}.{ending}") for m, lang in self.probed_pairs]
+
+    def probe_tables(self) -> list[str]:
+        return [self.below(f"tables/{table}.csv") for table in PROBE_TABLES]
+
+    def figures(self) -> list[str]:
+        return [
+            self.below(f"figures/{figure}.{ending}")
+            for figure in FIGURES
+            for ending in self.study.figures.formats
+        ]
+
+    def tables(self) -> list[str]:
+        return [self.below(f"tables/{table}.csv") for table in TABLES]
+
+    def report(self) -> list[str]:
+        return [self.below("report.html")]
+
+    def final(self) -> list[str]:
+        """Everything that `snakemake` makes by default."""
+        return [
+            *self.report(),
+            *self.figures(),
+            *self.tables(),
+            self.below("claims.csv"),
+            *self.ablated(),
+            *self.probed(),
+            *self.selected(),
+            *self.attributed(),
+            *self.generated(),
+            *self.prompts(),
+        ]

@@ -1,0 +1,134 @@
+"""The plan of a sweep: what is removed, beside which controls, and what is measured of it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from rankings import HEADS, LAYERS, ranking
+
+from lengthlens.ablation.conditions import Condition, count_matched, ranked_heads
+from lengthlens.ablation.hypotheses import Hypothesis
+from lengthlens.ablation.sweep import Plan, plan_sweep, size_to_test
+
+PLAN = Plan(
+    k=(1, 2, 4, 64),
+    further_k=(2,),
+    methods=("cwa", "end_contrast"),
+    modes=("zero", "mean", "resample"),
+    positions="generated",
+    controls=120,
+    answered_controls=3,
+    further_controls=5,
+    seed=0,
+)
+SELECTIONS = {"en": ranking(0), "it": ranking(1), "lb": ranking(2)}
+HYPOTHESIS = Hypothesis("h", "H.", "instruct", "en", "cwa", "exact", "less")
+
+
+def sweep(plan: Plan = PLAN, hypotheses=(), selections=SELECTIONS) -> list[Condition]:
+    return plan_sweep(selections, LAYERS, HEADS, plan, "en", hypotheses)
+
+
+def groups_of(conditions: list[Condition]) -> dict[tuple, list[Condition]]:
+    """Chosen sets (draw 0) with the controls that follow them."""
+    found: dict[tuple, list[Condition]] = {}
+    for c in conditions[1:]:
+        size = c.size if c.draw == 0 else None
+        key = (c.chosen_by, c.method, c.mode, c.source_language)
+        if size is not None:
+            found[(*key, size)] = []
+            last = found[(*key, size)]
+        last.append(c)
+    return found
+
+
+def test_the_top_of_every_method_has_all_its_controls() -> None:
+    """none, then for every method and k the top k; k = 64 is more than the 32 heads."""
+    conditions = sweep()
+    assert conditions[0] == Condition(source_language="en")
+    groups = groups_of(conditions)
+    top = [key for key in groups if key[0] == "top" and key[2:4] == ("zero", "en")]
+    assert [(key[1], key[4]) for key in top] == list(itertools.product(PLAN.methods, (1, 2, 4)))
+    for key in top:
+        chosen, *controls = groups[key]
+        assert chosen.heads == ranked_heads(SELECTIONS["en"], key[1], key[4])
+        possible = count_matched(chosen.heads, HEADS)
+        assert len(controls) == min(120, possible)
+        assert {c.n_possible for c in groups[key]} == {possible}
+        assert [c.draw for c in groups[key]] == list(range(len(groups[key])))
+        assert [c.answered for c in groups[key]] == [c.draw <= 3 for c in groups[key]]
+        assert [c.neutral for c in groups[key]] == [c.draw <= 3 for c in groups[key]]
+
+
+def test_further_sizes_have_modes_bottom_and_transfer() -> None:
+    groups = groups_of(sweep())
+    further = {key[:4] for key in groups if key[0] in ("top", "bottom")}
+    for method in PLAN.methods:
+        own = {("top", method, mode, "en") for mode in PLAN.modes}
+        assert further >= own | {("bottom", method, "zero", "en")}
+        assert further >= {("top", method, "zero", source) for source in ("it", "lb")}
+    for key, (chosen, *controls) in groups.items():
+        if key[0] == "bottom":
+            assert chosen.heads == ranked_heads(SELECTIONS["en"], key[1], 2, bottom=True)
+        if key[0] == "top" and key[3] != "en":
+            assert chosen.heads == ranked_heads(SELECTIONS[key[3]], key[1], 2)
+        if key[0] == "bottom" or key[3] != "en" or (key[0] == "top" and key[2] != "zero"):
+            assert len(controls) == min(5, chosen.n_possible)
+
+
+def test_sets_by_position() -> None:
+    """Quarters without controls; the final MLP beside every other MLP; both together once."""
+    groups = groups_of(sweep())
+    for mode in PLAN.modes:
+        late, early = (
+            groups["position", name, mode, "en", HEADS] for name in ("late_heads", "early_heads")
+        )
+        assert [c.heads for c in late] == [tuple((3, head) for head in range(HEADS))]
+        assert [c.heads for c in early] == [tuple((0, head) for head in range(HEADS))]
+        final = groups["position", "final_mlp", mode, "en", 1]
+        assert [c.mlps for c in final] == [(3,), (0,), (1,), (2,)]
+        assert {c.n_possible for c in final} == {3}
+        assert all(c.answered and c.neutral for c in final)
+    both = groups["position", "late_heads_and_final_mlp", "zero", "en", HEADS + 1]
+    assert [c.kind for c in both] == ["mixed"]
+    assert len([key for key in groups if key[1] == "late_heads_and_final_mlp"]) == 1
+
+
+def test_all_controls_of_a_confirmatory_test_answer() -> None:
+    size = size_to_test(SELECTIONS["en"], HYPOTHESIS, HEADS, range(1, max(PLAN.k) + 1))
+    chosen = ranked_heads(SELECTIONS["en"], "cwa", size)
+    assert count_matched(chosen, HEADS) >= 99
+    mine = [c for c in sweep(hypotheses=[HYPOTHESIS]) if c.test == "h"]
+    assert mine[0].heads == chosen
+    assert len(mine) == 121
+    assert all(c.answered for c in mine)
+    assert [c.neutral for c in mine] == [c.draw <= 3 for c in mine]
+    assert not [c for c in sweep() if c.test]
+
+
+def test_the_tested_size_is_the_smallest_with_99_controls() -> None:
+    """Without a size that has them there is no test."""
+    for size in (1, 2, 3, 4):
+        chosen = ranked_heads(SELECTIONS["en"], "cwa", size)
+        expected = size if count_matched(chosen, HEADS) >= 99 else None
+        assert size_to_test(SELECTIONS["en"], HYPOTHESIS, HEADS, (size,)) == expected
+    assert size_to_test(SELECTIONS["en"], HYPOTHESIS, HEADS, (1,)) is None
+    lacking = replace(HYPOTHESIS, method="nothing")
+    assert size_to_test(SELECTIONS["en"], lacking, HEADS, PLAN.k) is None
+
+
+def test_methods_without_scores_are_left_out() -> None:
+    table = ranking()
+    table.loc[table["method"] == "end_contrast", ["score", "rank"]] = pd.NA
+    conditions = sweep(selections={"en": table})
+    assert {c.method for c in conditions if c.chosen_by in ("top", "bottom")} == {"cwa"}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_controls_depend_on_the_seed_alone(seed: int) -> None:
+    plan = replace(PLAN, seed=seed)
+    assert sweep(plan) == sweep(plan)
+    assert (sweep(plan) == sweep()) == (seed == 0)

@@ -1,0 +1,205 @@
+"""The causal tables in numbers, figures and words, from hand-made data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib.colors import to_hex
+from test_transfer import effects
+
+from lengthlens.analysis.effects import chosen_sets
+from lengthlens.analysis.repair import COLUMNS, TERMS, summarise_repair, term_values
+from lengthlens.analysis.transfer import summarise_transfer
+from lengthlens.figures import repair as repair_figure
+from lengthlens.figures import transfer as transfer_figure
+from lengthlens.figures.style import ON_DARK, ON_LIGHT, Cast
+from lengthlens.reporting.causes import (
+    confirmatory_sentences,
+    repair_sentences,
+    transfer_sentences,
+)
+from lengthlens.statistics import difference_interval
+
+CAST = Cast({"i": "instruct"}, {"en": "English", "lb": "Luxembourgish"})
+TOPICS = np.repeat([f"t{i:02d}" for i in range(12)], 2)
+FAST = {"resamples": 200, "level": 0.95, "seed": 0}
+
+
+def repair_file(language: str, steps_in: float, seed: int) -> xr.Dataset:
+    """Top-1 head L0H1 with a control, and the final MLP; MLP L1M gives `steps_in` more."""
+    rng = np.random.default_rng(seed)
+    n, layers, heads = len(TOPICS), 2, 2
+    removed_head = np.zeros((4, layers, heads), bool)
+    removed_head[1, 0, 1] = removed_head[2, 0, 0] = True
+    removed_mlp = np.zeros((4, layers), bool)
+    removed_mlp[3, 1] = True
+    head = 0.1 * rng.standard_normal((4, n, layers, heads))
+    mlp = 0.1 * rng.standard_normal((4, n, layers))
+    head[0], mlp[0] = 0, 0
+    mlp[1, :, 1] -= steps_in
+    scale = 0.05 * rng.standard_normal((4, n))
+    scale[0] = 0
+    direct = (head * removed_head[:, None]).sum((2, 3)) + (mlp * removed_mlp[:, None]).sum(2)
+    drop = head.sum((2, 3)) + mlp.sum(2) + scale
+    for values in (head, mlp, scale, direct, drop):
+        values[:, 5] = np.nan  # a sample without a decision step
+    dims = ("condition", "sample")
+    return xr.Dataset(
+        {
+            "drop": (dims, drop),
+            "direct": (dims, direct),
+            "scale": (dims, scale),
+            "head": ((*dims, "layer", "head"), head),
+            "mlp": ((*dims, "layer"), mlp),
+            "removed_head": (("condition", "layer", "head"), removed_head),
+            "removed_mlp": (("condition", "layer"), removed_mlp),
+        },
+        coords={
+            "source_language": ("condition", [language] * 4),
+            "chosen_by": ("condition", ["", "top", "top", "position"]),
+            "method": ("condition", ["none", "cwa", "cwa", "final_mlp"]),
+            "mode": ("condition", ["none", "zero", "zero", "zero"]),
+            "k": ("condition", [0, 1, 1, 1]),
+            "control": ("condition", [False, False, True, False]),
+            "kind": ("condition", ["none", "head", "head", "mlp"]),
+            "components": ("condition", ["", "L0H1", "L0H0", "L1M"]),
+            "topic": ("sample", TOPICS),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def repairs() -> dict:
+    return {("i", "en"): repair_file("en", 0.2, 0), ("i", "lb"): repair_file("lb", 1.0, 1)}
+
+
+@pytest.fixture(scope="module")
+def repair_table(repairs) -> pd.DataFrame:
+    return summarise_repair(repairs, **FAST)
+
+
+def test_terms_add_up_to_the_drop(repairs, repair_table) -> None:
+    for data in repairs.values():
+        parts = sum(term_values(data, term) for term in ("direct", "heads", "mlps", "scale"))
+        np.testing.assert_allclose(parts, term_values(data, "drop"), atol=1e-12)
+    assert tuple(repair_table.columns) == COLUMNS
+    assert set(repair_table["term"]) == set(TERMS)
+    row = repair_table[(repair_table["method"] == "cwa") & (repair_table["minus"] == "")]
+    row = row.set_index(["language", "term"]).loc[("lb", "final_mlp")]
+    assert row["share"] == pytest.approx(-1.0, abs=0.1)
+    assert row["share_low"] < row["share"] < row["share_high"]
+    assert (row["n_samples"], row["n_topics"], row["n_controls"]) == (23, 12, 1)
+
+
+def test_a_removed_mlp_does_not_step_in(repairs) -> None:
+    data = repairs["i", "en"]
+    assert np.isnan(term_values(data, "final_mlp")[3]).all()
+    np.testing.assert_allclose(term_values(data, "mlps")[3, :5], data["mlp"].to_numpy()[3, :5, 0])
+
+
+def test_differences_between_languages_are_paired_by_topic(repairs, repair_table) -> None:
+    differences = repair_table[repair_table["minus"] == "en"].set_index(["method", "term"])
+    row = differences.loc[("cwa", "final_mlp")]
+    sides = [term_values(repairs["i", code], "final_mlp")[1] for code in ("lb", "en")]
+    ones = np.ones(len(TOPICS))
+    plain = difference_interval((sides[0], ones), TOPICS, (sides[1], ones), TOPICS, **FAST)
+    assert row["share"] == pytest.approx(float(plain.estimate))
+    assert row["share_low"] == pytest.approx(float(plain.low), abs=0.02)
+    assert row["share_high"] < 0
+
+
+def test_repair_sentences_say_who_steps_in(repair_table) -> None:
+    late = repair_table[repair_table["method"] == "cwa"].assign(method="late_heads")
+    english, untuned, between, ranked = repair_sentences(
+        pd.concat([late.assign(chosen_by="position"), repair_table])
+    )
+    assert english.startswith("i, en, without") and "changes by +0.167" in english
+    assert untuned.startswith("i, lb, without") and "changes by +0.994" in untuned
+    assert ", it steps in (" in untuned
+    assert "in lb minus that in en: +0.8" in between and ", more for ending (" in between
+    assert " logits [+0." in between
+    assert ranked.startswith("i, 1 sets") and "of ending in lb than in en in 1, less in 0" in ranked
+    unclear = late.assign(share_low=-1.0, share_high=1.0)
+    assert [", no change shown (" in said for said in repair_sentences(unclear)[:2]] == [True] * 2
+    assert ", no difference shown (" in repair_sentences(unclear)[2]
+    less = repair_sentences(late.assign(share_low=0.5, share_high=1.0))
+    assert ", it gives less (" in less[0] and "[−1.00, −0.500]" in less[0]
+    assert repair_sentences(repair_table.iloc[:0]) == []
+
+
+def test_the_repair_figure_shows_every_term(repair_table) -> None:
+    figure = repair_figure.draw_repair(repair_table, CAST)
+    axes = figure.axes[1]
+    heights = sorted(bar.get_height() for bar in axes.patches)
+    own = repair_table[(repair_table["language"] == "lb") & (repair_table["minus"] == "")]
+    np.testing.assert_allclose(heights, sorted(own[own["term"] != "final_mlp"]["share"]))
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["top 1, CWA", "final MLP"]
+    assert repair_figure.counts(repair_table).startswith("n = 23 to 23 answers")
+    empty = repair_figure.draw_repair(repair_table.iloc[:0], CAST)
+    assert [text.get_text() for text in empty.axes[0].texts] == ["no decision step"]
+
+
+def test_the_transfer_figure_holds_the_matrix() -> None:
+    table = summarise_transfer(effects(), ["lb"])
+    figure = transfer_figure.draw_transfer(table, CAST)
+    axes = figure.axes[0]
+    cells = table[(table["measure"] == "end_margin") & (table["method"] == "cwa")]
+    shown = np.asarray(axes.images[0].get_array())
+    for row in cells.to_dict("records"):
+        place = [("en", "lb").index(row[f"{side}_language"]) for side in ("source", "target")]
+        assert shown[tuple(place)] == pytest.approx(row["effect"])
+    bold = [text.get_fontweight() == "bold" for text in axes.texts]
+    sure = (cells["effect_low"] > 0) | (cells["effect_high"] < 0)
+    assert sum(bold) == int(sure.sum())
+    assert to_hex(axes.texts[0].get_color()) in (ON_DARK, ON_LIGHT)
+    labels = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert labels == ["English", "Luxembourgish\n(untuned)"]
+    nothing = transfer_figure.draw_transfer(table.iloc[:0], CAST)
+    assert [text.get_text() for text in nothing.axes[0].texts] == ["no transfer measured"]
+    assert "no transfer" in transfer_figure.counts(table.iloc[:0])
+
+
+def test_transfer_sentences_follow_the_intervals() -> None:
+    table = summarise_transfer(effects(), ["lb"])
+    first, *others = transfer_sentences(table)
+    across = table[
+        (table["measure"] == "end_margin") & (table["source_language"] != table["target_language"])
+    ]
+    assert f"in {int((across['effect_high'] < 0).sum())} of {len(across)} combinations" in first
+    [untuned] = others
+    mine = across[across["untuned"]]
+    carried = int((mine["effect_high"] < 0).sum())
+    assert untuned.startswith("In lb, in which no model was tuned")
+    assert f"holds of {carried} of {len(mine)} sets" in untuned
+    assert "by end contrast found in en" in untuned and " logits [−" in untuned
+    raised = table.assign(effect_low=0.5, effect_high=1.0)
+    assert "in 0 of" in transfer_sentences(raised)[0]
+    assert f"of 0 of {len(mine)} sets" in transfer_sentences(raised)[1]
+    assert transfer_sentences(table.iloc[:0]) == []
+
+
+def test_confirmatory_sentences_never_say_more_than_the_verdict() -> None:
+    row = {
+        "claim": "C.", "measure": "exact", "effect": -0.25, "effect_low": -0.4,
+        "effect_high": -0.1, "p_holm": 0.02, "n_samples": 84, "n_controls": 199, "k": 4,
+        "reason": "",
+    }  # fmt: skip
+    verdicts = ["shown", "not shown", "not tested"]
+    table = pd.DataFrame([row | {"verdict": verdict} for verdict in verdicts])
+    table.loc[2, "reason"] = "too few"
+    first, shown, not_shown, untested = confirmatory_sentences(table)
+    assert first == "Of 3 confirmatory tests 1 showed what was claimed, and 1 could not be made."
+    assert shown.startswith("Shown: “C.” (difference −25.0 points [−40.0, −10.0];")
+    assert "84 answers, 199 random sets of 4 heads" in shown
+    assert not_shown.startswith("Not shown:")
+    assert untested == "Not tested: “C.” (too few)."
+    assert confirmatory_sentences(table.iloc[:0]) == []
+
+
+def test_hand_made_files_have_chosen_sets(repairs) -> None:
+    assert [found.labels["method"] for found in chosen_sets(repairs["i", "en"])] == [
+        "cwa",
+        "final_mlp",
+    ]

@@ -1,0 +1,182 @@
+"""Instruct and base on their own and on equal text: the parts, and what is said of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from synthetic_attribution import make_attribution
+
+from lengthlens.analysis.text_comparison import COLUMNS, GROUPS, QUANTITIES, compare_texts
+from lengthlens.claims.kinds import Data
+from lengthlens.claims.verdicts import evaluate_claims
+from lengthlens.figures.same_text import counts, draw_same_text
+from lengthlens.figures.style import Cast
+from lengthlens.forced.texts import as_other
+from lengthlens.reporting.forced_findings import say_same_text
+
+PAIR = {"instruct": "i", "base": "b"}
+OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+KINDS = ("head", "mlp", "embed", "bias")
+
+
+def on(text: int, plus: float, score: float, seed: int) -> xr.Dataset:
+    """A model's attribution on a text: signs and lengths follow the text, scores the model."""
+    shift = dict.fromkeys(KINDS, score)
+    data = make_attribution(
+        text, per_n=16, layers=4, heads=2, topics=16, plus_share=plus, shift=shift, noise=0.0
+    ).dataset
+    rng = np.random.default_rng(seed)
+    for kind in ("head", "mlp"):
+        noise = 0.1 * rng.standard_normal(data[f"cwa_{kind}_plus"].shape)
+        data[f"cwa_{kind}_plus"] = data[f"cwa_{kind}_plus"] + noise
+        data[f"cwa_{kind}"] = data[f"cwa_{kind}_plus"] + data[f"cwa_{kind}_minus"]
+    cut = np.zeros(data.sizes["sample"], bool)
+    return data.assign_coords(truncated=("sample", cut))
+
+
+def files(instruct: float, base: float):
+    """Scores a step of the two models; instruct's text keeps to N (+), base's does not (-)."""
+    texts = {"instruct": (1, 1.0), "base": (2, 0.0)}
+    scores = {"instruct": instruct, "base": base}
+    made = {
+        (model, text): on(*texts[text], scores[model], seed)
+        for seed, (model, text) in enumerate((m, t) for m in texts for t in texts)
+    }
+    own = {model: made[model, model] for model in texts}
+    other = {"instruct": "base", "base": "instruct"}
+    forced = {model: as_other(made[model, other[model]]) for model in texts}
+    return own, forced
+
+
+def compared(instruct: float, base: float):
+    own, forced = files(instruct, base)
+    table = compare_texts(
+        [PAIR],
+        {(PAIR[v], "en"): data for v, data in own.items()},
+        {(PAIR[v], "en"): data for v, data in forced.items()},
+        **OPTIONS,
+    )
+    return table, table.set_index(["group", "quantity"])["value"]
+
+
+def test_models_that_score_alike_differ_by_behaviour_alone() -> None:
+    """Equal scores d: own texts +d and -d a step, so D = 2 d, and nothing is left on equal text."""
+    table, value = compared(1.0, 1.0)
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == len(GROUPS) * len(QUANTITIES)
+    for group, size in {"late heads": 2, "all heads": 8, "final MLP": 1, "all MLPs": 4}.items():
+        assert value[group, "observed"] == pytest.approx(2 * size, rel=0.1)
+        for quantity in ("on_instruct", "on_base", "models"):
+            assert abs(value[group, quantity]) < 0.1 * size
+        assert value[group, "share"] == pytest.approx(1, abs=0.05)
+        assert value[group, "permuted"] == pytest.approx(value[group, "observed"], rel=0.1)
+
+
+def test_the_parts_add_up_to_the_observed_difference() -> None:
+    """I = 3 d, B = d: D = 3 + 1 = 4, on instruct's text 2, on base's -2, so behaviour is all."""
+    table, value = compared(3.0, 1.0)
+    for group in GROUPS:
+        parts = value[group, "models"] + value[group, "behaviour"]
+        assert parts == pytest.approx(value[group, "observed"], abs=1e-9)
+        both = (value[group, "on_instruct"] + value[group, "on_base"]) / 2
+        assert both == pytest.approx(value[group, "models"], abs=1e-9)
+        share = 1 - value[group, "models"] / value[group, "observed"]
+        assert share == pytest.approx(value[group, "share"], abs=1e-9)
+    assert value["final MLP", "on_instruct"] == pytest.approx(2, rel=0.1)
+    assert value["final MLP", "on_base"] == pytest.approx(-2, rel=0.1)
+    rows = table.set_index(["group", "quantity"])
+    for place in rows.index:
+        row = rows.loc[place]
+        assert row["value_low"] < row["value"] < row["value_high"], place
+
+
+def test_a_share_of_nothing_is_left_out() -> None:
+    """I = d, B = -d: own texts give +d and +d, so the observed difference may be zero."""
+    table, value = compared(1.0, -1.0)
+    missing = [group for group in GROUPS if np.isnan(value[group, "share"])]
+    assert missing
+    sentences = say_same_text(table)
+    assert len(sentences) == len(GROUPS)
+    place = list(GROUPS).index(missing[0])
+    assert "may be nothing" in sentences[place]
+
+
+def test_sentences_have_interval_and_n() -> None:
+    table, _ = compared(1.0, 1.0)
+    sentence = say_same_text(table)[0]
+    assert sentence.startswith("Between i and b (en), CWA differs by +4.")
+    assert "in late heads (96 answers), of which the texts alone explain" in sentence
+    assert sentence.count("[") == 4
+
+
+def test_pairs_without_an_exchange_are_left_out() -> None:
+    own, _ = files(1.0, 1.0)
+    named = {(PAIR[v], "en"): data for v, data in own.items()}
+    empty = dict.fromkeys(named, xr.Dataset())
+    assert compare_texts([PAIR], named, empty, **OPTIONS).empty
+    lone = compare_texts([{"instruct": "i"}], named, empty, **OPTIONS)
+    assert lone.empty and "needs a base and an instruct model" in counts(lone)
+    figure = draw_same_text(lone, Cast({"i": "instruct"}, {"en": "English"}))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["texts not exchanged"]
+
+
+def test_the_figure_shows_the_table() -> None:
+    table, value = compared(3.0, 1.0)
+    cast = Cast({"b": "base", "i": "instruct"}, {"en": "English", "it": "Italian"})
+    figure = draw_same_text(table, cast)
+    panels = np.array(figure.axes).reshape(len(GROUPS), 2)
+    for (axes, empty), group in zip(panels, GROUPS, strict=True):
+        shown = [line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 1]
+        wanted = ("observed", "on_instruct", "on_base", "permuted")
+        assert shown == [value[group, quantity] for quantity in wanted]
+        assert empty.texts[0].get_text() == "texts not exchanged"
+    assert counts(table).startswith("96 answers of both models")
+
+
+def verdict_of(statistic: dict, own, forced, null: float = 0.0):
+    claim = {
+        "id": "c",
+        "claim": "So.",
+        "origin": "ours",
+        "statistic": statistic | {"variant": "instruct", "language": "en"},
+        "direction": "above",
+        "null_value": null,
+    }
+    data = [{(v, "en"): part for v, part in parts.items()} for parts in (own, forced)]
+    table = evaluate_claims([claim], Data(PAIR, data[0], {}, forced=data[1]), **OPTIONS)
+    return table.iloc[0]
+
+
+def test_claims_about_equal_text_use_the_forced_answers() -> None:
+    statistic = {
+        "kind": "cwa",
+        "component": "mlp",
+        "layers": "final",
+        "form": "step",
+        "text": "base",
+        "minus": {"variant": "base"},
+    }
+    own, forced = files(3.0, 1.0)
+    row = verdict_of(statistic, own, forced)
+    assert row["value"] == pytest.approx(compared(3.0, 1.0)[1]["final MLP", "on_base"], abs=1e-9)
+    assert row["verdict"] == "not supported" and "on base's text" in row["statistic"]
+    missing = verdict_of(statistic, own, {})
+    assert missing["verdict"] == "no data"
+    assert missing["reason"] == "the answers of base were not forced on i"
+
+
+def test_claims_about_behaviours_share() -> None:
+    statistic = {
+        "kind": "behaviour_share",
+        "component": "head",
+        "layers": [0.75, 1],
+        "minus": {"variant": "base"},
+    }
+    row = verdict_of(statistic, *files(1.0, 1.0), null=0.5)
+    assert row["value"] == pytest.approx(1, abs=0.05) and row["verdict"] == "supported"
+    assert row["model"] == "i - b" and row["n"] == 96
+    table, value = compared(1.0, 1.0)
+    assert row["value"] == pytest.approx(value["late heads", "share"], abs=1e-9)
+    nothing = verdict_of(statistic, *files(1.0, -1.0), null=0.5)
+    assert nothing["verdict"] == "no data" and "nothing to explain" in nothing["reason"]

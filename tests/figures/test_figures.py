@@ -1,0 +1,306 @@
+"""Figures drawn from hand-made data: what they hold, equal bytes, and data with holes."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from synthetic_attribution import make_attribution
+from synthetic_study import make_ablation, make_answers, make_ranking
+
+from lengthlens.analysis.effects import dose_response, summarise_ablation
+from lengthlens.attribution.cwa import aggregate_attribution
+from lengthlens.errors import LengthlensError
+from lengthlens.figures import style
+from lengthlens.figures.ablation import counts as ablation_counts
+from lengthlens.figures.ablation import draw_ablation
+from lengthlens.figures.cwa_by_layer import draw_cwa_by_layer
+from lengthlens.figures.cwa_by_n import draw_cwa_by_n
+from lengthlens.figures.cwa_heatmaps import draw_cwa_heatmaps
+from lengthlens.figures.draw import cast_of, save_formats
+from lengthlens.figures.error_by_n import counts as answer_counts
+from lengthlens.figures.error_by_n import draw_error_by_n
+from lengthlens.figures.style import Cast, save_figure
+
+LANGUAGES = Path(__file__).parents[2] / "resources" / "languages"
+VARIANTS = {"b": "base", "i": "instruct"}
+CAST = Cast(VARIANTS, {"en": "English", "it": "Italian"})
+ONE = Cast({"i": "instruct"}, {"en": "English"})
+FAST = {"resamples": 100, "level": 0.95, "seed": 0}
+
+
+def attributions(cast=CAST, **shape):
+    return {
+        (model, language): make_attribution(index, **shape).dataset.assign_coords(
+            split=("sample", np.resize(["select", "evaluate"], 3 * shape.get("per_n", 10)))
+        )
+        for index, (model, language) in enumerate(
+            (model, language) for model in cast.variants for language in cast.languages
+        )
+    }
+
+
+@pytest.fixture(scope="module")
+def sums():
+    return attributions()
+
+
+@pytest.fixture(scope="module")
+def means(sums):
+    return aggregate_attribution(sums, resamples=100)
+
+
+def panels(figure):
+    return [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+
+
+def points(axes, color):
+    """(x, y) of the line with markers in this colour."""
+    lines = [
+        line
+        for line in axes.get_lines()
+        if to_hex(line.get_color()) == color and line.get_marker() in "osDPv^"
+    ]
+    assert len(lines) == 1
+    return lines[0].get_xydata()
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_error_by_n_shows_the_means_of_every_n():
+    answers = make_answers(VARIANTS)
+    figure = draw_error_by_n(answers, CAST, **FAST)
+    top = figure.axes[0]
+    for model, variant in VARIANTS.items():
+        own = answers[(answers["model"] == model) & (answers["language"] == "en")]
+        drawn = points(top, style.VARIANT_COLOURS[variant])
+        np.testing.assert_allclose(drawn[:, 1], own.groupby("n")["error"].mean())
+        np.testing.assert_allclose(drawn[:, 0], [3, 5], atol=0.2)
+    assert top.get_title(loc="left") == "English"
+    assert top.get_ylabel() == "error, words − N"
+
+
+def test_error_by_n_marks_what_was_cut():
+    figure = draw_error_by_n(make_answers(VARIANTS), CAST, **FAST)
+    assert texts(figure.axes[0]).count("↑33") == 2
+    whole = make_answers({"i": "instruct"}, ("en",))
+    assert not [t for t in texts(draw_error_by_n(whole, ONE, **FAST).axes[0]) if "↑" in t]
+
+
+def test_a_cut_answer_is_never_exact():
+    answers = make_answers({"b": "base"}, ("en",)).assign(error=0, truncated=True)
+    figure = draw_error_by_n(answers, Cast({"b": "base"}, {"en": "English"}), **FAST)
+    assert (points(figure.axes[-1], style.VARIANT_COLOURS["base"])[:, 1] == 0).all()
+
+
+def test_error_by_n_with_a_language_without_answers():
+    answers = make_answers({"i": "instruct"}, ("en",))
+    figure = draw_error_by_n(answers, CAST, **FAST)
+    assert "no answers" in texts(figure.axes[1])
+
+
+def test_answers_are_counted():
+    text = answer_counts(make_answers(VARIANTS))
+    assert text == "n = 96 answers, 12 for each model, language and N, about 12 topics."
+
+
+def test_cwa_by_layer_shows_the_means(means):
+    figure = draw_cwa_by_layer(means, CAST)
+    chosen = means.sel(target="token", model="b", language="it")
+    names = ["head_layer_step_all", "mlp_step_all", "head_layer_all", "mlp_all"]
+    for axes, name in zip(figure.axes[1::2], names, strict=True):
+        drawn = points(axes, style.VARIANT_COLOURS["base"])
+        np.testing.assert_allclose(drawn[:, 1], chosen[name], rtol=1e-12)
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["English", "Italian"]
+    assert figure.axes[-1].get_xlabel() == "layer"
+
+
+def test_intervals_are_drawn_from_low_to_high(means):
+    figure = draw_cwa_by_layer(means, ONE)
+    chosen = means.sel(target="token", model="i", language="en")
+    bars = figure.axes[1].collections[-1].get_segments()
+    np.testing.assert_allclose([bar[0, 1] for bar in bars], chosen["mlp_step_all_low"])
+    np.testing.assert_allclose([bar[1, 1] for bar in bars], chosen["mlp_step_all_high"])
+
+
+def test_models_of_different_depth_share_an_axis_of_depth():
+    both = {
+        ("b", "en"): make_attribution(0, layers=3).dataset,
+        ("i", "en"): make_attribution(1, layers=6).dataset,
+    }
+    cast = Cast(VARIANTS, {"en": "English"})
+    figure = draw_cwa_by_layer(aggregate_attribution(both, resamples=100), cast)
+    assert figure.axes[-1].get_xlabel() == "depth, % of layers"
+    assert len(points(figure.axes[0], style.VARIANT_COLOURS["base"])) == 3
+
+
+def test_a_dominating_layer_is_compressed():
+    one = {("i", "en"): make_attribution(0, layers=8, shift={"mlp": [0] * 7 + [500]}).dataset}
+    figure = draw_cwa_by_layer(aggregate_attribution(one, resamples=100), ONE)
+    assert figure.axes[1].get_yscale() == "symlog"
+    assert figure.axes[0].get_yscale() == "linear"
+
+
+def test_heatmaps_hold_scores_and_are_centred_on_zero(means):
+    rankings = {(m, code): make_ranking() for m in VARIANTS for code in CAST.languages}
+    figure = draw_cwa_heatmaps(means, rankings, CAST, top=2)
+    first, third = panels(figure)[0].collections[0], panels(figure)[2].collections[0]
+    expected = means["head_step_all"].sel(target="token", model="b", language="en")
+    np.testing.assert_allclose(np.asarray(first.get_array()).reshape(3, 2), expected)
+    assert np.asarray(third.get_array()).ravel().tolist() == [1, 0, -1, -2, -3, -4]
+    for mesh in (first, third):
+        assert mesh.norm.vmin == -mesh.norm.vmax
+
+
+def test_heatmaps_mark_the_top_heads_of_each_method(means):
+    rankings = {("b", "en"): make_ranking()}
+    axes = panels(draw_cwa_heatmaps(means, rankings, CAST, top=3))[0]
+    for marks in axes.collections[1:]:
+        assert marks.get_offsets().tolist() == [[0, 0], [1, 0], [0, 1]]
+    assert len(axes.collections) == 3
+
+
+def test_heatmaps_without_decision_steps_say_so(means):
+    rankings = {("i", "en"): make_ranking(missing=True)}
+    figure = draw_cwa_heatmaps(means, rankings, ONE)
+    assert "no decision step" in texts(panels(figure)[1])
+
+
+def test_cwa_by_n_shows_the_mean_of_every_n(sums):
+    figure = draw_cwa_by_n(sums, CAST, **FAST)
+    data = sums["i", "en"]
+    cwa = data["cwa_mlp"].sel(target="token").isel(layer=-1).groupby("n")
+    steps = data["n_steps"].groupby("n").sum()
+    color = style.VARIANT_COLOURS["instruct"]
+    drawn = {row: points(figure.axes[row], color)[:, 1] for row in (2, 6)}
+    np.testing.assert_allclose(drawn[2], cwa.sum() / steps)
+    np.testing.assert_allclose(drawn[6], cwa.mean())
+
+
+def test_ablation_shows_chosen_sets_and_every_draw():
+    data = {("i", "en"): make_ablation()}
+    axes = draw_ablation(data, ONE, **FAST).axes[1]
+    chosen = [line for line in axes.get_lines() if line.get_marker() in ("o", "s")]
+    doses = [
+        dose
+        for method in ("cwa", "end_contrast")
+        for dose in dose_response(data["i", "en"], "error", method, "zero", FAST)
+    ]
+    drawn = [float(line.get_ydata()[0]) for line in chosen]
+    np.testing.assert_allclose(drawn, [dose.chosen.estimate for dose in doses])
+    dots = [c.get_offsets() for c in axes.collections if len(c.get_offsets()) == 5]
+    np.testing.assert_allclose(sorted(dots[0][:, 1]), sorted(doses[0].draws))
+
+
+def test_few_draws_never_fill_a_marker():
+    for controls, filled in ((5, False), (60, True)):
+        data = {("i", "en"): make_ablation(controls=controls)}
+        axes = draw_ablation(data, ONE, **FAST).axes[1]
+        marks = [line for line in axes.get_lines() if line.get_marker() == "o"]
+        assert (to_hex(marks[1].get_markerfacecolor()) != style.PAPER) is filled
+
+
+def test_ablation_without_margins_or_without_a_language():
+    figure = draw_ablation({("i", "en"): make_ablation(margins=False)}, CAST, **FAST)
+    shown = [text for axes in figure.axes for text in texts(axes)]
+    assert shown.count("no decision step") == 1
+    assert shown.count("not ablated") == 7  # base has no row of exact answers
+
+
+def test_control_draws_are_counted():
+    text = ablation_counts({("i", "en"): make_ablation(k=(1, 2), controls=5)})
+    assert text.startswith("n = 12 answers about 12 evaluate topics")
+    assert "k = 1: 5, k = 2: 5" in text
+
+
+def test_effects_are_differences_from_the_mean_control():
+    """Effect = error without the chosen heads - mean error without control sets, about 4k - 1."""
+    table = summarise_ablation({("i", "en"): make_ablation(controls=20)}, resamples=200)
+    errors = table[(table["measure"] == "error") & (table["method"] == "cwa")]
+    np.testing.assert_allclose(errors["effect"], errors["chosen"] - errors["control"])
+    np.testing.assert_allclose(errors["effect"], [3, 7], atol=0.5)
+    assert (
+        (errors["effect_low"] < errors["effect"]) & (errors["effect"] < errors["effect_high"])
+    ).all()
+    assert (errors["n_controls"] == 20).all()
+
+
+def test_effects_on_nothing_are_missing_numbers():
+    table = summarise_ablation({("i", "en"): make_ablation(margins=False)}, resamples=100)
+    margins = table[table["measure"] == "end_margin"]
+    assert len(margins) == 4
+    assert margins[["none", "chosen", "effect", "effect_low"]].isna().all(axis=None)
+
+
+def test_effects_on_constants_have_no_interval():
+    table = summarise_ablation({("i", "en"): make_ablation(damage=9)}, resamples=100)
+    exact = table[(table["measure"] == "exact") & (table["effect"] == 0)]
+    assert len(exact) == 4
+    assert exact["effect_low"].isna().all()
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_equal_figures_have_equal_bytes_and_say_what_made_them(tmp_path, means, ending):
+    made = {"schema": "figure/2", "commit": "abc123"}
+    for name in ("first", "second"):
+        figure = draw_cwa_by_layer(means, ONE)
+        save_figure(figure, tmp_path / f"{name}.{ending}", made, "CWA by layer", dpi=60)
+    first, second = ((tmp_path / f"{n}.{ending}").read_bytes() for n in ("first", "second"))
+    assert first == second
+    assert b"abc123" in first
+    assert not re.search(rb"<dc:date>|Creation Time", first)
+
+
+def test_fonts_are_embedded_in_pdf(tmp_path, means):
+    """As TrueType, which editors and journals take; no font is only named."""
+    save_figure(draw_cwa_by_layer(means, ONE), tmp_path / "a.pdf", {}, "CWA by layer")
+    pdf = (tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+
+
+def test_only_known_endings(tmp_path, means):
+    with pytest.raises(LengthlensError, match="png, svg or pdf, not 'gif'"):
+        save_figure(draw_cwa_by_layer(means, ONE), tmp_path / "a.gif", {}, "")
+
+
+def test_variants_have_fixed_colours_and_models_differ():
+    looks = style.model_looks({"b1": "base", "i1": "instruct", "b2": "base"})
+    assert looks["b1"].color == looks["b2"].color != looks["i1"].color
+    assert len({(look.color, look.marker, look.line) for look in looks.values()}) == 3
+    with pytest.raises(LengthlensError, match="'chat'"):
+        style.model_looks({"m": "chat"})
+
+
+def test_the_users_matplotlib_settings_do_not_matter(means):
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": False}):
+        figure = draw_cwa_by_layer(means, ONE)
+    assert figure.axes[0].yaxis.get_label().get_size() == 7
+
+
+def test_large_models_and_many_languages():
+    languages = {code: code.upper() for code in ("aa", "bb", "cc", "dd", "ee")}
+    cast = Cast({"i": "instruct"}, languages)
+    rankings = {("i", code): make_ranking(32, 32) for code in languages}
+    one = make_attribution(0, layers=32, heads=32, n_words=(3,), per_n=9).dataset
+    means = aggregate_attribution({("i", code): one for code in languages}, resamples=80)
+    figure = draw_cwa_heatmaps(means, rankings, cast)
+    assert len(panels(figure)) == 10
+    assert figure.get_figwidth() == style.PAGE
+    assert len(figure.axes[0].get_xticks()) <= 8
+
+
+def test_figures_name_the_weights_behind_them(tmp_path, means):
+    cast = cast_of(VARIANTS, [LANGUAGES / "it.yaml", LANGUAGES / "en.yaml"])
+    assert list(cast.languages) == ["it", "en"]
+    sources = [{"model": {"model": "i", "sha256": "f00d", "source": "somewhere"}}]
+    paths = [tmp_path / "a.svg", tmp_path / "a.png"]
+    save_formats(draw_cwa_by_layer(means, cast), paths, "CWA", {"seed": 3}, sources, dpi=50)
+    for path in paths:
+        content = path.read_bytes()
+        assert b"f00d" in content and b"figure/2" in content
+        assert b"somewhere" not in content

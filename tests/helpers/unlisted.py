@@ -1,0 +1,45 @@
+"""Tiny random models of architectures that `lengthlens.models.architectures` does not list.
+
+`ACCEPTED` are detected and proven; `REFUSED` are not, each with a part of the reason it must give.
+"""
+
+from __future__ import annotations
+
+import torch
+from architectures import COMMON, VOCABULARY, made_to_matter
+from transformers import AutoConfig, AutoModelForCausalLM
+
+_OLD_NAMES = {"vocab_size": VOCABULARY, "n_layer": 3, "n_head": 4, "bos_token_id": 1}
+
+ACCEPTED: dict[str, dict] = {
+    "stablelm": COMMON | {"use_qkv_bias": True, "partial_rotary_factor": 0.5},
+    "phi": COMMON | {"partial_rotary_factor": 0.5},
+    "gptj": _OLD_NAMES | {"n_embd": 48, "n_positions": 256, "rotary_dim": 8},
+    "cohere": COMMON | {"logit_scale": 0.125, "head_dim": 12},
+    "olmo3": COMMON | {"sliding_window": 512, "head_dim": 12},
+    "glm4": COMMON | {"head_dim": 16, "partial_rotary_factor": 0.5},
+    "bloom": _OLD_NAMES | {"hidden_size": 48},
+    "falcon": COMMON | {"bias": True, "alibi": False, "num_kv_heads": 1},
+    "smollm3": COMMON | {"no_rope_layers": [1, 1, 0]},
+    "ernie4_5": COMMON | {"head_dim": 16, "use_bias": True},
+}
+
+REFUSED: dict[str, tuple[dict, str]] = {
+    "olmo": (COMMON, "OlmoLayerNorm.*is neither LayerNorm nor RMSNorm with a weight"),
+    "opt": (
+        COMMON | {"ffn_dim": 64, "word_embed_proj_dim": 48},
+        "layers.0 adds to the stream is not the sum of its attention and one other module",
+    ),
+    "bitnet": (COMMON, "no linear map of model.layers.0 takes in the heads side by side"),
+    "mamba": (
+        {"vocab_size": VOCABULARY, "hidden_size": 48, "num_hidden_layers": 3, "state_size": 8},
+        "MambaConfig.*no attribute 'num_attention_heads'",
+    ),
+}
+
+
+def unlisted_model(model_type: str, values: dict, dtype: torch.dtype = torch.float32):
+    """A random model in eval mode, with every norm weight and bias made to matter."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(model_type, **values)
+    return made_to_matter(AutoModelForCausalLM.from_config(config).to(dtype).eval())
