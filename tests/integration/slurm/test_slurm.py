@@ -53,6 +53,11 @@ def start(project: Path, *words: str) -> subprocess.Popen:
         )
 
 
+def log_of(project: Path) -> str:
+    """What Snakemake has printed in this project so far."""
+    return (project / "snakemake.log").read_text()
+
+
 def script_processes(project: Path, rule: str) -> list[int]:
     """Processes that run the rule's script in this project."""
     found = []
@@ -71,7 +76,7 @@ def wait_for(condition, process: subprocess.Popen, project: Path, seconds: float
     end = time.monotonic() + seconds
     while not (found := condition()):
         if process.poll() is not None or time.monotonic() > end:
-            pytest.fail((project / "snakemake.log").read_text()[-5000:])
+            pytest.fail(log_of(project)[-5000:])
         time.sleep(0.1)
     return found
 
@@ -85,6 +90,7 @@ def test_slurm_gives_what_a_laptop_gives_whatever_is_killed(tmp_path):
         os.kill(job, 9)
         slurm.kill_node()
         slurm.start_node()
+        wait_for(lambda: "Error in rule generate_answers" in log_of(project), first, project)
         wait_for(lambda: list(project.glob("results/tiny/shards/*.h5")), first, project)
         first.kill()
         first.wait()
@@ -94,7 +100,7 @@ def test_slurm_gives_what_a_laptop_gives_whatever_is_killed(tmp_path):
         unlock = snakemake(project, "--unlock", *CONFIG)
         assert unlock.returncode == 0, unlock.stderr
         second = start(project, "--rerun-incomplete", *ON_SLURM)
-        assert second.wait(1800) == 0, (project / "snakemake.log").read_text()[-5000:]
+        assert second.wait(1800) == 0, log_of(project)[-5000:]
 
     local = project_in(tmp_path / "local")
     done = snakemake(local, *TARGETS, *CONFIG)
@@ -103,5 +109,3 @@ def test_slurm_gives_what_a_laptop_gives_whatever_is_killed(tmp_path):
     names = results_below(here)
     assert results_below(on_slurm) == names
     assert [n for n in names if (on_slurm / n).read_bytes() != (here / n).read_bytes()] == []
-    log = (project / "snakemake.log").read_text()
-    assert "Trying to restart job" in log or "Error in rule generate_answers" in log
