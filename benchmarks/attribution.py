@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -80,10 +81,11 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def run(cell: dict) -> dict:
-    """One measurement in a process of its own."""
+def run(cell: dict, environment: Mapping[str, str] | None = None) -> dict:
+    """One measurement in a process of its own, with further environment variables."""
     command = [sys.executable, __file__, "--measure", json.dumps(cell)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    variables = os.environ | (environment or {})
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
     if done.returncode:
         raise SystemExit(f"{cell['method']} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

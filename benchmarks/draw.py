@@ -1,4 +1,4 @@
-"""Draws benchmarks/results.json: cost beside plain generate, and memory against prompts.
+"""Draws cost beside plain generate (results.json) and memory against prompts (memory.json).
 
 python benchmarks/draw.py
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import matplotlib
+import memory
 from attribution import HERE, KEY, RESULTS, WORKLOAD, median
 
 matplotlib.use("Agg")
@@ -37,7 +38,7 @@ def main() -> None:
     for run in json.loads(RESULTS.read_text())["runs"]:
         cells.setdefault(tuple(run[key] for key in KEY), []).append(run)
     draw_time(cells)
-    draw_memory(cells)
+    draw_memory(json.loads(memory.RESULTS.read_text())["runs"])
 
 
 def draw_time(cells: dict[tuple, list[dict]]) -> None:
@@ -68,26 +69,25 @@ def draw_time(cells: dict[tuple, list[dict]]) -> None:
     save(figure, "time")
 
 
-def draw_memory(cells: dict[tuple, list[dict]]) -> None:
+def draw_memory(runs: list[dict]) -> None:
     """Peak memory beyond the model against the number of prompts."""
     figure, axis = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    lines: dict[tuple, list[tuple[int, float]]] = {}
-    for (size, variant, prompts, rows, method), runs in sorted(
-        cells.items(), key=lambda c: c[0][2]
-    ):
-        line = lines.setdefault((size, variant, rows, method), [])
-        line.append((prompts, median(runs, "memory")))
-    for (size, variant, rows, method), points in lines.items():
-        if len(points) > 2:
-            label = f"{LABELS[method]} ({size}, {variant}, batches of {rows})"
-            style = "-o" if variant == "instruct" else "--s"
-            axis.plot(
-                *zip(*points, strict=True), style, color=COLOURS[method], label=label, markersize=4
-            )
+    lines: dict[tuple[str, str], dict[int, list[dict]]] = {}
+    for run in runs:
+        line = lines.setdefault((run["variant"], run["method"]), {})
+        line.setdefault(run["prompts"], []).append(run)
+    for (variant, method), line in lines.items():
+        axis.plot(
+            sorted(line),
+            [median(line[prompts], "memory") for prompts in sorted(line)],
+            "-o" if variant == "instruct" else "--s",
+            color=COLOURS[method],
+            label=f"{LABELS[method]} ({variant})",
+            markersize=4,
+        )
     axis.set(xlabel="prompts", ylabel="peak memory beyond the model [MB]", ylim=(0, None))
-    if axis.lines:
-        axis.legend(fontsize=7, frameon=False)
-        save(figure, "memory")
+    axis.legend(fontsize=7, frameon=False)
+    save(figure, "memory")
 
 
 def save(figure, name: str) -> None:

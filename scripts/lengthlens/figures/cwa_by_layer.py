@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
@@ -64,15 +63,7 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
 
 def _legend(cast: Cast, level: float) -> list:
     handles: list = [
-        Line2D(
-            [],
-            [],
-            color=look.color,
-            marker=look.marker,
-            linestyle=look.line,
-            label=f"{model}, {percent(level)} interval",
-        )
-        for model, look in cast.looks.items()
+        look.handle(f"{model}, {percent(level)} interval") for model, look in cast.looks.items()
     ]
     null = Patch(color=MUTED, alpha=0.35, label="signs permuted (null): mean and 95 % of draws")
     return [*handles, null]

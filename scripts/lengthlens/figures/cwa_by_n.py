@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.figures.long_bars import Bars, cut_long_bars
 from lengthlens.figures.style import (
     Cast,
     add_legend,
@@ -54,9 +55,12 @@ def draw_cwa_by_n(
             len(ROWS), len(cast.languages), [1.35] * len(ROWS), sharex=True, sharey="row"
         )
         for row, (component, form, label) in zip(panels, ROWS, strict=True):
+            drawn: list[Bars] = []
             for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
-                _draw_panel(axes, attributions, cast, language, component, form, options)
+                drawn += _draw_panel(axes, attributions, cast, language, component, form, options)
+            if drawn:
+                cut_long_bars(drawn)
             row[0].set_ylabel(label)
         for axes, name in zip(panels[0], cast.languages.values(), strict=True):
             axes.set_title(name)
@@ -65,15 +69,7 @@ def draw_cwa_by_n(
         numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
         panels[-1, 0].set_xticks(numbers)
         handles = [
-            Line2D(
-                [],
-                [],
-                color=look.color,
-                marker=look.marker,
-                linestyle=look.line,
-                label=f"{model}, {percent(level)} interval",
-            )
-            for model, look in cast.looks.items()
+            look.handle(f"{model}, {percent(level)} interval") for model, look in cast.looks.items()
         ]
         null = Line2D(
             [],
@@ -90,12 +86,12 @@ def draw_cwa_by_n(
 
 def _draw_panel(
     axes: Axes, attributions: Mapping, cast: Cast, language: str, component: str, form: str, options
-) -> None:
-    drawn = False
+) -> list[Bars]:
+    drawn = []
     for index, (model, look) in enumerate(cast.looks.items()):
         if (model, language) not in attributions:
             continue
-        attribution, drawn = attributions[model, language], True
+        attribution = attributions[model, language]
         total, null, steps = _totals(attribution, component)
         bottom = steps if form == "step" else np.ones_like(steps)
         n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
@@ -109,12 +105,15 @@ def _draw_panel(
         axes.scatter(
             x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2
         )
-        estimates = [part.estimate for part in found]
-        interval_bars(
-            axes, x, estimates, [part.low for part in found], [part.high for part in found], look
+        mean, low, high = (
+            np.array([getattr(part, name) for part in found])
+            for name in ("estimate", "low", "high")
         )
+        interval_bars(axes, x, mean, low, high, look)
+        drawn.append(Bars(axes, x, mean, low, high, look.color))
     if not drawn:
         no_data(axes, "no samples")
+    return drawn
 
 
 def _totals(attribution: xr.Dataset, component: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -81,9 +81,7 @@ def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:
     for model, look in cast.looks.items():
         own = answers[answers["model"] == model]
         text = f"{model}: {len(own)} answers, {own['topic'].nunique()} topics"
-        handles.append(
-            Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line, label=text)
-        )
+        handles.append(look.handle(text))
     bar = f"{percent(level)} interval; dots: answers"
     return [*handles, Line2D([], [], color=MUTED, marker="|", linestyle="", label=bar)]
 

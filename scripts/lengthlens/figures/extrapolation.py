@@ -102,9 +102,7 @@ def _legend(table: pd.DataFrame, cast: Cast) -> list:
     for model, look in cast.looks.items():
         count = int(table.loc[table["model"] == model, "n_samples"].sum())
         text = f"{model}: {count} answers"
-        handles.append(
-            Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line, label=text)
-        )
+        handles.append(look.handle(text))
     level = percent(table["level"].iloc[0])
     handles.append(Line2D([], [], color=MUTED, linestyle="--", label="as many as asked for"))
     handles.append(Patch(color=HAIR, alpha=0.5, label=f"N of the study; bars: {level} intervals"))

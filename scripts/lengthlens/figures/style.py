@@ -20,6 +20,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from lengthlens.errors import LengthlensError
@@ -93,6 +94,12 @@ class ModelLook:
     color: str
     marker: str
     line: str
+
+    def handle(self, label: str) -> Line2D:
+        """The model's entry in a legend."""
+        return Line2D(
+            [], [], color=self.color, marker=self.marker, linestyle=self.line, label=label
+        )
 
 
 @dataclass(frozen=True)
