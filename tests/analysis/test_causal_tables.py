@@ -156,6 +156,8 @@ def test_the_transfer_figure_holds_the_matrix() -> None:
     assert to_hex(axes.texts[0].get_color()) in (ON_DARK, ON_LIGHT)
     labels = [tick.get_text() for tick in axes.get_xticklabels()]
     assert labels == ["English", "Luxembourgish\n(untuned)"]
+    alone = transfer_figure.draw_transfer(table.assign(effect_low=np.nan, effect_high=np.nan), CAST)
+    assert {text.get_text().split("\n")[1] for text in alone.axes[0].texts} == {"no interval"}
     nothing = transfer_figure.draw_transfer(table.iloc[:0], CAST)
     assert [text.get_text() for text in nothing.axes[0].texts] == ["no transfer measured"]
     assert "no transfer" in transfer_figure.counts(table.iloc[:0])

@@ -80,13 +80,14 @@ def _draw_panel(
         x = languages.index(row["target_language"])
         y = languages.index(row["source_language"])
         values[y, x] = row["effect"]
-        sure = row["effect_low"] > 0 or row["effect_high"] < 0
-        text = f"{row['effect']:+.2f}\n[{row['effect_low']:+.2f}, {row['effect_high']:+.2f}]"
+        low, high = row["effect_low"], row["effect_high"]
+        sure = low > 0 or high < 0
+        limits = f"[{low:+.2f}, {high:+.2f}]" if np.isfinite([low, high]).all() else "no interval"
         dark = abs(row["effect"]) > 0.6 * reach
         axes.text(
             x,
             y,
-            text.replace("-", "−").replace("+nan", "–"),
+            f"{row['effect']:+.2f}\n{limits}".replace("-", "−"),
             ha="center",
             va="center",
             fontsize=5.5,
