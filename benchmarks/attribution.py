@@ -30,7 +30,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 VARIANTS = {"instruct": "answers that stop early", "base": "answers at the cap"}
-WORKLOAD = ("size", "variant", "prompts", "rows")
+WORKLOAD = ("processor", "size", "variant", "prompts", "rows")
 KEY = (*WORKLOAD, "method")
 PACKAGES = ("torch", "transformers", "transformer-lens", "nnsight", "h5py")
 
@@ -127,9 +127,9 @@ def table(runs: list[dict]) -> str:
     for entry in runs:
         cells.setdefault(tuple(entry[key] for key in KEY), []).append(entry)
     lines = [
-        "| model | answers | prompts | batch | method | runs | wall s | CPU s | wall × | CPU × "
-        "| memory MB | error |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| processor | model | answers | prompts | batch | method | runs | wall s | CPU s | wall × "
+        "| CPU × | memory MB | error |",
+        "|---" * 13 + "|",
     ]
     for cell, found in cells.items():
         reference = cells.get((*cell[: len(WORKLOAD)], "generate"))
@@ -147,10 +147,13 @@ def table(runs: list[dict]) -> str:
 def whole_workload(cells: dict[tuple, list[dict]]) -> list[str]:
     """CPU seconds of both kinds of answers together beside plain generate's, as Markdown."""
     both: dict[tuple, dict[str, dict[str, float]]] = {}
-    for (size, variant, prompts, rows, method), found in cells.items():
-        times = both.setdefault((size, prompts, rows), {}).setdefault(method, {})
+    for (processor, size, variant, prompts, rows, method), found in cells.items():
+        times = both.setdefault((processor, size, prompts, rows), {}).setdefault(method, {})
         times[variant] = median(found, "cpu")
-    lines = ["| model | prompts | batch | method | CPU s, both answers | CPU × |", "|---" * 6 + "|"]
+    lines = [
+        "| processor | model | prompts | batch | method | CPU s, both answers | CPU × |",
+        "|---" * 7 + "|",
+    ]
     for workload, methods in both.items():
         whole = {m: sum(t.values()) for m, t in methods.items() if len(t) == len(VARIANTS)}
         if "generate" not in whole:
@@ -188,7 +191,10 @@ def main() -> None:
     from methods import METHODS
 
     methods = installed(given.methods or list(METHODS))
-    runs = json.loads(RESULTS.read_text())["runs"] if given.keep and RESULTS.exists() else []
+    kept = json.loads(RESULTS.read_text()) if given.keep and RESULTS.exists() else {}
+    machines, runs = kept.get("machines", []), kept.get("runs", [])
+    if machine() not in machines:
+        machines.append(machine())
     for size in given.sizes:
         for prompts in given.prompts:
             for repeat in range(given.runs):
@@ -196,13 +202,13 @@ def main() -> None:
                     for method in methods:
                         if METHODS[method][2] and repeat >= given.peer_runs:
                             continue
-                        values = (size, variant, prompts, given.rows, method)
-                        cell = dict(zip(KEY, values, strict=True)) | {"cap": given.cap}
+                        cell = {"size": size, "variant": variant, "prompts": prompts}
+                        cell |= {"rows": given.rows, "method": method, "cap": given.cap}
                         found = cell | run(cell)
                         print(*(f"{value:.3g}" if isinstance(value, float) else value
                                 for value in found.values()), flush=True)  # fmt: skip
                         runs.append(found)
-                        saved = {"machine": machine(), "runs": runs}
+                        saved = {"machines": machines, "runs": runs}
                         RESULTS.write_text(json.dumps(saved, indent=1) + "\n")
     print(table(runs))
 

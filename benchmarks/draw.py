@@ -13,6 +13,7 @@ from attribution import HERE, KEY, RESULTS, WORKLOAD, median
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.patches import Patch  # noqa: E402
 
 LABELS = {
     "generate": "generate alone",
@@ -42,30 +43,43 @@ def main() -> None:
 
 
 def draw_time(cells: dict[tuple, list[dict]]) -> None:
-    """CPU time of every method as a multiple of plain generate's, cell by cell."""
-    found = dict.fromkeys(cell[: len(WORKLOAD)] for cell in cells)
-    workloads = [workload for workload in found if (*workload, "ours") in cells]
-    figure, axis = plt.subplots(figsize=(7, 1 + 0.9 * len(workloads)), layout="constrained")
-    ticks = []
-    for place, workload in enumerate(workloads):
-        reference = median(cells[(*workload, "generate")], "cpu")
-        shown = [method for method in LABELS if (*workload, method) in cells]
-        for row, method in enumerate(shown):
+    """CPU time of every method as a multiple of plain generate's; a panel a processor."""
+    workloads: dict[str, list[tuple]] = {}
+    for workload in dict.fromkeys(cell[: len(WORKLOAD)] for cell in cells):
+        if (*workload, "ours") in cells:
+            workloads.setdefault(workload[0], []).append(workload)
+    heights = [len(found) for found in workloads.values()]
+    figure, axes = plt.subplots(
+        len(heights),
+        figsize=(7, 1.4 + 0.7 * sum(heights)),
+        height_ratios=heights,
+        layout="constrained",
+        sharex=True,
+        squeeze=False,
+    )
+    for axis, (processor, found) in zip(axes[:, 0], workloads.items(), strict=True):
+        for place, workload in enumerate(found):
+            reference = median(cells[(*workload, "generate")], "cpu")
+            shown = [method for method in LABELS if (*workload, method) in cells]
             height = 0.8 / len(shown)
-            y = place - 0.4 + (row + 0.5) * height
-            ratios = [run["cpu"] / reference for run in cells[(*workload, method)]]
-            middle = median(cells[(*workload, method)], "cpu") / reference
-            label = LABELS[method] if place == 0 else None
-            axis.barh(y, middle, height * 0.9, color=COLOURS[method], label=label)
-            axis.plot(ratios, [y] * len(ratios), "|", color="black", markersize=5)
-            axis.text(max(ratios) + 0.03, y, f"{middle:.2f}", va="center", fontsize=7)
-        ticks.append("{}, {}\n{} prompts, batches of {}".format(*workload))
-    axis.axvline(1, color="#555555", linewidth=0.8)
-    axis.set_yticks(range(len(ticks)), ticks)
-    axis.invert_yaxis()
-    axis.margins(x=0.12)  # room for the numbers
-    axis.set_xlabel("CPU time, as a multiple of plain generate (ticks: single runs)")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+            for row, method in enumerate(shown):
+                y = place - 0.4 + (row + 0.5) * height
+                ratios = [run["cpu"] / reference for run in cells[(*workload, method)]]
+                middle = median(cells[(*workload, method)], "cpu") / reference
+                axis.barh(y, middle, height * 0.9, color=COLOURS[method])
+                axis.plot(ratios, [y] * len(ratios), "|", color="black", markersize=4)
+                axis.text(max(ratios) + 0.03, y, f"{middle:.2f}", va="center", fontsize=6)
+        axis.axvline(1, color="#555555", linewidth=0.8)
+        axis.set_yticks(
+            range(len(found)),
+            ["{1}, {2}\n{3} prompts, batches of {4}".format(*workload) for workload in found],
+        )
+        axis.invert_yaxis()
+        axis.margins(x=0.12)  # room for the numbers
+        axis.set_title(processor, fontsize=9, loc="left")
+    axes[-1, 0].set_xlabel("CPU time, as a multiple of plain generate (ticks: single runs)")
+    handles = [Patch(color=COLOURS[method], label=label) for method, label in LABELS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     save(figure, "time")
 
 
