@@ -6,6 +6,7 @@ import pytest
 from synthetic_report import NAMES, VARIANTS, evil_answers, make_material
 
 from lengthlens.figures.style import Cast
+from lengthlens.reporting.answers import tally, verdict
 from lengthlens.reporting.lead import draw_lead
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.questions import (
@@ -16,8 +17,6 @@ from lengthlens.reporting.questions import (
     more_than_text,
     scores_find_causes,
     steps_in,
-    tally,
-    verdict,
     words_or_tokens,
 )
 from lengthlens.reporting.sections import SECTIONS

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lengthlens.figures.style import Cast
+from lengthlens.reporting.answers import instruct_models, who
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.numbers import in_brackets, interval, number, suffix
-from lengthlens.reporting.questions import instruct_models, who
 
 
 @dataclass(frozen=True)

@@ -1,93 +1,31 @@
 """The study's questions with the answers that a run gives: the findings of the summary.
 
 A function takes the run's tables and its cast and gives a `Finding`, or None where the run has
-nothing on it. The short answer follows from intervals alone, by `tally`: what is not shown by a
-whole interval is said to be open, and each piece of evidence carries its value, interval and n.
-Which section asks what is declared in `sections`.
+nothing on it. Which section asks what is declared in `sections`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
+from lengthlens.reporting.answers import (
+    Finding,
+    Tables,
+    answered,
+    instruct_models,
+    shown,
+    tally,
+    who,
+)
 from lengthlens.reporting.causes import confirmatory_sentences
 from lengthlens.reporting.findings import method_words
-from lengthlens.reporting.numbers import in_brackets, number, suffix
+from lengthlens.reporting.numbers import in_brackets, number
 from lengthlens.reporting.tokenization import POOR
-
-Tables = Mapping[str, pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A question, the short answer, and what it rests on.
-
-    Attributes:
-        answer: some words; empty where the evidence has to speak for itself.
-        css: class of the answer: yes, no or open.
-        evidence: phrases with value, interval and n.
-    """
-
-    question: str
-    answer: str
-    css: str
-    evidence: tuple[str, ...]
-
-
-Ask = Callable[[Tables, Cast], Finding | None]
-
-
-def tally(rows: Iterable[tuple[float, float]], null: float = 0.0) -> tuple[int, int, int]:
-    """How many intervals lie wholly above `null`, wholly below it, and how many there are."""
-    known = [(low, high) for low, high in rows if not (pd.isna(low) or pd.isna(high))]
-    above = sum(low > null for low, _ in known)
-    below = sum(high < null for _, high in known)
-    return above, below, len(known)
-
-
-def verdict(above: int, below: int, known: int, over: str) -> tuple[str, str]:
-    """The short answer to "is it above?", and its class.
-
-    Args:
-        above, below, known: as `tally` gives them.
-        over: what was counted, such as "languages".
-    """
-    if not known:
-        return "no interval", "open"
-    all_ = {1: "", 2: f" in both {over}"}.get(known, f" in all {known} {over}")
-    if above == known:
-        return f"yes{all_}", "yes"
-    if below == known:
-        return f"no, the opposite{all_}", "no"
-    if not above and not below:
-        return "not shown", "open"
-    parts = [f"yes in {above}"] if above else []
-    parts += [f"the opposite in {below}"] if below else []
-    open_ = known - above - below
-    parts += [f"open in {open_}"] if open_ else []
-    return f"{', '.join(parts)} of {known} {over}", "open"
-
-
-def instruct_models(cast: Cast) -> list[str]:
-    """The models that were tuned to follow a count."""
-    return [model for model, variant in cast.variants.items() if variant == "instruct"]
-
-
-def who(cast: Cast, model: str, language: str) -> str:
-    """The language's name, with the model where there are several instruct models."""
-    name = cast.languages.get(language, language)
-    return name if len(instruct_models(cast)) < 2 else f"{model}, {name}"
-
-
-def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
-    """A value with its unit and interval."""
-    limits = in_brackets(row[f"{name}_low"], row[f"{name}_high"], unit, sign)
-    return f"{number(row[name], unit, sign)}{suffix(unit, sign)} {limits}"
 
 
 def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
@@ -111,10 +49,8 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
                 f"{row['n_samples']} answers have exactly N words, the base model's "
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']}"
             )
-    said, css = verdict(*tally(gaps), "languages")
-    return Finding(
-        "Do instruct models keep to N more often than base models?", said, css, tuple(evidence)
-    )
+    question = "Do instruct models keep to N more often than base models?"
+    return answered(question, gaps, evidence, "languages")
 
 
 def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
@@ -134,13 +70,10 @@ def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
             f"{name}: {shown(row, 'value', 'percent')} of the difference in the late heads comes "
             f"with the texts alone ({row['n_samples']} answers)"
         )
-    said, css = verdict(*tally(limits, 0.5), "languages")
-    return Finding(
-        "Does what was written, rather than who wrote it, make most of the difference in CWA?",
-        said,
-        css,
-        tuple(evidence),
+    question = (
+        "Does what was written, rather than who wrote it, make most of the difference in CWA?"
     )
+    return answered(question, limits, evidence, "languages", 0.5)
 
 
 def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
@@ -165,10 +98,8 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(
             f"{SCORE_NAMES[score]}, rank correlation within layers: {', '.join(parts)} ({basis})"
         )
-    said, css = verdict(*tally(limits), "cases")
-    return Finding(
-        "Do scores tell which head of a layer matters for the decision?", said, css, tuple(evidence)
-    )
+    question = "Do scores tell which head of a layer matters for the decision?"
+    return answered(question, limits, evidence, "cases")
 
 
 def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
@@ -212,8 +143,8 @@ def steps_in(tables: Tables, cast: Cast) -> Finding | None:
             f"end margin from the final MLP when {_heads(row)} are gone "
             f"({row['n_samples']} answers)"
         )
-    said, css = verdict(*tally(limits), "languages")
-    return Finding("Does the final MLP step in when heads are removed?", said, css, tuple(evidence))
+    question = "Does the final MLP step in when heads are removed?"
+    return answered(question, limits, evidence, "languages")
 
 
 def carries_over(tables: Tables, cast: Cast) -> Finding | None:
@@ -243,8 +174,8 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
             f"heads in {lower} of {known} cases of method and source, by less in {higher}; "
             f"effects {_range(own)} ({_span(own, 'n_samples')} answers)"
         )
-    said, css = verdict(*tally(limits), "cases")
-    return Finding("Do heads found in one language work in another?", said, css, tuple(evidence))
+    question = "Do heads found in one language work in another?"
+    return answered(question, limits, evidence, "cases")
 
 
 def _range(rows: pd.DataFrame) -> str:
@@ -295,13 +226,9 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
             evidence.append(text)
     if not evidence:
         return None
-    said, css = verdict(*tally(limits), "languages")
-    return Finding(
-        "Is it the tokenizer: do answers get more exact when every token is one word?",
-        said if limits else "cannot be told",
-        css,
-        tuple(evidence),
-    )
+    question = "Is it the tokenizer: do answers get more exact when every token is one word?"
+    finding = answered(question, limits, evidence, "languages")
+    return finding if limits else replace(finding, answer="cannot be told")
 
 
 def extends(tables: Tables, cast: Cast) -> Finding | None:
@@ -322,13 +249,8 @@ def extends(tables: Tables, cast: Cast) -> Finding | None:
         )
     if not evidence:
         return None
-    said, css = verdict(*tally(limits), "languages")
-    return Finding(
-        "Asked for more words than the study does, does the model write more?",
-        said,
-        css,
-        tuple(evidence),
-    )
+    question = "Asked for more words than the study does, does the model write more?"
+    return answered(question, limits, evidence, "languages")
 
 
 def harder_n(tables: Tables, cast: Cast) -> Finding | None:

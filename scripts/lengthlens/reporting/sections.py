@@ -26,6 +26,7 @@ from lengthlens.figures import (
     extrapolation,
     tokenization,
 )
+from lengthlens.reporting.answers import Ask
 from lengthlens.reporting.causes import (
     confirmatory_sentences,
     repair_sentences,
@@ -34,7 +35,6 @@ from lengthlens.reporting.causes import (
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
 from lengthlens.reporting.questions import (
-    Ask,
     beyond_random,
     carries_over,
     extends,

@@ -9,9 +9,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from lengthlens.figures.style import Cast
+from lengthlens.reporting.answers import Finding
 from lengthlens.reporting.grid import Grid, grid
 from lengthlens.reporting.material import Material
-from lengthlens.reporting.questions import Finding
 from lengthlens.reporting.sections import SECTIONS, Section
 
 _LANGUAGES = ("language", "source_language", "target_language", "reference", "minus")
