@@ -1,0 +1,100 @@
+"""How the report answers a question: in few words that follow from intervals alone.
+
+What is not shown by a whole interval is said to be open, and each piece of evidence carries its
+value, interval and n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lengthlens.figures.style import Cast
+from lengthlens.reporting.numbers import in_brackets, number, suffix
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A question, the short answer, and what it rests on.
+
+    Attributes:
+        answer: some words; empty where the evidence has to speak for itself.
+        css: class of the answer: yes, no or open.
+        evidence: phrases with value, interval and n.
+    """
+
+    question: str
+    answer: str
+    css: str
+    evidence: tuple[str, ...]
+
+
+Ask = Callable[[Tables, Cast], Finding | None]
+
+
+def tally(rows: Iterable[tuple[float, float]], null: float = 0.0) -> tuple[int, int, int]:
+    """How many intervals lie wholly above `null`, wholly below it, and how many there are."""
+    known = [(low, high) for low, high in rows if not (pd.isna(low) or pd.isna(high))]
+    above = sum(low > null for low, _ in known)
+    below = sum(high < null for _, high in known)
+    return above, below, len(known)
+
+
+def verdict(above: int, below: int, known: int, over: str) -> tuple[str, str]:
+    """The short answer to "is it above?", and its class.
+
+    Args:
+        above, below, known: as `tally` gives them.
+        over: what was counted, such as "languages".
+    """
+    if not known:
+        return "no interval", "open"
+    all_ = {1: "", 2: f" in both {over}"}.get(known, f" in all {known} {over}")
+    if above == known:
+        return f"yes{all_}", "yes"
+    if below == known:
+        return f"no, the opposite{all_}", "no"
+    if not above and not below:
+        return "not shown", "open"
+    parts = [f"yes in {above}"] if above else []
+    parts += [f"the opposite in {below}"] if below else []
+    open_ = known - above - below
+    parts += [f"open in {open_}"] if open_ else []
+    return f"{', '.join(parts)} of {known} {over}", "open"
+
+
+def answered(
+    question: str,
+    limits: Iterable[tuple[float, float]],
+    evidence: Sequence[str],
+    over: str,
+    null: float = 0.0,
+) -> Finding:
+    """A question of the kind "is it above `null`?", answered by intervals of what is asked about.
+
+    Args:
+        limits: an interval for each of what `over` names, such as "languages"; NaN for none.
+    """
+    answer, css = verdict(*tally(limits, null), over)
+    return Finding(question, answer, css, tuple(evidence))
+
+
+def instruct_models(cast: Cast) -> list[str]:
+    """The models that were tuned to follow a count."""
+    return [model for model, variant in cast.variants.items() if variant == "instruct"]
+
+
+def who(cast: Cast, model: str, language: str) -> str:
+    """The language's name, with the model where there are several instruct models."""
+    name = cast.languages.get(language, language)
+    return name if len(instruct_models(cast)) < 2 else f"{model}, {name}"
+
+
+def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
+    """A value with its unit and interval."""
+    limits = in_brackets(row[f"{name}_low"], row[f"{name}_high"], unit, sign)
+    return f"{number(row[name], unit, sign)}{suffix(unit, sign)} {limits}"
