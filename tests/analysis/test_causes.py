@@ -24,7 +24,7 @@ VARIANTS = {"m": "instruct"}
 def compared(follows: str = "end_contrast", seed: int = 0, **options):
     own, forced = make_pair(seed, follows, **options)
     table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, resamples=200)
-    return table.set_index(["kind", "over", "outcome", "score"]), own, forced
+    return table.set_index(["kind", "over", "outcome", "score"]).sort_index(), own, forced
 
 
 @pytest.mark.parametrize("follows", ["end_contrast", "nswap"])
