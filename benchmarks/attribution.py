@@ -2,41 +2,33 @@
 
     PYTHONPATH=scripts python benchmarks/attribution.py [--sizes 30M 200M] [--prompts 128 512]
 
-On random Llama models and the study's own prompts (see `workload`) it runs, interleaved, every
-method of `methods`, each in a process of its own, so that peak memory is its own. Wall and CPU
-seconds cover the whole workload, not loading; memory is the peak resident set beyond what the
-process held before it (model, tokenizer, prompts). Methods whose package is not installed are left
-out, with a word. Results are printed, and kept in benchmarks/results.json, from which `draw.py`
-draws.
+On random Llama models and the study's own prompts (see `workload`). Each method of `methods` runs
+in a process of its own, and in turn with transformers' plain `generate`, batch by batch: both meet
+the same machine, so that their ratio says more than seconds do. Seconds cover the whole workload,
+not loading. Methods whose package is not installed are left out, with a word. Results are printed,
+and kept in benchmarks/results.json, which `show.py` shows.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import importlib.util
 import json
-import os
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from processes import HERE, installed, machine, measured
+
 RESULTS = HERE / "results.json"
+REFERENCE = "generate"
 VARIANTS = {"instruct": "answers that stop early", "base": "answers at the cap"}
-WORKLOAD = ("processor", "size", "variant", "prompts", "rows")
+WORKLOAD = ("processor", "size", "variant", "prompts", "rows", "cap")
 KEY = (*WORKLOAD, "method")
-PACKAGES = ("torch", "transformers", "transformer-lens", "nnsight", "h5py")
 
 
 def measure(cell: dict) -> dict:
-    """Run one method on one workload in this process."""
+    """Run one method beside plain generate in this process."""
     import torch
     from methods import METHODS
     from workload import in_place_of, pocket, random_llama, study
@@ -44,124 +36,89 @@ def measure(cell: dict) -> dict:
     torch.set_num_threads(1)
     loaded = pocket(cell["variant"])
     work = study(loaded, cell["prompts"], cell["rows"], cell["cap"])
-    loaded = in_place_of(loaded, random_llama(cell["size"], loaded.anatomy.vocabulary_size))
+    # NOTE a model each: some tools change the one that they are given.
+    models = [random_llama(cell["size"], loaded.anatomy.vocabulary_size) for _ in range(2)]
+    spent = {name: [0.0, 0.0] for name in (REFERENCE, "method")}
+    errors: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        loaded.model.save_pretrained(folder)  # some tools want a folder
+        models[0].save_pretrained(folder)  # some tools want a folder
         loaded.tokenizer.save_pretrained(folder)
-        method = METHODS[cell["method"]][0](loaded, Path(folder))
-        before = start_peak()
-        wall, cpu = time.perf_counter(), time.process_time()
-        errors = [
-            method.run(batch, lengths)
-            for batch, lengths in zip(work.batches, work.lengths, strict=True)
-        ]
-        method.close()
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = peak_memory() - before
-    found = {"wall": wall, "cpu": cpu, "memory": peak / 1024, "tokens": work.tokens}
+        kinds = zip(spent, (REFERENCE, cell["method"]), models, strict=True)
+        runners = {
+            name: METHODS[kind][0](in_place_of(loaded, model), Path(folder))
+            for name, kind, model in kinds
+        }
+
+        def timed(name: str, action, *given) -> float | None:
+            wall, cpu = time.perf_counter(), time.process_time()
+            result = action(*given)
+            spent[name][0] += time.perf_counter() - wall
+            spent[name][1] += time.process_time() - cpu
+            return result
+
+        for place, (batch, lengths) in enumerate(zip(work.batches, work.lengths, strict=True)):
+            for name in sorted(runners, reverse=bool(place % 2)):
+                error = timed(name, runners[name].run, batch, lengths)
+                errors += [] if error is None else [error]
+        timed("method", runners["method"].close)
+    wall, cpu = spent["method"]
+    found = {"wall": wall, "cpu": cpu, "tokens": work.tokens}
+    found |= dict(zip(("generate_wall", "generate_cpu"), spent[REFERENCE], strict=True))
     found["processor"] = machine()["processor"]
-    return found | ({} if errors[0] is None else {"error": max(errors)})
+    return found | ({"error": max(errors)} if errors else {})
 
 
-def start_peak() -> int:
-    """Forget earlier peaks, where the system can; what is held now [kB]."""
-    clear = Path("/proc/self/clear_refs")
-    if clear.exists():
-        clear.write_text("5")
-    return peak_memory()
-
-
-def peak_memory() -> int:
-    """The largest resident set so far [kB]."""
-    # NOTE on Linux a new process inherits its parent's peak in getrusage, but not in this file.
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(lines["VmHWM"].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def run(cell: dict, environment: Mapping[str, str] | None = None) -> dict:
-    """One measurement in a process of its own, with further environment variables."""
-    command = [sys.executable, __file__, "--measure", json.dumps(cell)]
-    variables = os.environ | (environment or {})
-    done = subprocess.run(command, capture_output=True, text=True, env=variables)
-    if done.returncode:
-        raise SystemExit(f"{cell['method']} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def installed(names: list[str]) -> list[str]:
-    """Those of the methods whose packages are there."""
-    from methods import METHODS
-
-    kept = []
-    for name in names:
-        absent = [p for p in METHODS[name][2] if importlib.util.find_spec(p) is None]
-        if absent:
-            print(f"{name}: left out, {absent[0]} is not installed here")
-        else:
-            kept.append(name)
-    return kept
-
-
-def machine() -> dict:
-    """What the numbers hold for."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    versions = {}
-    for package in PACKAGES:
-        if importlib.util.find_spec(package.replace("-", "_")) is not None:
-            versions[package] = importlib.metadata.version(package)
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
-
-
-def table(runs: list[dict]) -> str:
-    """Medians of every cell beside plain generate, as Markdown."""
+def cells_of(runs: list[dict]) -> dict[tuple, list[dict]]:
+    """Runs of the same method on the same workload, in the order of their first."""
     cells: dict[tuple, list[dict]] = {}
-    for entry in runs:
-        cells.setdefault(tuple(entry[key] for key in KEY), []).append(entry)
+    for run in runs:
+        cells.setdefault(tuple(run[key] for key in KEY), []).append(run)
+    return cells
+
+
+def ratios(runs: list[dict], clock: str = "cpu") -> list[float]:
+    """Seconds of a method as multiples of generate's in the same run."""
+    return [run[clock] / run[f"generate_{clock}"] for run in runs]
+
+
+def cell_table(cells: dict[tuple, list[dict]]) -> str:
+    """Medians of every cell beside plain generate, as Markdown."""
     lines = [
-        "| processor | model | answers | prompts | batch | method | runs | wall s | CPU s | wall × "
-        "| CPU × | memory MB | error |",
+        "| processor | model | answers | prompts | batch | cap | method | runs | CPU s | generate, "
+        "CPU s | CPU × | wall × | error |",
         "|---" * 13 + "|",
     ]
     for cell, found in cells.items():
-        reference = cells.get((*cell[: len(WORKLOAD)], "generate"))
-        wall, cpu, memory = (median(found, key) for key in ("wall", "cpu", "memory"))
-        ratios = [
-            f"{value / median(reference, key):.2f}" if reference else "–"
-            for key, value in (("wall", wall), ("cpu", cpu))
-        ]
-        error = f"{max(e['error'] for e in found):.0e}" if "error" in found[0] else "–"
-        row = (*cell, len(found), f"{wall:.1f}", f"{cpu:.1f}", *ratios, f"{memory:.0f}", error)
+        cpu, generate = (median(found, key) for key in ("cpu", "generate_cpu"))
+        beside = f"{statistics.median(ratios(found)):.2f}"
+        if len(found) > 1:
+            beside += f" ({min(ratios(found)):.2f}–{max(ratios(found)):.2f})"
+        row = (*cell, len(found), f"{cpu:.1f}", f"{generate:.1f}", beside)
+        row += (f"{statistics.median(ratios(found, 'wall')):.2f}",)
+        row += (f"{max(run['error'] for run in found):.0e}",)
         lines.append("| " + " | ".join(map(str, row)) + " |")
-    return "\n".join([*lines, "", *whole_workload(cells)])
+    return "\n".join(lines)
 
 
-def whole_workload(cells: dict[tuple, list[dict]]) -> list[str]:
+def workload_table(cells: dict[tuple, list[dict]]) -> str:
     """CPU seconds of both kinds of answers together beside plain generate's, as Markdown."""
-    both: dict[tuple, dict[str, dict[str, float]]] = {}
-    for (processor, size, variant, prompts, rows, method), found in cells.items():
-        times = both.setdefault((processor, size, prompts, rows), {}).setdefault(method, {})
-        times[variant] = median(found, "cpu")
+    both: dict[tuple, dict[str, list[dict]]] = {}
+    for (processor, size, variant, prompts, rows, cap, method), found in cells.items():
+        workload = (processor, size, prompts, rows, cap, method)
+        both.setdefault(workload, {})[variant] = found
     lines = [
-        "| processor | model | prompts | batch | method | CPU s, both answers | CPU × |",
-        "|---" * 7 + "|",
+        "| processor | model | prompts | batch | cap | method | CPU s | generate, CPU s | CPU × |",
+        "|---" * 9 + "|",
     ]
-    for workload, methods in both.items():
-        whole = {m: sum(t.values()) for m, t in methods.items() if len(t) == len(VARIANTS)}
-        if "generate" not in whole:
-            continue
-        for method, seconds in whole.items():
-            row = (*workload, method, f"{seconds:.1f}", f"{seconds / whole['generate']:.2f}")
+    for workload, kinds in both.items():
+        if len(kinds) == len(VARIANTS):
+            cpu, generate = (
+                sum(median(found, key) for found in kinds.values())
+                for key in ("cpu", "generate_cpu")
+            )
+            row = (*workload, f"{cpu:.1f}", f"{generate:.1f}", f"{cpu / generate:.2f}")
             lines.append("| " + " | ".join(map(str, row)) + " |")
-    return lines
+    return "\n".join(lines)
 
 
 def median(runs: list[dict], key: str) -> float:
@@ -175,8 +132,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prompts", nargs="+", type=int, default=[128, 512])
     parser.add_argument("--methods", nargs="+", help="some of the methods (all)")
     parser.add_argument("--rows", type=int, default=32, help="prompts in a batch, at most")
-    parser.add_argument("--cap", type=int, default=24, help="tokens of an answer, at most")
-    parser.add_argument("--runs", type=int, default=3, help="of ours and of generate")
+    parser.add_argument("--cap", type=int, default=64, help="tokens of an answer, at most")
+    parser.add_argument("--runs", type=int, default=3, help="of ours")
     parser.add_argument("--peer-runs", type=int, default=1, help="of the other tools")
     parser.add_argument("--keep", action="store_true", help="add to the results that there are")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
@@ -190,7 +147,7 @@ def main() -> None:
         return
     from methods import METHODS
 
-    methods = installed(given.methods or list(METHODS))
+    methods = installed(given.methods or [name for name in METHODS if name != REFERENCE])
     kept = json.loads(RESULTS.read_text()) if given.keep and RESULTS.exists() else {}
     machines, runs = kept.get("machines", []), kept.get("runs", [])
     if machine() not in machines:
@@ -203,14 +160,14 @@ def main() -> None:
                         if METHODS[method][2] and repeat >= given.peer_runs:
                             continue
                         cell = {"size": size, "variant": variant, "prompts": prompts}
-                        cell |= {"rows": given.rows, "method": method, "cap": given.cap}
-                        found = cell | run(cell)
-                        print(*(f"{value:.3g}" if isinstance(value, float) else value
-                                for value in found.values()), flush=True)  # fmt: skip
+                        cell |= {"rows": given.rows, "cap": given.cap, "method": method}
+                        found = cell | measured(Path(__file__), cell)
+                        print(*cell.values(), f"{ratios([found])[0]:.3f}", flush=True)
                         runs.append(found)
                         saved = {"machines": machines, "runs": runs}
                         RESULTS.write_text(json.dumps(saved, indent=1) + "\n")
-    print(table(runs))
+    cells = cells_of(runs)
+    print(cell_table(cells), workload_table(cells), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""What the benchmarks share around a measurement: a process for each, and the machine's name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PACKAGES = ("torch", "transformers", "transformer-lens", "nnsight", "h5py")
+
+
+def measured(script: Path, cell: dict, environment: Mapping[str, str] | None = None) -> dict:
+    """What `script --measure cell` finds, in a process with further environment variables."""
+    command = [sys.executable, str(script), "--measure", json.dumps(cell)]
+    variables = os.environ | (environment or {})
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
+    if done.returncode:
+        raise SystemExit(f"{cell['method']} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def installed(names: list[str]) -> list[str]:
+    """Those of the methods whose packages are there."""
+    from methods import METHODS
+
+    kept = []
+    for name in names:
+        absent = [p for p in METHODS[name][2] if importlib.util.find_spec(p) is None]
+        if absent:
+            print(f"{name}: left out, {absent[0]} is not installed here")
+        else:
+            kept.append(name)
+    return kept
+
+
+def machine() -> dict:
+    """What the numbers hold for."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    versions = {}
+    for package in PACKAGES:
+        if importlib.util.find_spec(package.replace("-", "_")) is not None:
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
