@@ -80,7 +80,7 @@ def draw_time(cells: dict[tuple, list[dict]]) -> None:
                 middle = statistics.median(found)
                 axis.barh(y, middle, 0.9, color=COLOURS[method])
                 axis.plot(found, [y] * len(found), "|", color="black", markersize=4)
-                axis.text(max(found) + 0.03, y, f"{middle:.2f}", va="center", fontsize=6)
+                axis.text(max(1, *found) + 0.03, y, f"{middle:.2f}", va="center", fontsize=6)
                 y += 1
             y += 1
         axis.axvline(1, color="#555555", linewidth=0.8)
