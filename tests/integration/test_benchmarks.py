@@ -1,0 +1,52 @@
+"""The benchmarks measure what they say, on the smallest workload."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from study import ROOT
+
+pytestmark = pytest.mark.slow
+
+CELL = {"size": "1M", "variant": "instruct", "prompts": 7, "rows": 4, "cap": 16}
+
+
+def measured(script: str, cell: dict) -> dict:
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{script}.py", "--measure", json.dumps(cell)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": "scripts"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("method", ["ours", "dump", "lens-batched"])
+def test_time_is_measured_beside_generate_and_attribution_is_complete(method: str) -> None:
+    found = measured("attribution", CELL | {"method": method})
+    assert found["tokens"] >= 7 * 3
+    assert min(found[name] for name in ("cpu", "wall", "generate_cpu", "generate_wall")) > 0
+    assert 0 < found["error"] < 2e-5
+
+
+def test_memory_beyond_the_model_is_measured() -> None:
+    cell = {"variant": "instruct", "prompts": 7}
+    plain, ours = (
+        measured("memory", cell | {"method": method})["memory"] for method in ("generate", "ours")
+    )
+    assert 1 < plain < 500 and 1 < ours < 500
+
+
+def test_the_page_shows_the_results(tmp_path: Path) -> None:
+    """If this fails: `python benchmarks/show.py`."""
+    copy = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    subprocess.run([sys.executable, copy / "show.py"], check=True)
+    assert (copy / "README.md").read_bytes() == (ROOT / "benchmarks/README.md").read_bytes()
