@@ -14,15 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
-from processes import HERE, installed, machine, measured
+from processes import HERE, VARIANTS, installed, machine, measured
 
 RESULTS = HERE / "results.json"
 REFERENCE = "generate"
-VARIANTS = {"instruct": "answers that stop early", "base": "answers at the cap"}
 WORKLOAD = ("processor", "size", "variant", "prompts", "rows", "cap")
 KEY = (*WORKLOAD, "method")
 
@@ -31,22 +29,22 @@ def measure(cell: dict) -> dict:
     """Run one method beside plain generate in this process."""
     import torch
     from methods import METHODS
-    from workload import in_place_of, pocket, random_llama, study
+    from workload import in_place_of, pocket, random_llama, saved, study
 
     torch.set_num_threads(1)
     loaded = pocket(cell["variant"])
     work = study(loaded, cell["prompts"], cell["rows"], cell["cap"])
     # NOTE a model each: some tools change the one that they are given.
-    models = [random_llama(cell["size"], loaded.anatomy.vocabulary_size) for _ in range(2)]
+    reference, own = (
+        in_place_of(loaded, random_llama(cell["size"], loaded.anatomy.vocabulary_size))
+        for _ in range(2)
+    )
     spent = {name: [0.0, 0.0] for name in (REFERENCE, "method")}
     errors: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        models[0].save_pretrained(folder)  # some tools want a folder
-        loaded.tokenizer.save_pretrained(folder)
-        kinds = zip(spent, (REFERENCE, cell["method"]), models, strict=True)
+    with saved(own) as folder:
         runners = {
-            name: METHODS[kind][0](in_place_of(loaded, model), Path(folder))
-            for name, kind, model in kinds
+            REFERENCE: METHODS[REFERENCE][0](reference, folder),
+            "method": METHODS[cell["method"]][0](own, folder),
         }
 
         def timed(name: str, action, *given) -> float | None:
@@ -57,7 +55,7 @@ def measure(cell: dict) -> dict:
             return result
 
         for place, (batch, lengths) in enumerate(zip(work.batches, work.lengths, strict=True)):
-            for name in sorted(runners, reverse=bool(place % 2)):
+            for name in reversed(runners) if place % 2 else runners:
                 error = timed(name, runners[name].run, batch, lengths)
                 errors += [] if error is None else [error]
         timed("method", runners["method"].close)
@@ -128,7 +126,7 @@ def median(runs: list[dict], key: str) -> float:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", nargs="+", default=["30M", "200M"])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--prompts", nargs="+", type=int, default=[128, 512])
     parser.add_argument("--methods", nargs="+", help="some of the methods (all)")
     parser.add_argument("--rows", type=int, default=32, help="prompts in a batch, at most")

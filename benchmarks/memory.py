@@ -16,14 +16,12 @@ import argparse
 import json
 import resource
 import statistics
-import tempfile
 from pathlib import Path
 
-from processes import HERE, installed, machine, measured
+from processes import HERE, VARIANTS, installed, machine, measured
 
 RESULTS = HERE / "memory.json"
 RETURN = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "131072"}  # glibc; bytes
-VARIANTS = ("instruct", "base")
 SIZE, ROWS, CAP = "30M", 16, 24
 
 
@@ -31,16 +29,14 @@ def measure(cell: dict) -> dict:
     """Peak memory [MB] of one method on one workload, beyond what this process held before it."""
     import torch
     from methods import METHODS
-    from workload import in_place_of, pocket, random_llama, study
+    from workload import in_place_of, pocket, random_llama, saved, study
 
     torch.set_num_threads(1)
     loaded = pocket(cell["variant"])
     work = study(loaded, cell["prompts"], ROWS, CAP)
     loaded = in_place_of(loaded, random_llama(SIZE, loaded.anatomy.vocabulary_size))
-    with tempfile.TemporaryDirectory() as folder:
-        loaded.model.save_pretrained(folder)  # some tools want a folder
-        loaded.tokenizer.save_pretrained(folder)
-        method = METHODS[cell["method"]][0](loaded, Path(folder))
+    with saved(loaded) as folder:
+        method = METHODS[cell["method"]][0](loaded, folder)
         before = start_peak()
         for batch, lengths in zip(work.batches, work.lengths, strict=True):
             method.run(batch, lengths)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
+VARIANTS = ("instruct", "base")  # answers that stop early; answers at the cap
 PACKAGES = ("torch", "transformers", "transformer-lens", "nnsight", "h5py")
 
 

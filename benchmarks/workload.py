@@ -7,7 +7,10 @@ answers are therefore those of the pocket model's answers to the same prompts.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +99,15 @@ def random_llama(size: str, vocabulary: int) -> LlamaForCausalLM:
 def in_place_of(loaded: LoadedModel, model: LlamaForCausalLM) -> LoadedModel:
     """The pocket model's tokenizer and vocabulary with another model."""
     return dataclasses.replace(loaded, model=model, anatomy=dissect(model))
+
+
+@contextlib.contextmanager
+def saved(loaded: LoadedModel) -> Iterator[Path]:
+    """A folder with the model and its tokenizer, for some tools want one."""
+    with tempfile.TemporaryDirectory() as folder:
+        loaded.model.save_pretrained(folder)
+        loaded.tokenizer.save_pretrained(folder)
+        yield Path(folder)
 
 
 def padded(prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
