@@ -14,12 +14,16 @@ PROJECT = Path(os.path.relpath(ROOT))
 SCRIPTS = PROJECT / "scripts"
 VARIANTS = {name: model.variant for name, model in study.models.items()}
 CLAIMS = str(PROJECT / "resources/claims.yaml")
-LANGUAGE_FILES = [str(PROJECT / f"resources/languages/{code}.yaml") for code in study.languages]
+LANGUAGE_FILES, PROBED_LANGUAGE_FILES = (
+    [str(PROJECT / f"resources/languages/{code}.yaml") for code in codes]
+    for codes in (study.languages, study.probed_languages)
+)
 
 
-def code(script):
+def code(script, *named):
     """A script and the package's modules that it imports, as inputs: an edit reruns the rule."""
-    return [str(SCRIPTS / f"{script}.py"), *map(str, modules_of(SCRIPTS / f"{script}.py"))]
+    file = SCRIPTS / f"{script}.py"
+    return [str(file), *map(str, modules_of(file, *named))]
 
 
 def language_file(wildcards):

@@ -1,10 +1,6 @@
 # Behavioural probes: aligned decoding, languages that are only probed, N beyond the study's.
 from lengthlens.workflow.targets import PROBE_TABLES, provenance_of
 
-PROBED_LANGUAGE_FILES = [
-    str(PROJECT / f"resources/languages/{code}.yaml") for code in study.probed_languages
-]
-
 
 rule answer_probes:
     input:
@@ -59,54 +55,3 @@ rule summarise_probes:
         "Summarising the probes"
     script:
         "../scripts/summarise_probes.py"
-
-
-rule draw_tokenization:
-    input:
-        code=code("draw_tokenization"),
-        languages=PROBED_LANGUAGE_FILES,
-        tokenization=paths.below("tables/tokenization.csv"),
-        slopes=paths.below("tables/tokens_per_word.csv"),
-        provenance=[
-            paths.below(f"tables/{table}.provenance.json")
-            for table in ("tokenization", "tokens_per_word")
-        ],
-    output:
-        figure_files("tokenization", "Tokenization", "Words of one token"),
-    log:
-        paths.below("logs/draw_tokenization.log"),
-    conda:
-        "../envs/environment.yaml"
-    params:
-        variants=VARIANTS,
-        config={},
-        dpi=study.figures.dpi,
-    message:
-        "Drawing words and tokens"
-    script:
-        "../scripts/draw_tokenization.py"
-
-
-rule draw_extrapolation:
-    input:
-        code=code("draw_extrapolation"),
-        languages=PROBED_LANGUAGE_FILES,
-        table=paths.below("tables/extrapolation.csv"),
-        dips=paths.below("tables/dip.csv"),
-        provenance=[
-            paths.below(f"tables/{table}.provenance.json") for table in ("extrapolation", "dip")
-        ],
-    output:
-        figure_files("extrapolation", "Behaviour", "Beyond the study's N"),
-    log:
-        paths.below("logs/draw_extrapolation.log"),
-    conda:
-        "../envs/environment.yaml"
-    params:
-        variants=VARIANTS,
-        config={},
-        dpi=study.figures.dpi,
-    message:
-        "Drawing control beyond the N of the study"
-    script:
-        "../scripts/draw_extrapolation.py"

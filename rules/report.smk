@@ -1,5 +1,6 @@
 # Everything that people read, in one page.
-from lengthlens.workflow.targets import FIGURES, provenance_of
+from lengthlens.figures.registry import FIGURES
+from lengthlens.workflow.targets import provenance_of
 
 TEMPLATES = sorted(str(path) for path in (SCRIPTS / "lengthlens/reporting/templates").iterdir())
 CAPTIONS = [str(PROJECT / f"rules/captions/{name}.rst") for name in FIGURES]

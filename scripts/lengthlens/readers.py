@@ -8,7 +8,7 @@ datasets; of both, `attrs["provenance"]` is a dictionary.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,3 +197,31 @@ def open_answers(paths, pairs) -> pd.DataFrame:
         for (model, language), table in tables.items()
     }
     return answers
+
+
+def open_source(name: str, paths: Sequence[str], pairs) -> pd.DataFrame | xr.Dataset | dict:
+    """What a figure is drawn from, by its name in `figures.registry`.
+
+    Args:
+        name: `answers`, `attributions`, `ablations`, `selections`, `cwa`, or the name of a table.
+        paths: its files.
+        pairs: the (model, language) of each file, where there is one for each.
+    """
+    readers = {
+        "attributions": open_attribution,
+        "ablations": open_ablation,
+        "selections": open_selection,
+    }
+    if name in readers:
+        return open_pairs(paths, pairs, readers[name])
+    if name == "answers":
+        return open_answers(paths, pairs)
+    return open_cwa(paths[0]) if name == "cwa" else open_table(paths[0])
+
+
+def origins(source: pd.DataFrame | xr.Dataset | dict) -> list[dict]:
+    """The provenance of every file of a source."""
+    if isinstance(source, dict):
+        return [file.attrs["provenance"] for file in source.values()]
+    made = source.attrs["provenance"]
+    return [made] if "schema" in made else list(made.values())

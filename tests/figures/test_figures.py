@@ -146,7 +146,7 @@ def test_a_dominating_layer_is_compressed():
 
 def test_heatmaps_hold_scores_and_are_centred_on_zero(means):
     rankings = {(m, code): make_ranking() for m in VARIANTS for code in CAST.languages}
-    figure = draw_cwa_heatmaps(means, rankings, CAST, top=2)
+    figure = draw_cwa_heatmaps(means, rankings, CAST, k=[1, 2])
     first, third = panels(figure)[0].collections[0], panels(figure)[2].collections[0]
     expected = means["head_step_all"].sel(target="token", model="b", language="en")
     np.testing.assert_allclose(np.asarray(first.get_array()).reshape(3, 2), expected)
@@ -157,7 +157,7 @@ def test_heatmaps_hold_scores_and_are_centred_on_zero(means):
 
 def test_heatmaps_mark_the_top_heads_of_each_method(means):
     rankings = {("b", "en"): make_ranking()}
-    axes = panels(draw_cwa_heatmaps(means, rankings, CAST, top=3))[0]
+    axes = panels(draw_cwa_heatmaps(means, rankings, CAST, k=[3]))[0]
     for marks in axes.collections[1:]:
         assert marks.get_offsets().tolist() == [[0, 0], [1, 0], [0, 1]]
     assert len(axes.collections) == 3

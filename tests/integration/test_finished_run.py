@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 from study import ROOT, copy_project, snakemake
 
-from lengthlens.workflow.targets import FIGURES, TABLES
+from lengthlens.figures.registry import FIGURES
+from lengthlens.workflow.targets import TABLES
 
 pytestmark = pytest.mark.slow
 

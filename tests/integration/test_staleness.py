@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from study import copy_project, snakemake
 
+from lengthlens.figures.registry import FIGURES
+
 pytestmark = pytest.mark.slow
 
 CONFIG = """
@@ -23,18 +25,7 @@ ablation: {k: [1], controls: 3, base_controls: 1}
 probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60}
 """
-DRAWN = {
-    "draw_error_by_n",
-    "draw_cwa_by_layer",
-    "draw_cwa_heatmaps",
-    "draw_cwa_by_n",
-    "draw_same_text",
-    "draw_scores",
-    "draw_ablation",
-    "draw_causes",
-    "draw_tokenization",
-    "draw_extrapolation",
-}
+DRAWN = {f"draw_{name}" for name in FIGURES}
 
 
 @pytest.fixture(scope="module")

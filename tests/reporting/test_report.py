@@ -21,6 +21,7 @@ from synthetic_study import make_ablation
 from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.analysis.effects import summarise_ablation
 from lengthlens.errors import LengthlensError
+from lengthlens.figures.registry import FIGURES
 from lengthlens.figures.style import INK, VARIANT_COLOURS, save_figure, styled
 from lengthlens.reporting.embed import embed_figure
 from lengthlens.reporting.findings import describe_claims, describe_effects
@@ -31,7 +32,6 @@ from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
 from lengthlens.reporting.sections import SECTIONS, Section, Table
 from lengthlens.reporting.shown import headline
-from lengthlens.workflow.targets import FIGURES
 
 SHOWN = (
     "summary",

@@ -179,3 +179,10 @@ def test_folders_import_only_from_those_above_them_in_the_documentation():
 def _room(path: Path) -> str:
     """The folder of the package, or the file that lies beside folders; '' for __init__."""
     return path.parts[0].removesuffix(".py").replace("__init__", "")
+
+
+def test_a_module_that_is_imported_by_name_counts_with_all_that_it_imports():
+    script, figure = SCRIPTS / "draw_figure.py", "lengthlens.figures.scores"
+    added = set(modules_of(script, figure)) - set(modules_of(script))
+    assert SCRIPTS / "lengthlens/figures/scores.py" in added
+    assert SCRIPTS / "lengthlens/figures/same_text.py" not in added

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ def draw_cwa_heatmaps(
     cwa: xr.Dataset,
     rankings: Mapping[tuple[str, str], pd.DataFrame],
     cast: Cast,
-    top: int = 8,
+    k: Sequence[int] = (8,),
 ) -> Figure:
     """Draw a map of all heads: a row a model and score, a column a language.
 
@@ -48,8 +48,9 @@ def draw_cwa_heatmaps(
         cwa: means over samples (`cwa.aggregate_attribution`).
         rankings: selection table of each (model, language).
         cast: models and languages, in order.
-        top: how many heads each method's marks show.
+        k: set sizes; each method's marks show as many heads as the largest.
     """
+    top = max(k)
     cwa = cast.part_of(cwa)
     methods = list(_MARKS)
     rows = [(model, method) for model in cast.variants for method in methods]

@@ -1,7 +1,8 @@
 """Find the package files that a script imports, so that rules can name them as inputs.
 
 Snakemake notices an edited script but not an edited module. A rule therefore lists
-`modules_of(script)` among its inputs, and runs again when one of just these files changes.
+`modules_of(script)` among its inputs, and runs again when one of just these files changes. A module
+that a script imports by a name it is given, such as a figure's, is named beside the script.
 
 Nothing is imported: imports are read from the syntax tree, wherever they stand (in functions
 too), and followed from file to file. Imports for type checkers only do not count.
@@ -18,11 +19,12 @@ PACKAGE = "lengthlens"
 
 
 @cache
-def modules_of(script: Path | str) -> list[Path]:
+def modules_of(script: Path | str, *named: str) -> list[Path]:
     """The files of the package beside `script` that it imports, directly or through others.
 
     Args:
         script: a Python file next to the folder `lengthlens`.
+        named: modules that it imports by name, such as "lengthlens.figures.scores".
 
     Returns:
         Sorted paths, relative where `script` is; without the script itself.
@@ -31,8 +33,8 @@ def modules_of(script: Path | str) -> list[Path]:
         LengthlensError: an import names no file of the package, or a file cannot be parsed.
     """
     script = Path(script)
-    found: set[Path] = set()
-    waiting = [script]
+    found = {file for name in named for file in _files(name.split("."), script.parent, script)}
+    waiting = [script, *found]
     while waiting:
         new = set(_imports(waiting.pop(), script.parent)) - found
         found |= new

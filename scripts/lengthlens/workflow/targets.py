@@ -8,24 +8,18 @@ from dataclasses import dataclass
 
 from lengthlens.configuration.pairs import model_pairs
 from lengthlens.configuration.study import Shard, Study
-
-FIGURES = (
-    "error_by_n",
-    "cwa_by_layer",
-    "cwa_heatmaps",
-    "cwa_by_n",
-    "same_text",
-    "ablation",
-    "scores",
-    "transfer",
-    "repair",
-    "tokenization",
-    "extrapolation",
-)
+from lengthlens.figures.registry import FIGURES
 
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
 TABLES = ("behaviour", *CAUSAL_TABLES, "same_text", "scores", *PROBE_TABLES)
+# What figures are drawn from: a file of every model and language. Other names are tables.
+EACH_PAIR = {
+    "answers": "generations/{model}.{language}.jsonl",
+    "attributions": "attribution/{model}.{language}.nc",
+    "ablations": "ablation/{model}.{language}.nc",
+    "selections": "selection/{model}.{language}.csv",
+}
 
 
 def provenance_of(path: str) -> str:
@@ -90,6 +84,12 @@ class Paths:
     def each_pair(self, pattern: str) -> list[str]:
         """One file of every model and language, in the order of `pairs`."""
         return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.pairs]
+
+    def source(self, name: str) -> list[str]:
+        """The files of one source of figures (`figures.registry`)."""
+        if name in EACH_PAIR:
+            return self.each_pair(EACH_PAIR[name])
+        return [self.below("cwa.nc" if name == "cwa" else f"tables/{name}.csv")]
 
     def prompts(self) -> list[str]:
         return [self.below(f"prompts/{language}.jsonl") for language in self.study.languages]

@@ -1,0 +1,23 @@
+"""Draw one figure in all formats: figures/{figure}.{png,svg,pdf}."""
+
+from lengthlens.workflow.job import run_job
+
+
+def main(snakemake) -> None:
+    from importlib import import_module
+
+    from lengthlens.figures.draw import cast_of, save_formats
+    from lengthlens.readers import open_source, origins
+
+    params, name = snakemake.params, snakemake.params.figure
+    module = import_module(f"lengthlens.figures.{name}")
+    cast = cast_of(params.variants, snakemake.input.languages)
+    data = [open_source(each, list(snakemake.input[each]), params.pairs) for each in params.reads]
+    options = {key: value for section in params.config.values() for key, value in section.items()}
+    figure = getattr(module, f"draw_{name}")(*data, cast, **options)
+    made = [origin for source in data for origin in origins(source)]
+    save_formats(figure, snakemake.output, module.TITLE, params.config, made, params.dpi)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821

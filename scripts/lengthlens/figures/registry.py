@@ -1,0 +1,51 @@
+"""All figures of a study: what each is drawn from, and where it stands in the reports.
+
+A new figure is three things: a line here, a module of its name in this folder with `TITLE` and
+`draw_{name}(*data, cast, **options)`, and its caption in rules/captions/. Rule, script, log and
+stage target follow. Nothing heavy is imported here, for the Snakefile reads this list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure.
+
+    Attributes:
+        category: under which Snakemake's own report lists it.
+        label: its name there.
+        reads: what it is drawn from, in the order of its function's arguments: `answers`,
+            `attributions`, `ablations`, `selections`, `cwa`, or the name of a table.
+        options: configuration keys that its function takes as keywords.
+        probed: whether it shows the languages that are only probed, too.
+    """
+
+    category: str
+    label: str
+    reads: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    probed: bool = False
+
+
+_INTERVALS = ("statistics",)
+
+FIGURES = {
+    "error_by_n": Drawing("Behaviour", "Word-count error by N", ("answers",), _INTERVALS),
+    "cwa_by_layer": Drawing("Attribution", "CWA by layer", ("cwa",)),
+    "cwa_heatmaps": Drawing("Attribution", "Every head", ("cwa", "selections"), ("ablation.k",)),
+    "cwa_by_n": Drawing("Attribution", "CWA by N", ("attributions",), _INTERVALS),
+    "same_text": Drawing("Attribution", "On the same text", ("same_text",)),
+    "ablation": Drawing("Causes", "Dose and response", ("ablations",), _INTERVALS),
+    "scores": Drawing("Causes", "Scores against effects", ("scores",)),
+    "transfer": Drawing("Causes", "Transfer between languages", ("transfer",)),
+    "repair": Drawing("Causes", "Direct effect and repair", ("repair",)),
+    "tokenization": Drawing(
+        "Tokenization", "Words of one token", ("tokenization", "tokens_per_word"), probed=True
+    ),
+    "extrapolation": Drawing(
+        "Behaviour", "Beyond the study's N", ("extrapolation", "dip"), probed=True
+    ),
+}
