@@ -1,20 +1,21 @@
-"""Hold plain data (from YAML or JSON) against a JSON schema, and say in plain words what is wrong.
+"""Hold plain data (from YAML or JSON) against a model, and say in plain words what is wrong.
 
 1. `plain_copy` makes a copy of limited size with text keys only, so that nothing that YAML can
    express (cycles, keys such as `true`, infinite numbers) can trip the steps after it.
-2. `schema_problems` lists everything the schema objects to, each with the path of the key, the
-   value, what is legal and, for a likely typo, what was probably meant. What is legal comes from
-   the schema's own keyword `legal`; the schema itself is never shown.
+2. `model_problems` lists everything that a pydantic model objects to, each with the path of the
+   key, the value, what is legal and, for a likely typo, what was probably meant. What is legal
+   comes from the model's JSON schema: its own keyword `legal`, or bounds and choices.
 """
 
 import datetime
 import difflib
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
+from pydantic import BaseModel, ValidationError
 
 MAX_DEPTH = 12
 MAX_ITEMS = 10_000  # below each top-level key
@@ -133,46 +134,85 @@ def is_text(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def schema_problems(value: Any, schema: dict[str, Any]) -> list[Problem]:
-    """Everything `schema` (draft 2020-12) objects to in `value`, in the order of the paths.
-
-    `value` is a plain copy. Whole numbers must be written as such: 3.0 is not 3.
-    """
-    checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, item: isinstance(item, int) and not isinstance(item, bool)
-    )
-    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)(
-        schema
-    )
-    found: dict[Problem, None] = {}  # a dict keeps the order and drops repetitions
-    for error in validator.iter_errors(value):
-        for problem in _worded(error, schema):
-            found[problem] = None
-    return sorted(found, key=lambda problem: [str(part) for part in problem.path])
-
-
-def _worded(error: jsonschema.ValidationError, schema: dict[str, Any]) -> Iterator[Problem]:
-    """Word one error of the validator; unknown and missing keys give one problem each."""
-    path = tuple(error.absolute_path)
-    here = subschema(schema, path)
-    if error.validator == "additionalProperties":
-        for key in error.instance:
-            if key not in here["properties"]:
-                message = f"unknown key (value {show(error.instance[key])})"
-                yield Problem((*path, key), message + _suggest_key(key, here, schema))
-    elif error.validator == "required":
-        for key in here["required"]:
-            if key not in error.instance:
-                legal = subschema(schema, (*path, key)).get("legal", "")
-                yield Problem((*path, key), f"missing; legal: {legal}")
-    elif "propertyNames" in error.absolute_schema_path:
-        names = _resolve(here["propertyNames"], schema)
-        yield Problem((*path, error.instance), f"the name is not legal; legal: {names['legal']}")
+def model_problems(value: Any, model: type[BaseModel]) -> list[Problem]:
+    """Everything that `model` objects to in `value`, a plain copy, in the order of the paths."""
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
     else:
-        legal = here.get("legal", "")
-        guess = suggest(error.instance, here.get("enum", []))
-        guess = guess or _misread(error.instance, here)
-        yield Problem(path, f"{show(error.instance)} is not legal; legal: {legal}{guess}")
+        return []
+    schema = model.model_json_schema()
+    problems: dict[Problem, None] = {}  # a dict keeps the order and drops repetitions
+    for each in found:
+        problems[_told(each["type"], _path_in(value, each), value, schema)] = None
+    return sorted(problems, key=lambda problem: [str(part) for part in problem.path])
+
+
+def _path_in(value: Any, error: Mapping[str, Any]) -> KeyPath:
+    """Where in `value` an error lies; pydantic also names the choices of a union that it tried."""
+    path: list[str | int] = []
+    for part in error["loc"]:
+        known = isinstance(value, dict) and part in value
+        known |= isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if not known:
+            if error["type"] == "missing" and isinstance(value, dict):
+                path.append(part)
+            break
+        path.append(part)
+        value = value[part]
+    return tuple(path)
+
+
+def _told(kind: str, path: KeyPath, value: Any, schema: dict[str, Any]) -> Problem:
+    """An error of pydantic in our words."""
+    above = subschema(schema, path[:-1])
+    here = subschema(schema, path)
+    if kind == "missing":
+        return Problem(path, f"missing; legal: {legal_values(here)}")
+    for part in path:
+        value = value[part]
+    if kind == "extra_forbidden":
+        guess = _suggest_key(path[-1], above, schema)
+        return Problem(path, f"unknown key (value {show(value)}){guess}")
+    if "propertyNames" in above and not _fits(path[-1], above):
+        names = above["propertyNames"]
+        return Problem(path, f"the name is not legal; legal: {legal_values(names)}")
+    guess = suggest(value, here.get("enum", [])) or _misread(value, here)
+    return Problem(path, f"{show(value)} is not legal; legal: {legal_values(here)}{guess}")
+
+
+def _fits(name: str, here: dict[str, Any]) -> bool:
+    """Whether a name of one's choice has the form that it needs."""
+    return not isinstance(name, str) or (
+        len(name) <= here["propertyNames"].get("maxLength", len(name))
+        and all(re.search(pattern, name) for pattern in here.get("patternProperties", {}))
+        and not name.endswith("\n")
+    )
+
+
+def legal_values(here: dict[str, Any]) -> str:
+    """What a part of a schema allows, in words: as it says itself, or from bounds and choices."""
+    if "legal" in here:
+        return here["legal"]
+    if "enum" in here:
+        *others, last = (str(choice) for choice in here["enum"])
+        return f"{', '.join(others)} or {last}" if others else last
+    if "const" in here:
+        return str(here["const"])
+    kind = here.get("type")
+    if kind == "array":
+        item = here["items"]
+        choices = ", ".join(map(str, item["enum"])) if "enum" in item else legal_values(item)
+        return f"a list of {choices}, without duplicates"
+    if kind == "object":
+        keys = ", ".join(here["properties"]) if len(here.get("properties", ())) < 8 else ""
+        return f"a mapping with the keys {keys or 'of config.yaml'}"
+    if kind == "integer":
+        return f"a whole number from {here['minimum']} to {here['maximum']}"
+    if kind == "number":
+        return f"a number > {here['exclusiveMinimum']:g} and < {here['exclusiveMaximum']:g}"
+    return {"boolean": "true or false", "string": "a text that is not empty"}[kind]
 
 
 def _misread(value: Any, here: dict[str, Any]) -> str:
@@ -213,16 +253,25 @@ def subschema(schema: dict[str, Any], path: KeyPath) -> dict[str, Any]:
         if isinstance(part, int):
             below = here.get("items", {})
         else:
-            below = here.get("properties", {}).get(part, here.get("additionalProperties", {}))
+            below = here.get("properties", {}).get(part) or _of_ones_choice(here)
         here = _resolve(below, schema) if isinstance(below, dict) else {}
     return here
 
 
+def _of_ones_choice(here: dict[str, Any]) -> dict[str, Any]:
+    """What belongs to a name of one's choice ({} where there is none)."""
+    below = here.get("additionalProperties", next(iter(here.get("patternProperties", {}).values()), {}))
+    return below if isinstance(below, dict) else {}
+
+
 def _resolve(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Put the definition that `$ref` names under the keywords that stand beside it."""
-    if "$ref" not in part:
-        return part
-    return {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
+    if "$ref" in part:
+        part = {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
+    given = [choice for choice in part.get("anyOf", ()) if choice.get("type") != "null"]
+    if len(given) == 1 and len(part["anyOf"]) == 2:  # a key that may be left out
+        part = {**given[0], **{key: value for key, value in part.items() if key != "anyOf"}}
+    return part
 
 
 def documented_keys(schema: dict[str, Any]) -> dict[KeyPath, dict[str, Any]]:
@@ -235,8 +284,8 @@ def documented_keys(schema: dict[str, Any]) -> dict[KeyPath, dict[str, Any]]:
             found[path] = here
         for key, below in here.get("properties", {}).items():
             walk(below, (*path, key))
-        if isinstance(here.get("additionalProperties"), dict):
-            walk(here["additionalProperties"], (*path, "*"))
+        if chosen := _of_ones_choice(here):
+            walk(chosen, (*path, "*"))
 
     walk(schema, ())
     return found

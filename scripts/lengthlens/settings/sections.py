@@ -1,0 +1,282 @@
+"""Every key of config.yaml: its type, its bounds, and what it does.
+
+This is the one place that declares them. Validation, the words of its errors, the JSON schema,
+docs/configuration.md and what jobs are given follow from it. The defaults stand in config.yaml.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StrictBool
+from pydantic_core import PydanticCustomError
+
+from lengthlens.settings.fields import (
+    Count,
+    Day,
+    Filled,
+    Language,
+    Line,
+    Name,
+    NotBool,
+    Says,
+    Section,
+    Seed,
+    Sets,
+    Share,
+    Words,
+    about,
+    several,
+    text,
+    whole,
+)
+
+_UP_TO_CAPACITY = "a whole number ≥ 1, at most topics × templates of the language"
+_TOKENS = "a whole number > the largest N, at most 100000"
+_SIZES = "a list of at least one whole number from 1 to 100000, without duplicates"
+_PATCHED = "a whole number ≥ 1; more than prompts.per_n means all"
+
+Mode = Literal["zero", "mean", "resample"]
+Score = Literal["cwa", "end_contrast", "nswap", "effect"]
+
+
+class Model(Section):
+    path: Filled | None = about(
+        "Folder with the model in transformers' format (safetensors), relative to the project's "
+        "folder or absolute. Either this or `hub`.",
+        "a folder",
+        default=None,
+    )
+    hub: text(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
+        "a model id, such as meta-llama/Llama-3.1-8B",
+    ) | None = about("Model id on the Hugging Face hub. Either this or `path`.", default=None)
+    revision: text(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", "a commit hash, tag or branch") | None = about(
+        "Revision of a `hub` model, which needs one; a commit hash pins its files for good.",
+        default=None,
+    )
+    variant: Literal["base", "instruct"] = about(
+        "How the model is prompted: base with plain text, instruct through its chat template."
+    )
+    stop_tokens: several(
+        Annotated[
+            Annotated[int, Field(strict=True, ge=0, le=10_000_000)] | Filled,
+            Says("a token, as a non-empty string or an id from 0 to 10000000"),
+        ],
+        legal="a list of tokens without duplicates, each a string or an id",
+    ) = about(
+        "Tokens that end an answer beyond those of the model's generation_config (optional).",
+        default=(),
+    )
+
+
+class Prompts(Section):
+    per_n: Count = about(
+        "Prompts for each language and N; a larger value only appends. [prompts]", _UP_TO_CAPACITY
+    )
+    shard: whole(1, 1_000_000) = about(
+        "Prompts in one shard, the piece of work that is kept or made as a whole. Shards are always "
+        "filled, so a per_n that is a multiple of it wastes nothing; another value generates "
+        "everything anew. [prompts]"
+    )
+    seed: Seed = about("Decides the order of topics and templates and the select/evaluate split.")
+
+
+def _greedy_or_warm(value: float) -> float:
+    if 0 < value < 0.01:
+        raise PydanticCustomError("temperature", "too close to 0")
+    return value
+
+
+class Generation(Section):
+    max_new_tokens: Sets = about(
+        "Answers that have not stopped by then are cut and counted as truncated. [tokens]", _TOKENS
+    )
+    batch_size: Literal["auto"] | Sets = about(
+        "Answers decoded together; auto takes as many as memory_gb allows. [answers]",
+        "auto or a whole number from 1 to 100000",
+    )
+    memory_gb: Annotated[float, Field(strict=True, gt=0, le=100_000)] = about(
+        "Memory that batch_size auto may plan with, beside the weights; declared rather than "
+        "measured, so that the same configuration gives the same batches everywhere. [GB]",
+        "a number > 0, at most 100000",
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = about(
+        "Arithmetic of the model; auto: float32 on the CPU, the checkpoint's own type on a GPU."
+    )
+    device: Literal["auto", "cpu", "cuda", "split"] = about(
+        "Where the model runs; auto: a GPU if there is one; split: its layers spread over all "
+        "visible GPUs, for models that are too large for one."
+    )
+    threads: whole(1, 1024) = about(
+        "CPU threads of one job's arithmetic. Sums differ in the last bits with another value. "
+        "[threads]"
+    )
+    seed: Seed = about(
+        "Seed of sampling; every answer has a random generator of its own. No effect at "
+        "temperature 0."
+    )
+    temperature: Annotated[
+        float, Field(strict=True, ge=0, le=100), AfterValidator(_greedy_or_warm)
+    ] = about(
+        "0 decodes greedily; above, tokens are sampled from softmax(logits / temperature).",
+        "0, or a number from 0.01 to 100",
+    )
+    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = about(
+        "Sampling is kept to the likeliest tokens that together reach this probability.",
+        "a number > 0 and ≤ 1",
+    )
+    samples: whole(1, 10_000) = about(
+        "Answers to each prompt; more than one needs a temperature above 0. [answers]"
+    )
+    date: Day = about(
+        "The date that chat templates are told, so that prompts do not change from day to day."
+    )
+
+
+class Jobs(Section):
+    shards: Literal["all", "one"] = about(
+        "What one generation job answers: all shards of a model and language, with the model "
+        "loaded once, or one of them. A change repeats no answer."
+    )
+
+
+class Activations(Section):
+    keep: StrictBool | Literal["temp"] = about(
+        "What becomes of the captured activations: true keeps them, temp deletes them once they "
+        "are attributed, false attributes in the same job without ever writing them.",
+        "true, temp or false",
+    )
+    precision: Literal["native", "float32", "float16"] = about(
+        "Number format of the captured activations; native: as the model computes."
+    )
+
+
+class Statistics(Section):
+    level: Share = about("Coverage of the intervals.")
+    resamples: whole(100, 1_000_000) = about("Bootstrap resamples and random permutations. [draws]")
+    seed: Seed = about("Seed of the bootstrap and the permutations.")
+
+
+class Forced(Section):
+    per_n: Count = about(
+        "Answers to each N from which every single head and MLP is removed, to measure what it "
+        "does; the first ones, of both splits. [answers]",
+        _PATCHED,
+    )
+    modes: several(Literal["zero", "mean"], 1) = about(
+        "What replaces a single component's output there: zero, or its mean over the steps of the "
+        "select prompts. The first one ranks components."
+    )
+
+
+class Ablation(Section):
+    k: several(Sets, 1, _SIZES) = about(
+        "How many of the top-ranked heads are ablated together; sizes beyond a model's heads are "
+        "left out, but not all of them may be. [heads]"
+    )
+    further_k: several(Sets) = about(
+        "The sizes for which there is more: the other modes, the bottom-ranked heads, and the "
+        "heads chosen in every other language (transfer). [heads]",
+        "a list of whole numbers from 1 to 100000, without duplicates",
+    )
+    methods: several(Score, 1) = about("The scores that heads are ranked by.")
+    modes: several(Mode, 1) = about(
+        "What replaces a component's output: zero, its mean over the steps of the select prompts, "
+        "or (resample) what it gave in an answer for another N. The first mode is the main one. "
+        "resample is left out where n_words has one value only or positions is not generated."
+    )
+    positions: Literal["generated", "all"] = about(
+        "Where components are ablated: generated: the last prompt token and every generated one; "
+        "all: the prompt too, which equals editing the weights."
+    )
+    controls: Sets = about(
+        "Random sets of heads from the same layers to compare with, for every k and method in the "
+        "main mode; all distinct sets where fewer exist. They get the end margin, which is cheap; "
+        "those of a confirmatory test answer the prompts too, and it needs 99 or more. [sets]"
+    )
+    answered_controls: Sets = about(
+        "How many of the random sets of every chosen set answer the prompts and are scored on "
+        "neutral sentences, which is what costs; of those of further_k half as many. [sets]"
+    )
+    further_controls: Sets = about("Random sets beside the sets of further_k. [sets]")
+    base_controls: Sets = about(
+        "The most random sets of any kind for base models, whose answers mostly run to "
+        "max_new_tokens: they cost the most and say the least, for their errors are cut off. "
+        "[sets]"
+    )
+    base_prompts: whole(1, 1_000_000) = about(
+        "Evaluate prompts that base models answer at most, spread over N. [prompts]"
+    )
+    max_new_tokens: Literal["auto"] | Sets = about(
+        "Answers without components, and the unablated ones beside them, are cut after so many "
+        "tokens; auto: 4 for each word of the largest N, at least 40. Never more than "
+        "generation.max_new_tokens. [tokens]",
+        f"auto, or {_TOKENS}",
+    )
+    untuned: several(Language, legal="a list of language codes, without duplicates") = about(
+        "Languages that no model was tuned in: whether what was found in the others works there is "
+        "asked of them. Those that a run does not have are ignored, but each needs a resource file."
+    )
+    seed: Seed = about("Seed of the random sets and of the donors of resample.")
+
+
+class Probes(Section):
+    languages: several(Language) = about(
+        "Further languages that are answered freely and word by word, but neither attributed nor "
+        "ablated. Those of the default are known to the default `models` alone: with other models "
+        "the list is empty unless you give it.",
+        "a list of language codes without duplicates, perhaps empty",
+    )
+    n_words: several(Words) = about(
+        "N beyond those of the study, to see how far control extends; N of the study are left out. "
+        "[words]",
+        "a list of whole numbers without duplicates, perhaps empty",
+    )
+    per_n: Count = about("Prompts for each language and N of the probes. [prompts]", _UP_TO_CAPACITY)
+
+
+class Figures(Section):
+    formats: several(Literal["png", "svg", "pdf"], 1) = about(
+        "File formats of the figures. The report shows svg, or else png; pdf is for papers, with "
+        "fonts embedded.",
+        "a list of png, svg, pdf, without duplicates, one of the first two among them",
+    )
+    dpi: whole(50, 1200) = about("Resolution of the PNG files. [dots an inch]")
+
+
+class Report(Section):
+    title: Line = about("Title of report.html.")
+    answers: whole(0, 1000) = about("Sample answers shown for each model and language. [answers]")
+
+
+class Settings(Section):
+    """A whole configuration, as far as its keys can be judged one by one."""
+
+    run: Name = about("Name of the run; everything is written below results/{run}/.")
+    models: Annotated[dict[Name, Model], Field(min_length=1)] = about(
+        "The models, by a name of your choice. When given, it replaces the default set as a whole.",
+        "a mapping of at least one name to {path or hub, variant, …}",
+    )
+    languages: several(Language, 1) = about(
+        "Languages of the prompts; each needs resources/languages/{code}.yaml.",
+        "a list of at least one language code, without duplicates",
+    )
+    n_words: several(Words, 1) = about(
+        "The numbers of words N that prompts ask for. [words]",
+        "a list of at least one whole number, without duplicates",
+    )
+    prompts: Prompts
+    generation: Generation
+    jobs: Jobs
+    activations: Activations
+    counting: Literal["whitespace", "unicode", "elision"] = about(
+        "What a word is: whitespace: between blanks; unicode: a UAX #29 segment that holds a "
+        "letter or digit; elision: as unicode, with l', dell', d' … counted apart."
+    )
+    statistics: Statistics
+    forced: Forced
+    ablation: Ablation
+    probes: Probes
+    figures: Figures
+    report: Report
