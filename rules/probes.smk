@@ -2,7 +2,7 @@
 from lengthlens.workflow.targets import PROBE_TABLES, provenance_of
 
 PROBED_LANGUAGE_FILES = [
-    str(PROJECT / f"resources/languages/{code}.yaml") for code in study.probed_languages
+    project_file(f"resources/languages/{code}.yaml") for code in study.probed_languages
 ]
 
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lengthlens.configuration.pairs import check_pairs
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import KeyPath, Problem, show, suggest
 from lengthlens.language.languages import Language, check_parallel, load_language
 from lengthlens.language.prompts import SPLITS, build_prompts
 from lengthlens.language.unspaced import counting_problem
+from lengthlens.weights.checkpoints import local_folder
 from lengthlens.weights.checks import number_of_heads, quick_problems, template_problem
 from lengthlens.weights.hub_cache import snapshot_folder
 
@@ -61,6 +63,8 @@ def cross_problems(
     whole = [name for name in models if usable("models", name)] if isinstance(models, dict) else []
     for name in whole:
         problems += check_model(name, models[name], root)
+    if whole and len(whole) == len(models) and usable("pairs"):
+        problems += check_pairs(values["pairs"], {name: models[name]["variant"] for name in whole})
     problems += check_twins({name: models[name] for name in whole}, root)
     for key in ("k", "further_k"):
         if usable("ablation", key):
@@ -333,7 +337,7 @@ def _real(folder: Path) -> str:
 def _folder(model: Mapping[str, Any], root: Path) -> Path | None:
     """Where a model lies on this machine, if it does."""
     if "path" in model:
-        return root / os.path.expanduser(model["path"])
+        return local_folder(model["path"], root)
     if "hub" in model and "revision" in model:
         return snapshot_folder(model["hub"], model["revision"])
     return None

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from lengthlens.configuration.study import ConfigurationError, Study
+from lengthlens.configuration.sources import Sources, merge
+from lengthlens.configuration.study import ConfigurationError, Study, config_schema
 from lengthlens.errors import LengthlensError
 from lengthlens.files.yaml_files import read_yaml
 from lengthlens.weights.checkpoints import ModelSpec
@@ -152,23 +153,25 @@ def check_slurm() -> Iterator[Finding]:
 def check_study(files: Sequence[str]) -> Iterator[Finding]:
     """The configuration and its models."""
     config, _ = read_yaml(ROOT / "config.yaml")
-    given: dict = {}
+    contents: dict = {}
     for file in files:
         content, _ = read_yaml(file)
         if content is not None and not isinstance(content, dict):
             yield WRONG, f"{file} is not a mapping of keys to values; see config.yaml"
             return
-        _merge(given, content or {})
+        contents[str(file)] = content or {}
+    sources = Sources(contents)
+    given = sources.given(config_schema())
     try:
-        study = Study.from_config(_merge(config, given), given, ROOT, files)
+        study = Study.from_config(merge(config, given), given, ROOT, sources)
     except ConfigurationError as error:
         yield WRONG, str(error)
         return
     yield OK, f"the configuration of the run {study.run}"
     yield from check_device(study.generation.device)
     paths = Paths(study)
-    specs = [ModelSpec.from_config(*model) for model in study.values["models"].items()]
-    fetched = {spec.name: (ROOT / paths.manifest(spec.name)).exists() for spec in specs}
+    specs = [ModelSpec.from_config(name, study.model_entry(name)) for name in study.models]
+    fetched = {spec.name: Path(paths.manifest(spec.name)).exists() for spec in specs}
     for model in check_models(specs, fetched):
         yield (
             (OK, f"{model.name}: {model.state}")
@@ -186,16 +189,6 @@ def check_device(device: str) -> Iterator[Finding]:
         yield ABSENT, f"generation.device is {device}: there must be GPUs where Slurm runs the jobs"
     else:
         yield WRONG, problem
-
-
-def _merge(below: dict, above: dict) -> dict:
-    """Merge nested dictionaries as Snakemake does, in place."""
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _merge(below[key], value)
-        else:
-            below[key] = value
-    return below
 
 
 def main(files: Sequence[str]) -> int:
