@@ -8,6 +8,7 @@ import pytest
 import yaml
 from small_project import make_config, problems_of, put
 
+from lengthlens.configuration.sources import Sources
 from lengthlens.configuration.study import ConfigurationError, Study
 
 
@@ -192,7 +193,7 @@ def test_keys_given_twice_are_told_with_their_lines(config, root: Path, tmp_path
     path = tmp_path / "mine.yaml"
     path.write_text("run: a\nprompts:\n  seed: 1\n  seed: 2\nrun: b\n", encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
-        Study.from_config(config, root=root, files=[path])
+        Study.from_config(config, root=root, sources=Sources({str(path): {}}))
     assert [problem.split(", of which")[0] for problem in caught.value.problems] == [
         f"prompts.seed: given twice in {path}, in lines 3 and 4",
         f"run: given twice in {path}, in lines 1 and 5",
