@@ -136,7 +136,5 @@ def test_anchors_are_read_once(root: Path, tmp_path: Path):
     """A graph, and a bomb of 10^9 nodes: neither takes long nor hides anything."""
     many = [f"k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     lines = ["a: &a0 [07]", *many]
-        f"k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)
-    ]
     [problem] = [p for p in written(tmp_path, "\n".join(lines)).problems()]
     assert problem.path == ("a", 0)
