@@ -25,6 +25,7 @@ from lengthlens.files.sharing import public_path
 from lengthlens.files.whole import write_text, written_whole
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "h5py", "xarray", "snakemake")
+PROJECT = Path(__file__).resolve().parents[3]
 NO_CLONE = "the code is a copy, not a clone of its repository"
 NOT_CODE = ":(exclude)results"
 CONTENT = "sha256"  # key of the hash of the text that a provenance belongs to
@@ -78,7 +79,7 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def commit(root: Path = Path(__file__).resolve().parents[3]) -> dict[str, str | bool | None]:
+def commit(root: Path = PROJECT) -> dict[str, str | bool | None]:
     """The commit of the code that runs, and whether tracked files were changed since.
 
     Results are no part of the code: a link in the place of their folder changes nothing.
@@ -87,7 +88,7 @@ def commit(root: Path = Path(__file__).resolve().parents[3]) -> dict[str, str | 
         root: the project's folder.
 
     Returns:
-        `commit` and `dirty`; both None where the commit is not known, and then `no_commit` says why.
+        `commit` and `dirty`; where the commit is not known both are None, and `no_commit` says why.
     """
     top, refused = _git(root, "rev-parse", "--show-toplevel")
     head = None
