@@ -24,8 +24,11 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from lengthlens.configuration.sources import Sources, merge
 from lengthlens.configuration.study import ConfigurationError, Study, config_schema
+from lengthlens.workflow.surroundings import path_problems
 from lengthlens.workflow.targets import Paths
 
+if wrong := list(path_problems(ROOT, Path.cwd())):
+    raise WorkflowError("No job was started: " + "\n".join(wrong) + ".")
 STANDALONE = Path(workflow.main_snakefile).resolve() == (ROOT / "Snakefile").resolve()
 # The defaults are this folder's, from whatever folder Snakemake is started; another config.yaml is
 # read where it is named.

@@ -6,6 +6,7 @@ from snakemake.logging import logger
 from lengthlens.weights.checkpoints import ModelSpec, local_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
+from lengthlens.workflow.surroundings import date_problems, disk_problem
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
 from lengthlens.weights.presence import check_models, told
 
@@ -70,8 +71,15 @@ def fetched(wildcards):
 
 
 def check_before_jobs(workflow):
-    """Stop before any job where the coming ones have no GPU to run on, or no model."""
+    """Stop before any job where the coming ones would fail: no disk to write to, files dated in the
+    future, no GPU to run on, or no model."""
     jobs = list(workflow.dag.needrun_jobs())
+    wrong = [
+        disk_problem(Path(study.results)),
+        *date_problems(f for job in jobs for f in job.input),
+    ]
+    if jobs and any(wrong):
+        raise WorkflowError("No job was started: " + "\n".join(filter(None, wrong)) + ".")
     if workflow.local_exec and any(job.resources.get("gpu") for job in jobs):
         if problem := gpu_problem(study.generation.device):
             raise WorkflowError(f"No job was started: {problem}.")

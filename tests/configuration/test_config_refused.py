@@ -51,6 +51,7 @@ WRONG = [
     ("models.m", {"variant": "base"}, "neither `path` nor `hub`"),
     ("models.m", {"path": "a", "hub": "b", "variant": "base"}, "both `path` and `hub`"),
     ("models.m", {"path": "gone", "variant": "base"}, "models.m.path: 'gone' is not a folder"),
+    ("models.m", {"path": "a{b}", "variant": "base"}, "models.m.path: 'a{b}' holds a brace"),
     ("models.m", {"path": "models", "variant": "base"}, "has no readable config.json"),
     ("models.m", {"path": "models/small", "variant": "instruct"}, "has no chat template"),
     ("models.small.revision", "abc", "only a `hub` model has a revision"),

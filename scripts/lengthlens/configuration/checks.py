@@ -269,6 +269,13 @@ def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Proble
         return
     if "revision" in model:
         yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")
+    if set("{}") & set(model["path"]):
+        yield Problem(
+            (*path, "path"),
+            f"{show(model['path'])} holds a brace, which Snakemake takes for a wildcard; rename the "
+            "folder, or link it under another name",
+        )
+        return
     folder = _folder(model, root)
     try:
         yield from _folder_problems(path, model, folder)
