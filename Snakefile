@@ -2,33 +2,55 @@
 # configured in config.yaml, and each stage's rules are in rules/. Nothing heavy is imported here:
 # a dry run needs neither torch nor transformers nor xarray.
 import copy
+import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.common.configfile import load_configfile
-from snakemake.utils import min_version, update_config
+from snakemake.utils import min_version
 
 min_version("9.0")
 ROOT = Path(str(workflow.current_basedir))  # this folder, also where another workflow includes it
+if not (ROOT / "scripts/lengthlens").is_dir():
+    # By github(…) or the like Snakemake fetches one file at a time, and never the package.
+    raise WorkflowError(
+        f"No job was started: {ROOT} is not a folder with lengthlens in it. Used as a module, "
+        "lengthlens must be a clone, for its scripts need the package beside them: run\n"
+        "    git submodule add <address of the repository> lengthlens\n"
+        'in your workflow\'s folder (or git clone), and write snakefile: "lengthlens/Snakefile"'
+    )
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from lengthlens.configuration.study import ConfigurationError, Study
+from lengthlens.configuration.sources import Sources, merge
+from lengthlens.configuration.study import ConfigurationError, Study, config_schema
+from lengthlens.workflow.surroundings import path_problems
 from lengthlens.workflow.targets import Paths
 
-given = copy.deepcopy(config)
+if wrong := list(path_problems(ROOT, Path.cwd())):
+    raise WorkflowError("No job was started: " + "\n".join(wrong) + ".")
+STANDALONE = Path(workflow.main_snakefile).resolve() == (ROOT / "Snakefile").resolve()
+# The defaults are this folder's, from whatever folder Snakemake is started; another config.yaml is
+# read where it is named.
+DEFAULTS = ROOT / "config.yaml"
+here = Path("config.yaml")
+if STANDALONE and here.exists() and not here.samefile(DEFAULTS) and not workflow.configfiles:
+    raise WorkflowError(
+        f"No job was started: the working folder has a {here}, which is not read. Run with "
+        f"--configfile {here} if it is meant, or with --configfile {DEFAULTS} if it is not."
+    )
 
-
-configfile: "config.yaml"
-
-
-# NOTE a workflow that uses this one as a module gives the configuration, and Snakemake then skips
-# `configfile`: the defaults are put below it here.
-values = load_configfile(str(ROOT / "config.yaml"))
-update_config(values, config)
+written = {os.path.relpath(file): load_configfile(file) for file in workflow.configfiles}
+if STANDALONE:
+    sources = Sources(written, workflow.config_settings.config_args or ())
+    given = sources.given(config_schema())
+else:  # the other workflow gives the configuration; it may be part of its own
+    sources = Sources({name: own for name, own in written.items() if set(own) <= set(config)})
+    given = copy.deepcopy(config)
 
 try:
-    study = Study.from_config(values, given, root=ROOT, files=workflow.configfiles)
+    values = merge(load_configfile(DEFAULTS), given)
+    study = Study.from_config(values, given, root=ROOT, sources=sources)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 paths = Paths(study)

@@ -69,7 +69,7 @@ rule summarise_ablation:
         "../envs/environment.yaml"
     params:
         pairs=paths.pairs,
-        variants=VARIANTS,
+        models=study.model_pairs,
         family=as_values(read_hypotheses(CLAIMS)),
         untuned=list(study.ablation.untuned),
         config=study.slice("statistics"),

@@ -4,8 +4,8 @@
 rule evaluate_claims:
     input:
         code=code("evaluate_claims"),
-        claims=str(PROJECT / "resources/claims.yaml"),
-        schema=str(PROJECT / "schemas/claims.schema.json"),
+        claims=CLAIMS,
+        schema=project_file("schemas/claims.schema.json"),
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
         forced=paths.each_pair("forced/{model}.{language}.nc"),
         ablations=paths.each_pair("ablation/{model}.{language}.nc"),
@@ -27,7 +27,7 @@ rule evaluate_claims:
     conda:
         "../envs/environment.yaml"
     params:
-        variants=VARIANTS,
+        models=study.model_pairs,
         pairs=paths.pairs,
         probed=paths.probed_pairs,
         config=study.slice("statistics"),

@@ -3,19 +3,28 @@ import os
 
 from snakemake.logging import logger
 
-from lengthlens.weights.checkpoints import ModelSpec
+from lengthlens.weights.checkpoints import ModelSpec, local_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
+from lengthlens.workflow.surroundings import date_problems, disk_problem
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
 from lengthlens.weights.presence import check_models, told
 
 # Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
 PROJECT = Path(os.path.relpath(ROOT))
 SCRIPTS = PROJECT / "scripts"
+
+
+def project_file(path):
+    """A file of this folder as an input: where another workflow gives a `prefix` for results, it
+    does not stand before this one."""
+    return local(str(path if Path(path).is_relative_to(PROJECT) else PROJECT / path))
+
+
 VARIANTS = {name: model.variant for name, model in study.models.items()}
-CLAIMS = str(PROJECT / "resources/claims.yaml")
+CLAIMS = project_file("resources/claims.yaml")
 LANGUAGE_FILES, PROBED_LANGUAGE_FILES = (
-    [str(PROJECT / f"resources/languages/{code}.yaml") for code in codes]
+    [project_file(f"resources/languages/{code}.yaml") for code in codes]
     for codes in (study.languages, study.probed_languages)
 )
 
@@ -23,11 +32,11 @@ LANGUAGE_FILES, PROBED_LANGUAGE_FILES = (
 def code(script, *named):
     """A script and the package's modules that it imports, as inputs: an edit reruns the rule."""
     file = SCRIPTS / f"{script}.py"
-    return [str(file), *map(str, modules_of(file, *named))]
+    return [project_file(path) for path in (file, *modules_of(file, *named))]
 
 
 def language_file(wildcards):
-    return str(PROJECT / f"resources/languages/{wildcards.language}.yaml")
+    return project_file(f"resources/languages/{wildcards.language}.yaml")
 
 
 def manifest(wildcards):
@@ -45,16 +54,16 @@ def proof(wildcards):
 
 
 def model_entry(wildcards):
-    return study.values["models"][wildcards.model]
+    return study.model_entry(wildcards.model)
 
 
 def model_files(model):
     """Files of a local model; those of a hub model are in the hub's cache."""
     if study.models[model].path is None:
         return []
-    folder = PROJECT / Path(study.models[model].path).expanduser()
+    folder = local_folder(study.models[model].path, PROJECT)
     endings = ("*.safetensors", "*.json", "*.jinja", "*.model")
-    return sorted(str(path) for ending in endings for path in folder.glob(ending))
+    return sorted(local(str(path)) for ending in endings for path in folder.glob(ending))
 
 
 def fetched(wildcards):
@@ -65,15 +74,22 @@ def fetched(wildcards):
 
 
 def check_before_jobs(workflow):
-    """Stop before any job where the coming ones have no GPU to run on, or no model."""
+    """Stop before any job where the coming ones would fail: no disk to write to, files dated in the
+    future, no GPU to run on, or no model."""
     jobs = list(workflow.dag.needrun_jobs())
+    wrong = [
+        disk_problem(Path(study.results)),
+        *date_problems(f for job in jobs for f in job.input),
+    ]
+    if jobs and any(wrong):
+        raise WorkflowError("No job was started: " + "\n".join(filter(None, wrong)) + ".")
     if workflow.local_exec and any(job.resources.get("gpu") for job in jobs):
         if problem := gpu_problem(study.generation.device):
             raise WorkflowError(f"No job was started: {problem}.")
     needed = {job.wildcards.get("model") for job in jobs}
     specs = [
-        ModelSpec.from_config(name, entry)
-        for name, entry in study.values["models"].items()
+        ModelSpec.from_config(name, study.model_entry(name))
+        for name in study.models
         if name in needed
     ]
     found = check_models(
@@ -160,7 +176,7 @@ def other_answers(wildcards):
 
 def other_model(wildcards):
     other = paths.partner(wildcards.model)
-    return {} if other is None else {other: study.values["models"][other]}
+    return {} if other is None else {other: study.model_entry(other)}
 
 
 def study_answers(wildcards):

@@ -65,6 +65,7 @@ rule summarise_forced:
         "../envs/environment.yaml"
     params:
         variants=VARIANTS,
+        models=study.model_pairs,
         pairs=paths.pairs,
         config=study.slice("statistics"),
     message:

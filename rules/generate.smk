@@ -60,7 +60,7 @@ rule prove_model:
         "../envs/environment.yaml"
     threads: study.generation.threads
     resources:
-        **decoding(lambda wildcards: 2),
+        **decoding(lambda wildcards, manifest: 2),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,

@@ -35,7 +35,7 @@ rule train_pocket:
     threads: 1
     params:
         recipe=lambda wildcards: POCKET[wildcards.budget],
-        folder=lambda wildcards: f"results/pocket-training/{wildcards.budget}",
+        folder=lambda wildcards, output: str(Path(output.provenance).parent),
     message:
         "Training the pocket pair, budget {wildcards.budget}"
     script:

@@ -2,8 +2,8 @@
 from lengthlens.figures.registry import FIGURES
 from lengthlens.workflow.targets import provenance_of
 
-TEMPLATES = sorted(str(path) for path in (SCRIPTS / "lengthlens/reporting/templates").iterdir())
-CAPTIONS = [str(PROJECT / f"rules/captions/{name}.rst") for name in FIGURES]
+TEMPLATES = sorted(map(project_file, (SCRIPTS / "lengthlens/reporting/templates").iterdir()))
+CAPTIONS = [project_file(f"rules/captions/{name}.rst") for name in FIGURES]
 
 
 rule render_report:

@@ -15,7 +15,8 @@ if DEVICE == "split":  # over all GPUs that this machine shows, or as many as --
     DEVICE, GPUS = "cuda", max(1, len(visible_gpus()))
 
 
-# NOTE not checkpoints.read_manifest: of a file that is still to be made, Snakemake must see
+# NOTE the manifest is always that of `input`: where another workflow gives a `prefix`, only Snakemake
+# knows its path. And not checkpoints.read_manifest: of a file that is still to be made, Snakemake must see
 # FileNotFoundError, and asks again when it is there.
 def read_manifest(path):
     with open(path, encoding="utf-8") as file:
@@ -26,21 +27,21 @@ def read_manifest_of(input):
     return read_manifest(str(input.manifest))
 
 
-def components(wildcards):
+def components(manifest):
     """Layers and heads in each; those of a small model where config.json does not tell."""
-    shape = read_manifest(manifest(wildcards)).get("shape") or {"layers": 12, "heads": 12}
+    shape = manifest.get("shape") or {"layers": 12, "heads": 12}
     return shape["layers"], shape["heads"]
 
 
 def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS):
-    """Resources of a rule that generates; `answers` maps wildcards to their number, of at most
-    `tokens` tokens. Activations may be recorded in a file, or captured to be attributed at once,
+    """Resources of a rule that generates; `answers` maps wildcards and the model's manifest to their
+    number, of at most `tokens` tokens. Activations may be recorded in a file, or captured to be attributed at once,
     which takes memory from batches."""
     section = GENERATION_SECTION | ({"max_new_tokens": tokens} if tokens else {})
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
-        samples = answers(wildcards) * GENERATION_SECTION["samples"]
+        samples = answers(wildcards, manifest) * GENERATION_SECTION["samples"]
         kind = (samples, recorded, captured)
         return decoding_need(manifest, section, DEVICE, *kind).times(attempt)
 
@@ -53,7 +54,7 @@ def attributing(answers):
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
-        samples = answers(wildcards) * GENERATION_SECTION["samples"]
+        samples = answers(wildcards, manifest) * GENERATION_SECTION["samples"]
         if study.activations.keep is False:
             return joining_need(manifest, samples).times(attempt)
         return attribution_need(manifest, GENERATION_SECTION, DEVICE, samples).times(attempt)
@@ -70,39 +71,39 @@ def resources_of(need, gpu):
     }
 
 
-def job_prompts(wildcards):
+def job_prompts(wildcards, manifest):
     return sum(shard["stop"] - shard["start"] for shard in shards_of_job(wildcards))
 
 
-def all_prompts(wildcards):
+def all_prompts(wildcards, manifest):
     return len(study.n_words) * study.prompts.per_n
 
 
-def forced_answers(wildcards):
+def forced_answers(wildcards, manifest):
     """Two swaps read twice and the other's text; without one component after the other, an answer
     costs as much as one decoded one for each 24 components, and ten at least, for its steps are
     read in one pass."""
-    layers, heads = components(wildcards)
+    layers, heads = components(manifest)
     measured = len(study.n_words) * min(study.forced.per_n, study.prompts.per_n)
     each = max(10, layers * (heads + 1) // 24)
-    return 5 * all_prompts(wildcards) + each * len(study.forced.modes) * measured
+    return 5 * all_prompts(wildcards, manifest) + each * len(study.forced.modes) * measured
 
 
-def probe_prompts(wildcards):
+def probe_prompts(wildcards, manifest):
     """The study's prompts again, with other decoding, and those of further N."""
-    return all_prompts(wildcards) + len(study.probes.n_words) * study.probes.per_n
+    return all_prompts(wildcards, manifest) + len(study.probes.n_words) * study.probes.per_n
 
 
-def ablated_answers(wildcards):
+def ablated_answers(wildcards, manifest):
     """Answers to the evaluate prompts, about half of all, of the conditions that are answered:
     chosen sets with some controls, sets by position (every MLP among them), and all controls of
     the confirmatory tests."""
-    plan, (layers, _) = ablation_plan(wildcards), components(wildcards)
+    plan, (layers, _) = ablation_plan(wildcards), components(manifest)
     answered = plan["answered_controls"]
     further = len(plan["further_k"]) * (len(plan["modes"]) + len(study.languages))
     chosen = len(plan["k"]) * (1 + answered) + further * (1 + (answered + 1) // 2)
     tested = len(confirmatory_tests(wildcards)) * plan["controls"]
     sets = 1 + len(plan["methods"]) * chosen + tested
     sets += (layers + 3) * len(plan["modes"])
-    prompts = (all_prompts(wildcards) + 1) // 2
+    prompts = (all_prompts(wildcards, manifest) + 1) // 2
     return sets * min(prompts, ablation_prompts(wildcards) or prompts)

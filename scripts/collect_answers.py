@@ -7,7 +7,7 @@ def main(snakemake) -> None:
     from pathlib import Path
 
     from lengthlens.files.formats import ACTIVATIONS, GENERATIONS
-    from lengthlens.files.identity import this_run
+    from lengthlens.files.identity import COMPUTATION, this_run
     from lengthlens.files.jsonl import write_rows
     from lengthlens.files.provenance import provenance
     from lengthlens.generation.activations import link_shards
@@ -16,16 +16,17 @@ def main(snakemake) -> None:
 
     params = snakemake.params
     manifest = read_manifest(snakemake.input.manifest)
-    rows, counts = answers_of_shards(
+    rows, counts, computed = answers_of_shards(
         snakemake.input.answers, params.counts, this_run(params.config, manifest)
     )
-    write_rows(rows, snakemake.output.answers, provenance(GENERATIONS, params.config, manifest))
+    made = provenance(GENERATIONS, params.config, manifest) | {COMPUTATION: computed}
+    write_rows(rows, snakemake.output.answers, made)
     if snakemake.output.get("activations"):
         link_shards(
             Path(snakemake.output.activations),
             [Path(path) for path in snakemake.input.activations],
             counts,
-            provenance(ACTIVATIONS, params.config, manifest),
+            provenance(ACTIVATIONS, params.config, manifest) | {COMPUTATION: computed},
         )
 
 

@@ -8,7 +8,6 @@ def main(snakemake) -> None:
 
     from lengthlens.claims.kinds import Data
     from lengthlens.claims.verdicts import evaluate_claims, read_claims
-    from lengthlens.configuration.pairs import model_pairs
     from lengthlens.files import formats
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
@@ -35,7 +34,7 @@ def main(snakemake) -> None:
     }
     check_together(*files.values())
     tables = []
-    for models in model_pairs(params.variants):
+    for models in params.models:
         variant_of = {model: variant for variant, model in models.items()}
         of_pair = {
             name: {

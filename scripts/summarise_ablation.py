@@ -11,7 +11,6 @@ def main(snakemake) -> None:
     from lengthlens.analysis.effects import summarise_ablation
     from lengthlens.analysis.repair import summarise_repair
     from lengthlens.analysis.transfer import correlate_profiles, summarise_transfer
-    from lengthlens.configuration.pairs import model_pairs
     from lengthlens.files import formats
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
@@ -31,9 +30,7 @@ def main(snakemake) -> None:
     check_together(ablations, repairs, selections)
     effects = summarise_ablation(ablations, **options)
     family = hypotheses_from(params.family)
-    tests = [
-        confirm(family, models, ablations, **options) for models in model_pairs(params.variants)
-    ]
+    tests = [confirm(family, models, ablations, **options) for models in params.models]
     made = derived(
         formats.TABLE, params.config, (a.attrs["provenance"] for a in ablations.values())
     )

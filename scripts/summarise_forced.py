@@ -6,7 +6,6 @@ from lengthlens.workflow.job import run_job
 def main(snakemake) -> None:
     from lengthlens.analysis.causes import compare_scores
     from lengthlens.analysis.text_comparison import compare_texts
-    from lengthlens.configuration.pairs import model_pairs
     from lengthlens.files import formats
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
@@ -25,7 +24,7 @@ def main(snakemake) -> None:
     made = derived(formats.TABLE, params.config, (a.attrs["provenance"] for a in forced.values()))
     scores = compare_scores(params.variants, attributions, forced, **options)
     write_table(scores, snakemake.output.scores, made)
-    texts = compare_texts(model_pairs(params.variants), attributions, forced, **options)
+    texts = compare_texts(params.models, attributions, forced, **options)
     write_table(texts, snakemake.output.same_text, made)
 
 

@@ -16,6 +16,7 @@ from small_project import DEFAULTS, make_config
 from lengthlens.configuration.study import SECTIONS, ConfigurationError, Study, restore_models
 from lengthlens.configuration.table import config_table
 from lengthlens.files.validation import documented_keys, dotted, show, subschema
+from lengthlens.weights.checkpoints import ModelSpec, spec_folder
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "schemas/config.schema.json").read_text(encoding="utf-8"))
@@ -86,7 +87,7 @@ def test_the_dataclasses_have_the_keys_of_the_schema():
 
 def test_every_key_has_a_description_and_says_what_is_legal():
     keys = documented_keys(SCHEMA)
-    assert len(keys) == 52
+    assert len(keys) == 53
     for path, key in keys.items():
         assert key["description"].strip() and key["legal"].strip(), dotted(path)
 
@@ -103,7 +104,8 @@ def test_attributes_and_slices(config: dict[str, Any], root: Path):
     config["models"]["small"]["stop_tokens"] = ["\n", 7]
     study = Study.from_config(config, root=root)
     assert study.models["small"].stop_tokens == ("\n", 7)
-    assert study.model_folder("small") == root / "models/small"
+    spec = ModelSpec.from_config("small", study.model_entry("small"))
+    assert spec_folder(spec).resolve() == root / "models/small"
     assert study.generation.max_new_tokens == 64
     assert study.ablation.k == (1, 2, 4, 8, 16)
     assert study.results == "results/pocket"

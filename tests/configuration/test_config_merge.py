@@ -1,11 +1,13 @@
 """Snakemake merges what users give over the defaults; their `models` replace the default set.
 
-Run with the real Snakemake, in a small workflow that reads the configuration as ours does.
+Run with the real Snakemake, in a small workflow that takes the lines which read it from ours.
 """
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,16 +15,20 @@ import yaml
 
 from lengthlens.configuration.study import restore_models
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-
+ROOT = Path(__file__).parents[2]
+LINES = re.search(
+    r"^written = .*?^if STANDALONE:\n(.*?)^else:", (ROOT / "Snakefile").read_text(), re.S | re.M
+)
 SNAKEFILE = f"""
-import copy, sys
-sys.path.insert(0, {str(SCRIPTS)!r})
-from lengthlens.configuration.study import restore_models
+import os, sys
+from snakemake.common.configfile import load_configfile
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+from lengthlens.configuration.sources import Sources, merge
+from lengthlens.configuration.study import config_schema, restore_models
 
-given = copy.deepcopy(config)
-configfile: "config.yaml"
-merged = restore_models(given, config)
+{LINES[0].splitlines()[0]}
+{textwrap.dedent(LINES[1])}
+merged = restore_models(given, merge(load_configfile("config.yaml"), given))
 
 rule write_config:
     output: "seen.json"
@@ -37,6 +43,7 @@ with open(snakemake.output[0], "w") as file:
 DEFAULTS = {"models": {"a": {"path": "a"}, "b": {"path": "b"}}, "prompts": {"per_n": 1, "seed": 2}}
 C = {"c": {"hub": "c", "variant": "base"}}
 D = {"d": {"hub": "d", "variant": "base"}}
+E = {"e": {"path": "e", "variant": "base"}}
 PROBED = {**DEFAULTS, "probes": {"languages": ["qaa"], "per_n": 2}}
 
 
@@ -64,7 +71,28 @@ def test_languages_that_are_only_probed_belong_to_the_default_models(given: dict
         (
             ["--configfile", "1.yaml", "2.yaml"],
             {"1.yaml": {"models": C}, "2.yaml": {"models": D, "prompts": {"per_n": 9}}},
-            {"models": C | D, "prompts": {"per_n": 9, "seed": 2}},
+            {"models": D, "prompts": {"per_n": 9, "seed": 2}},
+        ),
+        (
+            ["--configfile", "1.yaml", "2.yaml", "--config", f"models={json.dumps(E)}"],
+            {"1.yaml": {"models": C}, "2.yaml": {"models": D}},
+            {**DEFAULTS, "models": E},
+        ),
+        (
+            ["--configfile", "1.yaml", "2.yaml"],
+            {"1.yaml": {"models": C}, "2.yaml": {"prompts": {"per_n": 9}}},
+            {"models": C, "prompts": {"per_n": 9, "seed": 2}},
+        ),
+        (
+            ["--config", "run=007", "n_words=[3,5]", "languages=[no,en]", "prompts={seed: 4}"],
+            {},
+            {
+                **DEFAULTS,
+                "run": "007",
+                "n_words": [3, 5],
+                "languages": ["no", "en"],
+                "prompts": {"per_n": 1, "seed": 4},
+            },
         ),
         (
             ["--profile", "mine"],
@@ -77,7 +105,7 @@ def test_languages_that_are_only_probed_belong_to_the_default_models(given: dict
             {**DEFAULTS, "prompts": {"per_n": 1, "seed": 5}},
         ),
     ],
-    ids=["config", "two-files", "profile", "no-models"],
+    ids=["config", "two", "two-and-config", "models-first", "typed", "profile", "no-models"],
 )
 def test_what_a_job_sees(tmp_path: Path, arguments: list[str], files: dict, expected: dict):
     (tmp_path / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")

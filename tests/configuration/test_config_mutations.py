@@ -53,6 +53,18 @@ ILLEGAL: dict[str, list[Any]] = {
     "models.small": [None, [], "models/small", 3, {}],
     "models.small.path": [None, "", 3, [], "gone", "models", "a\0b", "~nobody-has-this-name/x"],
     "models.small.variant": [*CHOICE, "chat", "Base", "instruct"],  # it has no chat template
+    "pairs": [
+        None,
+        {},
+        "small",
+        ["small"],
+        [{}],
+        [{"untuned": "small"}],
+        [{"untuned": "small", "tuned": "small"}],
+        [{"untuned": "small", "tuned": "gone"}],
+        [{"untuned": "small", "tuned": None}],
+        [{"untuned": "small", "tuned": "small", "more": 1}],
+    ],
     "languages": [*CODES, []],
     "n_words": [[], 3, "3", None, [0], [-3], [3.0], [True], ["3"], ["1e3"], [3, 3], [10001], [64]],
     "prompts": [None, [], 24, "24"],

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from small_project import make_config, problems_of, put
 
+from lengthlens.configuration.sources import Sources
 from lengthlens.configuration.study import ConfigurationError, Study
 
 
@@ -50,6 +51,7 @@ WRONG = [
     ("models.m", {"variant": "base"}, "neither `path` nor `hub`"),
     ("models.m", {"path": "a", "hub": "b", "variant": "base"}, "both `path` and `hub`"),
     ("models.m", {"path": "gone", "variant": "base"}, "models.m.path: 'gone' is not a folder"),
+    ("models.m", {"path": "a{b}", "variant": "base"}, "models.m.path: 'a{b}' holds a brace"),
     ("models.m", {"path": "models", "variant": "base"}, "has no readable config.json"),
     ("models.m", {"path": "models/small", "variant": "instruct"}, "has no chat template"),
     ("models.small.revision", "abc", "only a `hub` model has a revision"),
@@ -192,7 +194,7 @@ def test_keys_given_twice_are_told_with_their_lines(config, root: Path, tmp_path
     path = tmp_path / "mine.yaml"
     path.write_text("run: a\nprompts:\n  seed: 1\n  seed: 2\nrun: b\n", encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
-        Study.from_config(config, root=root, files=[path])
+        Study.from_config(config, root=root, sources=Sources({str(path): {}}))
     assert [problem.split(", of which")[0] for problem in caught.value.problems] == [
         f"prompts.seed: given twice in {path}, in lines 3 and 4",
         f"run: given twice in {path}, in lines 1 and 5",

@@ -16,7 +16,8 @@ LANGUAGE = load_language(Path(__file__).parents[2] / "resources/languages/en.yam
 PROMPTS = build_prompts(LANGUAGE, 5, 0, 4, 0)
 CONFIG = {"generation": {"seed": 0}, "prompts": {"seed": 0}}
 MODEL = {"path": "somewhere", "variant": "base"}
-IDENTITY = shard_identity(CONFIG, MODEL, "weights", PROMPTS, "code")
+COMPUTED = {"device": "cpu", "dtype": "float32", "torch": "2.9.0"}
+IDENTITY = shard_identity(CONFIG, MODEL, "weights", PROMPTS, "code", COMPUTED)
 
 
 def files_of(folder: Path, name: str) -> list[Path]:
@@ -30,11 +31,14 @@ def remove(folder: Path) -> None:
             path.unlink()
 
 
-def run(folder: Path, shards: dict[str, str], made: str, **options) -> list[str]:
+def run(
+    folder: Path, shards: dict[str, str], made: str, computed: dict | None = None, **options
+) -> list[str]:
     """A job over shards {name: identity}; the names of those that it had to make."""
     entries = [(name, identity, files_of(folder, name)) for name, identity in shards.items()]
     names = []
-    for place, files in KeptShards(folder / ".kept").unfinished(entries, **options):
+    kept = KeptShards(folder / ".kept", computed or COMPUTED)
+    for place, files in kept.unfinished(entries, **options):
         names.append(entries[place][0])
         for path in files:
             path.write_text(f"{made} {path.name}")
@@ -56,6 +60,17 @@ def test_another_identity_is_made_anew_and_the_old_one_forgotten(tmp_path: Path)
     assert run(tmp_path, {"n3": "b", "n4": "a"}, "second") == ["n3"]
     assert (tmp_path / "n3.h5").read_text() == "second n3.h5"
     assert [path.name for path in (tmp_path / ".kept/n3").iterdir()] == ["b"]
+
+
+def test_it_is_told_why_a_kept_shard_is_made_anew(tmp_path: Path, capsys) -> None:
+    """Only where what computes it has changed: another configuration is nothing to wonder about."""
+    run(tmp_path, {"n3": "a", "n4": "a"}, "first")
+    assert run(tmp_path, {"n4": "b"}, "second") == ["n4"]
+    assert capsys.readouterr().err == ""
+    other = COMPUTED | {"torch": "2.10.0", "device": "cuda"}
+    assert run(tmp_path, {"n3": "c"}, "third", other) == ["n3"]
+    told = "n3 is made anew: it was made with device cpu instead of cuda, torch 2.9.0 instead of "
+    assert capsys.readouterr().err == told + "2.10.0 now\n"
 
 
 def interrupted(shards: Iterator[tuple[int, Sequence[Path]]]) -> None:
@@ -115,13 +130,23 @@ def test_a_file_system_without_hard_links_gets_copies(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     "changed",
     [
-        (CONFIG | {"counting": "unicode"}, MODEL, "weights", PROMPTS, "code"),
-        (CONFIG, MODEL | {"variant": "instruct"}, "weights", PROMPTS, "code"),
-        (CONFIG, MODEL | {"stop_tokens": ["."]}, "weights", PROMPTS, "code"),
-        (CONFIG, MODEL, "other weights", PROMPTS, "code"),
-        (CONFIG, MODEL, "weights", PROMPTS[:-1], "code"),
-        (CONFIG, MODEL, "weights", [*PROMPTS[:-1], replace(PROMPTS[-1], text="Other")], "code"),
-        (CONFIG, MODEL, "weights", PROMPTS, "other code"),
+        (CONFIG | {"counting": "unicode"}, MODEL, "weights", PROMPTS, "code", COMPUTED),
+        (CONFIG, MODEL | {"variant": "instruct"}, "weights", PROMPTS, "code", COMPUTED),
+        (CONFIG, MODEL | {"stop_tokens": ["."]}, "weights", PROMPTS, "code", COMPUTED),
+        (CONFIG, MODEL, "other weights", PROMPTS, "code", COMPUTED),
+        (CONFIG, MODEL, "weights", PROMPTS[:-1], "code", COMPUTED),
+        (
+            CONFIG,
+            MODEL,
+            "weights",
+            [*PROMPTS[:-1], replace(PROMPTS[-1], text="Other")],
+            "code",
+            COMPUTED,
+        ),
+        (CONFIG, MODEL, "weights", PROMPTS, "other code", COMPUTED),
+        (CONFIG, MODEL, "weights", PROMPTS, "code", COMPUTED | {"device": "cuda"}),
+        (CONFIG, MODEL, "weights", PROMPTS, "code", COMPUTED | {"dtype": "bfloat16"}),
+        (CONFIG, MODEL, "weights", PROMPTS, "code", COMPUTED | {"torch": "2.10.0"}),
     ],
 )
 def test_everything_that_makes_a_shard_counts(changed: tuple) -> None:
@@ -130,7 +155,7 @@ def test_everything_that_makes_a_shard_counts(changed: tuple) -> None:
 
 def test_where_the_weights_lie_does_not_count() -> None:
     moved = {"hub": "some/model", "revision": "1", "variant": "base"}
-    assert shard_identity(CONFIG, moved, "weights", PROMPTS, "code") == IDENTITY
+    assert shard_identity(CONFIG, moved, "weights", PROMPTS, "code", COMPUTED) == IDENTITY
 
 
 def test_code_is_compared_by_content(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import ATTRIBUTION
-from lengthlens.files.identity import check_agreement, this_run
+from lengthlens.files.identity import check_agreement, check_computation, this_run
 from lengthlens.files.netcdf import read_dataset
 from lengthlens.generation.activations import open_activations
 from lengthlens.generation.records import Batch
@@ -28,9 +28,10 @@ def recorded_dtype(
 
     Raises:
         LengthlensError: a shard was made with other weights than the manifest's, with another
-            configuration than `config`, or in another precision than the first.
+            configuration than `config`, or in another precision, on another kind of device or with
+            other versions than the first.
     """
-    dtypes = []
+    dtypes, origins = [], {}
     for path in paths:
         with open_activations(path) as recorded:
             made = recorded.provenance
@@ -40,12 +41,14 @@ def recorded_dtype(
                 f"those of {manifest['model']} ({manifest['sha256'][:12]}); delete it and run again"
             )
         check_agreement(this_run(config or {}) | {str(path): made})
+        origins[str(path)] = made
         dtypes.append(made["config"]["dtype"])
         if dtypes[-1] != dtypes[0]:
             raise LengthlensError(
                 f"{path} was recorded in {dtypes[-1]}, but {paths[0]} in {dtypes[0]}; delete the "
                 "older of them and run again"
             )
+    check_computation(origins)
     return dtypes[0]
 
 
@@ -67,12 +70,15 @@ def joined_scores(
     the study does not use.
 
     Raises:
-        LengthlensError: a shard does not agree with `run` (`identity.this_run`).
+        LengthlensError: a shard does not agree with `run` (`identity.this_run`), or was computed
+            in another way than the first (`identity.check_computation`).
     """
     shards = [read_dataset(path, ATTRIBUTION) for path in paths]
+    made = [json.loads(shard.attrs["provenance"]) for shard in shards]
+    origins = dict(zip(map(str, paths), made, strict=True))
+    check_computation(origins)
     if run is not None:
-        made = [json.loads(shard.attrs["provenance"]) for shard in shards]
-        check_agreement(dict(run) | dict(zip(map(str, paths), made, strict=True)))
+        check_agreement(dict(run) | origins)
     scores = xr.concat(
         [shard.drop_vars(SUMS) for shard in shards],
         dim="sample",

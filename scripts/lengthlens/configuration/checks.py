@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lengthlens.configuration.pairs import check_pairs
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import KeyPath, Problem, show, suggest
 from lengthlens.language.languages import Language, check_parallel, load_language
 from lengthlens.language.prompts import SPLITS, build_prompts
 from lengthlens.language.unspaced import counting_problem
+from lengthlens.weights.checkpoints import local_folder
 from lengthlens.weights.checks import number_of_heads, quick_problems, template_problem
 from lengthlens.weights.hub_cache import snapshot_folder
 
@@ -61,6 +63,8 @@ def cross_problems(
     whole = [name for name in models if usable("models", name)] if isinstance(models, dict) else []
     for name in whole:
         problems += check_model(name, models[name], root)
+    if whole and len(whole) == len(models) and usable("pairs"):
+        problems += check_pairs(values["pairs"], {name: models[name]["variant"] for name in whole})
     problems += check_twins({name: models[name] for name in whole}, root)
     for key in ("k", "further_k"):
         if usable("ablation", key):
@@ -265,6 +269,13 @@ def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Proble
         return
     if "revision" in model:
         yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")
+    if set("{}") & set(model["path"]):
+        yield Problem(
+            (*path, "path"),
+            f"{show(model['path'])} holds a brace, which Snakemake takes for a wildcard; rename the "
+            "folder, or link it under another name",
+        )
+        return
     folder = _folder(model, root)
     try:
         yield from _folder_problems(path, model, folder)
@@ -333,7 +344,7 @@ def _real(folder: Path) -> str:
 def _folder(model: Mapping[str, Any], root: Path) -> Path | None:
     """Where a model lies on this machine, if it does."""
     if "path" in model:
-        return root / os.path.expanduser(model["path"])
+        return local_folder(model["path"], root)
     if "hub" in model and "revision" in model:
         return snapshot_folder(model["hub"], model["revision"])
     return None

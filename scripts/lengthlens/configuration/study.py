@@ -3,30 +3,33 @@
 Light on purpose: the Snakefile imports this module in every job, so it needs nothing but the
 standard library, PyYAML and jsonschema.
 
-In the Snakefile::
-
-    given = copy.deepcopy(config)          # what --configfile, --config and profiles said
-    configfile: "config.yaml"              # Snakemake deep-merges the defaults below it
-    study = Study.from_config(config, given, root=Path(workflow.basedir))
-
-`given` is needed because of that deep merge: a user's `models` would otherwise be added to the
-default ones instead of replacing them (`restore_models`).
+What a person gave is put together by `sources`, and merged over the defaults of config.yaml. Both
+the merged configuration and what was given are needed: `models` that were given replace the default
+ones instead of joining them (`restore_models`).
 """
 
 import copy
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from lengthlens.configuration.checks import cross_problems, resample_possible
+from lengthlens.configuration.pairs import model_pairs
+from lengthlens.configuration.sources import Sources
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import Problem, in_schema_order, plain_copy, schema_problems
-from lengthlens.files.yaml_files import read_yaml
 
-SCHEMA_FILE = "schemas/config.schema.json"
+SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
+
+
+@cache
+def config_schema() -> dict[str, Any]:
+    """The schema of the configuration."""
+    return json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 
 
 class ConfigurationError(LengthlensError):
@@ -180,6 +183,7 @@ class Study:
 
     run: str
     models: dict[str, Model]
+    pairs: tuple[dict[str, str], ...]
     languages: tuple[str, ...]
     n_words: tuple[int, ...]
     prompts: Prompts
@@ -203,33 +207,32 @@ class Study:
         config: Any,
         given: dict[str, Any] | None = None,
         root: Path | str = ".",
-        files: Iterable[str | Path] = (),
+        sources: Sources | None = None,
     ) -> "Study":
         """Validate `config` and make a study of it.
 
         Args:
             config: the merged configuration; it is not changed.
-            given: the configuration before the defaults were merged in (module docstring);
-                its `models`, if any, replace those of `config`.
+            given: the configuration before the defaults were merged in; its `models`, if any,
+                replace those of `config`.
             root: the project's folder.
-            files: the YAML files that it was read from, to look for keys that they give twice.
+            sources: the files and arguments that it was read from, to say where a wrong value
+                stands, and to find what YAML reads otherwise than it is written.
 
         Raises:
             ConfigurationError: lists all problems at once.
         """
         root = Path(root)
-        schema = json.loads((root / SCHEMA_FILE).read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ConfigurationError([Problem((), "it is not a mapping of keys to values")])
         values, problems = plain_copy(restore_models(given or {}, config))
-        problems += schema_problems(values, schema)
-        problems += [problem for file in files for problem in _repeated(file)]
-        malformed = [problem.path for problem in problems]
+        problems += schema_problems(values, config_schema())
+        as_given = list(sources.problems()) if sources else []
+        malformed = [problem.path for problem in (*problems, *as_given)]
         further, capacity = cross_problems(values, malformed, root)
-        problems += further
-        if problems:
-            raise ConfigurationError(problems)
-        values = in_schema_order(values, schema)
+        if found := [*problems, *as_given, *further]:
+            raise ConfigurationError(_placed(found, as_given, sources))
+        values = in_schema_order(values, config_schema())
         return cls(
             **{key: _frozen(value) for key, value in values.items() if key not in SECTIONS}
             | {key: _section(key, values[key]) for key in SECTIONS}
@@ -277,9 +280,21 @@ class Study:
         """The folder of the run, relative to the working directory: `results/{run}`."""
         return f"results/{self.run}"
 
-    def model_folder(self, name: str) -> Path:
-        """The folder of a model that is given by `path`."""
-        return self.root / Path(self.models[name].path).expanduser()
+    def model_entry(self, name: str) -> dict[str, Any]:
+        """A model's entry, as `ModelSpec.from_config` takes it from any working directory.
+
+        It holds the project's `root`, relative to the working directory: a `path` is relative to
+        it. Where both are the same there is none.
+        """
+        entry = copy.deepcopy(self.values["models"][name])
+        root = os.path.relpath(self.root)
+        return entry if root == "." or "hub" in entry else entry | {"root": root}
+
+    @property
+    def model_pairs(self) -> list[dict[str, str]]:
+        """Of each pair the model of every variant; a model without a partner is alone."""
+        variants = {name: model.variant for name, model in self.models.items()}
+        return model_pairs(variants, self.values["pairs"])
 
     def shard(self, language: str, n: int, index: int) -> Shard:
         """Shard `index` of a language and N: always full, except where the prompts run out.
@@ -335,20 +350,18 @@ def restore_models(given: dict, merged: dict) -> dict:
     return result
 
 
-def _repeated(file: str | Path) -> list[Problem]:
-    """A problem for each key that a file gives twice, of which YAML keeps the last."""
-    try:
-        _, repeated = read_yaml(file)
-    except LengthlensError:  # whoever merged the configuration could read it: JSON, say
-        return []
-    return [
-        Problem(
-            key.path,
-            f"given twice in {file}, in lines {key.lines[0]} and {key.lines[1]}, of which the "
-            "last would count without a word; remove one",
-        )
-        for key in repeated
-    ]
+def _placed(
+    found: Iterable[Problem], as_given: Iterable[Problem], sources: Sources | None
+) -> Iterator[Problem]:
+    """Problems with the place of the value; one of how it is written is the cause of any other."""
+    written = {problem.path: problem for problem in as_given}
+    for problem in found:
+        if problem.path in written:
+            if problem == written[problem.path]:
+                yield problem
+            continue
+        place = sources.place(problem.path) if sources else ""
+        yield Problem(problem.path, f"{problem.message} ({place})" if place else problem.message)
 
 
 def _frozen(value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from lengthlens.errors import LengthlensError
 
 THIS_RUN = "this run"
+COMPUTATION = "computation"  # key of what computed a shard, in its provenance
 # Base models get fewer controls, tests are of one language, a model's precision is its own.
 OWN = ("ablation", "confirmatory", "dtype", "models")
 
@@ -66,6 +67,40 @@ def check_agreement(origins: Mapping[str, Mapping]) -> None:
                     f"{label} was made with {key} = {value!r}, but {first} with {key} = "
                     f"{wanted!r}: they are of different runs; {_cure(label, first)}"
                 )
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What differs between two descriptions of a computation, in words; empty where nothing does.
+
+    `differences({"torch": "2.9"}, {"torch": "2.10"})` is "torch 2.9 instead of 2.10".
+    """
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    values = [(key, before.get(key, "unknown"), now.get(key, "unknown")) for key in keys]
+    return ", ".join(f"{key} {old} instead of {new}" for key, old, new in values)
+
+
+def check_computation(origins: Mapping[str, Mapping]) -> dict[str, str]:
+    """Check that shards were computed alike: device, precision, versions of packages.
+
+    Args:
+        origins: path of a shard -> its provenance.
+
+    Returns:
+        What computed them all; empty where none of them tells.
+
+    Raises:
+        LengthlensError: two of them differ; names both, and in what.
+    """
+    (first, made), *others = origins.items()
+    wanted = made.get(COMPUTATION, {})
+    for label, other in others:
+        if changes := differences(other.get(COMPUTATION, {}), wanted):
+            raise LengthlensError(
+                f"{label} was made with {changes} as {first}: such numbers must not be joined; "
+                "delete those shards that you do not want to keep and run again, they are then "
+                "made with what this machine has now"
+            )
+    return dict(wanted)
 
 
 def check_model(path: Any, made: Mapping, model: str) -> None:

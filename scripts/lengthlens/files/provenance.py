@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,9 @@ from lengthlens.files.sharing import public_path
 from lengthlens.files.whole import write_text, written_whole
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "h5py", "xarray", "snakemake")
+PROJECT = Path(__file__).resolve().parents[3]
+NO_CLONE = "the code is a copy, not a clone of its repository"
+NOT_CODE = ":(exclude)results"
 CONTENT = "sha256"  # key of the hash of the text that a provenance belongs to
 
 
@@ -75,24 +79,54 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def commit() -> dict[str, str | bool | None]:
-    """The commit of the code that runs, and whether tracked files were changed since."""
-    root = Path(__file__).resolve().parents[3]
+def commit(root: Path = PROJECT) -> dict[str, str | bool | None]:
+    """The commit of the code that runs, and whether tracked files were changed since.
 
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=30
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
+    Results are no part of the code: a link in the place of their folder changes nothing.
 
-    top = git("rev-parse", "--show-toplevel")
-    own = top is not None and Path(top).resolve() == root  # and not a repository around a copy
-    head = git("rev-parse", "HEAD") if own else None
-    changes = None if head is None else git("status", "--porcelain", "--untracked-files=no")
+    Args:
+        root: the project's folder.
+
+    Returns:
+        `commit` and `dirty`; where the commit is not known both are None, and `no_commit` says why.
+    """
+    top, refused = _git(root, "rev-parse", "--show-toplevel")
+    head = None
+    if top is not None and Path(top).resolve() == root:  # and not a repository around a copy
+        head, refused = _git(root, "rev-parse", "HEAD")
+    elif top is not None:
+        refused = NO_CLONE
+    if head is None:
+        return {"commit": None, "dirty": None, "no_commit": refused}
+    changes, _ = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", NOT_CODE)
     return {"commit": head, "dirty": None if changes is None else bool(changes)}
+
+
+def _git(root: Path, *words: str) -> tuple[str | None, str]:
+    """What git says, or None; and why it does not, in words that name no folder of the machine."""
+    # No locks: many jobs ask at once, and a shared checkout may not be written to.
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+            env=environment,
+        )
+    except FileNotFoundError:
+        return None, "git is not installed"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, f"git does not answer ({type(error).__name__})"
+    if done.returncode == 0:
+        return done.stdout.strip(), ""
+    if "dubious ownership" in done.stderr:
+        return None, (
+            "git trusts no folder of another user; allow it with git config --global --add "
+            "safe.directory and the path of the project"
+        )
+    return None, NO_CLONE if "not a git repository" in done.stderr else "git finds no commit"
 
 
 def sidecar(path: str | Path) -> Path:

@@ -217,13 +217,13 @@ def legal_values(here: dict[str, Any]) -> str:
 
 def _misread(value: Any, here: dict[str, Any]) -> str:
     """What to write where YAML reads a number as text or a word as something else; else empty."""
-    choices = [here, *here.get("anyOf", [])]
-    wanted = {kind for choice in choices for kind in _types(choice)}
+    wanted = types_of(here)
     if isinstance(value, str) and wanted & {"integer", "number"}:
         try:
             number = float(value)
         except ValueError:
-            return ""
+            digits = value.lstrip("+-")[:1].isdigit()
+            return "; it is read as text: write the number in decimal digits" if digits else ""
         whole = math.isfinite(number) and number == int(number) and abs(number) < 1e15
         return f"; it is read as text: write {int(number) if whole else 'a number without quotes'}"
     is_word = isinstance(value, bool | int | float) or value is None
@@ -232,9 +232,16 @@ def _misread(value: Any, here: dict[str, Any]) -> str:
     return ""
 
 
-def _types(schema: dict[str, Any]) -> list[str]:
-    found = schema.get("type", "string" if "enum" in schema else [])
-    return [found] if isinstance(found, str) else found
+def types_of(schema: dict[str, Any]) -> set[str]:
+    """The JSON types that a part of a schema accepts, as far as it names them or lists values."""
+    kinds = {str: "string", bool: "boolean", int: "integer", float: "number"}
+    found: set[str] = set()
+    for choice in (schema, *schema.get("anyOf", [])):
+        named = choice.get("type", [])
+        found |= {named} if isinstance(named, str) else set(named)
+        listed = [*choice.get("enum", []), *([choice["const"]] if "const" in choice else [])]
+        found |= {kinds[type(value)] for value in listed if type(value) in kinds}
+    return found
 
 
 def in_schema_order(value: Any, schema: dict[str, Any], path: KeyPath = ()) -> Any:

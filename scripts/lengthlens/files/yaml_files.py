@@ -1,12 +1,13 @@
 """Reading YAML that a person wrote: every way in which a file cannot be read is told in words.
 
-PyYAML alone keeps the last of two equal keys without a word, and stops with errors of many kinds
-at other encodings, impossible dates, lists as keys or deep nesting.
+PyYAML alone keeps the last of two equal keys without a word, reads 010 as 8 and `no` as false, and
+stops with errors of many kinds at other encodings, impossible dates, lists as keys or deep nesting.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import yaml
 
 from lengthlens.errors import LengthlensError
+
+KeyPath = tuple[str | int, ...]
 
 _MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
@@ -31,8 +34,47 @@ class Repeated:
     lines: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Misread:
+    """A value without quotes that YAML 1.1 reads as another one than stands there.
+
+    Attributes:
+        path: the keys and places in lists down to it.
+        line: its line number, from 1.
+        written, read: as it stands in the file, and what it is read as.
+    """
+
+    path: KeyPath
+    line: int
+    written: str
+    read: str
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """What a YAML file holds, and how it is written.
+
+    Attributes:
+        content: the values.
+        repeated: keys that stand twice in a mapping.
+        misread: values that are read otherwise than they are written.
+        lines: path of every value -> its line number, from 1; that of a key, where it has one.
+    """
+
+    content: Any
+    repeated: list[Repeated]
+    misread: list[Misread]
+    lines: dict[KeyPath, int]
+
+
 def read_yaml(path: str | Path) -> tuple[Any, list[Repeated]]:
-    """What a YAML file holds, and the keys that it gives twice.
+    """What a YAML file holds, and the keys that it gives twice; raises as `read_yaml_file`."""
+    file = read_yaml_file(path)
+    return file.content, file.repeated
+
+
+def read_yaml_file(path: str | Path) -> YamlFile:
+    """Read a YAML file with all that is to be known of how it is written.
 
     Raises:
         LengthlensError: the file is not there or not readable, not UTF-8 or not valid YAML.
@@ -42,6 +84,7 @@ def read_yaml(path: str | Path) -> tuple[Any, list[Repeated]]:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         repeated = _repeated(node)
+        values = _values(node)
         content = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise LengthlensError(f"{path} is not valid YAML: {_advised(error, text)}") from error
@@ -52,7 +95,55 @@ def read_yaml(path: str | Path) -> tuple[Any, list[Repeated]]:
             f"{path} holds a value that is no date or number though it looks like one ({error}): "
             "correct it or put it in quotes"
         ) from error
-    return content, repeated
+    misread = [
+        Misread(path, line, value.value, read)
+        for path, line, value in values
+        if (read := _read_otherwise(value)) is not None
+    ]
+    return YamlFile(content, repeated, misread, {path: line for path, line, _ in reversed(values)})
+
+
+def _values(root: yaml.Node | None) -> list[tuple[KeyPath, int, yaml.Node]]:
+    """Path, line and node of every value; the line is that of its key, or its own in a list."""
+    found: list[tuple[KeyPath, int, yaml.Node]] = []
+    seen: set[int] = set()  # anchors make a graph of it, perhaps with cycles
+
+    def walk(node: yaml.Node | None, path: KeyPath) -> None:
+        if node is None or id(node) in seen:
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            below = [(index, item, item) for index, item in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            below = [(k.value, k, v) for k, v in node.value if isinstance(k, yaml.ScalarNode)]
+        else:
+            return
+        for part, where, value in below:
+            found.append(((*path, part), where.start_mark.line + 1, value))
+            walk(value, (*path, part))
+
+    walk(root, ())
+    return found
+
+
+# What is read as everybody reads it; all else of the type is read by a rule of YAML 1.1.
+_AS_WRITTEN = {
+    "int": re.compile(r"[-+]?(0|[1-9][0-9]*)"),
+    "float": re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.I),
+    "bool": re.compile(r"true|false", re.I),
+    "timestamp": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"),
+}
+
+
+def _read_otherwise(node: yaml.Node) -> str | None:
+    """What a value without quotes is read as, where that is not what is written; else None."""
+    kind = node.tag.rpartition(":")[2]
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return None
+    if kind not in _AS_WRITTEN or _AS_WRITTEN[kind].fullmatch(node.value):
+        return None
+    value = yaml.SafeLoader("").construct_object(node)
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
 def _text(path: Path) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import GENERATIONS
-from lengthlens.files.identity import check_agreement
+from lengthlens.files.identity import check_agreement, check_computation
 from lengthlens.files.jsonl import read_rows_made
 
 
 def answers_of_shards(
     paths: Sequence[str | Path], counts: Sequence[int], run: Mapping[str, Mapping] | None = None
-) -> tuple[list[dict], list[int]]:
+) -> tuple[list[dict], list[int], dict[str, str]]:
     """The answers to the first `counts[i]` prompts of every shard, in the shards' order.
 
     Shards are always generated whole; a study may use only the beginning of the last one.
@@ -24,13 +24,15 @@ def answers_of_shards(
         run: what they must agree with (`identity.this_run`).
 
     Returns:
-        Rows of the generations file, and how many rows each shard gave.
+        Rows of the generations file, how many rows each shard gave, and what computed them all
+        (`computation.computation`).
 
     Raises:
-        LengthlensError: a shard holds too few prompts, or was made from other weights or with
-            another configuration.
+        LengthlensError: a shard holds too few prompts, or was made from other weights, with
+            another configuration, or on another kind of device, in another precision or with other
+            versions than the first.
     """
-    rows, taken, origins = [], [], dict(run or {})
+    rows, taken, origins = [], [], {}
     for path, count in zip(paths, counts, strict=True):
         shard, origins[str(path)] = read_rows_made(path, GENERATIONS)
         wanted = set(list(dict.fromkeys(row["prompt_id"] for row in shard))[:count])
@@ -42,5 +44,5 @@ def answers_of_shards(
         used = [row for row in shard if row["prompt_id"] in wanted]
         rows += used
         taken.append(len(used))
-    check_agreement(origins)
-    return rows, taken
+    check_agreement({**(run or {}), **origins})
+    return rows, taken, check_computation(origins)

@@ -7,8 +7,9 @@ link that takes no space, in a hidden folder beside the first. Where a job finds
 identity that it is about to make, it gives the shard its first name back.
 
 A shard's identity is a hash of all that its content depends on: the configuration it gets, the
-hash of the model's files, its prompts word by word, and the code. Beside the files stands each
-one's own hash: what was damaged since is not put back, but made again.
+hash of the model's files, its prompts word by word, the code, and what computes it (device,
+precision, versions of packages). Beside the files stands each one's own hash: what was damaged
+since is not put back, but made again.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from lengthlens.files.identity import differences
 from lengthlens.files.whole import temporary_path
 from lengthlens.language.prompts import Prompt
 
 FOLDER = ".kept"
 _HASHES = "sha256.json"
+_COMPUTATION = "computation.json"
 
 
 def file_hash(path: str | Path) -> str:
@@ -40,7 +44,12 @@ def code_hash(paths: Iterable[str | Path]) -> str:
 
 
 def shard_identity(
-    config: Mapping, model: Mapping, weights: str, prompts: Sequence[Prompt], code: str
+    config: Mapping,
+    model: Mapping,
+    weights: str,
+    prompts: Sequence[Prompt],
+    code: str,
+    computation: Mapping,
 ) -> str:
     """A hash of everything that a shard's content depends on.
 
@@ -50,10 +59,11 @@ def shard_identity(
         weights: hash of the model's files, from its manifest.
         prompts: those of the shard.
         code: `code_hash` of the script and the modules that it imports.
+        computation: device, precision and versions (`computation.computation`).
     """
     prompted = {key: model.get(key) for key in ("variant", "stop_tokens")}
     asked = [[prompt.id, prompt.split, prompt.text] for prompt in prompts]
-    parts = [config, prompted, weights, asked, code]
+    parts = [config, prompted, weights, asked, code, computation]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -64,9 +74,12 @@ class KeptShards:
 
     Attributes:
         folder: in the file system of the shards.
+        computation: what computes the shards that are made; noted beside them, to tell why one
+            that is kept cannot be used.
     """
 
     folder: Path
+    computation: Mapping[str, str] = field(default_factory=dict)
 
     def unfinished(
         self, shards: Iterable[tuple[str, str, Sequence[Path]]], temporary: bool = False
@@ -84,6 +97,7 @@ class KeptShards:
         for place, (name, identity, files) in enumerate(shards):
             names.append(name)
             if not self._put_back(name, identity, files):
+                self._tell(name)
                 yield place, files
                 self._keep(name, identity, files)
         for name in names if temporary else ():
@@ -98,6 +112,17 @@ class KeptShards:
             _link(source, path)
         return True
 
+    def _tell(self, name: str) -> None:
+        """Say why a shard that is kept is made anew, where what computes it has changed."""
+        for noted in sorted((self.folder / name).glob(f"*/{_COMPUTATION}")):
+            try:
+                before = json.loads(noted.read_text(encoding="utf-8"))
+                changes = differences(before, self.computation)
+            except (OSError, ValueError, AttributeError):
+                continue
+            if changes:
+                print(f"{name} is made anew: it was made with {changes} now", file=sys.stderr)
+
     def _keep(self, name: str, identity: str, files: Sequence[Path]) -> None:
         """Keep a shard's files, all or none, and forget what was made in another way."""
         folder = self.folder / name
@@ -108,6 +133,8 @@ class KeptShards:
             _link(path, whole / path.name)
         hashes = {path.name: file_hash(path) for path in files}
         (whole / _HASHES).write_text(json.dumps(hashes), encoding="utf-8")
+        noted = json.dumps(dict(self.computation), sort_keys=True)
+        (whole / _COMPUTATION).write_text(noted, encoding="utf-8")
         for old in folder.iterdir():
             if old != whole:
                 shutil.rmtree(old)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lengthlens.files.identity import COMPUTATION
 from lengthlens.files.provenance import provenance
 from lengthlens.generation.answers import answer_prompts
+from lengthlens.generation.computation import computation
 from lengthlens.generation.kept import FOLDER, KeptShards, code_hash, shard_identity
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.opening import open_model, settings_of
@@ -68,9 +70,16 @@ class ShardJob:
     def _language(self) -> Language:
         return load_language(self.language_file)
 
+    @cached_property
+    def computation(self) -> dict[str, str]:
+        """Device, precision and versions, as known before the model is loaded."""
+        return computation(self.config["generation"], self.manifest)
+
     def provenance(self, schema: str) -> dict:
         """Where a file of these shards comes from; the precision is that of the loaded model."""
-        return provenance(schema, {**self.config, "dtype": self.loaded.dtype}, self.manifest)
+        dtype = self.loaded.dtype
+        made = provenance(schema, {**self.config, "dtype": dtype}, self.manifest)
+        return made | {COMPUTATION: {**self.computation, "dtype": dtype}}
 
     def unfinished(
         self, files: Iterable[Sequence[str | Path]], temporary: bool = False
@@ -83,7 +92,7 @@ class ShardJob:
         """
         hashed = code_hash(self.code)
         files = [[Path(path) for path in paths] for paths in files]
-        kept = KeptShards(files[0][0].parent / FOLDER)
+        kept = KeptShards(files[0][0].parent / FOLDER, self.computation)
         entries = [
             (shard["name"], self._identity(shard, hashed), paths)
             for shard, paths in zip(self.shards, files, strict=True)
@@ -100,8 +109,8 @@ class ShardJob:
         return build_prompts(self._language, shard["n"], shard["start"], shard["stop"], seed)
 
     def _identity(self, shard: Mapping, code: str) -> str:
-        weights = self.manifest["sha256"]
-        return shard_identity(self.config, self.model, weights, self._prompts(shard), code)
+        weights, prompts = self.manifest["sha256"], self._prompts(shard)
+        return shard_identity(self.config, self.model, weights, prompts, code, self.computation)
 
     def answer(self, shard: Mapping) -> Iterator[tuple[list[dict], Batch]]:
         """Answer the prompts of a shard, batch by batch, with a progress bar over its answers."""

@@ -43,7 +43,8 @@ from lengthlens.reporting.shown import all_findings, shown_sections
 TEMPLATES = Path(__file__).parent / "templates"
 INCOMPLETE = 0.1  # logits; rounding of bfloat16 stays below, a wrong decomposition does not
 MOST_SENTENCES = 4  # of a section, before the rest is folded
-TOLD = ("schema", "lengthlens", "commit", "dirty", "versions")  # of the provenance, for programs
+# Of the provenance, for programs.
+TOLD = ("schema", "lengthlens", "commit", "dirty", "no_commit", "versions")
 SHOWN_MEASURES = ("exact", "absolute_error", "end_margin", "neutral_loglik")
 
 

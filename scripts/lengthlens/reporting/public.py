@@ -38,5 +38,6 @@ def public_provenance(made: Mapping) -> dict[str, Any]:
         "sha256": model.get("sha256", ""),
         "commit": made.get("commit"),
         "dirty": made.get("dirty"),
+        "no_commit": made.get("no_commit", ""),
         "versions": made.get("versions", {}),
     }

@@ -8,9 +8,10 @@ manifest of a model costs no more than reading its files once.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ class ModelSpec:
     """One model of the study: an entry of `models` in the configuration.
 
     Either `path` (a folder) or `hub` with `revision` (a repository and one of its commits) is set.
-    `stop_tokens` are further tokens that end an answer, as strings or ids.
+    `stop_tokens` are further tokens that end an answer, as strings or ids. A relative `path` starts
+    from `root`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ModelSpec:
     hub: str | None = None
     revision: str | None = None
     stop_tokens: tuple[str | int, ...] = ()
+    root: str = "."
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9-]+", self.name):
@@ -72,7 +75,7 @@ class ModelSpec:
     @classmethod
     def from_config(cls, name: str, entry: Mapping[str, Any]) -> "ModelSpec":
         """The model `name` as described by its entry of `models` in the configuration."""
-        unknown = sorted(set(entry) - {"variant", "path", "hub", "revision", "stop_tokens"})
+        unknown = sorted(set(entry) - {field.name for field in fields(cls)} | set(entry) & {"name"})
         if unknown:
             raise LengthlensError(
                 f"Model {name}: unknown keys {unknown}; "
@@ -90,6 +93,14 @@ class ModelSpec:
         return self.path if self.path is not None else f"{self.hub}@{self.revision}"
 
 
+def local_folder(path: str, root: str | Path) -> Path:
+    """The folder that a model's `path` names: relative to the project's folder, or absolute.
+
+    Everything that looks for a local model asks here.
+    """
+    return Path(root) / os.path.expanduser(path)
+
+
 def spec_folder(spec: ModelSpec) -> Path:
     """The local folder of a model, unchecked; that of a hub model lies in the hub's cache.
 
@@ -97,7 +108,7 @@ def spec_folder(spec: ModelSpec) -> Path:
         LengthlensError: a hub model was not fetched (`fetching.fetch_model` does).
     """
     if spec.path is not None:
-        return Path(spec.path).expanduser()
+        return local_folder(spec.path, spec.root)
     folder = snapshot_folder(spec.hub, spec.revision)
     if folder is None:
         raise LengthlensError(
@@ -117,7 +128,7 @@ def model_folder(spec: ModelSpec) -> Path:
     if not folder.is_dir():
         raise LengthlensError(
             f"Model {spec.name}: there is no folder {spec.path!r} "
-            f"(looked for it from {Path.cwd()}); correct `path:` of this model."
+            f"(looked for {str(folder.absolute())!r}); correct `path:` of this model."
         )
     if not (folder / "config.json").is_file():
         raise LengthlensError(

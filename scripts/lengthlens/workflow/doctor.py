@@ -7,6 +7,7 @@ is told.
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import re
@@ -16,14 +17,17 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from lengthlens.configuration.study import ConfigurationError, Study
+from lengthlens.configuration.sources import Sources, merge
+from lengthlens.configuration.study import ConfigurationError, Study, config_schema
 from lengthlens.errors import LengthlensError
+from lengthlens.files.provenance import commit
 from lengthlens.files.yaml_files import read_yaml
 from lengthlens.weights.checkpoints import ModelSpec
 from lengthlens.weights.fetching import ANSWER_SECONDS, is_unreachable
 from lengthlens.weights.hub_cache import cache_folder, endpoint, has_token, is_offline
 from lengthlens.weights.presence import check_models
 from lengthlens.workflow.gpus import gpu_problem, visible_gpus
+from lengthlens.workflow.surroundings import date_problems, disk_problem, path_problems
 from lengthlens.workflow.targets import Paths
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -74,22 +78,41 @@ def check_machine() -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield OK, f"{os.cpu_count()} cores, {memory / 1e9:.0f} GB of memory"
     cures = {
-        ROOT / "results": "move the project to another disk",
+        Path("results").absolute(): "move the project, or link results, to another disk",
         cache_folder(): "set HF_HOME to another folder",
     }
     for folder, cure in cures.items():
-        there = folder
-        while not there.is_dir():
-            there = there.parent
+        if problem := disk_problem(folder):
+            yield WRONG, f"{problem}; or {cure}"
+            continue
+        there = next(above for above in (folder, *folder.parents) if above.is_dir())
         free = shutil.disk_usage(there).free
-        writable = os.access(there, os.W_OK)
         told = f"{folder}: {free / 1e9:.0f} GB free"
-        if not writable:
-            yield WRONG, f"{told}, but it may not be written to; {cure}"
-        elif free < SMALL_DISK:
+        if free < SMALL_DISK:
             yield WRONG, f"{told}, less than {SMALL_DISK / 1e9:.0f} GB; make room, or {cure}"
         else:
             yield OK, told
+
+
+def check_surroundings() -> Iterator[Finding]:
+    """Names of folders, dates of files, and whether the commit of the code is known."""
+    wrong = [*path_problems(ROOT, Path.cwd()), *date_problems(_project_files())]
+    for problem in wrong:
+        yield WRONG, problem
+    if not wrong:
+        yield OK, "names of folders and dates of files"
+    known = commit()
+    if known["commit"] is None:
+        yield ABSENT, f"results will not name the commit of the code: {known['no_commit']}"
+    else:
+        yield OK, f"commit {known['commit'][:12]}" + " with changes" * bool(known["dirty"])
+
+
+def _project_files() -> Iterator[Path]:
+    """What rules have as inputs: code, resources, settings."""
+    yield ROOT / "config.yaml"
+    for folder in ("scripts", "rules", "resources", "schemas"):
+        yield from (ROOT / folder).rglob("*")
 
 
 def check_hub() -> Iterator[Finding]:
@@ -152,23 +175,25 @@ def check_slurm() -> Iterator[Finding]:
 def check_study(files: Sequence[str]) -> Iterator[Finding]:
     """The configuration and its models."""
     config, _ = read_yaml(ROOT / "config.yaml")
-    given: dict = {}
+    contents: dict = {}
     for file in files:
         content, _ = read_yaml(file)
         if content is not None and not isinstance(content, dict):
             yield WRONG, f"{file} is not a mapping of keys to values; see config.yaml"
             return
-        _merge(given, content or {})
+        contents[str(file)] = content or {}
+    sources = Sources(contents)
+    given = sources.given(config_schema())
     try:
-        study = Study.from_config(_merge(config, given), given, ROOT, files)
+        study = Study.from_config(merge(config, given), given, ROOT, sources)
     except ConfigurationError as error:
         yield WRONG, str(error)
         return
     yield OK, f"the configuration of the run {study.run}"
     yield from check_device(study.generation.device)
     paths = Paths(study)
-    specs = [ModelSpec.from_config(*model) for model in study.values["models"].items()]
-    fetched = {spec.name: (ROOT / paths.manifest(spec.name)).exists() for spec in specs}
+    specs = [ModelSpec.from_config(name, study.model_entry(name)) for name in study.models]
+    fetched = {spec.name: Path(paths.manifest(spec.name)).exists() for spec in specs}
     for model in check_models(specs, fetched):
         yield (
             (OK, f"{model.name}: {model.state}")
@@ -188,20 +213,13 @@ def check_device(device: str) -> Iterator[Finding]:
         yield WRONG, problem
 
 
-def _merge(below: dict, above: dict) -> dict:
-    """Merge nested dictionaries as Snakemake does, in place."""
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _merge(below[key], value)
-        else:
-            below[key] = value
-    return below
-
-
 def main(files: Sequence[str]) -> int:
     """Print all findings; 1 if something is to be mended."""
     wrong = 0
-    for check in (check_versions, check_gpu, check_machine, check_hub, check_slurm):
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the terminal can show, it is told
+        sys.stdout.reconfigure(errors="backslashreplace")
+    checks = check_versions, check_gpu, check_machine, check_surroundings, check_hub, check_slurm
+    for check in checks:
         for state, text in check():
             wrong += state == WRONG
             print(f"{state}  {text}", flush=True)

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from dataclasses import dataclass
 
-from lengthlens.configuration.pairs import model_pairs
 from lengthlens.configuration.study import Shard, Study
 from lengthlens.figures.registry import FIGURES
 
@@ -44,8 +43,7 @@ class Paths:
 
     def partner(self, model: str) -> str | None:
         """The other variant of a model's pair; None where it has none."""
-        variants = {name: entry.variant for name, entry in self.study.models.items()}
-        pair = next(pair for pair in model_pairs(variants) if model in pair.values())
+        pair = next(pair for pair in self.study.model_pairs if model in pair.values())
         return next((name for name in pair.values() if name != model), None)
 
     def manifest(self, model: str) -> str:
