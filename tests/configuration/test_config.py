@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import datetime
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +12,21 @@ import pytest
 import yaml
 from small_project import DEFAULTS, make_config
 
-from lengthlens.configuration.study import SECTIONS, ConfigurationError, Study, restore_models
+from lengthlens.configuration.study import (
+    ConfigurationError,
+    Study,
+    config_schema,
+    restore_models,
+)
 from lengthlens.configuration.table import config_table
-from lengthlens.files.validation import documented_keys, dotted, show, subschema
+from lengthlens.files.validation import documented_keys, dotted, legal_values, show, subschema
+from lengthlens.settings.sections import Settings
 from lengthlens.weights.checkpoints import ModelSpec, spec_folder
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((ROOT / "schemas/config.schema.json").read_text(encoding="utf-8"))
+SCHEMA = config_schema()
+KEYS = {key: list(subschema(SCHEMA, (key,)).get("properties", {})) for key in SCHEMA["properties"]}
+SECTIONS = [key for key, names in KEYS.items() if names]
 
 
 def merged(overrides: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +62,7 @@ def test_defaults_are_valid_and_complete():
 def test_every_key_of_the_schema_is_in_config_yaml_and_the_reverse():
     assert list(DEFAULTS) == list(SCHEMA["properties"])
     for key in SECTIONS:
-        assert list(DEFAULTS[key]) == list(SCHEMA["properties"][key]["properties"]), key
+        assert list(DEFAULTS[key]) == KEYS[key], key
 
 
 def test_every_key_of_config_yaml_has_a_comment():
@@ -79,17 +86,19 @@ def test_config_yaml_states_what_is_legal():
             assert shown in text, f"{dotted(path)}: {shown} is not mentioned"
 
 
-def test_the_dataclasses_have_the_keys_of_the_schema():
-    for key, section in SECTIONS.items():
-        names = [field.name for field in dataclasses.fields(section)]
-        assert names == list(SCHEMA["properties"][key]["properties"])
+def test_sections_are_declared_once_and_read_as_they_are_given():
+    study = Study.from_config(DEFAULTS, {}, ROOT)
+    assert {type(getattr(study, key)) for key in SECTIONS} <= {
+        field.annotation for field in Settings.model_fields.values()
+    }
+    assert study.ablation.k == tuple(DEFAULTS["ablation"]["k"])
 
 
 def test_every_key_has_a_description_and_says_what_is_legal():
     keys = documented_keys(SCHEMA)
     assert len(keys) == 53
     for path, key in keys.items():
-        assert key["description"].strip() and key["legal"].strip(), dotted(path)
+        assert key["description"].strip() and legal_values(key).strip(), dotted(path)
 
 
 def test_the_table_of_keys_is_up_to_date():

@@ -20,8 +20,9 @@ import yaml
 
 from lengthlens.claims.kinds import Data, Measurement, NoData
 from lengthlens.claims.measures import measure
+from lengthlens.claims.schema import schema_problems
 from lengthlens.errors import LengthlensError
-from lengthlens.files.validation import Problem, plain_copy, schema_problems
+from lengthlens.files.validation import Problem, plain_copy
 
 SCHEMA = "claims/1"
 SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "claims.schema.json"

@@ -1,7 +1,7 @@
 """The configuration of a study: validated as a whole, then read by attribute.
 
 Light on purpose: the Snakefile imports this module in every job, so it needs nothing but the
-standard library, PyYAML and jsonschema.
+standard library, PyYAML and pydantic.
 
 What a person gave is put together by `sources`, and merged over the defaults of config.yaml. Both
 the merged configuration and what was given are needed: `models` that were given replace the default
@@ -9,7 +9,6 @@ ones instead of joining them (`restore_models`).
 """
 
 import copy
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,15 +20,14 @@ from lengthlens.configuration.checks import cross_problems, resample_possible
 from lengthlens.configuration.pairs import model_pairs
 from lengthlens.configuration.sources import Sources
 from lengthlens.errors import LengthlensError
-from lengthlens.files.validation import Problem, in_schema_order, plain_copy, schema_problems
-
-SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
+from lengthlens.files.validation import Problem, in_schema_order, model_problems, plain_copy
+from lengthlens.settings.sections import Settings
 
 
 @cache
 def config_schema() -> dict[str, Any]:
-    """The schema of the configuration."""
-    return json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    """The JSON schema of the configuration."""
+    return Settings.model_json_schema()
 
 
 class ConfigurationError(LengthlensError):
@@ -48,100 +46,6 @@ class ConfigurationError(LengthlensError):
 
 
 @dataclass(frozen=True)
-class Model:
-    """A checkpoint: either a folder `path` or a hub id `hub` with its `revision`."""
-
-    name: str
-    variant: str
-    path: str | None = None
-    hub: str | None = None
-    revision: str | None = None
-    stop_tokens: tuple[str | int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Prompts:
-    per_n: int
-    shard: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Generation:
-    max_new_tokens: int
-    batch_size: int | str
-    memory_gb: int | float
-    dtype: str
-    device: str
-    threads: int
-    seed: int
-    temperature: int | float
-    top_p: int | float
-    samples: int
-    date: str
-
-
-@dataclass(frozen=True)
-class Jobs:
-    shards: str
-
-
-@dataclass(frozen=True)
-class Activations:
-    keep: bool | str
-    precision: str
-
-
-@dataclass(frozen=True)
-class Statistics:
-    level: int | float
-    resamples: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class ForcedAnswers:
-    per_n: int
-    modes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Ablation:
-    k: tuple[int, ...]
-    further_k: tuple[int, ...]
-    methods: tuple[str, ...]
-    modes: tuple[str, ...]
-    positions: str
-    controls: int
-    answered_controls: int
-    further_controls: int
-    base_controls: int
-    base_prompts: int
-    max_new_tokens: int | str
-    untuned: tuple[str, ...]
-    seed: int
-
-
-@dataclass(frozen=True)
-class Probes:
-    languages: tuple[str, ...]
-    n_words: tuple[int, ...]
-    per_n: int
-
-
-@dataclass(frozen=True)
-class Figures:
-    formats: tuple[str, ...]
-    dpi: int
-
-
-@dataclass(frozen=True)
-class Report:
-    title: str
-    answers: int
-
-
-@dataclass(frozen=True)
 class Shard:
     """The prompts [start, stop) of one language and N that one generation job answers."""
 
@@ -157,22 +61,7 @@ class Shard:
         return f"{self.language}.n{self.n}.{self.index}"
 
 
-SECTIONS = {
-    "prompts": Prompts,
-    "generation": Generation,
-    "jobs": Jobs,
-    "activations": Activations,
-    "statistics": Statistics,
-    "forced": ForcedAnswers,
-    "ablation": Ablation,
-    "probes": Probes,
-    "figures": Figures,
-    "report": Report,
-}
-
-
-@dataclass(frozen=True)
-class Study:
+class Study(Settings):
     """A valid configuration. Sections and keys are named as in config.yaml.
 
     Attributes:
@@ -181,22 +70,6 @@ class Study:
         root: the project's folder; resources, schemas and relative model paths are below it.
     """
 
-    run: str
-    models: dict[str, Model]
-    pairs: tuple[dict[str, str], ...]
-    languages: tuple[str, ...]
-    n_words: tuple[int, ...]
-    prompts: Prompts
-    generation: Generation
-    jobs: Jobs
-    activations: Activations
-    counting: str
-    statistics: Statistics
-    forced: ForcedAnswers
-    ablation: Ablation
-    probes: Probes
-    figures: Figures
-    report: Report
     capacity: dict[str, int]
     values: dict[str, Any]
     root: Path
@@ -226,21 +99,14 @@ class Study:
         if not isinstance(config, dict):
             raise ConfigurationError([Problem((), "it is not a mapping of keys to values")])
         values, problems = plain_copy(restore_models(given or {}, config))
-        problems += schema_problems(values, config_schema())
+        problems += model_problems(values, Settings)
         as_given = list(sources.problems()) if sources else []
         malformed = [problem.path for problem in (*problems, *as_given)]
         further, capacity = cross_problems(values, malformed, root)
         if found := [*problems, *as_given, *further]:
             raise ConfigurationError(_placed(found, as_given, sources))
         values = in_schema_order(values, config_schema())
-        return cls(
-            **{key: _frozen(value) for key, value in values.items() if key not in SECTIONS}
-            | {key: _section(key, values[key]) for key in SECTIONS}
-            | {"models": _models(values["models"])},
-            capacity=capacity,
-            values=values,
-            root=root,
-        )
+        return cls(**values, capacity=capacity, values=values, root=root)
 
     @property
     def ablation_modes(self) -> list[str]:
@@ -362,18 +228,3 @@ def _placed(
             continue
         place = sources.place(problem.path) if sources else ""
         yield Problem(problem.path, f"{problem.message} ({place})" if place else problem.message)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _section(key: str, values: dict[str, Any]) -> Any:
-    return SECTIONS[key](**{name: _frozen(value) for name, value in values.items()})
-
-
-def _models(values: dict[str, Any]) -> dict[str, Model]:
-    return {
-        name: Model(name, **{key: _frozen(value) for key, value in entry.items()})
-        for name, entry in values.items()
-    }

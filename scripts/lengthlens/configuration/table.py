@@ -1,15 +1,15 @@
-"""The table of all configuration keys, docs/configuration.md, from the schema and the defaults.
+"""The table of all configuration keys, docs/configuration.md, from `settings` and the defaults.
 
 `make docs` writes it; a test tells when it is old.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lengthlens.files.validation import documented_keys, dotted, show
+from lengthlens.files.validation import documented_keys, dotted, legal_values, show
+from lengthlens.settings.sections import Settings
 
 HEAD = """# Configuration
 
@@ -30,19 +30,18 @@ are reached; `make doctor CONFIG=my.yaml` says what is wrong with it, and in whi
 |---|---|---|---|
 """
 TAIL = """
-<!-- Made from the schema and config.yaml by `make docs`. -->
+<!-- Made from scripts/lengthlens/settings and config.yaml by `make docs`. -->
 """
 
 
 def config_table(root: Path) -> str:
     """The whole page as Markdown; `root` is the project's folder."""
-    schema = json.loads((root / "schemas/config.schema.json").read_text(encoding="utf-8"))
     defaults = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
     rows = ""
-    for path, key in documented_keys(schema).items():
+    for path, key in documented_keys(Settings.model_json_schema()).items():
         name = dotted("{name}" if part == "*" else part for part in path)
         default = f"`{_default(defaults, path)}`" if "*" not in path else ""
-        cells = [f"`{name}`", default, key["legal"], key["description"]]
+        cells = [f"`{name}`", default, legal_values(key), key["description"]]
         rows += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
     return HEAD + rows + TAIL
 

@@ -143,9 +143,12 @@ def model_problems(value: Any, model: type[BaseModel]) -> list[Problem]:
     else:
         return []
     schema = model.model_json_schema()
+    placed = [(each["type"], _path_in(value, each)) for each in found]
     problems: dict[Problem, None] = {}  # a dict keeps the order and drops repetitions
-    for each in found:
-        problems[_told(each["type"], _path_in(value, each), value, schema)] = None
+    for kind, path in placed:
+        # NOTE a list whose items are wrong is also reported as too short
+        if not any(other[: len(path)] == path != other for _, other in placed):
+            problems[_told(kind, path, value, schema)] = None
     return sorted(problems, key=lambda problem: [str(part) for part in problem.path])
 
 
@@ -267,7 +270,9 @@ def subschema(schema: dict[str, Any], path: KeyPath) -> dict[str, Any]:
 
 def _of_ones_choice(here: dict[str, Any]) -> dict[str, Any]:
     """What belongs to a name of one's choice ({} where there is none)."""
-    below = here.get("additionalProperties", next(iter(here.get("patternProperties", {}).values()), {}))
+    below = here.get(
+        "additionalProperties", next(iter(here.get("patternProperties", {}).values()), {})
+    )
     return below if isinstance(below, dict) else {}
 
 
@@ -275,9 +280,6 @@ def _resolve(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Put the definition that `$ref` names under the keywords that stand beside it."""
     if "$ref" in part:
         part = {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
-    given = [choice for choice in part.get("anyOf", ()) if choice.get("type") != "null"]
-    if len(given) == 1 and len(part["anyOf"]) == 2:  # a key that may be left out
-        part = {**given[0], **{key: value for key, value in part.items() if key != "anyOf"}}
     return part
 
 

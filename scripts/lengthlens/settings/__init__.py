@@ -1,1 +1,1 @@
-"""Every configuration key, declared once (`sections`), of types that say what is legal (`fields`)."""
+"""Every configuration key, declared once (`sections`), of types that know what is legal."""

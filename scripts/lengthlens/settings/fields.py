@@ -1,4 +1,4 @@
-"""Types of configuration values: their bounds, and in words what is legal where bounds do not say it.
+"""Types of configuration values: their bounds, and in words what is legal beyond them.
 
 Words are derived from bounds and choices wherever possible (`validation.legal_values`); `Says` is
 for the rest. Numbers are strict: 3.0 is not a whole number, and neither is true.

@@ -6,7 +6,7 @@ docs/configuration.md and what jobs are given follow from it. The defaults stand
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool
 from pydantic_core import PydanticCustomError
@@ -18,7 +18,6 @@ from lengthlens.settings.fields import (
     Language,
     Line,
     Name,
-    NotBool,
     Says,
     Section,
     Seed,
@@ -41,7 +40,7 @@ Score = Literal["cwa", "end_contrast", "nswap", "effect"]
 
 
 class Model(Section):
-    path: Filled | None = about(
+    path: Filled = about(
         "Folder with the model in transformers' format (safetensors), relative to the project's "
         "folder or absolute. Either this or `hub`.",
         "a folder",
@@ -50,8 +49,8 @@ class Model(Section):
     hub: text(
         r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
         "a model id, such as meta-llama/Llama-3.1-8B",
-    ) | None = about("Model id on the Hugging Face hub. Either this or `path`.", default=None)
-    revision: text(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", "a commit hash, tag or branch") | None = about(
+    ) = about("Model id on the Hugging Face hub. Either this or `path`.", default=None)
+    revision: text(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", "a commit hash, tag or branch") = about(
         "Revision of a `hub` model, which needs one; a commit hash pins its files for good.",
         default=None,
     )
@@ -70,14 +69,19 @@ class Model(Section):
     )
 
 
+class Pair(Section):
+    untuned: Annotated[Name, Says("the name of a base model")]
+    tuned: Annotated[Name, Says("the name of an instruct model")]
+
+
 class Prompts(Section):
     per_n: Count = about(
         "Prompts for each language and N; a larger value only appends. [prompts]", _UP_TO_CAPACITY
     )
     shard: whole(1, 1_000_000) = about(
-        "Prompts in one shard, the piece of work that is kept or made as a whole. Shards are always "
-        "filled, so a per_n that is a multiple of it wastes nothing; another value generates "
-        "everything anew. [prompts]"
+        "Prompts in one shard, the piece of work that is kept or made as a whole. Shards are "
+        "always filled, so a per_n that is a multiple of it wastes nothing; another value "
+        "generates everything anew. [prompts]"
     )
     seed: Seed = about("Decides the order of topics and templates and the select/evaluate split.")
 
@@ -233,7 +237,9 @@ class Probes(Section):
         "[words]",
         "a list of whole numbers without duplicates, perhaps empty",
     )
-    per_n: Count = about("Prompts for each language and N of the probes. [prompts]", _UP_TO_CAPACITY)
+    per_n: Count = about(
+        "Prompts for each language and N of the probes. [prompts]", _UP_TO_CAPACITY
+    )
 
 
 class Figures(Section):
@@ -257,6 +263,13 @@ class Settings(Section):
     models: Annotated[dict[Name, Model], Field(min_length=1)] = about(
         "The models, by a name of your choice. When given, it replaces the default set as a whole.",
         "a mapping of at least one name to {path or hub, variant, …}",
+    )
+    pairs: several(Pair) = about(
+        "The models that are compared with each other. [] is enough for one base and one instruct "
+        "model, which are a pair; of more models name the pairs, for none is guessed. Models in no "
+        "pair are studied alone.",
+        "a list of {untuned: a base model, tuned: an instruct model}, each model in one pair, "
+        "or []",
     )
     languages: several(Language, 1) = about(
         "Languages of the prompts; each needs resources/languages/{code}.yaml.",
