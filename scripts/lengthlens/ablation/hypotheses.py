@@ -14,7 +14,7 @@ only when a test of its own changes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def read_hypotheses(path: str | Path) -> list[Hypothesis]:
 
     Raises:
         LengthlensError: the file is missing or no YAML, or a test is not what the schema and
-            `test_problems` allow; lists everything that is wrong.
+            `problems_of` allow; lists everything that is wrong.
     """
     try:
         values, problems = plain_copy(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
@@ -86,14 +86,14 @@ def read_hypotheses(path: str | Path) -> list[Hypothesis]:
     schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     listed = schema | {"required": [], "properties": {"tests": schema["properties"]["tests"]}}
     problems += schema_problems({"tests": rows}, listed)
-    problems = problems or test_problems(rows, schema)
+    problems = problems or problems_of(rows, schema)
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise LengthlensError(f"the tests of {path} cannot be made:\n{lines}")
     return hypotheses_from(rows)
 
 
-def test_problems(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> list[Problem]:
+def problems_of(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with tests beyond the schema of a single key."""
     found: list[Problem] = []
     first: dict[str, int] = {}
@@ -124,7 +124,7 @@ def test_problems(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) 
     return found
 
 
-def as_values(hypotheses: Sequence[Hypothesis]) -> list[dict[str, Any]]:
+def as_values(hypotheses: Iterable[Hypothesis]) -> list[dict[str, Any]]:
     """Hypotheses as plain values, for a rule's `params`."""
     return [asdict(one) | {"models": list(one.models)} for one in hypotheses]
 

@@ -3,8 +3,8 @@
 1. `none`;
 2. the top k of every method and k, in the first mode, with `controls` random sets each that share
    no head with the chosen one (pool `disjoint`): for effect sizes;
-3. the chosen sets of the tests (`hypotheses`), at the size k that claims.yaml fixes, with `controls`
-   random sets of all there are (pool `all`): for p-values;
+3. the chosen sets of the tests (`hypotheses`), at the size k that claims.yaml fixes, with
+   `controls` random sets of all there are (pool `all`): for p-values;
 4. at the sizes `further_k`, with `further_controls` each: the same as 2 in the other modes, the
    bottom k, and *transfer*: the top k chosen in every other language;
 5. sets by position: all heads of the last and of the first quarter of layers (they leave no heads

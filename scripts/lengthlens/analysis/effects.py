@@ -93,8 +93,8 @@ def chosen_sets(data: xr.Dataset, pool: str = "disjoint") -> list[ChosenSet]:
 
     Args:
         data: an ablation or a repair file.
-        pool: `disjoint`, those of effect sizes, with the sets that have no controls; or `all`, those
-            of tests.
+        pool: `disjoint`, those of effect sizes, with the sets that have no controls; or `all`,
+            those of tests.
     """
     columns = [*GROUP, "control", "pool"]
     table = data[columns].to_dataframe()[columns].reset_index(drop=True)

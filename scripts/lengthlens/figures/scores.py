@@ -27,6 +27,7 @@ SCORE_NAMES = METHOD_NAMES | {
     "cwa_logit": "CWA, logit",
     "cwa_end": "CWA, margin",
     "dla": "DLA, no signs",
+    "norm": "output norm",
     "layer_mean": "layer mean",
     "depth": "depth",
 }
@@ -37,6 +38,7 @@ ORDER = (
     "dla",
     "end_contrast",
     "nswap",
+    "norm",
     "layer_mean",
     "depth",
     "effect",

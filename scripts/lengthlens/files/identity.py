@@ -14,7 +14,7 @@ from lengthlens.errors import LengthlensError
 
 THIS_RUN = "this run"
 # Base models get fewer controls, tests are of one language, a model's precision is its own.
-OWN = ("ablation", "confirmatory", "dtype", "models")
+OWN = ("ablation", "dtype", "models", "tests")
 
 
 def weights_in(made: Mapping) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Intervals and tests for answers that come in topics: arrays in, arrays out, no files.
 
 `intervals`: means, means per step, balanced means, differences; `shares`: Wilson;
-`permutation`: p-values against controls, Holm, the sign null of CWA; `within_layers`: scores against
-effects by permutation; `ranks`: Spearman;
-`agreement`: Spearman over components, of means over samples.
+`permutation`: p-values against controls, Holm, the sign null of CWA; `within_layers`: scores
+against effects by permutation; `ranks`: Spearman; `agreement`: Spearman over components, of means
+over samples.
 docs/statistics.md gives the formulas and the measured coverage.
 """
 

@@ -89,9 +89,7 @@ def within_layer_test(
     arrangements = round(math.exp(logs)) if logs < 30 else math.exp(min(logs, 700))
     p = (1 + int((drawn >= observed).sum())) / (1 + permutations)
     enough = arrangements > FEWEST_ENUMERATED
-    return PermutationTest(
-        p if enough else np.nan, observed, float(arrangements), int(known.sum())
-    )
+    return PermutationTest(p if enough else np.nan, observed, float(arrangements), int(known.sum()))
 
 
 def whole_groups(
