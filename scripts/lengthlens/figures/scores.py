@@ -27,7 +27,6 @@ SCORE_NAMES = METHOD_NAMES | {
     "cwa_logit": "CWA, logit",
     "cwa_end": "CWA, margin",
     "dla": "DLA, no signs",
-    "norm": "output norm",
     "layer_mean": "layer mean",
     "depth": "depth",
 }

@@ -85,9 +85,9 @@ def transfer_sentences(table: pd.DataFrame) -> list[str]:
         return []
     lower, known = _carried(across)
     sentences = [
-        f"Heads found in one language lowered the end margin of another by more than the average of "
-        f"random heads of the same layers in {lower} of {len(across)} combinations of model, method "
-        f"and pair of languages (whole interval below zero; {known} have an interval)."
+        "Heads found in one language lowered the end margin of another by more than the average "
+        f"of random heads of the same layers in {lower} of {len(across)} combinations of model, "
+        f"method and pair of languages (whole interval below zero; {known} have an interval)."
     ]
     untuned = across[across["untuned"].astype(bool)]
     for (model, target), rows in untuned.groupby(["model", "target_language"], sort=False):

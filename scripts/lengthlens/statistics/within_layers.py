@@ -60,7 +60,7 @@ def within_layer_test(
         permutations, seed: of the draws.
 
     Raises:
-        LengthlensError: the shapes differ, or the heads of a layer are no `n_groups` equal groups.
+        LengthlensError: the shapes differ, or there are no `n_groups` equal groups.
     """
     from scipy.stats import rankdata  # NOTE here, as in `agreement`: it takes 0.6 s to import
 
@@ -70,12 +70,8 @@ def within_layer_test(
             f"score and effect need one number a layer and head, but have the shapes {a.shape} and "
             f"{b.shape}"
         )
-    if n_groups < 1 or a.shape[1] % n_groups:
-        raise LengthlensError(
-            f"the {a.shape[1]} heads of a layer are no {n_groups} key-value groups of equal size"
-        )
-    size = a.shape[1] // n_groups
     known = whole_groups(np.isfinite(a) & np.isfinite(b), n_groups)
+    size = a.shape[1] // n_groups
     rng = np.random.default_rng(seed)
     observed, drawn, logs = 0.0, np.zeros(permutations), 0.0
     for layer in np.flatnonzero(known.any(axis=1)):
@@ -95,7 +91,16 @@ def within_layer_test(
 def whole_groups(
     known: Bool[np.ndarray, "layer head"], n_groups: int
 ) -> Bool[np.ndarray, "layer head"]:
-    """The known heads whose whole key-value group is known."""
+    """The known heads whose whole key-value group is known.
+
+    Raises:
+        LengthlensError: the heads of a layer are no `n_groups` groups of equal size.
+    """
+    if n_groups < 1 or known.shape[1] % n_groups:
+        raise LengthlensError(
+            f"the {known.shape[1]} heads of a layer are no {n_groups} key-value groups of equal "
+            "size"
+        )
     groups = known.reshape(len(known), n_groups, -1)
     return np.broadcast_to(groups.all(axis=2, keepdims=True), groups.shape).reshape(known.shape)
 
