@@ -59,7 +59,7 @@ def test_the_same_order_in_every_layer_is_the_most_extreme() -> None:
 
 
 def test_heads_that_share_keys_move_together() -> None:
-    """Effects by group alone: heads agree, but of the orders of 2 groups in 3 layers 1 in 8 does."""
+    """Effects by group alone: heads agree, but so do 1 in 8 orders of 2 groups in 3 layers."""
     rng = np.random.default_rng(0)
     group = np.repeat(rng.standard_normal((3, 2)), 4, axis=1)
     score = group + 1e-3 * rng.standard_normal(group.shape)
