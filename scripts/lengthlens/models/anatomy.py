@@ -13,6 +13,7 @@ residual multiplier, and `g`, `s` weight and scale of a norm applied to the atte
 from __future__ import annotations
 
 import functools
+import inspect
 from dataclasses import dataclass
 
 from torch import nn
@@ -79,7 +80,9 @@ def key_value_heads(config) -> int:
         config, "new_decoder_architecture", False
     ):
         return 1
-    names = ("num_key_value_heads", "num_kv_heads")
+    # NOTE a config keeps any key that it is given; only those that its class knows are used.
+    known = inspect.signature(type(config).__init__).parameters
+    names = [name for name in ("num_key_value_heads", "num_kv_heads") if name in known]
     found = next((n for name in names if (n := getattr(config, name, None))), heads)
     return found if heads % found == 0 else heads
 
