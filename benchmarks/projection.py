@@ -142,7 +142,11 @@ def planned_sets(variant: str) -> Sets:
     tests = read_hypotheses(ROOT / "resources/claims.yaml")
     found = []
     for language in study.languages:
-        mine = [test for test in tests if (test.variant, test.language) == (variant, language)]
+        mine = [
+            test
+            for test in tests
+            if (test.variant, test.language) == (variant, language) and not test.models
+        ]
         conditions = plan_sweep(rankings, LAYERS, HEADS, plan, language, mine)
         answered = {(c.heads, c.mlps, c.mode) for c in conditions if c.answered}
         scored = {(c.heads, c.mlps, c.mode) for c in conditions}

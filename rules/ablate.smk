@@ -32,7 +32,7 @@ rule ablate_components:
         prompts=ablation_prompts,
         max_new_tokens=study.ablated_tokens,
         languages=list(study.languages),
-        tests=confirmatory_tests,
+        tests=set_tests,
     message:
         "Ablating {wildcards.model} in {wildcards.language}"
     script:
@@ -46,6 +46,8 @@ rule summarise_ablation:
         repairs=paths.each_pair("repair/{model}.{language}.nc"),
         selections=paths.each_pair("selection/{model}.{language}.csv"),
         provenance=paths.each_pair("selection/{model}.{language}.provenance.json"),
+        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
+        forced=paths.each_pair("forced/{model}.{language}.nc"),
     output:
         table=report(
             paths.below("tables/ablation.csv"),
@@ -57,7 +59,7 @@ rule summarise_ablation:
             paths.below("tables/confirmatory.csv"),
             caption="captions/confirmatory.rst",
             category="Causes",
-            labels={"table": "Confirmatory tests"},
+            labels={"table": "Tests"},
         ),
         transfer=paths.below("tables/transfer.csv"),
         profiles=paths.below("tables/profiles.csv"),
@@ -70,7 +72,7 @@ rule summarise_ablation:
     params:
         pairs=paths.pairs,
         models=study.model_pairs,
-        family=as_values(read_hypotheses(CLAIMS)),
+        tests=as_values(read_hypotheses(CLAIMS)),
         untuned=list(study.ablation.untuned),
         config=study.slice("statistics"),
     message:

@@ -156,10 +156,16 @@ def selections_of(model, ending):
     return [paths.below(f"selection/{model}.{code}.{ending}") for code in study.languages]
 
 
-def confirmatory_tests(wildcards):
-    """The confirmatory tests that one model's ablation in one language must provide for."""
+def set_tests(wildcards):
+    """The tests of sets of heads that one model's ablation in one language must provide for."""
     mine = (study.models[wildcards.model].variant, wildcards.language)
-    return as_values([h for h in read_hypotheses(CLAIMS) if (h.variant, h.language) == mine])
+    return as_values(
+        one
+        for one in read_hypotheses(CLAIMS)
+        if one.test == "set"
+        and (one.variant, one.language) == mine
+        and (not one.models or wildcards.model in one.models)
+    )
 
 
 def other_answers(wildcards):

@@ -3,6 +3,7 @@
 # model's files, so they are known when that was written.
 import json
 
+from lengthlens.ablation.hypotheses import hypotheses_from
 from lengthlens.workflow.footprint import attribution_need, decoding_need, joining_need
 from lengthlens.workflow.gpus import has_gpu, visible_gpus
 
@@ -96,13 +97,15 @@ def probe_prompts(wildcards, manifest):
 
 def ablated_answers(wildcards, manifest):
     """Answers to the evaluate prompts, about half of all, of the conditions that are answered:
-    chosen sets with some controls, sets by position (every MLP among them), and all controls of
-    the confirmatory tests."""
+    chosen sets with some controls, sets by position (every MLP among them), and the sets of
+    tests, with all controls where a test is about the answers."""
     plan, (layers, _) = ablation_plan(wildcards), components(manifest)
     answered = plan["answered_controls"]
     further = len(plan["further_k"]) * (len(plan["modes"]) + len(study.languages))
     chosen = len(plan["k"]) * (1 + answered) + further * (1 + (answered + 1) // 2)
-    tested = len(confirmatory_tests(wildcards)) * plan["controls"]
+    tested = sum(
+        1 + one.needs_answers * plan["controls"] for one in hypotheses_from(set_tests(wildcards))
+    )
     sets = 1 + len(plan["methods"]) * chosen + tested
     sets += (layers + 3) * len(plan["modes"])
     prompts = (all_prompts(wildcards, manifest) + 1) // 2

@@ -48,7 +48,9 @@ def main(snakemake) -> None:
     )
     study = Ablation(
         loaded,
-        spread_over_n([p for p in prompts if p.split == "evaluate"], params.prompts),
+        spread_over_n(
+            [p for p in prompts if p.split == "evaluate"], params.prompts, params.plan["seed"]
+        ),
         replace(settings_of(params.config), max_new_tokens=params.max_new_tokens),
         params.config["counting"],
         replacement(attribution),
@@ -66,7 +68,7 @@ def main(snakemake) -> None:
             params.config
             | {
                 "ablation": params.plan | {"max_new_tokens": params.max_new_tokens},
-                "confirmatory": params.tests,
+                "tests": params.tests,
             },
             [origin, attribution.attrs["provenance"]],
         ),

@@ -7,7 +7,7 @@ def main(snakemake) -> None:
     import pandas as pd
 
     from lengthlens.claims.kinds import Data
-    from lengthlens.claims.verdicts import evaluate_claims, read_claims
+    from lengthlens.claims.verdicts import claims_of_pairs, evaluate_claims, read_claims
     from lengthlens.files import formats
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
@@ -34,7 +34,7 @@ def main(snakemake) -> None:
     }
     check_together(*files.values())
     tables = []
-    for models in params.models:
+    for models, own in zip(params.models, claims_of_pairs(claims, params.models), strict=True):
         variant_of = {model: variant for variant, model in models.items()}
         of_pair = {
             name: {
@@ -45,7 +45,7 @@ def main(snakemake) -> None:
             for name, opened in files.items()
         }
         data = Data(models, **of_pair)
-        tables.append(evaluate_claims(claims, data, **params.config["statistics"]))
+        tables.append(evaluate_claims(own, data, **params.config["statistics"]))
     origins = (a.attrs["provenance"] for a in files["attributions"].values())
     made = derived(formats.CLAIMS, params.config, origins)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)

@@ -33,6 +33,7 @@ def main(snakemake) -> None:
         config["ablation"]["positions"],
         config["forced"]["per_n"],
         means,
+        config["ablation"]["seed"],
     )
     other = None
     if params.other:

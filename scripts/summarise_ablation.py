@@ -4,8 +4,6 @@ from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    import pandas as pd
-
     from lengthlens.ablation.hypotheses import hypotheses_from
     from lengthlens.analysis.confirmatory import confirm
     from lengthlens.analysis.effects import summarise_ablation
@@ -17,6 +15,8 @@ def main(snakemake) -> None:
     from lengthlens.readers import (
         check_together,
         open_ablation,
+        open_attribution,
+        open_forced,
         open_pairs,
         open_repair,
         open_selection,
@@ -27,16 +27,18 @@ def main(snakemake) -> None:
     ablations = open_pairs(snakemake.input.ablations, params.pairs, open_ablation)
     repairs = open_pairs(snakemake.input.repairs, params.pairs, open_repair)
     selections = open_pairs(snakemake.input.selections, params.pairs, open_selection)
-    check_together(ablations, repairs, selections)
+    attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
+    forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
+    check_together(ablations, repairs, selections, attributions, forced)
     effects = summarise_ablation(ablations, **options)
-    family = hypotheses_from(params.family)
-    tests = [confirm(family, models, ablations, **options) for models in params.models]
+    files = {"ablation": ablations, "attribution": attributions, "forced": forced}
+    tests = confirm(hypotheses_from(params.tests), params.models, files, **options)
     made = derived(
         formats.TABLE, params.config, (a.attrs["provenance"] for a in ablations.values())
     )
     tables = {
         output.table: effects,
-        output.confirmatory: pd.concat(tests, ignore_index=True),
+        output.confirmatory: tests,
         output.transfer: summarise_transfer(effects, params.untuned),
         output.repair: summarise_repair(repairs, **options),
         output.profiles: correlate_profiles(selections, params.untuned, **options),

@@ -45,7 +45,7 @@ CONDITIONS = [
     Condition(HEADS, "zero", "generated", "cwa", "en"),
     *(
         Condition(heads, "zero", "generated", "cwa", "en", draw)
-        for draw, heads in enumerate(matched_draws(HEADS, 4, 4, "s"), start=1)
+        for draw, heads in enumerate(matched_draws(HEADS, 4, 4, "s", "disjoint"), start=1)
     ),
     Condition(HEADS, "mean", "generated", "cwa", "en"),
     Condition(HEADS, "zero", "generated", "end_contrast", "en"),  # a set that occurs twice

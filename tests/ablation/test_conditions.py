@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rankings import HEADS, LAYERS, ranking
 
 from lengthlens.ablation.conditions import (
+    POOLS,
     Condition,
     count_matched,
     heads_between,
@@ -27,49 +28,68 @@ chosen_sets = st.sets(
 ).map(lambda heads: tuple(sorted(heads)))
 
 
-@given(chosen_sets, st.integers(0, 40))
-def test_controls_are_matched_distinct_and_without_chosen_heads(chosen, controls) -> None:
-    draws = matched_draws(chosen, HEADS, controls, "0:en:cwa:1")
-    possible = count_matched(chosen, HEADS)
+@given(chosen_sets, st.integers(0, 40), st.sampled_from(POOLS))
+def test_controls_are_matched_distinct_and_of_their_pool(chosen, controls, pool) -> None:
+    draws = matched_draws(chosen, HEADS, controls, "0:en:cwa:1", pool)
+    possible = count_matched(chosen, HEADS, pool)
     assert len(draws) == min(possible, controls)
     assert len(set(draws)) == len(draws)
     layers = Counter(layer for layer, _ in chosen)
     for draw in draws:
         assert Counter(layer for layer, _ in draw) == layers
-        assert not set(draw) & set(chosen)
+        assert draw != chosen
+        assert pool == "all" or not set(draw) & set(chosen)
         assert list(draw) == sorted(set(draw))
         assert all(0 <= head < HEADS for _, head in draw)
 
 
+@pytest.mark.parametrize("pool", POOLS)
 @given(st.sets(st.tuples(st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=4))
-def test_few_controls_are_enumerated(chosen) -> None:
+def test_few_controls_are_enumerated(pool, chosen) -> None:
     """All distinct sets, found here by trying every subset of the same size."""
     chosen = tuple(sorted(chosen))
     layers = Counter(layer for layer, _ in chosen)
-    others = [h for h in itertools.product(range(2), range(4)) if h not in chosen]
+    heads = itertools.product(range(2), range(4))
+    others = [h for h in heads if pool == "all" or h not in chosen]
     expected = {
         subset
         for subset in itertools.combinations(others, len(chosen))
-        if Counter(layer for layer, _ in subset) == layers
+        if Counter(layer for layer, _ in subset) == layers and subset != chosen
     }
-    assert set(matched_draws(chosen, 4, 199, "seed")) == expected
-    assert count_matched(chosen, 4) == len(expected)
+    assert set(matched_draws(chosen, 4, 199, "seed", pool)) == expected
+    assert count_matched(chosen, 4, pool) == len(expected)
 
 
-def test_random_controls_cover_all_sets_alike() -> None:
-    """Each of the 7 other heads of a layer is drawn equally often, over seeds."""
-    counts = Counter(matched_draws([(2, 3)], HEADS, 1, f"{seed}")[0][0][1] for seed in range(2100))
-    assert set(counts) == set(range(HEADS)) - {3}
+@pytest.mark.parametrize(
+    ("controls", "what"), [(1, "drawn"), (7, "all there are, in random order")]
+)
+def test_the_first_controls_are_a_random_sample(controls: int, what: str) -> None:
+    """Each of the 7 other heads of a layer comes first equally often, over seeds."""
+    counts = Counter(
+        matched_draws([(2, 3)], HEADS, controls, f"{seed}", "disjoint")[0][0][1]
+        for seed in range(2100)
+    )
+    assert set(counts) == set(range(HEADS)) - {3}, what
     expected = 300
     assert sum((c - expected) ** 2 / expected for c in counts.values()) < 22.5  # chi2, 6 df, .999
 
 
+def test_drawn_sets_of_the_pool_all_are_uniform() -> None:
+    """Two heads of one layer of 8: each of the 27 other pairs equally often, over seeds."""
+    chosen = ((1, 0), (1, 5))
+    counts = Counter(matched_draws(chosen, HEADS, 1, f"{seed}", "all")[0] for seed in range(2700))
+    assert len(counts) == 27 and chosen not in counts
+    assert sum((c - 100) ** 2 / 100 for c in counts.values()) < 54.1  # chi2, 26 df, .999
+
+
 def test_controls_depend_on_the_seed_alone() -> None:
     chosen = ((0, 1), (2, 2), (2, 5))
-    first = matched_draws(chosen, HEADS, 30, "0:en:cwa:3")
-    assert matched_draws(chosen, HEADS, 30, "0:en:cwa:3") == first
-    assert matched_draws(chosen, HEADS, 10, "0:en:cwa:3") == first[:10]  # more only appends
-    assert matched_draws(chosen, HEADS, 30, "1:en:cwa:3") != first
+    for pool in POOLS:
+        first = matched_draws(chosen, HEADS, 30, "0:en:cwa:3", pool)
+        assert matched_draws(chosen, HEADS, 30, "0:en:cwa:3", pool) == first
+        more = matched_draws(chosen, HEADS, 10, "0:en:cwa:3", pool)
+        assert more == first[:10]  # a larger number only appends
+        assert matched_draws(chosen, HEADS, 30, "1:en:cwa:3", pool) != first
 
 
 def test_methods_without_scores_choose_nothing() -> None:
@@ -104,7 +124,17 @@ def test_conditions_name_their_components_in_the_order_of_layers() -> None:
     assert (Condition().kind, Condition().components) == ("none", "")
 
 
-@pytest.mark.parametrize(("chosen", "expected"), [([(0, 0)], 7), ([(0, h) for h in range(5)], 0)])
-def test_how_many_sets_there_are(chosen, expected: int) -> None:
-    assert count_matched(chosen, HEADS) == expected
-    assert len(matched_draws(chosen, HEADS, 199, "s")) == expected
+@pytest.mark.parametrize(
+    ("chosen", "pool", "expected"),
+    [
+        ([(0, 0)], "disjoint", 7),
+        ([(0, h) for h in range(5)], "disjoint", 0),
+        ([(0, 0)], "all", 7),
+        ([(0, h) for h in range(5)], "all", 55),  # 8 over 5 = 56, less the chosen one
+        ([(0, h) for h in range(8)], "all", 0),
+        ([(0, 0), (1, 3)], "all", 63),
+    ],
+)
+def test_how_many_sets_there_are(chosen, pool: str, expected: int) -> None:
+    assert count_matched(chosen, HEADS, pool) == expected
+    assert len(matched_draws(chosen, HEADS, 199, "s", pool)) == expected

@@ -48,7 +48,7 @@ def test_scores_are_means_over_the_select_split() -> None:
     data = attribution()
     table = select_components(data)
     assert tuple(table.columns) == COLUMNS
-    assert len(table) == 4 * (6 + 3)
+    assert len(table) == 5 * (6 + 3)
     chosen = [i for i in range(data.sizes["sample"]) if data["split"][i] == "select"]
     assert 5 < len(chosen) < data.sizes["sample"] - 5
     for row in table.itertuples():
@@ -80,7 +80,7 @@ def test_the_evaluate_split_does_not_matter() -> None:
     evaluate = (data["split"] == "evaluate").to_numpy()
     for name in ("cwa_head", "cwa_mlp"):
         changed[name][:, evaluate] = 1e6
-    for name in ("end_contrast_head", "end_contrast_mlp"):
+    for name in ("end_contrast_head", "end_contrast_mlp", "norm_head", "norm_mlp"):
         changed[name][evaluate] = 1e6
     for name in ("nswap_head", "nswap_mlp", "effect_head", "effect_mlp"):
         changed[name][:, evaluate] = 1e6
@@ -93,7 +93,7 @@ def test_without_scores_ranks_are_empty(case: str) -> None:
     methods = {"end_contrast", "effect"}
     if case == "no select samples":
         data = data.assign_coords(split=("sample", ["evaluate"] * data.sizes["sample"]))
-        methods |= {"cwa", "nswap"}
+        methods |= {"cwa", "nswap", "norm"}
     table = select_components(data)
     without = table[table["method"].isin(methods)]
     assert len(without) == 9 * len(methods)

@@ -11,7 +11,7 @@ from rankings import HEADS, LAYERS, ranking
 
 from lengthlens.ablation.conditions import Condition, count_matched, ranked_heads
 from lengthlens.ablation.hypotheses import Hypothesis
-from lengthlens.ablation.sweep import Plan, plan_sweep, size_to_test
+from lengthlens.ablation.sweep import Plan, plan_sweep
 
 PLAN = Plan(
     k=(1, 2, 4, 64),
@@ -25,7 +25,9 @@ PLAN = Plan(
     seed=0,
 )
 SELECTIONS = {"en": ranking(0), "it": ranking(1), "lb": ranking(2)}
-HYPOTHESIS = Hypothesis("h", "H.", "instruct", "en", "cwa", "exact", "less")
+HYPOTHESIS = Hypothesis(
+    "h", "H.", "set", "exploratory", "instruct", "en", "cwa", "end_margin", k=3, direction="less"
+)
 
 
 def sweep(plan: Plan = PLAN, hypotheses=(), selections=SELECTIONS) -> list[Condition]:
@@ -55,7 +57,7 @@ def test_the_top_of_every_method_has_all_its_controls() -> None:
     for key in top:
         chosen, *controls = groups[key]
         assert chosen.heads == ranked_heads(SELECTIONS["en"], key[1], key[4])
-        possible = count_matched(chosen.heads, HEADS)
+        possible = count_matched(chosen.heads, HEADS, "disjoint")
         assert len(controls) == min(120, possible)
         assert {c.n_possible for c in groups[key]} == {possible}
         assert [c.draw for c in groups[key]] == list(range(len(groups[key])))
@@ -97,27 +99,46 @@ def test_sets_by_position() -> None:
     assert len([key for key in groups if key[1] == "late_heads_and_final_mlp"]) == 1
 
 
-def test_all_controls_of_a_confirmatory_test_answer() -> None:
-    size = size_to_test(SELECTIONS["en"], HYPOTHESIS, HEADS, range(1, max(PLAN.k) + 1))
-    chosen = ranked_heads(SELECTIONS["en"], "cwa", size)
-    assert count_matched(chosen, HEADS) >= 99
-    mine = [c for c in sweep(hypotheses=[HYPOTHESIS]) if c.test == "h"]
-    assert mine[0].heads == chosen
-    assert len(mine) == 121
+def test_a_set_test_has_a_pool_of_its_own() -> None:
+    """Controls from all sets of the same layers, at the k of claims.yaml, beside disjoint ones."""
+    conditions = sweep(hypotheses=[HYPOTHESIS])
+    chosen, *controls = [c for c in conditions if c.test]
+    assert {c.test for c in controls} == {"h"} and {c.pool for c in conditions if c.test} == {"all"}
+    assert {c.pool for c in conditions if c.chosen_by in ("top", "bottom") and not c.test} == {
+        "disjoint"
+    }
+    assert chosen.heads == ranked_heads(SELECTIONS["en"], "cwa", 3)
+    possible = count_matched(chosen.heads, HEADS, "all")
+    assert {c.n_possible for c in [chosen, *controls]} == {possible}
+    assert len({c.heads for c in controls}) == len(controls) == min(120, possible)
+    assert any(set(c.heads) & set(chosen.heads) for c in controls)  # overlaps are allowed
+    assert not any(c.heads == chosen.heads for c in controls)
+    assert not [c for c in sweep() if c.test or c.pool == "all"]
+
+
+def test_controls_of_a_test_answer_only_where_it_is_about_answers() -> None:
+    """The end margin is teacher-forced; a share of exact answers needs answers."""
+    for effect, answers in (("end_margin", False), ("exact", True)):
+        one = replace(HYPOTHESIS, effect=effect)
+        chosen, *controls = [c for c in sweep(hypotheses=[one]) if c.test]
+        assert chosen.answered and chosen.neutral
+        assert {c.answered for c in controls} == {answers}
+        assert [c.neutral for c in controls] == [answers and c.draw <= 3 for c in controls]
+
+
+def test_tests_that_differ_in_their_measure_alone_share_their_sets() -> None:
+    """Each keeps its id; the sets are planned once and answer, for one of the tests needs it."""
+    both = [HYPOTHESIS, replace(HYPOTHESIS, id="exact", effect="exact")]
+    mine = [c for c in sweep(hypotheses=both) if c.test]
+    assert {c.test for c in mine} == {"h;exact"}
+    assert len(mine) == len([c for c in sweep(hypotheses=both[:1]) if c.test])
     assert all(c.answered for c in mine)
-    assert [c.neutral for c in mine] == [c.draw <= 3 for c in mine]
-    assert not [c for c in sweep() if c.test]
 
 
-def test_the_tested_size_is_the_smallest_with_99_controls() -> None:
-    """Without a size that has them there is no test."""
-    for size in (1, 2, 3, 4):
-        chosen = ranked_heads(SELECTIONS["en"], "cwa", size)
-        expected = size if count_matched(chosen, HEADS) >= 99 else None
-        assert size_to_test(SELECTIONS["en"], HYPOTHESIS, HEADS, (size,)) == expected
-    assert size_to_test(SELECTIONS["en"], HYPOTHESIS, HEADS, (1,)) is None
-    lacking = replace(HYPOTHESIS, method="nothing")
-    assert size_to_test(SELECTIONS["en"], lacking, HEADS, PLAN.k) is None
+def test_sets_beyond_the_models_heads_have_no_conditions() -> None:
+    assert not [c for c in sweep(hypotheses=[replace(HYPOTHESIS, k=33)]) if c.test]
+    assert not [c for c in sweep(hypotheses=[replace(HYPOTHESIS, method="nothing")]) if c.test]
+    assert not [c for c in sweep(hypotheses=[replace(HYPOTHESIS, test="permutation")]) if c.test]
 
 
 def test_methods_without_scores_are_left_out() -> None:

@@ -63,6 +63,7 @@ def repair_file(language: str, steps_in: float, seed: int) -> xr.Dataset:
             "mode": ("condition", ["none", "zero", "zero", "zero"]),
             "k": ("condition", [0, 1, 1, 1]),
             "control": ("condition", [False, False, True, False]),
+            "pool": ("condition", ["", "disjoint", "disjoint", ""]),
             "kind": ("condition", ["none", "head", "head", "mlp"]),
             "components": ("condition", ["", "L0H1", "L0H0", "L1M"]),
             "topic": ("sample", TOPICS),

@@ -48,6 +48,7 @@ def test_correlations_are_spearmans_of_the_means() -> None:
     data = with_forced(own, forced)
     split = own["split"].to_numpy()
     effect = forced["effect_head"].to_numpy()[0, split == "evaluate"].reshape(-1, 20).mean(0)
+    assert {"norm", "cwa", "end_contrast", "nswap", "effect"} <= set(SCORES)
     for score in (*SCORES, "layer_mean", "depth"):
         values = score_values(data, "head", score)[split == "select"]
         expected = spearmanr(values.mean(0), effect).statistic
@@ -83,6 +84,38 @@ def test_rows_that_cannot_exist_are_left_out() -> None:
     assert not ((plain["over"] == "within") & plain["score"].isin(["depth", "layer_mean"])).any()
     assert not ((plain["kind"] == "mlp") & (plain["score"] == "layer_mean")).any()
     assert plain[plain["score"] == "cwa"]["over_cwa"].isna().all()
+    assert plain[plain["score"] == "norm"]["over_norm"].isna().all()
+    rest = plain[~plain["score"].isin(["cwa", "norm"])]
+    assert rest[["over_cwa", "over_norm"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize("over", ["all", "within"])
+def test_what_exceeds_the_norm_is_the_difference_of_the_correlations(over: str) -> None:
+    """over_norm = corr(score, effect) - corr(norm, effect); norm is a mean of norms."""
+    table, own, _ = compared()
+    rows = table.loc["head", over, "decision"]
+    gain = rows["correlation"] - rows.loc["norm", "correlation"]
+    np.testing.assert_allclose(rows["over_norm"].drop("norm"), gain.drop("norm"), atol=1e-12)
+    sure = rows.loc["end_contrast"]
+    assert 0 < sure["over_norm_low"] < sure["over_norm"] < sure["over_norm_high"]
+    norms = score_values(own.assign(), "head", "norm")
+    np.testing.assert_array_equal(norms, own["norm_head"].to_numpy().reshape(len(norms), -1))
+
+
+def test_a_score_that_follows_size_alone_does_not_exceed_the_norm() -> None:
+    """Scores and effects that both grow with a head's size: correlated, and no finding."""
+    own, forced = make_pair(follows="nswap")
+    size = own["norm_head"].to_numpy().mean(axis=0)
+    for data, name in ((own, "end_contrast_head"), (forced, "effect_head")):
+        data[name] = 0.1 * data[name]
+        data[name].values += size
+    table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, resamples=200)
+    table = table.set_index(["kind", "over", "outcome", "score"])
+    row = table.loc[("head", "within", "decision", "end_contrast")]
+    assert row["correlation_low"] > 0.5
+    assert not row["over_norm_low"] > 0
+    sentences = say_scores(table.reset_index())
+    assert any("the end contrast is not shown to find the heads" in text for text in sentences)
 
 
 def test_without_effects_there_are_no_correlations() -> None:
@@ -181,15 +214,21 @@ def test_coverage_of_the_correlation_of_the_true_means() -> None:
 def test_sentences_go_no_further_than_the_intervals() -> None:
     own, forced = make_pair()
     table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, resamples=200)
-    first, second, third = say_scores(table)
-    assert first.startswith("In m (en), the end contrast ranks heads closer to their measured")
+    cwa, first, second, rival, other = say_scores(table)
+    assert first.startswith("In m (en), the end contrast finds the heads of a layer that matter")
     assert "20 heads; 30 and 30 answers" in first and first.count("[") == 1
-    assert "N-swap contrast" in second and "rank correlation within layers" in third
-    worse = table.assign(over_cwa_low=-0.4, over_cwa_high=-0.1)
-    assert "ranks heads less by" in say_scores(worse)[0]
-    undecided = table.assign(over_cwa_low=-0.4, over_cwa_high=0.1)
-    assert "is open" in say_scores(undecided)[0]
-    assert say_scores(table.assign(correlation=np.nan, over_cwa=np.nan)) == []
+    assert "CWA is not shown to find" in cwa and "N-swap contrast" in second
+    assert rival.startswith("In m (en), the end contrast ranks heads closer to their measured")
+    assert "N-swap contrast" in other and "rank correlation over all" in other
+    bad = {f"over_{name}_low": -0.4 for name in ("cwa", "norm")}
+    worse = table.assign(**bad, over_cwa_high=-0.1, over_norm_high=-0.1)
+    assert "ranks heads less by" in say_scores(worse)[3]
+    assert "matter worse than the output norm" in say_scores(worse)[1]
+    undecided = table.assign(**bad, over_cwa_high=0.1, over_norm_high=0.1)
+    assert "is open" in say_scores(undecided)[3]
+    assert "is not shown to find" in say_scores(undecided)[1]
+    nothing = table.assign(correlation=np.nan, over_cwa=np.nan, over_norm=np.nan)
+    assert say_scores(nothing) == []
 
 
 def test_the_figure_shows_the_correlations_of_heads() -> None:

@@ -18,7 +18,7 @@ from lengthlens.decoding.intervention import Replacement
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import FORCED
 from lengthlens.files.netcdf import write_dataset
-from lengthlens.forced.measure import Effects, Other, first_of_each, force_answers
+from lengthlens.forced.measure import Effects, Other, drawn_of_each, force_answers
 from lengthlens.forced.nswap import SwapText, nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
@@ -354,14 +354,32 @@ def test_zero_words_are_not_asked_for(forced) -> None:
     assert np.isfinite(more["nswap_margin"].sel(swap=-1)).any()
 
 
-def test_effects_are_of_the_first_answers_to_each_n(forced, answered) -> None:
-    assert first_of_each([3, 3, 5, 3, 5, 5], 2).tolist() == [True, True, True, False, True, False]
+def test_measured_answers_are_drawn_by_the_seed() -> None:
+    """So many of each N; more only add; other seeds draw others; languages draw the same."""
+    rows = [
+        {"n": n, "topic": f"t{i}", "template": "a", "sample_id": f"{code}-n{n}-{i:04d}#0"}
+        for code in ("en", "it")
+        for n in (3, 5)
+        for i in range(12)
+    ]
+    english, italian = rows[:24], rows[24:]
+    three = drawn_of_each(english, 3, 0)
+    assert [three[:12].sum(), three[12:].sum()] == [3, 3]
+    assert (drawn_of_each(english, 5, 0) >= three).all()
+    np.testing.assert_array_equal(drawn_of_each(italian, 3, 0), three)
+    others = [drawn_of_each(english, 3, seed) for seed in range(200)]
+    share = np.mean(others, axis=0)  # each answer in a quarter of the draws: no first ones
+    assert np.abs(share - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / 200)
+    assert drawn_of_each(english, 99, 0).all()
+
+
+def test_effects_are_of_the_drawn_answers(forced, answered) -> None:
     decided = {
         sample
         for batch in answered[1]
         for sample in np.asarray(batch.samples.sample_id)[batch.steps.sample[batch.steps.decision]]
     }
-    used = first_of_each(forced["n"].to_numpy().tolist(), 2)
+    used = drawn_of_each(answered[0], 2, 0)
     expected = [name in decided for name in forced["sample_id"].to_numpy()] & used
     assert expected.sum() >= 3 and not expected.all()
     np.testing.assert_array_equal(np.isfinite(forced["margin"]), expected)

@@ -69,6 +69,10 @@ def make_attribution(
         "n_boundary_negative": [(b & (s < 0)).sum() for s, b in pairs],
     }
     data |= {name: (("sample",), np.array(value)) for name, value in counts.items()}
+    sizes = np.random.default_rng([seed, 1])
+    for kind in ("head", "mlp"):
+        norms = 1 + sizes.random((1, *shapes[kind])) + 0.1 * sizes.random((len(n), *shapes[kind]))
+        data[f"norm_{kind}"] = (("sample", *dims[kind]), norms)
     names = np.array([f"topic-{i % topics:02d}" for i in range(len(n))])
     dataset = xr.Dataset(
         data,

@@ -34,10 +34,12 @@ def make_pair(
         data[f"effect_{kind}"] = (("mode", "sample", *DIMS[kind]), effect[None])
         data[f"effect_before_{kind}"] = (("mode", "sample", *DIMS[kind]), before[None])
     forced = xr.Dataset(data, coords={"mode": ["zero"], "swap": [-1, 1]})
+    forced = forced.assign_coords(split=own["split"], topic=own["topic"])
     moved = {"head": shift, "mlp": shift, "embed": shift, "bias": shift}
     other = make_attribution(
         seed + 100, per_n=20, layers=4, heads=5, topics=20, shift=moved
     ).dataset
     for name, variable in other.data_vars.items():
         forced[f"other_{name}"] = variable
-    return own, forced.assign_coords(sample_id=own["sample_id"], target=own["target"])
+    forced = forced.assign_coords(sample_id=own["sample_id"], target=own["target"])
+    return own, forced.assign_attrs(n_kv_heads=5)

@@ -117,6 +117,7 @@ def make_ablation(
             "source_language": ("condition", ["en"] * len(labels)),
             "n_possible": ("condition", [50.0] * len(labels)),
             "test": ("condition", [""] * len(labels)),
+            "pool": ("condition", ["disjoint" if size else "" for _, _, size, *_ in labels]),
             "topic": ("sample", [TEST_TOPICS[i % len(TEST_TOPICS)] for i in range(samples)]),
             "n": ("sample", np.repeat(5, samples)),
             "sample_id": ("sample", [f"s{i}#0" for i in range(samples)]),

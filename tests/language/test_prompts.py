@@ -17,6 +17,7 @@ from lengthlens.language.prompts import (
     build_prompts,
     load_language,
     prompts_to_jsonl,
+    spread_over_n,
     topic_split,
 )
 
@@ -134,6 +135,29 @@ def test_split_is_by_topic_and_balanced_enough(languages: dict[str, Language]) -
     for n in N_WORDS:
         selected = sum(prompt.split == "select" for prompt in prompts if prompt.n == n)
         assert 8 <= selected <= 10
+
+
+def test_some_prompts_are_drawn_by_the_seed_and_spread_over_n() -> None:
+    """As many of each N, in their order, the same in every language; not the first ones."""
+    by_code = {
+        code: [
+            prompt
+            for n in (3, 4, 5)
+            for prompt in build_prompts(small_language(12, 2, code), n, 0, 12, 0)
+        ]
+        for code in ("xx", "yy")
+    }
+    prompts = by_code["xx"]
+    assert spread_over_n(prompts, None, 0) == spread_over_n(prompts, 99, 0) == prompts
+    seven = spread_over_n(prompts, 7, 0)
+    assert Counter(prompt.n for prompt in seven) == {3: 3, 4: 2, 5: 2}
+    assert seven == [prompt for prompt in prompts if prompt in seven]
+    assert set(seven) <= set(spread_over_n(prompts, 12, 0))  # more only add
+    same = [(p.n, p.topic, p.template) for p in spread_over_n(by_code["yy"], 7, 0)]
+    assert same == [(p.n, p.topic, p.template) for p in seven]
+    drawn = Counter(prompt.id for seed in range(300) for prompt in spread_over_n(prompts, 9, seed))
+    assert len(drawn) == len(prompts)  # each in a quarter of the draws
+    assert all(abs(count - 75) < 4 * (300 * 0.25 * 0.75) ** 0.5 for count in drawn.values())
 
 
 def test_too_many_prompts_are_refused(languages: dict[str, Language]) -> None:

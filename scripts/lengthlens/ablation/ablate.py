@@ -51,6 +51,7 @@ CONDITION_LABELS = {
     "source_language": "source_language",
     "draw": "draw",
     "n_possible": "n_possible",
+    "pool": "pool",
     "test": "test",
 }
 

@@ -1,9 +1,16 @@
 """Ablation conditions: which components are removed together, and the random sets beside them.
 
 A condition removes a set of heads, of MLPs, or of both. Beside a chosen set stand controls: random
-sets of as many components of the same kind from the same layers, chosen ones excluded; where fewer
-distinct sets exist than are asked for, all of them. An MLP has no like in its own layer: the
-controls of one MLP are the MLPs of all other layers.
+sets of as many components of the same kind from the same layers; where fewer distinct sets exist
+than are asked for, all of them. They come from one of two pools:
+
+- `all`: every such set but the chosen one, heads in common allowed. A set that was itself drawn at
+  random ranks among these like any of them, so p-values rest on this pool alone.
+- `disjoint`: the sets without any chosen head. They say what *other* heads do, for effect sizes. A
+  chosen set is no random one among them: where one head dominates, it is in the chosen set or in
+  some controls, never in both.
+
+An MLP has no like in its own layer: the controls of one MLP are the MLPs of all other layers.
 """
 
 from __future__ import annotations
@@ -12,7 +19,7 @@ import hashlib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +28,7 @@ import pandas as pd
 from lengthlens.ablation.selection import component_name
 
 Head = tuple[int, int]
+POOLS = ("all", "disjoint")
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ class Condition:
         answered: whether answers are generated; else only the end margin is measured.
         neutral: whether neutral sentences are scored.
         n_possible: how many distinct controls exist for the chosen set.
-        test: id of the confirmatory test that the condition belongs to, or "".
+        pool: what the controls are drawn from, one of `POOLS`; "" for a set that has none.
+        test: ids of the tests that the condition belongs to, joined by ";", or "".
     """
 
     heads: tuple[Head, ...] = ()
@@ -53,6 +62,7 @@ class Condition:
     answered: bool = True
     neutral: bool = True
     n_possible: float = 0.0
+    pool: str = ""
     test: str = ""
 
     @property
@@ -91,44 +101,55 @@ def heads_between(low: float, high: float, n_layers: int, n_heads: int) -> tuple
     return tuple(itertools.product(layers, range(n_heads)))
 
 
-def count_matched(chosen: Sequence[Head], n_heads: int) -> int:
-    """How many distinct layer-matched sets exist that share no head with the chosen one."""
-    counts = Counter(layer for layer, _ in chosen)
-    return math.prod(math.comb(n_heads - count, count) for count in counts.values())
+def count_matched(chosen: Sequence[Head], n_heads: int, pool: str) -> int:
+    """How many distinct layer-matched sets a pool holds beside the chosen one."""
+    counts = Counter(layer for layer, _ in chosen).values()
+    if pool == "all":
+        return math.prod(math.comb(n_heads, count) for count in counts) - 1
+    return math.prod(math.comb(n_heads - count, count) for count in counts)
 
 
 def matched_draws(
-    chosen: Sequence[Head], n_heads: int, controls: int, seed: str
+    chosen: Sequence[Head], n_heads: int, controls: int, seed: str, pool: str
 ) -> list[tuple[Head, ...]]:
-    """Distinct layer-matched sets without chosen heads: all of them, or `controls` random ones."""
-    if count_matched(chosen, n_heads) <= controls:
-        return sorted(_all_matched(chosen, n_heads))
+    """Distinct layer-matched sets of a pool, in random order: `controls` of them, or all.
+
+    The first k of them are a random sample of k.
+    """
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
-    pools = _pools(chosen, n_heads)
+    own = tuple(sorted(chosen))
+    free = _free_heads(own, n_heads, pool)
+    if count_matched(own, n_heads, pool) <= controls:
+        every = sorted(set(_all_matched(free)) - {own})
+        return [every[place] for place in rng.permutation(len(every))]
     draws: dict[tuple[Head, ...], None] = {}
     while len(draws) < controls:
         picked = [
             (layer, int(head))
-            for layer, (pool, count) in pools.items()
-            for head in rng.choice(pool, count, replace=False)
+            for layer, (heads, count) in free.items()
+            for head in rng.choice(heads, count, replace=False)
         ]
-        draws[tuple(sorted(picked))] = None
+        if (drawn := tuple(sorted(picked))) != own:
+            draws[drawn] = None
     return list(draws)
 
 
-def _pools(chosen: Sequence[Head], n_heads: int) -> dict[int, tuple[list[int], int]]:
-    """By layer: the heads that were not chosen, and how many were."""
+def _free_heads(
+    chosen: Sequence[Head], n_heads: int, pool: str
+) -> dict[int, tuple[list[int], int]]:
+    """By layer: the heads that may be drawn, and how many are."""
     counts = Counter(layer for layer, _ in chosen)
+    taken = set(chosen) if pool == "disjoint" else set()
     return {
-        layer: ([head for head in range(n_heads) if (layer, head) not in chosen], count)
+        layer: ([head for head in range(n_heads) if (layer, head) not in taken], count)
         for layer, count in sorted(counts.items())
     }
 
 
-def _all_matched(chosen: Sequence[Head], n_heads: int) -> Iterator[tuple[Head, ...]]:
+def _all_matched(free: Mapping[int, tuple[list[int], int]]) -> Iterator[tuple[Head, ...]]:
     by_layer = [
         [[(layer, head) for head in heads] for heads in itertools.combinations(pool, count)]
-        for layer, (pool, count) in _pools(chosen, n_heads).items()
+        for layer, (pool, count) in free.items()
     ]
     for parts in itertools.product(*by_layer):
         yield tuple(sorted(itertools.chain.from_iterable(parts)))

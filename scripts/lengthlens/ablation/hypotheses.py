@@ -1,13 +1,20 @@
-"""The confirmatory tests of a study: few, and named before any result is seen.
+"""The tests of a study that have p-values: few, and each written down with its status.
 
-`resources/claims.yaml` lists them under `confirmatory`. A run makes those of its models' variants
-and languages; everything else that it measures is exploratory. Nothing heavy is imported: the
-Snakefile reads the tests, so that an ablation reruns only when a test of its own changes.
+`resources/claims.yaml` lists them under `tests`. A run makes those that concern its models;
+everything else that it measures has intervals only. Two kinds:
+
+- `permutation`, the primary one: does a score rank the heads of a layer as their effects do?
+- `set`: do the k heads that a score ranks highest do more than random heads of the same layers?
+
+A test is `confirmatory` where it was committed before any model that it names was run, else
+`exploratory`. Nothing heavy is imported: the Snakefile reads the tests, so that an ablation reruns
+only when a test of its own changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,63 +22,113 @@ from typing import Any
 import yaml
 
 from lengthlens.errors import LengthlensError
+from lengthlens.files.validation import Problem, plain_copy, schema_problems
 
-MOST = 4  # tests in the family of a pair of models
+MOST = 4  # confirmatory tests of one kind about one model: they are corrected together
+SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "claims.schema.json"
+EXPLORATORY, CONFIRMATORY = "exploratory", "confirmatory"
+ON_FIXED_TEXT = "end_margin"  # the one measure that needs no answers
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One confirmatory test: a chosen set of heads against layer-matched random sets.
+    """One test.
 
     Attributes:
         id, claim: its name, and the claim as a sentence.
-        variant, language: of the model, and of ranking and answers alike.
-        method: the score that chooses the heads.
-        measure: one of `effects.MEASURES`.
-        direction: `less` or `greater`: on which side of its controls the chosen set should lie.
+        test: `permutation` or `set`.
+        status: `exploratory` or `confirmatory`.
+        variant, language: of the model, and of scores and effects alike.
+        method: the score that ranks the heads.
+        effect: what is set against it: one of `named_effects.EFFECTS` (`permutation`), or the
+            measure of `effects.MEASURES` that removing the set changes (`set`).
+        models: names of the models that it is about; empty: any model of the variant.
+        k, direction: of a set: its size, and on which side of the random ones it should lie, `less`
+            or `greater`.
     """
 
     id: str
     claim: str
+    test: str
+    status: str
     variant: str
     language: str
     method: str
-    measure: str
-    direction: str
+    effect: str
+    models: tuple[str, ...] = ()
+    k: int | None = None
+    direction: str = "greater"
+
+    @property
+    def needs_answers(self) -> bool:
+        """Whether its controls must answer the prompts."""
+        return self.test == "set" and self.effect != ON_FIXED_TEXT
+
+    def concerns(self, models: Mapping[str, str]) -> bool:
+        """Whether it is about a pair of models, given as variant -> name."""
+        return not self.models or models.get(self.variant) in self.models
 
 
 def read_hypotheses(path: str | Path) -> list[Hypothesis]:
-    """The confirmatory tests of a claims file, in its order.
+    """The tests of a claims file, in its order.
 
     Raises:
-        LengthlensError: the file is missing, or a test has the wrong keys, or there are too many.
+        LengthlensError: the file is missing or no YAML, or a test is not what the schema and
+            `problems_of` allow; lists everything that is wrong.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values, problems = plain_copy(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise LengthlensError(f"{path} does not exist; it should hold the claims") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LengthlensError(f"{path} is not YAML: {error}") from error
-    rows = (values.get("confirmatory") or []) if isinstance(values, dict) else []
-    keys = list(Hypothesis.__dataclass_fields__)
-    for row in rows:
-        if not isinstance(row, dict) or sorted(row) != sorted(keys):
-            raise LengthlensError(
-                f"{path}: the confirmatory test {row!r} must have the keys {', '.join(keys)}"
+    rows = (values.get("tests") or []) if isinstance(values, dict) else []
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    listed = schema | {"required": [], "properties": {"tests": schema["properties"]["tests"]}}
+    problems += schema_problems({"tests": rows}, listed)
+    problems = problems or problems_of(rows, schema)
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise LengthlensError(f"the tests of {path} cannot be made:\n{lines}")
+    return hypotheses_from(rows)
+
+
+def problems_of(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with tests beyond the schema of a single key."""
+    found: list[Problem] = []
+    first: dict[str, int] = {}
+    about: dict[tuple[str, str], list[str]] = {}
+    for index, row in enumerate(rows):
+        path = ("tests", index)
+        kind = {**schema["$defs"][f"test_{row['test']}"], "$defs": schema["$defs"]}
+        for problem in schema_problems(row, kind):
+            found.append(Problem((*path, *problem.path), problem.message))
+        if first.setdefault(row["id"], index) != index:
+            message = f"{row['id']} is also the id of tests[{first[row['id']]}]; choose another"
+            found.append(Problem((*path, "id"), message))
+        if row["status"] != CONFIRMATORY:
+            continue
+        if not row.get("models"):
+            message = (
+                "missing; a confirmatory test names the models that it was written for, before "
+                "they were run (else make it exploratory)"
             )
-    if len(rows) > MOST:
-        raise LengthlensError(
-            f"{path} names {len(rows)} confirmatory tests, but a family has at most {MOST}; "
-            "make the others ordinary claims"
-        )
-    return [Hypothesis(**row) for row in rows]
+            found.append(Problem((*path, "models"), message))
+        for model in row.get("models", ()):
+            about.setdefault((row["test"], model), []).append(row["id"])
+    for (kind, model), ids in about.items():
+        if len(ids) > MOST:
+            message = f"{len(ids)} confirmatory {kind} tests are about {model} ({', '.join(ids)}); "
+            message += f"a family has at most {MOST}: make the others exploratory"
+            found.append(Problem(("tests",), message))
+    return found
 
 
-def as_values(hypotheses: Sequence[Hypothesis]) -> list[dict[str, Any]]:
+def as_values(hypotheses: Iterable[Hypothesis]) -> list[dict[str, Any]]:
     """Hypotheses as plain values, for a rule's `params`."""
-    return [asdict(hypothesis) for hypothesis in hypotheses]
+    return [asdict(one) | {"models": list(one.models)} for one in hypotheses]
 
 
 def hypotheses_from(values: Sequence[Mapping[str, Any]]) -> list[Hypothesis]:
-    """The inverse of `as_values`."""
-    return [Hypothesis(**row) for row in values]
+    """The inverse of `as_values`; also from the rows of a claims file."""
+    return [Hypothesis(**row | {"models": tuple(row.get("models", ()))}) for row in values]

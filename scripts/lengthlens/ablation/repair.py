@@ -82,6 +82,7 @@ def repaired_conditions(conditions: Sequence[Condition]) -> list[Condition]:
         and c.chosen_by in ("top", "position")
         and c.source_language == language
         and c.neutral
+        and c.pool != "all"
     ]
 
 

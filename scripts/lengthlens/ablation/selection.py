@@ -1,6 +1,6 @@
 """Ranking components by what they do on the `select` prompts.
 
-Four methods, each a mean over samples of the split (docs/method.md):
+Five methods, each a mean over samples of the split (docs/method.md):
 
 - `cwa`: cumulative weighted attribution of the produced token, per step (each sample's sum divided
   by its number of steps, so that long answers do not weigh more);
@@ -9,7 +9,9 @@ Four methods, each a mean over samples of the split (docs/method.md):
 - `nswap`: what changes in the share of the end margin when only the number asked for does, mean
   over N - 1 and N + 1;
 - `effect`: measured, no attribution: the end margin at the decision step minus that without the
-  component (the first of the configured modes).
+  component (the first of the configured modes);
+- `norm`: mean norm over the answer's steps of what the component adds to the residual stream: its
+  size alone, which any other score should beat.
 
 Heads and MLPs are ranked apart; rank 1 is the largest signed score.
 """
@@ -27,7 +29,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import SELECTION
 from lengthlens.files.tables import read_table
 
-METHODS = ("cwa", "end_contrast", "nswap", "effect")
+METHODS = ("cwa", "end_contrast", "nswap", "effect", "norm")
 COLUMNS = ("component", "kind", "layer", "head", "method", "score", "rank")
 
 
@@ -70,8 +72,8 @@ def sample_scores(
     if method == "cwa":
         sums = data[f"cwa_{kind}"].sel(target="token")
         return (sums / data["n_steps"]).to_numpy()
-    if method == "end_contrast":
-        return data[f"end_contrast_{kind}"].to_numpy()
+    if method in ("end_contrast", "norm"):
+        return data[f"{method}_{kind}"].to_numpy()
     if method == "nswap":
         return data[f"nswap_{kind}"].mean("swap").to_numpy()
     if method == "effect":

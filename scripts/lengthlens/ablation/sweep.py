@@ -1,17 +1,20 @@
 """The plan of an ablation: every condition of one model in one language.
 
 1. `none`;
-2. the top k of every method and k, in the first mode, with `controls` random sets each;
-3. at the sizes `further_k`, with `further_controls` each: the same in the other modes, the bottom
-   k, and *transfer*: the top k chosen in every other language;
-4. sets by position: all heads of the last and of the first quarter of layers (they leave no heads
+2. the top k of every method and k, in the first mode, with `controls` random sets each that share
+   no head with the chosen one (pool `disjoint`): for effect sizes;
+3. the chosen sets of the tests (`hypotheses`), at the size k that claims.yaml fixes, with
+   `controls` random sets of all there are (pool `all`): for p-values;
+4. at the sizes `further_k`, with `further_controls` each: the same as 2 in the other modes, the
+   bottom k, and *transfer*: the top k chosen in every other language;
+5. sets by position: all heads of the last and of the first quarter of layers (they leave no heads
    of their layers to compare with, and stand beside each other), the final MLP with every other MLP
    as its controls, and in the first mode the last quarter's heads with the final MLP.
 
-Answering the prompts is what costs. Chosen sets always answer, and so do their first
-`answered_controls` controls (half as many beside the further sets), which together are also scored
-on neutral sentences; the other controls only get the end margin, which is teacher-forced. All
-controls of a confirmatory test answer.
+Answering the prompts is what costs. Chosen sets always answer, and so do `answered_controls` of
+their disjoint controls, drawn by the seed (half as many beside the further sets); these are also
+scored on neutral sentences. All other controls only get the end margin, which is teacher-forced.
+Those of a test answer only where it is about the answers.
 """
 
 from __future__ import annotations
@@ -31,7 +34,6 @@ from lengthlens.ablation.conditions import (
     ranked_heads,
 )
 from lengthlens.ablation.hypotheses import Hypothesis
-from lengthlens.statistics.permutation import FEWEST_DRAWS
 
 QUARTER = 0.25
 
@@ -52,45 +54,53 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class _Choice:
+    """A chosen set: its heads, how they are removed, and what chose them."""
+
+    heads: tuple[Head, ...]
+    mode: str
+    chosen_by: str
+    method: str
+    language: str
+
+    def seed(self, pool: str) -> str:
+        """What its controls are drawn by, beside the plan's seed."""
+        parts = [self.language, self.method, str(len(self.heads))]
+        parts += ["bottom"] * (self.chosen_by == "bottom") + ["all"] * (pool == "all")
+        return ":".join(parts)
+
+
+@dataclass(frozen=True)
 class _Sweep:
     """What the parts of a sweep share."""
 
     plan: Plan
     n_heads: int
 
-    def matched(
-        self,
-        chosen: tuple[Head, ...],
-        mode: str,
-        controls: int,
-        chosen_by: str,
-        method: str,
-        language: str,
-        answered: int,
-        test: str = "",
+    def beside(
+        self, chosen: _Choice, pool: str, controls: int, answered: int, test: str = ""
     ) -> list[Condition]:
-        """A chosen set of heads and its layer-matched controls, so many of which are answered."""
-        plan = self.plan
-        seed = f"{plan.seed}:{language}:{method}:{len(chosen)}"
-        if chosen_by == "bottom":
-            seed += ":bottom"
-        draws = matched_draws(chosen, self.n_heads, controls, seed)
-        possible = float(count_matched(chosen, self.n_heads))
+        """A chosen set and its controls of a pool; `answered` of these answer the prompts."""
+        plan, heads = self.plan, chosen.heads
+        seed = f"{plan.seed}:{chosen.seed(pool)}"
+        draws = matched_draws(heads, self.n_heads, controls, seed, pool)
+        possible = float(count_matched(heads, self.n_heads, pool))
         return [
             Condition(
-                heads,
-                mode,
+                removed,
+                chosen.mode,
                 plan.positions,
-                method,
-                language,
+                chosen.method,
+                chosen.language,
                 draw,
-                chosen_by=chosen_by,
-                answered=draw <= answered or bool(test),
-                neutral=draw <= answered,
+                chosen_by=chosen.chosen_by,
+                answered=draw <= answered,
+                neutral=draw <= min(answered, plan.answered_controls),
                 n_possible=possible,
+                pool=pool,
                 test=test,
             )
-            for draw, heads in enumerate([chosen, *draws])
+            for draw, removed in enumerate([heads, *draws])
         ]
 
 
@@ -109,46 +119,38 @@ def plan_sweep(
         n_layers, n_heads: of the model; sizes k beyond its heads are left out.
         plan: sizes, methods, modes and numbers of controls.
         language: whose prompts are answered.
-        hypotheses: confirmatory tests of this model's variant and language.
+        hypotheses: the tests of this model in this language; those of sets have conditions.
     """
     sweep = _Sweep(plan, n_heads)
     most = n_layers * n_heads
     own = selections[language]
-    sizes = range(1, min(max(plan.k), most) + 1)
-    tested = {(h.method, size_to_test(own, h, n_heads, sizes)): h.id for h in hypotheses}
     conditions = [Condition(positions=plan.positions, source_language=language)]
-    shown = {(method, k) for method in plan.methods for k in plan.k if k <= most}
-    for method, k in sorted(shown | {(m, k) for m, k in tested if m in plan.methods and k}):
-        test = tested.get((method, k), "")
-        if chosen := ranked_heads(own, method, k):
-            conditions += sweep.matched(
-                chosen,
-                plan.modes[0],
-                plan.controls,
-                "top",
-                method,
-                language,
-                plan.answered_controls,
-                test,
-            )
+    for method, k in itertools.product(plan.methods, (k for k in plan.k if k <= most)):
+        if heads := ranked_heads(own, method, k):
+            chosen = _Choice(heads, plan.modes[0], "top", method, language)
+            conditions += sweep.beside(chosen, "disjoint", plan.controls, plan.answered_controls)
+    conditions += _tested(sweep, own, hypotheses, language)
     conditions += _further(sweep, selections, language, [k for k in plan.further_k if k <= most])
     conditions += _by_position(plan, n_layers, n_heads, language)
     return conditions
 
 
-def size_to_test(
-    selection: pd.DataFrame, hypothesis: Hypothesis, n_heads: int, sizes: Sequence[int]
-) -> int | None:
-    """The size at which a hypothesis is tested: the smallest k with enough distinct controls.
-
-    It follows from the ranking, which is made on the select half, and from no outcome. None where
-    no size has at least 99 distinct controls.
-    """
-    for k in sorted(sizes):
-        chosen = ranked_heads(selection, hypothesis.method, k)
-        if len(chosen) == k and count_matched(chosen, n_heads) >= FEWEST_DRAWS:
-            return k
-    return None
+def _tested(
+    sweep: _Sweep, own: pd.DataFrame, hypotheses: Sequence[Hypothesis], language: str
+) -> Iterator[Condition]:
+    """The sets of the tests; tests that differ in their measure alone share theirs."""
+    together: dict[tuple[str, int], list[Hypothesis]] = {}
+    for one in hypotheses:
+        if one.test == "set" and one.k is not None:
+            together.setdefault((one.method, one.k), []).append(one)
+    for (method, k), tests in together.items():
+        heads = ranked_heads(own, method, k)
+        if len(heads) < k:
+            continue
+        answered = sweep.plan.controls if any(one.needs_answers for one in tests) else 0
+        chosen = _Choice(heads, sweep.plan.modes[0], "top", method, language)
+        names = ";".join(one.id for one in tests)
+        yield from sweep.beside(chosen, "all", sweep.plan.controls, answered, names)
 
 
 def _further(
@@ -161,11 +163,10 @@ def _further(
         parts += [(language, "bottom", first)]
         parts += [(source, "top", first) for source in selections if source != language]
         for source, chosen_by, mode in parts:
-            chosen = ranked_heads(selections[source], method, k, bottom=chosen_by == "bottom")
-            if chosen:
-                yield from sweep.matched(
-                    chosen, mode, plan.further_controls, chosen_by, method, source, answered
-                )
+            heads = ranked_heads(selections[source], method, k, bottom=chosen_by == "bottom")
+            if heads:
+                chosen = _Choice(heads, mode, chosen_by, method, source)
+                yield from sweep.beside(chosen, "disjoint", plan.further_controls, answered)
 
 
 def _by_position(plan: Plan, n_layers: int, n_heads: int, language: str) -> Iterator[Condition]:
@@ -191,4 +192,5 @@ def _by_position(plan: Plan, n_layers: int, n_heads: int, language: str) -> Iter
                 mlps,
                 chosen_by="position",
                 n_possible=float(final) if name == "final_mlp" else 0.0,
+                pool="disjoint" if name == "final_mlp" else "",
             )

@@ -9,6 +9,7 @@ components says how well the score ranks what components do.
 | `cwa`, `cwa_logit`, `cwa_end` | CWA of that target, per step (`cwa_end`: per boundary step) |
 | `dla` | the same of the produced token without signs: DLA per step |
 | `end_contrast`, `nswap` | as in `selection` |
+| `norm` | the norm of the component's output: its size alone |
 | `layer_mean` | `cwa`, averaged over the component's layer: its layer alone |
 | `depth` | nothing: the number of its layer |
 | `effect` | the measured effect itself, on the `select` samples: as well as can be expected |
@@ -17,6 +18,10 @@ components says how well the score ranks what components do.
 |---|---|
 | `decision` | at the decision step |
 | `contrast` | at the decision step minus the mean at the earlier boundary steps |
+
+A score *finds causes* only where its correlation exceeds that of `norm`, and the interval of the
+difference lies above 0: where scores and effects both grow with a component's size, any score that
+does so correlates with the effects.
 
 `over` says which components are compared: `all` of a kind, or those `within` each layer (ranks
 centred by layer), which a score that only knows its layer cannot rank.
@@ -37,7 +42,7 @@ from lengthlens.statistics import Ranking, agreement_interval, rank_components
 KINDS = ("head", "mlp", "all")
 OVERS = ("all", "within")
 OUTCOMES = ("decision", "contrast")
-REFERENCE = "cwa"  # what the other scores are compared with
+REFERENCES = ("cwa", "norm")  # what the other scores are compared with
 
 Values = Float[np.ndarray, "sample component"]
 
@@ -59,6 +64,7 @@ SCORES: dict[str, Callable[[xr.Dataset, str], np.ndarray]] = {
     "dla": _dla,
     "end_contrast": lambda data, kind: sample_scores(data, "end_contrast", kind),
     "nswap": lambda data, kind: sample_scores(data, "nswap", kind),
+    "norm": lambda data, kind: sample_scores(data, "norm", kind),
     "effect": lambda data, kind: sample_scores(data, "effect", kind),
 }
 BASELINES = ("layer_mean", "depth")
@@ -77,6 +83,9 @@ COLUMNS = (
     "over_cwa",
     "over_cwa_low",
     "over_cwa_high",
+    "over_norm",
+    "over_norm_low",
+    "over_norm_high",
     "n_components",
     "n_select",
     "n_evaluate",
@@ -107,7 +116,7 @@ def score_values(data: xr.Dataset, kind: str, score: str) -> Values:
     layers = layers_of(data, kind)
     if score == "depth":
         return np.tile(layers.astype(float), (data.sizes["sample"], 1))
-    values = component_values(data, kind, SCORES[REFERENCE])
+    values = component_values(data, kind, SCORES["cwa"])
     return np.stack([values[:, layers == layer].mean(axis=1) for layer in layers], axis=1)
 
 
@@ -185,7 +194,8 @@ def compare_scores(
 
     Returns:
         One row a model, language, kind, over, outcome, mode and score, columns `COLUMNS`.
-        `over_cwa` is the correlation minus that of `cwa`. Correlations that cannot exist are left
+        `over_cwa` and `over_norm` are the correlation minus that of `cwa` and of `norm`, both
+        rankings made anew in the same draws of topics. Correlations that cannot exist are left
         out: within layers for MLPs and for scores that only know the layer.
     """
     rows = []
@@ -224,14 +234,12 @@ def _row(made: Comparison, score, outcome, mode, kind, over, level) -> dict:
         "correlation_low": float(found.low),
         "correlation_high": float(found.high),
     }
-    if score != REFERENCE:
-        reference = made.by_score(REFERENCE, kind, over)
-        gain = agreement_interval(ranking, effect, reference, level=level)
-        row |= {
-            "over_cwa": float(gain.estimate),
-            "over_cwa_low": float(gain.low),
-            "over_cwa_high": float(gain.high),
-        }
+    for name in REFERENCES:
+        if score != name:
+            reference = made.by_score(name, kind, over)
+            gain = agreement_interval(ranking, effect, reference, level=level)
+            ends = {"": gain.estimate, "_low": gain.low, "_high": gain.high}
+            row |= {f"over_{name}{end}": float(value) for end, value in ends.items()}
     return row | {
         "n_components": int(found.n),
         "n_select": ranking.n_samples,

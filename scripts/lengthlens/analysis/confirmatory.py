@@ -1,16 +1,13 @@
-"""The confirmatory family: few tests, named beforehand, with p-values that can be relied on.
+"""The tests of claims.yaml, made, corrected and judged: `tables/confirmatory.csv`.
 
-Each test asks whether a chosen set of heads lies to the claimed side of random sets of as many
-heads of the same layers. Under the null hypothesis, that the score which ranked the heads knows
-nothing beyond their layer, the chosen set is one more random set, and its rank is uniform:
-p = (1 + #{controls at least as extreme}) / (1 + #controls), one-sided. The ranking is made on the
-select topics and the test on the evaluate topics. The size k is the smallest, up to the largest
-configured one, with at least 99 distinct controls (`sweep.size_to_test`); from fewer there is no
-p-value.
-
-Holm's correction keeps the chance of any false positive in a family (a pair of models: one base and
-one instruct) at the level. A test that could not be made enters it with p = 1, which can only make
-the others harder to pass.
+1. Every test is made for each pair of models that it concerns: `score_tests` and `set_tests`.
+2. Holm's correction keeps the chance of any false positive in a *family* at 1 - level. A family is
+   all tests of one status and one kind about one pair of models; the column `family` says which. A
+   test of it that could not be made enters with p = 1, which only makes the others harder to pass.
+3. Verdicts. Confirmatory tests are `shown` or `not shown`; those of models whose results were seen
+   before are exploratory and no more than `suggested` or `not suggested`. A permutation test is
+   only shown or suggested where the score also exceeds the output norm. `no data`: the run has no
+   such model or file; `not tested`: it has, but not enough for a p-value; `reason` says why.
 """
 
 from __future__ import annotations
@@ -21,112 +18,149 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.ablation.hypotheses import Hypothesis
-from lengthlens.analysis.effects import answered, effect_limits, interval_of, row_means
-from lengthlens.analysis.outcomes import measure_clusters, measure_values
-from lengthlens.statistics import holm, permutation_p
-from lengthlens.statistics.permutation import FEWEST_DRAWS
+from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
+from lengthlens.analysis.named_effects import EFFECTS, NoEffect
+from lengthlens.analysis.score_tests import NORM, score_test
+from lengthlens.analysis.set_tests import set_test
+from lengthlens.statistics import holm
 
+VERDICTS = {True: ("shown", "not shown"), False: ("suggested", "not suggested")}  # by confirmatory
+POSITIVE = ("shown", "suggested")
+NOT_TESTED, NO_DATA = "not tested", "no data"
 COLUMNS = (
     "id",
     "claim",
+    "status",
+    "test",
+    "family",
     "model",
     "language",
     "method",
+    "effect_name",
+    "direction",
     "mode",
     "k",
     "components",
-    "measure",
-    "direction",
+    "n_components",
     "n_samples",
     "n_topics",
-    "n_controls",
+    "n_draws",
     "n_possible",
     "chosen",
     "control",
-    "effect",
-    "effect_low",
-    "effect_high",
+    "value",
+    "value_low",
+    "value_high",
+    "over_norm",
+    "over_norm_low",
+    "over_norm_high",
     "p",
     "p_holm",
     "verdict",
     "reason",
     "level",
 )
+Files = Mapping[str, Mapping[tuple[str, str], xr.Dataset]]
 
 
 def confirm(
     hypotheses: Sequence[Hypothesis],
-    models: Mapping[str, str],
-    ablations: Mapping[tuple[str, str], xr.Dataset],
+    pairs: Sequence[Mapping[str, str]],
+    files: Files,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Make all tests for a pair of models.
+    """Make all tests of a run.
 
     Args:
-        hypotheses: the family.
-        models: variant -> name of the pair's model.
-        ablations: ablation file of each (model, language).
-        level: 1 - level is the family-wise error rate; resamples, seed: of the effects' intervals.
+        hypotheses: the tests of claims.yaml.
+        pairs: variant -> name, of each pair of models.
+        files: folder (`ablation`, `attribution`, `forced`) -> file of each (model, language).
+        level: 1 - level is a family's error rate; resamples: of the intervals; seed: of these and
+            of the permutations.
 
     Returns:
-        One row a test, columns `COLUMNS`; `p` is NaN and `reason` says why where it was not made.
+        One row a test and pair that it concerns, columns `COLUMNS`; a test of models that the run
+        lacks has one row. `id` is unique: it carries the model's name where a test is made twice.
     """
-    rows = []
-    for hypothesis in hypotheses:
-        row = {name: getattr(hypothesis, name) for name in ("id", "claim", "language", "method")}
-        row |= {"measure": hypothesis.measure, "direction": hypothesis.direction, "level": level}
-        row |= {"model": models.get(hypothesis.variant, ""), "p": np.nan, "reason": ""}
-        data = ablations.get((row["model"], hypothesis.language))
-        if data is None:
-            what = f"no {hypothesis.variant} model with prompts in {hypothesis.language}"
-            rows.append(row | {"reason": f"the run has {what}"})
-            continue
-        options = {"level": level, "resamples": resamples, "seed": seed}
-        rows.append(row | _made(hypothesis, data, options))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    if len(table):
-        table["p_holm"] = holm(table["p"].fillna(1.0).to_numpy(dtype=float))
-        table["verdict"] = [
-            "not tested" if np.isnan(row.p) else "shown" if row.p_holm <= 1 - level else "not shown"
-            for row in table.itertuples()
-        ]
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    tables = [
+        _of_pair([one for one in hypotheses if one.concerns(pair)], pair, files, options)
+        for pair in pairs
+    ]
+    absent = [one for one in hypotheses if not any(one.concerns(pair) for pair in pairs)]
+    rows = [
+        _labels(one, " or ".join(one.models), level)
+        | {"verdict": NO_DATA, "reason": f"the run has no model {' or '.join(one.models)}"}
+        for one in absent
+    ]
+    tables.append(pd.DataFrame(rows, columns=list(COLUMNS)))
+    table = pd.concat([part for part in tables if len(part)] or tables, ignore_index=True)
+    twice = table["id"].duplicated(keep=False)
+    table.loc[twice, "id"] = table["id"] + "." + table["model"]
     return table
 
 
-def _made(hypothesis: Hypothesis, data: xr.Dataset, options: Mapping) -> dict:
-    mine = (data["test"] == hypothesis.id).to_numpy()
-    control = data["control"].to_numpy().astype(bool)
-    if not mine.any():
-        return {
-            "reason": f"no k leaves {FEWEST_DRAWS} distinct random sets of heads of the "
-            "same layers beside the highest-ranked ones"
-        }
-    place = int(np.flatnonzero(mine & ~control)[0])
-    values = measure_values(data, hypothesis.measure)
-    clusters = measure_clusters(data, hypothesis.measure)
-    chosen = interval_of(values[place], clusters, hypothesis.measure, options)
-    controls = answered(values[mine & control])
-    draws = row_means(controls)
-    p = float(permutation_p(float(chosen.estimate), draws, hypothesis.direction))
-    low, high = effect_limits(values[place], controls, clusters, **options)
-    mean = draws.mean() if len(draws) else np.nan
-    too_few = f"{len(draws)} random sets; a p-value needs {FEWEST_DRAWS}"
-    return {
-        "mode": str(data["mode"].to_numpy()[place]),
-        "k": int(data["k"].to_numpy()[place]),
-        "components": str(data["components"].to_numpy()[place]),
-        "n_samples": int(chosen.n),
-        "n_topics": int(chosen.n_clusters),
-        "n_controls": len(draws),
-        "n_possible": float(data["n_possible"].to_numpy()[place]),
-        "chosen": float(chosen.estimate),
-        "control": mean,
-        "effect": float(chosen.estimate) - mean,
-        "effect_low": low,
-        "effect_high": high,
-        "p": p,
-        "reason": "" if np.isfinite(p) else too_few,
-    }
+def _of_pair(
+    hypotheses: Sequence[Hypothesis], models: Mapping[str, str], files: Files, options: Mapping
+) -> pd.DataFrame:
+    level = options["level"]
+    rows = []
+    for one in hypotheses:
+        row = _labels(one, models.get(one.variant, ""), level)
+        row |= {"family": _family(one, models), **_made(one, models, files, options)}
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    for _, family in table.groupby("family", sort=False):
+        p = family["p"].fillna(1.0).to_numpy(dtype=float)
+        table.loc[family.index, "p_holm"] = holm(p)
+    judged = [_judge(row, level) for row in table.to_dict("records")]
+    table["verdict"], table["reason"] = zip(*judged, strict=True) if judged else ((), ())
+    return table
+
+
+def _labels(one: Hypothesis, model: str, level: float) -> dict:
+    names = ("id", "claim", "status", "test", "language", "method", "direction")
+    row = {name: getattr(one, name) for name in names}
+    row |= {"k": np.nan if one.k is None else one.k, "effect_name": one.effect}
+    return row | {"model": model, "family": "", "p": np.nan, "reason": "", "level": level}
+
+
+def _family(one: Hypothesis, models: Mapping[str, str]) -> str:
+    return f"{one.status} {one.test} tests of {' and '.join(models.values())}"
+
+
+def _made(one: Hypothesis, models: Mapping[str, str], files: Files, options: Mapping) -> dict:
+    """The part of the row that the test gives; without its files a verdict and a reason."""
+    if one.variant not in models:
+        return {"verdict": NO_DATA, "reason": f"the run has no {one.variant} model"}
+    key = (models[one.variant], one.language)
+    needed = ["ablation"]
+    if one.test == "permutation":
+        needed = ["attribution", "forced", EFFECTS[one.effect].folder]
+    for folder in needed:
+        if key not in files.get(folder, {}):
+            lacking = f"the run has no {folder}/{key[0]}.{key[1]}.nc"
+            return {"verdict": NO_DATA, "reason": lacking}
+    opened = [files[folder][key] for folder in needed]
+    if one.test == "set":
+        return set_test(one, *opened, options)
+    try:
+        return score_test(one, *opened, options)
+    except NoEffect as missing:
+        return {"verdict": NO_DATA, "reason": str(missing)}
+
+
+def _judge(row: Mapping, level: float) -> tuple[str, str]:
+    """Verdict and reason of a row."""
+    if row["verdict"] == NO_DATA:
+        return NO_DATA, row["reason"]
+    if np.isnan(row["p"]):
+        return NOT_TESTED, row["reason"]
+    yes, no = VERDICTS[row["status"] == CONFIRMATORY]
+    if row["p_holm"] > 1 - level:
+        return no, ""
+    if row["test"] == "permutation" and row["method"] != NORM and not row["over_norm_low"] > 0:
+        return no, "the score is not shown to exceed the output norm, which may be all it follows"
+    return yes, ""

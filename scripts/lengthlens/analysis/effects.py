@@ -3,11 +3,13 @@
 For a measure with the mean M over samples, two numbers tell what removing a chosen set C does:
 
     change = M(C) - M(nothing removed), paired by sample,
-    effect = M(C) - mean over D of M(D), D the random sets of as many heads of the same layers.
+    effect = M(C) - mean over D of M(D), D random sets of as many *other* heads of the same layers.
 
 The interval of the change is clustered by topic. That of the effect resamples topics and control
 sets together (percentile bootstrap): another choice of topics, and of control sets, could have been
-made. Where all distinct sets were tried it is somewhat too wide.
+made. Where all distinct sets were tried it is somewhat too wide. It says how far C is from the
+*average* random set, and nothing of how many random sets are as far: that is a test (`set_tests`),
+whose controls are of another pool.
 """
 
 from __future__ import annotations
@@ -86,12 +88,19 @@ class Dose:
         return float(self.chosen.estimate - self.draws.mean()) if len(self.draws) else np.nan
 
 
-def chosen_sets(data: xr.Dataset) -> list[ChosenSet]:
-    """All chosen sets of an ablation file with their controls, in its order."""
-    table = data[[*GROUP, "control"]].to_dataframe()[[*GROUP, "control"]]
-    table = table.reset_index(drop=True)
+def chosen_sets(data: xr.Dataset, pool: str = "disjoint") -> list[ChosenSet]:
+    """The chosen sets of an ablation file with their controls of a pool, in its order.
+
+    Args:
+        data: an ablation or a repair file.
+        pool: `disjoint`, those of effect sizes, with the sets that have no controls; or `all`,
+            those of tests.
+    """
+    columns = [*GROUP, "control", "pool"]
+    table = data[columns].to_dataframe()[columns].reset_index(drop=True)
+    table = table[(table["chosen_by"] != "") & ((table["pool"] == "all") == (pool == "all"))]
     found = []
-    for labels, part in table[table["chosen_by"] != ""].groupby(list(GROUP), sort=False):
+    for labels, part in table.groupby(list(GROUP), sort=False):
         control = part["control"].to_numpy().astype(bool)
         rows = part.index.to_numpy()
         labels = dict(zip(GROUP, labels, strict=True))

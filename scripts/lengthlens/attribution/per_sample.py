@@ -9,6 +9,7 @@ import xarray as xr
 
 from lengthlens.attribution.dla import attribute_steps, sum_scores
 from lengthlens.attribution.means import sum_activations
+from lengthlens.attribution.output_norms import mean_norms
 from lengthlens.attribution.pushes import batch_pushes
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.records import Batch
@@ -20,6 +21,7 @@ ATTRIBUTES = {
     "dla_squares": "sum over the answer's steps of DLA squared [logits^2]",
     "end_contrast": "share of the end margin at the decision step minus its mean at earlier "
     "boundary steps [logits]",
+    "norm": "norm of what the component adds to the residual stream, mean over the answer's steps",
     "completeness_error": "largest |sum of DLA - the model's own logit| of the answer's steps",
     "logit_scale": "largest |logit| of the answer's produced tokens",
     "sum": "sum of activations over the steps of the select split",
@@ -37,14 +39,14 @@ def attribute_batches(
         selected: sample ids of the `select` split, over which activations are summed.
 
     Returns:
-        Sums of DLA (one entry a sample), sums of activations, and what pushed at each step
-        (`pushes.batch_pushes`, one row a sample).
+        Sums of DLA and mean norms of the outputs (one entry a sample), sums of activations, and
+        what pushed at each step (`pushes.batch_pushes`, one row a sample).
     """
     parts, sums, pushes = [], None, []
     for batch in batches:
         for block in batch.blocks():
             scores = attribute_steps(readout, block.steps, block.residuals)
-            parts.append(sum_scores(scores, block))
+            parts.append(sum_scores(scores, block).merge(mean_norms(readout, block)))
             pushes += batch_pushes(scores, block)
             mask = np.array([sample in selected for sample in block.samples.sample_id])
             added = sum_activations(block, mask)

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, SCHEMA_FILE, problems_of
 from lengthlens.claims.kinds import Data, Measurement, NoData
 from lengthlens.claims.measures import measure
 from lengthlens.claims.schema import schema_problems
@@ -25,7 +26,6 @@ from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import Problem, plain_copy
 
 SCHEMA = "claims/1"
-SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "claims.schema.json"
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"
 UNDECIDED = "undecided"
@@ -35,6 +35,7 @@ COLUMNS = (
     "id",
     "claim",
     "origin",
+    "status",
     "model",
     "variant",
     "language",
@@ -84,6 +85,7 @@ def _problems(values: Any) -> list[Problem]:
     found = schema_problems(values, schema)
     if found:
         return found
+    found = problems_of(values.get("tests", []), schema)
     first: dict[str, int] = {}
     for index, claim in enumerate(values["claims"]):
         path = ("claims", index)
@@ -96,6 +98,9 @@ def _problems(values: Any) -> list[Problem]:
                 f"{claim['id']} is also the id of claims[{first[claim['id']]}]; choose another"
             )
             found.append(Problem((*path, "id"), message))
+        if claim.get("status") == CONFIRMATORY and "models" not in claim:
+            message = "missing; a confirmatory claim names the models that it was written for"
+            found.append(Problem((*path, "models"), message))
         near = claim["direction"] == "near"
         if near != ("margin" in claim):
             message = "missing; near needs one" if near else "only `near` has one; remove the key"
@@ -104,6 +109,23 @@ def _problems(values: Any) -> list[Problem]:
             message = f"a share of CWA says nothing about {statistic['kind']}; give a number"
             found.append(Problem((*path, "margin"), message))
     return found
+
+
+def concerns(claim: Mapping[str, Any], models: Mapping[str, str]) -> bool:
+    """Whether a claim is about a pair of models, given as variant -> name."""
+    named = claim.get("models", ())
+    return not named or models.get(claim["statistic"]["variant"]) in named
+
+
+def claims_of_pairs(
+    claims: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, str]]
+) -> list[list[Mapping[str, Any]]]:
+    """The claims about each pair; those about none are with the first pair, which has no data."""
+    absent = [c for c in claims if not any(concerns(c, pair) for pair in pairs)]
+    return [
+        [c for c in claims if concerns(c, pair) or (place == 0 and c in absent)]
+        for place, pair in enumerate(pairs)
+    ]
 
 
 def evaluate_claims(
@@ -138,6 +160,7 @@ def _row(claim: Mapping, data: Data, level: float, resamples: int, seed: int) ->
         "id": claim["id"],
         "claim": claim["claim"],
         "origin": claim["origin"],
+        "status": claim.get("status", EXPLORATORY),
         "model": _joined(data.models.get(side["variant"], "") for side in both),
         "variant": _joined(side["variant"] for side in both),
         "language": _joined(side["language"] for side in both),
@@ -150,6 +173,9 @@ def _row(claim: Mapping, data: Data, level: float, resamples: int, seed: int) ->
         "n": 0,
         "n_topics": 0,
     }
+    if not concerns(claim, data.models):
+        missing = f"the run has no model {' or '.join(claim['models'])}"
+        return row | {"model": "", "verdict": NO_DATA, "reason": missing}
     try:
         found = measure(statistic, data, used, resamples, seed)
     except NoData as missing:

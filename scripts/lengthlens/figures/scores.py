@@ -37,6 +37,7 @@ ORDER = (
     "dla",
     "end_contrast",
     "nswap",
+    "norm",
     "layer_mean",
     "depth",
     "effect",

@@ -43,6 +43,7 @@ METHOD_NAMES = {
     "end_contrast": "end contrast",
     "nswap": "N-swap contrast",
     "effect": "measured effect",
+    "norm": "output norm",
 }
 _MARKERS = {"base": "sDv", "instruct": "oP^"}
 _LINES = ("-", "--", ":")

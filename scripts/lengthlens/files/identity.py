@@ -15,7 +15,7 @@ from lengthlens.errors import LengthlensError
 THIS_RUN = "this run"
 COMPUTATION = "computation"  # key of what computed a shard, in its provenance
 # Base models get fewer controls, tests are of one language, a model's precision is its own.
-OWN = ("ablation", "confirmatory", "dtype", "models")
+OWN = ("ablation", "dtype", "models", "tests")
 
 
 def weights_in(made: Mapping) -> dict[str, str]:

@@ -18,7 +18,7 @@ from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing
 from lengthlens.generation.steps import annotate_steps
 from lengthlens.language.languages import Language
-from lengthlens.language.prompts import Prompt
+from lengthlens.language.prompts import Prompt, draw_name, drawn_places
 from lengthlens.models.readout import readout_of
 from lengthlens.weights.checkpoints import ModelSpec
 
@@ -44,14 +44,16 @@ class Effects:
     Attributes:
         modes: `zero`, `mean`.
         positions: `generated` or `all`.
-        per_n: answers measured for each N, the first ones.
+        per_n: answers measured for each N.
         replacement: the means, for the mode `mean`.
+        seed: draws these answers.
     """
 
     modes: Sequence[str]
     positions: str
     per_n: int
     replacement: Replacement | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def force_answers(
 
     Returns:
         The dataset of a forced file (docs/files.md), samples in the order of the answers. Its
-        attributes `other_model` and `other_absent` say whose text it holds, or why none.
+        attributes `other_model` and `other_absent` say whose text it holds, or why none;
+        `n_kv_heads` how many key-value heads the model has.
     """
     loaded, readout = forcing.loaded, readout_of(forcing.loaded.model)
     requests = [_request(forcing, language, row, row["n"]) for row in answers]
@@ -100,7 +103,7 @@ def force_answers(
         for request, row in zip(requests, answers, strict=True)
     ]
     own = [OwnText(text.request.tokens, text.answer, text.marks) for text in texts]
-    used = first_of_each([row["n"] for row in answers], effects.per_n)
+    used = drawn_of_each(answers, effects.per_n, effects.seed)
     parts = [
         nswap_contrast(forcing, readout, texts),
         single_effects(loaded, own, used, effects.modes, effects.positions, effects.replacement),
@@ -122,14 +125,19 @@ def force_answers(
     for name, variable in dataset.data_vars.items():
         start = next(start for start in ATTRIBUTES if name.startswith(start))
         variable.attrs["long_name"] = ATTRIBUTES[start]
-    return dataset.assign_attrs(said)
+    return dataset.assign_attrs(said, n_kv_heads=a.n_kv_heads)
 
 
-def first_of_each(numbers: Sequence[int], per_n: int) -> np.ndarray:
-    """True for the first `per_n` entries of each number."""
-    table = np.asarray(numbers)
-    earlier = [int((table[:index] == number).sum()) for index, number in enumerate(table)]
-    return np.asarray(earlier) < per_n
+def drawn_of_each(answers: Sequence[Mapping], per_n: int, seed: int) -> np.ndarray:
+    """True for `per_n` answers to each N, drawn by the seed: the same in every language."""
+    keys = [
+        (row["n"], draw_name(row["topic"], row["template"], int(row["sample_id"].split("#")[-1])))
+        for row in answers
+    ]
+    used = np.zeros(len(keys), dtype=bool)
+    for places in drawn_places(keys, per_n, seed):
+        used[places] = True
+    return used
 
 
 def _request(forcing: Forcing, language: Language, row: Mapping, n: int) -> Request:

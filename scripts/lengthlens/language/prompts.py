@@ -104,15 +104,37 @@ def topic_split(topic_id: str, seed: int) -> str:
     return SPLITS[_hash(f"{seed}:split:{topic_id}") % 2]
 
 
-def spread_over_n(prompts: Sequence[Prompt], count: int | None) -> list[Prompt]:
-    """`count` of the prompts, as many of each N as there are, in their order; None: all of them."""
+def drawn_places(keys: Sequence[tuple[int, str]], per_n: int, seed: int) -> list[list[int]]:
+    """For each N the places of at most `per_n` entries, drawn by the seed, in the order drawn.
+
+    Args:
+        keys: N and name of each entry. Those alone decide: with names that are the same in every
+            language (`draw_name`) so are the draws, and a larger `per_n` only appends.
+    """
+    waiting: dict[int, list[int]] = {}
+    for place, (n, _) in enumerate(keys):
+        waiting.setdefault(n, []).append(place)
+    return [
+        sorted(places, key=lambda place, n=n: _hash(f"{seed}:draw:{n}:{keys[place][1]}"))[:per_n]
+        for n, places in waiting.items()
+    ]
+
+
+def draw_name(topic: str, template: str, draw: int = 0) -> str:
+    """A prompt, or an answer to it, by what is the same in every language."""
+    return f"{topic}:{template}:{draw}"
+
+
+def spread_over_n(prompts: Sequence[Prompt], count: int | None, seed: int) -> list[Prompt]:
+    """`count` of the prompts, as many of each N as there are, drawn by the seed; None: all of them.
+
+    They keep their order.
+    """
     if count is None or count >= len(prompts):
         return list(prompts)
-    waiting: dict[int, list[int]] = {}
-    for place, prompt in enumerate(prompts):
-        waiting.setdefault(prompt.n, []).append(place)
-    turns = [place for turn in itertools.zip_longest(*waiting.values()) for place in turn]
-    chosen = [place for place in turns if place is not None][:count]
+    keys = [(prompt.n, draw_name(prompt.topic, prompt.template)) for prompt in prompts]
+    turns = itertools.zip_longest(*drawn_places(keys, len(prompts), seed))
+    chosen = [place for turn in turns for place in turn if place is not None][:count]
     return [prompts[place] for place in sorted(chosen)]
 
 

@@ -13,6 +13,7 @@ residual multiplier, and `g`, `s` weight and scale of a norm applied to the atte
 from __future__ import annotations
 
 import functools
+import inspect
 from dataclasses import dataclass
 
 from torch import nn
@@ -46,6 +47,7 @@ class Anatomy:
     final_norm: nn.Module
     unembedding: nn.Module
     n_heads: int
+    n_kv_heads: int  # groups of neighbouring heads that share keys and values
     d_head: int
     d_model: int
     vocabulary_size: int
@@ -66,6 +68,23 @@ def submodule(root: nn.Module, path: str | None) -> nn.Module | None:
 def projection_width(projection: nn.Module) -> int:
     """Columns of an output projection: all heads side by side. GPT-2's Conv1D is transposed."""
     return projection.weight.shape[1 if isinstance(projection, nn.Linear) else 0]
+
+
+def key_value_heads(config) -> int:
+    """How many heads of keys and values a layer has; as many as query heads where none are shared.
+
+    Falcon names them otherwise, and says of one that all share by `multi_query`.
+    """
+    heads = config.num_attention_heads
+    if getattr(config, "multi_query", False) and not getattr(
+        config, "new_decoder_architecture", False
+    ):
+        return 1
+    # NOTE a config keeps any key that it is given; only those that its class knows are used.
+    known = inspect.signature(type(config).__init__).parameters
+    names = [name for name in ("num_key_value_heads", "num_kv_heads") if name in known]
+    found = next((n for name in names if (n := getattr(config, name, None))), heads)
+    return found if heads % found == 0 else heads
 
 
 def dissect(model: nn.Module) -> Anatomy:
@@ -95,6 +114,7 @@ def dissect(model: nn.Module) -> Anatomy:
         final_norm=submodule(model, row.final_norm),
         unembedding=submodule(model, row.unembedding),
         n_heads=config.num_attention_heads,
+        n_kv_heads=key_value_heads(config),
         d_head=projection_width(layers[0].attention_output) // config.num_attention_heads,
         d_model=config.hidden_size,
         vocabulary_size=config.vocab_size,

@@ -52,6 +52,16 @@ class Readout:
         """Attribution's arithmetic: the weights' precision, at least float32."""
         return torch.promote_types(self.unembedding.dtype, torch.float32)
 
+    @functools.cached_property
+    def gram(self) -> tuple[Float[Tensor, "head d_head d_head"], ...]:
+        """W_O[:, h]^T W_O[:, h] of every head, layer by layer, in the compute precision."""
+        found = []
+        for output in self.output:
+            by_head = output.to(self.unembedding.device, self.compute_dtype)
+            by_head = by_head.unflatten(-1, (self.n_heads, -1)).transpose(0, 1)
+            found.append(by_head.transpose(1, 2) @ by_head)
+        return tuple(found)
+
     def directions(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "token d_model"]:
         """u_y for every token: the direction of the residual stream that raises its logit."""
         return self._directions(self.unembedding[tokens])

@@ -10,37 +10,71 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from lengthlens.ablation.hypotheses import CONFIRMATORY
+from lengthlens.analysis.confirmatory import NO_DATA, POSITIVE
+from lengthlens.analysis.outcomes import SHARES
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.numbers import in_brackets, number
 
 SHOWN_METHOD = "end_contrast"  # the score that looks at the decision itself; others are counted
 
 
+def test_counts(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
+    """Of each family: its name, its tests, those with a p-value, those in favour of the claim."""
+    families = table[table["family"].fillna("") != ""]
+    return [
+        (name, len(own), int(own["p"].notna().sum()), int(own["verdict"].isin(POSITIVE).sum()))
+        for name, own in families.groupby("family", sort=False)
+    ]
+
+
 def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
-    """How many of the tests show what they claim, then every test by itself."""
+    """What came of each family of tests, then of every test by itself.
+
+    Exploratory tests are never said to show anything.
+    """
     if table.empty:
         return []
-    made = table[table["verdict"] != "not tested"]
-    shown = int((made["verdict"] == "shown").sum())
-    untested = len(table) - len(made)
-    first = f"Of {len(table)} confirmatory tests {shown} showed what was claimed"
-    first += f", and {untested} could not be made." if untested else "."
-    sentences = [first]
-    for row in table.to_dict("records"):
-        if row["verdict"] == "not tested":
-            sentences.append(f"Not tested: “{row['claim']}” ({row['reason']}).")
-            continue
-        unit = "percent" if row["measure"] in ("exact", "early", "late", "truncated") else "logits"
-        change = number(row["effect"], unit, sign=True)
-        change += " points" if unit == "percent" else ""
-        limits = in_brackets(row["effect_low"], row["effect_high"], unit, True)
+    sentences = []
+    for name, number_of, made, positive in test_counts(table):
+        said = "showed" if name.startswith(CONFIRMATORY) else "suggest"
+        first = f"Of {number_of} {name} {positive} {said} what was claimed"
+        untested = number_of - made
+        sentences.append(first + (f", and {untested} could not be made." if untested else "."))
+    confirmatory = table[table["status"] == CONFIRMATORY]
+    if len(confirmatory) and (confirmatory["verdict"] == NO_DATA).all():
         sentences.append(
-            f"{'Shown' if row['verdict'] == 'shown' else 'Not shown'}: “{row['claim']}” "
-            f"(difference {change} {limits}; corrected p = {row['p_holm']:.3g}; "
-            f"{int(row['n_samples'])} answers, {int(row['n_controls'])} random sets of "
-            f"{int(row['k'])} heads)."
+            f"No test of this run is confirmatory: the {len(confirmatory)} that were fixed before "
+            "their models were run are about models that it does not have."
         )
-    return sentences
+    present = table[table["family"].fillna("") != ""]
+    return sentences + [_test_sentence(row) for row in present.to_dict("records")]
+
+
+def _test_sentence(row: Mapping) -> str:
+    verdict = f"{row['verdict'][0].upper()}{row['verdict'][1:]}"
+    claim = f"{verdict} ({row['status']}): “{row['claim']}”"
+    if pd.isna(row["p"]):
+        return f"{claim} ({row['reason']})."
+    if row["test"] == "permutation":
+        value = number(row["value"], "correlation", sign=True)
+        limits = in_brackets(row["value_low"], row["value_high"], "correlation", True)
+        found = f"rank correlation within layers {value} {limits}"
+        if not pd.isna(row["over_norm"]):
+            gain = number(row["over_norm"], "correlation", sign=True)
+            limits = in_brackets(row["over_norm_low"], row["over_norm_high"], "correlation", True)
+            found += f", above that of the output norm by {gain} {limits}"
+        basis = f"{int(row['n_components'])} heads"
+    else:
+        unit = "percent" if row["effect_name"] in SHARES else "logits"
+        found = f"difference {number(row['value'], unit, sign=True)}"
+        found += " points" if unit == "percent" else " logits"
+        found += f" {in_brackets(row['value_low'], row['value_high'], unit, True)}"
+        basis = f"{int(row['n_draws'])} other sets of {int(row['k'])} heads"
+    return (
+        f"{claim} ({found}; p = {row['p']:.3g}, corrected {row['p_holm']:.3g}; "
+        f"{int(row['n_samples'])} answers, {basis})."
+    )
 
 
 def transfer_sentences(table: pd.DataFrame) -> list[str]:
@@ -51,9 +85,9 @@ def transfer_sentences(table: pd.DataFrame) -> list[str]:
         return []
     lower, known = _carried(across)
     sentences = [
-        f"Heads found in one language lowered the end margin of another by more than random heads "
-        f"of the same layers in {lower} of {len(across)} combinations of model, method "
-        f"and pair of languages (whole interval below zero; {known} have an interval)."
+        "Heads found in one language lowered the end margin of another by more than the average "
+        f"of random heads of the same layers in {lower} of {len(across)} combinations of model, "
+        f"method and pair of languages (whole interval below zero; {known} have an interval)."
     ]
     untuned = across[across["untuned"].astype(bool)]
     for (model, target), rows in untuned.groupby(["model", "target_language"], sort=False):

@@ -23,6 +23,7 @@ METHOD_WORDS = {
     "end_contrast": "end contrast",
     "nswap": "N-swap contrast",
     "effect": "measured effect",
+    "norm": "output norm",
     "late_heads": "last quarter, all heads",
     "early_heads": "first quarter, all heads",
     "final_mlp": "final MLP",
@@ -171,9 +172,9 @@ def _effect(row: pd.Series, names: Mapping[str, str]) -> Effect:
     if pd.isna(row["effect_low"]):
         verdict, css = "no interval", "none"
     elif row["effect_high"] < 0:
-        verdict, css = "hurts more than random heads", "no"
+        verdict, css = "hurts more than the average random set", "no"
     elif row["effect_low"] > 0:
-        verdict, css = "hurts less than random heads", "yes"
+        verdict, css = "hurts less than the average random set", "yes"
     else:
         verdict, css = "no difference shown", "open"
     heads = f"{row['k']} heads" if row["k"] > 1 else "1 head"

@@ -11,7 +11,10 @@ from lengthlens.reporting.numbers import in_brackets, number
 
 
 def say_scores(table: pd.DataFrame) -> list[str]:
-    """Which score ranks heads by what they do; instruct models first.
+    """Which scores find the heads of a layer that matter; instruct models first.
+
+    A score finds them where its rank correlation with the measured effects exceeds that of the
+    output norm, and the whole interval of the difference says so.
 
     Args:
         table: tables/scores.csv.
@@ -23,9 +26,32 @@ def say_scores(table: pd.DataFrame) -> list[str]:
     for (model, language), own in heads.groupby(["model", "language"], sort=False):
         rows = own.set_index(["over", "score"])
         who = f"In {model} ({language})"
+        sentences += [_finds(who, rows, score) for score in ("cwa", "end_contrast", "nswap")]
         sentences += [_rivals(who, rows, score) for score in ("end_contrast", "nswap")]
-        sentences.append(_within(who, rows.loc["within", "cwa"]))
     return [sentence for sentence in sentences if sentence]
+
+
+def _finds(who: str, rows: pd.DataFrame, score: str) -> str:
+    """A score against the output norm, within layers; nothing where there are no effects."""
+    row, norm = rows.loc["within", score], rows.loc["within", "norm"]
+    if math.isnan(row["over_norm"]):
+        return ""
+    low, high = row["over_norm_low"], row["over_norm_high"]
+    name = _named(score)
+    if low > 0:
+        start = f"{name} finds the heads of a layer that matter better than the output norm does"
+    elif high < 0:
+        start = f"{name} finds the heads of a layer that matter worse than the output norm does"
+    else:
+        start = f"{name} is not shown to find the heads of a layer better than the output norm"
+    values = f"{_plain(row['correlation'])} against {_plain(norm['correlation'])}"
+    gap = f"{_plain(row['over_norm'], True)} {in_brackets(low, high, 'words', True)}"
+    basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
+    return f"{who}, {start}: rank correlation within layers {values}, difference {gap} ({basis})."
+
+
+def _named(score: str) -> str:
+    return SCORE_NAMES[score] if score == "cwa" else f"the {SCORE_NAMES[score]}"
 
 
 def _rivals(who: str, rows: pd.DataFrame, score: str) -> str:
@@ -34,32 +60,17 @@ def _rivals(who: str, rows: pd.DataFrame, score: str) -> str:
     if math.isnan(row["over_cwa"]):
         return ""
     low, high = row["over_cwa_low"], row["over_cwa_high"]
-    name = SCORE_NAMES[score]
+    name = _named(score)
     if low > 0:
-        start = f"the {name} ranks heads closer to their measured effect than CWA does"
+        start = f"{name} ranks heads closer to their measured effect than CWA does"
     elif high < 0:
-        start = f"the {name} ranks heads less by their measured effect than CWA does"
+        start = f"{name} ranks heads less by their measured effect than CWA does"
     else:
-        start = f"whether the {name} or CWA ranks heads closer to their measured effect is open"
+        start = f"whether {name} or CWA ranks heads closer to their measured effect is open"
     values = f"{_plain(row['correlation'])} against {_plain(cwa['correlation'])}"
     gap = f"{_plain(row['over_cwa'], True)} {in_brackets(low, high, 'words', True)}"
     basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
-    return f"{who}, {start}: rank correlation {values}, difference {gap} ({basis})."
-
-
-def _within(who: str, row: pd.Series) -> str:
-    """Whether CWA tells the heads of one layer apart."""
-    if math.isnan(row["correlation"]):
-        return ""
-    low, high = row["correlation_low"], row["correlation_high"]
-    if low > 0:
-        start = "CWA ranks the heads of a layer by their measured effect"
-    elif high < 0:
-        start = "CWA ranks the heads of a layer against their measured effect"
-    else:
-        start = "it is open whether CWA says which head of a layer matters"
-    value = f"{_plain(row['correlation'])} {_limits(low, high)}"
-    return f"{who}, {start}: rank correlation within layers {value} ({row['n_evaluate']} answers)."
+    return f"{who}, {start}: rank correlation over all {values}, difference {gap} ({basis})."
 
 
 def say_same_text(table: pd.DataFrame) -> list[str]:
@@ -99,7 +110,3 @@ def _logits(row: pd.Series) -> str:
 
 def _plain(value: float, sign: bool = False) -> str:
     return number(value, "words", sign)  # two digits, as words have
-
-
-def _limits(low: float, high: float) -> str:
-    return in_brackets(low, high, "words")

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import (
@@ -22,7 +23,7 @@ from lengthlens.reporting.answers import (
     tally,
     who,
 )
-from lengthlens.reporting.causes import confirmatory_sentences
+from lengthlens.reporting.causes import confirmatory_sentences, test_counts
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.numbers import in_brackets, number
 from lengthlens.reporting.tokenization import POOR
@@ -77,7 +78,7 @@ def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
 
 
 def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
-    """Within a layer, does a score say which head matters?"""
+    """Within a layer, does a score say which head matters, better than its size alone?"""
     table = tables["scores"]
     rows = table[
         (table["kind"] == "head") & (table["outcome"] == "decision") & (table["over"] == "within")
@@ -91,31 +92,43 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
     for score, own in rows.groupby("score", sort=False):
         parts = []
         for row in own.to_dict("records"):
-            limits.append((row["correlation_low"], row["correlation_high"]))
+            limits.append((row["over_norm_low"], row["over_norm_high"]))
             name = who(cast, row["model"], row["language"])
-            parts.append(f"{name} {shown(row, 'correlation', 'correlation')}")
+            gain = shown(row, "over_norm", "correlation", True)
+            parts.append(f"{name} {shown(row, 'correlation', 'correlation')}, over norm {gain}")
         basis = f"{_span(own, 'n_evaluate')} answers"
         evidence.append(
-            f"{SCORE_NAMES[score]}, rank correlation within layers: {', '.join(parts)} ({basis})"
+            f"{SCORE_NAMES[score]}, rank correlation within layers: {'; '.join(parts)} ({basis})"
         )
-    question = "Do scores tell which head of a layer matters for the decision?"
+    question = (
+        "Do scores tell which head of a layer matters for the decision, better than the norm of "
+        "its output does?"
+    )
     return answered(question, limits, evidence, "cases")
 
 
 def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
-    """The confirmatory tests: how many showed what was claimed."""
-    table = tables["confirmatory"]
-    if table.empty:
+    """The tests: how many of each family speak for what is claimed."""
+    counts = test_counts(tables["confirmatory"])
+    if not counts:
         return None
-    made = table[table["verdict"] != "not tested"]
-    shown_ = int((made["verdict"] == "shown").sum())
-    said = f"shown in {shown_} of {len(made)} tests" if len(made) else "no test could be made"
-    css = "yes" if len(made) and shown_ == len(made) else "open"
+    made = [family for family in counts if family[2]]
+    said = "; ".join(
+        f"{positive} of {tested} {' '.join(name.split()[:2])} tests"
+        for name, _, tested, positive in made
+    )
+    confirmed = [
+        tested == positive for name, _, tested, positive in made if name.startswith(CONFIRMATORY)
+    ]
     return Finding(
-        "Do the highest-ranked heads do more than random heads of their layers?",
-        said,
-        css,
-        tuple(text for text in confirmatory_sentences(table) if not text.startswith("Not tested")),
+        "Do scores find heads that matter, beyond what chance within their layers would give?",
+        said or "no test could be made",
+        "yes" if confirmed and all(confirmed) else "open",
+        tuple(
+            text
+            for text in confirmatory_sentences(tables["confirmatory"])
+            if not text.startswith(("Not tested", "No data"))
+        ),
     )
 
 

@@ -154,9 +154,10 @@ SECTIONS = (
     Section(
         "confirmatory",
         "Tests",
-        "The tests that were fixed beforehand",
-        "A small family of tests, written down before the results and corrected for their number.",
-        tables=(Table("confirmatory", "Confirmatory tests", confirmatory_sentences),),
+        "The tests, and which of them were fixed beforehand",
+        "Few tests, corrected for their number. Confirmatory are only those that were written down "
+        "before any model that they name was run; the others are exploratory.",
+        tables=(Table("confirmatory", "Tests", confirmatory_sentences),),
         findings=(beyond_random,),
     ),
     Section(

@@ -36,7 +36,7 @@ _SIZES = "a list of at least one whole number from 1 to 100000, without duplicat
 _PATCHED = "a whole number ≥ 1; more than prompts.per_n means all"
 
 Mode = Literal["zero", "mean", "resample"]
-Score = Literal["cwa", "end_contrast", "nswap", "effect"]
+Score = Literal["cwa", "end_contrast", "nswap", "effect", "norm"]
 
 
 class Model(Section):
@@ -165,7 +165,7 @@ class Statistics(Section):
 class Forced(Section):
     per_n: Count = about(
         "Answers to each N from which every single head and MLP is removed, to measure what it "
-        "does; the first ones, of both splits. [answers]",
+        "does; drawn by ablation.seed, of both splits. [answers]",
         _PATCHED,
     )
     modes: several(Literal["zero", "mean"], 1) = about(
@@ -196,12 +196,13 @@ class Ablation(Section):
     )
     controls: Sets = about(
         "Random sets of heads from the same layers to compare with, for every k and method in the "
-        "main mode; all distinct sets where fewer exist. They get the end margin, which is cheap; "
-        "those of a confirmatory test answer the prompts too, and it needs 99 or more. [sets]"
+        "main mode, and for every test of a set; all distinct sets where fewer exist. They get the "
+        "end margin, which is cheap. A test needs 99, or all distinct sets if at least 19. [sets]"
     )
     answered_controls: Sets = about(
-        "How many of the random sets of every chosen set answer the prompts and are scored on "
-        "neutral sentences, which is what costs; of those of further_k half as many. [sets]"
+        "How many of the random sets of every chosen set, drawn by the seed, answer the prompts "
+        "and are scored on neutral sentences, which is what costs; of those of further_k half as "
+        "many. [sets]"
     )
     further_controls: Sets = about("Random sets beside the sets of further_k. [sets]")
     base_controls: Sets = about(
@@ -210,7 +211,7 @@ class Ablation(Section):
         "[sets]"
     )
     base_prompts: whole(1, 1_000_000) = about(
-        "Evaluate prompts that base models answer at most, spread over N. [prompts]"
+        "Evaluate prompts that base models answer at most, spread over N and drawn by the seed. [prompts]"
     )
     max_new_tokens: Literal["auto"] | Sets = about(
         "Answers without components, and the unablated ones beside them, are cut after so many "
@@ -222,7 +223,10 @@ class Ablation(Section):
         "Languages that no model was tuned in: whether what was found in the others works there is "
         "asked of them. Those that a run does not have are ignored, but each needs a resource file."
     )
-    seed: Seed = about("Seed of the random sets and of the donors of resample.")
+    seed: Seed = about(
+        "Seed of the random sets, of the donors of resample, and of every answer or prompt that is "
+        "drawn where not all are used (here and in forced)."
+    )
 
 
 class Probes(Section):

@@ -1,8 +1,9 @@
 """Intervals and tests for answers that come in topics: arrays in, arrays out, no files.
 
 `intervals`: means, means per step, balanced means, differences; `shares`: Wilson;
-`permutation`: p-values against controls, Holm, the sign null of CWA; `ranks`: Spearman;
-`agreement`: Spearman over components, of means over samples.
+`permutation`: p-values against controls, Holm, the sign null of CWA; `within_layers`: scores
+against effects by permutation; `ranks`: Spearman; `agreement`: Spearman over components, of means
+over samples.
 docs/statistics.md gives the formulas and the measured coverage.
 """
 
@@ -19,10 +20,12 @@ from lengthlens.statistics.intervals import (
 from lengthlens.statistics.permutation import holm, permutation_p, sign_null, sign_null_mean
 from lengthlens.statistics.ranks import spearman_interval
 from lengthlens.statistics.shares import share_difference_interval, share_interval, wilson
+from lengthlens.statistics.within_layers import PermutationTest, within_layer_test
 
 __all__ = [
     "METHODS",
     "Interval",
+    "PermutationTest",
     "Ranking",
     "agreement_interval",
     "balanced_interval",
@@ -39,4 +42,5 @@ __all__ = [
     "sign_null_mean",
     "spearman_interval",
     "wilson",
+    "within_layer_test",
 ]

@@ -7,7 +7,8 @@ from jaxtyping import Float, Num
 
 from lengthlens.errors import LengthlensError
 
-FEWEST_DRAWS = 99
+FEWEST_DRAWS = 99  # drawn controls
+FEWEST_ENUMERATED = 19  # controls that are all there are: p is exact, and can be .05
 ALTERNATIVES = ("greater", "less", "two-sided")
 
 
@@ -22,7 +23,9 @@ def permutation_p(
     The observed value counts as one of the draws (Phipson and Smyth 2010), so p is never 0. Draws
     that are NaN do not count. `two-sided` is twice the smaller of both sides, at most 1. NaN where
     the observed value is NaN or fewer than `fewest` draws are left: so few cannot carry a p-value.
-    Draws must be distinct controls (or all of them), without the observed one.
+    Draws must be distinct controls (or all of them, then from FEWEST_ENUMERATED on), without the
+    observed one, and drawn from a pool in which the observed one is like any other: controls that
+    avoid what was chosen are no such pool.
     """
     if alternative not in ALTERNATIVES:
         raise LengthlensError(

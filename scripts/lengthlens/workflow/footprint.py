@@ -110,7 +110,8 @@ def joining_need(manifest: Mapping, answers: int) -> Need:
     """For a job that joins the scores of answers that were attributed while they were generated."""
     shape = _shape(manifest)
     components = 1000 if shape is None else shape.layers * (shape.heads + 1)
-    scores = answers * components * 13 * 8  # three targets, four sums each, and the end contrast
+    # Three targets, four sums each; the end contrast and the norm.
+    scores = answers * components * 14 * 8
     return Need(PROCESS_MB["cpu"] + math.ceil(3 * scores / 1e6), 100, SHORTEST_MINUTES)
 
 

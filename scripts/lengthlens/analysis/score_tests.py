@@ -1,0 +1,100 @@
+"""The primary test: does a score rank the heads of a layer as their named effects do?
+
+1. The score is a head's mean over the `select` samples, the effect (`named_effects`) its mean over
+   the `evaluate` samples: no topic is on both sides.
+2. `value`: the rank correlation within layers (ranks centred by layer), with its interval.
+3. `p`: within-layer permutations of key-value groups, and of heads within them
+   (`statistics.within_layers`).
+4. `over_norm`: how far the correlation exceeds that of `norm`, the mean norm of a head's output. A
+   score that follows size alone passes 3; it finds causes only where this interval lies above 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.ablation.hypotheses import Hypothesis
+from lengthlens.ablation.selection import with_forced
+from lengthlens.analysis.causes import SCORES
+from lengthlens.analysis.named_effects import EFFECTS
+from lengthlens.statistics import (
+    Ranking,
+    agreement_interval,
+    rank_components,
+    within_layer_test,
+)
+from lengthlens.statistics.within_layers import PERMUTATIONS, whole_groups
+
+NORM = "norm"
+
+
+def score_test(
+    hypothesis: Hypothesis,
+    attribution: xr.Dataset,
+    forced: xr.Dataset,
+    effects: xr.Dataset,
+    options: Mapping,
+) -> dict:
+    """Make the test of one model in one language.
+
+    Args:
+        hypothesis: of the kind `permutation`.
+        attribution, forced: files that the scores are read from; the forced file says how many
+            key-value heads the model has.
+        effects: the file that holds the named effect.
+        options: level, resamples and seed.
+
+    Returns:
+        A part of a row of tables/confirmatory.csv.
+
+    Raises:
+        NoEffect: the effect was not measured.
+    """
+    n_groups = int(forced.attrs["n_kv_heads"])
+    effect = EFFECTS[hypothesis.effect].read(effects)[effects["split"].to_numpy() == "evaluate"]
+    effect_topics = effects["topic"].to_numpy()[effects["split"].to_numpy() == "evaluate"]
+    scored = with_forced(attribution, forced)
+    select = scored.isel(sample=np.flatnonzero(scored["split"].to_numpy() == "select"))
+    known = whole_groups(np.isfinite(effect).any(axis=0), n_groups)
+    layers = np.nonzero(known)[0]
+
+    def ranked(values: Float[np.ndarray, "sample layer head"], topics, side: int) -> Ranking:
+        draws = {"resamples": options["resamples"], "seed": (options["seed"], side)}
+        return rank_components(values[:, known], topics, layers, **draws)
+
+    topics = select["topic"].to_numpy()
+    score = ranked(SCORES[hypothesis.method](select, "head"), topics, 0)
+    norm = ranked(SCORES[NORM](select, "head"), topics, 0)
+    of_effect = ranked(effect, effect_topics, 1)
+    found = agreement_interval(score, of_effect, level=options["level"])
+    row = {
+        "n_components": int(known.sum()),
+        "n_samples": min(score.n_samples, of_effect.n_samples),
+        "n_topics": int(found.n_clusters),
+        "n_draws": PERMUTATIONS,
+        **_limits("value", found),
+    }
+    if hypothesis.method != NORM:
+        gain = agreement_interval(score, of_effect, norm, level=options["level"])
+        row |= _limits("over_norm", gain)
+    if np.isnan(found.estimate):
+        return row | {"reason": "score or effect is the same for all heads of every layer"}
+    grids = [np.full(known.shape, np.nan) for _ in range(2)]
+    for grid, ranking in zip(grids, (score, of_effect), strict=True):
+        grid[known] = ranking.ranks[0]
+    test = within_layer_test(*grids, n_groups, seed=options["seed"])
+    few = f"only {test.arrangements:g} arrangements of the heads within layers and groups"
+    return row | {
+        "n_possible": test.arrangements,
+        "p": test.p,
+        "reason": few if np.isnan(test.p) else "",
+    }
+
+
+def _limits(name: str, interval) -> dict[str, float]:
+    ends = {"": interval.estimate, "_low": interval.low, "_high": interval.high}
+    return {name + end: float(value) for end, value in ends.items()}
