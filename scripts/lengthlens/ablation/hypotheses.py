@@ -22,7 +22,8 @@ from typing import Any
 import yaml
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files.validation import Problem, plain_copy, schema_problems
+from lengthlens.files.json_schema import schema_problems
+from lengthlens.files.validation import Problem, plain_copy
 
 MOST = 4  # confirmatory tests of one kind about one model: they are corrected together
 SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "claims.schema.json"

@@ -21,8 +21,8 @@ import yaml
 from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, SCHEMA_FILE, problems_of
 from lengthlens.claims.kinds import Data, Measurement, NoData
 from lengthlens.claims.measures import measure
-from lengthlens.claims.schema import schema_problems
 from lengthlens.errors import LengthlensError
+from lengthlens.files.json_schema import schema_problems
 from lengthlens.files.validation import Problem, plain_copy
 
 SCHEMA = "claims/1"

@@ -211,7 +211,8 @@ class Ablation(Section):
         "[sets]"
     )
     base_prompts: whole(1, 1_000_000) = about(
-        "Evaluate prompts that base models answer at most, spread over N and drawn by the seed. [prompts]"
+        "Evaluate prompts that base models answer at most, spread over N and drawn by the seed. "
+        "[prompts]"
     )
     max_new_tokens: Literal["auto"] | Sets = about(
         "Answers without components, and the unablated ones beside them, are cut after so many "

@@ -1,4 +1,4 @@
-"""Temporary: claims against their JSON schema."""
+"""Hold plain data against a JSON schema, in the words of `validation`."""
 
 from collections.abc import Iterator
 from typing import Any
