@@ -103,7 +103,7 @@ def test_a_model_is_found_from_any_folder(project: Path, work: Path, by: str):
 
 @pytest.mark.slow
 def test_a_clone_below_the_working_folder_with_a_prefix(work: Path, tmp_path: Path):
-    """The whole study: its files from the clone, its results below the prefix; then a copy of it."""
+    """The whole study: its files from the clone, its results below the prefix; then a copy."""
     copy_project(work / "lengthlens")
     outer(work, '"lengthlens/Snakefile"', 'prefix:\n        "studies"')
     done = snakemake(work)

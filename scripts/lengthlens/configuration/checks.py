@@ -272,8 +272,8 @@ def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Proble
     if set("{}") & set(model["path"]):
         yield Problem(
             (*path, "path"),
-            f"{show(model['path'])} holds a brace, which Snakemake takes for a wildcard; rename the "
-            "folder, or link it under another name",
+            f"{show(model['path'])} holds a brace, which Snakemake takes for a wildcard; rename "
+            "the folder, or link it under another name",
         )
         return
     folder = _folder(model, root)

@@ -20,8 +20,8 @@ given, replaces the default set as a whole.
 
 Of several files after `--configfile` the last one counts where they give the same key, and the last
 one that has `models` gives them all; `--config` counts before every file. The defaults are those of
-the project's own `config.yaml`, from whatever folder Snakemake is started, and so is the folder that
-a relative `path` of a model starts from.
+the project's own `config.yaml`, from whatever folder Snakemake is started. A relative `path` of a
+model starts from the project's folder.
 
 Everything is checked before anything runs, and all problems are reported at once, each with its
 key, the value, what is legal, where it was given (file and line, or `--config`) and, for a misspelt

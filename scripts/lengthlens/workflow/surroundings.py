@@ -42,8 +42,8 @@ def path_problems(project: Path, work: Path, python: str = sys.executable) -> It
     if found := _FORMAT.search(os.path.relpath(project, work)):
         yield (
             f"the project is {project}, and seen from the working folder {work} its path holds a "
-            f"{_named(found[0])}, which Snakemake takes for a wildcard; move it to a folder without "
-            "braces, or start Snakemake inside of it"
+            f"{_named(found[0])}, which Snakemake takes for a wildcard; move it to a folder "
+            "without braces, or start Snakemake inside of it"
         )
 
 
