@@ -6,7 +6,7 @@ from snakemake.logging import logger
 from lengthlens.weights.checkpoints import ModelSpec, local_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
-from lengthlens.workflow.surroundings import date_problems, disk_problem
+from lengthlens.workflow.surroundings import date_problems, disk_problem, space_warning
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
 from lengthlens.weights.presence import check_models, told
 
@@ -83,6 +83,9 @@ def check_before_jobs(workflow):
     ]
     if jobs and any(wrong):
         raise WorkflowError("No job was started: " + "\n".join(filter(None, wrong)) + ".")
+    asked = [job.resources.get("disk_mb") for job in jobs]
+    if scarce := space_warning(Path(study.results), sum(n for n in asked if isinstance(n, int))):
+        logger.warning(scarce)
     if workflow.local_exec and any(job.resources.get("gpu") for job in jobs):
         if problem := gpu_problem(study.generation.device):
             raise WorkflowError(f"No job was started: {problem}.")

@@ -16,8 +16,8 @@ if DEVICE == "split":  # over all GPUs that this machine shows, or as many as --
     DEVICE, GPUS = "cuda", max(1, len(visible_gpus()))
 
 
-# NOTE the manifest is always that of `input`: where another workflow gives a `prefix`, only Snakemake
-# knows its path. And not checkpoints.read_manifest: of a file that is still to be made, Snakemake must see
+# NOTE the manifest is always that of `input`: only Snakemake knows the `prefix` that another workflow
+# may give. And not checkpoints.read_manifest: of a file that is still to be made, Snakemake must see
 # FileNotFoundError, and asks again when it is there.
 def read_manifest(path):
     with open(path, encoding="utf-8") as file:
@@ -35,8 +35,9 @@ def components(manifest):
 
 
 def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS):
-    """Resources of a rule that generates; `answers` maps wildcards and the model's manifest to their
-    number, of at most `tokens` tokens. Activations may be recorded in a file, or captured to be attributed at once,
+    """Resources of a rule that generates; `answers` maps wildcards and the model's manifest to
+    their number, of at most `tokens` tokens. Activations may be recorded in a file, or captured to
+    be attributed at once,
     which takes memory from batches."""
     section = GENERATION_SECTION | ({"max_new_tokens": tokens} if tokens else {})
 

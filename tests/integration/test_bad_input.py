@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,29 @@ def test_a_gpu_that_is_not_there_is_told_before_any_job(project: Path, monkeypat
     assert code == 1
     assert "No job was started: generation.device is cuda, but torch finds no GPU" in output
     assert not list(project.glob("results/**/*.json"))
+
+
+def test_a_file_of_the_future_is_told_before_any_job(project: Path):
+    """Every result would look older than it, which Snakemake finds after the first job."""
+    language = project / "resources/languages/en.yaml"
+    os.utime(language, (time.time() + 7200, time.time() + 7200))
+    code, output = run(project, "prompts")
+    assert code == 1
+    assert "No job was started: resources/languages/en.yaml is dated 2.0 hours in" in output
+    assert not list(project.glob("results/**/*.jsonl"))
+    os.utime(language)
+    assert run(project, "prompts")[0] == 0
+
+
+def test_numbers_are_read_as_they_are_written(project: Path):
+    """YAML would make 8 of 010; and the command line gives numbers without quotes."""
+    (project / "bad.yaml").write_text(CONFIG.replace("[3, 9]", "[3, 010]"))
+    code, output = run(project, "-n")
+    assert code == 1
+    assert "n_words[1]: 010 is read as 8 by the rules of YAML; write 10, or" in output
+    assert "(bad.yaml, line 5)" in output
+    (project / "bad.yaml").write_text(CONFIG)
+    code, output = run(project, "prompts", "-n", "--config", "n_words=[4,0]")
+    assert code == 1 and "n_words[1]: 0 is not legal" in output
+    assert "(given by --config)" in output
+    assert run(project, "prompts", "-n", "--config", "n_words=[4,5]")[0] == 0

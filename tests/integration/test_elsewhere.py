@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -101,8 +102,8 @@ def test_a_model_is_found_from_any_folder(project: Path, work: Path, by: str):
 
 
 @pytest.mark.slow
-def test_a_clone_below_the_working_folder_with_a_prefix(work: Path):
-    """The whole study: its files from the clone, its results below the prefix."""
+def test_a_clone_below_the_working_folder_with_a_prefix(work: Path, tmp_path: Path):
+    """The whole study: its files from the clone, its results below the prefix; then a copy."""
     copy_project(work / "lengthlens")
     outer(work, '"lengthlens/Snakefile"', 'prefix:\n        "studies"')
     done = snakemake(work)
@@ -111,8 +112,17 @@ def test_a_clone_below_the_working_folder_with_a_prefix(work: Path):
     assert report.stat().st_size > 10_000
     assert not (work / "results").exists() and not (work / "lengthlens/results").exists()
     assert any(name.startswith("selection/") for name in results_below(report.parent))
-    again = snakemake(work, "-n")
-    assert "Nothing to be done" in told(again)
+    assert "Nothing to be done" in told(snakemake(work, "-n"))
+
+    # Copied into a fresh clone: newer code, and no memory; then what the how-to says.
+    copy = tmp_path / "copy"
+    shutil.copytree(work, copy, ignore=shutil.ignore_patterns(".snakemake"))
+    for file in (copy / "lengthlens").rglob("*"):
+        file.touch()
+    assert "Nothing to be done" not in told(snakemake(copy, "-n"))
+    done = snakemake(copy, "--touch")
+    assert done.returncode == 0, told(done)
+    assert "Nothing to be done" in told(snakemake(copy, "-n"))
 
 
 def test_a_module_that_is_no_clone_is_refused_with_what_works(project: Path, work: Path):

@@ -18,10 +18,20 @@ the keys that differ: `snakemake --cores 2 --configfile my.yaml`; single keys ca
 `--config counting=unicode`. Sections are merged key by key, with one exception: `models`, when
 given, replaces the default set as a whole.
 
+Of several files after `--configfile` the last one counts where they give the same key, and the last
+one that has `models` gives them all; `--config` counts before every file. The defaults are those of
+the project's own `config.yaml`, from whatever folder Snakemake is started. A relative `path` of a
+model starts from the project's folder.
+
 Everything is checked before anything runs, and all problems are reported at once, each with its
-key, the value, what is legal and, for a misspelt key, what was probably meant. A key that a file
-gives twice is a problem, too: YAML would keep the last one without a word. Whole numbers must be
-written as such (3, not 3.0 or 1e3), and words that YAML reads as something else in quotes ("no").
+key, the value, what is legal, where it was given (file and line, or `--config`) and, for a misspelt
+key, what was probably meant. A key that a file gives twice is a problem, too: YAML would keep the
+last one without a word.
+
+What YAML reads otherwise than it is written is refused: 010 (YAML reads 8), 0x1F, 1_000, 1:30 (90),
+and `no`, `off`, `yes`, `on` (false and true). Write plain decimal numbers, true or false, and put
+texts such as the language code "no" in quotes. Whole numbers are written as such (3, not 3.0 or
+1e3). After `--config` no quotes are needed: each value is read as its key takes it.
 
 A file that is no YAML at all, or not UTF-8, makes Snakemake stop in words of its own before ours
 are reached; `make doctor CONFIG=my.yaml` says what is wrong with it, and in which line.
