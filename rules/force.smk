@@ -32,7 +32,7 @@ rule force_answers:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
         other=other_model,
-        config=study.slice("generation", "counting", "forced", "ablation.positions"),
+        config=study.slice("generation", "counting", "n_words", "forced", "ablation.positions"),
     message:
         "Forcing answers on {wildcards.model} in {wildcards.language}"
     script:

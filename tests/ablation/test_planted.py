@@ -68,7 +68,10 @@ def stage(kind: str) -> dict[str, object]:
 
 def study_of(loaded: Planted, language: str, sums) -> Ablation:
     prompts = [prompt for prompt in prompts_of(language) if prompt.split == "evaluate"]
-    return Ablation(loaded, prompts, SETTINGS, "whitespace", replacement(sums))
+    by_place = {(prompt.topic, prompt.n): prompt for prompt in prompts}
+    following = dict(zip(N_WORDS, [*N_WORDS[1:], N_WORDS[0]], strict=True))
+    donors = [by_place[prompt.topic, following[prompt.n]] for prompt in prompts]
+    return Ablation(loaded, prompts, SETTINGS, "whitespace", replacement(sums), donors)
 
 
 def first(table: pd.DataFrame, method: str, kind: str) -> str:
