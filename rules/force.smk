@@ -59,6 +59,13 @@ rule summarise_forced:
             labels={"table": "On the same text"},
         ),
         same_text_provenance=paths.below("tables/same_text.provenance.json"),
+        nswap=report(
+            paths.below("tables/nswap.csv"),
+            caption="captions/nswap_table.rst",
+            category="Causes",
+            labels={"table": "N swapped"},
+        ),
+        nswap_provenance=paths.below("tables/nswap.provenance.json"),
     log:
         paths.below("logs/summarise_forced.log"),
     conda:

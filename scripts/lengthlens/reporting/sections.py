@@ -34,6 +34,7 @@ from lengthlens.reporting.causes import (
 )
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
+from lengthlens.reporting.nswap import follows_n, say_nswap
 from lengthlens.reporting.questions import (
     beyond_random,
     carries_over,
@@ -133,6 +134,15 @@ SECTIONS = (
         figures={"same_text": "Attribution on the same text"},
         tables=(Table("same_text", "Both models on the same answers", say_same_text),),
         findings=(more_than_text,),
+    ),
+    Section(
+        "n-swapped",
+        "N swapped",
+        "N swapped: does the model follow the number on the same text?",
+        "The same answer was read under its own prompt and under the same prompt with the next "
+        "smaller or larger number of the study. Only the number differs.",
+        tables=(Table("nswap", "What swapping N does to the end margin", say_nswap),),
+        findings=(follows_n,),
     ),
     Section(
         "causes",
