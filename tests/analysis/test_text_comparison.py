@@ -70,7 +70,7 @@ def test_models_that_score_alike_differ_by_behaviour_alone() -> None:
         for quantity in ("on_instruct", "on_base", "models"):
             assert abs(value[group, quantity]) < 0.1 * size
         assert value[group, "share"] == pytest.approx(1, abs=0.05)
-        assert value[group, "permuted"] == pytest.approx(value[group, "observed"], rel=0.1)
+        assert value[group, "shifted"] == pytest.approx(value[group, "observed"], rel=0.1)
 
 
 def test_the_parts_add_up_to_the_observed_difference() -> None:
@@ -128,7 +128,7 @@ def test_the_figure_shows_the_table() -> None:
     panels = np.array(figure.axes).reshape(len(GROUPS), 2)
     for (axes, empty), group in zip(panels, GROUPS, strict=True):
         shown = [line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 1]
-        wanted = ("observed", "on_instruct", "on_base", "permuted")
+        wanted = ("observed", "on_instruct", "on_base", "shifted")
         assert shown == [value[group, quantity] for quantity in wanted]
         assert empty.texts[0].get_text() == "texts not exchanged"
     assert counts(table).startswith("96 answers of both models")

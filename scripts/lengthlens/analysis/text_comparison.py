@@ -10,7 +10,7 @@ components the difference instruct minus base of the mean CWA per step, balanced
 | `models` | mean of these two: what the models differ in where the text is equal |
 | `behaviour` | observed minus `models`: what the exchange of the texts alone does |
 | `share` | `behaviour` / `observed`; left out where the interval of `observed` holds 0 |
-| `permuted` | observed, with the signs permuted within each answer (`sign_null_mean`) |
+| `shifted` | observed, mean over all circular shifts of each answer's signs (`sign_null_mean`) |
 
 Everything is a combination of means per step in cells (model, text, N), so that one draw of topics
 serves all models and texts. The share is linearised at its value s: its interval is that of
@@ -57,7 +57,7 @@ WEIGHTS = {
         ("base", "base"): -0.5,
     },
 }
-QUANTITIES = (*WEIGHTS, "share", "permuted")
+QUANTITIES = (*WEIGHTS, "share", "shifted")
 COLUMNS = (
     "instruct",
     "base",
@@ -78,13 +78,13 @@ class Exchange:
     """Sums over answers of every (model, text), and their steps; columns are groups.
 
     Attributes:
-        cwa, permuted: CWA of each group, observed and under permuted signs.
+        cwa, shifted: CWA of each group, observed and under shifted signs.
         steps, topics, n: of every row.
         cells: (model, text, N) of every row.
     """
 
     cwa: Float[np.ndarray, "row group"]
-    permuted: Float[np.ndarray, "row group"]
+    shifted: Float[np.ndarray, "row group"]
     steps: Float[np.ndarray, " row"]
     topics: Shaped[np.ndarray, " row"]
     cells: list[tuple[str, str, int]]
@@ -140,14 +140,14 @@ def exchange_texts(
                     [(model, text, number) for number in n.tolist()],
                 )
             )
-    cwa, permuted, steps, topics, cells = zip(*parts, strict=True)
+    cwa, shifted, steps, topics, cells = zip(*parts, strict=True)
     return Exchange(
-        *(np.concatenate(column) for column in (cwa, permuted, steps, topics)), sum(cells, [])
+        *(np.concatenate(column) for column in (cwa, shifted, steps, topics)), sum(cells, [])
     )
 
 
 def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
-    """CWA of a group in every answer, and its mean under permuted signs."""
+    """CWA of a group in every answer, and its mean under shifted signs."""
     depth = data.sizes["layer"]
     layers = [depth - 1] if where == "final" else layers_between(depth, *where).tolist()
 
@@ -210,7 +210,7 @@ def _rows(exchange: Exchange, options: Mapping) -> list[dict]:
         name: exchange.interval(exchange.cwa, exchange.coefficients(weights), options)
         for name, weights in WEIGHTS.items()
     }
-    found["permuted"] = exchange.interval(exchange.permuted, observed, options)
+    found["shifted"] = exchange.interval(exchange.shifted, observed, options)
     rows = []
     for place, group in enumerate(GROUPS):
         for quantity in QUANTITIES:

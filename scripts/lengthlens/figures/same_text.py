@@ -23,7 +23,7 @@ QUANTITIES = {
     "observed": ("own text", INK, "o"),
     "on_instruct": ("instruct's text", VARIANT_COLOURS["instruct"], "o"),
     "on_base": ("base's text", VARIANT_COLOURS["base"], "s"),
-    "permuted": ("permuted signs", MUTED, "x"),
+    "shifted": ("shifted signs", MUTED, "x"),
 }
 _ROW = 1.05  # inches
 
