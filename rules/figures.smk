@@ -169,7 +169,7 @@ rule draw_causes:
         ],
     output:
         transfer=figure_files("transfer", "Causes", "Transfer between languages"),
-        repair=figure_files("repair", "Causes", "Direct effect and repair"),
+        repair=figure_files("repair", "Causes", "Where the drop comes from"),
     log:
         paths.below("logs/draw_causes.log"),
     conda:

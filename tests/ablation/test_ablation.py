@@ -237,7 +237,10 @@ def test_means_are_required_for_mean_ablation(loaded, prompts) -> None:
 
 def test_resampling_needs_a_donor_for_every_prompt(loaded, prompts) -> None:
     study = Ablation(loaded, prompts, SETTINGS, "whitespace", donors=donors_of(prompts)[1:])
-    with tqdm(disable=True) as bar, pytest.raises(LengthlensError, match="each of 6 prompts, but 5"):
+    with (
+        tqdm(disable=True) as bar,
+        pytest.raises(LengthlensError, match="each of 6 prompts, but 5"),
+    ):
         ablate(study, [CONDITIONS[0], CONDITIONS[PLACE_OF_RESAMPLE]], NEUTRAL, bar)
 
 
@@ -261,7 +264,10 @@ def test_stop_tokens_inside_neutral_sentences_are_scored_like_others(loaded, pro
     stop = loaded.tokenizer(".")["input_ids"][-1]
     assert any(stop in loaded.tokenizer(text)["input_ids"][1:-1] for text in DOTTED)
     dotted = replace(
-        loaded, classes=replace(loaded.classes, stop=torch.cat([loaded.classes.stop, torch.tensor([stop])]))
+        loaded,
+        classes=replace(
+            loaded.classes, stop=torch.cat([loaded.classes.stop, torch.tensor([stop])])
+        ),
     )
     conditions = [CONDITIONS[0], CONDITIONS[PLACE_OF_RESAMPLE]]
     plain, found = (run(model, prompts, conditions, DOTTED) for model in (loaded, dotted))

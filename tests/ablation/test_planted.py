@@ -135,7 +135,7 @@ def test_the_backup_is_found_as_repair() -> None:
     assert max(stage("head")["errors"]) <= 1e-5
     rows = table[(table["method"] == "end_contrast") & (table["minus"] == "")]
     for language in LANGUAGES:
-        term = rows[rows["language"] == language].set_index("term")["share"]
+        term = rows[rows["language"] == language].set_index("term")["contribution"]
         assert term["direct"] > 0
         assert -0.9 * term["direct"] < term["final_mlp"] < -0.05 * term["direct"]
         assert term["mlps"] == pytest.approx(term["final_mlp"], abs=0.02 * term["direct"])

@@ -147,7 +147,9 @@ def test_sums_over_an_answer(row: str) -> None:
                 sums["_plus" if steps.sign[i] > 0 else "_minus"] += steps.sign[i] * score
             found = {name: data[f"cwa_{kind}{name}"] for name in ("", "_plus", "_minus")}
             found["variance"] = data[f"null_variance_{kind}"]
-            sums["variance"] = shifted(explicit[kind][:, mine], steps.sign[mine], steps.boundary[mine])
+            sums["variance"] = shifted(
+                explicit[kind][:, mine], steps.sign[mine], steps.boundary[mine]
+            )
             for name, expected in sums.items():
                 values = found[name].transpose("target", "sample", *dims).to_numpy()[:, sample]
                 assert np.abs(values - expected).max() <= 1e-12, (kind, name)

@@ -437,7 +437,9 @@ def test_the_other_variants_answers_are_forced(loaded, tiny_llama_dir, answered)
     lengths = [min(3, len(row["tokens"])) for row in rows]
     assert found["other_n_steps"].to_numpy().tolist() == lengths
     assert float(found["other_completeness_error"].max()) < 2e-5
-    without = force_answers(forcing(loaded), LANGUAGE, rows, N_WORDS, EFFECTS, Other(twin, other[1:]))
+    without = force_answers(
+        forcing(loaded), LANGUAGE, rows, N_WORDS, EFFECTS, Other(twin, other[1:])
+    )
     assert f"has no answer {rows[-1]['sample_id']}" in without.attrs["other_absent"]
     assert "other_n_steps" not in without
 

@@ -15,8 +15,9 @@ from lengthlens.reporting.questions import (
     harder_n,
     keeps_to_n,
     more_than_text,
+    passes_on,
     scores_find_causes,
-    steps_in,
+    without_final_mlp,
     words_or_tokens,
 )
 from lengthlens.reporting.sections import SECTIONS
@@ -61,16 +62,32 @@ def test_models_are_told_apart_only_where_their_intervals_do_not_touch():
     assert keeps_to_n(behaviour({"i": (0.9, 0.8, 0.95)}), CAST) is None
 
 
-def test_the_texts_share_is_compared_with_a_half():
-    row = {"group": "late heads", "quantity": "share", "instruct": "i", "base": "b",
-           "language": "en", "value": 0.7, "value_low": 0.6, "value_high": 0.8,
-           "n_samples": 40}  # fmt: skip
-    unknown = row | {"language": "it", "value": nan, "value_low": nan, "value_high": nan}
-    found = more_than_text({"same_text": pd.DataFrame([row, unknown])}, CAST)
-    assert found.answer == "yes" and "70.0" in found.evidence[0]
+def same_text(low: float, language: str = "en", **values: float) -> pd.DataFrame:
+    """Shares of .6 and .9 on the two texts; `low`: the lower limit of the first."""
+    about = {"group": "late heads", "instruct": "i", "base": "b", "language": language}
+    shares = {"share_on_instruct": 0.6, "share_on_base": 0.9, "share": 0.75} | values
+    return pd.DataFrame(
+        [
+            about
+            | {"quantity": name, "value": value, "n_samples": 40}
+            | {"value_low": low if "instruct" in name else value - 0.1, "value_high": value + 0.1}
+            for name, value in shares.items()
+        ]
+    )
+
+
+def test_the_texts_share_is_compared_with_a_half_on_either_text():
+    """A mean above a half is no answer where one end is not."""
+    nothing = {name: nan for name in ("share_on_instruct", "share_on_base", "share")}
+    table = pd.concat([same_text(0.55), same_text(0.55, "it", **nothing)], ignore_index=True)
+    found = more_than_text({"same_text": table}, CAST)
+    assert found.answer == "yes in both cases of language and text"
+    assert (
+        "60.0 % [55.0, 70.0] on i's text and 90.0 % [80.0, 100.0] on b's text" in found.evidence[0]
+    )
     assert "no difference is shown" in found.evidence[1]
-    less = more_than_text({"same_text": pd.DataFrame([row | {"value_low": 0.4}])}, CAST)
-    assert less.answer == "not shown"
+    less = more_than_text({"same_text": same_text(0.4)}, CAST)
+    assert less.answer == "yes in 1, open in 1 of 2 cases of language and text"
 
 
 def test_scores_are_judged_within_layers_and_of_instruct_models_only():
@@ -83,17 +100,41 @@ def test_scores_are_judged_within_layers_and_of_instruct_models_only():
     assert "0.40 [0.10, 0.60]" in found.evidence[0] and "30 answers" in found.evidence[0]
 
 
-def test_what_the_final_mlp_steps_in_with_is_minus_its_share_of_the_drop():
+def test_what_the_final_mlp_gives_less_is_called_mediation():
     row = {"model": "i", "language": "en", "term": "final_mlp", "chosen_by": "top", "mode": "zero",
-           "method": "cwa", "k": 2, "minus": nan, "share": -1.5, "share_low": -2.0,
-           "share_high": -1.0, "n_samples": 30}  # fmt: skip
-    found = steps_in({"repair": pd.DataFrame([row])}, CAST)
-    assert found.answer == "yes" and "+1.50 logits [+1.00, +2.00]" in found.evidence[0]
-    late = row | {"chosen_by": "position", "method": "late_heads", "k": 16, "share": 0.5,
-                  "share_low": 0.2, "share_high": 0.9}  # fmt: skip
-    found = steps_in({"repair": pd.DataFrame([row, late])}, CAST)
-    assert found.css == "no" and len(found.evidence) == 1
+           "method": "cwa", "k": 2, "minus": nan, "contribution": -1.5, "contribution_low": -2.0,
+           "contribution_high": -1.0, "n_samples": 30}  # fmt: skip
+    found = passes_on({"repair": pd.DataFrame([row])}, CAST)
+    assert found.css == "no" and "+1.50 logits [+1.00, +2.00]" in found.evidence[0]
+    late = row | {"chosen_by": "position", "method": "late_heads", "k": 16, "contribution": 0.5,
+                  "contribution_low": 0.2, "contribution_high": 0.9}  # fmt: skip
+    found = passes_on({"repair": pd.DataFrame([row, late])}, CAST)
+    assert found.answer == "yes" and len(found.evidence) == 1
+    assert "mediation; no test of compensation" in found.question
+    assert "\u22120.500 logits [\u22120.900, \u22120.200]" in found.evidence[0]
     assert "all heads of the last quarter of layers are gone" in found.evidence[0]
+
+
+def test_the_fall_without_the_final_mlp_stands_beside_that_without_the_first_heads():
+    row = {"model": "i", "language": "en", "source_language": "en", "measure": "exact",
+           "mode": "zero", "chosen_by": "position", "method": "final_mlp", "k": 1,
+           "components": "L5M", "change": -0.46, "change_low": -0.56, "change_high": -0.36,
+           "n_samples": 104}  # fmt: skip
+    head = row | {"chosen_by": "top", "method": "nswap", "components": "L5H3", "change": -0.45}
+    again = head | {"method": "effect"}
+    other = head | {"method": "cwa", "components": "L5H1", "change": 0.0, "change_high": 0.1}
+    larger = head | {"k": 2, "components": "L5H1;L5H3"}
+    table = pd.DataFrame([row, head, again, other, larger, row | {"mode": "mean"}])
+    found = without_final_mlp({"ablation": table}, CAST)
+    assert found.answer == "yes" and len(found.evidence) == 1
+    said = found.evidence[0]
+    assert "by \u221246.0 points [\u221256.0, \u221236.0] without the final MLP" in said
+    assert (
+        "\u221245.0 points [\u221256.0, \u221236.0] without L5H3 (first by N-swap contrast, "
+        in said
+    )
+    assert "without L5H1 (first by CWA)" in said and "(104 answers of the evaluate half)" in said
+    assert without_final_mlp({"ablation": table[table["method"] == "cwa"]}, CAST) is None
 
 
 def test_heads_carry_over_where_the_margin_falls():

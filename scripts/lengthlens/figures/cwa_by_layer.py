@@ -93,7 +93,11 @@ def _draw_panel(
         depth = _layers(chosen, model)
 
         def read(end: str, model=model, depth=depth) -> np.ndarray:
-            here = chosen[f"{component}{form}_all{end}"].sel(model=model, language=language).isel(layer=slice(depth))
+            here = (
+                chosen[f"{component}{form}_all{end}"]
+                .sel(model=model, language=language)
+                .isel(layer=slice(depth))
+            )
             return here.to_numpy()
 
         if not np.isfinite(read("")).any():

@@ -138,7 +138,9 @@ def _swap_text(
     own = request(n)
     numbers = {swap: swapped_number(n, swap, n_words) for swap in SWAPS}
     swapped = {swap: request(number) for swap, number in numbers.items() if number is not None}
-    marks = annotate_steps(row["tokens"], n, loaded.vocabulary, loaded.decode_text, forcing.counting)
+    marks = annotate_steps(
+        row["tokens"], n, loaded.vocabulary, loaded.decode_text, forcing.counting
+    )
     differs = {
         swap: why_prompts_differ(own.tokens, other.tokens, loaded.decode_text)
         for swap, other in swapped.items()

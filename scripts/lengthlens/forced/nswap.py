@@ -31,6 +31,7 @@ from lengthlens.generation.forcing import Forcing, forced_batches
 from lengthlens.generation.records import Steps
 from lengthlens.models.readout import Readout
 
+
 @dataclass(frozen=True)
 class _Shares:
     """Shares of the end margin of some texts, and the pair of tokens that it was taken of."""

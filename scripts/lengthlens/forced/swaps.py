@@ -43,7 +43,9 @@ def why_prompts_differ(
     """
     if len(own) != len(other):
         return "length"
-    differing = {token for pair in zip(own, other, strict=True) if pair[0] != pair[1] for token in pair}
+    differing = {
+        token for pair in zip(own, other, strict=True) if pair[0] != pair[1] for token in pair
+    }
     numerals = all(any(mark.isdigit() for mark in decode([token])) for token in differing)
     return "" if numerals else "tokens"
 

@@ -72,7 +72,7 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
     for names, own in table.groupby(["group", "instruct", "base", "language"], sort=False):
         group, instruct, base, language = names
         rows = own.set_index("quantity")
-        observed, share = rows.loc["observed"], rows.loc["share"]
+        observed = rows.loc["observed"]
         whose = f"the {group}" if group.startswith("final") else group
         start = (
             f"Between {instruct} and {base} ({language}), CWA differs by {_logits(observed)} "
@@ -82,14 +82,41 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
             f"{_logits(rows.loc[name])} on {writer}'s"
             for name, writer in (("on_instruct", instruct), ("on_base", base))
         )
-        if math.isnan(share["value"]):
+        if math.isnan(rows.loc["share", "value"]):
             said = "which may be nothing, so that there is nothing to explain"
         else:
-            limits = in_brackets(share["value_low"], share["value_high"], "percent")
-            percent = number(share["value"], "percent")
-            said = f"of which the texts alone explain {percent} % {limits}"
-        sentences.append(f"{start}, {said}; on the same text it differs by {left} answers.")
+            said = f"of which the texts alone explain {text_shares(rows, instruct, base)}"
+        between = rows.loc["interaction"]
+        sentences.append(
+            f"{start}, {said}; on the same text it differs by {left} answers "
+            f"({_apart(between)}: {_logits(between)})."
+        )
     return sentences
+
+
+def text_shares(rows: pd.DataFrame, instruct: str, base: str) -> str:
+    """What the texts alone explain: on either text, then the mean of both.
+
+    Args:
+        rows: of tables/same_text.csv, of one pair, language and group, by quantity.
+    """
+    ends = [
+        f"{_percent(rows.loc[f'share_on_{text}'])} on {writer}'s text"
+        for text, writer in (("instruct", instruct), ("base", base))
+    ]
+    return f"{ends[0]} and {ends[1]} (mean {_percent(rows.loc['share'])})"
+
+
+def _percent(row: pd.Series) -> str:
+    limits = in_brackets(row["value_low"], row["value_high"], "percent")
+    return f"{number(row['value'], 'percent')} % {limits}"
+
+
+def _apart(between: pd.Series) -> str:
+    """Whether the two texts differ in what they leave, as far as the interval says so."""
+    if between["value_low"] > 0 or between["value_high"] < 0:
+        return "interaction of model and text"
+    return "no interaction of model and text shown"
 
 
 def _logits(row: pd.Series) -> str:

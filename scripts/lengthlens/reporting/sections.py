@@ -24,6 +24,7 @@ from lengthlens.figures import (
     cwa_heatmaps,
     error_by_n,
     extrapolation,
+    repair,
     tokenization,
 )
 from lengthlens.reporting.answers import Ask
@@ -42,8 +43,9 @@ from lengthlens.reporting.questions import (
     harder_n,
     keeps_to_n,
     more_than_text,
+    passes_on,
     scores_find_causes,
-    steps_in,
+    without_final_mlp,
     words_or_tokens,
 )
 from lengthlens.reporting.tokenization import (
@@ -149,6 +151,7 @@ SECTIONS = (
         "Causes",
         "Causes: what breaks when heads are removed?",
         figures={"ablation": ablation.TITLE},
+        findings=(without_final_mlp,),
         template="causes.html.j2",
     ),
     Section(
@@ -171,13 +174,16 @@ SECTIONS = (
     ),
     Section(
         "repair",
-        "Repair",
-        "Repair: do later components make up for a removed one?",
-        "The change of the end margin after a removal, split into the direct part, what the other "
-        "components do about it, and the scale of the final norm.",
-        figures={"repair": "Direct effect and repair"},
-        tables=(Table("repair", "Direct effect, repair and scale", repair_sentences),),
-        findings=(steps_in,),
+        "Mediation",
+        "Where the drop comes from: directly, or through later components?",
+        "The change of the end margin after a removal, split exactly: what the removed components "
+        "gave themselves, what the others give less, and the scale of the final norm. A component "
+        "that gives less lost what it read from the removed ones: that is mediation. Self-repair "
+        "is where it gives more than before. Only their sum is measured: whether a component "
+        "would compensate if its input stayed as it was is not tested here.",
+        figures={"repair": repair.TITLE},
+        tables=(Table("repair", "Parts of the drop of the end margin", repair_sentences),),
+        findings=(passes_on,),
     ),
     Section(
         "transfer",

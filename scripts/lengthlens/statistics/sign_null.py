@@ -34,7 +34,9 @@ def sign_null_mean(
         LengthlensError: more signs of +1 than steps.
     """
     plus, steps = np.asarray(n_plus, dtype=float), np.asarray(n_steps, dtype=float)
-    wrong = np.broadcast_to((plus < 0) | (plus > steps), np.broadcast_shapes(plus.shape, steps.shape))
+    wrong = np.broadcast_to(
+        (plus < 0) | (plus > steps), np.broadcast_shapes(plus.shape, steps.shape)
+    )
     if np.any(wrong):
         place = tuple(np.argwhere(wrong)[0])
         few, many = (np.broadcast_to(part, wrong.shape)[place] for part in (plus, steps))
