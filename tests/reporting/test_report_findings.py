@@ -95,8 +95,13 @@ def test_scores_are_judged_within_layers_and_of_instruct_models_only():
            "mode": "zero", "score": "cwa", "correlation": 0.4, "correlation_low": 0.1,
            "correlation_high": 0.6, "n_evaluate": 30}  # fmt: skip
     others = [row | {"over": "all", "correlation": 0.9}, row | {"model": "b", "correlation": 0.8}]
+    contrast = row | {"outcome": "contrast", "correlation": 0.2, "correlation_low": -0.1}
     found = scores_find_causes({"scores": pd.DataFrame([row, *others])}, CAST)
     assert found.answer == "yes" and len(found.evidence) == 1
+    both = scores_find_causes({"scores": pd.DataFrame([row, contrast])}, CAST)
+    assert both.answer == "yes in 1, open in 1 of 2 cases"
+    assert "with the effect at the decision step: English 0.40" in both.evidence[0]
+    assert "there minus at earlier boundary steps: English 0.20" in both.evidence[1]
     assert "0.40 [0.10, 0.60]" in found.evidence[0] and "30 answers" in found.evidence[0]
 
 
@@ -208,6 +213,22 @@ def test_the_picture_shows_the_tables_numbers_for_every_k():
     own = own[own["source_language"] == "en"]
     np.testing.assert_allclose(shown, 100 * own["chosen"])
     np.testing.assert_allclose([row.rival.at for row in rows[1:]], 100 * own["control"])
+
+
+def test_every_share_of_exact_answers_says_of_which_half():
+    """The halves are counted in the run: 12 topics and 24 answers of each model and language."""
+    material = make_material(evil_answers())
+    page = render_report(material)
+    behaviour = material.tables["behaviour"]
+    whole = behaviour[behaviour["n"] == "all"].set_index("split")
+    for name in ("select", "evaluate"):
+        rows = whole.loc[[name]]
+        samples, topics = rows["n_samples"].iloc[0], rows["n_topics"].iloc[0]
+        assert f"the\n{name} half holds {samples} answers about {topics} topics" in page
+    assert "24 answers, both halves" in page and "12 answers, evaluate half" in page
+    assert "in percent of the evaluate half" in page
+    found = keeps_to_n(material.tables, CAST)
+    assert all("(both halves)" in text for text in found.evidence)
 
 
 def test_without_ablated_answers_there_is_no_picture():

@@ -4,7 +4,7 @@ One row a model, language, swap (-1, +1) and N, and one over all N:
 
 | column | meaning |
 |---|---|
-| `n`, `n_swapped` | N of the answers, or "all"; the number that took its place, empty where none did |
+| `n`, `n_swapped` | N of the answers, or "all"; the number in its place, empty without one |
 | `margin`, `margin_low`, `margin_high` | the end margin where the smaller number of words is |
 | | reached, under the prompt with this number minus under that with the larger; mean, logits |
 | `n_samples`, `n_topics` | answers whose swap is legal, and their topics |

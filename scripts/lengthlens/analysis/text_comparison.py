@@ -12,9 +12,9 @@ components the difference instruct minus base of the mean CWA per step, balanced
 | `interaction` | `on_instruct` minus `on_base`: what one text adds to the models' difference |
 | `share` | `behaviour` / `observed`, the mean of the two below; left out where the interval of |
 | | `observed` holds 0 |
-| `share_on_instruct` | what the models' difference on the instruct model's text leaves unexplained, |
-| | 1 - `on_instruct` / `observed`: the base model with the texts exchanged explains it |
-| `share_on_base` | the same on the base model's text: the instruct model with the texts exchanged |
+| `share_on_instruct` | 1 - `on_instruct` / `observed`: what the base model alone does with the |
+| | texts exchanged |
+| `share_on_base` | 1 - `on_base` / `observed`: what the instruct model alone does |
 | `shifted` | observed, mean over all circular shifts of each answer's signs (`sign_null_mean`) |
 
 Everything is a combination of means per step in cells (model, text, N), so that one draw of topics

@@ -70,11 +70,9 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
             [row] = rows[rows["term"] == term].to_dict("records")
             x = place + width * (index - (len(_TERMS) - 1) / 2)
             axes.bar(x, row["contribution"], width, color=color, zorder=2)
+            value = row["contribution"]
             reach = np.array(
-                [
-                    [row["contribution"] - row["contribution_low"]],
-                    [row["contribution_high"] - row["contribution"]],
-                ]
+                [[value - row["contribution_low"]], [row["contribution_high"] - value]]
             )
             axes.errorbar(
                 x, row["contribution"], yerr=np.nan_to_num(np.maximum(reach, 0)), color=INK,

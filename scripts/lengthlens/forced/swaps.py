@@ -6,7 +6,7 @@ step to read. The others are left out, for one of these reasons:
 
 | reason | what is wrong |
 |---|---|
-| `outside` | `n_words` has no smaller or no larger number: what the model does there is not studied |
+| `outside` | `n_words` has no smaller or no larger number: control there is not studied |
 | `length` | the two prompts have different lengths in tokens, so that positions shift |
 | `tokens` | they differ in more than the tokens of the numeral (a plural form, say) |
 | `step` | the answer has no boundary step at which the smaller number of words is reached |

@@ -86,7 +86,8 @@ def _carried(rows: pd.DataFrame) -> tuple[int, int]:
 def repair_sentences(table: pd.DataFrame) -> list[str]:
     """What the final MLP gives without the late heads, by language and between languages.
 
-    Its input from these heads is gone too: a loss is mediation, and no test of compensation. Then for how many sets found by scores the change differs between two languages.
+    Its input from these heads is gone too: a loss is mediation, and no test of compensation. Then
+    for how many sets found by scores the change differs between two languages.
     """
     final = table[(table["term"] == "final_mlp") & table["contribution"].notna()]
     between = final["minus"].fillna("") != ""

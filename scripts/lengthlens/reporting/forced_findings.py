@@ -6,41 +6,46 @@ import math
 
 import pandas as pd
 
-from lengthlens.figures.scores import SCORE_NAMES
+from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
 from lengthlens.reporting.numbers import in_brackets, number
+
+RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", "decision"))
 
 
 def say_scores(table: pd.DataFrame) -> list[str]:
     """Which score ranks heads by what they do; instruct models first.
 
+    The effect is read at the decision step. The end contrast is a difference to earlier steps, so
+    that it is compared with such a difference of the effect too.
+
     Args:
         table: tables/scores.csv.
     """
-    heads = table[(table["kind"] == "head") & (table["outcome"] == "decision")]
+    heads = table[table["kind"] == "head"]
     heads = heads[heads["mode"].isin(heads["mode"].unique()[:1])]
     heads = heads.sort_values("variant", key=lambda names: names != "instruct", kind="stable")
     sentences = []
     for (model, language), own in heads.groupby(["model", "language"], sort=False):
-        rows = own.set_index(["over", "score"])
+        rows = own.set_index(["outcome", "over", "score"]).sort_index()
         who = f"In {model} ({language})"
-        sentences += [_rivals(who, rows, score) for score in ("end_contrast", "nswap")]
-        sentences.append(_within(who, rows.loc["within", "cwa"]))
+        sentences += [_rivals(who, rows.loc[outcome], score, outcome) for score, outcome in RIVALS]
+        sentences.append(_within(who, rows.loc["decision", "within", "cwa"]))
     return [sentence for sentence in sentences if sentence]
 
 
-def _rivals(who: str, rows: pd.DataFrame, score: str) -> str:
-    """A score against CWA, over all heads; nothing where there are no effects."""
+def _rivals(who: str, rows: pd.DataFrame, score: str, outcome: str) -> str:
+    """A score against CWA, over all heads, for one outcome; nothing where there are no effects."""
     row, cwa = rows.loc["all", score], rows.loc["all", "cwa"]
     if math.isnan(row["over_cwa"]):
         return ""
     low, high = row["over_cwa_low"], row["over_cwa_high"]
-    name = SCORE_NAMES[score]
+    name, effect = SCORE_NAMES[score], f"measured effect {OUTCOME_NAMES[outcome]}"
     if low > 0:
-        start = f"the {name} ranks heads closer to their measured effect than CWA does"
+        start = f"the {name} ranks heads closer to their {effect} than CWA does"
     elif high < 0:
-        start = f"the {name} ranks heads less by their measured effect than CWA does"
+        start = f"the {name} ranks heads less by their {effect} than CWA does"
     else:
-        start = f"whether the {name} or CWA ranks heads closer to their measured effect is open"
+        start = f"whether the {name} or CWA ranks heads closer to their {effect} is open"
     values = f"{_plain(row['correlation'])} against {_plain(cwa['correlation'])}"
     gap = f"{_plain(row['over_cwa'], True)} {in_brackets(low, high, 'words', True)}"
     basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
@@ -53,9 +58,9 @@ def _within(who: str, row: pd.Series) -> str:
         return ""
     low, high = row["correlation_low"], row["correlation_high"]
     if low > 0:
-        start = "CWA ranks the heads of a layer by their measured effect"
+        start = "CWA ranks the heads of a layer by their measured effect at the decision step"
     elif high < 0:
-        start = "CWA ranks the heads of a layer against their measured effect"
+        start = "CWA ranks the heads of a layer against their measured effect at the decision step"
     else:
         start = "it is open whether CWA says which head of a layer matters"
     value = f"{_plain(row['correlation'])} {_limits(low, high)}"

@@ -68,8 +68,8 @@ def follows_n(tables: Tables, cast: Cast) -> Finding | None:
             continue
         limits.append((row["margin_low"], row["margin_high"]))
         evidence.append(
-            f"{name}: with N words written, the end margin is {shown(row, 'margin', 'logits', True)}"
-            f" higher under the prompt for N than under that for {TOWARDS[1]} "
+            f"{name}: with N words written, {shown(row, 'margin', 'logits', True)} of end margin "
+            f"under the prompt for N, compared with that for {TOWARDS[1]} "
             f"({row['n_samples']} answers)"
         )
     question = "On the same text, does the margin for ending follow the number asked for?"

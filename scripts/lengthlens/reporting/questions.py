@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from lengthlens.figures.scores import SCORE_NAMES
+from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import (
     Finding,
@@ -48,7 +48,7 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
             evidence.append(
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
                 f"{row['n_samples']} answers have exactly N words, the base model's "
-                f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']}"
+                f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (both halves)"
             )
     question = "Do instruct models keep to N more often than base models?"
     return answered(question, gaps, evidence, "languages")
@@ -83,7 +83,7 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
     """Within a layer, does a score say which head matters?"""
     table = tables["scores"]
     rows = table[
-        (table["kind"] == "head") & (table["outcome"] == "decision") & (table["over"] == "within")
+        (table["kind"] == "head") & (table["over"] == "within")
         & table["model"].isin(instruct_models(cast))
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
@@ -91,15 +91,16 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
     if rows.empty:
         return None
     evidence, limits = [], []
-    for score, own in rows.groupby("score", sort=False):
+    for (score, outcome), own in rows.groupby(["score", "outcome"], sort=False):
         parts = []
         for row in own.to_dict("records"):
             limits.append((row["correlation_low"], row["correlation_high"]))
             name = who(cast, row["model"], row["language"])
             parts.append(f"{name} {shown(row, 'correlation', 'correlation')}")
-        basis = f"{_span(own, 'n_evaluate')} answers"
+        basis = f"{_span(own, 'n_evaluate')} answers of the evaluate half"
         evidence.append(
-            f"{SCORE_NAMES[score]}, rank correlation within layers: {', '.join(parts)} ({basis})"
+            f"{SCORE_NAMES[score]}, rank correlation within layers with the effect "
+            f"{OUTCOME_NAMES[outcome]}: {', '.join(parts)} ({basis})"
         )
     question = "Do scores tell which head of a layer matters for the decision?"
     return answered(question, limits, evidence, "cases")
@@ -168,21 +169,19 @@ def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
             limits.append((-row["change_high"], -row["change_low"]))
             first = own[(own["chosen_by"] == "top") & (own["k"] == 1)]
             heads = [
-                f"{shown(part.iloc[0], 'change', 'percent', True)} without {name} (first by "
-                f"{', '.join(map(method_words, part['method']))})"
+                f", by {shown(part.iloc[0].to_dict(), 'change', 'percent', True)} without {name} "
+                f"(first by {', '.join(map(method_words, part['method']))})"
                 for name, part in first.groupby("components", sort=False)
             ]
             evidence.append(
                 f"{who(cast, model, language)}: exact answers change by "
                 f"{shown(row, 'change', 'percent', True)} without the final MLP"
-                f"{''.join(f', by {text}' for text in heads)} "
+                f"{''.join(heads)} "
                 f"({row['n_samples']} answers of the evaluate half)"
             )
     if not evidence:
         return None
-    question = (
-        "Do exact answers fall without the final MLP, beside a head that a score ranks first?"
-    )
+    question = "Do exact answers fall without the final MLP, as without the first heads?"
     return answered(question, limits, evidence, "languages")
 
 

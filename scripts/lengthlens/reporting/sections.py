@@ -159,7 +159,8 @@ SECTIONS = (
         "Scores",
         "Which score finds the components that matter?",
         "Each component was removed alone, and the scores compared by how well they foretell the "
-        "damage on topics that took no part in the scoring.",
+        "damage on topics that took no part in the scoring. The damage is read at the decision "
+        "step, and there minus at earlier boundary steps, as the end contrast is.",
         figures={"scores": "Scores against single-component effects"},
         tables=(Table("scores", "How well scores foretell effects", say_scores),),
         findings=(scores_find_causes,),
@@ -202,7 +203,7 @@ SECTIONS = (
         "Tokenization",
         "Tokenization: does the model count words or tokens?",
         "Words of several tokens, other counting conventions, and a language in which every word "
-        "is one token.",
+        "is one token. Shares are of the answers of both halves of the topics.",
         figures={
             "tokenization": tokenization.TITLE,
         },
@@ -218,7 +219,8 @@ SECTIONS = (
         "Numbers",
         "Numbers: is any N harder, and how far does control extend?",
         "The same prompts for N that the study does not ask for; and every N of the study beside "
-        "its neighbours, with measures that the length of an answer cannot change.",
+        "its neighbours, with measures that the length of an answer cannot change. Shares are of "
+        "the answers of both halves of the topics.",
         figures={"extrapolation": extrapolation.TITLE},
         tables=(
             Table("extrapolation", extrapolation.TITLE, extrapolation_sentences),
