@@ -210,7 +210,7 @@ def test_the_figure_shows_the_correlations_of_heads() -> None:
         for line, over in zip(full.lines[1:], ("all", "within"), strict=True):
             values = own[own["over"] == over].set_index("score")["correlation"].reindex(ORDER)
             np.testing.assert_array_equal(line.get_ydata(), values)
-        assert full.get_title() == f"m, English:\n{name}"
+        assert full.get_title("left") == f"m, English:\n{name}"
         assert empty.texts[0].get_text() == "no measured effects"
     assert counts(table).startswith("20 heads; 30 select and 30 evaluate answers; at least 10 ")
 

@@ -66,7 +66,7 @@ def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
         if pd.isna(ends[0]["value"]):
             evidence.append(f"{name}: no difference is shown that could be explained")
             continue
-        limits += [(end["value_low"], end["value_high"]) for end in ends]
+        limits += [(float(end["value_low"]), float(end["value_high"])) for end in ends]
         evidence.append(
             f"{name}: of the difference in the late heads the texts alone explain "
             f"{text_shares(rows, instruct, base)} ({ends[0]['n_samples']} answers)"
