@@ -30,7 +30,7 @@ def say_nswap(table: pd.DataFrame) -> list[str]:
             sentences.append(f"{start}: no swap is legal ({_left_out(whole)}).")
             continue
         parts = [
-            f"{row['n']} → {row['n_swapped']} {_margin(row)} ({row['n_samples']} answers)"
+            f"{row['n']} → {int(row['n_swapped'])} {_margin(row)} ({row['n_samples']} answers)"
             for row in own[(own["n"] != "all") & (own["n_samples"] > 0)].to_dict("records")
         ]
         left = _left_out(whole)
