@@ -27,7 +27,7 @@ rule ablate_components:
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
-        config=study.slice("generation", "counting"),
+        config=study.slice("generation", "counting", "n_words"),
         plan=ablation_plan,
         prompts=ablation_prompts,
         max_new_tokens=study.ablated_tokens,

@@ -33,7 +33,7 @@ rule force_answers:
         model=model_entry,
         other=other_model,
         config=study.slice(
-            "generation", "counting", "forced", "ablation.positions", "ablation.seed"
+            "generation", "counting", "n_words", "forced", "ablation.positions", "ablation.seed"
         ),
     message:
         "Forcing answers on {wildcards.model} in {wildcards.language}"
@@ -61,6 +61,13 @@ rule summarise_forced:
             labels={"table": "On the same text"},
         ),
         same_text_provenance=paths.below("tables/same_text.provenance.json"),
+        nswap=report(
+            paths.below("tables/nswap.csv"),
+            caption="captions/nswap_table.rst",
+            category="Causes",
+            labels={"table": "N swapped"},
+        ),
+        nswap_provenance=paths.below("tables/nswap.provenance.json"),
     log:
         paths.below("logs/summarise_forced.log"),
     conda:

@@ -11,6 +11,7 @@ def main(snakemake) -> None:
     from lengthlens.ablation.ablate import Ablation, ablate
     from lengthlens.ablation.hypotheses import hypotheses_from
     from lengthlens.ablation.repair import measure_repair, repaired_conditions
+    from lengthlens.ablation.resample import draw_donors
     from lengthlens.ablation.selection import read_selection
     from lengthlens.ablation.sweep import Plan, plan_sweep
     from lengthlens.attribution.means import replacement
@@ -46,20 +47,26 @@ def main(snakemake) -> None:
         language,
         hypotheses_from(params.tests),
     )
+    language_file = load_language(snakemake.input.language)
+    evaluate = [prompt for prompt in prompts if prompt.split == "evaluate"]
+    answered = spread_over_n(evaluate, params.prompts, params.plan["seed"])
+    resampled = any(condition.mode == "resample" for condition in conditions)
     study = Ablation(
         loaded,
-        spread_over_n(
-            [p for p in prompts if p.split == "evaluate"], params.prompts, params.plan["seed"]
-        ),
+        answered,
         replace(settings_of(params.config), max_new_tokens=params.max_new_tokens),
         params.config["counting"],
         replacement(attribution),
-        params.plan["seed"],
+        draw_donors(language_file, answered, params.config["n_words"], params.plan["seed"])
+        if resampled
+        else (),
     )
-    neutral = load_language(snakemake.input.language).neutral
+    neutral = language_file.neutral
     label = f"{params.name} {language}: {len(conditions)} conditions"
     with tqdm(desc=label, unit="answer", delay=2, mininterval=1) as bar:
         dataset, unablated = ablate(study, conditions, neutral, bar)
+    if absent := dataset.attrs["resample_neutral_absent"]:
+        print(f"{params.name} {language}: resample is not scored on neutral text: {absent}")
     repaired = repaired_conditions(conditions)
     repair = measure_repair(study, repaired, unablated.answers, unablated.book)
     made = provenance(

@@ -46,6 +46,7 @@ def main(snakemake) -> None:
         Forcing(loaded, settings_of(config), config["counting"]),
         load_language(snakemake.input.language),
         answers,
+        config["n_words"],
         effects,
         other,
     )

@@ -1,10 +1,12 @@
-"""Compare scores with causes, and texts with models: tables/scores.csv and tables/same_text.csv."""
+"""Compare scores with causes, texts with models, N with its neighbours: tables/scores.csv, tables/
+same_text.csv and tables/nswap.csv."""
 
 from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
     from lengthlens.analysis.causes import compare_scores
+    from lengthlens.analysis.nswap import summarise_nswap
     from lengthlens.analysis.text_comparison import compare_texts
     from lengthlens.files import formats
     from lengthlens.files.provenance import derived
@@ -26,6 +28,7 @@ def main(snakemake) -> None:
     write_table(scores, snakemake.output.scores, made)
     texts = compare_texts(params.models, attributions, forced, **options)
     write_table(texts, snakemake.output.same_text, made)
+    write_table(summarise_nswap(forced, **options), snakemake.output.nswap, made)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,9 @@ CONDITIONS = [
     Condition(HEADS, "resample", "generated", "mixed", "en", mlps=(0,)),
     Condition(HEADS[:1], "zero", "generated", "cwa", "en", 1, answered=False, neutral=False),
 ]
-PLACE_OF_MEAN = 6
+PLACE_OF_MEAN, PLACE_OF_RESAMPLE = 6, 8
 FORCED = len(CONDITIONS) - 1  # whose answers are not generated
+DOTTED = ["The sea. It is calm. It is blue.", "She smiled. He did not."]
 NEUTRAL = ["The sea is calm in the morning.", "She smiled.", "It was 1984, on the 3rd of May"]
 
 
@@ -77,11 +78,20 @@ def means(loaded: LoadedModel) -> Replacement:
     )
 
 
-def run(loaded, prompts, conditions=CONDITIONS, **changes):
+def donors_of(prompts: list[Prompt]) -> list[Prompt]:
+    """Each prompt with another N; the tiny model does not read the number anyway."""
+    return [
+        replace(p, n=20 if p.n == 1 else 1, text=TEXTS[(i + 1) % len(TEXTS)])
+        for i, p in enumerate(prompts)
+    ]
+
+
+def run(loaded, prompts, conditions=CONDITIONS, neutral=NEUTRAL, **changes):
     settings = GenerationSettings(**(vars(SETTINGS) | changes))
-    study = Ablation(loaded, prompts, settings, "whitespace", means(loaded))
+    donors = donors_of(prompts)
+    study = Ablation(loaded, prompts, settings, "whitespace", means(loaded), donors)
     with tqdm(disable=True) as bar:
-        return ablate(study, conditions, NEUTRAL, bar)[0]
+        return ablate(study, conditions, neutral, bar)[0]
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +233,56 @@ def test_means_are_required_for_mean_ablation(loaded, prompts) -> None:
     study = Ablation(loaded, prompts, SETTINGS, "whitespace")
     with tqdm(disable=True) as bar, pytest.raises(LengthlensError, match="no means were given"):
         ablate(study, [CONDITIONS[0], CONDITIONS[PLACE_OF_MEAN]], NEUTRAL, bar)
+
+
+def test_resampling_needs_a_donor_for_every_prompt(loaded, prompts) -> None:
+    study = Ablation(loaded, prompts, SETTINGS, "whitespace", donors=donors_of(prompts)[1:])
+    with (
+        tqdm(disable=True) as bar,
+        pytest.raises(LengthlensError, match="each of 6 prompts, but 5"),
+    ):
+        ablate(study, [CONDITIONS[0], CONDITIONS[PLACE_OF_RESAMPLE]], NEUTRAL, bar)
+
+
+def test_donors_are_named_by_their_n(dataset) -> None:
+    assert dataset["donor_n"].to_numpy().tolist() == [20, 1, 1] * 2
+
+
+def test_one_neutral_sentence_has_no_resampled_score(loaded, prompts, dataset) -> None:
+    """Its donor would be itself: the score would be that of the whole model, and mean nothing."""
+    places = [0, 1, PLACE_OF_RESAMPLE]
+    found = run(loaded, prompts, [CONDITIONS[place] for place in places], NEUTRAL[:1])
+    assert np.isfinite(found["sentence_loglik"].to_numpy()).ravel().tolist() == [True, True, False]
+    assert np.isnan(found["neutral_loglik"].to_numpy()[2])
+    assert "no other as its donor" in found.attrs["resample_neutral_absent"]
+    assert dataset.attrs["resample_neutral_absent"] == ""
+    assert np.isfinite(dataset["neutral_loglik"][PLACE_OF_RESAMPLE])
+
+
+def test_stop_tokens_inside_neutral_sentences_are_scored_like_others(loaded, prompts) -> None:
+    """`stop_tokens: ["."]`: the sentences hold full stops, and nothing else changes."""
+    stop = loaded.tokenizer(".")["input_ids"][-1]
+    assert any(stop in loaded.tokenizer(text)["input_ids"][1:-1] for text in DOTTED)
+    dotted = replace(
+        loaded,
+        classes=replace(
+            loaded.classes, stop=torch.cat([loaded.classes.stop, torch.tensor([stop])])
+        ),
+    )
+    conditions = [CONDITIONS[0], CONDITIONS[PLACE_OF_RESAMPLE]]
+    plain, found = (run(model, prompts, conditions, DOTTED) for model in (loaded, dotted))
+    np.testing.assert_array_equal(found["sentence_loglik"], plain["sentence_loglik"])
+
+
+def test_a_neutral_sentence_of_one_token_is_refused_before_any_work(loaded, prompts) -> None:
+    plain = loaded.tokenizer
+
+    class WithoutStart:  # a tokenizer that puts no token before a text
+        def __call__(self, text):
+            return {"input_ids": plain(text)["input_ids"][1:]}
+
+    with pytest.raises(LengthlensError, match="reads the neutral sentence 'a' as 1 token"):
+        run(replace(loaded, tokenizer=WithoutStart()), prompts, neutral=["a", *NEUTRAL])
 
 
 def every_other(model: LoadedModel):

@@ -68,7 +68,10 @@ def stage(kind: str) -> dict[str, object]:
 
 def study_of(loaded: Planted, language: str, sums) -> Ablation:
     prompts = [prompt for prompt in prompts_of(language) if prompt.split == "evaluate"]
-    return Ablation(loaded, prompts, SETTINGS, "whitespace", replacement(sums))
+    by_place = {(prompt.topic, prompt.n): prompt for prompt in prompts}
+    following = dict(zip(N_WORDS, [*N_WORDS[1:], N_WORDS[0]], strict=True))
+    donors = [by_place[prompt.topic, following[prompt.n]] for prompt in prompts]
+    return Ablation(loaded, prompts, SETTINGS, "whitespace", replacement(sums), donors)
 
 
 def first(table: pd.DataFrame, method: str, kind: str) -> str:
@@ -132,7 +135,7 @@ def test_the_backup_is_found_as_repair() -> None:
     assert max(stage("head")["errors"]) <= 1e-5
     rows = table[(table["method"] == "end_contrast") & (table["minus"] == "")]
     for language in LANGUAGES:
-        term = rows[rows["language"] == language].set_index("term")["share"]
+        term = rows[rows["language"] == language].set_index("term")["contribution"]
         assert term["direct"] > 0
         assert -0.9 * term["direct"] < term["final_mlp"] < -0.05 * term["direct"]
         assert term["mlps"] == pytest.approx(term["final_mlp"], abs=0.02 * term["direct"])

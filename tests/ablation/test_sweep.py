@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from rankings import HEADS, LAYERS, ranking
 
 from lengthlens.ablation.conditions import Condition, count_matched, ranked_heads
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.ablation.sweep import Plan, plan_sweep
 
+ROOT = Path(__file__).parents[2]
 PLAN = Plan(
     k=(1, 2, 4, 64),
     further_k=(2,),
@@ -153,3 +156,17 @@ def test_controls_depend_on_the_seed_alone(seed: int) -> None:
     plan = replace(PLAN, seed=seed)
     assert sweep(plan) == sweep(plan)
     assert (sweep(plan) == sweep()) == (seed == 0)
+
+
+def test_one_head_has_all_that_larger_sets_have() -> None:
+    """k = 1 by default: the other modes, the bottom head, and the heads of other languages."""
+    values = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["ablation"]
+    plan = Plan(**{name: values[name] for name in Plan.__dataclass_fields__})
+    groups = groups_of(sweep(plan))
+    for method in plan.methods[:2]:  # of which there are rankings
+        for mode in ("zero", "mean", "resample"):
+            chosen, *controls = groups["top", method, mode, "en", 1]
+            assert chosen.heads == ranked_heads(SELECTIONS["en"], method, 1)
+            assert len(controls) == HEADS - 1  # all other heads of its layer
+        assert ("bottom", method, "zero", "en", 1) in groups
+        assert {("top", method, "zero", source, 1) for source in ("it", "lb")} <= set(groups)

@@ -89,8 +89,8 @@ def test_terms_add_up_to_the_drop(repairs, repair_table) -> None:
     assert set(repair_table["term"]) == set(TERMS)
     row = repair_table[(repair_table["method"] == "cwa") & (repair_table["minus"] == "")]
     row = row.set_index(["language", "term"]).loc[("lb", "final_mlp")]
-    assert row["share"] == pytest.approx(-1.0, abs=0.1)
-    assert row["share_low"] < row["share"] < row["share_high"]
+    assert row["contribution"] == pytest.approx(-1.0, abs=0.1)
+    assert row["contribution_low"] < row["contribution"] < row["contribution_high"]
     assert (row["n_samples"], row["n_topics"], row["n_controls"]) == (23, 12, 1)
 
 
@@ -106,27 +106,30 @@ def test_differences_between_languages_are_paired_by_topic(repairs, repair_table
     sides = [term_values(repairs["i", code], "final_mlp")[1] for code in ("lb", "en")]
     ones = np.ones(len(TOPICS))
     plain = difference_interval((sides[0], ones), TOPICS, (sides[1], ones), TOPICS, **FAST)
-    assert row["share"] == pytest.approx(float(plain.estimate))
-    assert row["share_low"] == pytest.approx(float(plain.low), abs=0.02)
-    assert row["share_high"] < 0
+    assert row["contribution"] == pytest.approx(float(plain.estimate))
+    assert row["contribution_low"] == pytest.approx(float(plain.low), abs=0.02)
+    assert row["contribution_high"] < 0
 
 
-def test_repair_sentences_say_who_steps_in(repair_table) -> None:
+def test_repair_sentences_tell_mediation_from_self_repair(repair_table) -> None:
     late = repair_table[repair_table["method"] == "cwa"].assign(method="late_heads")
     english, untuned, between, ranked = repair_sentences(
         pd.concat([late.assign(chosen_by="position"), repair_table])
     )
     assert english.startswith("i, en, without") and "changes by +0.167" in english
     assert untuned.startswith("i, lb, without") and "changes by +0.994" in untuned
-    assert ", it steps in (" in untuned
+    assert ", it gives more, though it no longer reads from them: self-repair (" in untuned
     assert "in lb minus that in en: +0.8" in between and ", more for ending (" in between
     assert " logits [+0." in between
     assert ranked.startswith("i, 1 sets") and "of ending in lb than in en in 1, less in 0" in ranked
-    unclear = late.assign(share_low=-1.0, share_high=1.0)
+    unclear = late.assign(contribution_low=-1.0, contribution_high=1.0)
     assert [", no change shown (" in said for said in repair_sentences(unclear)[:2]] == [True] * 2
     assert ", no difference shown (" in repair_sentences(unclear)[2]
-    less = repair_sentences(late.assign(share_low=0.5, share_high=1.0))
-    assert ", it gives less (" in less[0] and "[−1.00, −0.500]" in less[0]
+    less = repair_sentences(late.assign(contribution_low=0.5, contribution_high=1.0))
+    assert (
+        ", it gives less, as it no longer reads from them: mediation (" in less[0]
+        and "[−1.00, −0.500]" in less[0]
+    )
     assert repair_sentences(repair_table.iloc[:0]) == []
 
 
@@ -135,7 +138,7 @@ def test_the_repair_figure_shows_every_term(repair_table) -> None:
     axes = figure.axes[1]
     heights = sorted(bar.get_height() for bar in axes.patches)
     own = repair_table[(repair_table["language"] == "lb") & (repair_table["minus"] == "")]
-    np.testing.assert_allclose(heights, sorted(own[own["term"] != "final_mlp"]["share"]))
+    np.testing.assert_allclose(heights, sorted(own[own["term"] != "final_mlp"]["contribution"]))
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["top 1, CWA", "final MLP"]
     assert repair_figure.counts(repair_table).startswith("n = 23 to 23 answers")
     empty = repair_figure.draw_repair(repair_table.iloc[:0], CAST)

@@ -12,7 +12,7 @@ from lengthlens.analysis.causes import COLUMNS, SCORES, compare_scores, layers_o
 from lengthlens.claims.kinds import Data
 from lengthlens.claims.verdicts import evaluate_claims
 from lengthlens.errors import LengthlensError
-from lengthlens.figures.scores import ORDER, counts, draw_scores
+from lengthlens.figures.scores import ORDER, OUTCOME_NAMES, counts, draw_scores
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.forced_findings import say_scores
 from lengthlens.statistics import agreement_interval, rank_components
@@ -214,12 +214,19 @@ def test_coverage_of_the_correlation_of_the_true_means() -> None:
 def test_sentences_go_no_further_than_the_intervals() -> None:
     own, forced = make_pair()
     table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, resamples=200)
-    cwa, first, second, rival, other = say_scores(table)
+    cwa, first, second, rival, other, last = say_scores(table)
     assert first.startswith("In m (en), the end contrast finds the heads of a layer that matter")
+    start = "In m (en), the end contrast ranks heads closer to their measured effect"
+    assert rival.startswith(f"{start} at the decision step than CWA does")
+    assert other.startswith(f"{start} there minus at earlier boundary steps than CWA does")
+    rows = table[(table["kind"] == "head") & (table["over"] == "all")].set_index("outcome")
+    gains = rows[rows["score"] == "end_contrast"]["over_cwa"]
+    for said, outcome in ((rival, "decision"), (other, "contrast")):
+        assert f"difference +{gains[outcome]:.2f} [" in said
+    assert gains["decision"] != gains["contrast"]
     assert "20 heads; 30 and 30 answers" in first and first.count("[") == 1
     assert "CWA is not shown to find" in cwa and "N-swap contrast" in second
-    assert rival.startswith("In m (en), the end contrast ranks heads closer to their measured")
-    assert "N-swap contrast" in other and "rank correlation over all" in other
+    assert "N-swap contrast" in last and "rank correlation over all" in last
     bad = {f"over_{name}_low": -0.4 for name in ("cwa", "norm")}
     worse = table.assign(**bad, over_cwa_high=-0.1, over_norm_high=-0.1)
     assert "ranks heads less by" in say_scores(worse)[3]
@@ -235,12 +242,15 @@ def test_the_figure_shows_the_correlations_of_heads() -> None:
     own, forced = make_pair()
     table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, resamples=200)
     figure = draw_scores(table, Cast(VARIANTS, {"en": "English", "it": "Italian"}))
-    full, empty = figure.axes
-    heads = table[(table["kind"] == "head") & (table["outcome"] == "decision")]
-    for line, over in zip(full.lines[1:], ("all", "within"), strict=True):
-        values = heads[heads["over"] == over].set_index("score")["correlation"].reindex(ORDER)
-        np.testing.assert_array_equal(line.get_ydata(), values)
-    assert empty.texts[0].get_text() == "no measured effects"
+    panels = np.array(figure.axes).reshape(2, 2)
+    heads = table[table["kind"] == "head"]
+    for (full, empty), (outcome, name) in zip(panels, OUTCOME_NAMES.items(), strict=True):
+        own = heads[heads["outcome"] == outcome]
+        for line, over in zip(full.lines[1:], ("all", "within"), strict=True):
+            values = own[own["over"] == over].set_index("score")["correlation"].reindex(ORDER)
+            np.testing.assert_array_equal(line.get_ydata(), values)
+        assert full.get_title("left") == f"m, English:\n{name}"
+        assert empty.texts[0].get_text() == "no measured effects"
     assert counts(table).startswith("20 heads; 30 select and 30 evaluate answers; at least 10 ")
 
 

@@ -70,7 +70,7 @@ def test_models_that_score_alike_differ_by_behaviour_alone() -> None:
         for quantity in ("on_instruct", "on_base", "models"):
             assert abs(value[group, quantity]) < 0.1 * size
         assert value[group, "share"] == pytest.approx(1, abs=0.05)
-        assert value[group, "permuted"] == pytest.approx(value[group, "observed"], rel=0.1)
+        assert value[group, "shifted"] == pytest.approx(value[group, "observed"], rel=0.1)
 
 
 def test_the_parts_add_up_to_the_observed_difference() -> None:
@@ -91,6 +91,28 @@ def test_the_parts_add_up_to_the_observed_difference() -> None:
         assert row["value_low"] < row["value"] < row["value_high"], place
 
 
+def test_both_ends_of_the_share_and_the_interaction() -> None:
+    """I = 3 d, B = d: D = 4. On instruct's text D_I = 2: share 1/2; on base's D_B = -2: 3/2.
+
+    Their mean is 1, as if behaviour were all of it; the interaction D_I - D_B = 4 says otherwise.
+    """
+    table, value = compared(3.0, 1.0)
+    rows = table.set_index(["group", "quantity"])
+    for group, size in {"late heads": 2, "all heads": 8, "final MLP": 1, "all MLPs": 4}.items():
+        assert value[group, "share_on_instruct"] == pytest.approx(0.5, abs=0.05)
+        assert value[group, "share_on_base"] == pytest.approx(1.5, abs=0.05)
+        ends = value[group, "share_on_instruct"] + value[group, "share_on_base"]
+        assert ends / 2 == pytest.approx(value[group, "share"], abs=1e-9)
+        both = value[group, "on_instruct"] - value[group, "on_base"]
+        assert both == pytest.approx(value[group, "interaction"], abs=1e-9)
+        assert value[group, "interaction"] == pytest.approx(4 * size, rel=0.1)
+        for text in ("instruct", "base"):
+            share = 1 - value[group, f"on_{text}"] / value[group, "observed"]
+            assert value[group, f"share_on_{text}"] == pytest.approx(share, abs=1e-9)
+            row = rows.loc[(group, f"share_on_{text}")]
+            assert row["value_low"] < row["value"] < row["value_high"]
+
+
 def test_a_share_of_nothing_is_left_out() -> None:
     """I = d, B = -d: own texts give +d and +d, so the observed difference may be zero."""
     table, value = compared(1.0, -1.0)
@@ -107,7 +129,10 @@ def test_sentences_have_interval_and_n() -> None:
     sentence = say_same_text(table)[0]
     assert sentence.startswith("Between i and b (en), CWA differs by +4.")
     assert "in late heads (96 answers), of which the texts alone explain" in sentence
-    assert sentence.count("[") == 4
+    assert "% [" in sentence and "on i's text and" in sentence and "on b's text (mean " in sentence
+    assert sentence.count("[") == 7
+    assert "no interaction of model and text shown: " in sentence
+    assert "(interaction of model and text: +8." in say_same_text(compared(3.0, 1.0)[0])[0]
 
 
 def test_pairs_without_an_exchange_are_left_out() -> None:
@@ -128,8 +153,10 @@ def test_the_figure_shows_the_table() -> None:
     panels = np.array(figure.axes).reshape(len(GROUPS), 2)
     for (axes, empty), group in zip(panels, GROUPS, strict=True):
         shown = [line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 1]
-        wanted = ("observed", "on_instruct", "on_base", "permuted")
+        wanted = ("observed", "on_instruct", "on_base", "interaction", "shifted")
         assert shown == [value[group, quantity] for quantity in wanted]
+        shares = [value[group, f"share_on_{text}"] for text in ("instruct", "base")]
+        assert [text.get_text() for text in axes.texts] == [f"{100 * s:.0f} %" for s in shares]
         assert empty.texts[0].get_text() == "texts not exchanged"
     assert counts(table).startswith("96 answers of both models")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import VOCABULARY, tiny_model
+from synthetic_attribution import shifted
 from toys import CLASSES, NO_STOP, as_batch, ragged_prompts
 
 from lengthlens.attribution import dla
@@ -130,7 +131,7 @@ def test_folding_equals_explicit_vectors(row: str) -> None:
 
 @pytest.mark.parametrize("row", ["llama", "gpt2"])
 def test_sums_over_an_answer(row: str) -> None:
-    """CWA = sum_t s_t DLA_t = plus + minus; squares; contrast: by a loop over explicit scores."""
+    """CWA = sum_t s_t DLA_t = plus + minus, its null; contrast: by a loop over explicit scores."""
     model = tiny_model(row, torch.float64)
     batch = captured(model, seed=5)
     data, explicit = attribute_batch(readout_of(model), batch), explicit_scores(model, batch)
@@ -139,14 +140,16 @@ def test_sums_over_an_answer(row: str) -> None:
     for kind, dims in KINDS.items():
         for sample in range(len(LIMITS)):
             mine = np.flatnonzero(steps.sample == sample)
-            sums = {name: 0.0 for name in ("", "_plus", "_minus", "squares")}
+            sums = {name: 0.0 for name in ("", "_plus", "_minus")}
             for i in mine:
                 score = explicit[kind][:, i]
                 sums[""] += steps.sign[i] * score
                 sums["_plus" if steps.sign[i] > 0 else "_minus"] += steps.sign[i] * score
-                sums["squares"] += score**2
             found = {name: data[f"cwa_{kind}{name}"] for name in ("", "_plus", "_minus")}
-            found["squares"] = data[f"dla_squares_{kind}"]
+            found["variance"] = data[f"null_variance_{kind}"]
+            sums["variance"] = shifted(
+                explicit[kind][:, mine], steps.sign[mine], steps.boundary[mine]
+            )
             for name, expected in sums.items():
                 values = found[name].transpose("target", "sample", *dims).to_numpy()[:, sample]
                 assert np.abs(values - expected).max() <= 1e-12, (kind, name)

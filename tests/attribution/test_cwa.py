@@ -71,28 +71,44 @@ def test_intervals_are_those_of_statistics():
     assert ours["mlp_step_high"].to_numpy() == pytest.approx(expected.high)
 
 
-def test_null_is_what_permuting_signs_gives():
-    """Mean and sd of the mean over samples, against 4000 random permutations within samples."""
+def test_null_is_what_shifting_signs_gives():
+    """Mean and sd of the mean over samples, against 4000 random shifts within samples.
+
+    Of a layer's heads together too: the variance of a sum is not the sum of variances.
+    """
     made = make_attribution(5, n_words=(4,), per_n=6, shift={"mlp": 1.5})
-    found = average_samples(made.dataset, **FAST).isel(n=0)
-    rng, draws = np.random.default_rng(6), []
-    for _ in range(4000):
-        sums = [
-            (scores["mlp"][0] * rng.permutation(sign)[:, None]).sum(axis=0)
-            for scores, sign in zip(made.scores, made.signs, strict=True)
-        ]
-        draws.append(np.mean(sums, axis=0))
-    spread = np.std(draws, axis=0)
-    null = found.sel(target="token")
-    assert null["mlp_null"].to_numpy() == pytest.approx(np.mean(draws, axis=0), abs=0.1 * spread[0])
-    assert null["mlp_null_sd"].to_numpy() == pytest.approx(spread, rel=0.05)
-    per_step = made.dataset["n_steps"].to_numpy().mean()
-    assert null["mlp_step_null"].to_numpy() == pytest.approx(null["mlp_null"].to_numpy() / per_step)
-    ratio = null["mlp_null_sd"].to_numpy() / per_step
-    assert null["mlp_step_null_sd"].to_numpy() == pytest.approx(ratio)
+    found = average_samples(made.dataset, **FAST).isel(n=0).sel(target="token")
+    rng = np.random.default_rng(6)
+    for name, kind in (("mlp", "mlp"), ("head_layer", "head")):
+        draws = []
+        for _ in range(4000):
+            sums = []
+            for scores, sign in zip(made.scores, made.signs, strict=True):
+                score = scores[kind][0].reshape(len(sign), 3, -1).sum(axis=-1)
+                turned = np.roll(sign, rng.integers(len(sign)))
+                sums.append((score * turned[:, None]).sum(axis=0))
+            draws.append(np.mean(sums, axis=0))
+        spread = np.std(draws, axis=0)
+        mean = found[f"{name}_null"].to_numpy()
+        assert mean == pytest.approx(np.mean(draws, axis=0), abs=0.1 * spread.min())
+        assert found[f"{name}_null_sd"].to_numpy() == pytest.approx(spread, rel=0.05)
+        per_step = made.dataset["n_steps"].to_numpy().mean()
+        assert found[f"{name}_step_null"].to_numpy() == pytest.approx(mean / per_step)
+        ratio = found[f"{name}_null_sd"].to_numpy() / per_step
+        assert found[f"{name}_step_null_sd"].to_numpy() == pytest.approx(ratio)
 
 
-def test_null_of_the_end_target_permutes_boundary_steps():
+def test_answers_with_signs_of_both_kinds_are_counted():
+    """They alone vary under the null."""
+    made = make_attribution(14, plus_share=0.9)
+    found = average_samples(made.dataset, **FAST)
+    mixed = np.array([0 < (sign < 0).sum() < len(sign) for sign in made.signs])
+    n = made.dataset["n"].to_numpy()
+    assert found["n_mixed"].to_numpy().tolist() == [mixed[n == k].sum() for k in (3, 4, 5)]
+    assert 0 < mixed.sum() < len(mixed)
+
+
+def test_null_of_the_end_target_shifts_boundary_steps():
     made = make_attribution(7, n_words=(6,), per_n=8)
     found = average_samples(made.dataset, **FAST).isel(n=0).sel(target="end")
     means = [
@@ -135,9 +151,8 @@ def test_every_variable_is_named_by_the_scheme_and_says_what_it_is():
         for form in ("", "_step")
         for pool in ("", "_all")
         for statistic in ("", "_low", "_high", "_null", "_null_sd")
-        if not (component == "head_layer" and statistic == "_null_sd")
     }
-    assert set(found.variables) - set(found.indexes) == names | {"n_samples", "n_topics"}
+    assert set(found.variables) - set(found.indexes) == names | {"n_samples", "n_topics", "n_mixed"}
     assert all(found[name].attrs["units"] == "logits" for name in names)
     meaning = found["head_step_all_low"].attrs["long_name"]
     assert meaning == (

@@ -110,7 +110,7 @@ def test_hovering_tells_a_cells_value(visit):
     tip.wait_for(state="visible")
     words = cells(page)[0]
     assert words.split(": ")[1] in tip.inner_text()
-    assert "permuted signs" in tip.inner_text()
+    assert "shifted signs" in tip.inner_text()
 
 
 def test_tokens_tell_what_pushed_by_mouse_and_by_keyboard(visit):

@@ -121,8 +121,8 @@ def test_repair_is_judged_by_its_sign(final: float, verdict: str) -> None:
     assert row["verdict"] == verdict
     table = summarise_repair({("m", "en"): data}, resamples=200)
     expected = table[table["term"] == "final_mlp"].iloc[0]
-    assert row["value"] == pytest.approx(expected["share"], rel=1e-12)
-    assert row["low"] == pytest.approx(expected["share_low"], rel=1e-12)
+    assert row["value"] == pytest.approx(expected["contribution"], rel=1e-12)
+    assert row["low"] == pytest.approx(expected["contribution_low"], rel=1e-12)
 
 
 def test_repair_is_compared_between_languages() -> None:

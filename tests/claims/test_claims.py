@@ -149,7 +149,7 @@ def test_the_papers_story_is_supported_by_data_that_tell_it():
     assert near["level"] == 0.9 and -near["margin"] < near["low"] < near["high"] < near["margin"]
     assert near["source"] == "attribution/m-instruct.en.nc"
     known = table[~table["id"].isin(["control-fades-en", "control-fades-it"])]  # of all N to 15
-    absent = known["reason"].str.contains("forced|ablation/|repair/", na=False)  # no such files
+    absent = known["reason"].str.contains("forced|ablation/|repair/|both kinds", na=False)
     told = known[~absent]
     assert told["n"].min() >= 12 and set(told["n_topics"]) == {12}
     assert len(told) == len(known) - 22
@@ -219,7 +219,7 @@ def test_cwa_side_is_the_total_of_the_named_components():
 
 
 def test_what_is_beyond_signs_is_nothing_where_signs_are_random():
-    """A constant positive score: CWA is far from 0, but permuted signs give just as much."""
+    """A constant positive score: CWA is far from 0, but shifted signs give just as much."""
     data = {("instruct", "en"): attribution(6, mlp=np.full(8, 5.0))}
     statistic = {"kind": "cwa", "component": "mlp", "layers": "final", "form": "sum"}
     statistic |= {"variant": "instruct", "language": "en"}
@@ -227,6 +227,42 @@ def test_what_is_beyond_signs_is_nothing_where_signs_are_random():
     beyond = row_of(claim(statistic | {"beyond": "signs"}), data)
     assert plain["verdict"] == "supported" and plain["low"] > 3
     assert abs(beyond["value"]) < 0.5
+
+
+def test_only_answers_with_both_signs_are_beyond_signs():
+    """Mean over them alone: the others contribute 0 by construction, and would be counted as n."""
+    data = attribution(6, mlp=np.full(8, 5.0))
+    mixed = (data["n_negative"] > 0) & (data["n_negative"] < data["n_steps"])
+    mixed = mixed.to_numpy()
+    statistic = {"kind": "cwa", "component": "mlp", "layers": "final", "form": "step"}
+    statistic |= {"variant": "instruct", "language": "en", "beyond": "signs"}
+    row = row_of(claim(statistic), {("instruct", "en"): data})
+    assert 20 <= row["n"] == mixed.sum() < len(mixed)
+    own = data.isel(sample=np.flatnonzero(mixed), layer=7).sel(target="token")
+    total = (own["cwa_mlp_plus"] - own["cwa_mlp_minus"]).to_numpy()
+    sign = 1 - 2 * own["n_negative"].to_numpy() / own["n_steps"].to_numpy()
+    beyond = own["cwa_mlp"].to_numpy() - sign * total
+    assert row["value"] == pytest.approx(beyond.sum() / own["n_steps"].to_numpy().sum())
+    assert f"{mixed.sum()} of {len(mixed)} answers" in row["statistic"]
+
+
+@pytest.mark.parametrize(("answers", "topics"), [(19, 12), (20, 7)])
+def test_few_answers_with_both_signs_say_nothing(answers: int, topics: int):
+    """It takes 20 answers about 8 topics; a number of 6 answers is none of 168."""
+    data = attribution(6, mlp=np.full(8, 5.0))
+    mixed = (data["n_negative"] > 0) & (data["n_negative"] < data["n_steps"])
+    kept = np.flatnonzero(mixed.to_numpy())[:answers]
+    negative = np.zeros_like(data["n_negative"].to_numpy())
+    negative[kept] = data["n_negative"].to_numpy()[kept]
+    names = np.array([f"u{place % 12}" for place in range(data.sizes["sample"])])
+    names[kept] = [f"t{place % topics}" for place in range(answers)]
+    data = data.assign(n_negative=("sample", negative)).assign_coords(topic=("sample", names))
+    statistic = {"kind": "cwa", "component": "mlp", "layers": "final", "form": "step"}
+    statistic |= {"variant": "instruct", "language": "en", "beyond": "signs"}
+    row = row_of(claim(statistic), {("instruct", "en"): data})
+    assert row["verdict"] == "no data" and row["n"] == 0
+    assert f"only {answers} of {data.sizes['sample']} answers" in row["reason"]
+    assert f"about {topics} topics; it takes 20 about 8" in row["reason"]
 
 
 def test_last_quarter_of_layers():

@@ -19,9 +19,10 @@ from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import FORCED
 from lengthlens.files.netcdf import write_dataset
 from lengthlens.forced.measure import Effects, Other, drawn_of_each, force_answers
-from lengthlens.forced.nswap import SwapText, nswap_contrast
+from lengthlens.forced.nswap import nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
+from lengthlens.forced.swaps import SWAPS, SwapText, swapped_number, why_prompts_differ
 from lengthlens.forced.texts import as_other, on_text
 from lengthlens.generation.answers import GenerationSettings, Request, answer_prompts, requests
 from lengthlens.generation.forcing import Forcing, forced_batches
@@ -56,11 +57,12 @@ LANGUAGE = Language(
     neutral=(),
 )
 EFFECTS = Effects(["zero"], "generated", 2)
+N_WORDS = (1, 2, 9)
 
 
 @pytest.fixture(scope="module")
 def prompts() -> list[Prompt]:
-    """Prompts for 1, 2 and 9 words; with 10 the prompt has another length."""
+    """Prompts for 1, 2 and 9 words."""
     return [prompt for n in (1, 2, 9) for prompt in build_prompts(LANGUAGE, n, 0, 3, 1)]
 
 
@@ -73,7 +75,7 @@ def answered(loaded, prompts):
 
 @pytest.fixture(scope="module")
 def forced(loaded, answered) -> xr.Dataset:
-    return force_answers(forcing(loaded), LANGUAGE, answered[0], EFFECTS, None)
+    return force_answers(forcing(loaded), LANGUAGE, answered[0], N_WORDS, EFFECTS, None)
 
 
 def forcing(loaded: LoadedModel) -> Forcing:
@@ -119,7 +121,7 @@ def swap_text(loaded: LoadedModel, n: int, lengths: tuple[int, int, int], seed: 
     answer = [*rng.integers(40, 100, n).tolist(), 5, 2]
     marks = annotate_steps(answer, n, loaded.vocabulary, loaded.decode_text, "whitespace")
     swapped = {swap: request for swap, request in zip((-1, 1), made[1:], strict=True)}
-    return SwapText(made[0], swapped, answer, marks)
+    return SwapText(made[0], swapped, answer, marks, {})
 
 
 @pytest.mark.parametrize("row", ["llama", "gemma2", "granite", "gpt2"])
@@ -152,8 +154,6 @@ def test_contrasts_add_up_to_the_change_of_the_margin(row: str) -> None:
             total = sum(float(found[f"nswap_{kind}"][place, column].sum()) for kind in KINDS)
             assert total == pytest.approx(float(change), abs=2e-5)
             assert float(found["nswap_margin"][place, column]) == pytest.approx(total, abs=1e-9)
-            longer = len(text.swapped[swap].tokens) - len(text.request.tokens)
-            assert found["nswap_longer"][place, column] == longer
 
 
 KINDS = ("head", "mlp", "embed", "bias")
@@ -208,7 +208,7 @@ def planted_texts(loaded: LoadedModel) -> list[SwapText]:
             return replace(old, tokens=[*before, 20 + number, *after])
 
         swapped = {swap: asked(n + swap, old) for swap, old in text.swapped.items()}
-        texts.append(SwapText(asked(n, text.request), swapped, text.answer, text.marks))
+        texts.append(SwapText(asked(n, text.request), swapped, text.answer, text.marks, {}))
     return texts
 
 
@@ -345,13 +345,67 @@ def test_a_forced_file_holds_every_answer_in_order(forced, answered, tmp_path: P
     np.testing.assert_array_equal(read["effect_head"], forced["effect_head"])
 
 
-def test_zero_words_are_not_asked_for(forced) -> None:
-    """N - 1 = 0 has no prompt, so one side is missing; the other is there."""
-    one = forced.isel(sample=np.flatnonzero(forced["n"].to_numpy() == 1))
-    assert np.isnan(one["nswap_margin"].sel(swap=-1)).all()
-    assert np.isfinite(one["nswap_margin"].sel(swap=1)).any()
-    more = forced.isel(sample=np.flatnonzero(forced["n"].to_numpy() == 2))
-    assert np.isfinite(more["nswap_margin"].sel(swap=-1)).any()
+def test_n_is_swapped_among_the_numbers_of_the_study(forced) -> None:
+    """With [1, 2, 9] the swap +1 of 2 is 9, and 9 has none: no model was asked for 10."""
+    n = forced["n"].to_numpy()
+    expected = {1: (0, 2), 2: (1, 9), 9: (2, 0)}
+    for place, swap in enumerate(SWAPS):
+        numbers = forced["n_swapped"].sel(swap=swap).to_numpy()
+        assert numbers.tolist() == [expected[number][place] for number in n.tolist()]
+        outside = numbers == 0
+        assert (forced["nswap_reason"].sel(swap=swap).to_numpy()[outside] == "outside").all()
+        assert np.isnan(forced["nswap_margin"].sel(swap=swap).to_numpy()[outside]).all()
+        assert np.isnan(forced["nswap_longer"].sel(swap=swap).to_numpy()[outside]).all()
+    for swap, number in ((1, 1), (-1, 2)):
+        some = forced["nswap_margin"].sel(swap=swap).to_numpy()[n == number]
+        assert np.isfinite(some).any()
+
+
+def test_margins_are_there_exactly_where_a_swap_is_legal(loaded, forced, answered) -> None:
+    """An answer cut after its first token never has two words: there is no step to read."""
+    reason = forced["nswap_reason"].to_numpy()
+    assert set(np.unique(reason)) == {"", "outside"}
+    np.testing.assert_array_equal(np.isfinite(forced["nswap_margin"]), reason == "")
+    cut = [row | {"tokens": row["tokens"][:1]} for row in answered[0] if row["n"] == 2]
+    found = force_answers(forcing(loaded), LANGUAGE, cut, N_WORDS, EFFECTS, None)
+    assert (found["nswap_reason"].sel(swap=1) == "step").all()
+    assert np.isnan(found["nswap_margin"].sel(swap=1)).all()
+
+
+def test_prompts_of_other_lengths_are_left_out_by_reason(loaded, answered) -> None:
+    """9 and 10 differ in length under this tokenizer, so no position means the same in both."""
+    rows = [row for row in answered[0] if row["n"] == 9]
+    found = force_answers(forcing(loaded), LANGUAGE, rows, (9, 10), EFFECTS, None)
+    assert (found["nswap_longer"].sel(swap=1) != 0).all()
+    assert found["nswap_reason"].sel(swap=1).to_numpy().tolist() == ["length"] * len(rows)
+    assert np.isnan(found["nswap_margin"]).all() and np.isnan(found["nswap_head"]).all()
+
+
+def test_prompts_that_differ_in_other_words_are_left_out_by_reason(loaded, answered) -> None:
+    """Nothing but the numeral may differ: digits are the numeral's, and letters are not."""
+    say = loaded.tokenizer
+
+    def differ(one: str, other: str) -> str:
+        ids = [say(text)["input_ids"] for text in (one, other)]
+        return why_prompts_differ(*ids, loaded.decode_text)
+
+    assert differ("Write 3 words.", "Write 4 words.") == ""
+    assert differ("Write 3 words.", "Write 4 words!") == "tokens"
+    assert differ("Write 3 words.", "Write 4 words now.") == "length"
+
+
+def test_the_next_numbers_of_the_study() -> None:
+    assert [swapped_number(3, swap, [5, 3]) for swap in SWAPS] == [None, 5]
+    assert [swapped_number(5, swap, [9, 5, 3]) for swap in SWAPS] == [3, 9]
+    assert swapped_number(4, 1, [4]) is None
+
+
+def test_without_a_legal_swap_the_rest_goes_on(loaded, answered) -> None:
+    """One N alone: no contrast, but effects, a ranking by the others, and words that say so."""
+    rows = [row for row in answered[0] if row["n"] == 2]
+    found = force_answers(forcing(loaded), LANGUAGE, rows, (2,), EFFECTS, None)
+    assert np.isnan(found["nswap_head"]).all() and np.isfinite(found["effect_head"]).any()
+    assert (found["nswap_reason"] == "outside").all()
 
 
 def test_measured_answers_are_drawn_by_the_seed() -> None:
@@ -396,12 +450,14 @@ def test_the_other_variants_answers_are_forced(loaded, tiny_llama_dir, answered)
     for row in other:
         ids = np.asarray(row["tokens"])
         row["text"] = loaded.decode_text(ids[~reader.vocabulary.stop[ids]].tolist())
-    found = force_answers(forcing(loaded), LANGUAGE, rows, EFFECTS, Other(twin, other))
+    found = force_answers(forcing(loaded), LANGUAGE, rows, N_WORDS, EFFECTS, Other(twin, other))
     assert found.attrs["other_model"] == "twin" and found.attrs["other_absent"] == ""
     lengths = [min(3, len(row["tokens"])) for row in rows]
     assert found["other_n_steps"].to_numpy().tolist() == lengths
     assert float(found["other_completeness_error"].max()) < 2e-5
-    without = force_answers(forcing(loaded), LANGUAGE, rows, EFFECTS, Other(twin, other[1:]))
+    without = force_answers(
+        forcing(loaded), LANGUAGE, rows, N_WORDS, EFFECTS, Other(twin, other[1:])
+    )
     assert f"has no answer {rows[-1]['sample_id']}" in without.attrs["other_absent"]
     assert "other_n_steps" not in without
 
@@ -409,4 +465,4 @@ def test_the_other_variants_answers_are_forced(loaded, tiny_llama_dir, answered)
 def test_unknown_topics_are_refused(loaded, answered) -> None:
     wrong = [answered[0][0] | {"topic": "sand"}]
     with pytest.raises(LengthlensError, match="'sand'.*generate the answers anew"):
-        force_answers(forcing(loaded), LANGUAGE, wrong, EFFECTS, None)
+        force_answers(forcing(loaded), LANGUAGE, wrong, N_WORDS, EFFECTS, None)

@@ -18,6 +18,16 @@ class Synthetic:
     boundary: list[np.ndarray]
 
 
+def shifted(score: np.ndarray, sign: np.ndarray, boundary: np.ndarray) -> np.ndarray:
+    """Variance over all circular shifts of the signs, one by one; `end`: of boundary steps."""
+    targets = []
+    for target, values in enumerate(score):
+        used = boundary if target == 2 else np.ones_like(boundary)
+        turned = [np.roll(sign[used], shift) for shift in range(used.sum())]
+        targets.append(np.var([np.tensordot(s, values[used], axes=1) for s in turned], axis=0))
+    return np.stack(targets)
+
+
 def make_attribution(
     seed: int = 0,
     n_words: tuple[int, ...] = (3, 4, 5),
@@ -53,13 +63,17 @@ def make_attribution(
             parts = {"": plus + minus, "_plus": plus, "_minus": minus}
             for suffix, value in parts.items():
                 sums.setdefault(f"cwa_{kind}{suffix}", []).append(value)
-            sums.setdefault(f"dla_squares_{kind}", []).append((score**2).sum(axis=1))
+            sums.setdefault(f"null_variance_{kind}", []).append(shifted(score, sign, boundary))
+            if kind == "head":
+                layer = shifted(score.sum(axis=-1), sign, boundary)
+                sums.setdefault("null_variance_head_layer", []).append(layer)
         scores.append(by_component)
         signs.append(sign)
         boundaries.append(boundary)
     data = {}
     for name, values in sums.items():
-        kind = name.removeprefix("cwa_").removeprefix("dla_squares_").split("_")[0]
+        kind = name.removeprefix("cwa_").removeprefix("null_variance_")
+        kind = "mlp" if kind == "head_layer" else kind.split("_")[0]  # for its dimensions
         data[name] = (("target", "sample", *dims[kind]), np.stack(values, axis=1))
     pairs = list(zip(signs, boundaries, strict=True))
     counts = {

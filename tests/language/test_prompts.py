@@ -19,6 +19,7 @@ from lengthlens.language.prompts import (
     prompts_to_jsonl,
     spread_over_n,
     topic_split,
+    with_number,
 )
 
 RESOURCES = Path(__file__).parents[2] / "resources" / "languages"
@@ -188,3 +189,30 @@ def test_jsonl_round_trip(languages: dict[str, Language]) -> None:
 
 def test_jsonl_of_nothing_is_nothing() -> None:
     assert prompts_to_jsonl([]) == ""
+
+
+def test_the_halves_of_the_default_study_are_what_the_docs_say(languages) -> None:
+    """64 answers about 18 topics select, 104 about 30 evaluate, in every language."""
+    docs = (RESOURCES.parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    words = " ".join(docs.split())
+    for language in languages.values():
+        prompts = [p for n in N_WORDS for p in build_prompts(language, n, 0, 24, seed=0)]
+        halves = {name: [p for p in prompts if p.split == name] for name in ("select", "evaluate")}
+        select, evaluate = (
+            f"{len(half)} samples of {len({p.topic for p in half})} topics {name}"
+            for name, half in halves.items()
+        )
+        assert f"{select} and {evaluate}" in words
+        assert select.startswith("64 samples of 18") and evaluate.startswith("104 samples of 30")
+
+
+def test_the_same_prompt_for_another_number(languages) -> None:
+    """Topic, wording, split and id stay; only the number differs in the text."""
+    language = languages["it"]
+    for prompt in build_prompts(language, 3, 0, 8, seed=0):
+        other = with_number(language, prompt, 7)
+        assert other.text == prompt.text.replace("3", "7") != prompt.text
+        assert (other.n, other.id, other.topic) == (7, prompt.id, prompt.topic)
+        assert with_number(language, other, 3) == prompt
+    with pytest.raises(LengthlensError, match="has the topic 'none'.*generate the answers anew"):
+        with_number(language, Prompt("p", "it", 3, "none", "a", "select", ""), 4)

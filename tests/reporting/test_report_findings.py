@@ -15,8 +15,9 @@ from lengthlens.reporting.questions import (
     harder_n,
     keeps_to_n,
     more_than_text,
+    passes_on,
     scores_find_causes,
-    steps_in,
+    without_final_mlp,
     words_or_tokens,
 )
 from lengthlens.reporting.sections import SECTIONS
@@ -61,16 +62,32 @@ def test_models_are_told_apart_only_where_their_intervals_do_not_touch():
     assert keeps_to_n(behaviour({"i": (0.9, 0.8, 0.95)}), CAST) is None
 
 
-def test_the_texts_share_is_compared_with_a_half():
-    row = {"group": "late heads", "quantity": "share", "instruct": "i", "base": "b",
-           "language": "en", "value": 0.7, "value_low": 0.6, "value_high": 0.8,
-           "n_samples": 40}  # fmt: skip
-    unknown = row | {"language": "it", "value": nan, "value_low": nan, "value_high": nan}
-    found = more_than_text({"same_text": pd.DataFrame([row, unknown])}, CAST)
-    assert found.answer == "yes" and "70.0" in found.evidence[0]
+def same_text(low: float, language: str = "en", **values: float) -> pd.DataFrame:
+    """Shares of .6 and .9 on the two texts; `low`: the lower limit of the first."""
+    about = {"group": "late heads", "instruct": "i", "base": "b", "language": language}
+    shares = {"share_on_instruct": 0.6, "share_on_base": 0.9, "share": 0.75} | values
+    return pd.DataFrame(
+        [
+            about
+            | {"quantity": name, "value": value, "n_samples": 40}
+            | {"value_low": low if "instruct" in name else value - 0.1, "value_high": value + 0.1}
+            for name, value in shares.items()
+        ]
+    )
+
+
+def test_the_texts_share_is_compared_with_a_half_on_either_text():
+    """A mean above a half is no answer where one end is not."""
+    nothing = {name: nan for name in ("share_on_instruct", "share_on_base", "share")}
+    table = pd.concat([same_text(0.55), same_text(0.55, "it", **nothing)], ignore_index=True)
+    found = more_than_text({"same_text": table}, CAST)
+    assert found.answer == "yes in both cases of language and text"
+    assert (
+        "60.0 % [55.0, 70.0] on i's text and 90.0 % [80.0, 100.0] on b's text" in found.evidence[0]
+    )
     assert "no difference is shown" in found.evidence[1]
-    less = more_than_text({"same_text": pd.DataFrame([row | {"value_low": 0.4}])}, CAST)
-    assert less.answer == "not shown"
+    less = more_than_text({"same_text": same_text(0.4)}, CAST)
+    assert less.answer == "yes in 1, open in 1 of 2 cases of language and text"
 
 
 def test_scores_are_judged_within_layers_and_of_instruct_models_only():
@@ -78,22 +95,51 @@ def test_scores_are_judged_within_layers_and_of_instruct_models_only():
            "mode": "zero", "score": "cwa", "correlation": 0.4, "correlation_low": 0.1,
            "correlation_high": 0.6, "n_evaluate": 30}  # fmt: skip
     others = [row | {"over": "all", "correlation": 0.9}, row | {"model": "b", "correlation": 0.8}]
+    contrast = row | {"outcome": "contrast", "correlation": 0.2, "correlation_low": -0.1}
     found = scores_find_causes({"scores": pd.DataFrame([row, *others])}, CAST)
     assert found.answer == "yes" and len(found.evidence) == 1
+    both = scores_find_causes({"scores": pd.DataFrame([row, contrast])}, CAST)
+    assert both.answer == "yes in 1, open in 1 of 2 cases"
+    assert "with the effect at the decision step: English 0.40" in both.evidence[0]
+    assert "there minus at earlier boundary steps: English 0.20" in both.evidence[1]
     assert "0.40 [0.10, 0.60]" in found.evidence[0] and "30 answers" in found.evidence[0]
 
 
-def test_what_the_final_mlp_steps_in_with_is_minus_its_share_of_the_drop():
+def test_what_the_final_mlp_gives_less_is_called_mediation():
     row = {"model": "i", "language": "en", "term": "final_mlp", "chosen_by": "top", "mode": "zero",
-           "method": "cwa", "k": 2, "minus": nan, "share": -1.5, "share_low": -2.0,
-           "share_high": -1.0, "n_samples": 30}  # fmt: skip
-    found = steps_in({"repair": pd.DataFrame([row])}, CAST)
-    assert found.answer == "yes" and "+1.50 logits [+1.00, +2.00]" in found.evidence[0]
-    late = row | {"chosen_by": "position", "method": "late_heads", "k": 16, "share": 0.5,
-                  "share_low": 0.2, "share_high": 0.9}  # fmt: skip
-    found = steps_in({"repair": pd.DataFrame([row, late])}, CAST)
-    assert found.css == "no" and len(found.evidence) == 1
+           "method": "cwa", "k": 2, "minus": nan, "contribution": -1.5, "contribution_low": -2.0,
+           "contribution_high": -1.0, "n_samples": 30}  # fmt: skip
+    found = passes_on({"repair": pd.DataFrame([row])}, CAST)
+    assert found.css == "no" and "+1.50 logits [+1.00, +2.00]" in found.evidence[0]
+    late = row | {"chosen_by": "position", "method": "late_heads", "k": 16, "contribution": 0.5,
+                  "contribution_low": 0.2, "contribution_high": 0.9}  # fmt: skip
+    found = passes_on({"repair": pd.DataFrame([row, late])}, CAST)
+    assert found.answer == "yes" and len(found.evidence) == 1
+    assert "mediation; no test of compensation" in found.question
+    assert "\u22120.500 logits [\u22120.900, \u22120.200]" in found.evidence[0]
     assert "all heads of the last quarter of layers are gone" in found.evidence[0]
+
+
+def test_the_fall_without_the_final_mlp_stands_beside_that_without_the_first_heads():
+    row = {"model": "i", "language": "en", "source_language": "en", "measure": "exact",
+           "mode": "zero", "chosen_by": "position", "method": "final_mlp", "k": 1,
+           "components": "L5M", "change": -0.46, "change_low": -0.56, "change_high": -0.36,
+           "n_samples": 104}  # fmt: skip
+    head = row | {"chosen_by": "top", "method": "nswap", "components": "L5H3", "change": -0.45}
+    again = head | {"method": "effect"}
+    other = head | {"method": "cwa", "components": "L5H1", "change": 0.0, "change_high": 0.1}
+    larger = head | {"k": 2, "components": "L5H1;L5H3"}
+    table = pd.DataFrame([row, head, again, other, larger, row | {"mode": "mean"}])
+    found = without_final_mlp({"ablation": table}, CAST)
+    assert found.answer == "yes" and len(found.evidence) == 1
+    said = found.evidence[0]
+    assert "by \u221246.0 points [\u221256.0, \u221236.0] without the final MLP" in said
+    assert (
+        "\u221245.0 points [\u221256.0, \u221236.0] without L5H3 (first by N-swap contrast, "
+        in said
+    )
+    assert "without L5H1 (first by CWA)" in said and "(104 answers of the evaluate half)" in said
+    assert without_final_mlp({"ablation": table[table["method"] == "cwa"]}, CAST) is None
 
 
 def test_heads_carry_over_where_the_margin_falls():
@@ -167,6 +213,22 @@ def test_the_picture_shows_the_tables_numbers_for_every_k():
     own = own[own["source_language"] == "en"]
     np.testing.assert_allclose(shown, 100 * own["chosen"])
     np.testing.assert_allclose([row.rival.at for row in rows[1:]], 100 * own["control"])
+
+
+def test_every_share_of_exact_answers_says_of_which_half():
+    """The halves are counted in the run: 12 topics and 24 answers of each model and language."""
+    material = make_material(evil_answers())
+    page = render_report(material)
+    behaviour = material.tables["behaviour"]
+    whole = behaviour[behaviour["n"] == "all"].set_index("split")
+    for name in ("select", "evaluate"):
+        rows = whole.loc[[name]]
+        samples, topics = rows["n_samples"].iloc[0], rows["n_topics"].iloc[0]
+        assert f"the\n{name} half holds {samples} answers about {topics} topics" in page
+    assert "24 answers, both halves" in page and "12 answers, evaluate half" in page
+    assert "in percent of the evaluate half" in page
+    found = keeps_to_n(material.tables, CAST)
+    assert all("(both halves)" in text for text in found.evidence)
 
 
 def test_without_ablated_answers_there_is_no_picture():

@@ -66,7 +66,7 @@ class Ablation:
         settings: how to generate (greedily).
         counting: the counting convention.
         replacement: means that stand in for components in mode `mean`.
-        seed: of the donors of mode `resample`.
+        donors: the prompt whose answer donates to each prompt, for the mode `resample`.
     """
 
     loaded: LoadedModel
@@ -74,11 +74,27 @@ class Ablation:
     settings: GenerationSettings
     counting: str
     replacement: Replacement | None = None
-    seed: int = 0
+    donors: Sequence[Prompt] = ()
 
     def encoded(self) -> list[list[int]]:
         """Token ids of every prompt."""
         return [self.loaded.encode(prompt.text, self.settings.date) for prompt in self.prompts]
+
+    def book(self) -> DonorBook:
+        """The donors' answers.
+
+        Raises:
+            LengthlensError: not every prompt has a donor.
+        """
+        if len(self.donors) != len(self.prompts):
+            raise LengthlensError(
+                f"the mode resample needs a donor for each of {len(self.prompts)} prompts, but "
+                f"{len(self.donors)} were given"
+            )
+        loaded, date = self.loaded, self.settings.date
+        texts = [loaded.encode(donor.text, date) for donor in self.donors]
+        recording = record(loaded, texts, self.settings)
+        return DonorBook(loaded, self.donors, recording, self.counting)
 
     def annotate(self, prompt: Prompt, answer: Sequence[int]) -> StepAnnotations:
         """The steps of an answer to a prompt."""
@@ -130,14 +146,11 @@ def ablate(
         )
     loaded = study.loaded
     sets = ConditionSets(conditions, loaded.anatomy, loaded.device, study.replacement)
-    book = None
-    if bool(sets.resampled.any()):
-        recording = record(loaded, study.encoded(), study.settings)
-        book = DonorBook(loaded, study.prompts, recording, study.counting, study.seed)
+    sentences = _tokenized(loaded, neutral)
+    book = study.book() if bool(sets.resampled.any()) else None
     bar.reset(total=int(sets.answered.sum()) * len(study.prompts))
     outcome = _generate(study, sets, book, bar)
     margins = _end_margins(study, sets, book, outcome["answers"])
-    sentences = [loaded.tokenizer(sentence)["input_ids"] for sentence in neutral]
     dims, by_sentence = ("condition", "sample"), ("condition", "sentence")
     data = {name: (dims, outcome[name][sets.order]) for name in ("words", "stopped", "truncated")}
     n = np.array([prompt.n for prompt in study.prompts], dtype=np.float32)
@@ -149,7 +162,21 @@ def ablate(
     data["sentence_tokens"] = (("sentence",), tokens)
     data["neutral_loglik"] = (("condition",), logliks.sum(axis=1) / max(tokens.sum(), 1))
     dataset = xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
-    return dataset, Unablated(outcome["answers"], book)
+    alone = book is not None and len(sentences) == 1
+    absent = "the only neutral sentence has no other as its donor" if alone else ""
+    return dataset.assign_attrs(resample_neutral_absent=absent), Unablated(outcome["answers"], book)
+
+
+def _tokenized(loaded: LoadedModel, neutral: Sequence[str]) -> list[list[int]]:
+    """Token ids of the neutral sentences; each needs two, for the first one is not predicted."""
+    sentences = [loaded.tokenizer(sentence)["input_ids"] for sentence in neutral]
+    for text, tokens in zip(neutral, sentences, strict=True):
+        if len(tokens) < 2:
+            raise LengthlensError(
+                f"{loaded.spec.name} reads the neutral sentence {text!r} as {len(tokens)} token, "
+                "but needs two to score it; write a longer one into the language file"
+            )
+    return sentences
 
 
 def _generate(
@@ -235,12 +262,16 @@ def donors_along(
 def _neutral(
     study: Ablation, sets: ConditionSets, sentences: Sequence[list[int]]
 ) -> Float[np.ndarray, "set sentence"]:
-    """Log-likelihood of every sentence, the components removed at every position."""
+    """Log-likelihood of every sentence, the components removed at every position.
+
+    A single sentence has no other as its donor: sets that are resampled get no score (NaN).
+    """
     total = np.full((len(sets), len(sentences)), np.nan)
-    scored = np.flatnonzero(sets.neutral)
+    resampled = sets.resampled.cpu().numpy()
     recording = None
-    if bool(sets.resampled.any()) and sentences:
+    if len(sentences) > 1 and bool(resampled[sets.neutral].any()):
         recording = record_sentences(study.loaded, sentences, study.settings)
+    scored = np.flatnonzero(sets.neutral & ~(resampled & (recording is None)))
     for place, tokens in enumerate(sentences):
         donors = None if recording is None else neutral_donors(recording, place)
         total[scored, place] = sentence_logliks(
@@ -268,9 +299,9 @@ def coordinates_of(
     table = pd.DataFrame([vars(prompt) for prompt in prompts])
     columns = ("n", "topic", "template", "split")
     ids = [f"{prompt.id}#0" for prompt in prompts]
-    donors = [""] * len(ids) if book is None else [ids[place] for place in book.donor]
+    donors = [0] * len(ids) if book is None else book.n
     return {name: ("condition", values) for name, values in labels.items()} | {
         "sample_id": ("sample", ids),
-        "donor": ("sample", donors),
+        "donor_n": ("sample", donors),
         **{name: ("sample", table[name].to_list()) for name in columns},
     }

@@ -1,12 +1,16 @@
-"""Repair: what the rest of the model does about a removal, exactly.
+"""What the drop of the end margin after a removal consists of, exactly: direct, others, scale.
 
 At the decision step of the unablated answer the end margin is m = <u, r>/σ + constant, with u the
 direction of the clean run's best ender minus its best new word. With the same u, removing a set C
 changes the residual stream from r to r' and the final norm's scale from σ to σ':
 
     m - m' = sum over c in C of <u, c - c'>/σ        direct: what C itself gave
-           + sum over j not in C of <u, j - j'>/σ    by component: negative = repair, j steps in
+           + sum over j not in C of <u, j - j'>/σ    by component: what j gives less
            + <u, r'> (1/σ - 1/σ')                    scale: what is left is read with another scale
+
+What j gives less is two things in one: it no longer reads what C wrote (mediation), and it may do
+more than before in its place (self-repair). Negative: the second outweighs the first. Positive: j
+lost by it; that says nothing against self-repair.
 
 Everything is teacher-forced on the unablated answer, and adds up to the drop m - m' of the model's
 own logits (tested). u stays fixed, so m' is about the clean run's two tokens even where the ablated

@@ -1,22 +1,22 @@
 """Resample ablation: a removed component gives what it gave while another answer was written.
 
-A donor answers, without any ablation, a prompt of the same language and template that asks for
-another N (of the `evaluate` prompts; where the template has none, another template's). Which one is
-drawn by a hash of seed and prompt id: it is the same under all conditions. Donor and receiver are
-aligned by words so far: at a step with w words before it that is the j-th such step of its answer
-(a word may take several tokens), the component's output is the donor's at its own j-th step with w
-words before it; at its last one with w words where there are fewer; at its very last step where it
-never had w words. So what stands in is usual for the model, and right for the place in the
-sentence, but knows another N.
+The donor is the same prompt (same language, topic and template) with another number of `n_words`,
+answered without any ablation: only N differs. Which number is drawn by a hash of seed and prompt
+id, so that it is the same under all conditions. Donor and receiver are aligned by words so far: at
+a step with w words before it that is the j-th such step of its answer (a word may take several
+tokens), the component's output is the donor's at its own j-th step with w words before it; at its
+last one with w words where there are fewer; at its very last step where it never had w words. So
+what stands in is usual for the model, and right for the place in the sentence, but knows another N.
 
-Neutral sentences have no N. There the donor is another neutral sentence, aligned by token.
+Neutral sentences have no N. There the donor is another neutral sentence, aligned by token; where
+there is one sentence only it has no donor, and no score.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import GenerationSettings, rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.steps import annotate_steps
-from lengthlens.language.prompts import Prompt
+from lengthlens.language.languages import Language
+from lengthlens.language.prompts import Prompt, with_number
 from lengthlens.language.words import count_words
 
 
@@ -62,6 +63,9 @@ def record(
 ) -> Recording:
     """Answer prompts without ablation, or feed given answers, and keep all heads and MLPs."""
     size = rows_per_batch(loaded, max(map(len, prompts)), settings, capture=True)
+    classes = loaded.classes
+    if answers is not None:  # what would end an answer is written on from like any other token
+        classes = replace(classes, stop=classes.stop[:0])
     heads, mlps, tokens = [], [], []
     for start in range(0, len(prompts), size):
         part = slice(start, start + size)
@@ -73,7 +77,7 @@ def record(
             loaded.model,
             loaded.anatomy,
             prompts[part],
-            loaded.classes,
+            classes,
             limits,
             choose=choose,
             capture=True,
@@ -87,41 +91,43 @@ def record(
     return Recording(torch.cat(heads), torch.cat(mlps), first, tokens)
 
 
-def draw_donors(prompts: Sequence[Prompt], seed: int) -> list[int]:
-    """For every prompt the index of the prompt whose answer donates (module docstring).
+def draw_donors(
+    language: Language, prompts: Sequence[Prompt], n_words: Sequence[int], seed: int
+) -> list[Prompt]:
+    """For every prompt the one whose answer donates: the same with another number of `n_words`.
 
     Raises:
-        LengthlensError: all prompts ask for the same N.
+        LengthlensError: there is no other number.
     """
-    chosen = []
+    donors = []
     for prompt in prompts:
-        others = [i for i, other in enumerate(prompts) if other.n != prompt.n]
-        same = [i for i in others if prompts[i].template == prompt.template]
+        others = sorted(set(n_words) - {prompt.n})
         if not others:
             raise LengthlensError(
-                f"the mode resample needs donors that ask for another N than {prompt.n}, but no "
-                "evaluate prompt does; give n_words two values or leave the mode out"
+                f"the mode resample needs donors that ask for another N than {prompt.n}, but "
+                "n_words has no other; give it two values or leave the mode out"
             )
         digest = hashlib.sha256(f"{seed}:donor:{prompt.id}".encode()).digest()
-        pool = same or others
-        chosen.append(pool[int.from_bytes(digest[:8], "big") % len(pool)])
-    return chosen
+        number = others[int.from_bytes(digest[:8], "big") % len(others)]
+        donors.append(with_number(language, prompt, number))
+    return donors
 
 
 class DonorBook:
-    """The donors of a set of prompts, and where each of their steps lies."""
+    """The donors' answers, in the order of those that they donate to, and where each step lies.
+
+    Attributes:
+        n: what each donor was asked for.
+    """
 
     def __init__(
-        self, loaded: LoadedModel, prompts: Sequence[Prompt], recording: Recording, counting: str,
-        seed: int,
-    ) -> None:  # fmt: skip
+        self, loaded: LoadedModel, donors: Sequence[Prompt], recording: Recording, counting: str
+    ) -> None:
         self.recording = recording
-        self.donor = draw_donors(prompts, seed)
+        self.n = [donor.n for donor in donors]
         self._entries: list[dict[int, list[int]]] = []
-        for prompt, tokens, first in zip(prompts, recording.tokens, recording.first, strict=True):
-            marks = annotate_steps(
-                tokens, prompt.n, loaded.vocabulary, loaded.decode_text, counting
-            )
+        for donor, tokens, first in zip(donors, recording.tokens, recording.first, strict=True):
+            marks = annotate_steps(tokens, donor.n, loaded.vocabulary, loaded.decode_text, counting)
             by_words: dict[int, list[int]] = {}
             for step, words in enumerate(marks.words_before.tolist()):
                 by_words.setdefault(words, []).append(first + step)
@@ -129,10 +135,9 @@ class DonorBook:
 
     def entry(self, prompt: int, words: int, place: int) -> int:
         """The donor's entry for the step number `place` (from 0) with `words` words before it."""
-        donor = self.donor[prompt]
-        steps = self._entries[donor].get(words)
+        steps = self._entries[prompt].get(words)
         if steps is None:
-            return self.recording.first[donor] + len(self.recording.tokens[donor]) - 1
+            return self.recording.first[prompt] + len(self.recording.tokens[prompt]) - 1
         return steps[min(place, len(steps) - 1)]
 
     def along(self, prompt: int, words_before: Sequence[int]) -> list[int]:
@@ -191,7 +196,13 @@ class InStep:
 
 
 def neutral_donors(recording: Recording, sentence: int) -> Donors:
-    """Donors for the tokens of a neutral sentence but its last: those of the next sentence."""
+    """Donors for the tokens of a neutral sentence but its last: those of the next sentence.
+
+    Raises:
+        LengthlensError: there is no other sentence; its own outputs would remove nothing.
+    """
+    if len(recording.tokens) < 2:
+        raise LengthlensError("one neutral sentence has no other as its donor")
     donor = (sentence + 1) % len(recording.tokens)
     wanted, there = len(recording.tokens[sentence]), len(recording.tokens[donor])
     places = recording.first[donor] + torch.arange(wanted).clamp(max=there - 1)

@@ -1,8 +1,11 @@
-"""Repair in numbers: `tables/repair.csv`.
+"""What the drop of the end margin consists of: `tables/repair.csv`.
 
-One row a model, language, chosen set and term of the decomposition (`repair`), each the mean over
-samples of a share of the drop of the end margin, with the sign of the formula: what is negative
-makes up for the removal.
+One row a model, language, chosen set and term of the decomposition (`ablation.repair`):
+`contribution` is the mean over samples of what the term adds to the drop [logits]. Positive: margin
+lost. A component that was not removed adds what it gives less than before; the removal takes away
+what it read from the removed ones (mediation), and it may give more of its own (self-repair). The
+two are not told apart here: only their sum is known, and a negative one says that self-repair
+outweighs.
 
 | term | of the drop |
 |---|---|
@@ -40,9 +43,9 @@ COLUMNS = (
     "n_samples",
     "n_topics",
     "n_controls",
-    "share",
-    "share_low",
-    "share_high",
+    "contribution",
+    "contribution_low",
+    "contribution_high",
     "control",
     "level",
 )
@@ -103,9 +106,9 @@ def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
                 "n_samples": int(found_interval.n[column]),
                 "n_topics": int(found_interval.n_clusters[column]),
                 "n_controls": len(draws),
-                "share": float(found_interval.estimate[column]),
-                "share_low": float(found_interval.low[column]),
-                "share_high": float(found_interval.high[column]),
+                "contribution": float(found_interval.estimate[column]),
+                "contribution_low": float(found_interval.low[column]),
+                "contribution_high": float(found_interval.high[column]),
                 "control": draws.mean() if len(draws) else np.nan,
                 "level": options["level"],
             }
@@ -134,9 +137,9 @@ def _differences(first: xr.Dataset, second: xr.Dataset, options: Mapping) -> Ite
                 "n_samples": int(interval.n[column]),
                 "n_topics": int(interval.n_clusters[column]),
                 "n_controls": 0,
-                "share": float(interval.estimate[column]),
-                "share_low": float(interval.low[column]),
-                "share_high": float(interval.high[column]),
+                "contribution": float(interval.estimate[column]),
+                "contribution_low": float(interval.low[column]),
+                "contribution_high": float(interval.high[column]),
                 "control": np.nan,
                 "level": options["level"],
             }

@@ -9,12 +9,17 @@ components the difference instruct minus base of the mean CWA per step, balanced
 | `on_instruct`, `on_base` | both on the instruct model's answers; on the base model's |
 | `models` | mean of these two: what the models differ in where the text is equal |
 | `behaviour` | observed minus `models`: what the exchange of the texts alone does |
-| `share` | `behaviour` / `observed`; left out where the interval of `observed` holds 0 |
-| `permuted` | observed, with the signs permuted within each answer (`sign_null_mean`) |
+| `interaction` | `on_instruct` minus `on_base`: what one text adds to the models' difference |
+| `share` | `behaviour` / `observed`, the mean of the two below; left out where the interval of |
+| | `observed` holds 0 |
+| `share_on_instruct` | 1 - `on_instruct` / `observed`: what the base model alone does with the |
+| | texts exchanged |
+| `share_on_base` | 1 - `on_base` / `observed`: what the instruct model alone does |
+| `shifted` | observed, mean over all circular shifts of each answer's signs (`sign_null_mean`) |
 
 Everything is a combination of means per step in cells (model, text, N), so that one draw of topics
-serves all models and texts. The share is linearised at its value s: its interval is that of
-(behaviour - s observed) / observed, with that last number as it is, moved by s.
+serves all models and texts. A share is linearised at its value s: its interval is that of
+(part - s observed) / observed, with that last number as it is, moved by s.
 """
 
 from __future__ import annotations
@@ -57,7 +62,20 @@ WEIGHTS = {
         ("base", "base"): -0.5,
     },
 }
-QUANTITIES = (*WEIGHTS, "share", "permuted")
+WEIGHTS["interaction"] = {
+    ("instruct", "instruct"): 1.0,
+    ("base", "instruct"): -1.0,
+    ("instruct", "base"): -1.0,
+    ("base", "base"): 1.0,
+}
+# Share -> the part that it is the share of: what the exchange of the texts does to CWA, in both
+# models (mean), in the base model, in the instruct model.
+SHARES: dict[str, dict[tuple[str, str], float]] = {
+    "share": WEIGHTS["behaviour"],
+    "share_on_instruct": {("base", "instruct"): 1.0, ("base", "base"): -1.0},
+    "share_on_base": {("instruct", "instruct"): 1.0, ("instruct", "base"): -1.0},
+}
+QUANTITIES = (*WEIGHTS, *SHARES, "shifted")
 COLUMNS = (
     "instruct",
     "base",
@@ -78,13 +96,13 @@ class Exchange:
     """Sums over answers of every (model, text), and their steps; columns are groups.
 
     Attributes:
-        cwa, permuted: CWA of each group, observed and under permuted signs.
+        cwa, shifted: CWA of each group, observed and under shifted signs.
         steps, topics, n: of every row.
         cells: (model, text, N) of every row.
     """
 
     cwa: Float[np.ndarray, "row group"]
-    permuted: Float[np.ndarray, "row group"]
+    shifted: Float[np.ndarray, "row group"]
     steps: Float[np.ndarray, " row"]
     topics: Shaped[np.ndarray, " row"]
     cells: list[tuple[str, str, int]]
@@ -140,14 +158,14 @@ def exchange_texts(
                     [(model, text, number) for number in n.tolist()],
                 )
             )
-    cwa, permuted, steps, topics, cells = zip(*parts, strict=True)
+    cwa, shifted, steps, topics, cells = zip(*parts, strict=True)
     return Exchange(
-        *(np.concatenate(column) for column in (cwa, permuted, steps, topics)), sum(cells, [])
+        *(np.concatenate(column) for column in (cwa, shifted, steps, topics)), sum(cells, [])
     )
 
 
 def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
-    """CWA of a group in every answer, and its mean under permuted signs."""
+    """CWA of a group in every answer, and its mean under shifted signs."""
     depth = data.sizes["layer"]
     layers = [depth - 1] if where == "final" else layers_between(depth, *where).tolist()
 
@@ -161,15 +179,17 @@ def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
 
 
 def share_interval(
-    exchange: Exchange, group: int, observed: float, behaviour: float, options: Mapping
+    exchange: Exchange, group: int, observed: float, options: Mapping, name: str = "share"
 ) -> tuple[float, Interval]:
-    """Behaviour's share of the observed difference of a group, with the interval around 0."""
-    share = behaviour / observed
+    """A share (`SHARES`) of the observed difference of a group, with the interval around 0."""
+    values, part = exchange.cwa[:, [group]], SHARES[name]
+    whole = exchange.interval(values, exchange.coefficients(part), options)
+    share = float(whole.estimate[0]) / observed
+    pairs = dict.fromkeys((*part, *WEIGHTS["observed"]))
     weights = {
-        pair: (WEIGHTS["behaviour"][pair] - share * WEIGHTS["observed"].get(pair, 0.0)) / observed
-        for pair in WEIGHTS["behaviour"]
+        pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / observed
+        for pair in pairs
     }
-    values = exchange.cwa[:, [group]]
     return share, exchange.interval(values, exchange.coefficients(weights), options)
 
 
@@ -210,12 +230,12 @@ def _rows(exchange: Exchange, options: Mapping) -> list[dict]:
         name: exchange.interval(exchange.cwa, exchange.coefficients(weights), options)
         for name, weights in WEIGHTS.items()
     }
-    found["permuted"] = exchange.interval(exchange.permuted, observed, options)
+    found["shifted"] = exchange.interval(exchange.shifted, observed, options)
     rows = []
     for place, group in enumerate(GROUPS):
         for quantity in QUANTITIES:
-            if quantity == "share":
-                value, low, high = _share(exchange, place, found, options)
+            if quantity in SHARES:
+                value, low, high = _share(exchange, place, found, quantity, options)
             else:
                 own = found[quantity]
                 value, low, high = own.estimate[place], own.low[place], own.high[place]
@@ -234,16 +254,10 @@ def _rows(exchange: Exchange, options: Mapping) -> list[dict]:
     return rows
 
 
-def _share(exchange: Exchange, place: int, found: Mapping, options: Mapping):
+def _share(exchange: Exchange, place: int, found: Mapping, name: str, options: Mapping):
     """Value and limits; NaN where the observed difference may be zero."""
     observed = found["observed"]
     if not observed.low[place] * observed.high[place] > 0:
         return np.nan, np.nan, np.nan
-    share, around = share_interval(
-        exchange,
-        place,
-        float(observed.estimate[place]),
-        float(found["behaviour"].estimate[place]),
-        options,
-    )
+    share, around = share_interval(exchange, place, float(observed.estimate[place]), options, name)
     return share, share + float(around.low[0]), share + float(around.high[0])

@@ -14,9 +14,8 @@ Every variable is named {component}{form}{pool}{statistic}, each part empty or o
 | | `_all` | plain mean over N of the values for each N; dims (target, model, language, …) |
 | statistic | (none) | mean over samples |
 | | `_low`, `_high` | limits of its interval, clustered by topic |
-| | `_null` | mean under permuted signs within each sample |
-| | `_null_sd` | standard deviation of the mean under permuted signs; not for `head_layer`: it |
-| | | needs each step's total over the heads of a layer, which is not in the files |
+| | `_null` | mean over all circular shifts of the signs within each sample |
+| | `_null_sd` | standard deviation of the mean over these shifts |
 
 The dimension `head` has no labels (its positions are the heads' numbers): the variable `head` has
 its name, so that xarray lists it among the coordinates. `dataset["head"].isel(head=2)` works.
@@ -26,9 +25,11 @@ So `head_step_all_low` is the lower limit of the mean per step of each head, bal
 has no such layer or head, or nothing was generated, or an interval does not exist
 (`statistics.intervals`).
 
-The null (docs/statistics.md): the observed signs of a sample, in any order. It keeps what is
-mechanical (produced tokens have a positive score, and signs follow behaviour) and removes the link
-between a step's sign and its score.
+`n_mixed` counts those with signs of both kinds, without which there is nothing to shift.
+
+The null (docs/statistics.md): the signs of a sample, shifted in a circle along its steps. It keeps
+what is mechanical (produced tokens have a positive score, and signs follow behaviour), and that
+signs come in runs, and removes the link between a step's sign and its score.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ from lengthlens.statistics import (
     Interval,
     balanced_interval,
     ratio_interval,
-    sign_null,
     sign_null_mean,
 )
 
@@ -62,8 +62,8 @@ STATISTICS = {
     "": "mean over samples",
     "_low": "lower limit of the mean over samples",
     "_high": "upper limit of the mean over samples",
-    "_null": "mean under signs permuted within each sample",
-    "_null_sd": "standard deviation of the mean under permuted signs",
+    "_null": "mean over all circular shifts of the signs within each sample",
+    "_null_sd": "standard deviation of the mean over these shifts",
 }
 MEANINGS = {
     "head": "CWA of an attention head",
@@ -124,7 +124,7 @@ def aggregate_attribution(
             place = values[models.index(model), languages.index(language)]
             place[tuple(inside)] = own.to_numpy()
         merged[name] = (("model", "language", *variable.dims), values, variable.attrs)
-    for name in ("n_samples", "n_topics"):
+    for name in ("n_samples", "n_topics", "n_mixed"):
         merged[name] = merged[name].fillna(0).astype(int)
     return merged.transpose("target", "model", "language", "n", "layer", "head").assign_attrs(
         interval="guarded bootstrap-t, clustered by topic", level=level, resamples=resamples
@@ -173,8 +173,6 @@ def average_samples(
     )
     for component, dims in COMPONENTS.items():
         for name, meaning in _names():
-            if component == "head_layer" and name.endswith("_null_sd"):
-                continue
             lead = ("target",) if "_all" in name else ("target", "n")
             values = table.component(found[name], component)
             attrs = {"units": "logits", "long_name": f"{MEANINGS[component]}: {meaning}"}
@@ -183,6 +181,8 @@ def average_samples(
     topic_counts = [len(np.unique(topics[n == number])) for number in numbers]
     result["n_samples"] = (("n",), counts, {"long_name": "samples"})
     result["n_topics"] = (("n",), topic_counts, {"long_name": "topics of these samples"})
+    mixed = [int(table.mixed[n == number].sum()) for number in numbers]
+    result["n_mixed"] = (("n",), mixed, {"long_name": "samples with signs of both kinds"})
     return result
 
 
@@ -204,6 +204,7 @@ class _Table:
         self.topics = attribution["topic"].to_numpy()
         steps = attribution["n_steps"].to_numpy().astype(float)
         negative = attribution["n_negative"].to_numpy()
+        self.mixed = (negative > 0) & (negative < steps)
         boundary = attribution["n_boundary"].to_numpy().astype(float)
         boundary_negative = attribution["n_boundary_negative"].to_numpy()
         ends = attribution["target"].to_numpy() == "end"
@@ -235,11 +236,9 @@ class _Table:
         narrow = (*cwa.shape[:2], *[1] * (cwa.ndim - 2))
         counts = [part.reshape(narrow) for part in (self.plus, self.steps)]
         total = plus - minus
-        if component == "head_layer":
-            mean = sign_null_mean(*counts, total)
-            variance = np.full_like(mean, np.nan)
-        else:
-            mean, variance = sign_null(*counts, total, read(f"dla_squares_{kind}"))
+        mean = sign_null_mean(*counts, total)
+        variance = attribution[f"null_variance_{component}"]
+        variance = variance.transpose("target", "sample", *COMPONENTS[component]).to_numpy()
         return tuple(part.reshape(*part.shape[:2], -1) for part in (cwa, mean, variance))
 
     def component(self, values: np.ndarray, component: str) -> np.ndarray:

@@ -11,13 +11,14 @@ Method (arXiv 2509.02075, and Elhage et al. 2021 for direct logit attribution):
    logit; `end`, the end margin (best ender minus best word-beginning token), at boundary steps.
 4. Cumulative weighted attribution sums DLA over an answer's steps with the adherence sign,
    ``CWA = sum_t s_t DLA_t``, stored whole and apart for the steps with s = +1 and s = -1
-   (CWA = plus + minus), with the sum of squares that the sign-permutation null needs.
+   (CWA = plus + minus), with its variance over all circular shifts of the signs (`sign_null`).
 5. Completeness: the `logit` scores of all components add up to the model's own logit. The largest
    deviation of every sample is stored.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ from torch import Tensor
 from lengthlens.decoding.capture import Residuals
 from lengthlens.generation.records import Batch, Steps
 from lengthlens.models.readout import Readout
+from lengthlens.statistics import shift_variance
 
 TARGETS = ("token", "logit", "end")
 KINDS = {"head": ("layer", "head"), "mlp": ("layer",), "embed": (), "bias": ()}
@@ -163,9 +165,7 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
     """
     n_samples, steps = len(batch.samples), batch.steps
     sample = steps.sample
-    boundary = steps.boundary.astype(bool)
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    used = np.stack([np.ones_like(boundary), np.ones_like(boundary), boundary])
     for kind, dims in KINDS.items():
         value = getattr(scores, kind).astype(np.float64)
         shape = (slice(None), slice(None)) + (None,) * len(dims)
@@ -177,12 +177,14 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
         data[f"cwa_{kind}"] = (labels, plus + minus)
         data[f"cwa_{kind}_plus"] = (labels, plus)
         data[f"cwa_{kind}_minus"] = (labels, minus)
-        squares = np.where(used[shape], value, 0.0) ** 2
-        data[f"dla_squares_{kind}"] = (labels, _sum_by_sample(squares, sample, n_samples))
+        data[f"null_variance_{kind}"] = (labels, null_variance(value, steps, n_samples))
         data[f"end_contrast_{kind}"] = (
             labels[1:],
             end_contrast(value[TARGETS.index("end")], steps, n_samples),
         )
+    layers = scores.head.astype(np.float64).sum(axis=-1)
+    labels = ("target", "sample", "layer")
+    data["null_variance_head_layer"] = (labels, null_variance(layers, steps, n_samples))
     data |= _step_counts(steps, n_samples)
     error = np.abs(scores.total()[TARGETS.index("logit")] - steps.logit)
     data["completeness_error"] = (("sample",), _max_by_sample(error, sample, n_samples))
@@ -197,6 +199,26 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
             "head": np.arange(scores.head.shape[3]),
         },
     )
+
+
+def null_variance(
+    value: Float[np.ndarray, "target step *component"], steps: Steps, n_samples: int
+) -> Float[np.ndarray, "target sample *component"]:
+    """Variance of every sample's CWA over all circular shifts of its signs.
+
+    For the target `end` signs and scores of the boundary steps alone are shifted.
+    """
+    found = np.zeros((len(value), n_samples, *value.shape[2:]))
+    boundary = steps.boundary.astype(bool)
+    first = np.searchsorted(steps.sample, np.arange(n_samples + 1)).tolist()
+    for sample, (start, stop) in enumerate(itertools.pairwise(first)):
+        if (steps.sign[start:stop] == steps.sign[start]).all():
+            continue
+        rows = np.arange(start, stop)
+        for target, name in enumerate(TARGETS):
+            used = rows[boundary[rows]] if name == "end" else rows
+            found[target, sample] = shift_variance(steps.sign[used], value[target, used])
+    return found
 
 
 def end_contrast(

@@ -18,7 +18,7 @@ from lengthlens.models.readout import Readout
 LABELS = ("topic", "template", "split", "words", "error", "stopped", "truncated")
 ATTRIBUTES = {
     "cwa": "sum over the answer's steps of adherence sign times DLA [logits]",
-    "dla_squares": "sum over the answer's steps of DLA squared [logits^2]",
+    "null_variance": "variance of CWA over all circular shifts of the answer's signs [logits^2]",
     "end_contrast": "share of the end margin at the decision step minus its mean at earlier "
     "boundary steps [logits]",
     "norm": "norm of what the component adds to the residual stream, mean over the answer's steps",

@@ -4,7 +4,7 @@
   heads of the same layers (`effects`). With a `source_language` the set was chosen in another
   language than that of the prompts: transfer.
 - `repair`: a term of the decomposition of what a removal does to the end margin
-  (`analysis.repair`); negative makes up for it.
+  (`analysis.repair`); negative: it gives more than before.
 
 Both are exploratory: intervals, no p-values, which the confirmatory family alone has.
 """

@@ -28,6 +28,7 @@ from lengthlens.statistics import (
     sign_null_mean,
 )
 
+FEWEST_MIXED, FEWEST_MIXED_TOPICS = 20, 8  # answers with both signs, for "beyond: signs"
 STUDY = "study"  # the study's own answers, as against those of a probe
 
 
@@ -255,27 +256,52 @@ def cwa(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -
         return values.transpose("sample", "layer").to_numpy().astype(float)
 
     total = read(f"cwa_{kind}")[:, layers].sum(axis=1)
+    per_step = statistic["form"] == "step"
+    bottom = steps if per_step else np.ones_like(steps)
+    n, sizes = attribution["n"].to_numpy(), read("cwa_mlp")
+    places = str(layers[0]) if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
+    name = "heads" if kind == "head" else "MLP" if len(layers) == 1 else "MLPs"
+    text = f"CWA of the {name} of layer{'s' * (len(layers) > 1)} {places}, target {target}"
+    text += text_of + ", per step" * per_step
+    kept, strata = np.ones(len(n), dtype=bool), n
     if "beyond" in statistic:
         scores = (read(f"cwa_{kind}_plus") - read(f"cwa_{kind}_minus"))[:, layers].sum(axis=1)
         plus = steps - attribution[negative].to_numpy()
         total = total - sign_null_mean(plus, steps, scores)
-    per_step = statistic["form"] == "step"
-    bottom = steps if per_step else np.ones_like(steps)
-    n = attribution["n"].to_numpy()
-    places = str(layers[0]) if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
-    name = "heads" if kind == "head" else "MLP" if len(layers) == 1 else "MLPs"
-    text = f"CWA of the {name} of layer{'s' * (len(layers) > 1)} {places}, target {target}"
-    text += text_of + ", per step" * per_step + ", beyond permuted signs" * ("beyond" in statistic)
+        kept = _mixed(plus, steps, attribution["topic"].to_numpy(), source)
+        strata = np.zeros_like(n)  # too few answers for a mean of each N
+        text += f", beyond circular shifts of the signs, {kept.sum()} of {len(n)} answers"
     return Side(
-        numerator=total,
-        denominator=bottom,
-        topics=attribution["topic"].to_numpy(),
-        n=n,
-        truncated=attribution["truncated"].to_numpy().astype(bool),
-        text=f"{text} ({_scope(statistic, n)})",
+        numerator=total[kept],
+        denominator=bottom[kept],
+        topics=attribution["topic"].to_numpy()[kept],
+        n=strata[kept],
+        truncated=attribution["truncated"].to_numpy().astype(bool)[kept],
+        text=f"{text} ({_scope(statistic, n[kept])})",
         source=source,
-        reference=_mean_size(read("cwa_mlp"), bottom, n),
+        reference=_mean_size(sizes[kept], bottom[kept], strata[kept]),
     )
+
+
+def _mixed(
+    plus: Float[np.ndarray, " sample"],
+    steps: Float[np.ndarray, " sample"],
+    topics: Shaped[np.ndarray, " sample"],
+    source: str,
+) -> Bool[np.ndarray, " sample"]:
+    """The answers with signs of both kinds; without, no shift of the signs changes anything.
+
+    Raises:
+        NoData: they are too few for an interval.
+    """
+    mixed = (plus > 0) & (plus < steps)
+    n_topics = len(np.unique(topics[mixed]))
+    if mixed.sum() < FEWEST_MIXED or n_topics < FEWEST_MIXED_TOPICS:
+        raise NoData(
+            f"only {mixed.sum()} of {len(mixed)} answers in {source} have signs of both kinds, "
+            f"about {n_topics} topics; it takes {FEWEST_MIXED} about {FEWEST_MIXED_TOPICS}"
+        )
+    return mixed
 
 
 def _text(

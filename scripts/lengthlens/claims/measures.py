@@ -91,16 +91,15 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, options: Mapping) 
     )
     if exchange is None:
         raise NoData("the answers were not exchanged between the models")
-    found = {
-        name: exchange.interval(exchange.cwa, exchange.coefficients(WEIGHTS[name]), options)
-        for name in ("observed", "behaviour")
-    }
-    observed = found["observed"]
+    observed = exchange.interval(exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), options)
     if not observed.low[0] * observed.high[0] > 0:
         raise NoData("the models' difference may be zero, so that there is nothing to explain")
-    share, around = share_interval(
-        exchange, 0, float(observed.estimate[0]), float(found["behaviour"].estimate[0]), options
-    )
+    whole = float(observed.estimate[0])
+    share, around = share_interval(exchange, 0, whole, options)
+    ends = [
+        f"{share_interval(exchange, 0, whole, options, f'share_on_{text}')[0]:.0%} on {text}'s"
+        for text in VARIANTS
+    ]
     limits = [np.asarray(share + float(end[0])) for end in (around.low, around.high)]
     interval = Interval(
         np.asarray(share),
@@ -117,7 +116,8 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, options: Mapping) 
     cut = [files[variant][0]["truncated"].to_numpy() for variant in VARIANTS]
     return Measurement(
         interval=interval,
-        text=f"share of behaviour in instruct minus base, CWA per step of the {kind} of {where}",
+        text=f"share of behaviour in instruct minus base, CWA per step of the {kind} of {where}, "
+        f"mean over both texts ({', '.join(ends)} text)",
         source="; ".join(_source(data, variant, language) for variant in VARIANTS),
         truncated=float(np.concatenate(cut).mean()),
         may_rise=False,

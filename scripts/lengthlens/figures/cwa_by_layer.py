@@ -65,7 +65,7 @@ def _legend(cast: Cast, level: float) -> list:
     handles: list = [
         look.handle(f"{model}, {percent(level)} interval") for model, look in cast.looks.items()
     ]
-    null = Patch(color=MUTED, alpha=0.35, label="signs permuted (null): mean and 95 % of draws")
+    null = Patch(color=MUTED, alpha=0.35, label="signs shifted (null): mean and central 95 %")
     return [*handles, null]
 
 
@@ -93,10 +93,11 @@ def _draw_panel(
         depth = _layers(chosen, model)
 
         def read(end: str, model=model, depth=depth) -> np.ndarray:
-            name = f"{component}{form}_all{end}"
-            if name not in chosen:
-                return np.zeros(depth)
-            here = chosen[name].sel(model=model, language=language).isel(layer=slice(depth))
+            here = (
+                chosen[f"{component}{form}_all{end}"]
+                .sel(model=model, language=language)
+                .isel(layer=slice(depth))
+            )
             return here.to_numpy()
 
         if not np.isfinite(read("")).any():
@@ -115,7 +116,7 @@ def _draw_panel(
 
 
 def _draw_null(axes: Axes, x: ArrayLike, mean, spread, look: ModelLook) -> None:
-    """A band of the model's own colour: what permuted signs give in 95 % of the draws."""
+    """A band of the model's own colour: what shifted signs give, the central 95 % of a normal."""
     reach = 1.96 * spread
     axes.fill_between(x, mean - reach, mean + reach, color=look.color, alpha=0.16, linewidth=0)
     axes.plot(x, mean, color=look.color, linewidth=0.8, alpha=0.45, linestyle=(0, (1, 1)))

@@ -78,7 +78,7 @@ def draw_cwa_by_n(
             marker="_",
             markersize=6,
             linestyle="",
-            label="mean of permuted signs (null)",
+            label="mean of shifted signs (null)",
         )
         add_legend(figure, [*handles, null], columns=3)
     return figure

@@ -1,4 +1,4 @@
-"""Direct effect and repair: where the drop of the end margin comes from, by chosen set."""
+"""Where the drop of the end margin comes from: direct, through others, scale; by chosen set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lengthlens.figures.style import (
     zero_line,
 )
 
-TITLE = "Direct effect and repair"
+TITLE = "Where the drop of the end margin comes from"
 _TERMS = {
     "direct": ("direct", "#6e7781"),
     "heads": ("other heads", "#0072b2"),
@@ -50,7 +50,7 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
                 part = own[(own["model"] == model) & (own["language"] == language)]
                 axes.set_title(f"{model}, {name}", fontsize=6.5, loc="center")
                 _draw_panel(axes, part)
-            row[0].set_ylabel("share of the drop, logits")
+            row[0].set_ylabel("part of the drop, logits")
         handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
         handles.append(Patch(color="none", label=f"bars: {percent(level)} intervals"))
         add_legend(figure, handles, columns=3)
@@ -59,7 +59,7 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     sets = _chosen(part)
-    if not sets or not part["share"].notna().any():
+    if not sets or not part["contribution"].notna().any():
         no_data(axes, "no decision step")
         axes.set_xticks([])
         return
@@ -69,12 +69,13 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
         for index, (term, (_, color)) in enumerate(_TERMS.items()):
             [row] = rows[rows["term"] == term].to_dict("records")
             x = place + width * (index - (len(_TERMS) - 1) / 2)
-            axes.bar(x, row["share"], width, color=color, zorder=2)
+            axes.bar(x, row["contribution"], width, color=color, zorder=2)
+            value = row["contribution"]
             reach = np.array(
-                [[row["share"] - row["share_low"]], [row["share_high"] - row["share"]]]
+                [[value - row["contribution_low"]], [row["contribution_high"] - value]]
             )
             axes.errorbar(
-                x, row["share"], yerr=np.nan_to_num(np.maximum(reach, 0)), color=INK,
+                x, row["contribution"], yerr=np.nan_to_num(np.maximum(reach, 0)), color=INK,
                 elinewidth=0.7, linestyle="none", zorder=3,
             )  # fmt: skip
     names = [name for name, _ in sets]

@@ -23,8 +23,10 @@ QUANTITIES = {
     "observed": ("own text", INK, "o"),
     "on_instruct": ("instruct's text", VARIANT_COLOURS["instruct"], "o"),
     "on_base": ("base's text", VARIANT_COLOURS["base"], "s"),
-    "permuted": ("permuted signs", MUTED, "x"),
+    "interaction": ("interaction", INK, "D"),
+    "shifted": ("shifted signs", MUTED, "x"),
 }
+SHARES = {"on_instruct": "share_on_instruct", "on_base": "share_on_base"}
 _ROW = 1.05  # inches
 
 
@@ -72,6 +74,19 @@ def _draw_panel(axes: Axes, own: pd.DataFrame) -> None:
     ):
         axes.vlines(x, row.value_low, row.value_high, color=color, linewidth=1.2, zorder=2)
         axes.plot(x, row.value, linestyle="", marker=marker, color=color, zorder=3)
+    shares = own.set_index("quantity")["value"].reindex(SHARES.values())
+    for (quantity, _), share in zip(SHARES.items(), shares, strict=True):
+        if np.isfinite(share):
+            x = list(QUANTITIES).index(quantity)
+            axes.annotate(
+                f"{100 * share:.0f} %",
+                (x, part.loc[quantity, "value_high"]),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=5.5,
+                annotation_clip=False,
+            )
 
 
 def counts(table: pd.DataFrame) -> str:

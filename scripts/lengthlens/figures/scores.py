@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -42,32 +44,38 @@ ORDER = (
     "depth",
     "effect",
 )
+# What scores are compared with: the measured effect on the end margin, at or up to the decision.
+OUTCOME_NAMES = {
+    "decision": "at the decision step",
+    "contrast": "there minus at earlier boundary steps",
+}
 _OVERS = {"all": ("all heads", -0.16, True), "within": ("within layers", 0.16, False)}
 _ROW = 1.45  # inches
 
 
 def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
-    """Draw one row a model and one column a language: heads, effect at the decision step.
+    """Draw a row for each model and outcome, and a column a language: effects of heads.
 
     Args:
         table: tables/scores.csv.
         cast: models and languages, in order.
     """
-    heads = table[(table["kind"] == "head") & (table["outcome"] == "decision")]
+    heads = table[table["kind"] == "head"]
     modes = list(dict.fromkeys(heads["mode"]))
     heads = heads[heads["mode"].isin(modes[:1])]
     looks = cast.looks
+    rows = list(itertools.product(cast.variants, OUTCOME_NAMES))
     with styled():
-        size = (page_width(len(cast.languages)), _ROW * len(cast.variants) + 1.1)
+        size = (page_width(len(cast.languages)), _ROW * len(rows) + 1.1)
         figure = Figure(figsize=size)
         panels = figure.subplots(
-            len(cast.variants), len(cast.languages), squeeze=False, sharex=True, sharey=True
+            len(rows), len(cast.languages), squeeze=False, sharex=True, sharey=True
         )
-        for row, model in zip(panels, cast.variants, strict=True):
+        for row, (model, outcome) in zip(panels, rows, strict=True):
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 own = heads[(heads["model"] == model) & (heads["language"] == language)]
-                _draw_panel(axes, own, looks[model])
-                axes.set_title(f"{model}, {name}", fontsize=7)
+                _draw_panel(axes, own[own["outcome"] == outcome], looks[model])
+                axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6)
             row[0].set_ylabel("rank correlation")
         level = float(table["level"].iloc[0]) if len(table) else 0.95
         add_legend(figure, _legend(level))

@@ -9,25 +9,24 @@ import numpy as np
 import xarray as xr
 
 from lengthlens.decoding.intervention import Replacement
-from lengthlens.errors import LengthlensError
-from lengthlens.forced.nswap import SWAPS, SwapText, nswap_contrast
+from lengthlens.forced.nswap import nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
+from lengthlens.forced.swaps import SWAPS, SwapText, swapped_number, why_prompts_differ
 from lengthlens.forced.texts import as_other
 from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing
 from lengthlens.generation.steps import annotate_steps
 from lengthlens.language.languages import Language
-from lengthlens.language.prompts import Prompt, draw_name, drawn_places
+from lengthlens.language.prompts import Prompt, draw_name, drawn_places, with_number
 from lengthlens.models.readout import readout_of
 from lengthlens.weights.checkpoints import ModelSpec
 
 LABELS = ("n", "topic", "template", "split", "words", "error", "stopped", "truncated")
 ATTRIBUTES = {
     "nswap_completeness_error": "largest |sum of DLA - the model's own logit| of the steps used",
-    "nswap_longer": "tokens by which the prompt with the other number is longer",
-    "nswap": "share of the end margin where the number of words is reached minus where one more is "
-    "asked for, on the same text [logits]",
+    "nswap": "share of the end margin where the number of words is reached minus where the next "
+    "larger number is asked for, on the same text [logits]",
     "margin_before": "mean end margin at the boundary steps before the decision step [logits]",
     "margin": "end margin at the decision step [logits]",
     "effect_before": "mean end margin at the earlier boundary steps, with the component minus "
@@ -68,6 +67,7 @@ def force_answers(
     forcing: Forcing,
     language: Language,
     answers: Sequence[Mapping],
+    n_words: Sequence[int],
     effects: Effects,
     other: Other | None,
 ) -> xr.Dataset:
@@ -77,6 +77,7 @@ def force_answers(
         forcing: the model.
         language: topics and templates of the prompts.
         answers: rows of the model's generations file.
+        n_words: the numbers of words of the study, among which N is swapped.
         effects: how single components are removed.
         other: None for a model without a partner.
 
@@ -86,22 +87,8 @@ def force_answers(
         `n_kv_heads` how many key-value heads the model has.
     """
     loaded, readout = forcing.loaded, readout_of(forcing.loaded.model)
-    requests = [_request(forcing, language, row, row["n"]) for row in answers]
-    texts = [
-        SwapText(
-            request,
-            {
-                swap: _request(forcing, language, row, row["n"] + swap)
-                for swap in SWAPS
-                if row["n"] + swap > 0
-            },
-            row["tokens"],
-            annotate_steps(
-                row["tokens"], row["n"], loaded.vocabulary, loaded.decode_text, forcing.counting
-            ),
-        )
-        for request, row in zip(requests, answers, strict=True)
-    ]
+    texts = [_swap_text(forcing, language, row, n_words) for row in answers]
+    requests = [text.request for text in texts]
     own = [OwnText(text.request.tokens, text.answer, text.marks) for text in texts]
     used = drawn_of_each(answers, effects.per_n, effects.seed)
     parts = [
@@ -120,6 +107,7 @@ def force_answers(
         layer=np.arange(a.n_layers),
         head=np.arange(a.n_heads),
         sample_id=("sample", [row["sample_id"] for row in answers]),
+        **_swap_labels(texts),
         **{label: ("sample", [row[label] for row in answers]) for label in LABELS},
     )
     for name, variable in dataset.data_vars.items():
@@ -140,27 +128,46 @@ def drawn_of_each(answers: Sequence[Mapping], per_n: int, seed: int) -> np.ndarr
     return used
 
 
-def _request(forcing: Forcing, language: Language, row: Mapping, n: int) -> Request:
-    """The prompt of an answer, with the number `n`."""
-    topics = {topic.id: topic for topic in language.topics}
-    templates = {template.id: template for template in language.templates}
-    if row["topic"] not in topics or row["template"] not in templates:
-        raise LengthlensError(
-            f"{row['sample_id']} has the topic {row['topic']!r} and the template "
-            f"{row['template']!r}, which resources/languages/{language.code}.yaml does not have; "
-            "generate the answers anew"
-        )
-    text = templates[row["template"]].fill(topics[row["topic"]], n)
+def _swap_text(
+    forcing: Forcing, language: Language, row: Mapping, n_words: Sequence[int]
+) -> SwapText:
+    """An answer with its prompt, and the same prompt with the next numbers of `n_words`."""
+    loaded, n = forcing.loaded, row["n"]
     names = ("topic", "template", "split")
     prompt = Prompt(
-        id=row["prompt_id"],
-        language=language.code,
-        n=n,
-        text=text,
-        **{name: row[name] for name in names},
+        row["prompt_id"], language.code, n, text="", **{name: row[name] for name in names}
     )
-    tokens = forcing.loaded.encode(text, forcing.settings.date)
-    return Request(row["sample_id"], prompt, tokens)
+
+    def request(number: int) -> Request:
+        asked = with_number(language, prompt, number)
+        tokens = loaded.encode(asked.text, forcing.settings.date)
+        return Request(row["sample_id"], asked, tokens)
+
+    own = request(n)
+    numbers = {swap: swapped_number(n, swap, n_words) for swap in SWAPS}
+    swapped = {swap: request(number) for swap, number in numbers.items() if number is not None}
+    marks = annotate_steps(
+        row["tokens"], n, loaded.vocabulary, loaded.decode_text, forcing.counting
+    )
+    differs = {
+        swap: why_prompts_differ(own.tokens, other.tokens, loaded.decode_text)
+        for swap, other in swapped.items()
+    }
+    return SwapText(own, swapped, row["tokens"], marks, differs)
+
+
+def _swap_labels(texts: Sequence[SwapText]) -> dict:
+    """Coordinates of the swaps: the other number (0: none), and why a swap was left out."""
+    numbers = [
+        [text.swapped[swap].prompt.n if swap in text.swapped else 0 for text in texts]
+        for swap in SWAPS
+    ]
+    dims = ("swap", "sample")
+    return {
+        "n_swapped": (dims, np.array(numbers, dtype=np.int32)),
+        "nswap_reason": (dims, [[text.reason(swap) for text in texts] for swap in SWAPS]),
+        "nswap_longer": (dims, [[text.longer(swap) for text in texts] for swap in SWAPS]),
+    }
 
 
 def _on_other_text(

@@ -1,9 +1,10 @@
 """The N-swap contrast: what changes in a component when only the number of words asked for does.
 
-1. An answer to a prompt with N is forced under the same prompt with another number (same template,
-   same topic). At the step where the smaller of the two numbers of words is reached, one prompt
-   says "done" and the other "one more": for N + 1 that is the answer's own decision step; for N - 1
-   it is the first boundary step with N - 1 words, the decision step of the swapped prompt.
+1. An answer to a prompt with N is forced under the same prompt with the next smaller and the next
+   larger number of `n_words` (same template, same topic; `swaps` says which swaps are legal). At
+   the step where the smaller of the two numbers of words is reached, one prompt says "done" and
+   the other "go on": for the larger number that is the answer's own decision step; for the smaller
+   one it is the first boundary step with so many words, the decision step of the swapped prompt.
 2. There each component's share of the end margin is read under both prompts, with one fixed pair of
    tokens: best ender and best word-beginning token of the run with the answer's own prompt.
 3. The contrast is the share under the prompt whose number is reached, minus that under the other.
@@ -24,39 +25,11 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lengthlens.attribution.dla import KINDS, TARGETS, attribute_steps
+from lengthlens.forced.swaps import SWAPS, SwapText
 from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing, forced_batches
 from lengthlens.generation.records import Steps
-from lengthlens.generation.steps import StepAnnotations
 from lengthlens.models.readout import Readout
-
-SWAPS = (-1, 1)
-
-
-@dataclass(frozen=True)
-class SwapText:
-    """An answer that is forced under three prompts.
-
-    Attributes:
-        request: its own prompt.
-        swapped: the prompts with N - 1 and N + 1, by the change of N; none where there is no such
-            prompt (N - 1 = 0).
-        answer: its tokens.
-        marks: of its steps, with its own N.
-    """
-
-    request: Request
-    swapped: dict[int, Request]
-    answer: Sequence[int]
-    marks: StepAnnotations
-
-    def step(self, swap: int) -> int | None:
-        """The step at which the smaller number of words is reached; None where there is none."""
-        if swap not in self.swapped:
-            return None
-        reached = self.request.prompt.n + min(swap, 0)
-        found = np.flatnonzero(self.marks.boundary & (self.marks.words_before == reached))
-        return int(found[0]) if len(found) else None
 
 
 @dataclass(frozen=True)
@@ -70,20 +43,20 @@ class _Shares:
 
 
 def nswap_contrast(forcing: Forcing, readout: Readout, texts: Sequence[SwapText]) -> xr.Dataset:
-    """The contrast of every component in every answer; NaN where an answer has no such step.
+    """The contrast of every component in every answer; NaN where a swap is not legal.
 
     Returns:
         `nswap_{head,mlp,embed,bias} (swap, sample, …)`, `nswap_margin (swap, sample)`: their sum,
-        the change of the end margin; `nswap_longer`: tokens by which the swapped prompt is longer;
-        `nswap_completeness_error`: largest deviation of Σ DLA from a logit of these steps. [logits]
+        the change of the end margin; `nswap_completeness_error`: largest deviation of Σ DLA from a
+        logit of these steps. [logits]
     """
     a = forcing.loaded.anatomy
     shapes = {"head": (a.n_layers, a.n_heads), "mlp": (a.n_layers,), "embed": (), "bias": ()}
     grid = (len(SWAPS), len(texts))
     found = {kind: np.full((*grid, *shape), np.nan) for kind, shape in shapes.items()}
-    longer, error = np.full(grid, np.nan), np.full(grid, np.nan)
+    error = np.full(grid, np.nan)
     for place, swap in enumerate(SWAPS):
-        used = [index for index, text in enumerate(texts) if text.step(swap) is not None]
+        used = [index for index, text in enumerate(texts) if swap in text.legal]
         if not used:
             continue
         part = [texts[index] for index in used]
@@ -93,13 +66,11 @@ def nswap_contrast(forcing: Forcing, readout: Readout, texts: Sequence[SwapText]
         for kind in shapes:
             found[kind][place, used] = swap * (own.value[kind] - other.value[kind])
         error[place, used] = np.maximum(own.error, other.error)
-        longer[place, used] = [len(t.swapped[swap].tokens) - len(t.request.tokens) for t in part]
     sums = sum(found[kind].reshape(*grid, -1).sum(-1) for kind in shapes)
     dims = ("swap", "sample")
     data = {f"nswap_{kind}": ((*dims, *KINDS[kind]), found[kind]) for kind in shapes}
     data |= {
         "nswap_margin": (dims, sums),
-        "nswap_longer": (dims, longer),
         "nswap_completeness_error": (dims, error),
     }
     return xr.Dataset(data, coords={"swap": list(SWAPS)})

@@ -16,7 +16,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from lengthlens.errors import LengthlensError
@@ -32,6 +32,7 @@ __all__ = [
     "load_language",
     "prompts_to_jsonl",
     "topic_split",
+    "with_number",
 ]
 
 SPLITS = ("evaluate", "select")
@@ -136,6 +137,22 @@ def spread_over_n(prompts: Sequence[Prompt], count: int | None, seed: int) -> li
     turns = itertools.zip_longest(*drawn_places(keys, len(prompts), seed))
     chosen = [place for turn in turns for place in turn if place is not None][:count]
     return [prompts[place] for place in sorted(chosen)]
+
+
+def with_number(language: Language, prompt: Prompt, n: int) -> Prompt:
+    """The same prompt for another number of words: same topic, same wording, same id.
+
+    Raises LengthlensError where the language has no such topic or template (any more).
+    """
+    topics = {topic.id: topic for topic in language.topics}
+    templates = {template.id: template for template in language.templates}
+    if prompt.topic not in topics or prompt.template not in templates:
+        raise LengthlensError(
+            f"{prompt.id} has the topic {prompt.topic!r} and the template {prompt.template!r}, "
+            f"which resources/languages/{language.code}.yaml does not have; generate the answers "
+            "anew"
+        )
+    return replace(prompt, n=n, text=templates[prompt.template].fill(topics[prompt.topic], n))
 
 
 def prompts_to_jsonl(prompts: Iterable[Prompt]) -> str:

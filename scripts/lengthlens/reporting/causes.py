@@ -16,6 +16,9 @@ from lengthlens.analysis.outcomes import SHARES
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.numbers import in_brackets, number
 
+# What a component gives after a removal, beside what it gave: mediation and self-repair in one sum.
+LESS = "it gives less, as it no longer reads from them: mediation"
+MORE = "it gives more, though it no longer reads from them: self-repair"
 SHOWN_METHOD = "end_contrast"  # the score that looks at the decision itself; others are counted
 
 
@@ -115,17 +118,18 @@ def _carried(rows: pd.DataFrame) -> tuple[int, int]:
 
 
 def repair_sentences(table: pd.DataFrame) -> list[str]:
-    """What the final MLP does without the late heads, by language and between languages.
+    """What the final MLP gives without the late heads, by language and between languages.
 
-    Then for how many sets found by scores the change differs between two languages.
+    Its input from these heads is gone too: a loss is mediation, and no test of compensation. Then
+    for how many sets found by scores the change differs between two languages.
     """
-    final = table[(table["term"] == "final_mlp") & table["share"].notna()]
+    final = table[(table["term"] == "final_mlp") & table["contribution"].notna()]
     between = final["minus"].fillna("") != ""
     late = final["method"] == "late_heads"
     sentences = [
         f"{row['model']}, {row['language']}, without the heads of the last quarter of layers: what "
         f"the final MLP gives to the end margin changes by "
-        f"{_given(row, 'it gives less', 'it steps in', 'no change shown')}."
+        f"{_given(row, LESS, MORE, 'no change shown')}."
         for row in final[late & ~between].to_dict("records")
     ]
     sentences += [
@@ -135,7 +139,10 @@ def repair_sentences(table: pd.DataFrame) -> list[str]:
     ]
     top = final[between & (final["chosen_by"] == "top")]
     for (model, language, minus), rows in top.groupby(["model", "language", "minus"], sort=False):
-        more, less = int((rows["share_high"] < 0).sum()), int((rows["share_low"] > 0).sum())
+        more, less = (
+            int((rows["contribution_high"] < 0).sum()),
+            int((rows["contribution_low"] > 0).sum()),
+        )
         sentences.append(
             f"{model}, {len(rows)} sets of heads ranked by scores: without them what the final MLP "
             f"gives changes more in favour of ending in {language} than in {minus} in {more}, less "
@@ -146,9 +153,9 @@ def repair_sentences(table: pd.DataFrame) -> list[str]:
 
 def _given(row: Mapping, less: str, more: str, none: str) -> str:
     """What a component gives in place of what is gone: the opposite of its part in the loss."""
-    low, high = -row["share_high"], -row["share_low"]
+    low, high = -row["contribution_high"], -row["contribution_low"]
     said = reading(low, high, less, more).replace("no difference shown", none)
-    size = number(-row["share"], "logits", sign=True)
+    size = number(-row["contribution"], "logits", sign=True)
     limits = in_brackets(low, high, "logits", True)
     return f"{size} logits {limits}, {said} ({int(row['n_samples'])} answers)"
 

@@ -182,7 +182,7 @@ def _specification(
                 {"field": "layer", "title": "layer"},
                 {"field": "head", "title": "head"},
                 {"field": "shown", "title": "logits"},
-                {"field": "null", "title": "permuted signs", "format": "+.3f"},
+                {"field": "null", "title": "shifted signs", "format": "+.3f"},
             ],
         },
         "config": {

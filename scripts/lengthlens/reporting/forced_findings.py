@@ -6,8 +6,10 @@ import math
 
 import pandas as pd
 
-from lengthlens.figures.scores import SCORE_NAMES
+from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
 from lengthlens.reporting.numbers import in_brackets, number
+
+RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", "decision"))
 
 
 def say_scores(table: pd.DataFrame) -> list[str]:
@@ -16,18 +18,22 @@ def say_scores(table: pd.DataFrame) -> list[str]:
     A score finds them where its rank correlation with the measured effects exceeds that of the
     output norm, and the whole interval of the difference says so.
 
+    The effect is read at the decision step. The end contrast is a difference to earlier steps, so
+    that it is compared with such a difference of the effect too.
+
     Args:
         table: tables/scores.csv.
     """
-    heads = table[(table["kind"] == "head") & (table["outcome"] == "decision")]
+    heads = table[table["kind"] == "head"]
     heads = heads[heads["mode"].isin(heads["mode"].unique()[:1])]
     heads = heads.sort_values("variant", key=lambda names: names != "instruct", kind="stable")
     sentences = []
     for (model, language), own in heads.groupby(["model", "language"], sort=False):
-        rows = own.set_index(["over", "score"])
+        rows = own.set_index(["outcome", "over", "score"]).sort_index()
         who = f"In {model} ({language})"
-        sentences += [_finds(who, rows, score) for score in ("cwa", "end_contrast", "nswap")]
-        sentences += [_rivals(who, rows, score) for score in ("end_contrast", "nswap")]
+        at_decision = rows.loc["decision"]
+        sentences += [_finds(who, at_decision, score) for score in ("cwa", "end_contrast", "nswap")]
+        sentences += [_rivals(who, rows.loc[outcome], score, outcome) for score, outcome in RIVALS]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -54,19 +60,19 @@ def _named(score: str) -> str:
     return SCORE_NAMES[score] if score == "cwa" else f"the {SCORE_NAMES[score]}"
 
 
-def _rivals(who: str, rows: pd.DataFrame, score: str) -> str:
-    """A score against CWA, over all heads; nothing where there are no effects."""
+def _rivals(who: str, rows: pd.DataFrame, score: str, outcome: str) -> str:
+    """A score against CWA, over all heads, for one outcome; nothing where there are no effects."""
     row, cwa = rows.loc["all", score], rows.loc["all", "cwa"]
     if math.isnan(row["over_cwa"]):
         return ""
     low, high = row["over_cwa_low"], row["over_cwa_high"]
-    name = _named(score)
+    name, effect = _named(score), f"measured effect {OUTCOME_NAMES[outcome]}"
     if low > 0:
-        start = f"{name} ranks heads closer to their measured effect than CWA does"
+        start = f"{name} ranks heads closer to their {effect} than CWA does"
     elif high < 0:
-        start = f"{name} ranks heads less by their measured effect than CWA does"
+        start = f"{name} ranks heads less by their {effect} than CWA does"
     else:
-        start = f"whether {name} or CWA ranks heads closer to their measured effect is open"
+        start = f"whether {name} or CWA ranks heads closer to their {effect} is open"
     values = f"{_plain(row['correlation'])} against {_plain(cwa['correlation'])}"
     gap = f"{_plain(row['over_cwa'], True)} {in_brackets(low, high, 'words', True)}"
     basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
@@ -83,7 +89,7 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
     for names, own in table.groupby(["group", "instruct", "base", "language"], sort=False):
         group, instruct, base, language = names
         rows = own.set_index("quantity")
-        observed, share = rows.loc["observed"], rows.loc["share"]
+        observed = rows.loc["observed"]
         whose = f"the {group}" if group.startswith("final") else group
         start = (
             f"Between {instruct} and {base} ({language}), CWA differs by {_logits(observed)} "
@@ -93,14 +99,41 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
             f"{_logits(rows.loc[name])} on {writer}'s"
             for name, writer in (("on_instruct", instruct), ("on_base", base))
         )
-        if math.isnan(share["value"]):
+        if math.isnan(rows.loc["share", "value"]):
             said = "which may be nothing, so that there is nothing to explain"
         else:
-            limits = in_brackets(share["value_low"], share["value_high"], "percent")
-            percent = number(share["value"], "percent")
-            said = f"of which the texts alone explain {percent} % {limits}"
-        sentences.append(f"{start}, {said}; on the same text it differs by {left} answers.")
+            said = f"of which the texts alone explain {text_shares(rows, instruct, base)}"
+        between = rows.loc["interaction"]
+        sentences.append(
+            f"{start}, {said}; on the same text it differs by {left} answers "
+            f"({_apart(between)}: {_logits(between)})."
+        )
     return sentences
+
+
+def text_shares(rows: pd.DataFrame, instruct: str, base: str) -> str:
+    """What the texts alone explain: on either text, then the mean of both.
+
+    Args:
+        rows: of tables/same_text.csv, of one pair, language and group, by quantity.
+    """
+    ends = [
+        f"{_percent(rows.loc[f'share_on_{text}'])} on {writer}'s text"
+        for text, writer in (("instruct", instruct), ("base", base))
+    ]
+    return f"{ends[0]} and {ends[1]} (mean {_percent(rows.loc['share'])})"
+
+
+def _percent(row: pd.Series) -> str:
+    limits = in_brackets(row["value_low"], row["value_high"], "percent")
+    return f"{number(row['value'], 'percent')} % {limits}"
+
+
+def _apart(between: pd.Series) -> str:
+    """Whether the two texts differ in what they leave, as far as the interval says so."""
+    if between["value_low"] > 0 or between["value_high"] < 0:
+        return "interaction of model and text"
+    return "no interaction of model and text shown"
 
 
 def _logits(row: pd.Series) -> str:

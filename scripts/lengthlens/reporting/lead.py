@@ -84,7 +84,12 @@ def draw_lead(behaviour: pd.DataFrame, effects: pd.DataFrame, cast: Cast) -> Lea
 def _rows(effects: pd.DataFrame, whole: pd.DataFrame, model: str, language: str) -> tuple[Row, ...]:
     found = whole[(whole["model"] == model) & (whole["language"] == language)]
     rows = [
-        Row("nothing removed", "instruct", _mark(row, "exact"), basis=f"{row['n_samples']} answers")
+        Row(
+            "nothing removed",
+            "instruct",
+            _mark(row, "exact"),
+            basis=f"{row['n_samples']} answers, evaluate half",
+        )
         for row in found.to_dict("records")
     ]
     for row in effects.to_dict("records"):

@@ -82,6 +82,7 @@ def render_report(material: Material) -> str:
         verdicts=count_verdicts(material.claims),
         behaviour=headline_rows(behaviour),
         by_n=n_rows(behaviour),
+        halves=half_sizes(behaviour),
         findings=describe_effects(effects, material.variants, material.languages),
         effects=effect_rows(effects),
         samples=material.samples,
@@ -114,6 +115,23 @@ def page_provenance(material: Material) -> dict[str, Any]:
 def headline_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows over all N and both splits, one a model and language."""
     return behaviour[(behaviour["n"] == "all") & (behaviour["split"] == "all")].to_dict("records")
+
+
+def half_sizes(behaviour: pd.DataFrame) -> list[dict[str, str]]:
+    """Answers and topics of the halves that choose and that test, as text; from the run itself."""
+    whole = behaviour[behaviour["n"] == "all"]
+    halves = [(name, whole[whole["split"] == name]) for name in ("select", "evaluate")]
+    return [
+        {"name": name, "samples": _span(rows["n_samples"]), "topics": _span(rows["n_topics"])}
+        for name, rows in halves
+        if len(rows)
+    ]
+
+
+def _span(counts: pd.Series) -> str:
+    """The smallest and the largest of some counts; one number where they are equal."""
+    few, many = counts.min(), counts.max()
+    return str(few) if few == many else f"{few} to {many}"
 
 
 def n_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:

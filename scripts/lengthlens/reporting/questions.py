@@ -12,7 +12,7 @@ from dataclasses import replace
 import pandas as pd
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY
-from lengthlens.figures.scores import SCORE_NAMES
+from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import (
     Finding,
@@ -25,6 +25,7 @@ from lengthlens.reporting.answers import (
 )
 from lengthlens.reporting.causes import confirmatory_sentences, test_counts
 from lengthlens.reporting.findings import method_words
+from lengthlens.reporting.forced_findings import text_shares
 from lengthlens.reporting.numbers import in_brackets, number
 from lengthlens.reporting.tokenization import POOR
 
@@ -48,7 +49,7 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
             evidence.append(
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
                 f"{row['n_samples']} answers have exactly N words, the base model's "
-                f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']}"
+                f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (both halves)"
             )
     question = "Do instruct models keep to N more often than base models?"
     return answered(question, gaps, evidence, "languages")
@@ -57,31 +58,33 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
 def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
     """How much of the difference in CWA do the texts alone make?"""
     table = tables["same_text"]
-    rows = table[(table["group"] == "late heads") & (table["quantity"] == "share")]
-    if rows.empty:
-        return None
+    table = table[table["group"] == "late heads"]
     evidence, limits = [], []
-    for row in rows.to_dict("records"):
-        name = who(cast, row["instruct"], row["language"])
-        if pd.isna(row["value"]):
+    for names, own in table.groupby(["instruct", "base", "language"], sort=False):
+        instruct, base, language = names
+        rows, name = own.set_index("quantity"), who(cast, instruct, language)
+        ends = [rows.loc[f"share_on_{text}"] for text in ("instruct", "base")]
+        if pd.isna(ends[0]["value"]):
             evidence.append(f"{name}: no difference is shown that could be explained")
             continue
-        limits.append((row["value_low"], row["value_high"]))
+        limits += [(float(end["value_low"]), float(end["value_high"])) for end in ends]
         evidence.append(
-            f"{name}: {shown(row, 'value', 'percent')} of the difference in the late heads comes "
-            f"with the texts alone ({row['n_samples']} answers)"
+            f"{name}: of the difference in the late heads the texts alone explain "
+            f"{text_shares(rows, instruct, base)} ({ends[0]['n_samples']} answers)"
         )
+    if not evidence:
+        return None
     question = (
         "Does what was written, rather than who wrote it, make most of the difference in CWA?"
     )
-    return answered(question, limits, evidence, "languages", 0.5)
+    return answered(question, limits, evidence, "cases of language and text", 0.5)
 
 
 def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
     """Within a layer, does a score say which head matters, better than its size alone?"""
     table = tables["scores"]
     rows = table[
-        (table["kind"] == "head") & (table["outcome"] == "decision") & (table["over"] == "within")
+        (table["kind"] == "head") & (table["over"] == "within")
         & table["model"].isin(instruct_models(cast))
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
@@ -89,16 +92,17 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
     if rows.empty:
         return None
     evidence, limits = [], []
-    for score, own in rows.groupby("score", sort=False):
+    for (score, outcome), own in rows.groupby(["score", "outcome"], sort=False):
         parts = []
         for row in own.to_dict("records"):
             limits.append((row["over_norm_low"], row["over_norm_high"]))
             name = who(cast, row["model"], row["language"])
             gain = shown(row, "over_norm", "correlation", True)
             parts.append(f"{name} {shown(row, 'correlation', 'correlation')}, over norm {gain}")
-        basis = f"{_span(own, 'n_evaluate')} answers"
+        basis = f"{_span(own, 'n_evaluate')} answers of the evaluate half"
         evidence.append(
-            f"{SCORE_NAMES[score]}, rank correlation within layers: {'; '.join(parts)} ({basis})"
+            f"{SCORE_NAMES[score]}, rank correlation within layers with the effect "
+            f"{OUTCOME_NAMES[outcome]}: {'; '.join(parts)} ({basis})"
         )
     question = (
         "Do scores tell which head of a layer matters for the decision, better than the norm of "
@@ -132,12 +136,12 @@ def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
     )
 
 
-def steps_in(tables: Tables, cast: Cast) -> Finding | None:
-    """Does the final MLP make up for removed heads?"""
+def passes_on(tables: Tables, cast: Cast) -> Finding | None:
+    """Does the final MLP give less when heads are removed whose output it reads?"""
     table = tables["repair"]
     single = table["minus"].isna() | table["minus"].eq("")  # not a difference of two languages
     rows = table[
-        (table["term"] == "final_mlp") & table["share"].notna()
+        (table["term"] == "final_mlp") & table["contribution"].notna()
         & table["model"].isin(instruct_models(cast)) & single
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
@@ -148,15 +152,49 @@ def steps_in(tables: Tables, cast: Cast) -> Finding | None:
     last = rows.loc[rows.groupby(["model", "language"], sort=False)["k"].idxmax()]
     evidence, limits = [], []
     for row in last.to_dict("records"):
-        # A share of the drop is what the MLP gives less; what it steps in with is the opposite.
-        gain = {"x": -row["share"], "x_low": -row["share_high"], "x_high": -row["share_low"]}
-        limits.append((gain["x_low"], gain["x_high"]))
+        limits.append((row["contribution_low"], row["contribution_high"]))
+        ends = row["contribution_high"], row["contribution_low"]
+        change = {"x": -row["contribution"], "x_low": -ends[0], "x_high": -ends[1]}
         evidence.append(
-            f"{who(cast, row['model'], row['language'])}: {shown(gain, 'x', 'logits', True)} of "
+            f"{who(cast, row['model'], row['language'])}: {shown(change, 'x', 'logits', True)} of "
             f"end margin from the final MLP when {_heads(row)} are gone "
             f"({row['n_samples']} answers)"
         )
-    question = "Does the final MLP step in when heads are removed?"
+    question = (
+        "Does the final MLP give less when heads are gone that it reads? (mediation; no test of "
+        "compensation)"
+    )
+    return answered(question, limits, evidence, "languages")
+
+
+def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
+    """Do exact answers fall without the final MLP, and without the heads that scores rank first?"""
+    table = tables["ablation"]
+    rows = table[
+        (table["measure"] == "exact") & table["model"].isin(instruct_models(cast))
+        & (table["source_language"] == table["language"]) & table["change"].notna()
+    ]  # fmt: skip
+    rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
+    evidence, limits = [], []
+    for (model, language), own in rows.groupby(["model", "language"], sort=False):
+        final = own[(own["chosen_by"] == "position") & (own["method"] == "final_mlp")]
+        for row in final.to_dict("records"):
+            limits.append((-row["change_high"], -row["change_low"]))
+            first = own[(own["chosen_by"] == "top") & (own["k"] == 1)]
+            heads = [
+                f", by {shown(part.iloc[0].to_dict(), 'change', 'percent', True)} without {name} "
+                f"(first by {', '.join(map(method_words, part['method']))})"
+                for name, part in first.groupby("components", sort=False)
+            ]
+            evidence.append(
+                f"{who(cast, model, language)}: exact answers change by "
+                f"{shown(row, 'change', 'percent', True)} without the final MLP"
+                f"{''.join(heads)} "
+                f"({row['n_samples']} answers of the evaluate half)"
+            )
+    if not evidence:
+        return None
+    question = "Do exact answers fall without the final MLP, as without the first heads?"
     return answered(question, limits, evidence, "languages")
 
 

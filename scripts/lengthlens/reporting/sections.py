@@ -24,6 +24,7 @@ from lengthlens.figures import (
     cwa_heatmaps,
     error_by_n,
     extrapolation,
+    repair,
     tokenization,
 )
 from lengthlens.reporting.answers import Ask
@@ -34,6 +35,7 @@ from lengthlens.reporting.causes import (
 )
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
+from lengthlens.reporting.nswap import follows_n, say_nswap
 from lengthlens.reporting.questions import (
     beyond_random,
     carries_over,
@@ -41,8 +43,9 @@ from lengthlens.reporting.questions import (
     harder_n,
     keeps_to_n,
     more_than_text,
+    passes_on,
     scores_find_causes,
-    steps_in,
+    without_final_mlp,
     words_or_tokens,
 )
 from lengthlens.reporting.tokenization import (
@@ -135,10 +138,20 @@ SECTIONS = (
         findings=(more_than_text,),
     ),
     Section(
+        "n-swapped",
+        "N swapped",
+        "N swapped: does the model follow the number on the same text?",
+        "The same answer was read under its own prompt and under the same prompt with the next "
+        "smaller or larger number of the study. Only the number differs.",
+        tables=(Table("nswap", "What swapping N does to the end margin", say_nswap),),
+        findings=(follows_n,),
+    ),
+    Section(
         "causes",
         "Causes",
         "Causes: what breaks when heads are removed?",
         figures={"ablation": ablation.TITLE},
+        findings=(without_final_mlp,),
         template="causes.html.j2",
     ),
     Section(
@@ -146,7 +159,8 @@ SECTIONS = (
         "Scores",
         "Which score finds the components that matter?",
         "Each component was removed alone, and the scores compared by how well they foretell the "
-        "damage on topics that took no part in the scoring.",
+        "damage on topics that took no part in the scoring. The damage is read at the decision "
+        "step, and there minus at earlier boundary steps, as the end contrast is.",
         figures={"scores": "Scores against single-component effects"},
         tables=(Table("scores", "How well scores foretell effects", say_scores),),
         findings=(scores_find_causes,),
@@ -162,13 +176,16 @@ SECTIONS = (
     ),
     Section(
         "repair",
-        "Repair",
-        "Repair: do later components make up for a removed one?",
-        "The change of the end margin after a removal, split into the direct part, what the other "
-        "components do about it, and the scale of the final norm.",
-        figures={"repair": "Direct effect and repair"},
-        tables=(Table("repair", "Direct effect, repair and scale", repair_sentences),),
-        findings=(steps_in,),
+        "Mediation",
+        "Where the drop comes from: directly, or through later components?",
+        "The change of the end margin after a removal, split exactly: what the removed components "
+        "gave themselves, what the others give less, and the scale of the final norm. A component "
+        "that gives less lost what it read from the removed ones: that is mediation. Self-repair "
+        "is where it gives more than before. Only their sum is measured: whether a component "
+        "would compensate if its input stayed as it was is not tested here.",
+        figures={"repair": repair.TITLE},
+        tables=(Table("repair", "Parts of the drop of the end margin", repair_sentences),),
+        findings=(passes_on,),
     ),
     Section(
         "transfer",
@@ -187,7 +204,7 @@ SECTIONS = (
         "Tokenization",
         "Tokenization: does the model count words or tokens?",
         "Words of several tokens, other counting conventions, and a language in which every word "
-        "is one token.",
+        "is one token. Shares are of the answers of both halves of the topics.",
         figures={
             "tokenization": tokenization.TITLE,
         },
@@ -203,7 +220,8 @@ SECTIONS = (
         "Numbers",
         "Numbers: is any N harder, and how far does control extend?",
         "The same prompts for N that the study does not ask for; and every N of the study beside "
-        "its neighbours, with measures that the length of an answer cannot change.",
+        "its neighbours, with measures that the length of an answer cannot change. Shares are of "
+        "the answers of both halves of the topics.",
         figures={"extrapolation": extrapolation.TITLE},
         tables=(
             Table("extrapolation", extrapolation.TITLE, extrapolation_sentences),

@@ -1,9 +1,9 @@
 """Intervals and tests for answers that come in topics: arrays in, arrays out, no files.
 
 `intervals`: means, means per step, balanced means, differences; `shares`: Wilson;
-`permutation`: p-values against controls, Holm, the sign null of CWA; `within_layers`: scores
-against effects by permutation; `ranks`: Spearman; `agreement`: Spearman over components, of means
-over samples.
+`permutation`: p-values against controls, Holm; `within_layers`: scores against effects by
+permutation; `sign_null`: the null of CWA; `ranks`: Spearman; `agreement`: Spearman over
+components, of means over samples.
 docs/statistics.md gives the formulas and the measured coverage.
 """
 
@@ -17,9 +17,10 @@ from lengthlens.statistics.intervals import (
     mean_interval,
     ratio_interval,
 )
-from lengthlens.statistics.permutation import holm, permutation_p, sign_null, sign_null_mean
+from lengthlens.statistics.permutation import holm, permutation_p
 from lengthlens.statistics.ranks import spearman_interval
 from lengthlens.statistics.shares import share_difference_interval, share_interval, wilson
+from lengthlens.statistics.sign_null import shift_variance, sign_null_mean
 from lengthlens.statistics.within_layers import PermutationTest, within_layer_test
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
     "ratio_interval",
     "share_difference_interval",
     "share_interval",
-    "sign_null",
+    "shift_variance",
     "sign_null_mean",
     "spearman_interval",
     "wilson",

@@ -1,4 +1,4 @@
-"""Tests against draws of a null: permutation p-values, Holm's correction, the sign null of CWA."""
+"""Tests against draws of a null: permutation p-values and Holm's correction."""
 
 from __future__ import annotations
 
@@ -63,60 +63,3 @@ def holm(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected
-
-
-def sign_null(
-    n_plus: Num[np.ndarray, "..."] | float | int,
-    n_steps: Num[np.ndarray, "..."] | float | int,
-    total: Num[np.ndarray, "..."] | float | int,
-    squares: Num[np.ndarray, "..."] | float | int,
-) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-    """Exact mean and variance of CWA when the signs are permuted over the steps of one sample.
-
-    With n steps, n+ of sign +1, scores d_t of sum D, and every arrangement of the signs equally
-    likely, the sum of s_t d_t is 2 x (a draw of n+ scores without replacement) - D, so that
-
-        mean = (n+ - n-) / n * D,      variance = 4 n+ n- / (n (n - 1)) * sum (d_t - D / n)^2.
-
-    Args:
-        n_plus: steps of sign +1; n_steps: steps; total: D; squares: sum of d_t^2. They broadcast.
-
-    Returns:
-        Mean and variance; both 0 for a sample without steps (an empty sum).
-
-    Raises:
-        LengthlensError: counts or sums that contradict one another.
-    """
-    plus, n, total, squares = np.broadcast_arrays(
-        *(np.asarray(part, dtype=float) for part in (n_plus, n_steps, total, squares))
-    )
-    if np.any((plus < 0) | (plus > n)):
-        bad = np.argwhere((plus < 0) | (plus > n))[0]
-        raise LengthlensError(
-            f"{plus[tuple(bad)]:g} of {n[tuple(bad)]:g} steps cannot have a sign of +1"
-        )
-    some = np.maximum(n, 1)
-    spread = squares - total**2 / some
-    _check_spread(spread, squares)
-    variance = 4 * plus * (n - plus) / (some * np.maximum(n - 1, 1)) * np.maximum(spread, 0)
-    return sign_null_mean(plus, n, total), np.asarray(variance)
-
-
-def sign_null_mean(
-    n_plus: Num[np.ndarray, "..."] | float | int,
-    n_steps: Num[np.ndarray, "..."] | float | int,
-    total: Num[np.ndarray, "..."] | float | int,
-) -> Float[np.ndarray, "..."]:
-    """The mean of `sign_null` alone: the mean sign times the sum of scores."""
-    mean_sign = (2 * np.asarray(n_plus) - n_steps) / np.maximum(n_steps, 1)
-    return np.asarray(mean_sign * np.asarray(total), dtype=float)
-
-
-def _check_spread(spread, squares) -> None:
-    """Sums of squares in float32 may miss by rounding; anything larger is a mistake."""
-    wrong = spread < -1e-4 * np.abs(squares) - 1e-12
-    if np.any(wrong):
-        raise LengthlensError(
-            "the sum of squares is too small for the sum of scores (squared deviations sum to "
-            f"{spread[wrong].flat[0]:.3g}): both must be of the same steps"
-        )

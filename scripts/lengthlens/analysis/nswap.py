@@ -1,0 +1,94 @@
+"""What asking for another number does to the end margin on the same text: `tables/nswap.csv`.
+
+One row a model, language, swap (-1, +1) and N, and one over all N:
+
+| column | meaning |
+|---|---|
+| `n`, `n_swapped` | N of the answers, or "all"; the number in its place, empty without one |
+| `margin`, `margin_low`, `margin_high` | the end margin where the smaller number of words is |
+| | reached, under the prompt with this number minus under that with the larger; mean, logits |
+| `n_samples`, `n_topics` | answers whose swap is legal, and their topics |
+| `n_answers` | all answers |
+| `outside`, `length`, `tokens`, `step` | answers left out, by reason (`forced.swaps`) |
+
+A model that follows the number asked for has a margin above 0: it is readier to end where it has
+written as many words as it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool
+
+from lengthlens.forced.swaps import REASONS
+from lengthlens.statistics import mean_interval
+
+COLUMNS = (
+    "model",
+    "language",
+    "swap",
+    "n",
+    "n_swapped",
+    "margin",
+    "margin_low",
+    "margin_high",
+    "n_samples",
+    "n_topics",
+    "n_answers",
+    *REASONS,
+    "level",
+)
+
+
+def summarise_nswap(
+    forced: Mapping[tuple[str, str], xr.Dataset],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The table of the module's docstring.
+
+    Args:
+        forced: forced file of each (model, language).
+        level: of the intervals; resamples, seed: of their bootstrap.
+    """
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    rows = [
+        {"model": model, "language": language} | row
+        for (model, language), data in forced.items()
+        for row in _rows(data, options)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_swapped": "Int64"})
+
+
+def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+    n = data["n"].to_numpy()
+    for swap in data["swap"].to_numpy().tolist():
+        part = data.sel(swap=swap)
+        for number in ["all", *np.unique(n).tolist()]:
+            chosen = np.ones(len(n), dtype=bool) if number == "all" else n == number
+            yield {"swap": swap, "n": str(number)} | _row(part, chosen, options)
+
+
+def _row(data: xr.Dataset, chosen: Bool[np.ndarray, " sample"], options: Mapping) -> dict:
+    """Mean over the legal swaps of some answers, and why the others were left out."""
+    margins, topics = (data[name].to_numpy()[chosen] for name in ("nswap_margin", "topic"))
+    reasons, others = (data[name].to_numpy()[chosen] for name in ("nswap_reason", "n_swapped"))
+    numbers = np.unique(others)
+    one = len(np.unique(data["n"].to_numpy()[chosen])) == 1 and numbers[0] > 0
+    found = mean_interval(margins, topics, **options)
+    return (
+        {"n_swapped": int(numbers[0]) if one else pd.NA}
+        | found.columns("margin")
+        | {
+            "n_samples": int(found.n),
+            "n_topics": int(found.n_clusters),
+            "n_answers": int(chosen.sum()),
+            **{reason: int((reasons == reason).sum()) for reason in REASONS},
+            "level": options["level"],
+        }
+    )
