@@ -93,7 +93,7 @@ def test_what_is_derived_has_the_configuration_of_its_sources():
         made(generation={"seed": 3}, ablation={"seed": 1, "controls": 5}),
         made(generation={"seed": 3}, ablation={"seed": 1, "controls": 2}, model="n"),
     ]
-    found = derived("table/2", {"statistics": {"level": 0.9}}, iter(sources))
+    found = derived(formats.TABLE, {"statistics": {"level": 0.9}}, iter(sources))
     assert found["models"] == {"m": FIRST, "n": FIRST}
     wanted = {"generation": {"seed": 3}, "ablation": {"seed": 1}, "statistics": {"level": 0.9}}
     assert found["config"] == wanted

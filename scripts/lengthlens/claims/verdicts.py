@@ -23,7 +23,6 @@ from lengthlens.claims.measures import measure
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import Problem, plain_copy, schema_problems
 
-SCHEMA = "claims/1"
 SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "claims.schema.json"
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"

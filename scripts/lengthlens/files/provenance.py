@@ -31,7 +31,7 @@ def provenance(schema: str, config: Mapping, model: Mapping | None = None) -> di
     """Describe a file that is about to be written.
 
     Args:
-        schema: name and version of the file's format, such as "attribution/1".
+        schema: name and version of the file's format, one of `formats`.
         config: the slice of the configuration that the file depends on, seeds included.
         model: manifest of the model's files (`checkpoints.weights_manifest`), if one was used.
     """

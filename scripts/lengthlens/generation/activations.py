@@ -27,7 +27,7 @@ import torch
 
 from lengthlens.decoding.capture import Residuals
 from lengthlens.errors import LengthlensError
-from lengthlens.files.formats import ACTIVATIONS
+from lengthlens.files.formats import ACTIVATIONS, HDF5_LAYOUTS
 from lengthlens.files.identity import described
 from lengthlens.files.integrity import append_digest, check_digest
 from lengthlens.files.whole import check_space, temporary_path
@@ -77,7 +77,7 @@ class ActivationWriter:
         self._temporary = temporary_path(self.path)
         self._made = {**provenance, "batches": []}
         made = json.dumps(self._made, sort_keys=True)
-        self._file = h5py.File(self._temporary, "w", track_order=True)
+        self._file = h5py.File(self._temporary, "w", libver=HDF5_LAYOUTS, track_order=True)
         self._file.attrs.update(schema=ACTIVATIONS, provenance=made)
         self._n_steps = self._n_samples = 0
 
@@ -331,7 +331,7 @@ def link_shards(
     try:
         opened += [open_activations(shard) for shard in shards]
         ends = [_end_step(shard, count) for shard, count in zip(opened, n_samples, strict=True)]
-        with h5py.File(temporary, "w", libver="latest", track_order=True) as file:
+        with h5py.File(temporary, "w", libver=HDF5_LAYOUTS, track_order=True) as file:
             file.attrs["schema"] = ACTIVATIONS
             file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
             hashes = {os.path.relpath(shard, path.parent): check_digest(shard) for shard in shards}
