@@ -38,7 +38,7 @@ def test_means_are_those_of_the_steps():
                 rows = n == number
                 by_n.append(sums[rows].mean(axis=0))
                 by_step.append(sums[rows].sum(axis=0) / steps[rows].sum())
-                assert found[kind][target, place].to_numpy() == pytest.approx(by_n[-1])
+                assert found[f"cwa_{kind}"][target, place].to_numpy() == pytest.approx(by_n[-1])
                 assert found[f"cwa_{kind}_step"][target, place].to_numpy() == pytest.approx(
                     by_step[-1]
                 )

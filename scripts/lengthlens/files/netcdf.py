@@ -13,6 +13,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import HDF5_LAYOUTS
 from lengthlens.files.integrity import append_digest, check_digest
 from lengthlens.files.provenance import check_schema
+from lengthlens.files.refusals import refusals, unreadable
 from lengthlens.files.whole import written_whole
 
 
@@ -26,7 +27,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, made: Mapping) -> None:
     dataset = dataset.assign_attrs(
         schema=made["schema"], provenance=json.dumps(made, sort_keys=True)
     )
-    with written_whole(path) as temporary:
+    with written_whole(path) as temporary, refusals(path):
         # NOTE `Dataset.to_netcdf` has no argument for the layouts.
         store = H5NetCDFStore.open(temporary, "w", driver_kwds={"libver": HDF5_LAYOUTS})
         try:
@@ -67,9 +68,7 @@ def read_dataset(path: str | Path, schema: str) -> xr.Dataset:
     try:
         with xr.open_dataset(path, engine="h5netcdf") as opened:
             dataset = opened.load()
-    except (OSError, ValueError, KeyError) as error:
-        raise LengthlensError(
-            f"{path} cannot be read as netCDF ({error}); delete it and run again"
-        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+        raise unreadable(path, error) from error
     check_schema(path, dataset.attrs.get("schema"), schema)
     return dataset

@@ -14,10 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
+from lengthlens.files.refusals import refusal
 from lengthlens.workflow.gpus import claim_gpu
 
 # Set before any import: the hub's library reads it once.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+_OF_FILES = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE),
+    *(errno.ENOLCK, errno.EOPNOTSUPP),
+}
 QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -69,11 +74,8 @@ def told_of_disk(error: BaseException | None) -> str | None:
     if is_full(error):
         return f"the disk is full; make room and run again (make resume) ({error})"
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return (
-                f"{error.filename or 'a file'} may not be read or written ({error.strerror}); give "
-                "this user the permission (ls -l shows who has it) and run again (make resume)"
-            )
+        if isinstance(error, OSError) and error.errno in _OF_FILES:
+            return refusal(error.filename or "a file", error)
         error = error.__cause__ or error.__context__
     return None
 
