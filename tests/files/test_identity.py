@@ -22,6 +22,7 @@ from lengthlens.files.netcdf import write_dataset
 from lengthlens.files.provenance import derived, provenance
 from lengthlens.files.tables import write_table
 from lengthlens.generation.collect import answers_of_shards
+from lengthlens.language.ids import prompt_id
 
 FIRST, SECOND = "1" * 64, "2" * 64
 
@@ -65,6 +66,17 @@ def test_files_under_the_name_of_another_are_refused(tmp_path):
     with pytest.raises(LengthlensError, match="taken for answers in en, but holds some in it"):
         readers.open_pairs([path], [("m", "en")], readers.open_attribution)
     assert readers.open_pairs([path], [("m", "it")], readers.open_attribution)
+
+
+@pytest.mark.parametrize("code", ["en-nz", "x-n3-0007", "no", "pt-br"])
+def test_a_code_that_looks_like_part_of_an_id_is_not_cut(code, tmp_path):
+    """`en-nz` was read as `en`, and a sound file refused."""
+    path = tmp_path / f"m.{code}.nc"
+    ids = {"sample_id": ("sample", [f"{prompt_id(code, 3, 7)}#0", f"{prompt_id(code, 12, 0)}#1"])}
+    write_dataset(xr.Dataset(coords=ids), path, made(formats.ATTRIBUTION))
+    assert readers.open_pairs([path], [("m", code)], readers.open_attribution)
+    with pytest.raises(LengthlensError, match=f"answers in en, but holds some in {code}"):
+        readers.open_pairs([path], [("m", "en")], readers.open_attribution)
 
 
 def test_files_of_several_kinds_are_compared(tmp_path):

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from lengthlens.errors import LengthlensError
+from lengthlens.language.ids import prompt_id
 from lengthlens.language.languages import Language, Template, Topic, check_parallel, load_language
 
 __all__ = [
@@ -87,7 +88,7 @@ def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) 
         template = wordings[shuffled[(place + cycle) % len(templates)]]
         prompts.append(
             Prompt(
-                id=f"{language.code}-n{n}-{index:04d}",
+                id=prompt_id(language.code, n, index),
                 language=language.code,
                 n=n,
                 topic=topic.id,
