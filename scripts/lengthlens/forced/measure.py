@@ -142,7 +142,7 @@ def _request(forcing: Forcing, language: Language, row: Mapping, n: int) -> Requ
             f"{row['template']!r}, which resources/languages/{language.code}.yaml does not have; "
             "generate the answers anew"
         )
-    text = templates[row["template"]].fill(topics[row["topic"]], n)
+    text = language.ask(templates[row["template"]], topics[row["topic"]], n)
     names = ("topic", "template", "split")
     prompt = Prompt(
         id=row["prompt_id"],

@@ -94,7 +94,7 @@ def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) 
                 topic=topic.id,
                 template=template.id,
                 split=topic_split(topic.id, seed),
-                text=template.fill(topic, n),
+                text=language.ask(template, topic, n),
             )
         )
     return prompts

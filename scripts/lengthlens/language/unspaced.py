@@ -6,7 +6,7 @@ may break between characters (class ID, CJ), between syllables (AK, AS), or wher
 
 | script | `whitespace` | `unicode`, `elision` |
 |---|---|---|
-| Chinese, Japanese, Tangut, Nushu | a sentence is one | each ideograph or hiragana, run of katakana |
+| Chinese, Japanese, Tangut, Nushu | a sentence is one | ideographs, hiragana, runs of katakana |
 | Tibetan | a sentence is one | each syllable |
 | Thai, Lao, Khmer, Burmese, Tai Le … | a phrase is one | single letters, which nobody calls words |
 | Yi, Javanese, Balinese, Cham … | a phrase is one | a phrase is one |

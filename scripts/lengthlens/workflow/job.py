@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.refusals import refusal
@@ -55,7 +57,8 @@ def _run_logged(main: Callable, snakemake) -> None:
         if wanted and (gpu := claim_gpu(count=wanted)) is not None:
             print(f"{snakemake.rule}: on GPU {gpu}", file=stream, flush=True)
         try:
-            main(snakemake)
+            with _warnings_to(stream):
+                main(snakemake)
         except BaseException as error:
             told = str(error) if isinstance(error, LengthlensError) else told_of_disk(error)
             if told is not None:
@@ -67,6 +70,17 @@ def _run_logged(main: Callable, snakemake) -> None:
                 traceback.print_exc(file=stream)
             raise
         print(f"{snakemake.rule}: done", file=stream, flush=True)
+
+
+@contextlib.contextmanager
+def _warnings_to(stream: TextIO) -> Iterator[None]:
+    """Write what the package warns of to the log."""
+    logger, handler = logging.getLogger("lengthlens"), logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def told_of_disk(error: BaseException | None) -> str | None:
