@@ -20,7 +20,7 @@ import psutil
 from lengthlens.errors import LengthlensError
 
 SOUND = "the file may well be sound: keep it"
-_LOCKING = re.compile(r"\block\b", re.IGNORECASE)
+_LOCKING = re.compile("unable to lock file")  # HDF5's words
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 _FAILING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ENXIO, errno.ENODEV}
 # What HDF5 says of bytes that do not fit their Fletcher-32 sum.
