@@ -11,7 +11,7 @@ import yaml
 
 from lengthlens.errors import LengthlensError
 from lengthlens.language.languages import load_language, missing_forms
-from lengthlens.language.plurals import plural_categories, plural_category
+from lengthlens.language.plurals import CATEGORIES, plural_category
 from lengthlens.language.prompts import build_prompts
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def changed(**templates: object) -> dict:
 )
 def test_categories_are_those_of_cldr(code, categories):
     assert {n: plural_category(code, n) for n in categories} == categories
-    assert set(categories.values()) <= set(plural_categories(code))
+    assert set(categories.values()) <= set(CATEGORIES)
 
 
 def test_every_number_gets_its_wording(tmp_path):
@@ -103,7 +103,7 @@ def test_a_form_that_a_number_needs_is_asked_for_by_name(tmp_path):
     ("templates", "words"),
     [
         ({"one": "{n} {name}"}, "the form `other` is missing"),
-        ({"two": "{n} {name}", "other": "{n} {name}."}, "'two' is no plural form of pl"),
+        ({"singular": "{n} {name}", "other": "{n} {name}."}, "'singular' is no plural form: "),
         ({"few": "{name}", "other": "{n} {name}"}, "form `few`: '{name}' does not say the number"),
         ({"few": 3, "other": "{n} {name}"}, "form `few`: is read as 3"),
     ],
@@ -111,6 +111,14 @@ def test_a_form_that_a_number_needs_is_asked_for_by_name(tmp_path):
 def test_forms_are_checked_one_by_one(tmp_path, templates, words):
     with pytest.raises(LengthlensError, match=re.escape(words)):
         read(tmp_path, changed(plain=templates))
+
+
+def test_the_english_file_serves_as_a_pattern_for_languages_without_a_singular(tmp_path):
+    """Burmese has one form for all numbers: the others of the copied file are never used."""
+    text = (ROOT / "resources/languages/en.yaml").read_text(encoding="utf-8")
+    (tmp_path / "my.yaml").write_text(text.replace("code: en", "code: my"), encoding="utf-8")
+    language = load_language(tmp_path / "my.yaml")
+    assert "1 words" in build_prompts(language, 1, 0, 1, 0)[0].text
 
 
 @pytest.mark.parametrize("name", ["{n}", "the {sea", "morze}"])

@@ -10,7 +10,7 @@ import string
 import unicodedata
 from collections.abc import Iterator
 
-from lengthlens.language.plurals import CATEGORIES, OTHER, plural_categories
+from lengthlens.language.plurals import CATEGORIES, OTHER
 from lengthlens.language.unspaced import is_unspaced_word
 from lengthlens.language.words import mentions, split_words
 
@@ -46,7 +46,7 @@ def find_problems(content: object, code: str) -> list[str]:
         return problems
     problems += _header_problems(content, code)
     problems += _topic_problems(content["topics"], code)
-    problems += _template_problems(content["templates"], content["topics"], code)
+    problems += _template_problems(content["templates"], content["topics"])
     problems += _neutral_problems(content["neutral"])
     return problems
 
@@ -136,7 +136,7 @@ def _mention_word_problems(place: str, words: object, code: str) -> Iterator[str
             yield f"{place}, `words`: {_brief(word)} is given twice: remove one"
 
 
-def _template_problems(templates: object, topics: object, code: str) -> Iterator[str]:
+def _template_problems(templates: object, topics: object) -> Iterator[str]:
     if not isinstance(templates, dict) or not templates:
         yield f"`templates` must be a mapping of id: wording: got {_brief(templates)}"
         return
@@ -149,7 +149,7 @@ def _template_problems(templates: object, topics: object, code: str) -> Iterator
         yield from _id_problems("template", template_id)
         wordings = {OTHER: entry}
         if isinstance(entry, dict):
-            yield from _category_problems(place, entry, code)
+            yield from _category_problems(place, entry)
             wordings = {key: text for key, text in entry.items() if key in CATEGORIES}
         for category, text in wordings.items():
             here = f"{place}, form `{category}`" if isinstance(entry, dict) else place
@@ -163,14 +163,12 @@ def _template_problems(templates: object, topics: object, code: str) -> Iterator
             yield f"{place}: has the same wording as template `{other}`: change one"
 
 
-def _category_problems(place: str, entry: dict, code: str) -> Iterator[str]:
-    """Plural forms are those that CLDR knows of the language, `other` among them."""
-    known = plural_categories(code)
+def _category_problems(place: str, entry: dict) -> Iterator[str]:
+    """Plural forms have CLDR's names. Those that the language does not have are never used."""
     for key in entry:
-        if key not in known:
+        if key not in CATEGORIES:
             yield (
-                f"{place}: {_brief(key)} is no plural form of {code}: the forms are "
-                f"{', '.join(known)} (CLDR)"
+                f"{place}: {_brief(key)} is no plural form: the forms are {', '.join(CATEGORIES)}"
             )
     if OTHER not in entry:
         yield f"{place}: the form `{OTHER}` is missing: add it"

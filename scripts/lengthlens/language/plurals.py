@@ -21,13 +21,6 @@ def plural_category(code: str, n: int) -> str:
     return OTHER if locale is None else locale.plural_form(n)
 
 
-def plural_categories(code: str) -> tuple[str, ...]:
-    """All categories of a language, in CLDR's order."""
-    locale = _locale(code)
-    known = set() if locale is None else set(locale.plural_form.tags)
-    return tuple(name for name in CATEGORIES if name in known | {OTHER})
-
-
 @lru_cache(maxsize=256)
 def _locale(code: str) -> Locale | None:
     """What CLDR knows of a code such as `pt-br`; of its first part, if it knows that alone."""
