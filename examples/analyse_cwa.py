@@ -44,7 +44,7 @@ def main(run: Path, model: str, language: str) -> None:
     value, low, high = mean_of_topics(cwa.to_numpy(), attribution["topic"].to_numpy())
 
     means = lengthlens.open_cwa(run / "cwa.nc")
-    by_n = means["head"].sel(target="token", model=model, language=language)
+    by_n = means["cwa_head"].sel(target="token", model=model, language=language)
     weights = means["n_samples"].sel(model=model, language=language)
     stored = (by_n * weights).sum("n") / weights.sum()
     difference = float(np.abs(stored.transpose("layer", "head").to_numpy() - value).max())

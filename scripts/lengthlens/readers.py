@@ -21,6 +21,7 @@ from lengthlens.files.identity import check_agreement, check_language, check_mod
 from lengthlens.files.jsonl import read_rows_made
 from lengthlens.files.netcdf import read_dataset
 from lengthlens.files.tables import read_table
+from lengthlens.language.ids import language_of
 
 if TYPE_CHECKING:
     from lengthlens.generation.activations import Activations
@@ -159,7 +160,7 @@ def _languages(file: pd.DataFrame | xr.Dataset) -> set[str]:
     if "language" in file:
         return set(file["language"].to_numpy().tolist())
     if isinstance(file, xr.Dataset) and "sample_id" in file.coords:
-        return {str(name).partition("-n")[0] for name in file["sample_id"].to_numpy()}
+        return {language_of(str(name)) for name in file["sample_id"].to_numpy()}
     return set()
 
 

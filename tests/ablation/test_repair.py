@@ -76,8 +76,8 @@ def test_direct_repair_and_scale_add_up_to_the_drop(row: str) -> None:
     assert np.nanmax(data["error"]) <= 1e-5
     assert np.abs(data["drop"][0, :3]).max() == 0
     assert np.nanmax(np.abs(data["drop"][1:]), axis=1).min() > 1e-3
-    others = data["head"].where(~data["removed_head"]).sum(("layer", "head"))
-    others = others + data["mlp"].where(~data["removed_mlp"]).sum("layer")
+    others = data["share_head"].where(~data["removed_head"]).sum(("layer", "head"))
+    others = others + data["share_mlp"].where(~data["removed_mlp"]).sum("layer")
     whole = data["direct"] + others + data["scale"]
     rest = (data["drop"] - whole).to_numpy()[:, :3]  # embedding and biases change in no model but
     if row not in ("gemma2:biased", "olmo2:biased"):  # where a norm follows a biased projection
@@ -87,12 +87,12 @@ def test_direct_repair_and_scale_add_up_to_the_drop(row: str) -> None:
 def test_components_below_the_removed_ones_do_not_change() -> None:
     data, _ = repair_of("llama")
     final = data.isel(condition=2, sample=slice(3))
-    assert np.abs(final["head"]).max() == 0
-    assert np.abs(final["mlp"].isel(layer=slice(2))).max() == 0
-    np.testing.assert_allclose(final["direct"], final["mlp"].isel(layer=2), rtol=1e-5)
+    assert np.abs(final["share_head"]).max() == 0
+    assert np.abs(final["share_mlp"].isel(layer=slice(2))).max() == 0
+    np.testing.assert_allclose(final["direct"], final["share_mlp"].isel(layer=2), rtol=1e-5)
     both = data.isel(condition=3, sample=slice(3))
-    assert np.abs(both["head"].isel(layer=0)).max() == 0
-    assert np.abs(both["head"].isel(layer=2)).min() > 0
+    assert np.abs(both["share_head"].isel(layer=0)).max() == 0
+    assert np.abs(both["share_head"].isel(layer=2)).min() > 0
 
 
 @pytest.mark.parametrize("row", ["llama", "gemma2:biased", "gpt2"])

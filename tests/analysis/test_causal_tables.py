@@ -51,8 +51,8 @@ def repair_file(language: str, steps_in: float, seed: int) -> xr.Dataset:
             "drop": (dims, drop),
             "direct": (dims, direct),
             "scale": (dims, scale),
-            "head": ((*dims, "layer", "head"), head),
-            "mlp": ((*dims, "layer"), mlp),
+            "share_head": ((*dims, "layer", "head"), head),
+            "share_mlp": ((*dims, "layer"), mlp),
             "removed_head": (("condition", "layer", "head"), removed_head),
             "removed_mlp": (("condition", "layer"), removed_mlp),
         },
@@ -97,7 +97,9 @@ def test_terms_add_up_to_the_drop(repairs, repair_table) -> None:
 def test_a_removed_mlp_does_not_step_in(repairs) -> None:
     data = repairs["i", "en"]
     assert np.isnan(term_values(data, "final_mlp")[3]).all()
-    np.testing.assert_allclose(term_values(data, "mlps")[3, :5], data["mlp"].to_numpy()[3, :5, 0])
+    np.testing.assert_allclose(
+        term_values(data, "mlps")[3, :5], data["share_mlp"].to_numpy()[3, :5, 0]
+    )
 
 
 def test_differences_between_languages_are_paired_by_topic(repairs, repair_table) -> None:

@@ -60,8 +60,8 @@ def make_repair(final: float, seed: int = 0) -> xr.Dataset:
     return xr.Dataset(
         values
         | {
-            "head": ((*dims, "layer", "head"), np.zeros((*shape, 2, 2))),
-            "mlp": ((*dims, "layer"), mlp),
+            "share_head": ((*dims, "layer", "head"), np.zeros((*shape, 2, 2))),
+            "share_mlp": ((*dims, "layer"), mlp),
             "removed_head": (("condition", "layer", "head"), removed),
             "removed_mlp": (("condition", "layer"), np.zeros((2, 2), dtype=bool)),
         },

@@ -252,7 +252,17 @@ def test_what_yaml_reads_as_something_else(config, root: Path, path: str, value,
         ("大海很平静。", "whitespace", "legal for it: unicode"),
         ("大海很平静。", "unicode", None),
         ("海は静かです。", "whitespace", "legal for it: unicode"),
-        ("ทะเลสงบมาก", "unicode", "no convention finds words"),
+        ("ทะเลสงบมาก", "unicode", "Thai script, without spaces, and no convention finds words"),
+        ("མཚོ་ཞི་བ།", "whitespace", "legal for it: unicode, which counts each syllable"),
+        ("མཚོ་ཞི་བ།", "unicode", None),
+        ("ꀉꉬꄮ", "whitespace", "Yi script, without spaces, and no convention finds words"),
+        ("ꀉꉬꄮ", "unicode", "Yi script, without spaces, and no convention finds words"),
+        ("ꦱꦼꦒꦫ", "whitespace", "Javanese script, without spaces, and no convention"),
+        ("ᬲᬸᬓ᭄ᬱ᭄ᬫ", "whitespace", "Balinese script, without spaces, and no convention"),
+        ("ပင်လယ်", "unicode", "Burmese script, without spaces, and no convention"),
+        ("समुद्र शांत है।", "whitespace", None),
+        ("바다는 고요하다.", "whitespace", None),
+        ("ባሕሩ ጸጥ ብሏል።", "whitespace", None),
         ("הים שקט מאוד.", "whitespace", None),
         ("البحر هادئ جدا.", "whitespace", None),
     ],
@@ -271,6 +281,15 @@ def test_scripts_without_spaces_need_another_convention(
         return
     [problem] = problems_of(config, copied)
     assert problem.startswith(f"counting: {counting} cannot count 'it'") and words in problem
+
+
+@pytest.mark.parametrize("key", [["n_words"], ["probes", "n_words"]])
+def test_numbers_that_need_a_plural_form_that_a_language_lacks(config, root: Path, key):
+    """The languages of the small project give one wording each, which is for 2 words and more."""
+    put(config, key, [5, 1])
+    english, _ = problems_of(config, root)
+    assert english.startswith(f"{'.'.join(key)}: in en the number 1 takes the plural form `one`")
+    assert "does not give for the templates a, b" in english
 
 
 def test_a_hub_models_heads_are_known_once_it_is_fetched(config, root: Path, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from lengthlens.figures.draw import cast_of, save_formats
 from lengthlens.figures.error_by_n import counts as answer_counts
 from lengthlens.figures.error_by_n import draw_error_by_n
 from lengthlens.figures.style import Cast, save_figure
+from lengthlens.files.formats import FIGURE
 
 LANGUAGES = Path(__file__).parents[2] / "resources" / "languages"
 VARIANTS = {"b": "base", "i": "instruct"}
@@ -110,10 +111,10 @@ def test_answers_are_counted():
 def test_cwa_by_layer_shows_the_means(means):
     figure = draw_cwa_by_layer(means, CAST)
     chosen = means.sel(target="token", model="b", language="it")
-    names = ["head_layer_step_all", "mlp_step_all", "head_layer_all", "mlp_all"]
+    names = ["head_layer_step", "mlp_step", "head_layer", "mlp"]
     for axes, name in zip(figure.axes[1::2], names, strict=True):
         drawn = points(axes, style.VARIANT_COLOURS["base"])
-        np.testing.assert_allclose(drawn[:, 1], chosen[name], rtol=1e-12)
+        np.testing.assert_allclose(drawn[:, 1], chosen[f"cwa_{name}_all"], rtol=1e-12)
     assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["English", "Italian"]
     assert figure.axes[-1].get_xlabel() == "layer"
 
@@ -122,8 +123,8 @@ def test_intervals_are_drawn_from_low_to_high(means):
     figure = draw_cwa_by_layer(means, ONE)
     chosen = means.sel(target="token", model="i", language="en")
     bars = figure.axes[1].collections[-1].get_segments()
-    np.testing.assert_allclose([bar[0, 1] for bar in bars], chosen["mlp_step_all_low"])
-    np.testing.assert_allclose([bar[1, 1] for bar in bars], chosen["mlp_step_all_high"])
+    np.testing.assert_allclose([bar[0, 1] for bar in bars], chosen["cwa_mlp_step_all_low"])
+    np.testing.assert_allclose([bar[1, 1] for bar in bars], chosen["cwa_mlp_step_all_high"])
 
 
 def test_models_of_different_depth_share_an_axis_of_depth():
@@ -148,7 +149,7 @@ def test_heatmaps_hold_scores_and_are_centred_on_zero(means):
     rankings = {(m, code): make_ranking() for m in VARIANTS for code in CAST.languages}
     figure = draw_cwa_heatmaps(means, rankings, CAST, k=[1, 2])
     first, third = panels(figure)[0].collections[0], panels(figure)[2].collections[0]
-    expected = means["head_step_all"].sel(target="token", model="b", language="en")
+    expected = means["cwa_head_step_all"].sel(target="token", model="b", language="en")
     np.testing.assert_allclose(np.asarray(first.get_array()).reshape(3, 2), expected)
     assert np.asarray(third.get_array()).ravel().tolist() == [1, 0, -1, -2, -3, -4]
     for mesh in (first, third):
@@ -244,7 +245,7 @@ def test_effects_on_constants_have_no_interval():
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_equal_figures_have_equal_bytes_and_say_what_made_them(tmp_path, means, ending):
-    made = {"schema": "figure/2", "commit": "abc123"}
+    made = {"schema": FIGURE, "commit": "abc123"}
     for name in ("first", "second"):
         figure = draw_cwa_by_layer(means, ONE)
         save_figure(figure, tmp_path / f"{name}.{ending}", made, "CWA by layer", dpi=60)
@@ -302,5 +303,5 @@ def test_figures_name_the_weights_behind_them(tmp_path, means):
     save_formats(draw_cwa_by_layer(means, cast), paths, "CWA", {"seed": 3}, sources, dpi=50)
     for path in paths:
         content = path.read_bytes()
-        assert b"f00d" in content and b"figure/2" in content
+        assert b"f00d" in content and FIGURE.encode() in content
         assert b"somewhere" not in content

@@ -247,5 +247,5 @@ def test_foreign_and_broken_files_are_refused(batches, tmp_path: Path) -> None:
     with h5py.File(other, "a") as file:
         file.attrs["schema"] = "activations/0"
     append_digest(other)
-    with pytest.raises(LengthlensError, match=r"schema 'activations/0'.*reads 'activations/2'"):
+    with pytest.raises(LengthlensError, match=rf"format 'activations/0'.*reads '{ACTIVATIONS}'"):
         open_activations(other)

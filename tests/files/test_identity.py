@@ -22,6 +22,7 @@ from lengthlens.files.netcdf import write_dataset
 from lengthlens.files.provenance import derived, provenance
 from lengthlens.files.tables import write_table
 from lengthlens.generation.collect import answers_of_shards
+from lengthlens.language.ids import prompt_id
 
 FIRST, SECOND = "1" * 64, "2" * 64
 
@@ -67,6 +68,17 @@ def test_files_under_the_name_of_another_are_refused(tmp_path):
     assert readers.open_pairs([path], [("m", "it")], readers.open_attribution)
 
 
+@pytest.mark.parametrize("code", ["en-nz", "x-n3-0007", "no", "pt-br"])
+def test_a_code_that_looks_like_part_of_an_id_is_not_cut(code, tmp_path):
+    """`en-nz` was read as `en`, and a sound file refused."""
+    path = tmp_path / f"m.{code}.nc"
+    ids = {"sample_id": ("sample", [f"{prompt_id(code, 3, 7)}#0", f"{prompt_id(code, 12, 0)}#1"])}
+    write_dataset(xr.Dataset(coords=ids), path, made(formats.ATTRIBUTION))
+    assert readers.open_pairs([path], [("m", code)], readers.open_attribution)
+    with pytest.raises(LengthlensError, match=f"answers in en, but holds some in {code}"):
+        readers.open_pairs([path], [("m", "en")], readers.open_attribution)
+
+
 def test_files_of_several_kinds_are_compared(tmp_path):
     table = pd.DataFrame({"component": ["L0M"]})
     write_table(table, tmp_path / "m.en.csv", made(formats.SELECTION, sha256=SECOND))
@@ -93,7 +105,7 @@ def test_what_is_derived_has_the_configuration_of_its_sources():
         made(generation={"seed": 3}, ablation={"seed": 1, "controls": 5}),
         made(generation={"seed": 3}, ablation={"seed": 1, "controls": 2}, model="n"),
     ]
-    found = derived("table/2", {"statistics": {"level": 0.9}}, iter(sources))
+    found = derived(formats.TABLE, {"statistics": {"level": 0.9}}, iter(sources))
     assert found["models"] == {"m": FIRST, "n": FIRST}
     wanted = {"generation": {"seed": 3}, "ablation": {"seed": 1}, "statistics": {"level": 0.9}}
     assert found["config"] == wanted

@@ -105,7 +105,7 @@ def test_text_files_need_their_provenance(answers):
 def test_text_files_of_another_format_are_refused(tmp_path):
     path = tmp_path / "a.en.jsonl"
     write_rows([ANSWER], path, made("generations/0"))
-    with pytest.raises(LengthlensError, match="generations/0.*generations/2"):
+    with pytest.raises(LengthlensError, match=f"generations/0.*{formats.GENERATIONS}"):
         readers.open_generations(path)
 
 
@@ -154,7 +154,7 @@ def test_cut_off_arrays_are_refused(tmp_path, name):
 def test_arrays_of_another_format_are_refused(tmp_path):
     path = tmp_path / "x.nc"
     write_dataset(xr.Dataset({"a": ("x", [1.0])}), path, made(formats.CWA))
-    with pytest.raises(LengthlensError, match="cwa/2.*attribution/2"):
+    with pytest.raises(LengthlensError, match=f"{formats.CWA}.*{formats.ATTRIBUTION}"):
         readers.open_attribution(path)
 
 

@@ -14,6 +14,7 @@ from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.analysis.effects import summarise_ablation
 from lengthlens.attribution.cwa import aggregate_attribution
 from lengthlens.figures.style import Cast
+from lengthlens.files.formats import REPORT
 from lengthlens.language.languages import Language, Template, Topic
 from lengthlens.reporting.explorer import draw_explorer
 from lengthlens.reporting.material import Figure, Material
@@ -35,7 +36,7 @@ CONFIG = {
     "report": {"title": EVIL, "answers": 3},
 }
 MADE = {
-    "schema": "report/1",
+    "schema": REPORT,
     "lengthlens": "0.1.0",
     "commit": "abc123",
     "dirty": True,

@@ -14,6 +14,13 @@ from pathlib import Path
 import h5py
 import pandas as pd
 import pytest
+from other_libraries import (
+    dumped,
+    install_old_h5py,
+    sums_by_h5py,
+    sums_by_netcdf4,
+    sums_by_old_h5py,
+)
 from study import ROOT, copy_project, snakemake
 
 from lengthlens.figures.registry import FIGURES
@@ -92,8 +99,7 @@ def names_in(path: Path) -> set[str]:
         file.visititems(lambda name, item: found.add(name) if hasattr(item, "shape") else None)
         # A dimension without coordinates is a dataset, too, which says that it means nothing.
         found -= {name for name in found if _DIMENSION in str(file[name].attrs.get("NAME", ""))}
-    # A variable with a dimension's name that is none of its coordinates: netCDF hides it so.
-    return {name.removeprefix("_nc4_non_coord_") for name in found}
+    return found
 
 
 def check(heading: str, paths: Iterable[Path], further: Iterable[str] = ()) -> set[str]:
@@ -182,6 +188,28 @@ def test_snakemakes_own_report_has_figures_with_captions_and_categories(project)
             assert words[:6] == caption.split()[:6]
             data = base64.b64decode(entry["data_uri"].rpartition(",")[2])
             assert data == (project / path).read_bytes()
+
+
+def test_every_array_of_the_run_is_read_by_older_and_other_libraries(project, tmp_path):
+    """h5py of 2024, and for netCDF also netCDF-C."""
+    old = install_old_h5py(tmp_path / "old")
+    paths = [p for p in (project / "results/finished").rglob("[!.]*") if p.suffix in (".h5", ".nc")]
+    assert {path.parent.name for path in paths} >= {
+        *("activations", "shards", "attribution", "forced", "ablation", "repair", "finished")
+    }
+    for path in paths:
+        ours, found = sums_by_h5py(path), sums_by_old_h5py(path, old)
+        assert {key: found[key] for key in ours} == pytest.approx(ours, rel=1e-6), path
+        if path.suffix == ".nc":
+            assert sums_by_netcdf4(path) == pytest.approx(ours, rel=1e-6), path
+
+
+@pytest.mark.parametrize("program", ["ncdump", "h5dump"])
+def test_every_array_of_the_run_is_read_by_programs(project, program):
+    paths = [p for p in (project / "results/finished").rglob("[!.]*") if p.suffix in (".h5", ".nc")]
+    for path in paths:
+        if program == "h5dump" or path.suffix == ".nc":
+            assert dumped(program, path)
 
 
 def variable(page: str, name: str) -> dict:

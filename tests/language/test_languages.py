@@ -62,10 +62,11 @@ def test_every_topic_fits_every_template(languages: dict[str, Language], code: s
     language = languages[code]
     for template in language.templates:
         for topic in language.topics:
-            text = template.fill(topic, 7)
-            assert mentions(text, topic.words), text
-            assert not re.search(r"[{}]|  | [.,:?]", text), text
-            assert re.findall(r"\d+", text) == ["7"], text
+            for n in (1, 2, 7):
+                text = language.ask(template, topic, n)
+                assert mentions(text, topic.words), text
+                assert not re.search(r"[{}]|  | [.,:?]", text), text
+                assert re.findall(r"\d+", text) == [str(n)], text
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -122,7 +123,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     language = load_language(write(tmp_path, GOOD))
     assert [topic.id for topic in language.topics] == ["sea", "dog"]
     assert language.topics[0].words == ("sea", "seas")
-    filled = language.templates[0].fill(language.topics[1], 4)
+    filled = language.ask(language.templates[0], language.topics[1], 4)
     assert filled == "Write exactly 4 words about the dog."
     assert language.neutral == ("It rained all night.", "The cat slept.")
 

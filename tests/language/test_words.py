@@ -153,6 +153,12 @@ def test_unknown_convention_is_named() -> None:
         ("STRASSE", ["straße"], True),
         ("", ["sea"], False),
         ("the sea", [], False),
+        ("घरेलू काम", ["घर"], False),  # vowel signs belong to the word
+        ("यह घर है।", ["घर"], True),
+        ("கடல்சார்", ["கடல்"], False),
+        ("কলমটি", ["কলম"], False),
+        ("می\u200cخواهم", ["خواهم"], False),  # so do joiners
+        ("בַּיִת גדול", ["בַּיִת"], True),
     ],
 )
 def test_mentions(text: str, words: list[str], expected: bool) -> None:
@@ -167,3 +173,21 @@ def test_words_and_prompts_import_nothing_heavy() -> None:
     )
     path = "import sys; sys.path[:0] = " + repr(sys.path) + "\n"
     subprocess.run([sys.executable, "-c", path + code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "word", "expected"),
+    [
+        ("tr", "İnek otluyor.", "inek", True),
+        ("tr", "I\u0307nek otluyor.", "inek", True),
+        ("tr", "KIZ geldi.", "kız", True),
+        ("tr", "KIZ geldi.", "kiz", False),
+        ("az", "İnək", "inək", True),
+        ("tr-cy", "İNEK", "inek", True),
+        ("en", "INK", "ink", True),
+        ("en", "INK", "ınk", False),
+    ],
+)
+def test_case_is_folded_by_the_language(code: str, text: str, word: str, expected: bool) -> None:
+    """In Turkish İ is the capital of i, and I that of ı."""
+    assert mentions(text, [word], code) is expected

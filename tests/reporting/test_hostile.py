@@ -19,6 +19,7 @@ from test_report import Structure
 from lengthlens.attribution.cwa import aggregate_attribution
 from lengthlens.errors import LengthlensError
 from lengthlens.figures.style import Cast, save_figure, styled
+from lengthlens.files.formats import FIGURE
 from lengthlens.reporting.embed import embed_figure
 from lengthlens.reporting.explorer import draw_explorer, script_json, vega_bundle
 from lengthlens.reporting.material import Material
@@ -103,7 +104,7 @@ def test_figures_hold_texts_as_texts(attack, tmp_path):
         axes.plot([0, 1], label=attack)
         axes.legend()
     path = tmp_path / "a.svg"
-    save_figure(figure, path, {"schema": "figure/2", "config": {"x": attack}}, attack, dpi=50)
+    save_figure(figure, path, {"schema": FIGURE, "config": {"x": attack}}, attack, dpi=50)
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
     assert not tags & {"script", "img", "b"}
     [source] = re.findall(r"<dc:source>(.*?)</dc:source>", path.read_text(), re.DOTALL)

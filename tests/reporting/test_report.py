@@ -380,3 +380,13 @@ def test_the_summary_prefers_what_is_said_of_instruct_models():
     said = ["small-base runs on.", "small-chat stops.", "small-chat errs."]
     assert headline(said, variants) == "small-chat stops."
     assert headline(["Nothing was shown.", "small-base runs on."], variants) == "Nothing was shown."
+
+
+def test_texts_of_any_language_have_their_own_direction(page):
+    """Answers, prompts and tokens of Arabic or Hebrew read from right to left."""
+    for kind in ('<div class="prompt"', '<div class="tokens"', "<q "):
+        opened = re.findall(rf"{kind}[^>]*>", page)
+        assert len(opened) >= 4
+        assert all(' dir="auto"' in tag and ' lang="' in tag for tag in opened), kind
+    assert '<b id="step-token" dir="auto">' in page
+    assert "“\\u2068${token}\\u2069”" in page  # isolated inside of an English sentence

@@ -149,8 +149,8 @@ def measure_repair(
         heads[:, column], mlps[:, column] = head.cpu().numpy(), mlp.cpu().numpy()
     dims = ("condition", "sample")
     data = {name: (dims, found[name][sets.order]) for name in TERMS}
-    data["head"] = ((*dims, "layer", "head"), heads[sets.order])
-    data["mlp"] = ((*dims, "layer"), mlps[sets.order])
+    data["share_head"] = ((*dims, "layer", "head"), heads[sets.order])
+    data["share_mlp"] = ((*dims, "layer"), mlps[sets.order])
     data["removed_head"] = (("condition", "layer", "head"), sets.heads.cpu().numpy()[sets.order])
     data["removed_mlp"] = (("condition", "layer"), sets.mlps.cpu().numpy()[sets.order])
     return xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))

@@ -104,5 +104,5 @@ def _mentioned(answers: pd.DataFrame, languages: Mapping[str, Language]) -> list
                 f"{row.sample_id} is about the topic {row.topic!r}, which resources/languages/"
                 f"{row.language}.yaml does not have; make the prompts anew"
             )
-        found.append(mentions(row.text, words[row.language, row.topic]))
+        found.append(mentions(row.text, words[row.language, row.topic], row.language))
     return found

@@ -56,10 +56,10 @@ def term_values(data: xr.Dataset, term: str) -> Float[np.ndarray, "condition sam
     if term in ("drop", "direct", "scale"):
         return data[term].to_numpy().astype(float)
     if term == "final_mlp":
-        final = data["mlp"].isel(layer=-1).where(~data["removed_mlp"].isel(layer=-1))
+        final = data["share_mlp"].isel(layer=-1).where(~data["removed_mlp"].isel(layer=-1))
         return final.transpose("condition", "sample").to_numpy().astype(float)
     kind, dims = {"heads": ("head", ("layer", "head")), "mlps": ("mlp", ("layer",))}[term]
-    kept = data[kind].where(~data[f"removed_{kind}"], 0.0)
+    kept = data[f"share_{kind}"].where(~data[f"removed_{kind}"], 0.0)
     return kept.sum(dims, skipna=False).transpose("condition", "sample").to_numpy().astype(float)
 
 

@@ -1,6 +1,7 @@
 """Means of cumulative weighted attribution over samples, of all models and languages: `cwa.nc`.
 
-Every variable is named {component}{form}{pool}{statistic}, each part empty or one of the below.
+Every variable is named cwa_{component}{form}{pool}{statistic}, each part after the component empty
+or one of the below.
 
 | part | name | meaning |
 |---|---|---|
@@ -17,10 +18,7 @@ Every variable is named {component}{form}{pool}{statistic}, each part empty or o
 | | `_null` | mean over all circular shifts of the signs within each sample |
 | | `_null_sd` | standard deviation of the mean over these shifts |
 
-The dimension `head` has no labels (its positions are the heads' numbers): the variable `head` has
-its name, so that xarray lists it among the coordinates. `dataset["head"].isel(head=2)` works.
-
-So `head_step_all_low` is the lower limit of the mean per step of each head, balanced over N.
+So `cwa_head_step_all_low` is the lower limit of the mean per step of each head, balanced over N.
 `n_samples` and `n_topics` (model, language, n) count samples and their topics. NaN where a model
 has no such layer or head, or nothing was generated, or an interval does not exist
 (`statistics.intervals`).
@@ -48,7 +46,6 @@ from lengthlens.statistics import (
     sign_null_mean,
 )
 
-SCHEMA = "cwa/1"
 COMPONENTS = {
     "head": ("layer", "head"),
     "mlp": ("layer",),
@@ -108,7 +105,8 @@ def aggregate_attribution(
     numbers = np.unique(np.concatenate([part["n"].to_numpy() for part in parts.values()]))
     sizes = {dim: max(part.sizes[dim] for part in parts.values()) for dim in ("layer", "head")}
     coords = {"target": first["target"].to_numpy(), "model": models, "language": languages}
-    merged = xr.Dataset(coords=coords | {"n": numbers, "layer": np.arange(sizes["layer"])})
+    places = {dim: np.arange(size) for dim, size in sizes.items()}
+    merged = xr.Dataset(coords=coords | {"n": numbers} | places)
     grid = {"target": len(first["target"]), "n": len(numbers), **sizes}
     for name, variable in first.variables.items():
         if name in first.indexes:
@@ -169,6 +167,7 @@ def average_samples(
             "target": attribution["target"].to_numpy(),
             "n": numbers,
             "layer": attribution["layer"].to_numpy(),
+            "head": np.arange(attribution.sizes["head"]),
         }
     )
     for component, dims in COMPONENTS.items():
@@ -176,7 +175,7 @@ def average_samples(
             lead = ("target",) if "_all" in name else ("target", "n")
             values = table.component(found[name], component)
             attrs = {"units": "logits", "long_name": f"{MEANINGS[component]}: {meaning}"}
-            result[component + name] = ((*lead, *dims), values, attrs)
+            result[f"cwa_{component}{name}"] = ((*lead, *dims), values, attrs)
     counts = [np.sum(n == number) for number in numbers]
     topic_counts = [len(np.unique(topics[n == number])) for number in numbers]
     result["n_samples"] = (("n",), counts, {"long_name": "samples"})

@@ -25,7 +25,6 @@ from lengthlens.errors import LengthlensError
 from lengthlens.files.json_schema import schema_problems
 from lengthlens.files.validation import Problem, plain_copy
 
-SCHEMA = "claims/1"
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"
 UNDECIDED = "undecided"

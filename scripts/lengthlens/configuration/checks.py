@@ -10,7 +10,7 @@ from typing import Any
 from lengthlens.configuration.pairs import check_pairs
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import KeyPath, Problem, show, suggest
-from lengthlens.language.languages import Language, check_parallel, load_language
+from lengthlens.language.languages import Language, check_parallel, load_language, missing_forms
 from lengthlens.language.prompts import SPLITS, build_prompts
 from lengthlens.language.unspaced import counting_problem
 from lengthlens.weights.checkpoints import local_folder
@@ -52,8 +52,12 @@ def cross_problems(
                 except LengthlensError as error:
                     problems.append(Problem((*path, index), str(error)))
     prompts = ("prompts", "per_n"), ("prompts", "seed"), ("n_words",), ("probes", "per_n")
-    if languages and all(usable(*key) for key in prompts):
+    forms = []
+    if usable("n_words") and usable("probes", "n_words"):
+        forms = list(check_plurals(values, languages.values()))
+    if languages and not forms and all(usable(*key) for key in prompts):
         problems += check_prompts(values, languages)
+    problems += forms
     if usable("counting"):
         problems += check_counting(values["counting"], languages.values())
     if usable("ablation", "untuned"):
@@ -136,6 +140,15 @@ def check_prompts(values: dict[str, Any], languages: dict[str, Language]) -> Ite
             f"{per_n} prompts for each N leave the split `{split}` empty with seed {seed}; "
             "legal: more prompts, or another seed",
         )
+
+
+def check_plurals(values: dict[str, Any], languages: Iterable[Language]) -> Iterator[Problem]:
+    """Every language has its wordings in the plural forms that the study's numbers take."""
+    asked = {("n_words",): values["n_words"], ("probes", "n_words"): values["probes"]["n_words"]}
+    for path, numbers in asked.items():
+        for language in languages:
+            if problem := missing_forms(language, numbers):
+                yield Problem(path, problem)
 
 
 def check_counting(counting: str, languages: Iterable[Language]) -> Iterator[Problem]:

@@ -47,7 +47,7 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
             len(ROWS), len(cast.languages), [1.5] * len(ROWS), sharex=True, sharey="row"
         )
         for row, (component, form, label) in zip(panels, ROWS, strict=True):
-            values = chosen[f"{component}{form}_all"]
+            values = chosen[f"cwa_{component}{form}_all"]
             for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
                 _draw_panel(axes, chosen, component, form, language, cast)
@@ -71,7 +71,7 @@ def _legend(cast: Cast, level: float) -> list:
 
 def _layers(chosen: xr.Dataset, model: str) -> int:
     """Layers a model has; those beyond are NaN."""
-    values = chosen["mlp_all"].sel(model=model).transpose("layer", ...).to_numpy()
+    values = chosen["cwa_mlp_all"].sel(model=model).transpose("layer", ...).to_numpy()
     known = np.isfinite(values.reshape(len(values), -1)).any(axis=1)
     return int(np.flatnonzero(known).max(initial=-1)) + 1
 
@@ -93,11 +93,8 @@ def _draw_panel(
         depth = _layers(chosen, model)
 
         def read(end: str, model=model, depth=depth) -> np.ndarray:
-            here = (
-                chosen[f"{component}{form}_all{end}"]
-                .sel(model=model, language=language)
-                .isel(layer=slice(depth))
-            )
+            name = f"cwa_{component}{form}_all{end}"
+            here = chosen[name].sel(model=model, language=language).isel(layer=slice(depth))
             return here.to_numpy()
 
         if not np.isfinite(read("")).any():

@@ -108,7 +108,7 @@ def _values(
     cwa: xr.Dataset, rankings: Mapping, model: str, language: str, method: str
 ) -> Float[np.ndarray, "layer head"]:
     if method == "cwa":
-        values = cwa["head_step_all"].sel(target="token", model=model, language=language)
+        values = cwa["cwa_head_step_all"].sel(target="token", model=model, language=language)
         return values.transpose("layer", "head").to_numpy()
     values = np.full((cwa.sizes["layer"], cwa.sizes["head"]), np.nan)
     if (model, language) in rankings:

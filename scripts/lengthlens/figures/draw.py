@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from lengthlens.figures.fonts import drawable
 from lengthlens.figures.style import Cast, save_figure
 from lengthlens.files.formats import FIGURE
 from lengthlens.files.provenance import derived
@@ -14,9 +15,10 @@ from lengthlens.language.languages import load_language
 
 
 def cast_of(variants: Mapping[str, str], language_files: Iterable[str | Path]) -> Cast:
-    """Models with their variants, and the names of the languages from their files."""
+    """Models with their variants, and the names of the languages as figures can show them."""
     languages = [load_language(path) for path in language_files]
-    return Cast(dict(variants), {language.code: language.name for language in languages})
+    names = {language.code: language.name for language in languages}
+    return Cast(dict(variants), drawable(names))
 
 
 def save_formats(

@@ -24,6 +24,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from lengthlens.errors import LengthlensError
+from lengthlens.figures.fonts import OWN, choose_fonts
 from lengthlens.files.integrity import digest
 from lengthlens.files.whole import written_whole
 
@@ -53,7 +54,7 @@ _SETTINGS = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
-    "font.family": "DejaVu Sans",
+    "font.family": OWN,
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.titleweight": "bold",
@@ -241,6 +242,7 @@ def save_figure(
         metadata["Keywords"] = source
     else:
         raise LengthlensError(f"{path}: figures are written as png, svg or pdf, not {ending!r}")
+    choose_fonts(figure)
     with styled(), written_whole(path) as temporary:
         figure.savefig(temporary, format=ending, dpi=dpi, metadata=metadata)
         if ending == "svg":

@@ -1,18 +1,24 @@
 """Name and version of the format of every file that the workflow writes.
 
 A reader refuses a file of another version. Raise a version when the meaning of a file changes,
-or how it is protected against silent changes.
+or how it is protected against silent changes. No other place writes a version down.
 """
+
+from typing import Final
+
+# What HDF5 and netCDF files are written for: (oldest layout, newest layout) of HDF5. The second
+# one bounds what may be used, so that HDF5 1.10 and everything later reads the files.
+HDF5_LAYOUTS: Final = ("earliest", "v110")
 
 WEIGHTS = "weights/1"
 PROOF = "proof/1"
 PROMPTS = "prompts/2"
 GENERATIONS = "generations/2"
 PROBES = "probes/2"
-ACTIVATIONS = "activations/2"
+ACTIVATIONS = "activations/3"
 ATTRIBUTION = "attribution/3"
 TOKENS = "tokens/2"
-CWA = "cwa/2"
+CWA = "cwa/3"
 FORCED = "forced/3"
 SELECTION = "selection/3"
 ABLATION = "ablation/4"

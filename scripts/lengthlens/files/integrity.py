@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lengthlens.errors import LengthlensError
+from lengthlens.files.refusals import refusals
 
 SEAL = "seal"
 _MARK = b"\nlengthlens "
@@ -82,10 +83,10 @@ def check_digest(path: str | Path) -> str:
         The hash, which identifies the file.
 
     Raises:
-        LengthlensError: it has no checksum, or another one.
+        LengthlensError: it has no checksum, or another one, or may not be read.
         FileNotFoundError: there is no such file.
     """
-    with open(path, "rb") as stream:
+    with refusals(path), open(path, "rb") as stream:
         end = stream.seek(0, 2) - _TRAILER
         stream.seek(max(end, 0))
         trailer = stream.read(_TRAILER)

@@ -21,6 +21,7 @@ from lengthlens import __version__
 from lengthlens.errors import LengthlensError
 from lengthlens.files.identity import inherited, weights_in
 from lengthlens.files.integrity import SEAL, changed, check_seal, digest, sealed
+from lengthlens.files.refusals import refusals
 from lengthlens.files.sharing import public_path
 from lengthlens.files.whole import write_text, written_whole
 
@@ -35,7 +36,7 @@ def provenance(schema: str, config: Mapping, model: Mapping | None = None) -> di
     """Describe a file that is about to be written.
 
     Args:
-        schema: name and version of the file's format, such as "attribution/1".
+        schema: name and version of the file's format, one of `formats`.
         config: the slice of the configuration that the file depends on, seeds included.
         model: manifest of the model's files (`checkpoints.weights_manifest`), if one was used.
     """
@@ -151,20 +152,22 @@ def read_with_sidecar(path: str | Path, schema: str) -> tuple[str, dict]:
     """
     beside = sidecar(path)
     try:
-        made = json.loads(beside.read_bytes())
+        with refusals(beside):
+            made = json.loads(beside.read_bytes())
     except FileNotFoundError:
         raise LengthlensError(
             f"{path} has no provenance ({beside.name} is missing beside it), so nothing says what "
             "made it; delete it and run again"
         ) from None
-    except ValueError as error:  # not JSON, or not UTF-8
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise LengthlensError(f"{beside} is not JSON ({error}); delete it and run again") from error
     if not isinstance(made, dict):
         raise LengthlensError(f"{beside} holds no object; delete it and run again")
     check_schema(path, made.get("schema"), schema)
     check_seal(beside, made)
     try:
-        content = Path(path).read_bytes()
+        with refusals(path):
+            content = Path(path).read_bytes()
     except FileNotFoundError:
         raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
     if digest(content) != made[CONTENT]:
@@ -179,8 +182,19 @@ def check_schema(path: str | Path, found: str | None, expected: str) -> None:
     Raises:
         LengthlensError: naming both formats.
     """
+    if found != expected and _version(found, expected) > _version(expected, expected):
+        raise LengthlensError(
+            f"{path} has the format {found!r} of a newer lengthlens, but this version reads "
+            f"{expected!r}; keep it, and read it with the newer one"
+        )
     if found != expected:
         raise LengthlensError(
             f"{path} has the format {found!r}, but this version reads {expected!r}; delete it and "
             "run again"
         )
+
+
+def _version(schema: object, expected: str) -> int:
+    """The version of a format, if it is of the expected kind, else 0."""
+    kind, _, version = str(schema).partition("/")
+    return int(version) if kind == expected.partition("/")[0] and version.isdigit() else 0

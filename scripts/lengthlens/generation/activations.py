@@ -27,9 +27,11 @@ import torch
 
 from lengthlens.decoding.capture import Residuals
 from lengthlens.errors import LengthlensError
-from lengthlens.files.formats import ACTIVATIONS
+from lengthlens.files.formats import ACTIVATIONS, HDF5_LAYOUTS
 from lengthlens.files.identity import described
 from lengthlens.files.integrity import append_digest, check_digest
+from lengthlens.files.provenance import check_schema
+from lengthlens.files.refusals import refusals, unreadable
 from lengthlens.files.whole import check_space, temporary_path
 from lengthlens.generation.records import Batch, Samples, Steps, block_steps
 
@@ -57,8 +59,9 @@ _STEP_COLUMNS = {
 }
 _TEXT = h5py.string_dtype("utf-8")
 _LARGE = ("embed", "head", "mlp")
-# What h5py raises, deep inside, for a file that is damaged.
-_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError)
+_BFLOAT16_NAN = 0x7FC0
+# What h5py raises, deep inside, for a file that is damaged or that it does not understand.
+_UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError)
 
 
 class ActivationWriter:
@@ -77,7 +80,8 @@ class ActivationWriter:
         self._temporary = temporary_path(self.path)
         self._made = {**provenance, "batches": []}
         made = json.dumps(self._made, sort_keys=True)
-        self._file = h5py.File(self._temporary, "w", track_order=True)
+        with refusals(self.path):
+            self._file = _new(self._temporary)
         self._file.attrs.update(schema=ACTIVATIONS, provenance=made)
         self._n_steps = self._n_samples = 0
 
@@ -167,6 +171,10 @@ class ActivationWriter:
         return dataset
 
 
+def _new(path: Path) -> h5py.File:
+    return h5py.File(path, "w", libver=HDF5_LAYOUTS, track_order=True)
+
+
 @dataclass(frozen=True)
 class Activations:
     """An open activations file. Use it in a `with` block, or call `close`."""
@@ -190,12 +198,12 @@ class Activations:
 
     def steps(self, part: slice = slice(None)) -> Steps:
         """The steps' columns; `sample` counts from 0 in the whole file."""
-        with _words_for_damage(self.file.filename):
+        with _in_words(self.file.filename):
             return Steps(**{name: self.file[f"steps/{name}"][part] for name in _STEP_COLUMNS})
 
     def residuals(self, part: slice = slice(None)) -> Residuals:
         """The residual stream's terms at the given steps, in the stored precision."""
-        with _words_for_damage(self.file.filename):
+        with _in_words(self.file.filename):
             scale = self.file.get("steps/attention_scale")
             return Residuals(
                 *(self._tensor(name, part) for name in _LARGE),
@@ -206,7 +214,10 @@ class Activations:
     def _tensor(self, name: str, part: slice) -> torch.Tensor:
         dataset = self.file[f"activations/{name}"]
         tensor = torch.from_numpy(dataset[part])
-        return tensor.view(torch.bfloat16) if dataset.attrs["bfloat16"] else tensor
+        tensor = tensor.view(torch.bfloat16) if dataset.attrs["bfloat16"] else tensor
+        if dataset.is_virtual and bool(tensor.isnan().any()):
+            _check_linked(dataset)
+        return tensor
 
     def batches(self, max_steps: int | None = None) -> Iterator[Batch]:
         """Whole samples, at most `max_steps` steps at a time (or one sample, if it is longer).
@@ -243,12 +254,10 @@ def open_activations(path: str | Path) -> Activations:
         raise LengthlensError(
             f"{path} cannot be opened as an activations file, for it {reason}"
         ) from None
-    except OSError as error:
-        raise LengthlensError(
-            f"{path} cannot be opened as an activations file ({error}); delete it and run again"
-        ) from error
+    except _UNREADABLE as error:
+        raise unreadable(path, error) from error
     try:
-        with _words_for_damage(path):
+        with _in_words(path):
             return _checked(file, path)
     except BaseException:
         file.close()
@@ -257,12 +266,7 @@ def open_activations(path: str | Path) -> Activations:
 
 def _checked(file: h5py.File, path: Path) -> Activations:
     """An open file as `Activations`, if it is what it says."""
-    schema = file.attrs.get("schema")
-    if schema != ACTIVATIONS:
-        raise LengthlensError(
-            f"{path} has the schema {schema!r}, but this version reads {ACTIVATIONS!r}; "
-            "delete it and run again"
-        )
+    check_schema(path, file.attrs.get("schema"), ACTIVATIONS)
     made = json.loads(file.attrs["provenance"])
     _check_sources(file, path, made)
     samples = Samples(
@@ -273,17 +277,14 @@ def _checked(file: h5py.File, path: Path) -> Activations:
 
 
 @contextlib.contextmanager
-def _words_for_damage(path: str | Path) -> Iterator[None]:
-    """Say in words which file is damaged, where HDF5 finds that it is."""
+def _in_words(path: str | Path) -> Iterator[None]:
+    """Say in words which file HDF5 cannot read, and whether it is damaged."""
     try:
         yield
     except LengthlensError:
         raise
-    except _DAMAGE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise LengthlensError(
-            f"{path} is damaged, or a shard that it links to ({reason}); delete it and run again"
-        ) from error
+    except _UNREADABLE as error:
+        raise unreadable(path, error) from error
 
 
 def _chunks(path: Path) -> list[tuple[int, int]]:
@@ -318,6 +319,25 @@ def _check_sources(file: h5py.File, path: Path, made: Mapping) -> None:
             )
 
 
+def _check_linked(dataset: h5py.Dataset) -> None:
+    """Say why HDF5 gave no numbers for a part of a linked dataset: no activation is NaN.
+
+    Raises:
+        LengthlensError: naming the first shard that HDF5 cannot open, with the reason.
+    """
+    folder = os.path.dirname(dataset.file.filename)
+    for source in dict.fromkeys(part.file_name for part in dataset.virtual_sources()):
+        shard = os.path.join(folder, source)
+        try:
+            h5py.File(shard, "r").close()
+        except OSError as error:
+            raise unreadable(shard, error) from error
+    raise LengthlensError(
+        f"{dataset.file.filename} holds NaN in {dataset.name}: HDF5 could not read a shard behind "
+        "it; read it again, with fewer files open"
+    )
+
+
 def link_shards(
     path: Path, shards: Sequence[Path], n_samples: Sequence[int], provenance: dict
 ) -> None:
@@ -331,7 +351,10 @@ def link_shards(
     try:
         opened += [open_activations(shard) for shard in shards]
         ends = [_end_step(shard, count) for shard, count in zip(opened, n_samples, strict=True)]
-        with h5py.File(temporary, "w", libver="latest", track_order=True) as file:
+        with (
+            refusals(path),
+            h5py.File(temporary, "w", libver=HDF5_LAYOUTS, track_order=True) as file,
+        ):
             file.attrs["schema"] = ACTIVATIONS
             file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
             hashes = {os.path.relpath(shard, path.parent): check_digest(shard) for shard in shards}
@@ -394,6 +417,9 @@ def _link(
     # NOTE h5py's own virtual layout would note the time, and no two files would be the same.
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_obj_track_times(False)
+    bfloat16 = bool(first.attrs["bfloat16"])
+    # What HDF5 gives, without a word, for a shard that it cannot open.
+    creation.set_fill_value(np.array(_BFLOAT16_NAN if bfloat16 else np.nan, dtype=first.dtype))
     space = h5py.h5s.create_simple((sum(ends), *first.shape[1:]))
     origin = (0,) * (first.ndim - 1)
     start = 0
@@ -409,4 +435,4 @@ def _link(
     group = file.require_group(os.path.dirname(name))
     kind = h5py.h5t.py_create(first.dtype)
     h5py.h5d.create(group.id, os.path.basename(name).encode(), kind, space, dcpl=creation)
-    file[name].attrs["bfloat16"] = first.attrs["bfloat16"]
+    file[name].attrs["bfloat16"] = bfloat16

@@ -10,6 +10,7 @@ import string
 import unicodedata
 from collections.abc import Iterator
 
+from lengthlens.language.plurals import CATEGORIES, OTHER
 from lengthlens.language.unspaced import is_unspaced_word
 from lengthlens.language.words import mentions, split_words
 
@@ -28,6 +29,7 @@ _INVISIBLE = re.compile(
 )
 # No character at all: halves of one, private ones, and what stands for unreadable bytes.
 _NONE = re.compile("[\ud800-\udfff\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff]")
+_BRACE = re.compile("[{}]")
 _PLAIN_REPR = reprlib.Repr()
 _PLAIN_REPR.maxstring = _PLAIN_REPR.maxother = _PLAIN_REPR.maxlong = 60
 
@@ -43,7 +45,7 @@ def find_problems(content: object, code: str) -> list[str]:
     if missing:
         return problems
     problems += _header_problems(content, code)
-    problems += _topic_problems(content["topics"])
+    problems += _topic_problems(content["topics"], code)
     problems += _template_problems(content["templates"], content["topics"])
     problems += _neutral_problems(content["neutral"])
     return problems
@@ -60,7 +62,7 @@ def _header_problems(content: dict, code: str) -> Iterator[str]:
     yield from _text_problems("`name`", content["name"])
 
 
-def _topic_problems(topics: object) -> Iterator[str]:
+def _topic_problems(topics: object, code: str) -> Iterator[str]:
     if not isinstance(topics, dict) or len(topics) < 2:
         yield (
             "`topics` must be a mapping of at least 2 topics, since some of them go to the split "
@@ -81,7 +83,7 @@ def _topic_problems(topics: object) -> Iterator[str]:
             continue
         for form in sorted(all_forms - set(entry), key=str):
             yield f"{place}: the form `{_name(form)}` is missing, which other topics have: add it"
-        yield from _form_problems(place, entry)
+        yield from _form_problems(place, entry, code)
         name, words = entry["name"], entry["words"]
         if isinstance(name, str) and names.setdefault(_alike(name), topic_id) != topic_id:
             other = _name(names[_alike(name)])
@@ -92,9 +94,9 @@ def _topic_problems(topics: object) -> Iterator[str]:
                 yield f"{place}: has the same `words` as topic `{_name(sets[same])}`: change one"
 
 
-def _form_problems(place: str, entry: dict) -> Iterator[str]:
+def _form_problems(place: str, entry: dict, code: str) -> Iterator[str]:
     words = entry["words"]
-    broken = list(_mention_word_problems(place, words))
+    broken = list(_mention_word_problems(place, words, code))
     yield from broken
     for form, text in entry.items():
         if form == "words":
@@ -103,15 +105,20 @@ def _form_problems(place: str, entry: dict) -> Iterator[str]:
             yield f"{place}: {_brief(form)} cannot name a form: use lower-case letters, and not `n`"
             continue
         wrong = list(_text_problems(f"{place}, form `{form}`", text))
+        if isinstance(text, str) and _BRACE.search(text):
+            wrong.append(
+                f"{place}, form `{form}`: {_brief(text)} holds a brace, which would stand in the "
+                "prompt like a placeholder: remove it"
+            )
         yield from wrong
-        if not wrong and not broken and not mentions(text, words):
+        if not wrong and not broken and not mentions(text, words, code):
             yield (
                 f"{place}, form `{form}`: {_brief(text)} holds none of its `words` "
                 f"{', '.join(words)}: correct the form or add the word"
             )
 
 
-def _mention_word_problems(place: str, words: object) -> Iterator[str]:
+def _mention_word_problems(place: str, words: object, code: str) -> Iterator[str]:
     if not isinstance(words, list) or not words:
         yield f"{place}: `words` must be a list of at least one word: got {_brief(words)}"
         return
@@ -123,7 +130,7 @@ def _mention_word_problems(place: str, words: object) -> Iterator[str]:
         if word != word.lower():
             yield f"{place}, `words`: write {_brief(word)} in lower case"
         single = split_words(word, "unicode") == [word]
-        if not (single or is_unspaced_word(word)) or not mentions(word, [word]):
+        if not (single or is_unspaced_word(word)) or not mentions(word, [word], code):
             yield f"{place}, `words`: {_brief(word)} is not a single word: give single words only"
         if words.count(word) > 1:
             yield f"{place}, `words`: {_brief(word)} is given twice: remove one"
@@ -137,17 +144,34 @@ def _template_problems(templates: object, topics: object) -> Iterator[str]:
     forms = [set(entry) - {"words"} for entry in entries if isinstance(entry, dict)]
     available = set.union(*forms) if forms else set()
     texts: dict[str, object] = {}
-    for template_id, text in templates.items():
+    for template_id, entry in templates.items():
         place = f"template `{_name(template_id)}`"
         yield from _id_problems("template", template_id)
-        wrong = list(_text_problems(place, text))
-        yield from wrong
-        if wrong:
+        wordings = {OTHER: entry}
+        if isinstance(entry, dict):
+            yield from _category_problems(place, entry)
+            wordings = {key: text for key, text in entry.items() if key in CATEGORIES}
+        for category, text in wordings.items():
+            here = f"{place}, form `{category}`" if isinstance(entry, dict) else place
+            wrong = list(_text_problems(here, text))
+            yield from wrong or _placeholder_problems(here, text, available)
+        text = wordings.get(OTHER)
+        if not isinstance(text, str):
             continue
-        yield from _placeholder_problems(place, text, available)
         if texts.setdefault(_alike(text), template_id) != template_id:
             other = _name(texts[_alike(text)])
             yield f"{place}: has the same wording as template `{other}`: change one"
+
+
+def _category_problems(place: str, entry: dict) -> Iterator[str]:
+    """Plural forms have CLDR's names. Those that the language does not have are never used."""
+    for key in entry:
+        if key not in CATEGORIES:
+            yield (
+                f"{place}: {_brief(key)} is no plural form: the forms are {', '.join(CATEGORIES)}"
+            )
+    if OTHER not in entry:
+        yield f"{place}: the form `{OTHER}` is missing: add it"
 
 
 def _placeholder_problems(place: str, text: str, available: set[str]) -> Iterator[str]:
@@ -156,6 +180,8 @@ def _placeholder_problems(place: str, text: str, available: set[str]) -> Iterato
     except ValueError as error:
         yield f"{place}: {_brief(text)} has a stray brace ({error}): write placeholders as {{n}}"
         return
+    if "{{" in text or "}}" in text:
+        yield f"{place}: {_brief(text)} would leave a brace in the prompt: remove it"
     for _, name, format_spec, conversion in fields:
         if format_spec or conversion:
             yield f"{place}: write the placeholder {name!r} plainly as {{{name}}}"

@@ -7,12 +7,13 @@ docs/languages.md.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.yaml_files import read_yaml
 from lengthlens.language.checks import find_problems
+from lengthlens.language.plurals import OTHER, plural_category
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,18 @@ class Topic:
 
 @dataclass(frozen=True)
 class Template:
-    """The wording of an instruction, with {n} and at least one topic form as placeholders."""
+    """The wording of an instruction, with {n} and at least one topic form as placeholders.
+
+    `text` is the wording for the plural category `other`; `plurals` has those for further ones.
+    """
 
     id: str
     text: str
+    plurals: Mapping[str, str] = field(default_factory=dict)
 
-    def fill(self, topic: Topic, n: int) -> str:
-        return self.text.format(n=n, **topic.forms)
+    def wording(self, category: str) -> str | None:
+        """The wording for a plural category, if there is one."""
+        return self.text if category == OTHER else self.plurals.get(category)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,17 @@ class Language:
     topics: tuple[Topic, ...]
     templates: tuple[Template, ...]
     neutral: tuple[str, ...]
+
+    def ask(self, template: Template, topic: Topic, n: int) -> str:
+        """The instruction to write `n` words on a topic.
+
+        Raises LengthlensError where the template has no form for that number.
+        """
+        category = plural_category(self.code, n)
+        wording = template.wording(category)
+        if wording is None:
+            raise LengthlensError(_missing(self.code, category, [n], [template]))
+        return wording.format(n=n, **topic.forms)
 
 
 def load_language(path: str | Path) -> Language:
@@ -74,9 +91,36 @@ def load_language(path: str | Path) -> Language:
         code=content["code"],
         name=content["name"],
         topics=tuple(topics),
-        templates=tuple(Template(key, text) for key, text in content["templates"].items()),
+        templates=tuple(_template(key, entry) for key, entry in content["templates"].items()),
         neutral=tuple(content["neutral"]),
     )
+
+
+def missing_forms(language: Language, numbers: Iterable[int]) -> str | None:
+    """What the templates of a language lack for the given N, in words; None if nothing."""
+    needed: dict[str, list[int]] = {}
+    for n in numbers:
+        needed.setdefault(plural_category(language.code, n), []).append(n)
+    for category, used in needed.items():
+        lacking = [one for one in language.templates if one.wording(category) is None]
+        if lacking:
+            return _missing(language.code, category, used, lacking)
+    return None
+
+
+def _missing(code: str, category: str, numbers: list[int], templates: list[Template]) -> str:
+    shown = ", ".join(map(str, numbers))
+    return (
+        f"in {code} the number {shown} takes the plural form `{category}` (CLDR), which "
+        f"resources/languages/{code}.yaml does not give for the templates "
+        f"{', '.join(template.id for template in templates)}: write each as {{{category}: …, "
+        f"other: …}}, or leave {shown} out"
+    )
+
+
+def _template(template_id: str, entry: str | Mapping[str, str]) -> Template:
+    forms = {OTHER: entry} if isinstance(entry, str) else dict(entry)
+    return Template(template_id, forms.pop(OTHER), forms)
 
 
 def check_parallel(languages: Iterable[Language]) -> None:

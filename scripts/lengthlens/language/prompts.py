@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from lengthlens.errors import LengthlensError
+from lengthlens.language.ids import prompt_id
 from lengthlens.language.languages import Language, Template, Topic, check_parallel, load_language
 
 __all__ = [
@@ -88,13 +89,13 @@ def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) 
         template = wordings[shuffled[(place + cycle) % len(templates)]]
         prompts.append(
             Prompt(
-                id=f"{language.code}-n{n}-{index:04d}",
+                id=prompt_id(language.code, n, index),
                 language=language.code,
                 n=n,
                 topic=topic.id,
                 template=template.id,
                 split=topic_split(topic.id, seed),
-                text=template.fill(topic, n),
+                text=language.ask(template, topic, n),
             )
         )
     return prompts
@@ -152,7 +153,8 @@ def with_number(language: Language, prompt: Prompt, n: int) -> Prompt:
             f"which resources/languages/{language.code}.yaml does not have; generate the answers "
             "anew"
         )
-    return replace(prompt, n=n, text=templates[prompt.template].fill(topics[prompt.topic], n))
+    text = language.ask(templates[prompt.template], topics[prompt.topic], n)
+    return replace(prompt, n=n, text=text)
 
 
 def prompts_to_jsonl(prompts: Iterable[Prompt]) -> str:

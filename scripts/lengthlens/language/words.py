@@ -29,6 +29,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
+import regex
 from uniseg.wordbreak import words as unicode_segments
 
 from lengthlens.errors import LengthlensError
@@ -49,7 +50,13 @@ _ELIDED = """
 ELIDED = frozenset(_ELIDED.split())
 
 _ELISION = re.compile(f"([^{APOSTROPHES}]+[{APOSTROPHES}])(?=.)", re.DOTALL)
-_INSIDE_WORD = re.compile(r"[^\w\u0300-\u036f]+|_+")
+# NOTE vowel signs are marks, not letters: घरेलू is one word, in which घर does not stand. Joiners
+# (U+200C, U+200D) belong to the word, too.
+_INSIDE_WORD = regex.compile(r"[^\p{L}\p{M}\p{N}\u200c\u200d]+")
+# Languages whose small letter of I is ı, and of İ i. Unicode's case folding has no rule for them
+# but a remark (CaseFolding.txt, status T), and Python none; the one library that folds by
+# language, ICU, has no wheels.
+_DOTLESS = frozenset({"tr", "az", "crh", "gag", "tt", "ba"})
 
 
 def count_words(text: str, convention: str) -> int:
@@ -81,25 +88,30 @@ def split_words(text: str, convention: str) -> list[str]:
     return [word for piece in pieces for word in segments(piece)]
 
 
-def mentions(text: str, words: Iterable[str]) -> bool:
+def mentions(text: str, words: Iterable[str], code: str = "") -> bool:
     """Whether one of `words` stands in `text` as a whole word, in any case.
 
     Compared are the Unicode words of the text, whole and in the parts that punctuation inside them
-    separates, all in NFC and case-folded: "l'isola" mentions "isola", "D'Mier" mentions "mier",
-    "the sea's" mentions "sea"; "seaside" does not. A word of a script without spaces may stand
-    anywhere: "大海很平静" mentions "大海".
+    separates, all in NFC and case-folded by the rules of the language `code`: "l'isola" mentions
+    "isola", "D'Mier" mentions "mier", "the sea's" mentions "sea", "İnek" in Turkish "inek";
+    "seaside" does not mention "sea". A word of a script without spaces may stand anywhere:
+    "大海很平静" mentions "大海".
     """
-    wanted = {_fold(word) for word in words}
+    wanted = {fold(word, code) for word in words}
     for word in split_words(text, "unicode"):
-        folded = _fold(word)
+        folded = fold(word, code)
         if folded in wanted or not wanted.isdisjoint(_INSIDE_WORD.split(folded)):
             return True
     unspaced = [word for word in wanted if is_unspaced_word(word)]
-    return bool(unspaced) and any(word in _fold(text) for word in unspaced)
+    return bool(unspaced) and any(word in fold(text, code) for word in unspaced)
 
 
-def _fold(word: str) -> str:
-    return unicodedata.normalize("NFC", word.casefold())
+def fold(text: str, code: str = "") -> str:
+    """The same for texts that differ only in case or composition, in the language `code`."""
+    text = unicodedata.normalize("NFC", text)
+    if code.partition("-")[0].lower() in _DOTLESS:
+        text = text.replace("İ", "i").replace("I", "ı")
+    return unicodedata.normalize("NFC", text.casefold())
 
 
 @lru_cache(maxsize=2**16)

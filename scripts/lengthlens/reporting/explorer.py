@@ -76,8 +76,8 @@ def _cells(
     at = {key: choice[key] for key in ("target", "model", "language")}
     if choice["n"] != ALL:
         at["n"] = int(choice["n"])
-    head = cwa[f"head{name}"].sel(at).transpose("layer", "head").to_numpy()
-    mlp = cwa[f"mlp{name}"].sel(at).to_numpy()
+    head = cwa[f"cwa_head{name}"].sel(at).transpose("layer", "head").to_numpy()
+    mlp = cwa[f"cwa_mlp{name}"].sel(at).to_numpy()
     return np.concatenate([head, mlp[:, None]], axis=1)
 
 

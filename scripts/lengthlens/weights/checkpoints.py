@@ -18,6 +18,7 @@ from typing import Any
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import WEIGHTS
 from lengthlens.files.integrity import check_seal
+from lengthlens.files.refusals import refusal, refusals
 from lengthlens.files.sharing import public_path
 from lengthlens.weights.checks import (
     INDEX,
@@ -159,9 +160,8 @@ def check_files(spec: ModelSpec) -> Path:
             problems.append(f"variant is {missing}")
         problems = problems or list(tokenizer_problems(folder, spec.stop_tokens))
     except OSError as error:
-        raise LengthlensError(
-            f"Model {spec.name}: {folder} cannot be read ({error}); correct its permissions"
-        ) from error
+        told = refusal(error.filename or folder, error) or str(error)
+        raise LengthlensError(f"Model {spec.name}: {told}") from error
     if problems:
         listed = problems[0] if len(problems) == 1 else "".join(f"\n  - {p}" for p in problems)
         raise LengthlensError(f"Model {spec.name}: {listed}")
@@ -256,10 +256,11 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         LengthlensError: it is missing, not JSON, or was changed.
     """
     try:
-        values = json.loads(Path(path).read_bytes())
+        with refusals(path):
+            values = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
         raise LengthlensError(f"{path} does not exist; run again") from None
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise LengthlensError(
             f"{path} is not a manifest ({error}); delete it and run again"
         ) from error

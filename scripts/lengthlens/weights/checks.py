@@ -80,10 +80,14 @@ def tokenizer_problems(folder: Path, stop_tokens: Sequence[str | int]) -> Iterat
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; None where it is not there, not readable or not JSON."""
+    """The content of a JSON file; None where it is not there or not JSON.
+
+    Raises:
+        OSError: it may not be read, which says nothing of its content.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
         return None
 
 

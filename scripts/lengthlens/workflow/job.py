@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from lengthlens.errors import LengthlensError
+from lengthlens.files.refusals import refusal
 from lengthlens.workflow.gpus import claim_gpu
 
 # Set before any import: the hub's library reads it once.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+_OF_FILES = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE),
+    *(errno.ENOLCK, errno.EOPNOTSUPP),
+}
 QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -50,7 +57,8 @@ def _run_logged(main: Callable, snakemake) -> None:
         if wanted and (gpu := claim_gpu(count=wanted)) is not None:
             print(f"{snakemake.rule}: on GPU {gpu}", file=stream, flush=True)
         try:
-            main(snakemake)
+            with _warnings_to(stream):
+                main(snakemake)
         except BaseException as error:
             told = str(error) if isinstance(error, LengthlensError) else told_of_disk(error)
             if told is not None:
@@ -64,16 +72,24 @@ def _run_logged(main: Callable, snakemake) -> None:
         print(f"{snakemake.rule}: done", file=stream, flush=True)
 
 
+@contextlib.contextmanager
+def _warnings_to(stream: TextIO) -> Iterator[None]:
+    """Write what the package warns of to the log."""
+    logger, handler = logging.getLogger("lengthlens"), logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 def told_of_disk(error: BaseException | None) -> str | None:
     """In words what the disk refused; None where the error is of another kind."""
     if is_full(error):
         return f"the disk is full; make room and run again (make resume) ({error})"
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return (
-                f"{error.filename or 'a file'} may not be read or written ({error.strerror}); give "
-                "this user the permission (ls -l shows who has it) and run again (make resume)"
-            )
+        if isinstance(error, OSError) and error.errno in _OF_FILES:
+            return refusal(error.filename or "a file", error)
         error = error.__cause__ or error.__context__
     return None
 

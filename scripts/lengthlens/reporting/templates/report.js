@@ -27,8 +27,10 @@ function tell(button) {
   at("token").textContent = button.textContent;
   at("place").textContent = `step ${step}, ${words} of ${n} words with it; `
     + `adherence sign ${sign}${decision ? "; the decision" : ""}.`;
+  // Isolated, so that right-to-left tokens do not turn the sentence around them.
+  const [end_token, word_token] = [ender, word].map((token) => `“\u2068${token}\u2069”`);
   at("margin").textContent = `End margin ${margin} logits, leaning ${leaning}: `
-    + `“${ender}” against “${word}”.`;
+    + `${end_token} against ${word_token}.`;
   at("to-end").replaceChildren(...end.map((push) => row(push, largest)));
   at("to-go-on").replaceChildren(...on.map((push) => row(push, largest)));
   at("rest").textContent = `All other components together: ${rest}.`;
@@ -46,7 +48,8 @@ for (const answer of document.querySelectorAll(".tokens")) {
     if (steps.includes(target)) tell(target);
   });
   answer.addEventListener("keydown", (event) => {
-    const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const onward = getComputedStyle(answer).direction === "rtl" ? -1 : 1;
+    const way = { ArrowRight: onward, ArrowLeft: -onward }[event.key];
     const next = steps[steps.indexOf(event.target) + way];
     if (!way || !next) return;
     event.preventDefault();
