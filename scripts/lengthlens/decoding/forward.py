@@ -22,6 +22,7 @@ from lengthlens.decoding.kvcache import (
     shareable,
 )
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.positions import check_positions
 
 # Positions that sharing a prefix must save: a pass of its own reads all weights, which takes as
 # long as some 40 further positions of another pass (30M model, one core; more on a GPU).
@@ -109,6 +110,7 @@ def prefill(
     longest = max(len(prompt) for prompt in distinct)
     padding = [longest - len(prompt) for prompt in distinct]
     positions = longest - 1 + room
+    check_positions(model.config, positions)
     cache = reserved_cache(model.config, positions)
     shared = 0 if per_row or not shareable(cache, positions, any(padding)) else common_prefix(distinct)
     done = shared if shared * (len(distinct) - 1) >= WORTH_A_PASS else 0
