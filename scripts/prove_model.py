@@ -6,7 +6,7 @@ from lengthlens.workflow.model_job import run_model_job
 def main(snakemake) -> None:
     import json
 
-    from lengthlens.attribution.proof import BATCH_TOLERANCES, TOLERANCES, probe_tokens, proven
+    from lengthlens.attribution.proof import TOLERANCES, batch_tolerance, probe_tokens, proven
     from lengthlens.files.formats import PROOF
     from lengthlens.files.integrity import sealed
     from lengthlens.files.provenance import provenance
@@ -21,7 +21,7 @@ def main(snakemake) -> None:
     proof = vars(found) | {
         "dtype": loaded.dtype,
         "tolerance": TOLERANCES[loaded.dtype],
-        "batch_tolerance": BATCH_TOLERANCES[loaded.dtype],
+        "batch_tolerance": batch_tolerance(loaded.model),
     }
     made = provenance(PROOF, params.config, read_manifest(snakemake.input.manifest))
     text = json.dumps(sealed(proof | {"provenance": made}), indent=1, sort_keys=True)

@@ -38,7 +38,7 @@ from lengthlens.models.anatomy import Anatomy, dissect
 from lengthlens.models.architectures import ARCHITECTURES
 from lengthlens.models.detect import refusal
 from lengthlens.models.readout import readout_of
-from lengthlens.models.small_model import has_window, small_model
+from lengthlens.models.small_model import has_experts, has_window, small_model
 
 # Measured, of max |logit|: small models of 15 architectures 3.7e-6 (Granite; all others 4.5e-7).
 SMALL_TOLERANCE = 2e-5
@@ -46,7 +46,12 @@ SMALL_TOLERANCE = 2e-5
 # pair: float32 2.6e-7, float16 1.6e-3, bfloat16 8.7e-3 (at 2 layers 2.6e-4 and 2.4e-3; half
 # precisions grow with about the square root of depth, whence the factor of 5).
 TOLERANCES = {"float64": 5e-6, "float32": 2e-5, "float16": 8e-3, "bfloat16": 4e-2}
-BATCH_TOLERANCES = {"float64": 5e-6, "float32": 2e-5, "float16": 8e-3, "bfloat16": 4e-2}
+# Of rows in a batch beside rows alone. Measured on random Llama and GPT-2 models of 2 to 64 layers
+# and on the pocket pair: float32 1.1e-6, bfloat16 3.4e-2.
+BATCH_TOLERANCES = {"float64": 5e-6, "float32": 2e-5, "float16": 3e-2, "bfloat16": 0.15}
+# A router may choose another expert where two are all but equal: up to .15 in a Mixtral of 32
+# layers in bfloat16. Of real models with experts only what is gross is seen; (a) sees the rest.
+EXPERTS_TOLERANCE = 0.3
 PROBE_TEXTS = (
     "The old harbour was quiet, and nobody counted the boats.",
     "Scrivi una frase di cinque parole sul mare.",
@@ -99,25 +104,34 @@ def proven(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], n
     """As `prove`, with both deviations of probe (b)."""
     kind = model.config.model_type
     _prove_small(model, kind)
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    batches = probe_batches(texts)
+    dtype = _dtype(model)
+    batches, tolerance = probe_batches(texts), batch_tolerance(model)
     found = measure(model, anatomy, batches)
-    if not found.batch_deviation <= BATCH_TOLERANCES[dtype]:
-        reason = cause(model, anatomy, batches[0], BATCH_TOLERANCES[dtype])
+    if not found.batch_deviation <= tolerance:
+        reason = cause(model, anatomy, batches[0], tolerance)
         raise LengthlensError(
-            f"Model {name}: {_apart(found, BATCH_TOLERANCES[dtype])}: {reason}. Use a model whose "
+            f"Model {name}: {_apart(found, tolerance)}: {reason}. Use a model whose "
             "code keeps rows apart; the transformers version that lengthlens was tested with is in "
             "envs/requirements.txt, and docs/architectures.md says what is proven."
         )
     if not found.deviation <= TOLERANCES[dtype]:
         raise LengthlensError(
             f"Model {name}: on a probe text its components' attributions miss its own logits by "
-            f"{found.deviation:.1e} of the largest, more than the {TOLERANCES[dtype]:g} that {dtype} "
-            f"explains; its modelling code is not that of {kind!r} in the transformers version "
-            "that lengthlens was tested with. Install the versions of envs/requirements.txt, or "
+            f"{found.deviation:.1e} of the largest, more than the {TOLERANCES[dtype]:g} that "
+            f"{dtype} explains; its modelling code is not that of {kind!r} in the transformers "
+            "version that lengthlens was tested with. Install the versions of envs/requirements.txt, or "
             "see docs/architectures.md."
         )
     return found
+
+
+def _dtype(model: nn.Module) -> str:
+    return str(next(model.parameters()).dtype).removeprefix("torch.")
+
+
+def batch_tolerance(model: nn.Module) -> float:
+    """By how much of max |logit| a row's logits may differ in a batch, on a model's own weights."""
+    return EXPERTS_TOLERANCE if has_experts(model.config) else BATCH_TOLERANCES[_dtype(model)]
 
 
 def _apart(found: Proof, tolerance: float) -> str:

@@ -112,8 +112,9 @@ def prefill(
     positions = longest - 1 + room
     check_positions(model.config, positions)
     cache = reserved_cache(model.config, positions)
-    shared = 0 if per_row or not shareable(cache, positions, any(padding)) else common_prefix(distinct)
-    done = shared if shared * (len(distinct) - 1) >= WORTH_A_PASS else 0
+    shared = common_prefix(distinct)
+    worth = not per_row and shared * (len(distinct) - 1) >= WORTH_A_PASS
+    done = shared if worth and shareable(cache, positions, any(padding)) else 0
     if done:
         prefix = torch.tensor([distinct[0][:done]], device=device)
         feed(model, State(cache, torch.ones_like(prefix).bool(), prefix))

@@ -67,7 +67,7 @@ class Listener:
         return self._forced(step, rows, logits)
 
     @property
-    def logits(self) -> list[Float[Tensor, "step vocabulary"]]:
+    def logits(self) -> list[Float[Tensor, "_ vocabulary"]]:
         """Of every row, at every step of its answer."""
         return [
             torch.stack([self._heard[step][row] for step in range(length)])
@@ -77,7 +77,7 @@ class Listener:
 
 def decoded_as_given(
     model: nn.Module, anatomy: Anatomy, rows: Rows, capture: bool = False
-) -> tuple[Decoded, list[Float[Tensor, "step vocabulary"]]]:
+) -> tuple[Decoded, list[Float[Tensor, "_ vocabulary"]]]:
     """A batch decoded with given answers, and the model's own logits of every row."""
     listener = Listener(rows.answers)
     place = next(model.parameters()).device
@@ -113,13 +113,13 @@ def in_one_pass(
 
 
 def deviation(
-    logits: Sequence[Float[Tensor, "step vocabulary"]],
-    references: Sequence[Float[Tensor, "step vocabulary"]],
+    logits: Sequence[Float[Tensor, "_ vocabulary"]],
+    references: Sequence[Float[Tensor, "_ vocabulary"]],
 ) -> float:
     """Largest difference of two lists of logits, as a share of the references' largest."""
-    largest = max(float(reference.abs().max()) for reference in references)
-    gaps = [float((a - b).abs().max()) for a, b in zip(logits, references, strict=True)]
-    return max(gaps) / largest
+    largest = torch.stack([reference.abs().max() for reference in references]).max()
+    gaps = [(a - b).abs().max() for a, b in zip(logits, references, strict=True)]
+    return float(torch.stack(gaps).max() / largest)  # NaN where any is, unlike Python's max
 
 
 def cause(model: nn.Module, anatomy: Anatomy, rows: Rows, tolerance: float) -> str:
@@ -130,7 +130,7 @@ def cause(model: nn.Module, anatomy: Anatomy, rows: Rows, tolerance: float) -> s
         for prompt, answer in zip(rows.prompts, rows.answers, strict=True)
     ]
     if not deviation(singles, references) <= tolerance:
-        return "decoding one row with a cache already does; its cache is not continued as it is read"
+        return "decoding a row with a cache already does; what is cached is not what is read"
     width = min(map(len, rows.prompts))
     even = Rows([prompt[-width:] for prompt in rows.prompts], rows.answers)
     references = [alone(model, *row) for row in zip(even.prompts, even.answers, strict=True)]

@@ -112,8 +112,8 @@ def shareable(cache: DynamicCache, positions: int, padded: bool) -> bool:
 def repeat_shifted(cache: DynamicCache, padding: Sequence[int]) -> None:
     """Make rows of the one row in a cache, in place, each as if it had been padded on the left.
 
-    Row r begins with `padding[r]` positions of zeros, which are to be masked. What was there follows,
-    but for its last `padding[r]` positions, so that the number of positions stays.
+    Row r begins with `padding[r]` positions of zeros, which are to be masked. What was there
+    follows, but for its last `padding[r]` positions, so that the number of positions stays.
 
     Keys and values belong to a token's place in its row, not in the batch, wherever padding is
     harmless at all; so they are those that the row itself would have computed.

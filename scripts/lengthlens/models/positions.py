@@ -10,8 +10,8 @@ _FOLLOWS_THE_LONGEST = ("longrope", "dynamic")
 def steady_positions(config) -> int | None:
     """Positions up to which rotary frequencies do not depend on the length of a row; None: all.
 
-    Frequencies of the kinds `longrope` (Phi-3) and `dynamic` are other ones once the longest row of
-    a pass is longer than that, and they change for all rows of the pass, but not for what is cached.
+    Frequencies of the kinds `longrope` (Phi-3) and `dynamic` are other ones once the longest row
+    of a pass is longer than that. They change for all rows of the pass, but not for what is cached.
     """
     parameters = getattr(config, "rope_parameters", None) or {}
     nested = [value for value in parameters.values() if isinstance(value, dict)]

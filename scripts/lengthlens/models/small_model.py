@@ -35,6 +35,11 @@ def has_window(config) -> bool:
     return any(isinstance(getattr(config, name, None), int) for name in _WINDOWS)
 
 
+def has_experts(config) -> bool:
+    """Whether a router chooses among experts."""
+    return any(isinstance(getattr(config, name, None), int) for name in _EXPERT_COUNTS)
+
+
 def small_config(config, window: int | None = None):
     """The config of the small model: the given one with smaller sizes.
 
