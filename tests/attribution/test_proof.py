@@ -58,20 +58,6 @@ class Forgetful(HiddenModel):
         return super().forward(*args, attention_mask=None, **kwargs)
 
 
-class Indexed(HiddenModel):
-    """A model whose positions are places in the batch, padding included."""
-
-    def forward(self, *args, position_ids=None, past_key_values=None, **kwargs):
-        if past_key_values is not None:
-            done, new = past_key_values.get_seq_length(), kwargs["input_ids"].shape[1]
-            position_ids = torch.arange(done, done + new)[None].square()  # not by distance alone
-        elif position_ids is None:
-            position_ids = torch.arange(kwargs["input_ids"].shape[1])[None].square()
-        return super().forward(
-            *args, position_ids=position_ids, past_key_values=past_key_values, **kwargs
-        )
-
-
 class Crowded(HiddenModel):
     """A model whose first MLP, like crowded experts, drops tokens after the 60th of a pass."""
 
@@ -98,7 +84,6 @@ class Contrary(HiddenModel):
     ("kind", "reason"),
     [
         (Forgetful, r"decoded together give other logits.*by \d.*: padding does"),
-        (Indexed, r"decoded together give other logits.*by \d.*: padding does"),
         (Crowded, r"decoded together give other logits.*by \d.*: the other rows do"),
         (Contrary, r"small random model of its class cannot be decoded \(no cache here\)"),
     ],

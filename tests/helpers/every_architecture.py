@@ -31,6 +31,11 @@ _SIZES: dict[str, int | bool] = (
     | {"hidden_size_per_layer_input": 8, "is_decoder": True}
     | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 )
+# What a type needs beyond sizes, and windows that are shorter than the rows of a test.
+_OWN: dict[str, dict] = {
+    "gpt_neo": {"attention_types": [[["global", "local", "local"], 1]], "window_size": 24},
+    "stablelm": {"partial_rotary_factor": 0.5},
+}
 _LEFT_OUT = ((), ("head_dim",), ("is_decoder",), ("num_layers", "n_layers"), ("pad_token_id",))
 
 
@@ -48,16 +53,17 @@ def any_model(kind: str):
     for left_out in _LEFT_OUT:
         sizes = {name: size for name, size in _SIZES.items() if name not in left_out}
         try:
-            return _built(CONFIG_MAPPING[kind], sizes)
+            return _built(CONFIG_MAPPING[kind], sizes, _OWN.get(kind, {}))
         except Exception as error:  # whatever a config of unknown kind may raise
             reason = error
     raise NotBuilt(f"{kind}: {reason}") from reason
 
 
-def _built(config_class, sizes: dict):
+def _built(config_class, sizes: dict, own: dict):
     default = config_class()
     text = getattr(default, "text_config", None)
     known = {name: size for name, size in sizes.items() if hasattr(text or default, name)}
+    known |= own
     config = config_class(text_config=known) if text is not None else config_class(**known)
     torch.manual_seed(0)
     with torch.device("meta"):

@@ -119,8 +119,8 @@ def proven(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], n
             f"Model {name}: on a probe text its components' attributions miss its own logits by "
             f"{found.deviation:.1e} of the largest, more than the {TOLERANCES[dtype]:g} that "
             f"{dtype} explains; its modelling code is not that of {kind!r} in the transformers "
-            "version that lengthlens was tested with. Install the versions of envs/requirements.txt, or "
-            "see docs/architectures.md."
+            "version that lengthlens was tested with. Install the versions of "
+            "envs/requirements.txt, or see docs/architectures.md."
         )
     return found
 
