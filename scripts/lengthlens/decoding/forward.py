@@ -151,7 +151,7 @@ def feed(
 ) -> Float[Tensor, "row keep vocabulary"]:
     """The forward pass of a state's next tokens; see `forward`."""
     positions = (state.mask.long().cumsum(-1) - 1).clamp(min=0)[:, -state.token.shape[1] :]
-    return forward(model, state.token, state.mask, positions, state.cache, keep)
+    return forward(model, state.token, state.mask, positions, state.cache, keep=keep)
 
 
 def forward(
