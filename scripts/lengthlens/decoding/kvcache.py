@@ -68,13 +68,13 @@ class ReservedLayer(DynamicLayer):
         torch.index_select(states, 0, indices, out=buffer[:, :, : self._length])
         return buffer
 
-    def repeat_shifted(self, padding: Sequence[int]) -> None:
+    def repeat_shifted(self, padding: torch.Tensor) -> None:
         """Repeat the one row there is; see `repeat_shifted` below."""
         if self.is_initialized:
             for name in ("_key_buffer", "_value_buffer"):
                 states = getattr(self, name)[:, :, : self._length]
                 buffer = self._reserve(states, len(padding))
-                _write_shifted(states, padding, buffer[:, :, : self._length])
+                buffer[:, :, : self._length] = _shifted(states, padding)
                 setattr(self, name, buffer)
             self._show(self._length)
 
@@ -112,31 +112,29 @@ def shareable(cache: DynamicCache, positions: int, padded: bool) -> bool:
 def repeat_shifted(cache: DynamicCache, padding: Sequence[int]) -> None:
     """Make rows of the one row in a cache, in place, each as if it had been padded on the left.
 
-    Row r begins with `padding[r]` positions of zeros, which are to be masked. What was there
-    follows, but for its last `padding[r]` positions, so that the number of positions stays.
+    Row r begins with `padding[r]` positions to be masked, which hold the first one of what was
+    there. What was there follows, but for its last `padding[r]` positions, so that the number of
+    positions stays.
 
     Keys and values belong to a token's place in its row, not in the batch, wherever padding is
     harmless at all; so they are those that the row itself would have computed.
     """
+    shift = torch.tensor(padding)
     for layer in cache.layers:
         if isinstance(layer, ReservedLayer):
-            layer.repeat_shifted(padding)
+            layer.repeat_shifted(shift)
         elif isinstance(layer, DynamicLayer) and layer.is_initialized:
             for name in ("keys", "values"):
-                states = getattr(layer, name)
-                rows = states.new_empty((len(padding), *states.shape[1:]))
-                _write_shifted(states, padding, rows)
-                setattr(layer, name, rows)
+                setattr(layer, name, _shifted(getattr(layer, name), shift))
 
 
-def _write_shifted(states: torch.Tensor, padding: Sequence[int], out: torch.Tensor) -> None:
-    """Write the one row of [1, head, position, …] to every row of `out`, after its padding."""
-    length = states.shape[2]
-    for row, pad in enumerate(padding):
-        pad = min(pad, length)
-        # NOTE zeros: what is masked must be finite, too, for a weight of zero times NaN is NaN.
-        out[row, :, :pad] = 0
-        out[row, :, pad:] = states[0, :, : length - pad]
+def _shifted(states: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
+    """Rows of the one row of [1, head, position, …], each moved back by its padding."""
+    place = torch.arange(states.shape[2]) - padding[:, None]
+    # NOTE something finite where padding is: what is masked has a weight of zero, and zero times
+    # NaN is NaN.
+    place = place.clamp(min=0).to(states.device)
+    return states[0][:, place].transpose(0, 1)
 
 
 def select_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
