@@ -3,10 +3,12 @@
     PYTHONPATH=scripts python benchmarks/attribution.py [--sizes 30M 200M] [--prompts 128 512]
 
 On random Llama models and the study's own prompts (see `workload`). Each method of `methods` runs
-in a process of its own, and in turn with transformers' plain `generate`, batch by batch: both meet
-the same machine, so that their ratio says more than seconds do. Seconds cover the whole workload,
-not loading. Methods whose package is not installed are left out, with a word. Results are printed,
-and kept in benchmarks/results.json, which `show.py` shows.
+in a process of its own, and in turn with two references, batch by batch: transformers' plain
+`generate`, and our own decode loop without capture. All meet the same machine, so that their ratios
+say more than seconds do: the first is what a user saves or pays, the second is what attribution
+costs. Seconds cover the whole workload, not loading. Methods whose package is not installed are
+left out, with a word. Results are printed, and kept in benchmarks/results.json, which `show.py`
+shows.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ from pathlib import Path
 from processes import HERE, VARIANTS, installed, machine, measured
 
 RESULTS = HERE / "results.json"
-REFERENCE = "generate"
+REFERENCES = ("generate", "loop")
 WORKLOAD = ("processor", "size", "variant", "prompts", "rows", "cap")
 KEY = (*WORKLOAD, "method")
 
 
 def measure(cell: dict) -> dict:
-    """Run one method beside plain generate in this process."""
+    """Run one method beside both references in this process."""
     import torch
     from methods import METHODS
     from workload import in_place_of, pocket, random_llama, saved, study
@@ -39,13 +41,11 @@ def measure(cell: dict) -> dict:
         in_place_of(loaded, random_llama(cell["size"], loaded.anatomy.vocabulary_size))
         for _ in range(2)
     )
-    spent = {name: [0.0, 0.0] for name in (REFERENCE, "method")}
+    spent = {name: [0.0, 0.0] for name in (*REFERENCES, "method")}
     errors: list[float] = []
     with saved(own) as folder:
-        runners = {
-            REFERENCE: METHODS[REFERENCE][0](reference, folder),
-            "method": METHODS[cell["method"]][0](own, folder),
-        }
+        runners = {name: METHODS[name][0](reference, folder) for name in REFERENCES}
+        runners["method"] = METHODS[cell["method"]][0](own, folder)
 
         def timed(name: str, action, *given) -> float | None:
             wall, cpu = time.perf_counter(), time.process_time()
@@ -55,13 +55,15 @@ def measure(cell: dict) -> dict:
             return result
 
         for place, (batch, lengths) in enumerate(zip(work.batches, work.lengths, strict=True)):
-            for name in reversed(runners) if place % 2 else runners:
+            first = place % len(runners)
+            for name in [*runners][first:] + [*runners][:first]:
                 error = timed(name, runners[name].run, batch, lengths)
                 errors += [] if error is None else [error]
         timed("method", runners["method"].close)
     wall, cpu = spent["method"]
     found = {"wall": wall, "cpu": cpu, "tokens": work.tokens}
-    found |= dict(zip(("generate_wall", "generate_cpu"), spent[REFERENCE], strict=True))
+    for name in REFERENCES:
+        found |= {f"{name}_wall": spent[name][0], f"{name}_cpu": spent[name][1]}
     found["processor"] = machine()["processor"]
     return found | ({"error": max(errors)} if errors else {})
 
@@ -74,24 +76,32 @@ def cells_of(runs: list[dict]) -> dict[tuple, list[dict]]:
     return cells
 
 
-def ratios(runs: list[dict], clock: str = "cpu") -> list[float]:
-    """Seconds of a method as multiples of generate's in the same run."""
-    return [run[clock] / run[f"generate_{clock}"] for run in runs]
+def ratios(runs: list[dict], clock: str = "cpu", reference: str = "generate") -> list[float]:
+    """Seconds of a method as multiples of a reference's in the same run, where it was measured."""
+    measured = [run for run in runs if f"{reference}_{clock}" in run]
+    return [run[clock] / run[f"{reference}_{clock}"] for run in measured]
+
+
+def beside(runs: list[dict], reference: str) -> str:
+    """The median of CPU ratios to a reference, with the smallest and largest of several."""
+    found = ratios(runs, reference=reference)
+    if not found:
+        return "–"
+    text = f"{statistics.median(found):.2f}"
+    return text if len(found) == 1 else f"{text} ({min(found):.2f}–{max(found):.2f})"
 
 
 def cell_table(cells: dict[tuple, list[dict]]) -> str:
-    """Medians of every cell beside plain generate, as Markdown."""
+    """Medians of every cell beside both references, as Markdown."""
     lines = [
         "| processor | model | answers | prompts | batch | cap | method | runs | CPU s | generate, "
-        "CPU s | CPU × | wall × | error |",
-        "|---" * 13 + "|",
+        "CPU s | × generate | × our loop | wall × generate | error |",
+        "|---" * 14 + "|",
     ]
     for cell, found in cells.items():
         cpu, generate = (median(found, key) for key in ("cpu", "generate_cpu"))
-        beside = f"{statistics.median(ratios(found)):.2f}"
-        if len(found) > 1:
-            beside += f" ({min(ratios(found)):.2f}–{max(ratios(found)):.2f})"
-        row = (*cell, len(found), f"{cpu:.1f}", f"{generate:.1f}", beside)
+        row = (*cell, len(found), f"{cpu:.1f}", f"{generate:.1f}")
+        row += tuple(beside(found, reference) for reference in REFERENCES)
         row += (f"{statistics.median(ratios(found, 'wall')):.2f}",)
         row += (f"{max(run['error'] for run in found):.0e}",)
         lines.append("| " + " | ".join(map(str, row)) + " |")
@@ -99,24 +109,35 @@ def cell_table(cells: dict[tuple, list[dict]]) -> str:
 
 
 def workload_table(cells: dict[tuple, list[dict]]) -> str:
-    """CPU seconds of both kinds of answers together beside plain generate's, as Markdown."""
+    """CPU seconds of both kinds of answers together beside the references', as Markdown."""
     both: dict[tuple, dict[str, list[dict]]] = {}
     for (processor, size, variant, prompts, rows, cap, method), found in cells.items():
         workload = (processor, size, prompts, rows, cap, method)
         both.setdefault(workload, {})[variant] = found
     lines = [
-        "| processor | model | prompts | batch | cap | method | CPU s | generate, CPU s | CPU × |",
-        "|---" * 9 + "|",
+        "| processor | model | prompts | batch | cap | method | CPU s | generate, CPU s | "
+        "our loop, CPU s | × generate | × our loop |",
+        "|---" * 11 + "|",
     ]
     for workload, kinds in both.items():
         if len(kinds) == len(VARIANTS):
-            cpu, generate = (
-                sum(median(found, key) for found in kinds.values())
-                for key in ("cpu", "generate_cpu")
+            cpu, *references = (
+                _summed(kinds, key) for key in ("cpu", *(f"{name}_cpu" for name in REFERENCES))
             )
-            row = (*workload, f"{cpu:.1f}", f"{generate:.1f}", f"{cpu / generate:.2f}")
+            row = (*workload, f"{cpu:.1f}")
+            row += tuple("–" if seconds is None else f"{seconds:.1f}" for seconds in references)
+            row += tuple(
+                "–" if seconds is None else f"{cpu / seconds:.2f}" for seconds in references
+            )
             lines.append("| " + " | ".join(map(str, row)) + " |")
     return "\n".join(lines)
+
+
+def _summed(kinds: dict[str, list[dict]], key: str) -> float | None:
+    """Median seconds of each kind of answers, summed; None where some were not measured."""
+    if not all(key in run for found in kinds.values() for run in found):
+        return None
+    return sum(median(found, key) for found in kinds.values())
 
 
 def median(runs: list[dict], key: str) -> float:
@@ -145,7 +166,7 @@ def main() -> None:
         return
     from methods import METHODS
 
-    methods = installed(given.methods or [name for name in METHODS if name != REFERENCE])
+    methods = installed(given.methods or [name for name in METHODS if name not in REFERENCES])
     kept = json.loads(RESULTS.read_text()) if given.keep and RESULTS.exists() else {}
     machines, runs = kept.get("machines", []), kept.get("runs", [])
     if machine() not in machines:
@@ -160,7 +181,11 @@ def main() -> None:
                         cell = {"size": size, "variant": variant, "prompts": prompts}
                         cell |= {"rows": given.rows, "cap": given.cap, "method": method}
                         found = cell | measured(Path(__file__), cell)
-                        print(*cell.values(), f"{ratios([found])[0]:.3f}", flush=True)
+                        print(
+                            *cell.values(),
+                            *(beside([found], name) for name in REFERENCES),
+                            flush=True,
+                        )
                         runs.append(found)
                         saved = {"machines": machines, "runs": runs}
                         RESULTS.write_text(json.dumps(saved, indent=1) + "\n")

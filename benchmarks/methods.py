@@ -48,6 +48,19 @@ class Generate:
         return None
 
 
+class Loop(Generate):
+    """lengthlens' own decode loop alone: nothing is captured, annotated or attributed."""
+
+    def __init__(self, loaded: LoadedModel, folder: Path) -> None:
+        self.loaded = loaded
+
+    def run(self, batch, lengths: list[int]) -> float | None:
+        loaded, prompts = self.loaded, [request.tokens for request in batch]
+        options = {"choose": imposed(lengths)}
+        decode(loaded.model, loaded.anatomy, prompts, loaded.classes, lengths, **options)
+        return None
+
+
 class Ours(Generate):
     """lengthlens: decoded with capture, attributed by folding; nothing is written."""
 
@@ -188,6 +201,7 @@ class NNsight(Generate):
 
 METHODS = {
     "generate": (Generate, "transformers generate, no attribution", ()),
+    "loop": (Loop, "lengthlens' decode loop, no attribution", ()),
     "ours": (Ours, "lengthlens: capture + attribution", ()),
     "dump": (OursWithDump, "lengthlens: capture + attribution + HDF5 dump", ()),
     "nnsight": (NNsight, "nnsight in generate + attribution by hand", ("nnsight",)),

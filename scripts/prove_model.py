@@ -6,7 +6,7 @@ from lengthlens.workflow.model_job import run_model_job
 def main(snakemake) -> None:
     import json
 
-    from lengthlens.attribution.proof import TOLERANCES, probe_tokens, prove
+    from lengthlens.attribution.proof import TOLERANCES, batch_tolerance, probe_tokens, proven
     from lengthlens.files.formats import PROOF
     from lengthlens.files.integrity import sealed
     from lengthlens.files.provenance import provenance
@@ -17,8 +17,12 @@ def main(snakemake) -> None:
     params = snakemake.params
     loaded = open_model(params.name, params.model, params.config)
     texts = probe_tokens(loaded.tokenizer, loaded.anatomy.vocabulary_size)
-    deviation = prove(loaded.model, loaded.anatomy, texts, params.name)
-    proof = {"dtype": loaded.dtype, "deviation": deviation, "tolerance": TOLERANCES[loaded.dtype]}
+    found = proven(loaded.model, loaded.anatomy, texts, params.name)
+    proof = vars(found) | {
+        "dtype": loaded.dtype,
+        "tolerance": TOLERANCES[loaded.dtype],
+        "batch_tolerance": batch_tolerance(loaded.model),
+    }
     made = provenance(PROOF, params.config, read_manifest(snakemake.input.manifest))
     text = json.dumps(sealed(proof | {"provenance": made}), indent=1, sort_keys=True)
     write_text(snakemake.output[0], text + "\n")

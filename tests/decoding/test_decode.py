@@ -179,7 +179,7 @@ def test_any_token_of_the_stop_set_ends_an_answer() -> None:
 @pytest.mark.parametrize("lengths", [[6, 6, 6], [6, 9, 6, 7], [1, 1], [1, 4, 1], [2, 2]])
 def test_a_shared_prefix_changes_nothing(lengths: list[int], worth: int, monkeypatch) -> None:
     """Prompts that share all, some or nothing, repeat each other, or are one token long."""
-    monkeypatch.setattr(forward, "_WORTH_A_PASS", worth)
+    monkeypatch.setattr(forward, "WORTH_A_PASS", worth)
     model = tiny_model("llama")
     for shared in {0, min(lengths) - 1, min(lengths)}:
         prompts = ragged_prompts(lengths, seed=5, shared=shared)

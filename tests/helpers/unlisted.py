@@ -19,6 +19,7 @@ ACCEPTED: dict[str, dict] = {
     "olmo3": COMMON | {"sliding_window": 512, "head_dim": 12},
     "glm4": COMMON | {"head_dim": 16, "partial_rotary_factor": 0.5},
     "bloom": _OLD_NAMES | {"hidden_size": 48},
+    "mpt": {"vocab_size": VOCABULARY, "d_model": 48, "n_layers": 3, "n_heads": 4},
     "falcon": COMMON | {"bias": True, "alibi": False, "num_kv_heads": 1},
     "smollm3": COMMON | {"no_rope_layers": [1, 1, 0]},
     "ernie4_5": COMMON | {"head_dim": 16, "use_bias": True},

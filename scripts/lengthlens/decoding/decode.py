@@ -1,8 +1,9 @@
 """Batched generation with a key-value cache, reading or replacing components on the way.
 
-1. The prompts' common prefix is computed once. The rest of them, left-padded, is the first forward
-   pass that is read; where rows share a prompt, or components are replaced, all but its last token
-   is computed before that, for each *distinct* prompt once, and the cache is repeated.
+1. Prompts are padded on the left. Their common prefix is computed once, and its cache is repeated
+   behind each row's padding. The rest of them is the first forward pass that is read; where rows
+   share a prompt, or components are replaced, all but its last token is computed before that, for
+   each *distinct* prompt once, and the cache is repeated.
 2. Every further forward pass feeds one token a row. The logits of the last position decide the next
    token, and its residual stream is what attribution explains: the token of step t is predicted
    from the position before it.
@@ -132,17 +133,17 @@ def decode(
             hooks.enter_context(recorder.attached())
         reader = hooks.enter_context(LogitReader(anatomy, weight.device).attached())
         loop = _Loop(
-            model,
-            prompts,
-            classes,
-            choose,
-            limits,
-            surgeon,
-            recorder,
-            reader,
-            record,
-            on_step,
-            names,
+            model=model,
+            prompts=prompts,
+            classes=classes,
+            choose=choose,
+            limits=limits,
+            surgeon=surgeon,
+            recorder=recorder,
+            reader=reader,
+            record=record,
+            on_step=on_step,
+            names=names,
         )
         layout = in_waves(range(n_rows), loop.run, loop.unfinished)
     return Decoded(
@@ -198,7 +199,15 @@ class _Loop:
         active = torch.tensor(wave, device=device)
         # NOTE the last prompt token apart: it is the first that an intervention may touch.
         apart = self.surgeon is not None
-        self.state = prefill(self.model, prompts, max(limits), self.surgeon, device, active, apart)
+        self.state = prefill(
+            self.model,
+            prompts,
+            max(limits),
+            surgeon=self.surgeon,
+            device=device,
+            rows=active,
+            last_apart=apart,
+        )
         ends = torch.tensor(self.limits, device=device)
         alive = torch.ones(len(wave), dtype=torch.bool, device=device)  # of the active rows
         for step in range(max(limits)):
@@ -272,7 +281,14 @@ class _LogitRecord:
         def tokens() -> Tensor:
             return torch.full((n_rows, n_steps), -1, dtype=torch.long, device=device)
 
-        self._logits = StepLogits(values(), values(), tokens(), values(), tokens(), values())
+        self._logits = StepLogits(
+            logit=values(),
+            mean_logit=values(),
+            ender_token=tokens(),
+            ender_logit=values(),
+            word_token=tokens(),
+            word_logit=values(),
+        )
 
     def write(self, step: int, rows: Tensor, raw: Tensor, mean: Tensor, chosen: Tensor) -> None:
         """Record a step of `rows`."""

@@ -48,7 +48,8 @@ def first_not_finite(
         surgeon = None if surgeon.has_donors else surgeon
     try:
         with _watched(model):
-            state = prefill(model, [prompt], len(answer) + 1, surgeon, device, rows)
+            room = len(answer) + 1
+            state = prefill(model, [prompt], room, surgeon=surgeon, device=device, rows=rows)
             if surgeon is not None:
                 surgeon.at(rows, position_classes=(0, *[1] * len(answer)))
             state.extend(torch.tensor([list(answer)], dtype=torch.long, device=device))

@@ -15,12 +15,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lengthlens.decoding.intervention import Surgeon
-from lengthlens.decoding.kvcache import forgets, reserved_cache, select_rows
+from lengthlens.decoding.kvcache import (
+    repeat_shifted,
+    reserved_cache,
+    select_rows,
+    shareable,
+)
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.positions import check_positions
 
 # Positions that sharing a prefix must save: a pass of its own reads all weights, which takes as
 # long as some 40 further positions of another pass (30M model, one core; more on a GPU).
-_WORTH_A_PASS = 64
+WORTH_A_PASS = 64
 
 
 @dataclass
@@ -102,25 +108,20 @@ def prefill(
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
     longest = max(len(prompt) for prompt in distinct)
-    cache = reserved_cache(model.config, longest - 1 + room)
-    # NOTE padding after a shared prefix would push it out of a sliding window too early.
-    shared = 0 if per_row or forgets(cache, longest - 1 + room) else common_prefix(distinct)
-    done = shared if shared * (len(distinct) - 1) >= _WORTH_A_PASS else 0
+    padding = [longest - len(prompt) for prompt in distinct]
+    positions = longest - 1 + room
+    check_positions(model.config, positions)
+    cache = reserved_cache(model.config, positions)
+    shared = common_prefix(distinct)
+    worth = not per_row and shared * (len(distinct) - 1) >= WORTH_A_PASS
+    done = shared if worth and shareable(cache, positions, any(padding)) else 0
     if done:
-        prefix = torch.tensor([distinct[0][:shared]], device=device)
+        prefix = torch.tensor([distinct[0][:done]], device=device)
         feed(model, State(cache, torch.ones_like(prefix).bool(), prefix))
-        if len(distinct) > 1:
-            select_rows(cache, torch.zeros(len(distinct), dtype=torch.long, device=device))
-    ids = torch.zeros(len(distinct), longest, dtype=torch.long)
-    mask = torch.ones(len(distinct), longest, dtype=torch.bool, device=device)
-    for row, prompt in enumerate(distinct):
-        # NOTE after what is shared, so that there is something that padding can attend to: where
-        # there is nothing, some attentions give NaN, which spreads to the positions after it.
-        padding = slice(shared, shared + longest - len(prompt))
-        mask[row, padding] = False
-        ids[row, :shared] = torch.tensor(prompt[:shared], dtype=torch.long)
-        ids[row, padding.stop :] = torch.tensor(prompt[shared:], dtype=torch.long)
-    state = State(cache, mask, ids[:, done:].to(device))
+        repeat_shifted(cache, padding)
+    ids, mask = left_padded(distinct, device)
+    # NOTE a padded row feeds the end of the prefix once more, where others have begun their own.
+    state = State(cache, mask, ids[:, done:])
     if last_apart or len(distinct) < len(prompts):
         if per_row:
             surgeon.at(rows)
@@ -134,12 +135,23 @@ def prefill(
     return state
 
 
+def left_padded(
+    prompts: Sequence[Sequence[int]], device
+) -> tuple[Int[Tensor, "row position"], Bool[Tensor, "row position"]]:
+    """Token ids, with zeros before the shorter prompts, and where there is a token."""
+    longest = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    mask = torch.arange(longest) >= longest - lengths[:, None]
+    return ids.to(device), mask.to(device)
+
+
 def feed(
     model, state: State, keep: int | Int[Tensor, " keep"] = 1
 ) -> Float[Tensor, "row keep vocabulary"]:
     """The forward pass of a state's next tokens; see `forward`."""
     positions = (state.mask.long().cumsum(-1) - 1).clamp(min=0)[:, -state.token.shape[1] :]
-    return forward(model, state.token, state.mask, positions, state.cache, keep)
+    return forward(model, state.token, state.mask, positions, state.cache, keep=keep)
 
 
 def forward(

@@ -7,8 +7,15 @@ window keep transformers' own class, which knows how to forget.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import (
+    DummyLayer,
+    DynamicCache,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+)
 
 
 class ReservedLayer(DynamicLayer):
@@ -45,12 +52,15 @@ class ReservedLayer(DynamicLayer):
         self._show(end)
         return self.keys, self.values
 
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Keep (and reorder, or repeat) the given rows."""
         if self.is_initialized:
-            indices = indices.to(self.device)
-            self._key_buffer = self._selected(self.keys, indices)
-            self._value_buffer = self._selected(self.values, indices)
+            beam_idx = beam_idx.to(self.device)
+            self._key_buffer = self._selected(self.keys, beam_idx)
+            self._value_buffer = self._selected(self.values, beam_idx)
             self._show(self._length)
+
+    batch_select_indices = reorder_cache
 
     def _selected(self, states: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
         """A new buffer with the given rows; only the positions in use are copied."""
@@ -58,24 +68,78 @@ class ReservedLayer(DynamicLayer):
         torch.index_select(states, 0, indices, out=buffer[:, :, : self._length])
         return buffer
 
+    def repeat_shifted(self, padding: torch.Tensor) -> None:
+        """Repeat the one row there is; see `repeat_shifted` below."""
+        if self.is_initialized:
+            for name in ("_key_buffer", "_value_buffer"):
+                states = getattr(self, name)[:, :, : self._length]
+                buffer = self._reserve(states, len(padding))
+                buffer[:, :, : self._length] = _shifted(states, padding)
+                setattr(self, name, buffer)
+            self._show(self._length)
+
 
 def reserved_cache(config, capacity: int) -> DynamicCache:
     """A cache for a model of this config, with room for `capacity` positions a row."""
     cache = DynamicCache(config=config)
-    if not cache.layers:
-        return cache
     cache.layers = [
         ReservedLayer(capacity) if type(layer) is DynamicLayer else layer for layer in cache.layers
     ]
     return cache
 
 
-def forgets(cache: DynamicCache, positions: int) -> bool:
-    """Whether a layer's sliding window is shorter than so many positions."""
-    return any(0 <= layer.get_max_length() < positions for layer in cache.layers)
+def shareable(cache: DynamicCache, positions: int, padded: bool) -> bool:
+    """Whether rows can go on from one row's cache as from their own.
+
+    A layer must keep keys and values position by position. One that keeps a state instead (linear
+    attention, convolutions) knows no position to shift. One with a window that is shorter than the
+    rows has forgotten what a padded row still sees.
+
+    Args:
+        cache: before or after it is filled.
+        positions: that the rows will have, at most.
+        padded: whether rows are of different lengths.
+    """
+
+    def sound(layer) -> bool:
+        if type(layer) is DynamicSlidingWindowLayer:
+            return not padded or positions <= layer.sliding_window
+        return type(layer) in (ReservedLayer, DummyLayer)
+
+    return all(sound(layer) for layer in cache.layers)
+
+
+def repeat_shifted(cache: DynamicCache, padding: Sequence[int]) -> None:
+    """Make rows of the one row in a cache, in place, each as if it had been padded on the left.
+
+    Row r begins with `padding[r]` positions to be masked, which hold the first one of what was
+    there. What was there follows, but for its last `padding[r]` positions, so that the number of
+    positions stays.
+
+    Keys and values belong to a token's place in its row, not in the batch, wherever padding is
+    harmless at all; so they are those that the row itself would have computed.
+    """
+    shift = torch.tensor(padding)
+    for layer in cache.layers:
+        if isinstance(layer, ReservedLayer):
+            layer.repeat_shifted(shift)
+        elif isinstance(layer, DynamicLayer) and layer.is_initialized:
+            for name in ("keys", "values"):
+                setattr(layer, name, _shifted(getattr(layer, name), shift))
+
+
+def _shifted(states: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
+    """Rows of the one row of [1, head, position, …], each moved back by its padding."""
+    place = torch.arange(states.shape[2]) - padding[:, None]
+    # NOTE something finite where padding is: what is masked has a weight of zero, and zero times
+    # NaN is NaN.
+    place = place.clamp(min=0).to(states.device)
+    return states[0][:, place].transpose(0, 1)
 
 
 def select_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
     """Keep (and reorder, or repeat) the given rows of a cache, in place."""
     for layer in cache.layers:
-        layer.batch_select_indices(rows)
+        # NOTE not batch_select_indices, which layers with a state lack, or inherit from their
+        # attention half alone.
+        layer.reorder_cache(rows)

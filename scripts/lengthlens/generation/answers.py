@@ -18,6 +18,7 @@ from lengthlens.generation.steps import annotate_steps, answer_text
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
 from lengthlens.models.memory import is_out_of_memory, release_memory
+from lengthlens.models.positions import check_positions
 
 MAX_ROWS = 256
 ANNOTATIONS = ("is_stop", "words_before", "words_after", "sign", "boundary", "decision")
@@ -81,6 +82,7 @@ def rows_per_batch(
             f"more than the {known} positions that {loaded.spec.name} knows; lower "
             "generation.max_new_tokens"
         )
+    check_positions(config, positions - 1)  # the last token is not fed
     if settings.batch_size != "auto":
         return int(settings.batch_size)
     kv_heads = getattr(config, "num_key_value_heads", None) or anatomy.n_heads

@@ -26,13 +26,25 @@ _WIDTHS = (
     "moe_intermediate_size",
     "shared_expert_intermediate_size",
 )
+_WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
 
-def small_config(config):
+def has_window(config) -> bool:
+    """Whether some attention of a model looks back over a limited number of positions."""
+    return any(isinstance(getattr(config, name, None), int) for name in _WINDOWS)
+
+
+def has_experts(config) -> bool:
+    """Whether a router chooses among experts."""
+    return any(isinstance(getattr(config, name, None), int) for name in _EXPERT_COUNTS)
+
+
+def small_config(config, window: int | None = None):
     """The config of the small model: the given one with smaller sizes.
 
     Of lists with one entry a layer, two are kept: the first and the first that differs from it.
+    Windows of attention are kept, too, unless a smaller `window` is given.
     """
     small = copy.deepcopy(config)
     heads, hidden, layers = (
@@ -60,6 +72,9 @@ def small_config(config):
     for name in _EXPERT_COUNTS:
         if isinstance(getattr(config, name, None), int):
             setattr(small, name, min(_EXPERTS, getattr(config, name)))
+    for name in _WINDOWS if window else ():
+        if isinstance(getattr(config, name, None), int):
+            setattr(small, name, min(window, getattr(config, name)))
     small.vocab_size = VOCABULARY
     small.pad_token_id = None
     small.bos_token_id, small.eos_token_id = 1, 2
@@ -80,14 +95,16 @@ def _keep_two_layers(small, layers: int) -> None:
         setattr(small, name, [value[0], value[other]])
 
 
-def small_model(model: nn.Module, seed: int = 0) -> nn.Module:
+def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> nn.Module:
     """A small random model of the class and flags of `model`, on the CPU, in eval mode.
+
+    `window` shortens the windows of its attention (`small_config`).
 
     Weights are normal with the variance 1 / fan-in, so that every component matters to the logits.
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
-        small = type(model)(small_config(model.config)).float().eval()
+        small = type(model)(small_config(model.config, window)).float().eval()
         with torch.no_grad():
             for parameter in small.parameters():
                 if parameter.dim() < 2:

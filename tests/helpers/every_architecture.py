@@ -1,0 +1,73 @@
+"""A tiny random model of every type that transformers loads as a causal language model.
+
+Sizes are guessed by their names; what is no size is the config class's default.
+"""
+
+from __future__ import annotations
+
+import torch
+from architectures import VOCABULARY, made_to_matter
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+TYPES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+LARGEST = 20_000_000  # weights of a model that still counts as tiny
+
+_SIZES: dict[str, int | bool] = (
+    {"vocab_size": VOCABULARY, "vocab_size_per_layer_input": VOCABULARY}
+    | dict.fromkeys(("hidden_size", "n_embd", "d_model"), 48)
+    | dict.fromkeys(("intermediate_size", "ffn_dim", "n_inner"), 80)
+    | dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers"), 3)
+    | dict.fromkeys(("num_attention_heads", "n_head", "num_heads", "n_heads"), 4)
+    | dict.fromkeys(("num_key_value_heads", "num_experts_per_tok", "linear_num_key_heads"), 2)
+    | dict.fromkeys(("head_dim", "global_head_dim", "d_kv", "v_head_dim"), 12)
+    | dict.fromkeys(("qk_rope_head_dim", "qk_nope_head_dim", "linear_key_head_dim"), 12)
+    | dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts"), 4)
+    | dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
+    | dict.fromkeys(("max_position_embeddings", "n_positions", "max_seq_len"), 256)
+    | dict.fromkeys(("q_lora_rank", "kv_lora_rank", "mamba_d_state", "mamba_d_head"), 16)
+    | {"linear_value_head_dim": 12, "linear_num_value_heads": 4, "mamba_n_heads": 6}
+    | {"n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "rotary_dim": 8}
+    | {"hidden_size_per_layer_input": 8, "is_decoder": True}
+    | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+)
+# What a type needs beyond sizes, and windows that are shorter than the rows of a test.
+_OWN: dict[str, dict] = {
+    "gpt_neo": {"attention_types": [[["global", "local", "local"], 1]], "window_size": 24},
+    "stablelm": {"partial_rotary_factor": 0.5},
+}
+_LEFT_OUT = ((), ("head_dim",), ("is_decoder",), ("num_layers", "n_layers"), ("pad_token_id",))
+
+
+class NotBuilt(Exception):
+    """The guessed sizes do not fit this type."""
+
+
+def any_model(kind: str):
+    """A tiny random float32 model of a type, in eval mode.
+
+    Raises:
+        NotBuilt: no guess of its sizes gives a tiny model.
+    """
+    reason: Exception | None = None
+    for left_out in _LEFT_OUT:
+        sizes = {name: size for name, size in _SIZES.items() if name not in left_out}
+        try:
+            return _built(CONFIG_MAPPING[kind], sizes, _OWN.get(kind, {}))
+        except Exception as error:  # whatever a config of unknown kind may raise
+            reason = error
+    raise NotBuilt(f"{kind}: {reason}") from reason
+
+
+def _built(config_class, sizes: dict, own: dict):
+    default = config_class()
+    text = getattr(default, "text_config", None)
+    known = {name: size for name, size in sizes.items() if hasattr(text or default, name)}
+    known |= own
+    config = config_class(text_config=known) if text is not None else config_class(**known)
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+    if weights > LARGEST:
+        raise ValueError(f"{weights} weights are not tiny")
+    return made_to_matter(AutoModelForCausalLM.from_config(config).float().eval())
