@@ -187,6 +187,7 @@ class Study:
     jobs: Jobs
     activations: Activations
     counting: str
+    counted: str
     statistics: Statistics
     forced: ForcedAnswers
     ablation: Ablation
