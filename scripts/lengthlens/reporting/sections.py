@@ -32,6 +32,7 @@ from lengthlens.reporting.causes import (
     repair_sentences,
     transfer_sentences,
 )
+from lengthlens.reporting.control import control_sentences
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
 from lengthlens.reporting.questions import (
@@ -83,6 +84,7 @@ class Section:
         tables: shown folded, below the figures.
         findings: the questions that the summary answers from this section, asked only where the
             run has all of the section's tables.
+        explains: whether it explains control; then it shows nothing of models that have none.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
     """
@@ -94,6 +96,7 @@ class Section:
     figures: Mapping[str, str] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
     findings: tuple[Ask, ...] = ()
+    explains: bool = False
     template: str = "section.html.j2"
 
 
@@ -104,6 +107,7 @@ SECTIONS = (
         "Behaviour",
         "Behaviour: who keeps to the word count?",
         figures={"error_by_n": error_by_n.TITLE},
+        tables=(Table("control", "Is there control to explain?", control_sentences),),
         findings=(keeps_to_n,),
         template="behaviour.html.j2",
     ),
@@ -122,6 +126,7 @@ SECTIONS = (
             "cwa_heatmaps": cwa_heatmaps.TITLE,
             "cwa_by_n": cwa_by_n.TITLE,
         },
+        explains=True,
         template="attribution.html.j2",
     ),
     Section(
@@ -133,12 +138,14 @@ SECTIONS = (
         figures={"same_text": "Attribution on the same text"},
         tables=(Table("same_text", "Both models on the same answers", say_same_text),),
         findings=(more_than_text,),
+        explains=True,
     ),
     Section(
         "causes",
         "Causes",
         "Causes: what breaks when heads are removed?",
         figures={"ablation": ablation.TITLE},
+        explains=True,
         template="causes.html.j2",
     ),
     Section(
@@ -150,6 +157,7 @@ SECTIONS = (
         figures={"scores": "Scores against single-component effects"},
         tables=(Table("scores", "How well scores foretell effects", say_scores),),
         findings=(scores_find_causes,),
+        explains=True,
     ),
     Section(
         "confirmatory",
@@ -158,6 +166,7 @@ SECTIONS = (
         "A small family of tests, written down before the results and corrected for their number.",
         tables=(Table("confirmatory", "Confirmatory tests", confirmatory_sentences),),
         findings=(beyond_random,),
+        explains=True,
     ),
     Section(
         "repair",
@@ -168,6 +177,7 @@ SECTIONS = (
         figures={"repair": "Direct effect and repair"},
         tables=(Table("repair", "Direct effect, repair and scale", repair_sentences),),
         findings=(steps_in,),
+        explains=True,
     ),
     Section(
         "transfer",
@@ -180,6 +190,7 @@ SECTIONS = (
             Table("profiles", "Do the languages rank heads alike?"),
         ),
         findings=(carries_over,),
+        explains=True,
     ),
     Section(
         "tokenization",
