@@ -51,7 +51,9 @@ def run(name: str, given: Mapping, made: Mapping, params: Mapping) -> None:
     """Run one script."""
     containers = (InputFiles, OutputFiles, Params)
     values = (given, made, params)
-    script(name).main(Job(*(kind(fromdict=dict(v)) for kind, v in zip(containers, values, strict=True))))
+    script(name).main(
+        Job(*(kind(fromdict=dict(v)) for kind, v in zip(containers, values, strict=True)))
+    )
 
 
 def analyse(study: Study) -> str:
@@ -125,7 +127,12 @@ def analyse(study: Study) -> str:
     }
     for name, given in drawn.items():
         made = dict(enumerate(figure(name)))
-        run(f"draw_{name}", {"languages": languages} | given, {f"f{k}": v for k, v in made.items()}, shared)
+        run(
+            f"draw_{name}",
+            {"languages": languages} | given,
+            {f"f{k}": v for k, v in made.items()},
+            shared,
+        )
     both = {name: figure(name) for name in ("transfer", "repair")}
     run("draw_causes", {"languages": languages} | tables("transfer", "repair"), both, shared)
 
@@ -139,7 +146,12 @@ def analyse(study: Study) -> str:
         "captions": [str(ROOT / f"rules/captions/{name}.rst") for name in FIGURES],
         "tables": [below(f"tables/{name}.csv") for name in TABLES],
     }
-    run("render_report", given, {"report": below("report.html")}, shared | {"config": config_of(study)})
+    run(
+        "render_report",
+        given,
+        {"report": below("report.html")},
+        shared | {"config": config_of(study)},
+    )
     return Path(below("report.html")).read_text(encoding="utf-8")
 
 

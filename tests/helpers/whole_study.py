@@ -138,7 +138,9 @@ class Study:
         return [Prompt(**vars(prompt) | about) for prompt in prompts]
 
     def rng(self, *names: str) -> np.random.Generator:
-        return np.random.default_rng([self.shape.seed, *map(lambda n: zlib.crc32(n.encode()), names)])
+        return np.random.default_rng(
+            [self.shape.seed, *map(lambda n: zlib.crc32(n.encode()), names)]
+        )
 
     def _answers(self, model: str, language: str) -> None:
         rng = self.rng(model, language)
@@ -178,8 +180,7 @@ class Study:
             size = (len(TARGETS), len(rows), *self.size(kind))
             wide = (slice(None), *(None,) * len(self.size(kind)))
             up, down = (
-                rng.normal(sign, 1, size) * count[wide]
-                for sign, count in ((1, plus), (-1, minus))
+                rng.normal(sign, 1, size) * count[wide] for sign, count in ((1, plus), (-1, minus))
             )
             over = ("target", "sample", *dims)
             steps = np.maximum(plus + minus, 1)[wide]
@@ -224,9 +225,7 @@ class Study:
             values = rng.normal(0, 1, (2, len(rows), *self.size(kind)))
             values[~swapped] = np.nan
             data[f"nswap_{kind}"] = (("swap", "sample", *dims), values)
-        margin = sum(
-            data[f"nswap_{kind}"][1].reshape(2, len(rows), -1).sum(-1) for kind in DIMS
-        )
+        margin = sum(data[f"nswap_{kind}"][1].reshape(2, len(rows), -1).sum(-1) for kind in DIMS)
         over = ("swap", "sample")
         data |= {"nswap_margin": (over, margin + 4), "nswap_longer": (over, 0 * margin)}
         data["nswap_completeness_error"] = (over, 0 * margin)
@@ -277,7 +276,9 @@ class Study:
         cut = np.where(answered[:, None], [float(row["truncated"]) for row in rows], np.nan)
         margin = rng.normal(2, 1, size)
         margin[:, [decision(row) is None for row in rows]] = np.nan
-        neutral = np.where([[c.neutral] for c in conditions], -20 - rng.random((size[0], 4)), np.nan)
+        neutral = np.where(
+            [[c.neutral] for c in conditions], -20 - rng.random((size[0], 4)), np.nan
+        )
         dims = ("condition", "sample")
         data = {
             "words": (dims, words),
@@ -298,7 +299,11 @@ class Study:
         rng, grid = self.rng(model, language, "repair"), (len(conditions), len(rows))
         unknown = [decision(row) is None for row in rows]
         data: dict = {}
-        for name, dims in {**dict.fromkeys(TERMS, ()), "head": DIMS["head"], "mlp": DIMS["mlp"]}.items():
+        for name, dims in {
+            **dict.fromkeys(TERMS, ()),
+            "head": DIMS["head"],
+            "mlp": DIMS["mlp"],
+        }.items():
             values = rng.normal(0, 1, (*grid, *self.size(name)))
             values[:, unknown] = np.nan
             data[name] = (("condition", "sample", *dims), values)

@@ -40,8 +40,10 @@ def section(page, name):
 
 def test_where_there_is_no_control_nothing_is_explained():
     page = page_of({"en": False, "it": False})
-    assert "There is no control to explain" in section(page, "summary")
-    assert "not shown for i in English and Italian" in section(page, "summary")
+    assert "No control is shown, so there is nothing to explain" in section(page, "summary")
+    assert "No control of the word count is shown for i in English and Italian" in section(
+        page, "summary"
+    )
     assert "N is not shown to move the decision to end" in section(page, "summary")
     for name in ("attribution", "causes", "same-text", "scores", "confirmatory", "repair"):
         if f'<section id="{name}"' in page:
@@ -53,7 +55,7 @@ def test_where_there_is_no_control_nothing_is_explained():
 
 def test_one_language_without_control_is_left_out():
     page = page_of({"en": True, "it": False})
-    assert "Not everywhere is there control" in section(page, "summary")
+    assert "Control is not shown everywhere" in section(page, "summary")
     causes = section(page, "causes")
     assert "not shown for i in Italian" in causes and "English" in causes
     assert causes.count("Italian") == 1

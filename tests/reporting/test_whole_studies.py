@@ -1,7 +1,7 @@
 """A report from every study, whatever its answers are like.
 
-Studies are made by hand, file by file, and go through the rules' own scripts: all tables, the claims,
-every figure and the report. The corners are those that real models live in: a lone base model every
+Studies are made by hand, file by file, and go through the rules' own scripts: all tables, the
+claims, every figure and the report. The corners are those that real models live in: a lone base model every
 answer of which is cut, answers without a word, one N, one topic, one prompt, one language.
 
 `LENGTHLENS_EXAMPLES=300` draws as many random studies, others in every run.
@@ -117,7 +117,7 @@ def check_gate(page: str, control: pd.DataFrame, shape: Shape) -> None:
     subjects = [m for m, v in shape.models.items() if v == "instruct"] or list(shape.models)
     opened = control[control["model"].isin(subjects)]["open"]
     assert len(opened) == len(subjects) * len(shape.languages)
-    assert ("There is no control to explain" in page) == (not opened.any())
+    assert ("No control is shown, so there is nothing to explain" in page) == (not opened.any())
     if not opened.any():
         causes = visible(re.search(r'<section id="causes".*?</section>', page, re.DOTALL).group())
         assert "Nothing to explain" in causes and not re.search(r"\d", causes)

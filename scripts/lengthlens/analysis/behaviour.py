@@ -11,15 +11,16 @@ One row a model, language, N (and `all`) and split (and `all`):
 | `truncated` | share of answers cut at the token limit: their errors are lower bounds |
 | `on_topic` | share of answers that hold a word of the topic |
 | `distinct` | different texts, as a share of the answers |
-| `preamble`, `echo`, `quotes`, `markdown` | share of answers with such a part (`language.wrapping`) |
+| `preamble`, `echo`, `quotes`, `markdown` | share of answers with it (`language.wrapping`) |
 | `own_language`, `other_language` | share of answers in the prompt's language; in another |
 | `undetermined` | share whose language cannot be told, as of most answers of three words |
 | `main_language` | what most of the others are in: a code of the study, `other`, or nothing |
 | `level` | of the intervals |
 
 Rows for `all` N weigh every answer alike; a study asks as often for each N. Words are those of the
-whole answer, unless `counted` asks for its quoted part or its last sentence: then error and exactness
-are of that part. Files, claims and attributions keep to the whole answer, as the signs of its steps do.
+whole answer, unless `counted` asks for its quoted part or its last sentence: then error and
+exactness are of that part. Files, claims and attributions keep to the whole answer, as the signs of
+its steps do.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ The interval of exact - chance is that of the mean of each answer's influence on
 
     z_i = exact_i - P(words = N_i) - P(N = words_i) [not cut] + chance,
 
-whose mean is exact - chance, clustered by topic. Where all answers are alike (all exact, say) it has
-no width, and Wilson's interval of exactness, less chance, takes its place.
+whose mean is exact - chance, clustered by topic. Where all answers are alike (all exact, say) it
+has no width, and Wilson's interval of exactness, less chance, takes its place.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def _row(answers: pd.DataFrame, forced: xr.Dataset, options: Mapping) -> dict:
 
 
 def chance_terms(
-    n: Int[np.ndarray, " answer"], words: Int[np.ndarray, " answer"], cut: Bool[np.ndarray, " answer"]
+    n: Int[np.ndarray, " answer"],
+    words: Int[np.ndarray, " answer"],
+    cut: Bool[np.ndarray, " answer"],
 ) -> tuple[Float[np.ndarray, " answer"], Float[np.ndarray, " answer"]]:
     """Each answer's influence on chance, and on exact - chance; their means are these two."""
     same = (words[:, None] == n[None, :]) & ~cut[:, None]

@@ -107,7 +107,8 @@ def _sentence(row: Mapping) -> str:
     )
     if pd.notna(row["slope"]):
         cut = f" ({number(row['truncated'], 'percent')} % were cut)" * (row["truncated"] > 0)
-        text += f"; with one word more asked for, {_value(row, 'slope', 'words', True)} are written{cut}"
+        slope = _value(row, "slope", "words", True)
+        text += f"; with one word more asked for, {slope} are written{cut}"
     if row["n_swapped"]:
         text += (
             f"; asked for the next larger number, the end margin would be "
@@ -135,9 +136,12 @@ def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) ->
     whole = behaviour[(behaviour["n"] == "all") & (behaviour["split"] == "all")]
     said = []
     for row in whole.to_dict("records"):
-        who = f"{row['model']}'s answers to prompts in {languages.get(row['language'], row['language'])}"
+        language = languages.get(row["language"], row["language"])
+        who = f"{row['model']}'s answers to prompts in {language}"
         parts = [
-            f"{number(row[kind], 'percent')} % {words}" for kind, words in _KINDS.items() if row[kind] > 0
+            f"{number(row[kind], 'percent')} % {words}"
+            for kind, words in _KINDS.items()
+            if row[kind] > 0
         ]
         if parts:
             said.append(
@@ -148,9 +152,9 @@ def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) ->
             main = languages.get(row["main_language"], "other languages")
             said.append(
                 f"Of {who}, {number(row['other_language'], 'percent')} % are in another language, "
-                f"most of them in {main}, {number(row['own_language'], 'percent')} % in their own; of "
-                f"{number(row['undetermined'], 'percent')} % the language cannot be told "
-                f"({row['n_samples']} answers)."
+                f"most of them in {main}, and {number(row['own_language'], 'percent')} % in "
+                f"{language}; of {number(row['undetermined'], 'percent')} % the language cannot be "
+                f"told ({row['n_samples']} answers)."
             )
     return said
 

@@ -48,10 +48,7 @@ def shown_sections(material: Material) -> list[Shown]:
             continue
         own = explained if section.explains else material.tables
         tables = [table for table in section.tables if table.name in material.tables]
-        said = [
-            table.sentences(_named(own[table.name], material.languages))
-            for table in tables
-        ]
+        said = [table.sentences(_named(own[table.name], material.languages)) for table in tables]
         figures = {
             name: {
                 "title": title,
