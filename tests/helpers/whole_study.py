@@ -56,7 +56,7 @@ class Shape:
     answers: Mapping[str, str] = field(default_factory=lambda: {"b": "long", "i": "near"})
     languages: tuple[str, ...] = ("en", "it")
     n_words: tuple[int, ...] = (3, 5)
-    per_n: int = 6
+    per_n: int = 4
     one_topic: bool = False
     layers: int = 3
     heads: int = 2

@@ -1,8 +1,8 @@
 """A report from every study, whatever its answers are like.
 
 Studies are made by hand, file by file, and go through the rules' own scripts: all tables, the
-claims, every figure and the report. The corners are those that real models live in: a lone base model every
-answer of which is cut, answers without a word, one N, one topic, one prompt, one language.
+claims, every figure and the report. The corners are those that real models live in: a lone base
+model every answer of which is cut, answers without a word, one N, one topic, one prompt.
 
 `LENGTHLENS_EXAMPLES=300` draws as many random studies, others in every run.
 """
@@ -25,23 +25,22 @@ from whole_study import ANSWERS, Shape, Study
 from lengthlens.workflow.targets import TABLES
 
 BASE, INSTRUCT = {"b": "base"}, {"i": "instruct"}
+ONE = ("en",)
 CORNERS = {
-    "a pair as it should be": Shape(answers={"b": "long", "i": "exact"}, per_n=12),
-    "a lone base model, all cut": Shape(BASE, {"b": "cut"}, ("en",)),
-    "a lone base model, all empty": Shape(BASE, {"b": "empty"}, ("en", "it")),
-    "all cut and empty, a single N": Shape(INSTRUCT, {"i": "cut empty"}, ("en",), (4,), beyond=()),
-    "one answer": Shape(INSTRUCT, {"i": "exact"}, ("en",), (4,), per_n=1, beyond=()),
-    "one prompt an N": Shape(answers={"b": "mixed", "i": "mixed"}, per_n=1),
-    "one topic": Shape(answers={"b": "cut", "i": "exact"}, one_topic=True),
-    "cut with N words": Shape(answers={"b": "cut at N", "i": "cut at N"}, languages=("it",)),
-    "no swap and a reference": Shape(swapped=False, probed=("qaa",), languages=("lb",)),
-    "two base models": Shape({"a": "base", "b": "base"}, {"a": "one word", "b": "near"}),
-    "three models": Shape(
-        {"a": "instruct", "b": "base", "c": "instruct"},
-        {"a": "mixed", "b": "long", "c": "empty"},
-        languages=("en",),
+    "a pair as it should be": Shape(answers={"b": "long", "i": "exact"}, languages=ONE),
+    "a lone base model, all cut": Shape(BASE, {"b": "cut"}, ONE, per_n=3),
+    "a lone base model, all empty": Shape(BASE, {"b": "empty"}, ONE, per_n=3),
+    "all cut and empty, a single N": Shape(INSTRUCT, {"i": "cut empty"}, ONE, (4,), beyond=()),
+    "one answer": Shape(INSTRUCT, {"i": "exact"}, ONE, (4,), per_n=1, beyond=()),
+    "one prompt an N": Shape(answers={"b": "mixed", "i": "mixed"}, languages=ONE, per_n=1),
+    "one topic": Shape(answers={"b": "cut", "i": "exact"}, languages=ONE, one_topic=True),
+    "cut with N words": Shape(INSTRUCT, {"i": "cut at N"}, ("it",), per_n=3),
+    "no swap and a reference": Shape(swapped=False, probed=("qaa",), languages=("lb",), per_n=2),
+    "two base models": Shape(
+        {"a": "base", "b": "base"}, {"a": "one word", "b": "near"}, ONE, per_n=2
     ),
-    "one layer, one head": Shape(answers={"b": "near", "i": "near"}, layers=1, heads=1),
+    "two languages": Shape(INSTRUCT, {"i": "mixed"}, ("en", "lb"), per_n=3),
+    "one layer, one head": Shape(INSTRUCT, {"i": "near"}, ONE, layers=1, heads=1, per_n=3),
 }
 
 
