@@ -108,7 +108,7 @@ def _sentence(row: Mapping) -> str:
     if pd.notna(row["slope"]):
         cut = f" ({number(row['truncated'], 'percent')} % were cut)" * (row["truncated"] > 0)
         slope = _value(row, "slope", "words", True)
-        text += f"; with one word more asked for, {slope} are written{cut}"
+        text += f"; each further word asked for goes with {slope}{cut}"
     if row["n_swapped"]:
         text += (
             f"; asked for the next larger number, the end margin would be "
