@@ -50,7 +50,7 @@ def shapes() -> st.SearchStrategy[Shape]:
 
     @st.composite
     def draw(draw) -> Shape:
-        models = {f"m{place}": variant for place, variant in enumerate(draw(variants))}
+        models = dict(zip("abc", draw(variants), strict=False))
         return Shape(
             models,
             {model: draw(st.sampled_from(ANSWERS)) for model in models},
