@@ -4,7 +4,7 @@ Studies are made by hand, file by file, and go through the rules' own scripts: a
 claims, every figure and the report. The corners are those that real models live in: a lone base
 model every answer of which is cut, answers without a word, one N, one topic, one prompt.
 
-`LENGTHLENS_EXAMPLES=300` draws as many random studies, others in every run.
+The slow test draws 300 random studies, or `LENGTHLENS_EXAMPLES` of them and others every time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from examples import at_least
+from examples import at_most
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from whole_analysis import analyse
@@ -129,7 +129,7 @@ def test_a_report_from_every_corner(name):
 
 @pytest.mark.slow
 @settings(
-    max_examples=at_least(300),
+    max_examples=at_most(300),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -146,7 +146,7 @@ def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) ->
         if parts:
             said.append(
                 f"Of {who}, {', '.join(parts)} ({row['n_samples']} answers): words beyond the "
-                "sentence count, so some errors are politeness and not miscounting."
+                "sentence count, so some errors may be politeness rather than miscounting."
             )
         if row["other_language"] > 0:
             main = languages.get(row["main_language"], "other languages")
