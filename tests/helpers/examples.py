@@ -12,5 +12,5 @@ def at_least(count: int) -> int:
 
 
 def at_most(count: int) -> int:
-    """As many examples, or fewer where the environment asks for fewer: for tests of whole studies."""
+    """As many examples, or fewer where the environment asks for fewer: for slow tests."""
     return min(count, WANTED or count)
