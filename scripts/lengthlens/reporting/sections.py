@@ -114,9 +114,10 @@ SECTIONS = (
         "control",
         "Control",
         "Control: is there anything to explain?",
-        "A model that ignores N has attributions and effects of ablation, too; they explain nothing. "
-        "So each model is asked first whether it is exact more often than chance gives, and whether "
-        "N moves its decision to end. Only where both intervals lie above zero is control shown.",
+        "A model that ignores N has attributions and effects of ablation, too; they explain "
+        "nothing. So each model is asked first whether it is exact more often than chance gives, "
+        "and whether N moves its decision to end. Only where both intervals lie above zero is "
+        "control shown.",
         tables=(Table("control", "Exactness beyond chance, and the N effect", control_sentences),),
     ),
     Section(
