@@ -65,8 +65,9 @@ def test_one_language_without_control_is_left_out():
 def test_with_control_everywhere_nothing_is_said():
     page = page_of({"en": True, "it": True})
     assert "Nothing to explain" not in section(page, "causes")
-    assert "Control is not shown" not in page and "No control is shown" not in page
-    assert "There is control to explain" in section(page, "summary")
+    for name in ("summary", "claims"):
+        assert "Control is not shown" not in section(page, name)
+        assert "No control is shown" not in section(page, name)
     assert "There is control to explain" in section(page, "control")
 
 
