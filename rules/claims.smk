@@ -57,7 +57,7 @@ rule summarise_answers:
         "../envs/environment.yaml"
     params:
         pairs=paths.pairs,
-        config=study.slice("statistics"),
+        config=study.slice("statistics", "counting", "counted"),
     message:
         "Summarising the answers"
     script:

@@ -1,5 +1,6 @@
 # Answers forced on the models: the number swapped, the other variant's text, components removed one
-# by one; then which attribution score finds causes, and what is left of CWA on equal text.
+# by one; then which attribution score finds causes, what is left of CWA on equal text, and whether
+# there is any control to explain.
 
 ANSWERS = paths.below("generations/{model}.{language}.jsonl")
 ANSWERS_PROVENANCE = paths.below("generations/{model}.{language}.provenance.json")
@@ -81,3 +82,30 @@ rule summarise_forced:
         "Comparing scores with effects, and texts with models"
     script:
         "../scripts/summarise_forced.py"
+
+
+rule summarise_control:
+    input:
+        code=code("summarise_control"),
+        answers=paths.each_pair("generations/{model}.{language}.jsonl"),
+        answers_provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
+        forced=paths.each_pair("forced/{model}.{language}.nc"),
+    output:
+        table=report(
+            paths.below("tables/control.csv"),
+            caption="captions/control.rst",
+            category="Behaviour",
+            labels={"table": "Is there control?"},
+        ),
+        provenance=paths.below("tables/control.provenance.json"),
+    log:
+        paths.below("logs/summarise_control.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        pairs=paths.pairs,
+        config=study.slice("statistics"),
+    message:
+        "Asking whether there is control to explain"
+    script:
+        "../scripts/summarise_control.py"

@@ -15,7 +15,8 @@ def main(snakemake) -> None:
     answers = open_answers(snakemake.input.answers, params.pairs)
     languages = [load_language(path) for path in snakemake.input.languages]
     by_code = {language.code: language for language in languages}
-    table = summarise_answers(answers, by_code, **params.config["statistics"])
+    how = {name: params.config[name] for name in ("counting", "counted")}
+    table = summarise_answers(answers, by_code, **how, **params.config["statistics"])
     made = derived(formats.TABLE, params.config, answers.attrs["provenance"].values())
     write_table(table, snakemake.output.table, made)
 

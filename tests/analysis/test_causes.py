@@ -282,3 +282,13 @@ def test_claims_about_scores() -> None:
     assert rows["n"].tolist() == [20, 20] and rows["statistic"][1].endswith("minus cwa")
     without = evaluate_claims(claims, Data({"instruct": "m"}, files[0], {}), resamples=200)
     assert without["reason"].tolist() == ["the run has no forced/m.en.nc"] * 2
+
+
+def test_without_an_answer_on_one_side_there_is_no_correlation() -> None:
+    """One prompt an N may leave a split empty; rows are there, their numbers are not."""
+    own, forced = make_pair(0, "end_contrast")
+    for side in ("select", "evaluate"):
+        places = np.flatnonzero(own["split"].to_numpy() == side)
+        parts = ({KEY: data.isel(sample=places)} for data in (own, forced))
+        table = compare_scores(VARIANTS, *parts, resamples=200)
+        assert len(table) and table["correlation"].isna().all()

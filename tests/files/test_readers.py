@@ -197,3 +197,14 @@ def test_models_are_paired_in_order():
     variants = {"b1": "base", "i1": "instruct", "i2": "instruct"}
     assert model_pairs(variants) == [{"base": "b1", "instruct": "i1"}, {"instruct": "i2"}]
     assert model_pairs({"i": "instruct"}) == [{"instruct": "i"}]
+
+
+def test_a_table_without_columns_is_not_written(tmp_path):
+    """No reader could tell it from a broken file, and the run would never get past it."""
+    made = {"schema": formats.TABLE}
+    with pytest.raises(LengthlensError, match="a.csv would have no columns"):
+        write_table(pd.DataFrame([]), tmp_path / "a.csv", made)
+    assert not (tmp_path / "a.csv").exists()
+    write_table(pd.DataFrame(columns=["n", "value"]), tmp_path / "a.csv", made)
+    found = readers.open_table(tmp_path / "a.csv")
+    assert found.empty and found.columns.tolist() == ["n", "value"]

@@ -9,3 +9,8 @@ WANTED = int(os.environ.get(VARIABLE, 0))  # of `make torture`: these many, and 
 def at_least(count: int) -> int:
     """As many examples, or more where the environment asks for more."""
     return max(count, WANTED)
+
+
+def at_most(count: int) -> int:
+    """As many examples, or fewer where the environment asks for fewer: for slow tests."""
+    return min(count, WANTED or count)

@@ -195,3 +195,27 @@ def test_a_single_n_has_no_gain() -> None:
     table = make_probes("en", lambda *_: 0, beyond=(10,))
     rows = extrapolate({("i", "en"): table}, **FAST)
     assert rows.loc[rows["probe"] == "extrapolation", "gain"].isna().all()
+
+
+@pytest.mark.parametrize("make", ["regress_errors", "compare_conventions", "extrapolate"])
+def test_tables_of_nothing_have_their_columns(make, probes):
+    """As of a base model all of whose answers are cut: a table without rows is a table still."""
+    tables = {
+        "regress_errors": regress_errors,
+        "compare_conventions": lambda files, **options: compare_conventions(
+            files, "whitespace", **options
+        ),
+        "extrapolate": extrapolate,
+    }
+    full = tables[make](probes, **FAST)
+    nothing = {pair: table.iloc[:0] for pair, table in probes.items()}
+    empty = tables[make](nothing, **FAST)
+    assert empty.empty and empty.columns.tolist() == full.columns.tolist()
+
+
+def test_answers_that_are_all_cut_have_no_slope(probes):
+    cut = {pair: table.assign(truncated=True) for pair, table in probes.items()}
+    table = regress_errors(cut, **FAST)
+    assert table.empty and "slope" in table
+    empty = {pair: table.assign(tokens_per_word=np.nan) for pair, table in probes.items()}
+    assert regress_errors(empty, **FAST).empty

@@ -11,9 +11,16 @@ One row a model, language, N (and `all`) and split (and `all`):
 | `truncated` | share of answers cut at the token limit: their errors are lower bounds |
 | `on_topic` | share of answers that hold a word of the topic |
 | `distinct` | different texts, as a share of the answers |
+| `preamble`, `echo`, `quotes`, `markdown` | share of answers with it (`language.wrapping`) |
+| `own_language`, `other_language` | share of answers in the prompt's language; in another |
+| `undetermined` | share whose language cannot be told, as of most answers of three words |
+| `main_language` | what most of the others are in: a code of the study, `other`, or nothing |
 | `level` | of the intervals |
 
-Rows for `all` N weigh every answer alike; a study asks as often for each N.
+Rows for `all` N weigh every answer alike; a study asks as often for each N. Words are those of the
+whole answer, unless `counted` asks for its quoted part or its last sentence: then error and
+exactness are of that part. Files, claims and attributions keep to the whole answer, as the signs of
+its steps do.
 """
 
 from __future__ import annotations
@@ -24,16 +31,46 @@ import numpy as np
 import pandas as pd
 
 from lengthlens.errors import LengthlensError
+from lengthlens.language.detection import UNDETERMINED, detect_language, known
 from lengthlens.language.languages import Language
-from lengthlens.language.words import mentions
+from lengthlens.language.words import count_words, mentions
+from lengthlens.language.wrapping import KINDS, WHOLE, counted_text, kinds_of
 from lengthlens.statistics import mean_interval, share_interval
 
 ALL = "all"
+COLUMNS = (
+    "model",
+    "language",
+    "n",
+    "split",
+    "n_samples",
+    "n_topics",
+    "error",
+    "error_low",
+    "error_high",
+    "absolute_error",
+    "absolute_error_low",
+    "absolute_error_high",
+    "exact",
+    "exact_low",
+    "exact_high",
+    "truncated",
+    "on_topic",
+    "distinct",
+    *KINDS,
+    "own_language",
+    "other_language",
+    "undetermined",
+    "main_language",
+    "level",
+)
 
 
 def summarise_answers(
     answers: pd.DataFrame,
     languages: Mapping[str, Language],
+    counting: str = "whitespace",
+    counted: str = WHOLE,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -41,21 +78,28 @@ def summarise_answers(
     """Make the table of the module's docstring.
 
     Args:
-        answers: one row an answer: model, language, n, topic, split, text, error, truncated.
-        languages: by code, for the words that count as mentioning a topic.
+        answers: one row an answer: model, language, n, topic, template, split, text, error,
+            truncated.
+        languages: by code, for the words that count as mentioning a topic and for the prompts.
+        counting: the counting convention; counted: the part of an answer whose words are counted
+            (`wrapping.counted_text`).
         level: of the intervals; resamples, seed: of their bootstrap.
 
     Raises:
         LengthlensError: a language or topic of the answers is unknown.
     """
     table = answers.assign(mentioned=_mentioned(answers, languages))
+    table = table.assign(**_noise(answers, languages))
+    if counted != WHOLE:
+        words = [count_words(counted_text(text, counted), counting) for text in answers["text"]]
+        table["error"] = np.array(words, dtype=int) - answers["n"].to_numpy(dtype=int)
     rows = [
         {"model": model, "language": language, "n": n, "split": split}
         | _summary(part, level, resamples, seed)
         for (model, language), own in table.groupby(["model", "language"], sort=False)
         for n, split, part in _parts(own)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _parts(answers: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -86,9 +130,43 @@ def _summary(answers: pd.DataFrame, level: float, resamples: int, seed: int) -> 
         "truncated": float(cut.mean()),
         "on_topic": float(answers["mentioned"].mean()),
         "distinct": answers["text"].nunique() / len(answers),
+        **{kind: float(answers[kind].mean()) for kind in KINDS},
+        **_languages_written(answers),
         "level": level,
     }
     return row
+
+
+def _languages_written(answers: pd.DataFrame) -> dict[str, float | str]:
+    """Shares of answers in the prompts' language and in others; NaN where it cannot be detected."""
+    own, written = str(answers["language"].iloc[0]), answers["written"]
+    if not known(own):
+        names = ("own_language", "other_language", "undetermined")
+        return dict.fromkeys(names, np.nan) | {"main_language": ""}
+    unknown = written == UNDETERMINED
+    others = written[(written != own) & ~unknown]
+    return {
+        "own_language": float((written == own).mean()),
+        "other_language": len(others) / len(written),
+        "undetermined": float(unknown.mean()),
+        "main_language": "" if others.empty else str(others.value_counts().idxmax()),
+    }
+
+
+def _noise(answers: pd.DataFrame, languages: Mapping[str, Language]) -> dict[str, list]:
+    """For every answer which kinds it is of, and in which language it is written."""
+    topics, templates = (
+        {(code, part.id): part for code, language in languages.items() for part in parts(language)}
+        for parts in (lambda language: language.topics, lambda language: language.templates)
+    )
+    kinds, written = [], []
+    for row in answers.itertuples():
+        template = templates.get((row.language, row.template))
+        topic = topics[row.language, row.topic]
+        kinds.append(kinds_of(row.text, template.fill(topic, row.n) if template else ""))
+        written.append(detect_language(row.text, languages))
+    found: dict[str, list] = {kind: [kind in own for own in kinds] for kind in KINDS}
+    return found | {"written": written}
 
 
 def _mentioned(answers: pd.DataFrame, languages: Mapping[str, Language]) -> list[bool]:

@@ -29,6 +29,7 @@ centred by layer), which a score that only knows its layer cannot rank.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -106,7 +107,9 @@ def component_values(
 ) -> Values:
     """What `read` gives for a kind, components side by side; `all`: heads, then MLPs."""
     values = [read(data, name) for name in _parts(kind)]
-    return np.concatenate([part.reshape(len(part), -1) for part in values], axis=1)
+    return np.concatenate(
+        [part.reshape(len(part), math.prod(part.shape[1:])) for part in values], axis=1
+    )
 
 
 def score_values(data: xr.Dataset, kind: str, score: str) -> Values:

@@ -26,6 +26,30 @@ import pandas as pd
 from lengthlens.language.words import CONVENTIONS, count_words
 from lengthlens.statistics import mean_interval, share_interval
 
+COLUMNS = (
+    "model",
+    "language",
+    "convention",
+    "asked",
+    "words",
+    "error",
+    "error_low",
+    "error_high",
+    "absolute_error",
+    "absolute_error_low",
+    "absolute_error_high",
+    "extra",
+    "extra_low",
+    "extra_high",
+    "exact",
+    "exact_low",
+    "exact_high",
+    "truncated",
+    "n_samples",
+    "n_topics",
+    "level",
+)
+
 
 def compare_conventions(
     probes: Mapping[tuple[str, str], pd.DataFrame],
@@ -45,10 +69,10 @@ def compare_conventions(
     rows = []
     for (model, language), table in probes.items():
         free = table[table["probe"] == "free"]
-        for convention in CONVENTIONS:
+        for convention in CONVENTIONS if len(free) else ():
             about = {"model": model, "language": language, "convention": convention}
             rows.append(about | {"asked": convention == asked} | _row(free, convention, options))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _row(free: pd.DataFrame, convention: str, options: Mapping) -> dict[str, float]:

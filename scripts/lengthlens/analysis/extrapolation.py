@@ -27,6 +27,31 @@ from lengthlens.analysis.tokens_per_word import measure_values, slope_terms
 from lengthlens.statistics import mean_interval, ratio_interval, share_interval
 
 PROBES = ("free", "extrapolation")
+COLUMNS = (
+    "model",
+    "language",
+    "n",
+    "probe",
+    "words",
+    "words_low",
+    "words_high",
+    "error",
+    "error_low",
+    "error_high",
+    "absolute_error",
+    "absolute_error_low",
+    "absolute_error_high",
+    "exact",
+    "exact_low",
+    "exact_high",
+    "truncated",
+    "n_samples",
+    "n_topics",
+    "level",
+    "gain",
+    "gain_low",
+    "gain_high",
+)
 
 
 def extrapolate(
@@ -52,7 +77,7 @@ def extrapolate(
             for n, part in answers.groupby("n"):
                 about = {"model": model, "language": language, "n": n, "probe": probe}
                 rows.append(about | _row(part, options) | gain)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _gain(answers: pd.DataFrame, options: Mapping) -> dict[str, float]:

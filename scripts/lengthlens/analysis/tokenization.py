@@ -155,6 +155,8 @@ def _spelling(free, aligned, options: Mapping) -> Iterator[dict]:
 
 def _price(aligned: pd.DataFrame, options: Mapping) -> Iterator[dict]:
     """What aligned decoding could use, what it cost, and how often it broke down."""
+    if aligned.empty:
+        return
     topics = aligned["topic"].to_numpy()
     words, whole = (int(aligned[f"lexicon_{name}"].iloc[0]) for name in ("words", "whole"))
     coverage = {"value": whole / max(words, 1), "n_samples": words, "n_topics": 0}

@@ -37,6 +37,24 @@ from lengthlens.analysis.behaviour import ALL
 from lengthlens.statistics import mean_interval, ratio_interval
 
 MEASURES = ("error", "absolute_error", "exact")
+COLUMNS = (
+    "model",
+    "language",
+    "measure",
+    "slope",
+    "slope_low",
+    "slope_high",
+    "tokens_per_word",
+    "tokens_per_word_low",
+    "tokens_per_word_high",
+    "spread",
+    "one_token",
+    "n_samples",
+    "n_erring",
+    "n_topics",
+    "n_cut",
+    "level",
+)
 
 
 def measure_values(answers: pd.DataFrame, measure: str) -> Float[np.ndarray, " answer"]:
@@ -88,7 +106,7 @@ def regress_errors(
                 | {"n_cut": int(free["truncated"].sum()), "level": level}
                 for measure in MEASURES
             ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _groups(

@@ -62,7 +62,8 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
         labels = ("words written", "error, words − N", "exact against its\nneighbours, points")
         for axes, label in zip(panels[:, 0], labels, strict=True):
             axes.set_ylabel(label)
-        panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
+        if len(n):
+            panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
         add_legend(figure, _legend(table, cast), columns=3)
     return figure
 
@@ -103,7 +104,7 @@ def _legend(table: pd.DataFrame, cast: Cast) -> list:
         count = int(table.loc[table["model"] == model, "n_samples"].sum())
         text = f"{model}: {count} answers"
         handles.append(look.handle(text))
-    level = percent(table["level"].iloc[0])
+    level = percent(table["level"].iloc[0]) if len(table) else "95 %"
     handles.append(Line2D([], [], color=MUTED, linestyle="--", label="as many as asked for"))
     handles.append(Patch(color=HAIR, alpha=0.5, label=f"N of the study; bars: {level} intervals"))
     return handles

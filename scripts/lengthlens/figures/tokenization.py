@@ -92,12 +92,14 @@ def _draw_slopes(
     axes: Axes, slopes: pd.DataFrame, models: Sequence[str], languages: Sequence[str], cast: Cast
 ) -> None:
     zero_line(axes)
-    own = slopes[slopes["measure"] == "absolute_error"] if len(slopes) else slopes
+    own = slopes[(slopes["measure"] == "absolute_error") & slopes["model"].isin(models)]
     for index, model in enumerate(models):
         rows = own[own["model"] == model].set_index("language").reindex(languages)
         x = np.arange(len(languages)) + _place(index, len(models))
         values = [rows[name] for name in ("slope", "slope_low", "slope_high")]
         _bars(axes, x, *values, cast.looks[model], hollow=False)
+    if own["slope"].isna().all():
+        no_data(axes, "nothing to compare")
 
 
 def _bars(axes: Axes, x, mean, low, high, look: ModelLook, hollow: bool) -> None:

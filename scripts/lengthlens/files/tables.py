@@ -13,7 +13,14 @@ from lengthlens.files.provenance import read_with_sidecar, write_with_sidecar
 
 
 def write_table(table: pd.DataFrame, path: str | Path, made: Mapping) -> None:
-    """Write a table without its index."""
+    """Write a table without its index.
+
+    Raises:
+        LengthlensError: the table has no columns. No reader could tell it from a broken file; a
+            table of nothing has its columns all the same.
+    """
+    if not len(table.columns):
+        raise LengthlensError(f"{path} would have no columns; name those of a table without rows")
     write_with_sidecar(path, table.to_csv(index=False, lineterminator="\n"), made)
 
 

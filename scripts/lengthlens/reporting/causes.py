@@ -82,7 +82,7 @@ def _test_sentence(row: Mapping) -> str:
 
 def transfer_sentences(table: pd.DataFrame) -> list[str]:
     """In how many combinations heads carry over: over all, then in each untuned language."""
-    margins = table[table["measure"] == "end_margin"]
+    margins = table[(table["measure"] == "end_margin") & table["effect"].notna()]
     across = margins[margins["source_language"] != margins["target_language"]]
     if across.empty:
         return []

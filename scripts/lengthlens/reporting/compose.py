@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from lengthlens.errors import LengthlensError
 from lengthlens.figures import (
     ablation,
@@ -127,18 +129,21 @@ def compose_material(
             )
             for model, language in pairs
         },
-        completeness={
-            model: max(
-                float(attributions[pair]["completeness_error"].max())
-                for pair in pairs
-                if pair[0] == model
-            )
-            for model in variants
-        },
+        completeness=_completeness(attributions),
         config=config,
         provenance={model: answers.attrs["provenance"][f"{model}.{code}"] for model, code in pairs},
         made=made,
     )
+
+
+def _completeness(attributions: Mapping[tuple[str, str], xr.Dataset]) -> dict[str, float]:
+    """The largest error of each model that has any answer. [logits]"""
+    errors: dict[str, float] = {}
+    for (model, _), data in attributions.items():
+        if data.sizes["sample"]:
+            worst = float(data["completeness_error"].max())
+            errors[model] = max(errors.get(model, worst), worst)
+    return errors
 
 
 def _figures(files: Files, counts: Mapping[str, str]) -> tuple[dict[str, Figure], dict[str, str]]:

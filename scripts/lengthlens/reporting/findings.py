@@ -182,7 +182,8 @@ def _effect(row: pd.Series, names: Mapping[str, str]) -> Effect:
         model=row["model"],
         language=names[row["language"]],
         chosen=f"{heads} by {method_words(row['method'])}{MODE_WORDS[row['mode']]}",
-        effect=number(row["effect"], "percent", sign=True) + " points",
+        effect=number(row["effect"], "percent", sign=True)
+        + " points" * bool(pd.notna(row["effect"])),
         interval=interval(row["effect_low"], row["effect_high"], "percent", True),
         basis=f"{row['n_samples']} answers, {row['n_controls']} random sets",
         verdict=verdict,

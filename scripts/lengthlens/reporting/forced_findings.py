@@ -90,6 +90,8 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
         group, instruct, base, language = names
         rows = own.set_index("quantity")
         observed = rows.loc["observed"]
+        if math.isnan(observed["value"]):
+            continue
         whose = f"the {group}" if group.startswith("final") else group
         start = (
             f"Between {instruct} and {base} ({language}), CWA differs by {_logits(observed)} "

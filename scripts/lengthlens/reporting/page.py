@@ -19,6 +19,8 @@ import yaml
 from markupsafe import Markup
 
 from lengthlens.figures.style import Cast
+from lengthlens.language.wrapping import WHOLE
+from lengthlens.reporting.control import gate_of, named, wrapping_sentences
 from lengthlens.reporting.explorer import script_json, vega_bundle
 from lengthlens.reporting.findings import (
     MEASURE_UNITS,
@@ -66,7 +68,11 @@ def render_report(material: Material) -> str:
         "percent": lambda share: number(share, "percent") + suffix("percent"),
     }
     sections = shown_sections(material)
-    behaviour, effects = material.tables["behaviour"], material.tables["ablation"]
+    behaviour = material.tables["behaviour"]
+    gate = gate_of(material.tables, material.variants)
+    effects = gate.explained(material.tables["ablation"])
+    effects = effects.iloc[:0] if gate.nothing else effects
+    explorer = None if gate.nothing else material.explorer
     return environment.get_template("report.html.j2").render(
         title=material.title,
         run=material.run,
@@ -86,8 +92,13 @@ def render_report(material: Material) -> str:
         findings=describe_effects(effects, material.variants, material.languages),
         effects=effect_rows(effects),
         samples=material.samples,
-        explorer=Markup(script_json(material.explorer)) if material.explorer else "",
-        vega=Markup(vega_bundle()) if material.explorer else "",
+        explorer=Markup(script_json(explorer)) if explorer else "",
+        vega=Markup(vega_bundle()) if explorer else "",
+        closed=named(list(gate.closed), material.languages),
+        closed_reasons=list(dict.fromkeys(gate.closed.values())),
+        nothing=gate.nothing,
+        wrapping=wrapping_sentences(behaviour, material.languages),
+        counted=material.config.get("counted", WHOLE),
         completeness=material.completeness,
         worst_completeness=max(material.completeness.values(), default=float("nan")),
         incomplete=[m for m, error in material.completeness.items() if not error <= INCOMPLETE],

@@ -203,7 +203,7 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
     table = tables["transfer"]
     rows = table[
         (table["measure"] == "end_margin") & (table["source_language"] != table["target_language"])
-        & table["model"].isin(instruct_models(cast))
+        & table["model"].isin(instruct_models(cast)) & table["effect"].notna()
     ]  # fmt: skip
     if rows.empty:
         return None
@@ -262,9 +262,12 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
     evidence, limits = [], []
     for (model, language), rows in own.groupby(["model", "language"], sort=False):
         measures = rows[rows["measure"].isin(("coverage", "degenerate"))].set_index("measure")
+        if "coverage" not in measures.index:
+            continue
         poor = max(1 - measures["value"]["coverage"], measures["value"]["degenerate"]) > POOR
         alone = rows["reference"].isna() | rows["reference"].eq("")
         found = rows[(rows["measure"] == "exact") & (rows["quantity"] == "change") & alone]
+        found = found[found["value"].notna()]
         for row in found.to_dict("records"):
             text = (
                 f"{who(cast, model, language)}: {shown(row, 'value', 'percent', True)} of exact "

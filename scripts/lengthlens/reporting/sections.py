@@ -33,6 +33,7 @@ from lengthlens.reporting.causes import (
     repair_sentences,
     transfer_sentences,
 )
+from lengthlens.reporting.control import control_sentences
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
 from lengthlens.reporting.nswap import follows_n, say_nswap
@@ -86,6 +87,7 @@ class Section:
         tables: shown folded, below the figures.
         findings: the questions that the summary answers from this section, asked only where the
             run has all of the section's tables.
+        explains: whether it explains control; then it shows nothing of models that have none.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
     """
@@ -97,6 +99,7 @@ class Section:
     figures: Mapping[str, str] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
     findings: tuple[Ask, ...] = ()
+    explains: bool = False
     template: str = "section.html.j2"
 
 
@@ -109,6 +112,16 @@ SECTIONS = (
         figures={"error_by_n": error_by_n.TITLE},
         findings=(keeps_to_n,),
         template="behaviour.html.j2",
+    ),
+    Section(
+        "control",
+        "Control",
+        "Control: is there anything to explain?",
+        "A model that ignores N has attributions and effects of ablation, too; they explain "
+        "nothing. So each model is asked first whether it is exact more often than chance gives, "
+        "and whether N moves its decision to end. Only where both intervals lie above zero is "
+        "control shown.",
+        tables=(Table("control", "Exactness beyond chance, and the N effect", control_sentences),),
     ),
     Section(
         "claims",
@@ -125,6 +138,7 @@ SECTIONS = (
             "cwa_heatmaps": cwa_heatmaps.TITLE,
             "cwa_by_n": cwa_by_n.TITLE,
         },
+        explains=True,
         template="attribution.html.j2",
     ),
     Section(
@@ -136,6 +150,7 @@ SECTIONS = (
         figures={"same_text": "Attribution on the same text"},
         tables=(Table("same_text", "Both models on the same answers", say_same_text),),
         findings=(more_than_text,),
+        explains=True,
     ),
     Section(
         "n-swapped",
@@ -152,6 +167,7 @@ SECTIONS = (
         "Causes: what breaks when heads are removed?",
         figures={"ablation": ablation.TITLE},
         findings=(without_final_mlp,),
+        explains=True,
         template="causes.html.j2",
     ),
     Section(
@@ -164,6 +180,7 @@ SECTIONS = (
         figures={"scores": "Scores against single-component effects"},
         tables=(Table("scores", "How well scores foretell effects", say_scores),),
         findings=(scores_find_causes,),
+        explains=True,
     ),
     Section(
         "confirmatory",
@@ -173,6 +190,7 @@ SECTIONS = (
         "before any model that they name was run; the others are exploratory.",
         tables=(Table("confirmatory", "Tests", confirmatory_sentences),),
         findings=(beyond_random,),
+        explains=True,
     ),
     Section(
         "repair",
@@ -186,6 +204,7 @@ SECTIONS = (
         figures={"repair": repair.TITLE},
         tables=(Table("repair", "Parts of the drop of the end margin", repair_sentences),),
         findings=(passes_on,),
+        explains=True,
     ),
     Section(
         "transfer",
@@ -198,6 +217,7 @@ SECTIONS = (
             Table("profiles", "Do the languages rank heads alike?"),
         ),
         findings=(carries_over,),
+        explains=True,
     ),
     Section(
         "tokenization",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from markupsafe import Markup
 
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import Finding
+from lengthlens.reporting.control import gate_of
 from lengthlens.reporting.grid import Grid, grid
 from lengthlens.reporting.material import Material
 from lengthlens.reporting.sections import SECTIONS, Section
@@ -25,6 +26,7 @@ class Shown:
     label: str
     title: str
     intro: str
+    note: str
     template: str
     figures: Mapping[str, Mapping[str, str]]
     tables: tuple[Grid, ...]
@@ -33,14 +35,20 @@ class Shown:
 
 
 def shown_sections(material: Material) -> list[Shown]:
-    """The sections that have something to show, in their order."""
+    """The sections that have something to show, in their order.
+
+    What explains control says so where there is none, and shows nothing of who has none.
+    """
     shown = []
+    gate = gate_of(material.tables, material.variants)
+    explained = {name: gate.explained(table) for name, table in material.tables.items()}
     for section in SECTIONS:
+        if section.explains and gate.nothing:
+            shown.append(_nothing(section, gate.note(material.languages)))
+            continue
+        own = explained if section.explains else material.tables
         tables = [table for table in section.tables if table.name in material.tables]
-        said = [
-            table.sentences(_named(material.tables[table.name], material.languages))
-            for table in tables
-        ]
+        said = [table.sentences(_named(own[table.name], material.languages)) for table in tables]
         figures = {
             name: {
                 "title": title,
@@ -59,14 +67,22 @@ def shown_sections(material: Material) -> list[Shown]:
                 label=section.label,
                 title=section.title,
                 intro=section.intro,
+                note=gate.note(material.languages) if section.explains else "",
                 template=section.template,
                 figures=figures,
-                tables=tuple(grid(material.tables[table.name], table.title) for table in tables),
+                tables=tuple(grid(own[table.name], table.title) for table in tables),
                 sentences=tuple(sentence for each in said for sentence in each),
-                findings=_findings(section, material, said),
+                findings=_findings(section, replace(material, tables=own), said),
             )
         )
     return shown
+
+
+def _nothing(section: Section, note: str) -> Shown:
+    """A section that would explain control where there is none."""
+    return Shown(
+        section.id, section.label, section.title, "", note, Section.template, {}, (), (), ()
+    )
 
 
 def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:

@@ -23,6 +23,8 @@ def tokenization_sentences(table: pd.DataFrame) -> list[str]:
         exact = own[own["measure"] == "exact"]
         rows = {row["quantity"]: row for row in exact.to_dict("records") if not row["reference"]}
         by_measure = {row["measure"]: row for row in own.to_dict("records")}
+        if "coverage" not in by_measure or not rows["change"]["n_samples"]:
+            continue
         coverage, degenerate = by_measure["coverage"], by_measure["degenerate"]
         poor = max(1 - coverage["value"], degenerate["value"]) > POOR
         said.append(f"{model} in {language}: {_change(rows, coverage, degenerate, poor)}")
@@ -89,7 +91,7 @@ def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
     """Sentences on tables/tokens_per_word.csv: |error| and exactness of each model and language."""
     said = []
     for row in table.to_dict("records"):
-        if row["measure"] == "error":
+        if row["measure"] == "error" or pd.isna(row["slope"]):
             continue
         unit = _UNIT.get(row["measure"], "words")
         name = "points of exact answers" if unit == "percent" else "words of |error|"

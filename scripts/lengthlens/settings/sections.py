@@ -292,6 +292,11 @@ class Settings(Section):
         "What a word is: whitespace: between blanks; unicode: a UAX #29 segment that holds a "
         "letter or digit; elision: as unicode, with l', dell', d' … counted apart."
     )
+    counted: Literal["whole", "quoted", "last_sentence"] = about(
+        "Which words of an answer tables/behaviour.csv counts: whole: all; quoted: those of its "
+        "longest passage in quotation marks; last_sentence: those of its last sentence; whole "
+        "where there is no such part. Everything else counts the whole answer."
+    )
     statistics: Statistics
     forced: Forced
     ablation: Ablation
