@@ -7,7 +7,7 @@ from lengthlens.weights.checkpoints import ModelSpec
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
-from lengthlens.weights.presence import check_models, told
+from lengthlens.weights.presence import check_models, told, what_is_wrong
 
 # Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
 PROJECT = Path(os.path.relpath(ROOT))
@@ -78,7 +78,7 @@ def check_before_jobs(workflow):
     if found:
         logger.info(told(found))
     if any(model.problem for model in found):
-        raise WorkflowError("No job was started: a model is missing, see above.")
+        raise WorkflowError(f"No job was started: {what_is_wrong(found)}, see above.")
 
 
 JOB, SHARDS = paths.generation_job()

@@ -16,7 +16,7 @@ default ones instead of replacing them (`restore_models`).
 import copy
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,9 @@ class Model:
     hub: str | None = None
     revision: str | None = None
     stop_tokens: tuple[str | int, ...] = ()
+    stop_at_turn_end: bool = True
+    template: dict[str, Any] = field(default_factory=dict)
+    thinking: str | bool | dict[str, str] = "auto"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from lengthlens.files.whole import temporary_path
 from lengthlens.language.prompts import Prompt
+from lengthlens.weights.checkpoints import PROMPTED
 
 FOLDER = ".kept"
 _HASHES = "sha256.json"
@@ -51,7 +52,7 @@ def shard_identity(
         prompts: those of the shard.
         code: `code_hash` of the script and the modules that it imports.
     """
-    prompted = {key: model.get(key) for key in ("variant", "stop_tokens")}
+    prompted = {key: model.get(key) for key in ("variant", *PROMPTED)}
     asked = [[prompt.id, prompt.split, prompt.text] for prompt in prompts]
     parts = [config, prompted, weights, asked, code]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
