@@ -3,6 +3,8 @@ import os
 
 from snakemake.logging import logger
 
+from lengthlens.language.prompts import load_language, one_of_each
+from lengthlens.weights.arrival import arrival_problem
 from lengthlens.weights.checkpoints import ModelSpec
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
@@ -60,6 +62,13 @@ def fetched(wildcards):
     return {"fetched": paths.fetched(wildcards.model)}
 
 
+def all_instructions():
+    """Every template of every language with every number, those of the probes included."""
+    files = [str(PROJECT / f"resources/languages/{code}.yaml") for code in study.probed_languages]
+    numbers = dict.fromkeys((*study.n_words, *study.probes.n_words))
+    return one_of_each([load_language(path) for path in files], numbers)
+
+
 def check_before_jobs(workflow):
     """Stop before any job where the coming ones have no GPU to run on, or no model."""
     jobs = list(workflow.dag.needrun_jobs())
@@ -79,6 +88,10 @@ def check_before_jobs(workflow):
         logger.info(told(found))
     if any(model.problem for model in found):
         raise WorkflowError(f"No job was started: {what_is_wrong(found)}, see above.")
+    texts = all_instructions()
+    problems = [arrival_problem(spec, texts, study.generation.date) for spec in specs]
+    if told_problems := "\n".join(problem for problem in problems if problem):
+        raise WorkflowError(f"No job was started: {told_problems}")
 
 
 JOB, SHARDS = paths.generation_job()

@@ -46,10 +46,13 @@ def main(snakemake) -> None:
         language,
         hypotheses_from(params.tests),
     )
+    # Where answers are cut counts from their beginning, after the thinking.
+    limit = params.max_new_tokens + int(attribution["n_thinking"].max())
+    settings = settings_of(params.config)
     study = Ablation(
         loaded,
         spread_over_n([p for p in prompts if p.split == "evaluate"], params.prompts),
-        replace(settings_of(params.config), max_new_tokens=params.max_new_tokens),
+        replace(settings, max_new_tokens=min(limit, settings.max_new_tokens)),
         params.config["counting"],
         replacement(attribution),
         params.plan["seed"],

@@ -83,7 +83,12 @@ class Ablation:
         """The steps of an answer to a prompt."""
         loaded = self.loaded
         return annotate_steps(
-            answer, prompt.n, loaded.vocabulary, loaded.decode_text, self.counting
+            answer,
+            prompt.n,
+            loaded.vocabulary,
+            loaded.decode_text,
+            self.counting,
+            loaded.answer_start(answer),
         )
 
     def decision(self, prompt: Prompt, answer: Sequence[int]) -> int | None:
@@ -174,7 +179,7 @@ def _generate(
         choose, donors = greedy, None
         follows = sets.resampled[rows].tolist()
         if book is not None and any(follows):
-            stop, text = loaded.classes.stop, loaded.decode_text
+            stop, text = loaded.classes.stop, loaded.read_answer
             choose = InStep(book, places, follows, stop, text, study.counting)
             donors = choose.donors
         decoded = decode(
@@ -190,7 +195,7 @@ def _generate(
         for (row, place), tokens, ended in zip(part, decoded.tokens, decoded.stopped, strict=True):
             key = tuple(tokens)
             if key not in counted:
-                text = answer_text(tokens, loaded.vocabulary, loaded.decode_text)
+                text = answer_text(tokens, loaded.vocabulary, loaded.read_answer)
                 counted[key] = count_words(text, study.counting)
             words[row, place], stopped[row, place] = counted[key], ended
             if row == 0:

@@ -120,7 +120,12 @@ class DonorBook:
         self._entries: list[dict[int, list[int]]] = []
         for prompt, tokens, first in zip(prompts, recording.tokens, recording.first, strict=True):
             marks = annotate_steps(
-                tokens, prompt.n, loaded.vocabulary, loaded.decode_text, counting
+                tokens,
+                prompt.n,
+                loaded.vocabulary,
+                loaded.decode_text,
+                counting,
+                loaded.answer_start(tokens),
             )
             by_words: dict[int, list[int]] = {}
             for step, words in enumerate(marks.words_before.tolist()):

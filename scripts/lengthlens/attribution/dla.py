@@ -165,7 +165,8 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
     sample = steps.sample
     boundary = steps.boundary.astype(bool)
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    used = np.stack([np.ones_like(boundary), np.ones_like(boundary), boundary])
+    answered = steps.sign != 0  # and not thinking
+    used = np.stack([answered, answered, boundary])
     for kind, dims in KINDS.items():
         value = getattr(scores, kind).astype(np.float64)
         shape = (slice(None), slice(None)) + (None,) * len(dims)
@@ -230,7 +231,8 @@ def _step_counts(steps: Steps, n_samples: int) -> dict[str, tuple[tuple[str], np
         return ("sample",), np.bincount(steps.sample[mask], minlength=n_samples)
 
     return {
-        "n_steps": count(np.ones_like(negative)),
+        "n_steps": count(steps.sign != 0),
+        "n_thinking": count(steps.sign == 0),
         "n_negative": count(negative),
         "n_boundary": count(steps.boundary),
         "n_boundary_negative": count(steps.boundary & negative),

@@ -94,7 +94,12 @@ def force_answers(
             },
             row["tokens"],
             annotate_steps(
-                row["tokens"], row["n"], loaded.vocabulary, loaded.decode_text, forcing.counting
+                row["tokens"],
+                row["n"],
+                loaded.vocabulary,
+                loaded.decode_text,
+                forcing.counting,
+                loaded.answer_start(row["tokens"]),
             ),
         )
         for request, row in zip(requests, answers, strict=True)

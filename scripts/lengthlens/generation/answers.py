@@ -199,7 +199,8 @@ def answer_row(
     request: Request, tokens: Sequence[int], stopped: bool, loaded: LoadedModel, counting: str
 ) -> dict:
     """One line of a generations file."""
-    text = answer_text(tokens, loaded.vocabulary, loaded.decode_text)
+    start = loaded.answer_start(tokens)
+    text = answer_text(tokens[start:], loaded.vocabulary, loaded.decode_text)
     words = count_words(text, counting)
     prompt = request.prompt
     return {
@@ -216,6 +217,8 @@ def answer_row(
         "error": words - prompt.n,
         "stopped": stopped,
         "truncated": not stopped,
+        "thinking_tokens": start,
+        "cut_thinking": not stopped and start == len(tokens) > 0,
     }
 
 
@@ -232,7 +235,14 @@ def record_batch(
         lengths,
     )
     marks = [
-        annotate_steps(tokens, request.prompt.n, loaded.vocabulary, loaded.decode_text, counting)
+        annotate_steps(
+            tokens,
+            request.prompt.n,
+            loaded.vocabulary,
+            loaded.decode_text,
+            counting,
+            loaded.answer_start(tokens),
+        )
         for request, tokens in zip(part, decoded.tokens, strict=True)
     ]
 

@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from lengthlens.errors import LengthlensError
 from lengthlens.models.memory import is_out_of_memory
 from lengthlens.models.prompting import format_prompt
+from lengthlens.models.raw_tokenizer import as_in_file
 from lengthlens.weights.chat_template import read_template
 from lengthlens.weights.checkpoints import ModelSpec, model_folder, weights_manifest
 from lengthlens.weights.tensors import is_ignorable
@@ -56,6 +57,10 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
         ) from error
     # NOTE transformers' clean-up deletes the space in "word ." when it decodes: the text that is
     # counted would no longer be the text that was generated.
+    try:
+        tokenizer = as_in_file(folder, tokenizer)
+    except LengthlensError as error:
+        raise LengthlensError(f"Model {spec.name}: {error}.") from error
     tokenizer.clean_up_tokenization_spaces = False
     if tokenizer.chat_template is None and spec.variant == "instruct":
         # A file that transformers leaves to processors of images: chat_template.json.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import unicodedata
-
 from transformers import PreTrainedTokenizerBase
 
 from lengthlens.errors import LengthlensError
+from lengthlens.weights.arrival import folded
 from lengthlens.weights.chat_template import (
     Messages,
     clock,
@@ -100,16 +98,11 @@ def lost_in_tokens(tokenizer: PreTrainedTokenizerBase, ids: list[int], text: str
     Compared without regard to case, the kind of blanks, and the form of Unicode, which some
     tokenizers change.
     """
-    read = _folded(tokenizer.decode(ids, skip_special_tokens=False))
-    count = read.count(_folded(text))
+    read = folded(tokenizer.decode(ids, skip_special_tokens=False))
+    count = read.count(folded(text))
     if count == 1:
         return None
     return f"{'missing' if not count else f'{count} times'} in the prompt that it reads: {read!r}"
-
-
-@functools.lru_cache(maxsize=256)
-def _folded(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _plain_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

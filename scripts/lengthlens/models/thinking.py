@@ -81,7 +81,11 @@ def thinking_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> Thinking
     if isinstance(spec.thinking, str) or spec.thinking is True:
         known = {token.content for token in tokenizer.added_tokens_decoder.values()}
         template = template_of(spec, tokenizer)
-        marks = tuple(pair for pair in MARKS if pair[1] in template or pair[1] in known)
+        marks = tuple(
+            (open_, close)
+            for open_, close in MARKS
+            if close in template or close in known or (open_ in known and close.startswith(open_))
+        )
     else:
         marks = ((spec.thinking["open"], spec.thinking["close"]),)
     if not marks:
