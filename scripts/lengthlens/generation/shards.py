@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from lengthlens.files.provenance import provenance
 from lengthlens.generation.answers import answer_prompts
+from lengthlens.generation.described import describe
 from lengthlens.generation.kept import FOLDER, KeptShards, code_hash, shard_identity
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.opening import open_model, settings_of
@@ -70,7 +71,12 @@ class ShardJob:
 
     def provenance(self, schema: str) -> dict:
         """Where a file of these shards comes from; the precision is that of the loaded model."""
-        return provenance(schema, {**self.config, "dtype": self.loaded.dtype}, self.manifest)
+        made = provenance(schema, {**self.config, "dtype": self.loaded.dtype}, self.manifest)
+        return made | {"use": self._use}
+
+    @cached_property
+    def _use(self) -> dict:
+        return describe(self.loaded, self.config["generation"]["date"])
 
     def unfinished(
         self, files: Iterable[Sequence[str | Path]], temporary: bool = False

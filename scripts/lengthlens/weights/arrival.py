@@ -63,7 +63,7 @@ def _lost(spec: ModelSpec, path, prompts: list[tuple[str, str]]) -> str | None:
         read = tokenizer.decode(ids, skip_special_tokens=False)
         if (count := folded(read).count(folded(text))) != 1:
             return (
-                f"Model {spec.name}: its tokenizer writes the prompt of {text!r} as {read!r}, which "
+                f"Model {spec.name}: its tokenizer writes the prompt of {text!r} as {read!r}: it "
                 f"holds the instruction {count} times instead of once; choose a model whose "
                 "tokenizer can write it, or leave out that language or template"
             )

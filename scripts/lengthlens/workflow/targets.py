@@ -25,7 +25,7 @@ FIGURES = (
 
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
-TABLES = ("behaviour", *CAUSAL_TABLES, "same_text", "scores", *PROBE_TABLES)
+TABLES = ("behaviour", "models", *CAUSAL_TABLES, "same_text", "scores", *PROBE_TABLES)
 
 
 def provenance_of(path: str) -> str:
