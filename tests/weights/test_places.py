@@ -104,7 +104,10 @@ def test_a_model_and_nothing_are_no_odd_places(tmp_path: Path):
 
 
 KINDS = [
-    ({"model_type": "some_vl", "vision_config": {}, "text_config": {}}, "multimodal.*vision_config"),
+    (
+        {"model_type": "some_vl", "vision_config": {}, "text_config": {}},
+        "multimodal.*vision_config",
+    ),
     ({"model_type": "omni", "audio_config": {}}, "multimodal model .'omni', with audio_config"),
     ({"model_type": "t5", "is_encoder_decoder": True}, "encoder-decoder .'t5'"),
     ({"model_type": "mamba"}, "recurrent model .'mamba'.* no attention heads"),

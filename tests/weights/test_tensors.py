@@ -104,7 +104,8 @@ def test_layers_that_foretell_further_tokens_are_no_surplus():
 
 
 @pytest.mark.parametrize(
-    "name", ["model.layers.2.self_attn.q_proj.bias", "model.layers.2.mlp.gate.weight", "score.weight"]
+    "name",
+    ["model.layers.2.self_attn.q_proj.bias", "model.layers.2.mlp.gate.weight", "score.weight"],
 )
 def test_a_tensor_without_a_place_is_named_on_loading(folder: Path, name: str):
     change(folder, lambda tensors: tensors.update({name: torch.ones(128)}))

@@ -89,12 +89,12 @@ def annotate_steps(
             answer = decode(text)
             before, count = count, count_words(answer, convention)
             whole = not answer.endswith(_INCOMPLETE)
-            start = step if opened is None else opened
+            begun = step if opened is None else opened
             if word[step] and (whole or count > before):
                 begins[step] = True
             if count - before > word[step]:  # more words than the one that this token begins
-                begins[start] = True
-            opened = None if whole else (step if count > before else start)
+                begins[begun] = True
+            opened = None if whole else (step if count > before else begun)
         words_after[step] = count
     words_before = np.concatenate([[0], words_after[:-1]])[: len(ids)].astype(np.int32)
     answered = np.arange(len(ids)) >= start

@@ -62,13 +62,10 @@ class Thinking:
         closing = [close for _, close in self.marks if close in text]
         if closing:
             # The first token after which a closing mark stands: `in` only turns from False to True.
-            return (
-                bisect.bisect_left(
-                    range(len(tokens)),
-                    True,
-                    key=lambda n: any(close in self.read(tokens[: n + 1]) for close in closing),
-                )
-                + 1
+            return 1 + bisect.bisect_left(
+                range(len(tokens)),
+                True,
+                key=lambda n: any(close in self.read(tokens[: n + 1]) for close in closing),
             )
         begun = text.lstrip().startswith(tuple(open_ for open_, _ in self.marks))
         return len(tokens) if self.opened or begun else 0
