@@ -32,6 +32,8 @@ ANSWER = {
     "error": 1,
     "stopped": True,
     "truncated": False,
+    "thinking_tokens": 0,
+    "cut_thinking": False,
 }
 PROMPT = {
     "id": "en-n3-0000",
@@ -105,7 +107,7 @@ def test_text_files_need_their_provenance(answers):
 def test_text_files_of_another_format_are_refused(tmp_path):
     path = tmp_path / "a.en.jsonl"
     write_rows([ANSWER], path, made("generations/0"))
-    with pytest.raises(LengthlensError, match="generations/0.*generations/2"):
+    with pytest.raises(LengthlensError, match="generations/0.*generations/3"):
         readers.open_generations(path)
 
 
@@ -154,7 +156,7 @@ def test_cut_off_arrays_are_refused(tmp_path, name):
 def test_arrays_of_another_format_are_refused(tmp_path):
     path = tmp_path / "x.nc"
     write_dataset(xr.Dataset({"a": ("x", [1.0])}), path, made(formats.CWA))
-    with pytest.raises(LengthlensError, match="cwa/2.*attribution/2"):
+    with pytest.raises(LengthlensError, match="cwa/2.*attribution/3"):
         readers.open_attribution(path)
 
 
