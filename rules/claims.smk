@@ -62,3 +62,30 @@ rule summarise_answers:
         "Summarising the answers"
     script:
         "../scripts/summarise_answers.py"
+
+
+rule summarise_models:
+    input:
+        code=code("summarise_models"),
+        proofs=[proof_of(model) for model in study.models],
+        answers=paths.each_pair("generations/{model}.{language}.jsonl"),
+        provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
+    output:
+        table=report(
+            paths.below("tables/models.csv"),
+            caption="captions/models.rst",
+            category="Behaviour",
+            labels={"table": "Models and their settings"},
+        ),
+        provenance=paths.below("tables/models.provenance.json"),
+    log:
+        paths.below("logs/summarise_models.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        models=list(study.models),
+        pairs=paths.pairs,
+    message:
+        "Summarising how the models were used"
+    script:
+        "../scripts/summarise_models.py"

@@ -3,12 +3,14 @@ import os
 
 from snakemake.logging import logger
 
+from lengthlens.language.prompts import load_language, one_of_each
+from lengthlens.weights.arrival import arrival_problem
 from lengthlens.weights.checkpoints import ModelSpec, local_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
 from lengthlens.workflow.surroundings import date_problems, disk_problem, space_warning
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
-from lengthlens.weights.presence import check_models, told
+from lengthlens.weights.presence import check_models, told, what_is_wrong
 
 # Relative, for Snakemake remembers the names of inputs: a project that is moved stays up to date.
 PROJECT = Path(os.path.relpath(ROOT))
@@ -73,6 +75,12 @@ def fetched(wildcards):
     return {"fetched": paths.fetched(wildcards.model)}
 
 
+def all_instructions():
+    """Every template of every language with every number, those of the probes included."""
+    numbers = dict.fromkeys((*study.n_words, *study.probes.n_words))
+    return one_of_each([load_language(path) for path in PROBED_LANGUAGE_FILES], numbers)
+
+
 def check_before_jobs(workflow):
     """Stop before any job where the coming ones would fail: no disk to write to, files dated in the
     future, no GPU to run on, or no model."""
@@ -101,7 +109,11 @@ def check_before_jobs(workflow):
     if found:
         logger.info(told(found))
     if any(model.problem for model in found):
-        raise WorkflowError("No job was started: a model is missing, see above.")
+        raise WorkflowError(f"No job was started: {what_is_wrong(found)}, see above.")
+    texts = all_instructions()
+    problems = [arrival_problem(spec, texts, study.generation.date) for spec in specs]
+    if told_problems := "\n".join(problem for problem in problems if problem):
+        raise WorkflowError(f"No job was started: {told_problems}")
 
 
 JOB, SHARDS = paths.generation_job()

@@ -51,10 +51,13 @@ def main(snakemake) -> None:
     evaluate = [prompt for prompt in prompts if prompt.split == "evaluate"]
     answered = spread_over_n(evaluate, params.prompts, params.plan["seed"])
     resampled = any(condition.mode == "resample" for condition in conditions)
+    # Where answers are cut counts from their beginning, after the thinking.
+    limit = params.max_new_tokens + int(attribution["n_thinking"].max())
+    settings = settings_of(params.config)
     study = Ablation(
         loaded,
         answered,
-        replace(settings_of(params.config), max_new_tokens=params.max_new_tokens),
+        replace(settings, max_new_tokens=min(limit, settings.max_new_tokens)),
         params.config["counting"],
         replacement(attribution),
         draw_donors(language_file, answered, params.config["n_words"], params.plan["seed"])

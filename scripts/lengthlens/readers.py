@@ -26,6 +26,7 @@ from lengthlens.language.ids import language_of
 if TYPE_CHECKING:
     from lengthlens.generation.activations import Activations
 
+_THOUGHT = ("thinking_tokens", "cut_thinking")
 _WHOLE = {"head": "Int64", "rank": "Int64"}  # integers that may be missing
 
 
@@ -38,12 +39,13 @@ def open_prompts(path: str | Path) -> pd.DataFrame:
 def open_generations(path: str | Path) -> pd.DataFrame:
     """Answers of one model in one language, a row each; `tokens` holds lists of token ids."""
     needed = ("sample_id", "prompt_id", "n", "topic", "split", "text", "tokens", "words", "error")
-    return _lines(path, formats.GENERATIONS, (*needed, "stopped", "truncated"))
+    return _lines(path, formats.GENERATIONS, (*needed, "stopped", "truncated", *_THOUGHT))
 
 
 def open_probes(path: str | Path) -> pd.DataFrame:
     """Answers to the probes of one model in one language, a row each; their kind is in `probe`."""
     needed = ("sample_id", "n", "topic", "text", "tokens", "words", "error", "truncated")
+    needed += _THOUGHT
     table = _lines(path, formats.PROBES, (*needed, "probe", "tokens_per_word", "one_token"))
     numbers = ("tokens_per_word", "one_token")  # null where an answer has no word
     return table.astype({name: float for name in numbers})

@@ -52,7 +52,7 @@ WRONG = [
     ("models.m", {"path": "a", "hub": "b", "variant": "base"}, "both `path` and `hub`"),
     ("models.m", {"path": "gone", "variant": "base"}, "models.m.path: 'gone' is not a folder"),
     ("models.m", {"path": "a{b}", "variant": "base"}, "models.m.path: 'a{b}' holds a brace"),
-    ("models.m", {"path": "models", "variant": "base"}, "has no readable config.json"),
+    ("models.m", {"path": "models", "variant": "base"}, "holds no model itself, but 1 of its"),
     ("models.m", {"path": "models/small", "variant": "instruct"}, "has no chat template"),
     ("models.small.revision", "abc", "only a `hub` model has a revision"),
     ("models.m", {"hub": "a/b", "variant": "base"}, "models.m.revision: missing, so the weights"),

@@ -32,6 +32,8 @@ ANSWER = {
     "error": 1,
     "stopped": True,
     "truncated": False,
+    "thinking_tokens": 0,
+    "cut_thinking": False,
 }
 PROMPT = {
     "id": "en-n3-0000",

@@ -45,6 +45,8 @@ def make_probes(
                         "words": n + error,
                         "error": error,
                         "truncated": cut and index % 4 == 0,
+                        "thinking_tokens": 0,
+                        "cut_thinking": False,
                         "probe": probe,
                         "tokens_per_word": 1.0 if aligned else 1.5 + rng.random(),
                         "one_token": 1.0 if aligned else 0.5,

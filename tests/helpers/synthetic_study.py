@@ -40,6 +40,8 @@ def make_answers(
                             "error": error,
                             "stopped": not cut,
                             "truncated": cut,
+                            "thinking_tokens": 0,
+                            "cut_thinking": False,
                             "model": model,
                         }
                     )

@@ -225,17 +225,20 @@ def test_instruct_prompt_is_the_users_turn_of_the_chat_template(tiny_llama_dir):
 def test_the_date_is_fixed_however_the_template_asks_for_it():
     tokenizer = byte_level_tokenizer()
     spec = ModelSpec("m", "instruct", path="x")
-    tokenizer.chat_template = "{{ date_string }} {{ strftime_now('%Y-%m-%d') }}"
-    assert tokenizer.decode(format_prompt(spec, tokenizer, "Hi.", DATE)) == "26 Jul 2024 2024-07-26"
+    asked = "{{ messages[0].content }}"
+    dates = "{{ date_string }} {{ strftime_now('%Y-%m-%d') }}"
+    tokenizer.chat_template = f"{asked} {dates}"
+    ids = format_prompt(spec, tokenizer, "Hi.", DATE)
+    assert tokenizer.decode(ids) == "Hi. 26 Jul 2024 2024-07-26"
     # As Llama 3.2's template does it, after a line break and an indented block.
     tokenizer.chat_template = (
         "\n{% if strftime_now is defined %}\n"
-        "  {%- set today = strftime_now('%d %B %Y') %}\n  {% endif %}\n[{{ today }}]"
+        "  {%- set today = strftime_now('%d %B %Y') %}\n  {% endif %}\n[{{ today }}] " + asked
     )
     ids = format_prompt(spec, tokenizer, "Hi.", DATE)
-    assert tokenizer.decode(ids) == "\n[26 July 2024]"
+    assert tokenizer.decode(ids) == "\n[26 July 2024] Hi."
     shown = tokenizer.apply_chat_template([{"role": "user", "content": "Hi."}], tokenize=False)
-    assert shown.startswith("\n[") and shown.endswith("]")
+    assert shown.startswith("\n[") and shown.endswith("] Hi.")
     with pytest.raises(LengthlensError, match="'26 Jul 2024'; write it like"):
         format_prompt(spec, tokenizer, "Hi.", "26 Jul 2024")
 

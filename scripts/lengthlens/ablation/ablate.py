@@ -36,7 +36,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import GenerationSettings, rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import answer_margins, sentence_logliks
-from lengthlens.generation.steps import StepAnnotations, annotate_steps, answer_text
+from lengthlens.generation.steps import StepAnnotations, answer_text
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
 
@@ -98,10 +98,7 @@ class Ablation:
 
     def annotate(self, prompt: Prompt, answer: Sequence[int]) -> StepAnnotations:
         """The steps of an answer to a prompt."""
-        loaded = self.loaded
-        return annotate_steps(
-            answer, prompt.n, loaded.vocabulary, loaded.decode_text, self.counting
-        )
+        return self.loaded.annotate(answer, prompt.n, self.counting)
 
     def decision(self, prompt: Prompt, answer: Sequence[int]) -> int | None:
         """The decision step of an answer; None where it has none."""
@@ -202,7 +199,7 @@ def _generate(
         choose, donors = greedy, None
         follows = sets.resampled[rows].tolist()
         if book is not None and any(follows):
-            stop, text = loaded.classes.stop, loaded.decode_text
+            stop, text = loaded.classes.stop, loaded.read_answer
             choose = InStep(book, places, follows, stop, text, study.counting)
             donors = choose.donors
         decoded = decode(
@@ -218,7 +215,7 @@ def _generate(
         for (row, place), tokens, ended in zip(part, decoded.tokens, decoded.stopped, strict=True):
             key = tuple(tokens)
             if key not in counted:
-                text = answer_text(tokens, loaded.vocabulary, loaded.decode_text)
+                text = answer_text(tokens, loaded.vocabulary, loaded.read_answer)
                 counted[key] = count_words(text, study.counting)
             words[row, place], stopped[row, place] = counted[key], ended
             if row == 0:

@@ -29,7 +29,6 @@ from lengthlens.decoding.intervention import Donors
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import GenerationSettings, rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.steps import annotate_steps
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt, with_number
 from lengthlens.language.words import count_words
@@ -127,7 +126,7 @@ class DonorBook:
         self.n = [donor.n for donor in donors]
         self._entries: list[dict[int, list[int]]] = []
         for donor, tokens, first in zip(donors, recording.tokens, recording.first, strict=True):
-            marks = annotate_steps(tokens, donor.n, loaded.vocabulary, loaded.decode_text, counting)
+            marks = loaded.annotate(tokens, donor.n, counting)
             by_words: dict[int, list[int]] = {}
             for step, words in enumerate(marks.words_before.tolist()):
                 by_words.setdefault(words, []).append(first + step)

@@ -212,9 +212,9 @@ def null_variance(
     boundary = steps.boundary.astype(bool)
     first = np.searchsorted(steps.sample, np.arange(n_samples + 1)).tolist()
     for sample, (start, stop) in enumerate(itertools.pairwise(first)):
-        if (steps.sign[start:stop] == steps.sign[start]).all():
+        rows = start + np.flatnonzero(steps.sign[start:stop])  # without thinking
+        if (steps.sign[rows] == steps.sign[rows[:1]]).all():
             continue
-        rows = np.arange(start, stop)
         for target, name in enumerate(TARGETS):
             used = rows[boundary[rows]] if name == "end" else rows
             found[target, sample] = shift_variance(steps.sign[used], value[target, used])
@@ -252,7 +252,8 @@ def _step_counts(steps: Steps, n_samples: int) -> dict[str, tuple[tuple[str], np
         return ("sample",), np.bincount(steps.sample[mask], minlength=n_samples)
 
     return {
-        "n_steps": count(np.ones_like(negative)),
+        "n_steps": count(steps.sign != 0),
+        "n_thinking": count(steps.sign == 0),
         "n_negative": count(negative),
         "n_boundary": count(steps.boundary),
         "n_boundary_negative": count(steps.boundary & negative),

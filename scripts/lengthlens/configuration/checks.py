@@ -2,6 +2,7 @@
 against the language resources and against the models' folders."""
 
 import datetime
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,15 @@ from lengthlens.files.validation import KeyPath, Problem, show, suggest
 from lengthlens.language.languages import Language, check_parallel, load_language, missing_forms
 from lengthlens.language.prompts import SPLITS, build_prompts
 from lengthlens.language.unspaced import counting_problem
-from lengthlens.weights.checkpoints import local_folder
-from lengthlens.weights.checks import number_of_heads, quick_problems, template_problem
+from lengthlens.weights.checkpoints import PROMPTED, local_folder
+from lengthlens.weights.checks import (
+    number_of_heads,
+    quick_problems,
+    template_problem,
+    variables_problem,
+)
 from lengthlens.weights.hub_cache import snapshot_folder
+from lengthlens.weights.places import odd_place
 
 LANGUAGES = "resources/languages"
 
@@ -297,6 +304,9 @@ def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Proble
 
 
 def _folder_problems(path: KeyPath, model: dict[str, Any], folder: Path) -> Iterator[Problem]:
+    if odd := odd_place(folder):
+        yield Problem((*path, "path"), odd)
+        return
     if not folder.is_dir():
         yield Problem(
             (*path, "path"),
@@ -308,6 +318,8 @@ def _folder_problems(path: KeyPath, model: dict[str, Any], folder: Path) -> Iter
         yield Problem((*path, "path"), problem)
     if missing := template_problem(folder, model["variant"]):
         yield Problem((*path, "variant"), missing)
+    elif wrong := variables_problem(folder, model["variant"], model.get("template", {})):
+        yield Problem((*path, "template"), wrong)
 
 
 def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Problem]:
@@ -317,8 +329,10 @@ def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Pr
         source = model.get("hub"), model.get("revision")
         if "path" in model:
             source = (_real(_folder(model, root)),)
-        stops = frozenset(map(repr, model.get("stop_tokens", ())))
-        other = first.setdefault((source, model["variant"], stops), name)
+        prompted = {key: model.get(key, default) for key, default in PROMPTED.items()}
+        prompted["stop_tokens"] = sorted(map(repr, prompted["stop_tokens"]))
+        told = json.dumps(prompted, sort_keys=True)
+        other = first.setdefault((source, model["variant"], told), name)
         if other != name:
             yield Problem(
                 ("models", name),

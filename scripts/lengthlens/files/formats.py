@@ -11,10 +11,10 @@ from typing import Final
 HDF5_LAYOUTS: Final = ("earliest", "v110")
 
 WEIGHTS = "weights/1"
-PROOF = "proof/1"
+PROOF = "proof/2"
 PROMPTS = "prompts/2"
-GENERATIONS = "generations/2"
-PROBES = "probes/2"
+GENERATIONS = "generations/3"
+PROBES = "probes/3"
 ACTIVATIONS = "activations/3"
 ATTRIBUTION = "attribution/3"
 TOKENS = "tokens/2"

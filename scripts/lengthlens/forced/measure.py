@@ -16,7 +16,6 @@ from lengthlens.forced.swaps import SWAPS, SwapText, swapped_number, why_prompts
 from lengthlens.forced.texts import as_other
 from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing
-from lengthlens.generation.steps import annotate_steps
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt, draw_name, drawn_places, with_number
 from lengthlens.models.readout import readout_of
@@ -146,9 +145,7 @@ def _swap_text(
     own = request(n)
     numbers = {swap: swapped_number(n, swap, n_words) for swap in SWAPS}
     swapped = {swap: request(number) for swap, number in numbers.items() if number is not None}
-    marks = annotate_steps(
-        row["tokens"], n, loaded.vocabulary, loaded.decode_text, forcing.counting
-    )
+    marks = loaded.annotate(row["tokens"], n, forcing.counting)
     differs = {
         swap: why_prompts_differ(own.tokens, other.tokens, loaded.decode_text)
         for swap, other in swapped.items()

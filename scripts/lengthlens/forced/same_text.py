@@ -22,8 +22,10 @@ from lengthlens.decoding.decode import TokenClasses
 from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing, forced_batches
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.models.loading import load_generation_config, load_tokenizer, stop_ids, text_decoder
+from lengthlens.models.loading import load_generation_config, load_tokenizer, text_decoder
 from lengthlens.models.readout import Readout
+from lengthlens.models.stopping import stop_set
+from lengthlens.models.thinking import thinking_of
 from lengthlens.models.vocabulary import classify_vocabulary
 from lengthlens.weights.checkpoints import ModelSpec
 
@@ -31,13 +33,19 @@ from lengthlens.weights.checkpoints import ModelSpec
 def reading_as(loaded: LoadedModel, author: ModelSpec) -> LoadedModel:
     """The model with the author's tokenizer and token classes; prompts stay its own."""
     tokenizer = load_tokenizer(author)
-    stop = stop_ids(author, tokenizer, load_generation_config(author))
+    stops = stop_set(author, tokenizer, load_generation_config(author))
     size = loaded.anatomy.vocabulary_size
-    vocabulary = classify_vocabulary(tokenizer, [token for token in stop if token < size], size)
+    known = [token for token in stops.ids if token < size]
+    vocabulary = classify_vocabulary(tokenizer, known, size)
     masks = (vocabulary.stop, vocabulary.ender, vocabulary.word)
     classes = TokenClasses(*(torch.from_numpy(np.flatnonzero(m)).to(loaded.device) for m in masks))
     return replace(
-        loaded, vocabulary=vocabulary, classes=classes, decode_text=text_decoder(tokenizer)
+        loaded,
+        vocabulary=vocabulary,
+        classes=classes,
+        decode_text=text_decoder(tokenizer),
+        stops=stops,
+        thinking=thinking_of(author, tokenizer),
     )
 
 
@@ -54,7 +62,8 @@ def why_not_shared(loaded: LoadedModel, reader: LoadedModel, answers: Sequence[M
         ids = np.asarray(row["tokens"])
         if ids.max() >= size:
             return f"token {ids.max()} of {row['sample_id']} is outside of its {size} token ids"
-        text = loaded.decode_text(ids[~reader.vocabulary.stop[ids]].tolist())
+        answer = ids[reader.answer_start(row["tokens"]) :]
+        text = loaded.decode_text(answer[~reader.vocabulary.stop[answer]].tolist())
         if text != row["text"]:
             return f"its tokenizer reads {row['sample_id']} as {text[:40]!r}"
     return ""

@@ -14,7 +14,7 @@ from lengthlens.decoding.waves import OutOfMemory, halves
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.records import Batch, Samples, Steps
-from lengthlens.generation.steps import annotate_steps, answer_text
+from lengthlens.generation.steps import answer_text
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
 from lengthlens.models.memory import is_out_of_memory, release_memory
@@ -201,7 +201,8 @@ def answer_row(
     request: Request, tokens: Sequence[int], stopped: bool, loaded: LoadedModel, counting: str
 ) -> dict:
     """One line of a generations file."""
-    text = answer_text(tokens, loaded.vocabulary, loaded.decode_text)
+    start = loaded.answer_start(tokens)
+    text = answer_text(tokens[start:], loaded.vocabulary, loaded.decode_text)
     words = count_words(text, counting)
     prompt = request.prompt
     return {
@@ -218,6 +219,8 @@ def answer_row(
         "error": words - prompt.n,
         "stopped": stopped,
         "truncated": not stopped,
+        "thinking_tokens": start,
+        "cut_thinking": not stopped and start == len(tokens) > 0,
     }
 
 
@@ -234,7 +237,7 @@ def record_batch(
         lengths,
     )
     marks = [
-        annotate_steps(tokens, request.prompt.n, loaded.vocabulary, loaded.decode_text, counting)
+        loaded.annotate(tokens, request.prompt.n, counting)
         for request, tokens in zip(part, decoded.tokens, strict=True)
     ]
 

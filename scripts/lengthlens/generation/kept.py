@@ -26,6 +26,7 @@ from pathlib import Path
 from lengthlens.files.identity import differences
 from lengthlens.files.whole import temporary_path
 from lengthlens.language.prompts import Prompt
+from lengthlens.weights.checkpoints import PROMPTED
 
 FOLDER = ".kept"
 _HASHES = "sha256.json"
@@ -61,7 +62,7 @@ def shard_identity(
         code: `code_hash` of the script and the modules that it imports.
         computation: device, precision and versions (`computation.computation`).
     """
-    prompted = {key: model.get(key) for key in ("variant", "stop_tokens")}
+    prompted = {key: model.get(key) for key in ("variant", *PROMPTED)}
     asked = [[prompt.id, prompt.split, prompt.text] for prompt in prompts]
     parts = [config, prompted, weights, asked, code, computation]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)

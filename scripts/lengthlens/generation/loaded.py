@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,15 +11,18 @@ import torch
 
 from lengthlens.decoding.decode import TokenClasses
 from lengthlens.errors import LengthlensError
+from lengthlens.generation.steps import StepAnnotations, annotate_steps
 from lengthlens.models.anatomy import Anatomy, dissect
 from lengthlens.models.loading import (
     format_prompt,
     load_generation_config,
     load_model,
     load_tokenizer,
-    stop_ids,
     text_decoder,
 )
+from lengthlens.models.prompting import lost_in_tokens
+from lengthlens.models.stopping import StopSet, stop_set
+from lengthlens.models.thinking import Thinking, thinking_of
 from lengthlens.models.vocabulary import Vocabulary, classify_vocabulary
 from lengthlens.weights.checkpoints import ModelSpec
 
@@ -34,7 +38,9 @@ class LoadedModel:
         anatomy: its components.
         vocabulary: the class of every token.
         classes: the token ids that decoding watches, on the model's device.
-        decode_text: turns generated ids into the answer's text.
+        decode_text: turns generated ids into text.
+        stops: what ends an answer, and why.
+        thinking: how it marks its thinking; None for a model without marks of it.
     """
 
     spec: ModelSpec
@@ -44,6 +50,22 @@ class LoadedModel:
     vocabulary: Vocabulary
     classes: TokenClasses
     decode_text: Callable[[Sequence[int]], str]
+    stops: StopSet | None = None
+    thinking: Thinking | None = None
+
+    def answer_start(self, tokens: Sequence[int]) -> int:
+        """How many of the generated tokens are thinking, before the answer begins."""
+        return 0 if self.thinking is None else self.thinking.answer_start(tokens)
+
+    def annotate(self, tokens: Sequence[int], n: int, counting: str) -> StepAnnotations:
+        """The steps of an answer to a prompt for `n` words, its thinking apart."""
+        return annotate_steps(
+            tokens, n, self.vocabulary, self.decode_text, counting, self.answer_start(tokens)
+        )
+
+    def read_answer(self, tokens: Sequence[int]) -> str:
+        """The text of an answer's tokens, without its thinking."""
+        return self.decode_text(tokens[self.answer_start(tokens) :])
 
     @property
     def device(self) -> torch.device:
@@ -69,6 +91,12 @@ class LoadedModel:
                 f"Model {self.spec.name}: its tokenizer writes {token!r} as id {max(ids)}, but the "
                 f"model has {rows} ids; the tokenizer belongs to another model."
             )
+        if lost := lost_in_tokens(self.tokenizer, ids, text):
+            raise LengthlensError(
+                f"Model {self.spec.name}: the instruction {text!r} is {lost}. Its chat template or "
+                "its tokenizer changes what is asked: correct them, or leave out what the "
+                "tokenizer cannot write."
+            )
         return ids
 
 
@@ -93,8 +121,10 @@ def load(
     tokenizer = load_tokenizer(spec)
     model = load_model(spec, dtype, device)
     anatomy = dissect(model)
-    stop = stop_ids(spec, tokenizer, load_generation_config(spec))
-    vocabulary = classify_vocabulary(tokenizer, stop, anatomy.vocabulary_size)
+    stops = stop_set(spec, tokenizer, load_generation_config(spec))
+    if stops.note:
+        print(f"{spec.name}: {stops.note}", file=sys.stderr)
+    vocabulary = classify_vocabulary(tokenizer, stops.ids, anatomy.vocabulary_size)
     if not vocabulary.word.any():
         raise LengthlensError(
             f"Model {spec.name}: no token of its tokenizer begins a word after a space, so there "
@@ -107,5 +137,13 @@ def load(
 
     classes = TokenClasses(ids(vocabulary.stop), ids(vocabulary.ender), ids(vocabulary.word))
     return LoadedModel(
-        spec, model, tokenizer, anatomy, vocabulary, classes, text_decoder(tokenizer)
+        spec=spec,
+        model=model,
+        tokenizer=tokenizer,
+        anatomy=anatomy,
+        vocabulary=vocabulary,
+        classes=classes,
+        decode_text=text_decoder(tokenizer),
+        stops=stops,
+        thinking=thinking_of(spec, tokenizer),
     )

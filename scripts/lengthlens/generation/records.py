@@ -25,7 +25,7 @@ class Steps:
         token: the produced token.
         is_stop: whether it is a stop token.
         words_before, words_after: words of the answer before and after it.
-        sign: adherence sign, +1 or -1.
+        sign: adherence sign, +1 or -1; 0 while the model thinks, before its answer.
         boundary: whether the token does not continue the last word.
         decision: whether it is the first boundary step with the asked number of words before it.
         logit: the model's own logit of the token, before a soft cap.

@@ -14,6 +14,7 @@ from lengthlens.files.identity import COMPUTATION
 from lengthlens.files.provenance import provenance
 from lengthlens.generation.answers import answer_prompts
 from lengthlens.generation.computation import computation
+from lengthlens.generation.described import describe
 from lengthlens.generation.kept import FOLDER, KeptShards, code_hash, shard_identity
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.opening import open_model, settings_of
@@ -79,7 +80,11 @@ class ShardJob:
         """Where a file of these shards comes from; the precision is that of the loaded model."""
         dtype = self.loaded.dtype
         made = provenance(schema, {**self.config, "dtype": dtype}, self.manifest)
-        return made | {COMPUTATION: {**self.computation, "dtype": dtype}}
+        return made | {COMPUTATION: {**self.computation, "dtype": dtype}, "use": self._use}
+
+    @cached_property
+    def _use(self) -> dict:
+        return describe(self.loaded, self.config["generation"]["date"])
 
     def unfinished(
         self, files: Iterable[Sequence[str | Path]], temporary: bool = False

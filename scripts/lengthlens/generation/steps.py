@@ -7,6 +7,8 @@ generated is counted, unedited; a stop token is not text):
 - *boundary*: the token does not continue the last word: it is an ender (stop token or
   sentence-final punctuation) or the beginning of a new word, that is, the count grows or the token
   is of the vocabulary's `word` class;
+- *thinking*: steps before the answer begins (`models.thinking`) have no words, sign 0, and are
+  neither boundary nor decision;
 - *decision*: the first boundary with w = N before it, where the model ends or overshoots. An
   answer that ended early, or was cut before that step, has none.
 
@@ -52,7 +54,12 @@ class StepAnnotations:
 
 
 def annotate_steps(
-    tokens: Sequence[int], n: int, vocabulary: Vocabulary, decode: Decode, convention: str
+    tokens: Sequence[int],
+    n: int,
+    vocabulary: Vocabulary,
+    decode: Decode,
+    convention: str,
+    start: int = 0,
 ) -> StepAnnotations:
     """Annotate the steps of one answer.
 
@@ -62,6 +69,7 @@ def annotate_steps(
         vocabulary: the classes of the model's token ids.
         decode: ids to text, special tokens left out (`models.text_decoder`).
         convention: how words are counted, one of `words.CONVENTIONS`.
+        start: the step at which the answer begins; those before it are thinking.
 
     Raises:
         LengthlensError: an id outside of the vocabulary, or an unknown convention.
@@ -75,21 +83,22 @@ def annotate_steps(
     text: list[int] = []
     count = 0
     opened = None  # the step that began the character at the end of the answer, if it is not whole
-    for step, token in enumerate(ids.tolist()):
+    for step, token in list(enumerate(ids.tolist()))[start:]:
         if not is_stop[step]:
             text.append(token)
             answer = decode(text)
             before, count = count, count_words(answer, convention)
             whole = not answer.endswith(_INCOMPLETE)
-            start = step if opened is None else opened
+            begun = step if opened is None else opened
             if word[step] and (whole or count > before):
                 begins[step] = True
             if count - before > word[step]:  # more words than the one that this token begins
-                begins[start] = True
-            opened = None if whole else (step if count > before else start)
+                begins[begun] = True
+            opened = None if whole else (step if count > before else begun)
         words_after[step] = count
     words_before = np.concatenate([[0], words_after[:-1]])[: len(ids)].astype(np.int32)
-    boundary = ender | begins
+    answered = np.arange(len(ids)) >= start
+    boundary = (ender | begins) & answered
     decision = np.zeros(len(ids), dtype=bool)
     decision[np.flatnonzero(boundary & (words_before == n))[:1]] = True
     keeps = np.where(is_stop, words_after == n, words_after <= n)
@@ -97,7 +106,7 @@ def annotate_steps(
         is_stop=is_stop,
         words_before=words_before,
         words_after=words_after,
-        sign=np.where(keeps, 1, -1).astype(np.int8),
+        sign=np.where(keeps, 1, -1).astype(np.int8) * answered,
         boundary=boundary,
         decision=decision,
     )

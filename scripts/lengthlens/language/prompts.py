@@ -101,6 +101,16 @@ def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) 
     return prompts
 
 
+def one_of_each(languages: Iterable[Language], numbers: Iterable[int]) -> list[str]:
+    """The text of every template of every language with every number, each for one topic."""
+    return [
+        template.fill(language.topics[0], n)
+        for language in languages
+        for template in language.templates
+        for n in numbers
+    ]
+
+
 def topic_split(topic_id: str, seed: int) -> str:
     """`select` or `evaluate`, the same in every language."""
     return SPLITS[_hash(f"{seed}:split:{topic_id}") % 2]

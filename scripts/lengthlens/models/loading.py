@@ -5,8 +5,8 @@ lie is the business of `checkpoints`; where the components lie is the business o
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from transformers import (
@@ -20,7 +20,11 @@ from transformers.utils import logging as transformers_logging
 
 from lengthlens.errors import LengthlensError
 from lengthlens.models.memory import is_out_of_memory
+from lengthlens.models.prompting import format_prompt
+from lengthlens.models.raw_tokenizer import as_in_file
+from lengthlens.weights.chat_template import read_template
 from lengthlens.weights.checkpoints import ModelSpec, model_folder, weights_manifest
+from lengthlens.weights.tensors import is_ignorable
 
 __all__ = [
     "ModelSpec",
@@ -37,21 +41,6 @@ __all__ = [
 ]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-DATE_FORMAT = "%d %b %Y"  # as the published chat templates write it
-
-# Some chat templates ask transformers for today's date through `strftime_now`. Functions cannot be
-# passed to a template, but a macro before it takes precedence. (The line break at its end is
-# swallowed by the block before it, so that the template still starts at the start of a line.)
-_CODES = "aAbBdHIjmMpSyY"
-_STOPPED_STRFTIME = """\
-{%- macro strftime_now(format) -%}
-{%- set ns = namespace(text=format) -%}
-{%- for code, value in stopped_clock.items() -%}
-{%- set ns.text = ns.text.replace(code, value) -%}
-{%- endfor -%}
-{{- ns.text -}}
-{%- endmacro %}
-"""
 
 
 def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
@@ -64,11 +53,18 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
     except Exception as error:  # of many kinds: the tokenizers library raises plain ones
         raise LengthlensError(
             f"Model {spec.name}: transformers cannot load the tokenizer in {folder} "
-            f"({type(error).__name__}: {error}); copy or fetch its files again."
+            f"({_reason(error)}); copy or fetch its files again."
         ) from error
     # NOTE transformers' clean-up deletes the space in "word ." when it decodes: the text that is
     # counted would no longer be the text that was generated.
+    try:
+        tokenizer = as_in_file(folder, tokenizer)
+    except LengthlensError as error:
+        raise LengthlensError(f"Model {spec.name}: {error}.") from error
     tokenizer.clean_up_tokenization_spaces = False
+    if tokenizer.chat_template is None and spec.variant == "instruct":
+        # A file that transformers leaves to processors of images: chat_template.json.
+        tokenizer.chat_template = read_template(folder)
     return tokenizer
 
 
@@ -116,7 +112,7 @@ def load_model(
             raise
         raise LengthlensError(
             f"Model {spec.name}: transformers cannot load {folder} as a decoder-only language "
-            f"model without code of its own ({type(error).__name__}: {error})."
+            f"model without code of its own ({_reason(error)})."
         ) from error
     # NOTE transformers only warns about these and fills them with random numbers.
     absent = sorted(report["missing_keys"])
@@ -125,6 +121,7 @@ def load_model(
             f"Model {spec.name}: {folder} lacks {len(absent)} weights, such as {absent[0]!r}; "
             "the checkpoint is incomplete or its config.json belongs to another model."
         )
+    _refuse_left_out(spec, folder, model, report["unexpected_keys"])
     if placement is None:
         model = model.to(target)
     elif device_map is None:
@@ -132,6 +129,36 @@ def load_model(
         _refuse_offloading(spec, getattr(model, "hf_device_map", {"": model.device.type}))
     check_finite(spec, model)
     return model.eval().requires_grad_(False)
+
+
+def _reason(error: Exception) -> str:
+    """What transformers says, without its advice to run code that came with a checkpoint."""
+    said = f"{type(error).__name__}: {error}"
+    if "trust_remote_code" in said or "remote code" in said:
+        return "it comes as code of its own, which is never run; give one that transformers knows"
+    return said
+
+
+def _refuse_left_out(
+    spec: ModelSpec, folder: Path, model: PreTrainedModel, unexpected: Iterable[str]
+) -> None:
+    """Refuse a checkpoint of which transformers left something out: it only warns, if it does."""
+    left_out = sorted(name for name in unexpected if not is_ignorable(name))
+    if left_out:
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} holds {len(left_out)} tensors that its model has no "
+            f"place for, such as {left_out[0]!r}: the model that runs would be another than the "
+            "one that was saved. Its config.json belongs to another model, a setting in it is "
+            "missing, or something was added to the weights and not merged into them."
+        )
+    ends = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
+    if tied and None not in ends and ends[0].weight is not ends[1].weight:
+        raise LengthlensError(
+            f"Model {spec.name}: config.json says that embedding and unembedding are the same "
+            f"(tie_word_embeddings), but {folder} holds two that differ; correct "
+            "tie_word_embeddings to false, or give the weights that belong to this config.json."
+        )
 
 
 def check_finite(spec: ModelSpec, model: torch.nn.Module) -> None:
@@ -264,63 +291,6 @@ def _token_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, token: str | 
         f"Model {spec.name}: stop token {token!r} is not one token but "
         f"{tokenizer.convert_ids_to_tokens(pieces)}; give a string that is, or the token's id."
     )
-
-
-def format_prompt(
-    spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, text: str, date: str
-) -> list[int]:
-    """The token ids of one prompt, ready for generation.
-
-    Base models see the text and a line break, with a beginning-of-sequence token where their
-    tokenizer adds one. Instruct models see the text as a user's turn of their chat template,
-    which opens the assistant's turn; a template that prints today's date prints `date` instead
-    ("2024-07-26", printed as "26 Jul 2024"), so that prompts do not change from day to day.
-    """
-    if not text.strip():
-        raise LengthlensError(f"Model {spec.name}: the prompt {text!r} is empty.")
-    if spec.variant == "base":
-        return _plain_prompt(tokenizer, text)
-    if tokenizer.chat_template is None:
-        raise LengthlensError(
-            f"Model {spec.name} is an instruct model, but its tokenizer has no chat template; "
-            "add chat_template.jinja to its folder, or set `variant: base`."
-        )
-    template = tokenizer.get_chat_template()
-    if "strftime_now" in template:
-        template = _STOPPED_STRFTIME + template
-    ids = tokenizer.apply_chat_template(
-        [{"role": "user", "content": text}],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=False,
-        chat_template=template,
-        date_string=_moment(date).strftime(DATE_FORMAT),
-        stopped_clock=_stopped_clock(date),
-    )
-    return [int(token) for token in ids]
-
-
-def _plain_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    ids = [int(token) for token in tokenizer(f"{text}\n")["input_ids"]]
-    # Some tokenizers also append an end-of-sequence token: after it there is nothing to continue.
-    if ids[-1] == tokenizer.eos_token_id:
-        ids.pop()
-    return ids
-
-
-def _moment(date: str) -> datetime:
-    try:
-        return datetime.fromisoformat(date)
-    except (TypeError, ValueError) as error:
-        raise LengthlensError(
-            f"The date for chat templates is {date!r}; write it like '2024-07-26'."
-        ) from error
-
-
-def _stopped_clock(date: str) -> dict[str, str]:
-    """What each strftime code of `_CODES` says at midnight of `date`."""
-    moment = _moment(date)
-    return {f"%{code}": moment.strftime(f"%{code}") for code in _CODES}
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> int:

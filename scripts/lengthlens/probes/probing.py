@@ -172,7 +172,12 @@ def _price(aligned: Aligned, place: int, row: Mapping, whole: WholeWords) -> dic
 def _spelling(row: Mapping, loaded: LoadedModel, counting: str) -> dict[str, float | None]:
     """Mean tokens of the answer's words up to N, and the share of these that are one token."""
     counts = tokens_by_word(
-        row["tokens"], row["n"], loaded.vocabulary, loaded.decode_text, counting
+        row["tokens"],
+        row["n"],
+        loaded.vocabulary,
+        loaded.decode_text,
+        counting,
+        loaded.answer_start(row["tokens"]),
     )
     if not counts:
         return {"tokens_per_word": None, "one_token": None}

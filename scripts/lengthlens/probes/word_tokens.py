@@ -11,7 +11,12 @@ from lengthlens.models.vocabulary import Vocabulary
 
 
 def tokens_by_word(
-    tokens: Sequence[int], n: int, vocabulary: Vocabulary, decode: Decode, convention: str
+    tokens: Sequence[int],
+    n: int,
+    vocabulary: Vocabulary,
+    decode: Decode,
+    convention: str,
+    start: int = 0,
 ) -> list[int]:
     """Tokens of each of the first `n` words of an answer, in order.
 
@@ -25,8 +30,9 @@ def tokens_by_word(
         vocabulary: the classes of the model's token ids.
         decode: ids to text.
         convention: how words are counted.
+        start: where the answer begins, after thinking.
     """
-    marks = annotate_steps(tokens, n, vocabulary, decode, convention)
+    marks = annotate_steps(tokens, n, vocabulary, decode, convention, start)
     ids = np.asarray(tokens, dtype=np.int64).reshape(-1)
     spelling = vocabulary.word[ids] | vocabulary.continuation[ids]
     # NOTE bytes of a character that is not whole yet still count to the word before it

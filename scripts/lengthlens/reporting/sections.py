@@ -36,6 +36,7 @@ from lengthlens.reporting.causes import (
 from lengthlens.reporting.control import control_sentences
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
+from lengthlens.reporting.models import model_sentences
 from lengthlens.reporting.nswap import follows_n, say_nswap
 from lengthlens.reporting.questions import (
     beyond_random,
@@ -251,6 +252,14 @@ SECTIONS = (
             extends,
             harder_n,
         ),
+    ),
+    Section(
+        "models",
+        "Models",
+        "The models as they came",
+        "How each model was prompted, what ended its answers, which of its settings were passed "
+        "over, and where its answers begin.",
+        tables=(Table("models", "Models and their settings", model_sentences),),
     ),
     Section("answers", "Answers", "Sample answers", template="answers.html.j2"),
     Section("limits", "Limits", "Limits", template="limits.html.j2"),

@@ -68,12 +68,12 @@ class Token:
 
 
 def describe_tokens(row: Mapping) -> tuple[Token, ...]:
-    """The tokens of one answer.
+    """The tokens of one answer; its thinking is left out.
 
     Args:
         row: of a tokens file (docs/files.md).
     """
-    return tuple(_token(row, step) for step in range(len(row["token"])))
+    return tuple(_token(row, step) for step in range(len(row["token"])) if row["sign"][step])
 
 
 def _token(row: Mapping, step: int) -> Token:

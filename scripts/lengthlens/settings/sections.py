@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
 from lengthlens.settings.fields import (
@@ -39,6 +39,39 @@ Mode = Literal["zero", "mean", "resample"]
 Score = Literal["cwa", "end_contrast", "nswap", "effect", "norm"]
 
 
+def _not_set_by_us(name: str) -> str:
+    if name in _OWN_VARIABLES:
+        raise PydanticCustomError("own_variable", "the study sets this variable itself")
+    return name
+
+
+_OWN_VARIABLES = (
+    "messages",
+    "tools",
+    "documents",
+    "add_generation_prompt",
+    "chat_template",
+    "tokenize",
+    "conversation",
+    "date_string",
+    "stopped_clock",
+)
+_VARIABLE = "a variable of the chat template, which the study does not set itself"
+Variable = Annotated[text(r"^[A-Za-z_][A-Za-z0-9_]*$", _VARIABLE), AfterValidator(_not_set_by_us)]
+Plain = StrictBool | StrictStr | StrictInt | StrictFloat
+
+
+class Marks(Section):
+    open: Filled
+    close: Filled
+
+
+def _false(value: bool) -> bool:
+    if value:
+        raise PydanticCustomError("no_marks", "true names no marks")
+    return value
+
+
 class Model(Section):
     path: Filled = about(
         "Folder with the model in transformers' format (safetensors), relative to the project's "
@@ -66,6 +99,24 @@ class Model(Section):
     ) = about(
         "Tokens that end an answer beyond those of the model's generation_config (optional).",
         default=(),
+    )
+    stop_at_turn_end: StrictBool = about(
+        "Whether the token with which the chat template closes a turn ends an answer, too, where "
+        "the model's generation_config does not name it (optional; true).",
+        default=True,
+    )
+    template: dict[Variable, Annotated[Plain, Says("true, false, a number or a string")]] = about(
+        "Variables of the chat template, such as enable_thinking (optional); it must read each of "
+        "them.",
+        "a mapping of the template's variables to values, such as {enable_thinking: false}",
+        default={},
+    )
+    thinking: Literal["auto"] | Annotated[StrictBool, AfterValidator(_false)] | Marks = about(
+        "What parts thinking from the answer, which begins after the closing mark (optional). "
+        "auto: the known marks that the model's chat template or tokenizer has, such as </think> "
+        "or the final channel; false: everything is the answer.",
+        "auto, false, or a mapping such as {open: <think>, close: </think>}",
+        default="auto",
     )
 
 

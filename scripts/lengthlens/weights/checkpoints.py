@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,15 @@ from lengthlens.weights.checks import (
     quick_problems,
     template_problem,
     tokenizer_problems,
+    variables_problem,
 )
 from lengthlens.weights.hub_cache import expected_hash, how_to_fetch, snapshot_folder
+from lengthlens.weights.places import odd_place
 from lengthlens.weights.shape import Shape
 
 VARIANTS = ("base", "instruct")
+# How a model is prompted and stopped, beside its variant: keys of its entry, and their defaults.
+PROMPTED = {"stop_tokens": (), "stop_at_turn_end": True, "template": {}, "thinking": "auto"}
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,10 @@ class ModelSpec:
     """One model of the study: an entry of `models` in the configuration.
 
     Either `path` (a folder) or `hub` with `revision` (a repository and one of its commits) is set.
-    `stop_tokens` are further tokens that end an answer, as strings or ids. A relative `path` starts
-    from `root`.
+    `stop_tokens` are further tokens that end an answer, as strings or ids; `stop_at_turn_end` says
+    whether the token that closes a turn of the chat template does. `template` are variables of the
+    chat template. `thinking` names the marks of thinking (`models.thinking`). A relative `path`
+    starts from `root`.
     """
 
     name: str
@@ -50,6 +56,9 @@ class ModelSpec:
     hub: str | None = None
     revision: str | None = None
     stop_tokens: tuple[str | int, ...] = ()
+    stop_at_turn_end: bool = True
+    template: Mapping[str, Any] = field(default_factory=dict)
+    thinking: str | bool | Mapping[str, str] = "auto"
     root: str = "."
 
     def __post_init__(self) -> None:
@@ -76,11 +85,10 @@ class ModelSpec:
     @classmethod
     def from_config(cls, name: str, entry: Mapping[str, Any]) -> "ModelSpec":
         """The model `name` as described by its entry of `models` in the configuration."""
-        unknown = sorted(set(entry) - {field.name for field in fields(cls)} | set(entry) & {"name"})
-        if unknown:
+        known = [field.name for field in fields(cls) if field.name != "name"]
+        if unknown := sorted(set(entry) - set(known)):
             raise LengthlensError(
-                f"Model {name}: unknown keys {unknown}; "
-                "known are path, hub, revision, variant, stop_tokens."
+                f"Model {name}: unknown keys {unknown}; known are {', '.join(known)}."
             )
         if "variant" not in entry:
             raise LengthlensError(f"Model {name}: add `variant: base` or `variant: instruct`.")
@@ -126,6 +134,8 @@ def model_folder(spec: ModelSpec) -> Path:
     tokenizer are missing, or where a hub model was not fetched.
     """
     folder = spec_folder(spec)
+    if odd := odd_place(folder):
+        raise LengthlensError(f"Model {spec.name}: {odd}")
     if not folder.is_dir():
         raise LengthlensError(
             f"Model {spec.name}: there is no folder {spec.path!r} "
@@ -158,6 +168,8 @@ def check_files(spec: ModelSpec) -> Path:
         problems = quick_problems(folder)
         if missing := template_problem(folder, spec.variant):
             problems.append(f"variant is {missing}")
+        elif wrong := variables_problem(folder, spec.variant, spec.template):
+            problems.append(wrong)
         problems = problems or list(tokenizer_problems(folder, spec.stop_tokens))
     except OSError as error:
         told = refusal(error.filename or folder, error) or str(error)

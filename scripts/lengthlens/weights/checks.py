@@ -11,9 +11,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from lengthlens.errors import LengthlensError
+from lengthlens.weights.chat_template import read_template, unknown_variables
+from lengthlens.weights.kinds import odd_kind
+from lengthlens.weights.places import odd_place
+from lengthlens.weights.tensors import Tensor, read_header, tensor_problems, tensors_in
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -21,12 +27,13 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Files of the tokenizers that transformers can load; one of them is enough.
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _SETTINGS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
-_LONGEST_HEADER = 100_000_000  # the limit of the safetensors library [bytes]
 _POINTER = b"version https://git-lfs"
 
 
 def quick_problems(folder: Path) -> list[str]:
     """Everything wrong with a folder that small reads can tell; each with its cure."""
+    if odd := odd_place(folder):
+        return [odd]
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         return [
@@ -36,8 +43,11 @@ def quick_problems(folder: Path) -> list[str]:
     problems = list(_config_problems(config))
     problems += _unreadable(folder)
     if not problems:
-        problems += _weight_problems(folder)
+        tensors: dict[str, Tensor] = {}
+        problems += _weight_problems(folder, tensors)
         problems += _settings_problems(folder)
+        if not problems:
+            problems += tensor_problems(_text_part(config), tensors)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         problems.append(
             f"{folder} holds no tokenizer (none of {', '.join(VOCABULARIES)}); save it into the "
@@ -48,12 +58,30 @@ def quick_problems(folder: Path) -> list[str]:
 
 def template_problem(folder: Path, variant: str) -> str | None:
     """An instruct model is prompted through its tokenizer's chat template, so there must be one."""
-    if variant != "instruct" or has_chat_template(folder):
+    if variant != "instruct":
+        return None
+    try:
+        found = read_template(folder)
+    except LengthlensError as error:
+        return f"instruct, but {error}"
+    if found is not None:
         return None
     return (
         f"instruct, but the tokenizer in {folder} has no chat template; legal: base, or add a "
         "chat_template.jinja"
     )
+
+
+def variables_problem(folder: Path, variant: str, variables: Mapping[str, Any]) -> str | None:
+    """Whether the chat template is valid and reads the variables that the configuration sets."""
+    if variant != "instruct":
+        return (
+            f"template sets {', '.join(variables)}, but a base model is prompted without one; "
+            "remove `template:`"
+            if variables
+            else None
+        )
+    return unknown_variables(read_template(folder) or "", variables)
 
 
 def tokenizer_problems(folder: Path, stop_tokens: Sequence[str | int]) -> Iterator[str]:
@@ -91,14 +119,6 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def has_chat_template(folder: Path) -> bool:
-    """Whether the tokenizer brings a chat template, as any of the files that may hold it."""
-    if any((folder / f"chat_template.{ending}").is_file() for ending in ("jinja", "json")):
-        return True
-    tokenizer = read_json(folder / "tokenizer_config.json")
-    return isinstance(tokenizer, dict) and bool(tokenizer.get("chat_template"))
-
-
 def number_of_heads(folder: Path) -> tuple[int, int] | None:
     """Layers and heads in each of them, as config.json tells; None where it does not."""
     config = _text_part(read_json(folder / "config.json"))
@@ -128,6 +148,8 @@ def _config_problems(config: dict) -> Iterator[str]:
             "reads output projections as plain numbers; give the checkpoint in float32, float16 "
             "or bfloat16 that it was made from"
         )
+    if odd := odd_kind(config):
+        yield odd
     kind = config.get("model_type")
     if config.get("auto_map") and not _is_in_transformers(kind):
         yield (
@@ -156,10 +178,11 @@ def _unreadable(folder: Path) -> Iterator[str]:
             yield f"{path} {state}; correct its permissions or copy it again"
 
 
-def _weight_problems(folder: Path) -> Iterator[str]:
+def _weight_problems(folder: Path, tensors: dict[str, Tensor]) -> Iterator[str]:
+    """What is wrong with the weight files; the tensors that they hold are added to `tensors`."""
     single, index = folder / SINGLE, folder / INDEX
     if single.is_file():
-        yield from _file_problems(single, None)
+        yield from _file_problems(single, None, tensors)
     elif index.is_file():
         content = read_json(index)
         where = content.get("weight_map") if isinstance(content, dict) else None
@@ -167,7 +190,7 @@ def _weight_problems(folder: Path) -> Iterator[str]:
             yield f"{index} is damaged: it names no weights; copy or fetch it again"
             return
         for name in sorted(set(map(str, where.values()))):
-            tensors = {tensor for tensor, shard in where.items() if shard == name}
+            expected = {tensor for tensor, shard in where.items() if shard == name}
             if Path(name).name != name:
                 yield f"{index} names the weight file {name}, which lies elsewhere; copy it beside"
             elif not (folder / name).is_file():
@@ -176,7 +199,7 @@ def _weight_problems(folder: Path) -> Iterator[str]:
                     "again"
                 )
             else:
-                yield from _file_problems(folder / name, tensors)
+                yield from _file_problems(folder / name, expected, tensors)
     else:
         pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
         if pickles:
@@ -188,35 +211,31 @@ def _weight_problems(folder: Path) -> Iterator[str]:
             yield f"{folder} holds no weights; expected {SINGLE} or {INDEX} with its files"
 
 
-def _file_problems(path: Path, expected: set[str] | None) -> Iterator[str]:
+def _file_problems(
+    path: Path, expected: set[str] | None, tensors: dict[str, Tensor]
+) -> Iterator[str]:
     """A safetensors file must be as long as its header says and hold the expected tensors."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(len(_POINTER))
-        if start == _POINTER:
+        if file.read(len(_POINTER)) == _POINTER:
             yield f"{path} is a pointer of Git LFS, not the weights; run `git lfs pull`"
             return
-        length = int.from_bytes(start[:8], "little")
-        file.seek(8)
-        header = None
-        if size >= 8 and 0 < length <= min(size - 8, _LONGEST_HEADER):
-            try:
-                header = json.loads(file.read(length))
-            except (ValueError, RecursionError):
-                header = None
-    if not isinstance(header, dict):
+    found = read_header(path)
+    if found is None:
         yield f"{path} is damaged or cut short ({size} bytes, no header); copy or fetch it again"
         return
-    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    length, header = found
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     try:
-        ends = [int(entry["data_offsets"][1]) for entry in tensors.values()]
+        ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
         whole = 8 + length + max(ends, default=0)
     except (TypeError, KeyError, IndexError, ValueError, OverflowError):
         yield f"{path} is damaged: its header does not say where tensors lie; copy it again"
         return
+    tensors |= tensors_in(header)
     if size != whole:
         yield f"{path} has {size} bytes instead of {whole}: it is not whole; copy or fetch it again"
-    if absent := sorted((expected or set()) - set(tensors)):
+    if absent := sorted((expected or set()) - set(entries)):
         yield (
             f"{path} lacks {len(absent)} tensors that {INDEX} looks for there, such as "
             f"{absent[0]!r}; copy or fetch both again"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
-from lengthlens.weights.checkpoints import ModelSpec, check_files, model_folder
+from lengthlens.weights.checkpoints import ModelSpec, check_files, model_folder, spec_folder
 from lengthlens.weights.fetching import Offer, ask_hub
 from lengthlens.weights.hub_cache import (
     cache_folder,
@@ -25,12 +25,16 @@ from lengthlens.weights.hub_cache import (
 
 @dataclass(frozen=True)
 class Presence:
-    """One model: a line that says where it is, what is wrong, if anything, and bytes to fetch."""
+    """One model: a line that says where it is, what is wrong, if anything, and bytes to fetch.
+
+    `there`: whether it is on this machine, usable or not.
+    """
 
     name: str
     state: str
     problem: str | None = None
     to_fetch: int = 0
+    there: bool = False
 
 
 def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[Presence]:
@@ -61,8 +65,28 @@ def check_model(spec: ModelSpec, was_fetched: bool) -> Presence:
     try:
         folder = check_files(spec)
     except LengthlensError as error:
-        return Presence(spec.name, f"{spec.source}, not usable", str(error))
-    return Presence(spec.name, f"{spec.source}, {_gigabytes(_size(folder))}")
+        there = _is_there(spec)
+        state = "not usable" if there else "not there"
+        return Presence(spec.name, f"{spec.source}, {state}", str(error), there=there)
+    return Presence(spec.name, f"{spec.source}, {_gigabytes(_size(folder))}", there=True)
+
+
+def what_is_wrong(found: Iterable[Presence]) -> str:
+    """Which models are missing and which are there but cannot be used, in a few words."""
+    wrong = [model for model in found if model.problem is not None]
+    kinds = {
+        "cannot be used": [model.name for model in wrong if model.there],
+        "cannot be found or fetched": [model.name for model in wrong if not model.there],
+    }
+    return " and ".join(f"{', '.join(names)} {kind}" for kind, names in kinds.items() if names)
+
+
+def _is_there(spec: ModelSpec) -> bool:
+    """Whether there is anything where the model should be."""
+    try:
+        return spec_folder(spec).exists()
+    except (LengthlensError, OSError):
+        return False
 
 
 def told(found: Iterable[Presence]) -> str:

@@ -11,7 +11,16 @@ from lengthlens.figures.registry import FIGURES
 
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
-TABLES = ("behaviour", "control", *CAUSAL_TABLES, "same_text", "scores", "nswap", *PROBE_TABLES)
+TABLES = (
+    "behaviour",
+    "control",
+    "models",
+    *CAUSAL_TABLES,
+    "same_text",
+    "scores",
+    "nswap",
+    *PROBE_TABLES,
+)
 # What figures are drawn from: a file of every model and language. Other names are tables.
 EACH_PAIR = {
     "answers": "generations/{model}.{language}.jsonl",

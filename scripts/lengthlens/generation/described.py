@@ -1,0 +1,64 @@
+"""How a model is used in the study, in words: its prompt form, what ends its answers, what not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lengthlens.errors import LengthlensError
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.models.prompting import chat_prompt
+from lengthlens.models.raw_tokenizer import FILE, TEXTS, difference
+from lengthlens.models.stopping import passed_over
+from lengthlens.weights.checkpoints import model_folder
+
+_ASKED = ("Write a sentence of exactly 7 words.", "In 15 words: the sea.")
+
+
+def describe(loaded: LoadedModel, date: str) -> dict[str, Any]:
+    """What is told of a model, ready for JSON.
+
+    Args:
+        loaded: the model.
+        date: for its chat template.
+
+    Returns:
+        `prompt_form`: plain, or how the chat template takes an instruction; `template`: its
+        variables; `stop_tokens` as text and `added_stop_token`, the one that only the template
+        names; `thinking`: its marks and whether prompts open it; `passed_over`: settings of its
+        generation_config that are not used; `notes`.
+
+    Raises:
+        LengthlensError: an instruction does not arrive in a prompt, or a prompt's tokens are not
+            those of the tokenizer's file.
+    """
+    spec, tokenizer, stops = loaded.spec, loaded.tokenizer, loaded.stops
+    prompts = [tokenizer.decode(loaded.encode(text, date)) for text in _ASKED]
+    if found := difference(model_folder(spec), tokenizer, (*TEXTS, *prompts)):
+        raise LengthlensError(f"Model {spec.name}: its tokenizer reads {found}.")
+    compared = (model_folder(spec) / FILE).is_file()
+    uncompared = f"it has no {FILE}, so its tokenizer was not compared with its file"
+    form = "plain text"
+    if spec.variant == "instruct":
+        form, _ = chat_prompt(spec, tokenizer, _ASKED[0], date)
+    thinking = None
+    if loaded.thinking is not None:
+        marks = [list(pair) for pair in loaded.thinking.marks]
+        thinking = {"marks": marks, "opened": loaded.thinking.opened}
+    added = tokenizer.convert_ids_to_tokens(stops.turn_end) if stops.added else None
+    return {
+        "prompt_form": form,
+        "template": dict(spec.template),
+        "stop_tokens": tokenizer.convert_ids_to_tokens(list(stops.ids)),
+        "added_stop_token": added,
+        "thinking": thinking,
+        "passed_over": passed_over(model_folder(spec)),
+        "notes": [
+            note
+            for note in (
+                stops.note,
+                getattr(tokenizer, "instead_of", ""),
+                "" if compared else uncompared,
+            )
+            if note
+        ],
+    }

@@ -1,0 +1,40 @@
+"""What tables/models.csv says in words: how each model was used, and how much it thought."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lengthlens.reporting.numbers import number
+
+
+def model_sentences(table: pd.DataFrame) -> list[str]:
+    """Sentences on what is not a matter of course: added stops, settings passed over, thinking."""
+    table = table.fillna("")
+    said = []
+    for model, own in table.groupby("model", sort=False):
+        first = own.iloc[0]
+        said += [f"{model}: {note}." for note in [first["notes"]] if note]
+        if first["passed_over"]:
+            said.append(
+                f"{model} brings settings of generation that are not used here, because "
+                f"attribution explains the model's own logits: {first['passed_over']}."
+            )
+        if first["template"]:
+            said.append(f"{model}'s chat template was given {first['template']}.")
+        said += [_thought(row) for row in own.to_dict("records") if row["thought"] > 0]
+    return said
+
+
+def _thought(row: dict) -> str:
+    """How much a model thought in one language."""
+    share = number(row["thought"], "percent")
+    text = (
+        f"{row['model']} in {row['language']} thought before {share} % of its {row['n_samples']} "
+        f"answers, on average {row['thinking_tokens']:.0f} tokens; none of it counts as answer."
+    )
+    if row["cut_thinking"] > 0:
+        cut = number(row["cut_thinking"], "percent")
+        text += (
+            f" {cut} % were cut while thinking, at generation.max_new_tokens: they have no words."
+        )
+    return text
