@@ -37,8 +37,7 @@ def components(manifest):
 def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS):
     """Resources of a rule that generates; `answers` maps wildcards and the model's manifest to
     their number, of at most `tokens` tokens. Activations may be recorded in a file, or captured to
-    be attributed at once,
-    which takes memory from batches."""
+    be attributed at once, which takes memory from batches."""
     section = GENERATION_SECTION | ({"max_new_tokens": tokens} if tokens else {})
 
     def need(wildcards, input, attempt):
