@@ -51,8 +51,8 @@ LANGUAGE = Language(
         for i, name in enumerate(("the sea", "a year", "the garden", "the wind"))
     ),
     templates=(
-        Template("write", "Write {n} words: {name}!"),
-        Template("say", "Say {name} in {n} words."),
+        Template("write", "Write {n} words: {name}!", {"one": "Write {n} word: {name}!"}),
+        Template("say", "Say {name} in {n} words.", {"one": "Say {name} in {n} word."}),
     ),
     neutral=(),
 )
