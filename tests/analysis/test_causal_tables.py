@@ -188,22 +188,41 @@ def test_transfer_sentences_follow_the_intervals() -> None:
     assert transfer_sentences(table.iloc[:0]) == []
 
 
-def test_confirmatory_sentences_never_say_more_than_the_verdict() -> None:
+def test_sentences_on_tests_never_say_more_than_the_verdict() -> None:
+    """Of each family a count, then every test; exploratory ones suggest and show nothing."""
     row = {
-        "claim": "C.", "measure": "exact", "effect": -0.25, "effect_low": -0.4,
-        "effect_high": -0.1, "p_holm": 0.02, "n_samples": 84, "n_controls": 199, "k": 4,
-        "reason": "",
+        "claim": "C.", "status": "confirmatory", "test": "set", "effect_name": "exact",
+        "family": "confirmatory set tests of m", "method": "cwa",
+        "value": -0.25, "value_low": -0.4, "value_high": -0.1, "over_norm": np.nan,
+        "over_norm_low": np.nan, "over_norm_high": np.nan, "p": 0.01, "p_holm": 0.02,
+        "n_samples": 84, "n_draws": 199, "n_components": 4, "k": 4, "reason": "",
     }  # fmt: skip
-    verdicts = ["shown", "not shown", "not tested"]
-    table = pd.DataFrame([row | {"verdict": verdict} for verdict in verdicts])
-    table.loc[2, "reason"] = "too few"
-    first, shown, not_shown, untested = confirmatory_sentences(table)
-    assert first == "Of 3 confirmatory tests 1 showed what was claimed, and 1 could not be made."
-    assert shown.startswith("Shown: “C.” (difference −25.0 points [−40.0, −10.0];")
-    assert "84 answers, 199 random sets of 4 heads" in shown
-    assert not_shown.startswith("Not shown:")
-    assert untested == "Not tested: “C.” (too few)."
+    score = row | {
+        "status": "exploratory", "test": "permutation", "value": 0.61, "value_low": 0.44,
+        "family": "exploratory permutation tests of m", "value_high": 0.74, "over_norm": 0.56,
+        "over_norm_low": 0.31, "over_norm_high": 0.81, "n_components": 48, "k": np.nan,
+    }  # fmt: skip
+    table = pd.DataFrame(
+        [
+            row | {"verdict": "shown"},
+            row | {"verdict": "not tested", "p": np.nan, "reason": "too few"},
+            score | {"verdict": "suggested"},
+            row | {"verdict": "no data", "family": "", "p": np.nan},
+        ]
+    )
+    first, second, shown, untested, suggested = confirmatory_sentences(table)
+    assert first == (
+        "Of 2 confirmatory set tests of m 1 showed what was claimed, and 1 could not be made."
+    )
+    assert second == "Of 1 exploratory permutation tests of m 1 suggest what was claimed."
+    assert shown.startswith("Shown (confirmatory): “C.” (difference −25.0 points [−40.0, −10.0];")
+    assert "84 answers, 199 other sets of 4 heads" in shown
+    assert untested == "Not tested (confirmatory): “C.” (too few)."
+    assert suggested.startswith("Suggested (exploratory): “C.” (rank correlation within layers +")
+    assert "above that of the output norm by +0.56 [+0.31, +0.81]" in suggested
     assert confirmatory_sentences(table.iloc[:0]) == []
+    alone = confirmatory_sentences(table.iloc[2:])
+    assert "No test of this run is confirmatory" in alone[1]
 
 
 def test_hand_made_files_have_chosen_sets(repairs) -> None:

@@ -54,6 +54,7 @@ def make_repair(final: float, seed: int = 0) -> xr.Dataset:
         "mode": ["none", "zero"],
         "k": [0, 2],
         "control": [False, False],
+        "pool": ["", ""],
         "kind": ["none", "head"],
         "components": ["", "L1H0;L1H1"],
     }
