@@ -59,7 +59,19 @@ class Forgetful(HiddenModel):
 
 
 class Crowded(HiddenModel):
-    """A model whose first MLP, like crowded experts, drops tokens after the 60th of a pass."""
+    """A model whose first MLP gives each row the less, the more rows there are."""
+
+    def __init__(self, config) -> None:
+        super().__init__(config)
+        self.model.layers[0].mlp.register_forward_hook(divided)
+
+
+def divided(module, args, output):
+    return output / output.shape[0]
+
+
+class Limited(HiddenModel):
+    """A model whose first MLP, like experts of limited capacity, drops all but 24 tokens a pass."""
 
     def __init__(self, config) -> None:
         super().__init__(config)
@@ -67,7 +79,7 @@ class Crowded(HiddenModel):
 
     @staticmethod
     def _drop(module, args, output):
-        kept = torch.arange(output.shape[0] * output.shape[1]) < 60
+        kept = torch.arange(output.shape[0] * output.shape[1]) < 24
         return output * kept.view(output.shape[0], -1, 1)
 
 
@@ -85,6 +97,7 @@ class Contrary(HiddenModel):
     [
         (Forgetful, r"decoded together give other logits.*by \d.*: padding does"),
         (Crowded, r"decoded together give other logits.*by \d.*: the other rows do"),
+        (Limited, r"decoded together give other logits.*by \d.*: decoding a row with a cache"),
         (Contrary, r"small random model of its class cannot be decoded \(no cache here\)"),
     ],
 )
@@ -121,7 +134,7 @@ def test_probe_tokens_have_a_row(tiny_llama_dir) -> None:
 def test_a_listed_architecture_whose_rows_change_each_other_is_refused() -> None:
     """On its own weights: the small model, built from class and config, knows no hook."""
     model = tiny_model("llama")
-    model.model.layers[0].mlp.register_forward_hook(Crowded._drop)
+    model.model.layers[0].mlp.register_forward_hook(divided)
     message = r"Model m: rows that are decoded together.*2e-05: the other rows do.*keeps rows apart"
     with pytest.raises(LengthlensError, match=message):
         prove(model, dissect(model), TEXTS, "m")
@@ -131,14 +144,17 @@ def phi3(limit: int):
     """A tiny Phi-3 whose rotary frequencies change beyond so many positions."""
     factors = {"short_factor": [1.0] * 6, "long_factor": [3.0] * 6, "factor": 4.0}
     ropes = {"rope_type": "longrope", "rope_theta": 1e4, **factors}
-    return tiny_model("phi3", rope_parameters=ropes | {"original_max_position_embeddings": limit})
+    model = tiny_model("phi3", rope_parameters=ropes)
+    # NOTE afterwards: transformers sets it to the config's default when the model is made.
+    model.config.rope_parameters["original_max_position_embeddings"] = limit
+    return model
 
 
 def test_frequencies_by_the_longest_row_are_refused_where_they_would_change() -> None:
     model = phi3(limit=100)
     assert prove(model, dissect(model), TEXTS, "m") <= 2e-6
     short = phi3(limit=40)
-    message = r"'phi3'.*may take \d+ positions, but beyond 40 .*by the longest row of a batch"
+    message = r"may take \d+ positions, but beyond 40 this model \(phi3\).*by the longest row"
     with pytest.raises(LengthlensError, match=message):
         prove(short, dissect(short), TEXTS, "m")
 

@@ -130,13 +130,17 @@ def cause(model: nn.Module, anatomy: Anatomy, rows: Rows, tolerance: float) -> s
         for prompt, answer in zip(rows.prompts, rows.answers, strict=True)
     ]
     if not deviation(singles, references) <= tolerance:
-        return "decoding a row with a cache already does; what is cached is not what is read"
+        return (
+            "decoding a row with a cache already does; what is cached is not what is read, or a "
+            "token's output depends on how many are computed with it, as with experts that take a "
+            "limited number of tokens"
+        )
     width = min(map(len, rows.prompts))
     even = Rows([prompt[-width:] for prompt in rows.prompts], rows.answers)
     references = [alone(model, *row) for row in zip(even.prompts, even.answers, strict=True)]
     if not deviation(decoded_as_given(model, anatomy, even)[1], references) <= tolerance:
         return (
-            "the other rows do, without any padding; such as experts that take a limited number of "
-            "tokens of a batch, or frequencies that follow its longest row"
+            "the other rows do, without any padding; such as experts that share out what they take "
+            "among the rows, or frequencies that follow the longest row"
         )
     return "padding does; its positions or distances count what is masked"
