@@ -64,7 +64,9 @@ rule prove_model:
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
-        config=study.slice("generation.dtype", "generation.device", "generation.threads", "generation.date"),
+        config=study.slice(
+            "generation.dtype", "generation.device", "generation.threads", "generation.date"
+        ),
     message:
         "Proving that attribution is complete on {wildcards.model}"
     script:
