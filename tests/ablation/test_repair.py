@@ -60,7 +60,7 @@ def repair_of(row: str) -> tuple[xr.Dataset, LoadedModel]:
     loaded = toy(tiny_model(row))
     study = study_of(loaded)
     recording = record(loaded, TOKENS, SETTINGS, ANSWERS)
-    book = DonorBook(loaded, PROMPTS, recording, "whitespace", 0)
+    book = DonorBook(loaded, PROMPTS, recording, "whitespace")
     return measure_repair(study, CONDITIONS, ANSWERS, book), loaded
 
 

@@ -89,6 +89,7 @@ ILLEGAL: dict[str, list[Any]] = {
     "activations.keep": ["", "yes", 0, 1, None, [], {}, "true"],
     "activations.precision": [*CHOICE, "bfloat16"],
     "counting": [*CHOICE, "words", "Whitespace", ["unicode"], False],
+    "counted": [*CHOICE, "words", "last", ["whole"], False],
     "statistics": [None, [], 0.95],
     "statistics.level": [*NUMBER, 0, 1, 95],
     "statistics.resamples": [*COUNT, 99],

@@ -195,10 +195,13 @@ def test_answers_of_all_models_stand_under_one_another(tmp_path, answers):
     assert set(table.attrs["provenance"]) == {"a.en", "b.it"}
 
 
-def test_models_are_paired_in_order():
+def test_models_are_paired_by_name():
+    """In tests/configuration/test_pairs.py is more; never by their order."""
     variants = {"b1": "base", "i1": "instruct", "i2": "instruct"}
-    assert model_pairs(variants) == [{"base": "b1", "instruct": "i1"}, {"instruct": "i2"}]
-    assert model_pairs({"i": "instruct"}) == [{"instruct": "i"}]
+    named = [{"untuned": "b1", "tuned": "i2"}]
+    pair, alone = {"base": "b1", "instruct": "i2"}, {"instruct": "i1"}
+    assert model_pairs(variants, named) == [pair, alone]
+    assert model_pairs({"i": "instruct"}, []) == [{"instruct": "i"}]
 
 
 def test_a_table_without_columns_is_not_written(tmp_path):

@@ -51,8 +51,9 @@ LANGUAGE = Language(
         for i, name in enumerate(("the sea", "a year", "the garden", "the wind"))
     ),
     templates=(
-        Template("write", "Write {n} words: {name}!", {"one": "Write {n} word: {name}!"}),
-        Template("say", "Say {name} in {n} words.", {"one": "Say {name} in {n} word."}),
+        # NOTE the same for one word, so that a swap of 1 and 2 changes nothing but the number
+        Template("write", "Write {n} words: {name}!", {"one": "Write {n} words: {name}!"}),
+        Template("say", "Say {name} in {n} words.", {"one": "Say {name} in {n} words."}),
     ),
     neutral=(),
 )

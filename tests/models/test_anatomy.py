@@ -109,15 +109,19 @@ def test_components_add_up_in_double_precision(row: str) -> None:
     transformers computes in float32 whatever the model's precision.
     """
     model = tiny_model(row, torch.float64)
-    deviations = completeness(model, torch.float64)
+    # NOTE of one length: Gemma's softmax is in float32, where the mask of padding, the smallest
+    # float64, is infinite and leaves padding nothing to attend to.
+    shortest = min(map(len, PROMPTS))
+    prompts = [prompt[:shortest] for prompt in PROMPTS]
+    deviations = completeness(model, torch.float64, prompts)
     centred = dissect(model).architecture.centred_norm
     assert max(deviations.values()) <= (1e-14 if centred else 5e-7), deviations
 
 
-def completeness(model, dtype: torch.dtype) -> dict[str, float]:
+def completeness(model, dtype: torch.dtype, prompts=PROMPTS) -> dict[str, float]:
     """Largest deviations of the three targets, and from the plain pass, relative to max |logit|."""
     anatomy = dissect(model)
-    decoded = decode(model, anatomy, PROMPTS, NO_STOP, STEPS, capture=True)
+    decoded = decode(model, anatomy, prompts, NO_STOP, STEPS, capture=True)
     batch = as_batch(decoded)
     steps = batch.steps
     total = attribute_steps(readout_of(model), steps, batch.residuals).total()
@@ -128,7 +132,7 @@ def completeness(model, dtype: torch.dtype) -> dict[str, float]:
     }
     size = np.abs(steps.logit).max()
     assert size > 0.5  # else the comparison is empty
-    own = torch.cat([own_logits(model, p, t) for p, t in zip(PROMPTS, decoded.tokens, strict=True)])
+    own = torch.cat([own_logits(model, p, t) for p, t in zip(prompts, decoded.tokens, strict=True)])
     assert own.dtype == dtype
     own_logit = own.gather(1, torch.from_numpy(steps.token)[:, None])[:, 0]
     summed = capped(torch.from_numpy(total[TARGETS.index("logit")]), anatomy.soft_cap)

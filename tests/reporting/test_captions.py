@@ -8,6 +8,8 @@ from pathlib import Path
 import docutils.core
 import pytest
 
+from lengthlens.figures.registry import FIGURES
+
 ROOT = Path(__file__).parents[2]
 CAPTIONS = sorted((ROOT / "rules/captions").glob("*.rst"))
 
@@ -39,5 +41,4 @@ def test_every_caption_is_used_and_there():
     """Those that rules name for tables, and one for every figure."""
     rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
     named = set(re.findall(r'caption="captions/(\w+)\.rst"', rules))
-    named |= set(re.findall(r'figure_files\("(\w+)"', rules))
-    assert named == {path.stem for path in CAPTIONS}
+    assert named | set(FIGURES) == {path.stem for path in CAPTIONS}

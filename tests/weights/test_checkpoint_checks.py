@@ -202,7 +202,7 @@ def test_a_folder_that_may_not_be_entered(copied: Path, monkeypatch: pytest.Monk
         raise PermissionError(13, "Permission denied", str(folder))
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(LengthlensError, match="cannot be read .*Permission denied.*permissions"):
+    with pytest.raises(LengthlensError, match="may not be read .*Permission denied.*permission"):
         check_files(spec_of(copied))
 
 

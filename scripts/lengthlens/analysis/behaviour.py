@@ -163,7 +163,8 @@ def _noise(answers: pd.DataFrame, languages: Mapping[str, Language]) -> dict[str
     for row in answers.itertuples():
         template = templates.get((row.language, row.template))
         topic = topics[row.language, row.topic]
-        kinds.append(kinds_of(row.text, template.fill(topic, row.n) if template else ""))
+        asked = languages[row.language].ask(template, topic, row.n) if template else ""
+        kinds.append(kinds_of(row.text, asked))
         written.append(detect_language(row.text, languages))
     found: dict[str, list] = {kind: [kind in own for own in kinds] for kind in KINDS}
     return found | {"written": written}

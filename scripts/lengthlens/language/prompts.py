@@ -104,7 +104,7 @@ def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) 
 def one_of_each(languages: Iterable[Language], numbers: Iterable[int]) -> list[str]:
     """The text of every template of every language with every number, each for one topic."""
     return [
-        template.fill(language.topics[0], n)
+        language.ask(template, language.topics[0], n)
         for language in languages
         for template in language.templates
         for n in numbers
