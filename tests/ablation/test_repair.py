@@ -59,8 +59,9 @@ def study_of(loaded: LoadedModel) -> Ablation:
 def repair_of(row: str) -> tuple[xr.Dataset, LoadedModel]:
     loaded = toy(tiny_model(row))
     study = study_of(loaded)
-    recording = record(loaded, TOKENS, SETTINGS, ANSWERS)
-    book = DonorBook(loaded, PROMPTS, recording, "whitespace")
+    tokens, answers, donors = ([*part[1:], part[0]] for part in (TOKENS, ANSWERS, PROMPTS))
+    recording = record(loaded, tokens, SETTINGS, answers)
+    book = DonorBook(loaded, donors, recording, "whitespace")
     return measure_repair(study, CONDITIONS, ANSWERS, book), loaded
 
 

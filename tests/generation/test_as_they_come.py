@@ -22,6 +22,7 @@ from lengthlens.generation.described import describe
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.generation.steps import annotate_steps
 from lengthlens.language.prompts import build_prompts, load_language, one_of_each
+from lengthlens.statistics import shift_variance
 from lengthlens.weights.arrival import arrival_problem
 from lengthlens.weights.checkpoints import ModelSpec
 
@@ -341,5 +342,6 @@ def test_a_recorded_batch_leaves_thinking_out(folder: Path):
         signed = scores[first:last] * batch.steps.sign[first:last, None]
         found = made["cwa_mlp"].sel(target="token")[sample].values
         assert found == pytest.approx(signed.sum(axis=0), abs=1e-6)
-        squares = made["dla_squares_mlp"].sel(target="token")[sample].values
-        assert squares == pytest.approx((scores[first:last] ** 2).sum(axis=0), rel=1e-6)
+        variance = made["null_variance_mlp"].sel(target="token")[sample].values
+        expected = shift_variance(batch.steps.sign[first:last], scores[first:last])
+        assert variance == pytest.approx(expected, rel=1e-6)

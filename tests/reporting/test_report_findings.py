@@ -93,9 +93,10 @@ def test_the_texts_share_is_compared_with_a_half_on_either_text():
 def test_scores_are_judged_within_layers_and_of_instruct_models_only():
     row = {"model": "i", "language": "en", "kind": "head", "outcome": "decision", "over": "within",
            "mode": "zero", "score": "cwa", "correlation": 0.4, "correlation_low": 0.1,
-           "correlation_high": 0.6, "n_evaluate": 30}  # fmt: skip
+           "correlation_high": 0.6, "n_evaluate": 30,
+           "over_norm": 0.3, "over_norm_low": 0.1, "over_norm_high": 0.5}  # fmt: skip
     others = [row | {"over": "all", "correlation": 0.9}, row | {"model": "b", "correlation": 0.8}]
-    contrast = row | {"outcome": "contrast", "correlation": 0.2, "correlation_low": -0.1}
+    contrast = row | {"outcome": "contrast", "correlation": 0.2, "over_norm_low": -0.1}
     found = scores_find_causes({"scores": pd.DataFrame([row, *others])}, CAST)
     assert found.answer == "yes" and len(found.evidence) == 1
     both = scores_find_causes({"scores": pd.DataFrame([row, contrast])}, CAST)
