@@ -226,9 +226,9 @@ def test_effects_are_told_by_their_interval():
         ]
         verdicts.append(found[0].verdict)
     assert verdicts == [
-        "hurts more than random heads",
+        "hurts more than the average random set",
         "no difference shown",
-        "hurts less than random heads",
+        "hurts less than the average random set",
         "no interval",
     ]
     assert describe_effects(effects, {"i": "base"}, NAMES) == []
