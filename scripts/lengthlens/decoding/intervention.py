@@ -83,7 +83,9 @@ class Intervention:
             raise ValueError("`resampled` and `donors` belong together: give both or neither")
         if self.donors is not None and self.positions == "all":
             raise ValueError("donors need the positions 'generated' or 'placed', not 'all'")
-        if self.positions == "placed" and (self.resampled is None or not bool(self.resampled.all())):
+        if self.positions == "placed" and (
+            self.resampled is None or not bool(self.resampled.all())
+        ):
             raise ValueError("the positions 'placed' need donors for every row")
 
     @property

@@ -81,8 +81,10 @@ class CleanLayers:
         replaced = self._layers[:below]
         own = [vars(layer).get("forward") for layer in replaced]  # of tools that replaced it, too
         try:
-            for layer, output in zip(replaced, self._outputs, strict=False):
-                layer.forward = _giving(_for_rows(output, rows))
+            if replaced:  # all give what the last of them gave, for only that is read
+                given = _giving(_for_rows(self._outputs[below - 1], rows))
+                for layer in replaced:
+                    layer.forward = given
             yield
         finally:
             for layer, forward in zip(replaced, own, strict=True):
