@@ -49,6 +49,7 @@ localrules:
     generate,
     attribute,
     select,
+    patch,
     ablate,
     probe,
     figures,
@@ -62,6 +63,7 @@ include: "rules/generate.smk"
 include: "rules/attribute.smk"
 include: "rules/probes.smk"
 include: "rules/force.smk"
+include: "rules/patch.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"
@@ -104,6 +106,13 @@ rule select:
         paths.selected(),
     message:
         "All rankings are there"
+
+
+rule patch:
+    input:
+        paths.patched(),
+    message:
+        "All patches are there"
 
 
 rule ablate:

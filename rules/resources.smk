@@ -2,6 +2,7 @@
 # (`--resources mem_mb=64000`); a cluster plans with all of them. Sizes come from the manifest of a
 # model's files, so they are known when that was written.
 import json
+import math
 
 from lengthlens.workflow.footprint import attribution_need, decoding_need, joining_need
 from lengthlens.workflow.gpus import has_gpu, visible_gpus
@@ -32,11 +33,12 @@ def components(wildcards):
     return shape["layers"], shape["heads"]
 
 
-def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS):
+def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS, exact=False):
     """Resources of a rule that generates; `answers` maps wildcards to their number, of at most
     `tokens` tokens. Activations may be recorded in a file, or captured to be attributed at once,
-    which takes memory from batches."""
+    which takes memory from batches. `exact` models run in float32."""
     section = GENERATION_SECTION | ({"max_new_tokens": tokens} if tokens else {})
+    section |= {"dtype": "float32"} if exact else {}
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
@@ -86,6 +88,20 @@ def forced_answers(wildcards):
     measured = len(study.n_words) * min(study.forced.per_n, study.prompts.per_n)
     each = max(10, layers * (heads + 1) // 24)
     return 5 * all_prompts(wildcards) + each * len(study.forced.modes) * measured
+
+
+def patched_answers(wildcards):
+    """Reading a text takes about a tenth of decoding an answer, a patched component half of that;
+    AtP reads four times and is differentiated."""
+    layers, heads = components(wildcards)
+    plan, size = study.patching, layers * (heads + 1)
+    if size > plan.exhaustive:
+        size = min(size, layers + plan.best + plan.random)
+    combined = len(plan.swaps) * len(plan.positions) * len(plan.directions)
+    per_n = study.prompts.per_n
+    patches = min(plan.per_n, per_n) + combined * min(plan.further_per_n, per_n)
+    passes = len(plan.swaps) * (2 + 3 * plan.integrated_steps) * min(plan.atp_per_n, per_n)
+    return len(study.n_words) * (math.ceil(patches * size / 24) + math.ceil(passes / 5))
 
 
 def probe_prompts(wildcards):

@@ -100,6 +100,32 @@ class Statistics:
 class ForcedAnswers:
     per_n: int
     modes: tuple[str, ...]
+    exhaustive: int
+
+
+@dataclass(frozen=True)
+class Patching:
+    per_n: int
+    further_per_n: int
+    atp_per_n: int
+    swaps: tuple[int, ...]
+    positions: tuple[str, ...]
+    directions: tuple[str, ...]
+    integrated_steps: int
+    exhaustive: int
+    best: int
+    random: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Circuits:
+    per_n: int
+    methods: tuple[str, ...]
+    sizes: tuple[float, ...]
+    faithful: float
+    orders: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -161,6 +187,8 @@ SECTIONS = {
     "activations": Activations,
     "statistics": Statistics,
     "forced": ForcedAnswers,
+    "patching": Patching,
+    "circuits": Circuits,
     "ablation": Ablation,
     "probes": Probes,
     "figures": Figures,
@@ -189,6 +217,8 @@ class Study:
     counting: str
     statistics: Statistics
     forced: ForcedAnswers
+    patching: Patching
+    circuits: Circuits
     ablation: Ablation
     probes: Probes
     figures: Figures

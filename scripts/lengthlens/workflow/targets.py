@@ -48,6 +48,15 @@ class Paths:
         """Every model with every language."""
         return list(itertools.product(self.study.models, self.study.languages))
 
+    @property
+    def tuned_pairs(self) -> list[tuple[str, str]]:
+        """Every tuned model with every language: those whose control is to be explained."""
+        return [pair for pair in self.pairs if self.study.models[pair[0]].variant == "instruct"]
+
+    def each_tuned(self, pattern: str) -> list[str]:
+        """One file of every tuned model and language, in the order of `tuned_pairs`."""
+        return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.tuned_pairs]
+
     def partner(self, model: str) -> str | None:
         """The other variant of a model's pair; None where it has none."""
         variants = {name: entry.variant for name, entry in self.study.models.items()}
@@ -113,6 +122,9 @@ class Paths:
             *self.each_pair("selection/{model}.{language}.csv"),
         ]
 
+    def patched(self) -> list[str]:
+        return self.each_tuned("patching/{model}.{language}.nc")
+
     def ablated(self) -> list[str]:
         return [
             *self.each_pair("ablation/{model}.{language}.nc"),
@@ -151,6 +163,7 @@ class Paths:
             *self.figures(),
             *self.tables(),
             self.below("claims.csv"),
+            *self.patched(),
             *self.ablated(),
             *self.probed(),
             *self.selected(),
