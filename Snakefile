@@ -50,6 +50,7 @@ localrules:
     attribute,
     select,
     patch,
+    circuits,
     ablate,
     probe,
     figures,
@@ -113,6 +114,13 @@ rule patch:
         paths.patched(),
     message:
         "All patches are there"
+
+
+rule circuits:
+    input:
+        paths.circuits(),
+    message:
+        "All circuits are there"
 
 
 rule ablate:

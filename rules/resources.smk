@@ -104,6 +104,16 @@ def patched_answers(wildcards):
     return len(study.n_words) * (math.ceil(patches * size / 24) + math.ceil(passes / 5))
 
 
+def circuit_answers(wildcards):
+    """Reading a text takes about a tenth of decoding an answer, a set of components half of that."""
+    layers, heads = components(wildcards)
+    plan = study.circuits
+    ranked = 2 * (len(plan.methods) + len(study.languages))
+    sets = len(plan.sizes) * (ranked + 2 * plan.orders) + layers * (heads + 1) // 2
+    measured = len(study.n_words) * min(plan.per_n, study.prompts.per_n)
+    return measured * math.ceil(sets / 24) + 2 * len(study.n_words)
+
+
 def probe_prompts(wildcards):
     """The study's prompts again, with other decoding, and those of further N."""
     return all_prompts(wildcards) + len(study.probes.n_words) * study.probes.per_n

@@ -122,6 +122,12 @@ class SwapRuns:
             fixed[members], free[members] = found.fixed, found.free
         return Margins(fixed, free)
 
+    @torch.inference_mode()
+    def next_tokens(self, sets: Sets) -> list[int]:
+        """The likeliest token after each patched run."""
+        below = int(first_layers(Intervention(sets.heads, sets.mlps)).min())
+        return self._patch(sets, below).argmax(-1).tolist()
+
     def _patch(self, sets: Sets, below: int) -> Float[Tensor, "set vocabulary"]:
         donors = placed(self._donors, self._places(sets))
         everywhere = torch.ones(len(sets), dtype=torch.bool, device=sets.heads.device)

@@ -23,9 +23,16 @@ FIGURES = (
     "extrapolation",
 )
 
+CIRCUIT_TABLES = {
+    "patches": "Single components",
+    "faithfulness": "Faithfulness of circuits",
+    "circuits": "Smallest circuits",
+    "circuit_members": "Members of the smallest circuits",
+    "overlap": "Circuits across languages",
+}
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
-TABLES = ("behaviour", *CAUSAL_TABLES, "same_text", "scores", *PROBE_TABLES)
+TABLES = ("behaviour", *CAUSAL_TABLES, *CIRCUIT_TABLES, "same_text", "scores", *PROBE_TABLES)
 
 
 def provenance_of(path: str) -> str:
@@ -125,6 +132,12 @@ class Paths:
     def patched(self) -> list[str]:
         return self.each_tuned("patching/{model}.{language}.nc")
 
+    def circuits(self) -> list[str]:
+        return [
+            *self.each_tuned("circuits/{model}.{language}.nc"),
+            *(self.below(f"tables/{table}.csv") for table in CIRCUIT_TABLES),
+        ]
+
     def ablated(self) -> list[str]:
         return [
             *self.each_pair("ablation/{model}.{language}.nc"),
@@ -164,6 +177,7 @@ class Paths:
             *self.tables(),
             self.below("claims.csv"),
             *self.patched(),
+            *self.circuits(),
             *self.ablated(),
             *self.probed(),
             *self.selected(),
