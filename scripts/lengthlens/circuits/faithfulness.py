@@ -47,9 +47,22 @@ def share_of_effect(
     known = np.isfinite(flat).all(1) & np.isfinite(effect)
     flat, effect, topics = flat[known], effect[known], topics[known]
     if not len(flat) or not has_effect(effect, topics, options):
-        return mean_interval(np.full(part.shape, np.nan), np.zeros(len(part)), **options)
+        return mean_interval(np.full((1, *part.shape[1:]), np.nan), np.zeros(1), **options)
     # NOTE linearised: the effect of a single answer may lie below 0, which no denominator of
     # `ratio_interval` may. The mean of these values is the ratio, with the ratio's own influences.
     ratio = flat.sum(0) / effect.sum()
     values = ratio + (flat - ratio * effect[:, None]) / effect.mean()
     return mean_interval(values.reshape(-1, *part.shape[1:]), topics, **options)
+
+
+def smallest_faithful(
+    sizes: Float[np.ndarray, " size"], shares: Float[np.ndarray, " size"], faithful: float
+) -> int | None:
+    """The place of the smallest size that is faithful, as all larger ones are; None without one."""
+    order = np.argsort(-sizes)
+    found = None
+    for place in order.tolist():
+        if not shares[place] >= faithful:  # NaN neither
+            break
+        found = place
+    return found

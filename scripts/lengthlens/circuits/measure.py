@@ -27,7 +27,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from lengthlens.circuits.faithfulness import has_effect
+from lengthlens.circuits.faithfulness import has_effect, smallest_faithful
 from lengthlens.circuits.orders import (
     Shape,
     circuit_sizes,
@@ -244,18 +244,17 @@ class _Grid:
         known = np.isfinite(effect)
         if not known.any() or not has_effect(effect[known], topics[known], statistics):
             return None
-        fixed, share = np.concatenate(self.fixed), {}
-        for row, condition in enumerate(self.conditions):
-            key = (KEPT, plan.methods[0], self.texts.language)
-            if (condition.way, condition.method, condition.source_language) == key:
-                part = (fixed[row] - self.clean["margin_other"])[select]
-                share[condition.k] = part[known].sum() / effect[known].sum()
-        smallest = None
-        for k in sorted(share, reverse=True):
-            if share[k] < plan.faithful:
-                break
-            smallest = k
-        return smallest
+        wanted = (KEPT, plan.methods[0], self.texts.language)
+        rows = [
+            row
+            for row, condition in enumerate(self.conditions)
+            if (condition.way, condition.method, condition.source_language) == wanted
+        ]
+        part = np.concatenate(self.fixed)[rows] - self.clean["margin_other"]
+        shares = part[:, select][:, known].sum(1) / effect[known].sum()
+        sizes = np.array([self.conditions[row].k for row in rows], dtype=float)
+        place = smallest_faithful(sizes, shares, plan.faithful)
+        return None if place is None else int(sizes[place])
 
     def write(
         self, members: Bool[np.ndarray, " component"], where: Bool[np.ndarray, " sample"]
@@ -284,6 +283,13 @@ class _Grid:
             answer.append(token)
         return -1
 
+    def _swapped(self) -> Float[np.ndarray, " sample"]:
+        """The number in place of N; NaN where there is no legal swap."""
+        numbers = np.full(len(self.texts.answers), np.nan)
+        for index, swap in self.texts.material.legal(SWAP):
+            numbers[index] = swap.n_swapped
+        return numbers
+
     def dataset(self) -> xr.Dataset:
         """Everything, labelled."""
         names = np.array(component_names(self.shape))
@@ -303,9 +309,15 @@ class _Grid:
                 **columns,
                 "components": ("condition", np.array(members)),
                 "sample_id": ("sample", self.texts.column("sample_id")),
+                "n_swapped": ("sample", self._swapped()),
                 **{label: ("sample", self.texts.column(label)) for label in LABELS},
             },
-            attrs={"n_components": n_components(self.shape), "positions": "all"},
+            attrs={
+                "n_components": n_components(self.shape),
+                "n_layers": self.shape[0],
+                "n_heads": self.shape[1],
+                "positions": "all",
+            },
         )
 
 

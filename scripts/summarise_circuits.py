@@ -1,0 +1,31 @@
+"""What carries N: single components and circuits of all tuned models, as tables."""
+
+from pathlib import Path
+
+from lengthlens.workflow.job import run_job
+
+
+def main(snakemake) -> None:
+    from lengthlens.analysis.circuits import summarise_circuits
+    from lengthlens.analysis.patches import summarise_patches
+    from lengthlens.files import formats
+    from lengthlens.files.provenance import derived
+    from lengthlens.files.tables import write_table
+    from lengthlens.readers import check_together, open_circuits, open_pairs, open_patching
+
+    params = snakemake.params
+    options = params.config["statistics"]
+    patching = open_pairs(snakemake.input.patching, params.pairs, open_patching)
+    circuits = open_pairs(snakemake.input.circuits, params.pairs, open_circuits)
+    check_together(patching, circuits)
+    origins = [file.attrs["provenance"] for file in (*patching.values(), *circuits.values())]
+    made = derived(formats.TABLE, params.config, origins)
+    tables = {"patches": summarise_patches(patching, options)}
+    tables |= summarise_circuits(circuits, params.config["circuits"]["faithful"], options)
+    paths = {Path(path).stem: path for path in snakemake.output if path.endswith(".csv")}
+    for name, table in tables.items():
+        write_table(table, paths[name], made)
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
