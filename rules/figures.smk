@@ -182,3 +182,25 @@ rule draw_causes:
         "Drawing transfer and repair"
     script:
         "../scripts/draw_causes.py"
+
+
+rule draw_faithfulness:
+    input:
+        code=code("draw_faithfulness"),
+        languages=LANGUAGE_FILES,
+        table=paths.below("tables/faithfulness.csv"),
+        provenance=paths.below("tables/faithfulness.provenance.json"),
+    output:
+        figure_files("faithfulness", "Mechanism", "Faithfulness of circuits"),
+    log:
+        paths.below("logs/draw_faithfulness.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        config={},
+        dpi=study.figures.dpi,
+    message:
+        "Drawing how few components carry the effect of N"
+    script:
+        "../scripts/draw_faithfulness.py"

@@ -64,6 +64,8 @@ rule measure_circuits:
 rule summarise_circuits:
     input:
         code=code("summarise_circuits"),
+        attributions=paths.each_tuned("attribution/{model}.{language}.nc"),
+        forced=paths.each_tuned("forced/{model}.{language}.nc"),
         patching=paths.each_tuned("patching/{model}.{language}.nc"),
         circuits=paths.each_tuned("circuits/{model}.{language}.nc"),
     output:

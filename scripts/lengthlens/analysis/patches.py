@@ -94,3 +94,19 @@ def _rows(
             "n_topics": len(np.unique(topics[used])),
             "level": options["level"],
         }
+
+
+def carriers(patches: pd.DataFrame, first: int = 10) -> pd.DataFrame:
+    """The components with the largest shares, by model and language: noising, all positions, +1.
+
+    Args:
+        patches: the table of `summarise_patches`.
+        first: how many of each.
+    """
+    keep = (patches["swap"] == 1) & (patches["positions"] == "all")
+    rows = patches[keep & (patches["direction"] == "noising")]
+    rows = rows.sort_values("effect", ascending=False, kind="stable")
+    rows = rows.groupby(["model", "language"], sort=False).head(first)
+    order = ["model", "language", "effect"]
+    rows = rows.sort_values(order, ascending=[True, True, False], kind="stable")
+    return rows.drop(columns=["swap", "positions", "direction"]).reset_index(drop=True)

@@ -37,12 +37,14 @@ METHOD_COLOURS = {
     "end_contrast": "#009e73",
     "nswap": "#e69f00",
     "effect": "#56b4e9",
+    "atp": "#6a3d9a",
 }
 METHOD_NAMES = {
     "cwa": "CWA",
     "end_contrast": "end contrast",
     "nswap": "N-swap contrast",
     "effect": "measured effect",
+    "atp": "AtP",
 }
 _MARKERS = {"base": "sDv", "instruct": "oP^"}
 _LINES = ("-", "--", ":")

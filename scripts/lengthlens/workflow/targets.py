@@ -17,6 +17,7 @@ FIGURES = (
     "same_text",
     "ablation",
     "scores",
+    "faithfulness",
     "transfer",
     "repair",
     "tokenization",
@@ -25,6 +26,8 @@ FIGURES = (
 
 CIRCUIT_TABLES = {
     "patches": "Single components",
+    "carriers": "What carries N",
+    "patch_scores": "Scores against patches",
     "faithfulness": "Faithfulness of circuits",
     "circuits": "Smallest circuits",
     "circuit_members": "Members of the smallest circuits",
