@@ -86,6 +86,8 @@ def forced_answers(wildcards):
     read in one pass."""
     layers, heads = components(wildcards)
     measured = len(study.n_words) * min(study.forced.per_n, study.prompts.per_n)
+    if layers * (heads + 1) > study.forced.exhaustive:
+        return 5 * all_prompts(wildcards)
     each = max(10, layers * (heads + 1) // 24)
     return 5 * all_prompts(wildcards) + each * len(study.forced.modes) * measured
 

@@ -161,7 +161,7 @@ class _Table:
             self.n_swapped[cell] = entry.n_swapped
             self.margins["margin_reached"][cell] = runs.clean.fixed[REACHED]
             self.margins["margin_other"][cell] = runs.clean.fixed[OTHER]
-            wanted = self._wanted(swap, first[column], further[column])
+            wanted = self._wanted(swap, bool(first[column]), bool(further[column]))
             if wanted:
                 self._patch(runs, cell, wanted)
 

@@ -23,6 +23,7 @@ METHOD_WORDS = {
     "end_contrast": "end contrast",
     "nswap": "N-swap contrast",
     "effect": "measured effect",
+    "atp": "AtP",
     "late_heads": "last quarter, all heads",
     "early_heads": "first quarter, all heads",
     "final_mlp": "final MLP",

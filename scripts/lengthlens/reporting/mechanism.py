@@ -87,9 +87,9 @@ def say_overlap(table: pd.DataFrame) -> list[str]:
     for names, own in rows.groupby(["model", "language", "source_language"], sort=False):
         row = own.sort_values("k").iloc[len(own) // 2]
         sentences.append(
-            f"{names[0]}: of the heads among the first {int(row['k'])} components by AtP, {names[1]} "
-            f"and {names[2]} share {int(row['shared'])} of {int(row['heads'])} and "
-            f"{int(row['source_heads'])}, against {number(row['chance'], 'words')} by chance within "
-            f"layers (p = {row['p']:.2g})."
+            f"{names[0]}: of the heads among the first {int(row['k'])} components by AtP, "
+            f"{names[1]} and {names[2]} share {int(row['shared'])} of {int(row['heads'])} and "
+            f"{int(row['source_heads'])}, against {number(row['chance'], 'words')} by chance "
+            f"within layers (p = {row['p']:.2g})."
         )
     return sentences
