@@ -13,8 +13,8 @@ def main(snakemake) -> None:
     from lengthlens.forced.measure import Effects, Other, force_answers
     from lengthlens.generation.forcing import Forcing
     from lengthlens.generation.opening import open_model, settings_of
-    from lengthlens.models.anatomy import n_components
     from lengthlens.language.prompts import load_language
+    from lengthlens.models.anatomy import n_components
     from lengthlens.readers import open_attribution
     from lengthlens.weights.checkpoints import ModelSpec, read_manifest
 
