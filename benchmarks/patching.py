@@ -3,8 +3,8 @@
     PYTHONPATH=scripts python benchmarks/patching.py [--prompts 2]
 
 The tuned pocket model answers English prompts; each answer is read under its own number and the
-next larger one. CPU seconds on one thread, in turn text by text, as multiples of one forward pass over
-the same text (one row, no cache):
+next larger one. CPU seconds on one thread, in turn text by text, as multiples of one forward pass
+over the same text (one row, no cache):
 
 - `atp`: all heads and MLPs by attribution patching, this one text; `atp, together`: the same texts
   in batches;
