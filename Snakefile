@@ -71,6 +71,8 @@ localrules:
     generate,
     attribute,
     select,
+    patch,
+    circuits,
     ablate,
     probe,
     figures,
@@ -84,6 +86,7 @@ include: "rules/generate.smk"
 include: "rules/attribute.smk"
 include: "rules/probes.smk"
 include: "rules/force.smk"
+include: "rules/patch.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"
@@ -126,6 +129,20 @@ rule select:
         paths.selected(),
     message:
         "All rankings are there"
+
+
+rule patch:
+    input:
+        paths.patched(),
+    message:
+        "All patches are there"
+
+
+rule circuits:
+    input:
+        paths.circuits(),
+    message:
+        "All circuits are there"
 
 
 rule ablate:

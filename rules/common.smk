@@ -195,6 +195,12 @@ def other_answers(wildcards):
     }
 
 
+def own_patching(wildcards):
+    """The patches of a tuned model; others have none."""
+    patched = paths.below("patching/{model}.{language}.nc").format(**wildcards)
+    return {"patching": patched} if patched in paths.patched() else {}
+
+
 def other_model(wildcards):
     other = paths.partner(wildcards.model)
     return {} if other is None else {other: study.model_entry(other)}

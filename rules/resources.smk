@@ -2,6 +2,7 @@
 # (`--resources mem_mb=64000`); a cluster plans with all of them. Sizes come from the manifest of a
 # model's files, so they are known when that was written.
 import json
+import math
 
 from lengthlens.ablation.hypotheses import hypotheses_from
 from lengthlens.workflow.footprint import attribution_need, decoding_need, joining_need
@@ -34,11 +35,12 @@ def components(manifest):
     return shape["layers"], shape["heads"]
 
 
-def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS):
+def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS, exact=False):
     """Resources of a rule that generates; `answers` maps wildcards and the model's manifest to
     their number, of at most `tokens` tokens. Activations may be recorded in a file, or captured to
-    be attributed at once, which takes memory from batches."""
+    be attributed at once, which takes memory from batches. `exact` models run in float32."""
     section = GENERATION_SECTION | ({"max_new_tokens": tokens} if tokens else {})
+    section |= {"dtype": "float32"} if exact else {}
 
     def need(wildcards, input, attempt):
         manifest = read_manifest_of(input)
@@ -86,8 +88,34 @@ def forced_answers(wildcards, manifest):
     read in one pass."""
     layers, heads = components(manifest)
     measured = len(study.n_words) * min(study.forced.per_n, study.prompts.per_n)
+    if layers * (heads + 1) > study.forced.exhaustive:
+        return 5 * all_prompts(wildcards, manifest)
     each = max(10, layers * (heads + 1) // 24)
     return 5 * all_prompts(wildcards, manifest) + each * len(study.forced.modes) * measured
+
+
+def patched_answers(wildcards, manifest):
+    """Reading a text takes about a tenth of decoding an answer, a patched component half of that;
+    AtP reads four times and is differentiated."""
+    layers, heads = components(manifest)
+    plan, size = study.patching, layers * (heads + 1)
+    if size > plan.exhaustive:
+        size = min(size, layers + plan.best + plan.random)
+    combined = len(plan.swaps) * len(plan.positions) * len(plan.directions)
+    per_n = study.prompts.per_n
+    patches = min(plan.per_n, per_n) + combined * min(plan.further_per_n, per_n)
+    passes = len(plan.swaps) * (2 + 3 * plan.integrated_steps) * min(plan.atp_per_n, per_n)
+    return len(study.n_words) * (math.ceil(patches * size / 24) + math.ceil(passes / 5))
+
+
+def circuit_answers(wildcards, manifest):
+    """Reading a text takes about a tenth of decoding an answer, a set of components half of that."""
+    layers, heads = components(manifest)
+    plan = study.circuits
+    ranked = 2 * (len(plan.methods) + len(study.languages))
+    sets = len(plan.sizes) * (ranked + 2 * plan.orders) + layers * (heads + 1) // 2
+    measured = len(study.n_words) * min(plan.per_n, study.prompts.per_n)
+    return measured * math.ceil(sets / 24) + 2 * len(study.n_words)
 
 
 def probe_prompts(wildcards, manifest):

@@ -3,6 +3,7 @@
 
 rule select_components:
     input:
+        unpack(own_patching),
         code=code("select_components"),
         attribution=paths.below("attribution/{model}.{language}.nc"),
         forced=paths.below("forced/{model}.{language}.nc"),

@@ -14,6 +14,7 @@ def main(snakemake) -> None:
     from lengthlens.generation.forcing import Forcing
     from lengthlens.generation.opening import open_model, settings_of
     from lengthlens.language.prompts import load_language
+    from lengthlens.models.anatomy import n_components
     from lengthlens.readers import open_attribution
     from lengthlens.weights.checkpoints import ModelSpec, read_manifest
 
@@ -28,10 +29,12 @@ def main(snakemake) -> None:
         attribution = open_attribution(snakemake.input.attribution)
         origins[snakemake.input.attribution] = attribution.attrs["provenance"]
         means = replacement(attribution)
+    forced = config["forced"]
+    exhaustive = n_components(loaded.anatomy) <= forced["exhaustive"]
     effects = Effects(
-        config["forced"]["modes"],
+        forced["modes"],
         config["ablation"]["positions"],
-        config["forced"]["per_n"],
+        forced["per_n"] if exhaustive else 0,  # NaN: patches rank the components of large models
         means,
         config["ablation"]["seed"],
     )

@@ -83,6 +83,16 @@ def open_forced(path: str | Path) -> xr.Dataset:
     return _arrays(path, formats.FORCED)
 
 
+def open_patching(path: str | Path) -> xr.Dataset:
+    """What carries N in the answers of one model in one language: patches and AtP."""
+    return _arrays(path, formats.PATCHING)
+
+
+def open_circuits(path: str | Path) -> xr.Dataset:
+    """Margins of the circuits of one model in one language."""
+    return _arrays(path, formats.CIRCUITS)
+
+
 def open_selection(path: str | Path) -> pd.DataFrame:
     """Ranking of the components of one model in one language."""
     return read_table(path, formats.SELECTION, dtype=_WHOLE)

@@ -22,12 +22,13 @@ from lengthlens.forced.measure import Effects, Other, drawn_of_each, force_answe
 from lengthlens.forced.nswap import nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
-from lengthlens.forced.swaps import SWAPS, SwapText, swapped_number, why_prompts_differ
+from lengthlens.forced.swaps import SwapText, why_prompts_differ
 from lengthlens.forced.texts import as_other, on_text
 from lengthlens.generation.answers import GenerationSettings, Request, answer_prompts, requests
 from lengthlens.generation.forcing import Forcing, forced_batches
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.steps import annotate_steps
+from lengthlens.generation.swaps import SWAPS, neighbour
 from lengthlens.language.languages import Language, Template, Topic
 from lengthlens.language.prompts import Prompt, build_prompts
 from lengthlens.models.readout import readout_of
@@ -396,9 +397,9 @@ def test_prompts_that_differ_in_other_words_are_left_out_by_reason(loaded, answe
 
 
 def test_the_next_numbers_of_the_study() -> None:
-    assert [swapped_number(3, swap, [5, 3]) for swap in SWAPS] == [None, 5]
-    assert [swapped_number(5, swap, [9, 5, 3]) for swap in SWAPS] == [3, 9]
-    assert swapped_number(4, 1, [4]) is None
+    assert [neighbour(3, [5, 3], swap) for swap in SWAPS] == [None, 5]
+    assert [neighbour(5, [9, 5, 3], swap) for swap in SWAPS] == [3, 9]
+    assert neighbour(4, [4], 1) is None
 
 
 def test_without_a_legal_swap_the_rest_goes_on(loaded, answered) -> None:

@@ -39,6 +39,8 @@ forced: {per_n: 2}
 ablation: {k: [1], further_k: [1], controls: 3, answered_controls: 1, further_controls: 1,
   base_controls: 1, base_prompts: 2}
 probes: {n_words: [6], per_n: 2}
+patching: {per_n: 4, further_per_n: 1}
+circuits: {per_n: 4}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 report: {answers: 2}
 """
@@ -129,6 +131,8 @@ KINDS = {
     "attribution/{model}.{language}.nc": "attribution/*.nc",
     "tokens/{model}.{language}.jsonl": "tokens/*.jsonl",
     "cwa.nc": "cwa.nc",
+    "patching/{model}.{language}.nc": "patching/*.nc",
+    "circuits/{model}.{language}.nc": "circuits/*.nc",
     "selection/{model}.{language}.csv": "selection/*.csv",
     "ablation/{model}.{language}.nc": "ablation/*.nc",
     "repair/{model}.{language}.nc": "repair/*.nc",

@@ -12,6 +12,8 @@ Five methods, each a mean over samples of the split (docs/method.md):
   component (the first of the configured modes);
 - `norm`: mean norm over the answer's steps of what the component adds to the residual stream: its
   size alone, which any other score should beat.
+- `atp`: attribution patching, what taking the component from the run with the next larger number
+  would do to the end margin, to first order, at all positions; tuned models only.
 
 Heads and MLPs are ranked apart; rank 1 is the largest signed score.
 """
@@ -29,7 +31,8 @@ from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import SELECTION
 from lengthlens.files.tables import read_table
 
-METHODS = ("cwa", "end_contrast", "nswap", "effect", "norm")
+METHODS = ("cwa", "end_contrast", "nswap", "effect", "norm", "atp")
+KINDS = ("head", "mlp")
 COLUMNS = ("component", "kind", "layer", "head", "method", "score", "rank")
 
 
@@ -43,20 +46,33 @@ def component_name(layer: int, head: int | None = None) -> str:
     return f"L{layer}M" if head is None else f"L{layer}H{head}"
 
 
-def with_forced(attribution: xr.Dataset, forced: xr.Dataset) -> xr.Dataset:
-    """The scores of the methods from both files, which hold the same samples.
+def with_forced(
+    attribution: xr.Dataset, forced: xr.Dataset, patching: xr.Dataset | None = None
+) -> xr.Dataset:
+    """The scores of the methods from all files, which hold the same samples.
+
+    Without `patching` AtP is NaN, as where a model has no gradients.
 
     Raises:
         LengthlensError: they do not.
     """
-    names = [attribution["sample_id"].to_numpy(), forced["sample_id"].to_numpy()]
+    _check_same(attribution, forced, "forced")
+    scores = [f"{name}_{kind}" for name in ("nswap", "effect") for kind in ("head", "mlp")]
+    data = attribution.assign({name: forced[name] for name in scores})
+    if patching is None:
+        return data.assign({f"atp_{kind}": data[f"nswap_{kind}"][0] * np.nan for kind in KINDS})
+    _check_same(attribution, patching, "patching")
+    chosen = patching.sel(positions="all", swap=1)
+    return data.assign({f"atp_{kind}": chosen[f"atp_{kind}"].variable for kind in KINDS})
+
+
+def _check_same(attribution: xr.Dataset, other: xr.Dataset, kind: str) -> None:
+    names = [attribution["sample_id"].to_numpy(), other["sample_id"].to_numpy()]
     if not np.array_equal(*names):
         raise LengthlensError(
-            f"the attribution and the forced file hold {len(names[0])} and {len(names[1])} samples "
-            "that are not the same; delete the forced file and run again"
+            f"the attribution and the {kind} file hold {len(names[0])} and {len(names[1])} samples "
+            f"that are not the same; delete the {kind} file and run again"
         )
-    scores = [f"{name}_{kind}" for name in ("nswap", "effect") for kind in ("head", "mlp")]
-    return attribution.assign({name: forced[name] for name in scores})
 
 
 def sample_scores(
@@ -65,7 +81,7 @@ def sample_scores(
     """One score a sample and component; NaN where a sample has none.
 
     Args:
-        data: an attribution file, `with_forced` for the methods `nswap` and `effect`.
+        data: an attribution file, `with_forced` for the methods beyond `end_contrast`.
         method: one of METHODS.
         kind: `head` or `mlp`.
     """
@@ -78,6 +94,8 @@ def sample_scores(
         return data[f"nswap_{kind}"].mean("swap").to_numpy()
     if method == "effect":
         return data[f"effect_{kind}"].isel(mode=0).to_numpy()
+    if method == "atp":
+        return data[f"atp_{kind}"].to_numpy()
     raise LengthlensError(f"unknown selection method {method!r}; known: {', '.join(METHODS)}")
 
 

@@ -2,9 +2,10 @@
 
 An `Intervention` holds one set of components for every row of a batch, so that one batch carries
 many ablation conditions. A removed head's input to the output projection, or a removed MLP's
-output, is replaced by zero, by a mean, or by what it was in another answer (`Donors`). `positions`
+output, is replaced by zero, by a mean, or by what it was in another run (`Donors`). `positions`
 says where: `generated` means the last prompt token and every generated one (the positions whose
-output decides a generated token), `all` means the prompt too, which equals editing the weights.
+output decides a generated token), `all` means the prompt too, which equals editing the weights, and
+`placed` means wherever a donor is named, in the prompt or after it (activation patching).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from lengthlens.models.anatomy import Anatomy
 
-POSITIONS = ("generated", "all")
+POSITIONS = ("generated", "all", "placed")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Donors:
     Attributes:
         head, mlp: one entry a recorded step, as `capture.Residuals` holds them.
         place: the entry that every row takes at every position of the next forward pass; one row
-            for all rows alike. Whoever drives the passes keeps it up to date.
+            for all rows alike. Whoever drives the passes keeps it up to date. With the positions
+            `placed`, -1 leaves a component as it is.
     """
 
     head: Float[Tensor, "entry layer head d_head"]
@@ -56,11 +58,11 @@ class Intervention:
     Attributes:
         heads: True where a row's head is removed.
         mlps: True where a row's MLP is removed.
-        positions: `generated` or `all`.
+        positions: one of POSITIONS; `placed` needs donors for every row.
         replaced: rows whose removed components are replaced by `replacement` instead of zero.
         replacement: required where any row is `replaced`.
-        resampled: rows whose removed components are replaced by those of `donors`; only with
-            positions `generated`, for donors are recorded while they answer.
+        resampled: rows whose removed components are replaced by those of `donors`; not with the
+            positions `all`, for which donors would have to be named in every pass of the prompt.
         donors: required where any row is `resampled`.
     """
 
@@ -79,8 +81,12 @@ class Intervention:
             raise ValueError("`replaced` and `replacement` belong together: give both or neither")
         if (self.resampled is None) != (self.donors is None):
             raise ValueError("`resampled` and `donors` belong together: give both or neither")
-        if self.donors is not None and self.positions != "generated":
-            raise ValueError("donors have no prompt: they need the positions 'generated'")
+        if self.donors is not None and self.positions == "all":
+            raise ValueError("donors need the positions 'generated' or 'placed', not 'all'")
+        if self.positions == "placed" and (
+            self.resampled is None or not bool(self.resampled.all())
+        ):
+            raise ValueError("the positions 'placed' need donors for every row")
 
     @property
     def n_rows(self) -> int:
@@ -118,7 +124,7 @@ class Surgeon:
 
     @property
     def positions(self) -> str:
-        """Where the intervention applies: `generated` or `all`."""
+        """Where the intervention applies: one of POSITIONS."""
         return self._whole.positions
 
     @property
@@ -165,11 +171,31 @@ class Surgeon:
             mean = mean[self._classes.to(like.device)]
             fill = fill + _for_rows(current.replaced, mean) * mean
         if current.donors is not None:
-            donated = getattr(current.donors, name)[self._donated, layer].to(like)
+            place = self._donated.clamp(min=0)  # what is not placed is left as it is
+            donated = getattr(current.donors, name)[place, layer].to(like)
             # NOTE selected, not multiplied: rows without a donor may point at anything.
             chosen = _for_rows(current.resampled, donated[0]).bool()
             fill = torch.where(chosen, donated, fill)
         return fill
+
+    def _where_placed(self, gone: Tensor, like: Tensor) -> Tensor:
+        """Of what is removed, the positions at which a donor is named.
+
+        Raises:
+            ValueError: the places are not those of this pass.
+        """
+        if self._current.donors is None:
+            return gone
+        # NOTE places of one position would be taken for all of them without a word.
+        if self._donated.shape[1] != like.shape[1]:
+            raise ValueError(
+                f"donors are placed at {self._donated.shape[1]} positions, but the forward pass "
+                f"has {like.shape[1]}"
+            )
+        if self.positions != "placed":
+            return gone
+        placed = (self._donated >= 0).to(gone.device)
+        return gone & placed.reshape(*placed.shape, *[1] * (gone.dim() - 2))
 
     def _head_remover(self, layer: int):
         shape = (self.anatomy.n_heads, self.anatomy.d_head)
@@ -180,6 +206,7 @@ class Surgeon:
                 return None
             x = args[0].unflatten(-1, shape)
             gone = current.heads[:, layer].to(x.device)[:, None, :, None]
+            gone = self._where_placed(gone, x)
             fill = self._fill("head", layer, like=x)
             return (torch.where(gone, fill, x).flatten(-2), *args[1:])
 
@@ -194,6 +221,7 @@ class Surgeon:
                 return None
             added = output[0] if isinstance(output, tuple) else output
             gone = current.mlps[:, layer].to(added.device)[:, None, None]
+            gone = self._where_placed(gone, added)
             fill = self._fill("mlp", layer, like=added) / multiplier
             added = torch.where(gone, fill, added)
             return (added, *output[1:]) if isinstance(output, tuple) else added

@@ -46,7 +46,7 @@ def batches(
 
 
 class CleanLayers:
-    """What every layer gave in a pass without interventions, of one row."""
+    """What every layer gave in a pass without interventions, of one row or a few."""
 
     def __init__(self, anatomy: Anatomy) -> None:
         self._layers = [layer.first for layer in anatomy.layers]
@@ -68,16 +68,23 @@ class CleanLayers:
                 handle.remove()
 
     @contextlib.contextmanager
-    def reused(self, below: int, rows: int) -> Iterator[None]:
-        """Let the layers below one give what was kept, for so many rows, instead of computing it.
+    def reused(self, below: int, rows: int | Int[torch.Tensor, " row"]) -> Iterator[None]:
+        """Let the layers below one give what was kept instead of computing it.
 
         They write nothing into the cache, so no pass may follow on the one in this block.
+
+        Args:
+            below: the first layer that is computed.
+            rows: so many rows that all equal the one that was kept; or, for every row, which of
+                those that were kept it equals.
         """
         replaced = self._layers[:below]
         own = [vars(layer).get("forward") for layer in replaced]  # of tools that replaced it, too
         try:
-            for layer, output in zip(replaced, self._outputs, strict=False):
-                layer.forward = _giving(_for_rows(output, rows))
+            if replaced:  # all give what the last of them gave, for only that is read
+                given = _giving(_for_rows(self._outputs[below - 1], rows))
+                for layer in replaced:
+                    layer.forward = given
             yield
         finally:
             for layer, forward in zip(replaced, own, strict=True):
@@ -86,10 +93,14 @@ class CleanLayers:
                     layer.forward = forward
 
 
-def _for_rows(output: torch.Tensor | tuple, rows: int) -> torch.Tensor | tuple:
-    """A layer's output of one row, for many; only the stream, which is its first part, has rows."""
+def _for_rows(
+    output: torch.Tensor | tuple, rows: int | Int[torch.Tensor, " row"]
+) -> torch.Tensor | tuple:
+    """A layer's output for many rows; only the stream, which is its first part, has rows."""
     if isinstance(output, tuple):
         return (_for_rows(output[0], rows), *output[1:])
+    if isinstance(rows, torch.Tensor):
+        return output[rows.to(output.device)]
     return output.expand(rows, *output.shape[1:])
 
 

@@ -34,7 +34,7 @@ _ROWS = (
     ("error", "error, words − N"),
     ("end_margin", "end margin, logits"),
 )
-_MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^"}
+_MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^", "atp": "v"}
 FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches
 _APART = 0.17

@@ -41,6 +41,7 @@ FIGURES = {
     "ablation": Drawing("Causes", "Dose and response", ("ablations",), _INTERVALS),
     "scores": Drawing("Causes", "Scores against effects", ("scores",)),
     "transfer": Drawing("Causes", "Transfer between languages", ("transfer",)),
+    "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness",)),
     "repair": Drawing("Causes", "Where the drop comes from", ("repair",)),
     "tokenization": Drawing(
         "Tokenization", "Words of one token", ("tokenization", "tokens_per_word"), probed=True

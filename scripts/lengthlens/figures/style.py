@@ -38,6 +38,7 @@ METHOD_COLOURS = {
     "end_contrast": "#009e73",
     "nswap": "#e69f00",
     "effect": "#56b4e9",
+    "atp": "#6a3d9a",
 }
 METHOD_NAMES = {
     "cwa": "CWA",
@@ -45,6 +46,7 @@ METHOD_NAMES = {
     "nswap": "N-swap contrast",
     "effect": "measured effect",
     "norm": "output norm",
+    "atp": "AtP",
 }
 _MARKERS = {"base": "sDv", "instruct": "oP^"}
 _LINES = ("-", "--", ":")

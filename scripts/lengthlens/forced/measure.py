@@ -12,12 +12,13 @@ from lengthlens.decoding.intervention import Replacement
 from lengthlens.forced.nswap import nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
-from lengthlens.forced.swaps import SWAPS, SwapText, swapped_number, why_prompts_differ
+from lengthlens.forced.swaps import SwapText, why_prompts_differ
 from lengthlens.forced.texts import as_other
 from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing
+from lengthlens.generation.swaps import SWAPS, neighbour
 from lengthlens.language.languages import Language
-from lengthlens.language.prompts import Prompt, draw_name, drawn_places, with_number
+from lengthlens.language.prompts import draw_name, drawn_places, prompt_of
 from lengthlens.models.readout import readout_of
 from lengthlens.weights.checkpoints import ModelSpec
 
@@ -132,18 +133,14 @@ def _swap_text(
 ) -> SwapText:
     """An answer with its prompt, and the same prompt with the next numbers of `n_words`."""
     loaded, n = forcing.loaded, row["n"]
-    names = ("topic", "template", "split")
-    prompt = Prompt(
-        row["prompt_id"], language.code, n, text="", **{name: row[name] for name in names}
-    )
 
     def request(number: int) -> Request:
-        asked = with_number(language, prompt, number)
+        asked = prompt_of(language, row, number)
         tokens = loaded.encode(asked.text, forcing.settings.date)
         return Request(row["sample_id"], asked, tokens)
 
     own = request(n)
-    numbers = {swap: swapped_number(n, swap, n_words) for swap in SWAPS}
+    numbers = {swap: neighbour(n, n_words, swap) for swap in SWAPS}
     swapped = {swap: request(number) for swap, number in numbers.items() if number is not None}
     marks = loaded.annotate(row["tokens"], n, forcing.counting)
     differs = {

@@ -21,16 +21,9 @@ import numpy as np
 
 from lengthlens.generation.answers import Request
 from lengthlens.generation.steps import StepAnnotations
+from lengthlens.generation.swaps import SWAPS, read_step
 
-SWAPS = (-1, 1)
 REASONS = ("outside", "length", "tokens", "step")
-
-
-def swapped_number(n: int, swap: int, n_words: Sequence[int]) -> int | None:
-    """The next smaller (swap -1) or larger (+1) number of `n_words`; None where there is none."""
-    if swap < 0:
-        return max((number for number in n_words if number < n), default=None)
-    return min((number for number in n_words if number > n), default=None)
 
 
 def why_prompts_differ(
@@ -73,9 +66,7 @@ class SwapText:
         """The step at which the smaller number of words is reached; None where there is none."""
         if swap not in self.swapped:
             return None
-        reached = min(self.request.prompt.n, self.swapped[swap].prompt.n)
-        found = np.flatnonzero(self.marks.boundary & (self.marks.words_before == reached))
-        return int(found[0]) if len(found) else None
+        return read_step(self.marks, min(self.request.prompt.n, self.swapped[swap].prompt.n))
 
     def reason(self, swap: int) -> str:
         """Why a swap is left out (module docstring); "" where it is legal."""

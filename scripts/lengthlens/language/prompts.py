@@ -15,7 +15,7 @@ language has the same topic, template and split, so that languages can be paired
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
@@ -165,6 +165,14 @@ def with_number(language: Language, prompt: Prompt, n: int) -> Prompt:
         )
     text = language.ask(templates[prompt.template], topics[prompt.topic], n)
     return replace(prompt, n=n, text=text)
+
+
+def prompt_of(language: Language, answer: Mapping, n: int) -> Prompt:
+    """The prompt of an answer (a row of a generations file), with the number `n`."""
+    names = ("topic", "template", "split")
+    own = {name: answer[name] for name in names}
+    prompt = Prompt(answer["prompt_id"], language.code, answer["n"], text="", **own)
+    return with_number(language, prompt, n)
 
 
 def prompts_to_jsonl(prompts: Iterable[Prompt]) -> str:

@@ -60,6 +60,11 @@ class Anatomy:
         return len(self.layers)
 
 
+def n_components(anatomy: Anatomy) -> int:
+    """Heads and MLPs of a model."""
+    return anatomy.n_layers * (anatomy.n_heads + 1)
+
+
 def submodule(root: nn.Module, path: str | None) -> nn.Module | None:
     """The module at a dotted path below `root`, or None where the path is None."""
     return None if path is None else functools.reduce(getattr, path.split("."), root)

@@ -15,6 +15,7 @@ from lengthlens.figures import (
     cwa_by_n,
     cwa_heatmaps,
     error_by_n,
+    faithfulness,
     repair,
     same_text,
     scores,
@@ -84,6 +85,7 @@ def compose_material(
         "ablation": ablation.counts(ablations),
         "same_text": same_text.counts(tables["same_text"]),
         "scores": scores.counts(tables["scores"]),
+        "faithfulness": faithfulness.counts(tables["faithfulness"]),
         "transfer": transfer.counts(tables["transfer"]),
         "repair": repair.counts(tables["repair"]),
     }

@@ -35,6 +35,7 @@ THEMED = {
     METHOD_COLOURS["end_contrast"]: "--contrast",
     METHOD_COLOURS["nswap"]: "--nswap",
     METHOD_COLOURS["effect"]: "--effect",
+    METHOD_COLOURS["atp"]: "--atp",
 }
 LARGEST, SMALLEST = 2.0, 1.25  # pixels a point, so that letters stay readable
 

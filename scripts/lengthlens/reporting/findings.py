@@ -24,6 +24,7 @@ METHOD_WORDS = {
     "nswap": "N-swap contrast",
     "effect": "measured effect",
     "norm": "output norm",
+    "atp": "AtP",
     "late_heads": "last quarter, all heads",
     "early_heads": "first quarter, all heads",
     "final_mlp": "final MLP",

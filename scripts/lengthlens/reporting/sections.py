@@ -24,6 +24,7 @@ from lengthlens.figures import (
     cwa_heatmaps,
     error_by_n,
     extrapolation,
+    faithfulness,
     repair,
     tokenization,
 )
@@ -36,6 +37,7 @@ from lengthlens.reporting.causes import (
 from lengthlens.reporting.control import control_sentences
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
+from lengthlens.reporting.mechanism import say_carriers, say_circuits, say_overlap
 from lengthlens.reporting.models import model_sentences
 from lengthlens.reporting.nswap import follows_n, say_nswap
 from lengthlens.reporting.questions import (
@@ -182,6 +184,21 @@ SECTIONS = (
         tables=(Table("scores", "How well scores foretell effects", say_scores),),
         findings=(scores_find_causes,),
         explains=True,
+    ),
+    Section(
+        "mechanism",
+        "Mechanism",
+        "Mechanism: what carries N from the prompt to the decision?",
+        "Two runs read the same words and differ in the number that is asked for. Components were "
+        "exchanged between them, one by one and as whole circuits, to see which carry the "
+        "difference that the number makes to the decision to end.",
+        figures={"faithfulness": faithfulness.TITLE},
+        tables=(
+            Table("carriers", "Single components that carry most", say_carriers),
+            Table("circuits", "Smallest circuits", say_circuits),
+            Table("overlap", "Circuits across languages", say_overlap),
+            Table("patch_scores", "Scores against patches"),
+        ),
     ),
     Section(
         "confirmatory",

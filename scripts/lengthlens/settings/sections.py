@@ -18,6 +18,7 @@ from lengthlens.settings.fields import (
     Language,
     Line,
     Name,
+    NotBool,
     Says,
     Section,
     Seed,
@@ -36,7 +37,7 @@ _SIZES = "a list of at least one whole number from 1 to 100000, without duplicat
 _PATCHED = "a whole number ≥ 1; more than prompts.per_n means all"
 
 Mode = Literal["zero", "mean", "resample"]
-Score = Literal["cwa", "end_contrast", "nswap", "effect", "norm"]
+Score = Literal["cwa", "end_contrast", "nswap", "effect", "norm", "atp"]
 
 
 def _not_set_by_us(name: str) -> str:
@@ -223,6 +224,64 @@ class Forced(Section):
         "What replaces a single component's output there: zero, or its mean over the steps of the "
         "select prompts. The first one ranks components."
     )
+    exhaustive: Count = about(
+        "Models with more heads and MLPs than this are left out of it. [components]"
+    )
+
+
+class Patching(Section):
+    per_n: Count = about(
+        "Answers to each N in which every component is exchanged between runs that differ in N "
+        "alone, in the first swap, positions and direction; drawn by the seed, of both splits. "
+        "[answers]",
+        _PATCHED,
+    )
+    further_per_n: whole(0, 1_000_000, "a whole number ≥ 0") = about(
+        "Answers to each N in which all swaps, positions and directions are combined. [answers]"
+    )
+    atp_per_n: Count = about("Answers to each N with attribution patching. [answers]")
+    swaps: several(Annotated[Literal[1, -1], NotBool], 1) = about(
+        "Which number of n_words takes the place of N: the next larger, the next smaller."
+    )
+    positions: several(Literal["all", "generated", "prompt"], 1) = about(
+        "Where components are exchanged: from the numeral to the token before the last of the "
+        "prompt, from there on, or both."
+    )
+    directions: several(Literal["noising", "denoising"], 1) = about(
+        "noising: into the run whose number of words is reached; denoising: into the other one."
+    )
+    integrated_steps: whole(1, 1000) = about(
+        "Runs between the two whose gradients AtP averages; 1 takes that of the reached run alone. "
+        "[runs]"
+    )
+    exhaustive: Count = about(
+        "Models with more heads and MLPs than this are patched in part. [components]"
+    )
+    best: whole(0, 1_000_000, "a whole number ≥ 0") = about(
+        "Heads that AtP puts first, patched in such a model. [heads]"
+    )
+    random: Count = about(
+        "Heads of the random sample there, drawn as whole key-value groups from all layers. [heads]"
+    )
+    seed: Seed = about("Seed of the random sample of heads.")
+
+
+class Circuits(Section):
+    per_n: Count = about(
+        "Answers to each N whose runs are rebuilt from a circuit; drawn by the seed, of both splits. "
+        "[answers]"
+    )
+    methods: several(Literal["atp", "nswap", "effect", "end_contrast", "cwa"], 1) = about(
+        "The scores by which components enter a circuit; the first one also gets random orders "
+        "with the MLPs kept."
+    )
+    sizes: several(Share, 1) = about(
+        "How large circuits are, as shares of all heads and MLPs.",
+        "a list of numbers > 0 and < 1, without duplicates",
+    )
+    faithful: Share = about("A circuit is faithful from this share of the N effect on.")
+    orders: whole(20, 100_000) = about("Random orders of the components to compare with. [orders]")
+    seed: Seed = about("Seed of the random orders.")
 
 
 class Ablation(Section):
@@ -350,6 +409,8 @@ class Settings(Section):
     )
     statistics: Statistics
     forced: Forced
+    patching: Patching
+    circuits: Circuits
     ablation: Ablation
     probes: Probes
     figures: Figures

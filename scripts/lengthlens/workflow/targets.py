@@ -9,6 +9,15 @@ from dataclasses import dataclass
 from lengthlens.configuration.study import Shard, Study
 from lengthlens.figures.registry import FIGURES
 
+CIRCUIT_TABLES = {
+    "patches": "Single components",
+    "carriers": "What carries N",
+    "patch_scores": "Scores against patches",
+    "faithfulness": "Faithfulness of circuits",
+    "circuits": "Smallest circuits",
+    "circuit_members": "Members of the smallest circuits",
+    "overlap": "Circuits across languages",
+}
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
 TABLES = (
@@ -16,6 +25,7 @@ TABLES = (
     "control",
     "models",
     *CAUSAL_TABLES,
+    *CIRCUIT_TABLES,
     "same_text",
     "scores",
     "nswap",
@@ -49,6 +59,15 @@ class Paths:
     def pairs(self) -> list[tuple[str, str]]:
         """Every model with every language."""
         return list(itertools.product(self.study.models, self.study.languages))
+
+    @property
+    def tuned_pairs(self) -> list[tuple[str, str]]:
+        """Every tuned model with every language: those whose control is to be explained."""
+        return [pair for pair in self.pairs if self.study.models[pair[0]].variant == "instruct"]
+
+    def each_tuned(self, pattern: str) -> list[str]:
+        """One file of every tuned model and language, in the order of `tuned_pairs`."""
+        return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.tuned_pairs]
 
     def partner(self, model: str) -> str | None:
         """The other variant of a model's pair; None where it has none."""
@@ -120,6 +139,15 @@ class Paths:
             *self.each_pair("selection/{model}.{language}.csv"),
         ]
 
+    def patched(self) -> list[str]:
+        return self.each_tuned("patching/{model}.{language}.nc")
+
+    def circuits(self) -> list[str]:
+        return [
+            *self.each_tuned("circuits/{model}.{language}.nc"),
+            *(self.below(f"tables/{table}.csv") for table in CIRCUIT_TABLES),
+        ]
+
     def ablated(self) -> list[str]:
         return [
             *self.each_pair("ablation/{model}.{language}.nc"),
@@ -158,6 +186,8 @@ class Paths:
             *self.figures(),
             *self.tables(),
             self.below("claims.csv"),
+            *self.patched(),
+            *self.circuits(),
             *self.ablated(),
             *self.probed(),
             *self.selected(),

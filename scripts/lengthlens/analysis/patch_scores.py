@@ -1,0 +1,142 @@
+"""Which score finds what carries N: every score against patches, as `tables/patch_scores.csv`.
+
+The yardstick is the noising patch at all positions, swap +1: what taking a component from the run
+with the next larger number does to the margin. A component's score is its mean over the `select`
+answers, its patch the mean over the `evaluate` answers; their rank correlation over components says
+how well the score foretells the patch. The scores are those of `causes` (the zero effect, `effect`,
+is one of them) and AtP.
+
+Where only some heads are patched, the random sample alone is compared: the best by AtP were chosen
+by a score. `over` is as in `causes`: `all` components of a kind, or those `within` each layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool, Int
+
+from lengthlens.ablation.selection import sample_scores, with_forced
+from lengthlens.analysis.causes import (
+    BASELINES,
+    KINDS,
+    OVERS,
+    SCORES,
+    component_values,
+    layers_of,
+    score_values,
+)
+from lengthlens.patching.sampled import SAMPLED
+from lengthlens.statistics import Ranking, agreement_interval, rank_components
+
+ATP = "atp"
+REFERENCE = "norm"  # the mean norm of an output: what any score must beat
+OUTCOME = "noising_all"
+COLUMNS = (
+    "model", "language", "kind", "over", "outcome", "score", "correlation", "correlation_low",
+    "correlation_high", "over_norm", "over_norm_low", "over_norm_high", "n_components", "n_select",
+    "n_evaluate", "n_topics", "level",
+)  # fmt: skip
+
+Files = Mapping[tuple[str, str], xr.Dataset]
+
+
+def compare_with_patches(
+    attributions: Files, forced: Files, patching: Files, options: Mapping
+) -> pd.DataFrame:
+    """One row a model, language, kind, over and score, columns `COLUMNS`.
+
+    Args:
+        attributions, forced, patching: the files of each (model, language).
+        options: level, resamples and seed of the intervals.
+    """
+    rows = []
+    for (model, language), patches in patching.items():
+        made = _Comparison(attributions[model, language], forced[model, language], patches, options)
+        rows += [
+            {"model": model, "language": language, "kind": kind, "over": over} | row
+            for kind in KINDS
+            for over in (OVERS[:1] if kind == "mlp" else OVERS)
+            for row in made.rows(kind, over)
+        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+class _Comparison:
+    """One model in one language."""
+
+    def __init__(
+        self, attribution: xr.Dataset, forced: xr.Dataset, patching: xr.Dataset, options: Mapping
+    ) -> None:
+        data = with_forced(attribution, forced, patching)
+        patches = patching.sel(swap=1, positions="all")
+        split = data["split"].to_numpy()
+        self.select = data.isel(sample=np.flatnonzero(split == "select"))
+        self.evaluate = patches.isel(sample=np.flatnonzero(split == "evaluate"))
+        self.sampled = patching["patched_head"].to_numpy() == SAMPLED
+        self.options = options
+
+    def rows(self, kind: str, over: str) -> list[dict]:
+        """Every score against the patch."""
+        keep, layers = self._kept(kind), layers_of(self.select, kind)
+        groups = layers[keep] if over == "within" else None
+        patch = self._ranking(self._patches(kind)[:, keep], self.evaluate, groups, 1)
+        names = [*SCORES, ATP]
+        if over == "all":
+            names += BASELINES if kind != "mlp" else BASELINES[1:]
+        rankings = {
+            name: self._ranking(self._scores(kind, name)[:, keep], self.select, groups, 0)
+            for name in names
+        }
+        return [self._row(name, rankings, patch) for name in names]
+
+    def _row(self, name: str, rankings: Mapping[str, Ranking], patch: Ranking) -> dict:
+        level = self.options["level"]
+        ranking, reference = rankings[name], rankings.get(REFERENCE)
+        found = agreement_interval(ranking, patch, level=level)
+        row = {"outcome": OUTCOME, "score": name} | found.columns("correlation")
+        if reference is not None and name != REFERENCE:
+            gain = agreement_interval(ranking, patch, reference, level=level)
+            row |= gain.columns("over_norm")
+        return row | {
+            "n_components": int(found.n),
+            "n_select": ranking.n_samples,
+            "n_evaluate": patch.n_samples,
+            "n_topics": int(found.n_clusters),
+            "level": level,
+        }
+
+    def _kept(self, kind: str) -> Bool[np.ndarray, " component"]:
+        parts = {"head": self.sampled.ravel(), "mlp": np.ones(len(self.sampled), dtype=bool)}
+        parts["all"] = np.concatenate([parts["head"], parts["mlp"]])
+        return parts[kind]
+
+    def _scores(self, kind: str, name: str) -> np.ndarray:
+        if name != ATP:
+            return score_values(self.select, kind, name)
+        return component_values(
+            self.select, kind, lambda data, part: sample_scores(data, ATP, part)
+        )
+
+    def _patches(self, kind: str) -> np.ndarray:
+        return component_values(
+            self.evaluate, kind, lambda data, part: data[f"noising_{part}"].to_numpy()
+        )
+
+    def _ranking(
+        self,
+        values: np.ndarray,
+        data: xr.Dataset,
+        groups: Int[np.ndarray, " component"] | None,
+        side: int,
+    ) -> Ranking:
+        return rank_components(
+            values,
+            data["topic"].to_numpy(),
+            groups,
+            resamples=self.options["resamples"],
+            seed=(self.options["seed"], side),
+        )

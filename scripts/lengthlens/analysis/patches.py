@@ -1,0 +1,112 @@
+"""Single components: how much of the effect of N each carries, as `tables/patches.csv`.
+
+A share is the sum of a component's patches over the sum of the N effects of the same answers; it is
+NaN where the mean N effect is not above 0 with its whole interval (`circuits.faithfulness`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from lengthlens.circuits.faithfulness import share_of_effect
+from lengthlens.circuits.orders import component_names
+from lengthlens.statistics import mean_interval
+
+DIRECTIONS = ("noising", "denoising")
+COLUMNS = (
+    "model", "language", "swap", "positions", "direction", "component", "kind", "layer", "head",
+    "sampled", "effect", "share", "share_low", "share_high", "atp", "n_effect", "n_effect_low",
+    "n_effect_high", "n_samples", "n_topics", "level",
+)  # fmt: skip
+
+Files = Mapping[tuple[str, str], xr.Dataset]
+
+
+def n_effect(data: xr.Dataset, swap: int) -> np.ndarray:
+    """The N effect of every answer: margin of the reached run minus that of the other. [logits]"""
+    chosen = data.sel(swap=swap)
+    return (chosen["margin_reached"] - chosen["margin_other"]).to_numpy()
+
+
+def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) -> np.ndarray:
+    """`noising`, `denoising` or `atp` of every answer and component: heads, then MLPs."""
+    chosen = data.sel(swap=swap, positions=positions)
+    heads, mlps = (chosen[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
+    return np.concatenate([heads.reshape(len(heads), -1), mlps], axis=1).astype(float)
+
+
+def summarise_patches(files: Files, options: Mapping) -> pd.DataFrame:
+    """One row a model, language, swap, positions, direction and patched component.
+
+    Args:
+        files: patching files; options: level, resamples and seed of the intervals.
+    """
+    rows = [
+        {"model": model, "language": language} | row
+        for (model, language), data in files.items()
+        for swap in data["swap"].to_numpy().tolist()
+        for positions in data["positions"].to_numpy().tolist()
+        for direction in DIRECTIONS
+        for row in _rows(data, swap, positions, direction, options)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(
+    data: xr.Dataset, swap: int, positions: str, direction: str, options: Mapping
+) -> Iterator[dict]:
+    values = component_patches(data, direction, swap, positions)
+    measured = np.isfinite(values).any(axis=0)
+    if not measured.any():
+        return
+    effect, topics = n_effect(data, swap), data["topic"].to_numpy()
+    share = share_of_effect(values[:, measured], effect, topics, options)
+    used = np.isfinite(values[:, measured]).all(axis=1)
+    total = mean_interval(effect[used], topics[used], **options)
+    atp = component_patches(data, "atp", swap, positions)[used]
+    layers, heads = data.sizes["layer"], data.sizes["head"]
+    names = component_names((layers, heads))
+    sampled = np.append(data["patched_head"].to_numpy().ravel(), np.full(layers, 2))
+    for column, place in enumerate(np.flatnonzero(measured).tolist()):
+        is_head = place < layers * heads
+        yield {
+            "swap": swap,
+            "positions": positions,
+            "direction": direction,
+            "component": names[place],
+            "kind": "head" if is_head else "mlp",
+            "layer": place // heads if is_head else place - layers * heads,
+            "head": place % heads if is_head else None,
+            "sampled": int(sampled[place]),
+            "effect": float(values[used, place].mean()),
+            "share": float(share.estimate[column]),
+            "share_low": float(share.low[column]),
+            "share_high": float(share.high[column]),
+            "atp": float(atp[:, place].mean()),
+            "n_effect": float(total.estimate),
+            "n_effect_low": float(total.low),
+            "n_effect_high": float(total.high),
+            "n_samples": int(used.sum()),
+            "n_topics": len(np.unique(topics[used])),
+            "level": options["level"],
+        }
+
+
+def carriers(patches: pd.DataFrame, first: int = 10) -> pd.DataFrame:
+    """The components with the largest shares, by model and language: noising, all positions, +1.
+
+    Args:
+        patches: the table of `summarise_patches`.
+        first: how many of each.
+    """
+    keep = (patches["swap"] == 1) & (patches["positions"] == "all")
+    rows = patches[keep & (patches["direction"] == "noising")]
+    rows = rows.sort_values("effect", ascending=False, kind="stable")
+    rows = rows.groupby(["model", "language"], sort=False).head(first)
+    order = ["model", "language", "effect"]
+    rows = rows.sort_values(order, ascending=[True, True, False], kind="stable")
+    return rows.drop(columns=["swap", "positions", "direction"]).reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""Circuits: sets of components, and how much of the effect of N each carries by itself."""

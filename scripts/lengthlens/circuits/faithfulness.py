@@ -1,0 +1,68 @@
+"""How much of the effect of N a circuit carries, as numbers over answers.
+
+    F(C) = sum of [m(C) - m(other)] / sum of [m(reached) - m(other)],
+
+m(C): the margin of the reached run in which everything outside of C comes from the other run. It is
+a ratio of sums, never a mean of ratios, and is given only where the mean N effect is above 0 with
+its whole interval; a model that N does nothing to has no share (NaN), not a share of 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from lengthlens.statistics import Interval, mean_interval
+
+
+def has_effect(
+    effect: Float[np.ndarray, " sample"], topics: Shaped[np.ndarray, " sample"], options: Mapping
+) -> bool:
+    """Whether the interval of the mean N effect lies above 0."""
+    found = mean_interval(effect, topics, **options)
+    return bool(found.low > 0)
+
+
+def share_of_effect(
+    part: Float[np.ndarray, "sample ..."],
+    effect: Float[np.ndarray, " sample"],
+    topics: Shaped[np.ndarray, " sample"],
+    options: Mapping,
+) -> Interval:
+    """Sum of `part` over sum of the N effect, with an interval that is clustered by topic.
+
+    Args:
+        part: what is to be a share, such as m(C) - m(other). NaN samples are dropped, together with
+            their N effect.
+        effect: the N effect of every sample.
+        topics: of every sample.
+        options: level, resamples and seed of the interval.
+
+    Returns:
+        NaN where the mean N effect is not above 0 with its whole interval.
+    """
+    flat = part.reshape(len(part), -1)
+    known = np.isfinite(flat).all(1) & np.isfinite(effect)
+    flat, effect, topics = flat[known], effect[known], topics[known]
+    if not len(flat) or not has_effect(effect, topics, options):
+        return mean_interval(np.full((1, *part.shape[1:]), np.nan), np.zeros(1), **options)
+    # NOTE linearised: the effect of a single answer may lie below 0, which no denominator of
+    # `ratio_interval` may. The mean of these values is the ratio, with the ratio's own influences.
+    ratio = flat.sum(0) / effect.sum()
+    values = ratio + (flat - ratio * effect[:, None]) / effect.mean()
+    return mean_interval(values.reshape(-1, *part.shape[1:]), topics, **options)
+
+
+def smallest_faithful(
+    sizes: Float[np.ndarray, " size"], shares: Float[np.ndarray, " size"], faithful: float
+) -> int | None:
+    """The place of the smallest size that is faithful, as all larger ones are; None without one."""
+    order = np.argsort(-sizes)
+    found = None
+    for place in order.tolist():
+        if not shares[place] >= faithful:  # NaN neither
+            break
+        found = place
+    return found

@@ -1,0 +1,334 @@
+"""The margins of all circuits of a model in one language: `circuits/{model}.{language}.nc`.
+
+Every condition is a set C of components and a way to use it, at all positions, swap +1:
+
+| way | components from the other run | for |
+|---|---|---|
+| `kept` | all outside of C | faithfulness; minimality where C lacks one member |
+| `patched` | those of C | completeness (1 minus it is F of the complement); interchange |
+
+1. Circuits by each score and size, kept and patched, on all answers; by the first score also those
+   that were ranked in every other language; random orders, kept, on the `evaluate` answers.
+2. The smallest circuit of the first score: the smallest k whose F on `select` reaches `faithful`,
+   there and at every larger k that was measured.
+3. Of that circuit, on `evaluate`: kept without each member, and answers written while it alone
+   comes from the other prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+from tqdm import tqdm
+
+from lengthlens.circuits.faithfulness import has_effect, smallest_faithful
+from lengthlens.circuits.orders import (
+    Shape,
+    circuit_sizes,
+    component_names,
+    first_of,
+    n_components,
+    permuted_orders,
+    ranked_order,
+    uniform_orders,
+)
+from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.swaps import Swap
+from lengthlens.language.words import count_words
+from lengthlens.patching.material import SwapMaterial
+from lengthlens.patching.measure import why_none
+from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, Sets, SwapRuns
+
+KEPT, PATCHED = "kept", "patched"
+RANDOM = "random"
+SWAP = 1
+TOKENS_A_WORD = 4  # answers that are written anew are cut after so many for each word
+WRITTEN_PER_N = 2  # answers to each N that are written anew with a circuit exchanged
+ATTRIBUTES = {
+    "margin": "end margin with a circuit kept or patched [logits]",
+    "free": "the same of the best ender and the best word of the run itself [logits]",
+    "written": "words of the answer written while the smallest circuit comes from the prompt with "
+    "the larger number; -1: did not stop, NaN: none was written [words]",
+}
+
+
+@dataclass(frozen=True)
+class CircuitPlan:
+    """The `circuits` section of the configuration (see there), and what passes may take."""
+
+    per_n: int
+    methods: Sequence[str]
+    sizes: Sequence[float]
+    faithful: float
+    orders: int
+    seed: int
+    memory_gb: float
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One circuit and how it is used.
+
+    Attributes:
+        way: KEPT or PATCHED.
+        method: the score, `random` or `random_{score}`.
+        source_language: where it was ranked.
+        k: its size, a left-out member not counted.
+        order: number of a random order; -1 of a ranking.
+        without: the member that is left out; empty for none.
+        members: True for components of the circuit.
+    """
+
+    way: str
+    method: str
+    source_language: str
+    k: int
+    members: Bool[np.ndarray, " component"]
+    order: int = -1
+    without: str = ""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What circuits are measured on.
+
+    Attributes:
+        answers: rows of the model's generations file.
+        material: their swaps.
+        language: of the answers.
+        counting: the counting convention.
+    """
+
+    answers: Sequence[Mapping]
+    material: SwapMaterial
+    language: str
+    counting: str
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of the answers."""
+        return np.array([row[name] for row in self.answers])
+
+
+def measure_circuits(
+    loaded: LoadedModel,
+    texts: Texts,
+    selections: Mapping[str, pd.DataFrame],
+    plan: CircuitPlan,
+    statistics: Mapping,
+) -> xr.Dataset:
+    """The dataset of a circuits file (docs/files.md), samples in the order of the answers.
+
+    Args:
+        loaded: the model, in float32 or better.
+        texts: the answers and their swaps.
+        selections: the model's rankings, by language.
+        plan: which circuits.
+        statistics: level, resamples and seed of the interval that the N effect must pass.
+    """
+    grid = _Grid(loaded, texts, plan)
+    select, evaluate = (texts.column("split") == name for name in ("select", "evaluate"))
+    grid.measure(
+        _ranked_conditions(selections, texts.language, grid.shape, plan), select | evaluate
+    )
+    own = ranked_order(selections[texts.language], plan.methods[0], grid.shape)
+    grid.measure(_random_conditions(own, texts.language, grid.shape, plan), evaluate)
+    k = grid.smallest(plan, select, statistics)
+    written = np.full(len(texts.answers), np.nan)
+    if k is not None:
+        members = first_of(own, k)
+        grid.measure(_without_each(members, plan.methods[0], texts.language, grid.shape), evaluate)
+        written = grid.write(members, evaluate)
+    found = grid.dataset().assign(written=("sample", written))
+    for name, told in ATTRIBUTES.items():
+        for variable in found.data_vars:
+            if variable.startswith(name):
+                found[variable].attrs["long_name"] = told
+    return found.assign_attrs(
+        smallest=-1 if k is None else k,
+        absent="" if texts.material.legal(SWAP) else why_none(texts.material),
+    )
+
+
+def _ranked_conditions(
+    selections: Mapping[str, pd.DataFrame], language: str, shape: Shape, plan: CircuitPlan
+) -> list[Condition]:
+    """The empty circuit, then those by score and size; by the first score also other languages'."""
+    made = [Condition(KEPT, "none", language, 0, np.zeros(n_components(shape), dtype=bool))]
+    for source, selection in selections.items():
+        for method in plan.methods if source == language else plan.methods[:1]:
+            order = ranked_order(selection, method, shape)
+            if order is None:
+                continue
+            for k in circuit_sizes(plan.sizes, shape):
+                members = first_of(order, k)
+                made.append(Condition(KEPT, method, source, k, members))
+                made.append(Condition(PATCHED, method, source, k, members))
+    return made
+
+
+def _random_conditions(
+    own: Int[np.ndarray, " component"] | None, language: str, shape: Shape, plan: CircuitPlan
+) -> list[Condition]:
+    """Random orders of all components, and of the heads of every layer in the first score's."""
+    orders = {RANDOM: uniform_orders(shape, plan.orders, plan.seed)}
+    if own is not None:
+        name = f"{RANDOM}_{plan.methods[0]}"
+        orders[name] = permuted_orders(own, shape, plan.orders, plan.seed)
+    return [
+        Condition(KEPT, name, language, k, first_of(order, k), number)
+        for name, drawn in orders.items()
+        for number, order in enumerate(drawn)
+        for k in circuit_sizes(plan.sizes, shape)
+    ]
+
+
+def _without_each(
+    members: Bool[np.ndarray, " component"], method: str, language: str, shape: Shape
+) -> list[Condition]:
+    """A circuit without each of its members in turn."""
+    names, k = component_names(shape), int(members.sum())
+    made = []
+    for place in np.flatnonzero(members):
+        rest = members.copy()
+        rest[place] = False
+        made.append(Condition(KEPT, method, language, k, rest, without=names[place]))
+    return made
+
+
+class _Grid:
+    """Margins by condition and sample, filled as conditions come."""
+
+    def __init__(self, loaded: LoadedModel, texts: Texts, plan: CircuitPlan) -> None:
+        self.loaded, self.texts, self.memory_gb = loaded, texts, plan.memory_gb
+        self.shape: Shape = (loaded.anatomy.n_layers, loaded.anatomy.n_heads)
+        used = drawn_of_each(texts.answers, plan.per_n, plan.seed)
+        self.seed = plan.seed
+        legal = texts.material.legal(SWAP)
+        self.swaps = {index: swap for index, swap in legal if used[index]}
+        n = len(texts.answers)
+        names = ("margin_reached", "margin_other", "free_reached", "free_other")
+        self.clean = {name: np.full(n, np.nan) for name in names}
+        self.conditions: list[Condition] = []
+        self.fixed: list[Float[np.ndarray, "condition sample"]] = []
+        self.free: list[Float[np.ndarray, "condition sample"]] = []
+
+    def measure(self, conditions: Sequence[Condition], where: Bool[np.ndarray, " sample"]) -> None:
+        """Margins of conditions in the answers that are True."""
+        found = np.full((2, len(conditions), len(where)), np.nan)
+        wanted = [(index, swap) for index, swap in self.swaps.items() if where[index]]
+        sets = _sets(conditions, self.shape, self.loaded.device)
+        label = f"{self.loaded.spec.name}, {len(conditions)} circuits"
+        for index, swap in tqdm(wanted, desc=label, unit="answer", delay=2, mininterval=1):
+            runs = SwapRuns(self.loaded, swap, self.memory_gb)
+            for name, clean in (("margin", runs.clean.fixed), ("free", runs.clean.free)):
+                self.clean[f"{name}_reached"][index] = clean[REACHED]
+                self.clean[f"{name}_other"][index] = clean[OTHER]
+            margins = runs.patched(sets)
+            found[:, :, index] = margins.fixed, margins.free
+        self.conditions += conditions
+        self.fixed.append(found[0])
+        self.free.append(found[1])
+
+    def smallest(
+        self, plan: CircuitPlan, select: Bool[np.ndarray, " sample"], statistics: Mapping
+    ) -> int | None:
+        """The size of the smallest faithful circuit of the first score; None if there is none."""
+        effect = (self.clean["margin_reached"] - self.clean["margin_other"])[select]
+        topics = self.texts.column("topic")[select]
+        known = np.isfinite(effect)
+        if not known.any() or not has_effect(effect[known], topics[known], statistics):
+            return None
+        wanted = (KEPT, plan.methods[0], self.texts.language)
+        rows = [
+            row
+            for row, condition in enumerate(self.conditions)
+            if (condition.way, condition.method, condition.source_language) == wanted
+        ]
+        part = np.concatenate(self.fixed)[rows] - self.clean["margin_other"]
+        shares = part[:, select][:, known].sum(1) / effect[known].sum()
+        sizes = np.array([self.conditions[row].k for row in rows], dtype=float)
+        place = smallest_faithful(sizes, shares, plan.faithful)
+        return None if place is None else int(sizes[place])
+
+    def write(
+        self, members: Bool[np.ndarray, " component"], where: Bool[np.ndarray, " sample"]
+    ) -> Float[np.ndarray, " sample"]:
+        """Words of answers written while a circuit comes from the prompt with the larger number.
+
+        Of answers to each N that are True, drawn by the seed; -1 for one that did not stop.
+        """
+        language = self.texts.language
+        circuit = Condition(PATCHED, "", language, int(members.sum()), members)
+        sets = _sets([circuit], self.shape, self.loaded.device)
+        written = np.full(len(where), np.nan)
+        usable = [index for index in self.swaps if where[index]]
+        answers = [self.texts.answers[index] for index in usable]
+        drawn = drawn_of_each(answers, WRITTEN_PER_N, self.seed)
+        for index in np.array(usable, dtype=int)[drawn]:
+            written[index] = self._write(self.swaps[index], sets)
+        return written
+
+    def _write(self, swap: Swap, sets: Sets) -> int:
+        stop, answer = set(self.loaded.classes.stop.tolist()), []
+        for _ in range(TOKENS_A_WORD * swap.n_swapped + TOKENS_A_WORD):
+            so_far = replace(swap, answer=tuple(answer))
+            (token,) = SwapRuns(self.loaded, so_far, self.memory_gb).next_tokens(sets)
+            if token in stop:
+                return count_words(self.loaded.decode_text(answer), self.texts.counting)
+            answer.append(token)
+        return -1
+
+    def _swapped(self) -> Float[np.ndarray, " sample"]:
+        """The number in place of N; NaN where there is no legal swap."""
+        numbers = np.full(len(self.texts.answers), np.nan)
+        for index, swap in self.texts.material.legal(SWAP):
+            numbers[index] = swap.n_swapped
+        return numbers
+
+    def dataset(self) -> xr.Dataset:
+        """Everything, labelled."""
+        names = np.array(component_names(self.shape))
+        columns = {
+            field: ("condition", np.array([getattr(c, field) for c in self.conditions]))
+            for field in ("way", "method", "source_language", "k", "order", "without")
+        }
+        members = [";".join(names[condition.members]) for condition in self.conditions]
+        dims = ("condition", "sample")
+        return xr.Dataset(
+            {
+                "margin": (dims, np.concatenate(self.fixed)),
+                "free": (dims, np.concatenate(self.free)),
+                **{name: ("sample", values) for name, values in self.clean.items()},
+            },
+            coords={
+                **columns,
+                "components": ("condition", np.array(members)),
+                "sample_id": ("sample", self.texts.column("sample_id")),
+                "n_swapped": ("sample", self._swapped()),
+                **{label: ("sample", self.texts.column(label)) for label in LABELS},
+            },
+            attrs={
+                "n_components": n_components(self.shape),
+                "n_layers": self.shape[0],
+                "n_heads": self.shape[1],
+                "positions": "all",
+            },
+        )
+
+
+def _sets(conditions: Sequence[Condition], shape: Shape, device: torch.device) -> Sets:
+    """The components of each condition that come from the other run."""
+    layers, heads = shape
+    masks = np.array([c.members if c.way == PATCHED else ~c.members for c in conditions])
+    masks = torch.from_numpy(masks.reshape(len(conditions), -1)).to(device)
+    run = torch.full((len(conditions),), REACHED, device=device)
+    place = torch.full_like(run, POSITIONS.index("all"))
+    n_heads = layers * heads
+    return Sets(masks[:, :n_heads].reshape(-1, layers, heads), masks[:, n_heads:], run, place)

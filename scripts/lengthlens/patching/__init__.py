@@ -1,0 +1,1 @@
+"""What carries N: components exchanged between runs that differ in nothing but the number."""

@@ -1,0 +1,356 @@
+"""Attribution patching: what every patch would do, to first order, from one backward pass.
+
+Nanda (2023), Kramár et al. (2024, arXiv 2403.00745). For a swap with the margin m,
+
+    AtP(c) = sum over positions of <dm(reached) / dc, c(other) - c(reached)>,
+
+the gradient taken in the reached run, through norms and softmax; here its sign is turned, so that
+like a noising patch it is positive where a component carries N. All components come from one
+backward pass. AtP ranks; it is not a share of the N effect.
+
+The integrated form (Hanna et al. 2024, arXiv 2403.17806) averages the gradient over m runs whose
+embeddings lie on the way from the other run to the reached one, at k/m for k = 1 … m; m = 1 is the
+plain form.
+
+1. Texts are padded on the right, which in a causal model changes nothing before the padding.
+2. The other run (and the reached one, for m > 1) is recorded at every position.
+3. In the pass with gradients every head and MLP multiplies its gradient by its difference as soon
+   as the backward pass reaches it, so that no gradient is kept.
+
+Texts are batched within `memory_gb`. Where not even one fits, layers are checkpointed: the backward
+pass computes each layer again and holds the graph of one only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lengthlens.decoding.donors import PassRecorder
+from lengthlens.decoding.forward import LogitReader
+from lengthlens.decoding.intervention import Donors
+from lengthlens.errors import LengthlensError
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.swaps import Swap
+from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, best_pair
+
+MOST_ROWS = 32
+
+
+class NoGradients(LengthlensError):
+    """The model cannot be differentiated."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """AtP of every component, summed over the positions of each class. [logits]"""
+
+    head: Float[np.ndarray, "positions swap layer head"]
+    mlp: Float[np.ndarray, "positions swap layer"]
+
+
+def attribute_swaps(
+    loaded: LoadedModel, swaps: Sequence[Swap], memory_gb: float, integrated_steps: int = 1
+) -> Attribution:
+    """AtP of every head and MLP in some swaps, in their order.
+
+    Args:
+        loaded: the model, in float32 or better.
+        swaps: legal swaps.
+        memory_gb: that batches may take, beside the weights.
+        integrated_steps: m of the integrated form.
+
+    Raises:
+        NoGradients: the model cannot be differentiated (quantized weights, say).
+        LengthlensError: not even one checkpointed text fits into the memory.
+    """
+    if reason := why_no_gradients(loaded):
+        raise NoGradients(reason)
+    a = loaded.anatomy
+    head = np.empty((len(POSITIONS), len(swaps), a.n_layers, a.n_heads))
+    mlp = np.empty((len(POSITIONS), len(swaps), a.n_layers))
+    order = np.argsort([swap.last for swap in swaps], kind="stable")  # alike lengths together
+    start = 0
+    while start < len(order):
+        size, checkpointed = plan_batch(loaded, swaps[order[-1]].last + 1, memory_gb)
+        part = order[start : start + size]
+        batch = _Batch(loaded, [swaps[index] for index in part], checkpointed)
+        head[:, part], mlp[:, part] = batch.attribute(integrated_steps)
+        start += size
+    return Attribution(head, mlp)
+
+
+def why_no_gradients(loaded: LoadedModel) -> str:
+    """Why a model cannot be differentiated; empty where nothing speaks against it."""
+    model = loaded.model
+    if getattr(model, "is_quantized", False) or getattr(model.config, "quantization_config", None):
+        return f"the weights of {loaded.spec.name} are quantized, which leaves no gradients"
+    whole = [name for name, weight in model.named_parameters() if not weight.is_floating_point()]
+    if whole:
+        return f"{loaded.spec.name} holds {whole[0]} in whole numbers, which leaves no gradients"
+    return ""
+
+
+def plan_batch(loaded: LoadedModel, positions: int, memory_gb: float) -> tuple[int, bool]:
+    """Texts differentiated together, and whether layers are checkpointed.
+
+    A pure function of the configuration, the model's shape and the longest text.
+
+    Raises:
+        LengthlensError: not even one checkpointed text fits.
+    """
+    a, config = loaded.anatomy, loaded.model.config
+    width, heads = a.d_model, a.n_heads * a.d_head
+    inner = getattr(config, "intermediate_size", None) or 4 * width
+    experts = getattr(config, "num_experts_per_tok", None) or 1
+    graph = 16 * width + 8 * heads + 6 * inner * experts + 3 * a.n_heads * positions  # of a layer
+    kept = 3 * (width + heads)  # recorded of both runs, and the layer's own stream
+    fixed = 12 * a.vocabulary_size
+    exact = max(4, loaded.itemsize)
+    budget = memory_gb * 1e9
+    rows = int(budget // (exact * (positions * a.n_layers * (graph + kept) + fixed)))
+    if rows:
+        return min(rows, MOST_ROWS), False
+    one = exact * (positions * (a.n_layers * kept + 2 * graph) + fixed)
+    if one > budget:
+        raise LengthlensError(
+            f"generation.memory_gb is {memory_gb:g}, but the gradients of one text of {positions} "
+            f"tokens of {loaded.spec.name} need {one / 1e9:.2f} GB; raise memory_gb"
+        )
+    return max(1, min(int(budget // one), MOST_ROWS)), True
+
+
+class _Batch:
+    """Some swaps whose gradients are computed together."""
+
+    def __init__(self, loaded: LoadedModel, swaps: Sequence[Swap], checkpointed: bool) -> None:
+        self.loaded, self.anatomy, self.swaps = loaded, loaded.anatomy, swaps
+        self.checkpointed = checkpointed
+        length = max(swap.last for swap in swaps) + 1
+        tokens = torch.zeros(2, len(swaps), length, dtype=torch.long)
+        for row, swap in enumerate(swaps):
+            for run, prompt in ((REACHED, swap.reached), (OTHER, swap.other)):
+                text = (*prompt, *swap.answer)
+                tokens[run, row, : len(text)] = torch.tensor(text)
+        self.tokens = tokens.to(loaded.device)
+        self.last = torch.tensor([swap.last for swap in swaps], device=loaded.device)
+        place = torch.arange(length, device=loaded.device)
+        first = torch.tensor([swap.first_generated for swap in swaps], device=loaded.device)
+        inside = place <= self.last[:, None]
+        generated = inside & (place >= first[:, None])
+        prompt = inside & ~generated
+        self.classes = torch.stack([prompt, generated, inside]).float()  # POSITIONS, row, position
+
+    def attribute(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """AtP of heads [positions, row, layer, head] and MLPs [positions, row, layer]."""
+        other, other_logits, other_stream = self._record(OTHER)
+        reached, stream = None, None
+        if steps > 1:
+            reached, _, stream = self._record(REACHED)
+        total: list[Tensor] | None = None
+        for step in range(1, steps + 1):
+            start = None
+            if stream is not None:
+                start = other_stream + (stream - other_stream) * (step / steps)
+            found = self._differentiate(other, other_logits, reached, start)
+            total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
+        head, mlp = (-part / steps for part in total)
+        for part in (head, mlp):
+            if not bool(torch.isfinite(part).all()):
+                raise LengthlensError(
+                    f"{self.loaded.spec.name}: a gradient of the end margin is not finite; its "
+                    "weights are not sound"
+                )
+        return head.double().cpu().numpy(), mlp.double().cpu().numpy()
+
+    @torch.no_grad()
+    def _record(self, run: int) -> tuple[Donors, Tensor, Tensor]:
+        """All components of a run, its logits, and the stream that enters its first layer."""
+        recorder, entering = PassRecorder(self.anatomy), _Entering(self.anatomy)
+        with recorder.attached(), entering.attached():
+            logits = self._pass(run)
+        return recorder.donors(self.loaded.device), logits, entering.stream
+
+    def _differentiate(
+        self, other: Donors, other_logits: Tensor, reached: Donors | None, start: Tensor | None
+    ) -> list[Tensor]:
+        """Gradient times difference, by class of positions: heads, then MLPs.
+
+        Args:
+            other: the components of the other run; other_logits: its logits.
+            reached: those of the reached run; None to take them from this very pass.
+            start: the stream that enters the first layer; None for the reached run's own.
+        """
+        entering = _Entering(self.anatomy, start, leaf=True)
+        products = _Products(self, other, reached)
+        layers = _checkpointed(self.anatomy) if self.checkpointed else contextlib.nullcontext()
+        with torch.enable_grad(), entering.attached(), products.attached(), layers:
+            logits = self._pass(REACHED)
+            margin = self._margin(logits, other_logits)
+            if not margin.requires_grad:
+                raise NoGradients(f"no gradient of {self.loaded.spec.name} reaches its layers")
+            try:
+                torch.autograd.grad(margin, entering.stream)
+            except RuntimeError as error:
+                if "derivative" not in str(error):
+                    raise
+                reason = f"{self.loaded.spec.name} cannot be differentiated ({error})"
+                raise NoGradients(reason) from error
+        return products.stacked()
+
+    def _pass(self, run: int) -> Float[Tensor, "row vocabulary"]:
+        """Logits at the last position of every text."""
+        tokens = self.tokens[run]
+        rows = torch.arange(len(tokens), device=tokens.device)
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+
+        def only_last(module: nn.Module, args: tuple) -> tuple:
+            stream = args[0]
+            return (stream[rows.to(stream.device), self.last.to(stream.device)][:, None], *args[1:])
+
+        handle = self.anatomy.unembedding.register_forward_pre_hook(only_last)
+        try:
+            with LogitReader(self.anatomy, self.loaded.device).attached() as reader:
+                self.loaded.model(input_ids=tokens, position_ids=positions, use_cache=False)
+        finally:
+            handle.remove()
+        return reader.last()
+
+    def _margin(self, reached: Tensor, other: Tensor) -> Float[Tensor, ""]:
+        """The sum of the margins of the reached runs; no row touches another's gradient."""
+        total = reached.new_zeros(())
+        for row, swap in enumerate(self.swaps):
+            own = reached if swap.own_is_reached else other
+            ender, word = best_pair(own[row].detach(), self.loaded.classes)
+            total = total + reached[row, ender] - reached[row, word]
+        return total
+
+
+class _Entering:
+    """Reads or replaces the stream that enters the first layer."""
+
+    def __init__(self, anatomy, start: Tensor | None = None, leaf: bool = False) -> None:
+        self._first, self._start, self._leaf = anatomy.layers[0].first, start, leaf
+        self.stream: Tensor | None = None
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[None]:
+        handle = self._first.register_forward_pre_hook(self._enter, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _enter(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        own = args[0] if args else kwargs["hidden_states"]
+        stream = (own if self._start is None else self._start).detach()
+        self.stream = stream.requires_grad_() if self._leaf else stream
+        if args:
+            return (self.stream, *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": self.stream}
+
+
+class _Products:
+    """Hooks that multiply the gradient of every component by its difference between the runs."""
+
+    def __init__(self, batch: _Batch, other: Donors, reached: Donors | None) -> None:
+        self._batch, self._other, self._reached = batch, other, reached
+        layers = batch.anatomy.n_layers
+        self._head: list[Tensor | None] = [None] * layers
+        self._mlp: list[Tensor | None] = [None] * layers
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[None]:
+        handles = []
+        try:
+            for index, layer in enumerate(self._batch.anatomy.layers):
+                head, mlp = self._of_heads(index), self._of_mlp(index)
+                handles.append(layer.attention_output.register_forward_pre_hook(head))
+                handles.append(layer.mlp_site.register_forward_hook(mlp))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def stacked(self) -> list[Tensor]:
+        """Heads and MLPs, by class of positions, row and layer."""
+        loaded = self._batch.loaded
+        if any(part is None for part in (*self._head, *self._mlp)):
+            raise NoGradients(f"no gradient of {loaded.spec.name} reaches some of its layers")
+        device = loaded.device
+        return [
+            torch.stack([part.to(device) for part in parts], 2) for parts in (self._head, self._mlp)
+        ]
+
+    def _of_heads(self, layer: int) -> Callable:
+        a = self._batch.anatomy
+
+        def hook(module: nn.Module, args: tuple) -> None:
+            shape = (*args[0].shape[:2], a.n_heads, a.d_head)
+            difference = self._difference("head", layer, args[0].reshape(shape))
+
+            def multiply(gradient: Tensor) -> None:
+                product = (gradient.reshape(shape) * difference).sum(-1)
+                self._head[layer] = self._by_class(product)
+
+            if args[0].requires_grad:
+                args[0].register_hook(multiply)
+
+        return hook
+
+    def _of_mlp(self, layer: int) -> Callable:
+        multiplier = self._batch.anatomy.residual_multiplier
+
+        def hook(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+            added = output[0] if isinstance(output, tuple) else output
+            difference = self._difference("mlp", layer, added * multiplier) / multiplier
+
+            def multiply(gradient: Tensor) -> None:
+                self._mlp[layer] = self._by_class((gradient * difference).sum(-1))
+
+            if added.requires_grad:
+                added.register_hook(multiply)
+
+        return hook
+
+    def _difference(self, name: str, layer: int, own: Tensor) -> Tensor:
+        """The other run's component minus the reached one's, at every position."""
+
+        def of(donors: Donors) -> Tensor:
+            return getattr(donors, name)[:, layer].reshape(own.shape).to(own)
+
+        mine = own.detach() if self._reached is None else of(self._reached)
+        return of(self._other) - mine
+
+    def _by_class(self, product: Float[Tensor, "row position *head"]) -> Tensor:
+        return torch.einsum("cbp,bp...->cb...", self._batch.classes.to(product), product)
+
+
+@contextlib.contextmanager
+def _checkpointed(anatomy) -> Iterator[None]:
+    """Layers whose graph is made anew when the backward pass reaches them."""
+    layers = [layer.first for layer in anatomy.layers]
+    own = [vars(layer).get("forward") for layer in layers]
+    try:
+        for layer in layers:
+            layer.forward = _through_checkpoint(layer.forward)
+        yield
+    finally:
+        for layer, forward in zip(layers, own, strict=True):
+            vars(layer).pop("forward", None)
+            if forward is not None:
+                layer.forward = forward
+
+
+def _through_checkpoint(forward: Callable) -> Callable:
+    def checkpointed(*args, **kwargs):
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    return checkpointed

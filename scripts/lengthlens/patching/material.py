@@ -1,0 +1,75 @@
+"""The swaps of a model's answers: which are legal, and why the others are not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.swaps import NO_NUMBER, SWAPS, Swap, neighbour, swap_answer
+from lengthlens.language.languages import Language
+from lengthlens.language.prompts import prompt_of
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How prompts and answers are read.
+
+    Attributes:
+        n_words: the numbers that the study asks for.
+        counting: the counting convention.
+        date: what chat templates are told.
+    """
+
+    n_words: Sequence[int]
+    counting: str
+    date: str
+
+
+@dataclass(frozen=True)
+class SwapMaterial:
+    """For every swap, one entry an answer: the legal swap, or the reason why there is none."""
+
+    by_swap: Mapping[int, Sequence[Swap | str]]
+
+    def legal(self, swap: int) -> list[tuple[int, Swap]]:
+        """The legal swaps, each with the index of its answer."""
+        entries = enumerate(self.by_swap[swap])
+        return [(index, entry) for index, entry in entries if isinstance(entry, Swap)]
+
+    def reasons(self, swap: int) -> Counter[str]:
+        """How many answers have no legal swap, by reason."""
+        return Counter(entry for entry in self.by_swap[swap] if isinstance(entry, str))
+
+
+def swap_material(
+    loaded: LoadedModel,
+    language: Language,
+    answers: Sequence[Mapping],
+    reading: Reading,
+    swaps: Iterable[int] = SWAPS,
+) -> SwapMaterial:
+    """The swaps of answers.
+
+    Args:
+        loaded: the model that is to read them.
+        language: topics and templates of the prompts.
+        answers: rows of the model's generations file.
+        reading: how they are read.
+        swaps: -1, 1 or both.
+    """
+    found: dict[int, list[Swap | str]] = {swap: [] for swap in swaps}
+    for row in answers:
+        marks = loaded.annotate(row["tokens"], row["n"], reading.counting)
+        for swap, entries in found.items():
+            n = neighbour(row["n"], reading.n_words, swap)
+            if n is None:
+                entries.append(NO_NUMBER)
+                continue
+            own, swapped = (
+                (number, loaded.encode(prompt_of(language, row, number).text, reading.date))
+                for number in (row["n"], n)
+            )
+            entries.append(swap_answer(own, swapped, row["tokens"], marks, loaded.decode_text))
+    return SwapMaterial(found)

@@ -1,0 +1,236 @@
+"""Everything that patching measures on a model's answers: `patching/{model}.{language}.nc`.
+
+1. Margins of both runs of every legal swap.
+2. AtP of every component, in the answers that `atp_per_n` allows.
+3. Patches: noising replaces a component of the reached run by that of the other run, and counts
+   the fall of the margin; denoising the other way round, and counts the rise. Positive: it carries
+   N. The first of `swaps`, `positions` and `directions` on `per_n` answers an N, every combination
+   of them on `further_per_n`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float
+from tqdm import tqdm
+
+from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.swaps import REASONS, SWAPS
+from lengthlens.patching.atp import NoGradients, attribute_swaps
+from lengthlens.patching.material import SwapMaterial
+from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, join_sets, single_sets
+from lengthlens.patching.sampled import SamplePlan, patched_heads
+
+DIRECTIONS = {"noising": REACHED, "denoising": OTHER}  # the run that is patched
+LEGAL = "legal"
+ATTRIBUTES = {
+    "margin_reached": "end margin at the read step under the smaller number [logits]",
+    "margin_other": "the same under the larger number, of the same two tokens [logits]",
+    "n_swapped": "the number in place of N",
+    "noising": "margin of the reached run minus that with the component of the other run [logits]",
+    "denoising": "margin of the other run with the component of the reached run, minus its own "
+    "[logits]",
+    "atp": "first-order estimate of noising; it ranks and is no share [logits]",
+    "patched_head": "2: patched, in the random sample; 1: patched, one of the best; 0: not patched",
+    "n_answers": "answers with a legal swap, and those without by reason",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The `patching` section of the configuration (see there); of the lists the first comes first.
+
+    Attributes:
+        memory_gb: that batches may take beside the weights.
+    """
+
+    per_n: int
+    further_per_n: int
+    atp_per_n: int
+    swaps: Sequence[int]
+    positions: Sequence[str]
+    directions: Sequence[str]
+    integrated_steps: int
+    sample: SamplePlan
+    memory_gb: float
+
+
+def plan_of(config: Mapping) -> Plan:
+    """The plan, from the sections `patching` and `generation` of the configuration."""
+    section = dict(config["patching"])
+    sample = SamplePlan(**{name: section.pop(name) for name in SamplePlan.__dataclass_fields__})
+    return Plan(**section, sample=sample, memory_gb=config["generation"]["memory_gb"])
+
+
+def measure_patching(
+    loaded: LoadedModel, answers: Sequence[Mapping], material: SwapMaterial, plan: Plan
+) -> xr.Dataset:
+    """The dataset of a patching file (docs/files.md), samples in the order of the answers.
+
+    Args:
+        loaded: the model, in float32 or better.
+        answers: rows of its generations file.
+        material: their swaps.
+        plan: what is measured, and on how many answers.
+    """
+    table = _Table(loaded, answers, material, plan)
+    absent = table.attribute()
+    table.patch()
+    found = table.dataset()
+    if not any(material.legal(swap) for swap in SWAPS):
+        found = found.assign_attrs(absent=why_none(material))
+    return found.assign_attrs(atp_absent=absent)
+
+
+def group_size(loaded: LoadedModel) -> int:
+    """Heads that share a key and a value."""
+    keys = getattr(loaded.model.config, "num_key_value_heads", None)
+    heads = loaded.anatomy.n_heads
+    return heads // keys if keys and heads % keys == 0 else 1
+
+
+def why_none(material: SwapMaterial) -> str:
+    """In words why no answer has a legal swap."""
+    counts: Counter[str] = sum(map(material.reasons, material.by_swap), start=Counter())
+    told = [f"{REASONS[reason]} ({number})" for reason, number in counts.most_common()]
+    return "no answer has a legal swap: " + ("; ".join(told) or "there are no answers")
+
+
+class _Table:
+    """The arrays of one file, filled step by step."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        answers: Sequence[Mapping],
+        material: SwapMaterial,
+        plan: Plan,
+    ) -> None:
+        self.loaded, self.answers, self.material, self.plan = loaded, answers, material, plan
+        a = loaded.anatomy
+        self.shapes = {"head": (a.n_layers, a.n_heads), "mlp": (a.n_layers,)}
+        grid = (len(SWAPS), len(answers))
+        self.margins = {name: np.full(grid, np.nan) for name in ("margin_reached", "margin_other")}
+        self.n_swapped = np.full(grid, np.nan)
+        # NOTE float32, as they were computed: a large model has millions of them.
+        self.values = {
+            f"{name}_{kind}": np.full((len(POSITIONS), *grid, *shape), np.nan, dtype=np.float32)
+            for name in (*DIRECTIONS, "atp")
+            for kind, shape in self.shapes.items()
+        }
+        self.patched = np.zeros(self.shapes["head"], dtype=int)
+
+    def _drawn(self, per_n: int) -> np.ndarray:
+        """True for so many answers to each N, drawn by the seed; fewer are among more."""
+        return drawn_of_each(self.answers, per_n, self.plan.sample.seed)
+
+    def attribute(self) -> str:
+        """AtP of the swaps that the plan names; why there is none, or an empty text."""
+        used = self._drawn(self.plan.atp_per_n)
+        for swap in self.plan.swaps:
+            legal = [(index, entry) for index, entry in self.material.legal(swap) if used[index]]
+            if not legal:
+                continue
+            columns, swaps = zip(*legal, strict=True)
+            try:
+                found = attribute_swaps(
+                    self.loaded, swaps, self.plan.memory_gb, self.plan.integrated_steps
+                )
+            except NoGradients as error:
+                return str(error)
+            row = SWAPS.index(swap)
+            self.values["atp_head"][:, row, list(columns)] = found.head
+            self.values["atp_mlp"][:, row, list(columns)] = found.mlp
+        return ""
+
+    def patch(self) -> None:
+        """Margins of every legal swap, and the patches of those that the plan names."""
+        self.patched = patched_heads(
+            self.shapes["head"], group_size(self.loaded), self._ranking(), self.plan.sample
+        )
+        first, further = map(self._drawn, (self.plan.per_n, self.plan.further_per_n))
+        legal = [(swap, *entry) for swap in SWAPS for entry in self.material.legal(swap)]
+        label = f"{self.loaded.spec.name} patched"
+        for swap, column, entry in tqdm(legal, desc=label, unit="swap", delay=2, mininterval=1):
+            runs = SwapRuns(self.loaded, entry, self.plan.memory_gb)
+            cell = (SWAPS.index(swap), column)
+            self.n_swapped[cell] = entry.n_swapped
+            self.margins["margin_reached"][cell] = runs.clean.fixed[REACHED]
+            self.margins["margin_other"][cell] = runs.clean.fixed[OTHER]
+            wanted = self._wanted(swap, bool(first[column]), bool(further[column]))
+            if wanted:
+                self._patch(runs, cell, wanted)
+
+    def _wanted(self, swap: int, first: bool, further: bool) -> list[tuple[str, str]]:
+        """The directions and positions that are patched in an answer."""
+        plan = self.plan
+        if swap not in plan.swaps:
+            return []
+        if further:
+            return [(name, place) for name in plan.directions for place in plan.positions]
+        return [(plan.directions[0], plan.positions[0])] if first and swap == plan.swaps[0] else []
+
+    def _patch(self, runs: SwapRuns, cell: tuple[int, int], wanted) -> None:
+        """All patches of one swap, as the rows of one batch."""
+        heads, mlps = self.patched > 0, np.ones(self.shapes["mlp"], dtype=bool)
+        device = self.loaded.device
+        sets = [single_sets(heads, mlps, DIRECTIONS[name], place, device) for name, place in wanted]
+        margins = np.split(runs.patched(join_sets(sets)).fixed, len(wanted))
+        for (name, place), found in zip(wanted, margins, strict=True):
+            run = DIRECTIONS[name]
+            change = runs.clean.fixed[run] - found
+            change = change if run == REACHED else -change
+            where = (POSITIONS.index(place), *cell)
+            self.values[f"{name}_head"][where][heads] = change[: heads.sum()]
+            self.values[f"{name}_mlp"][where] = change[heads.sum() :]
+
+    def _ranking(self) -> Float[np.ndarray, "layer head"] | None:
+        """The mean AtP of every head over the `select` answers: at all positions, first swap."""
+        row = SWAPS.index(self.plan.swaps[0])
+        select = np.array([answer["split"] == "select" for answer in self.answers], dtype=bool)
+        values = self.values["atp_head"][POSITIONS.index("all"), row, select]
+        known: Bool[np.ndarray, " sample"] = np.isfinite(values).all((1, 2))
+        return values[known].mean(0) if known.any() else None
+
+    def dataset(self) -> xr.Dataset:
+        """Everything, labelled."""
+        dims = ("swap", "sample")
+        data = {name: (dims, values) for name, values in self.margins.items()}
+        for name, values in self.values.items():
+            layers = ("layer", "head") if name.endswith("head") else ("layer",)
+            data[name] = (("positions", *dims, *layers), values)
+        data["patched_head"] = (("layer", "head"), self.patched)
+        reasons = [LEGAL, *REASONS]
+        counts = [self._counts(swap) for swap in SWAPS]
+        data["n_answers"] = (
+            ("swap", "reason"),
+            np.array([[count[name] for name in reasons] for count in counts]),
+        )
+        found = xr.Dataset(
+            data,
+            coords={
+                "positions": list(POSITIONS),
+                "swap": list(SWAPS),
+                "reason": reasons,
+                "layer": np.arange(self.shapes["mlp"][0]),
+                "head": np.arange(self.shapes["head"][1]),
+                "sample_id": ("sample", [row["sample_id"] for row in self.answers]),
+                "n_swapped": (dims, self.n_swapped),
+                **{label: ("sample", [row[label] for row in self.answers]) for label in LABELS},
+            },
+        )
+        for name in (*found.data_vars, "n_swapped"):
+            start = next(start for start in ATTRIBUTES if name.startswith(start))
+            found[name].attrs["long_name"] = ATTRIBUTES[start]
+        return found.assign_attrs(integrated_steps=self.plan.integrated_steps, absent="")
+
+    def _counts(self, swap: int) -> Counter[str]:
+        if swap not in self.material.by_swap:
+            return Counter()
+        return self.material.reasons(swap) + Counter({LEGAL: len(self.material.legal(swap))})

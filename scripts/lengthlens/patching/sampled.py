@@ -1,0 +1,64 @@
+"""Which heads are patched: all of a small model's; of a large one the best and a random sample.
+
+Every patch costs a row of a forward pass. Above `exhaustive` components only some heads are
+patched: those that AtP puts first on the `select` answers, and a random sample. The sample is drawn
+by whole key-value groups, whose heads share keys and values and are alike, and as evenly over the
+layers as its size allows. Only the sample speaks for all heads: correlations with patches are
+computed on it alone. MLPs are few and always patched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+NOT, CHOSEN, SAMPLED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """Attributes:
+    exhaustive: models of at most so many heads and MLPs are patched whole.
+    best: heads that AtP puts first.
+    random: heads of the random sample, whole groups.
+    seed: of the sample.
+    """
+
+    exhaustive: int
+    best: int
+    random: int
+    seed: int
+
+
+def patched_heads(
+    shape: tuple[int, int],
+    group: int,
+    ranking: Float[np.ndarray, "layer head"] | None,
+    plan: SamplePlan,
+) -> Int[np.ndarray, "layer head"]:
+    """2 for the heads of the random sample (all of them in a small model), 1 for the other best.
+
+    Args:
+        shape: layers, heads in each.
+        group: heads that share a key and a value.
+        ranking: the mean AtP of every head; None or NaN where there is none.
+        plan: sizes and seed.
+    """
+    layers, heads = shape
+    if layers * (heads + 1) <= plan.exhaustive:
+        return np.full(shape, SAMPLED)
+    chosen = np.full(shape, NOT)
+    if ranking is not None and np.isfinite(ranking).all():
+        best = np.argsort(-ranking, axis=None, kind="stable")[: plan.best]
+        chosen.flat[best] = CHOSEN
+    rng = np.random.default_rng(plan.seed)
+    n_groups = heads // group
+    wanted = min(-(-plan.random // group), layers * n_groups)
+    each = np.full(layers, wanted // layers)
+    each[rng.permutation(layers)[: wanted % layers]] += 1
+    for layer, number in enumerate(each.tolist()):
+        for first in rng.permutation(n_groups)[:number] * group:
+            chosen[layer, first : first + group] = SAMPLED
+    return chosen

@@ -1,0 +1,95 @@
+"""What carries N, in sentences: never beyond the intervals of the tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lengthlens.figures.scores import SCORE_NAMES
+from lengthlens.reporting.numbers import in_brackets, number
+
+_NAMED = 4  # components in a sentence
+
+
+def say_carriers(table: pd.DataFrame) -> list[str]:
+    """The components that carry most, by model and language.
+
+    Args:
+        table: tables/carriers.csv.
+    """
+    sentences = []
+    for (model, language), own in table.groupby(["model", "language"], sort=False):
+        if own["share"].isna().all():
+            sentences.append(
+                f"{model} ({language}): the number has no effect on the end margin that is above 0 "
+                f"with its whole interval, so that nothing carries it "
+                f"({int(own['n_samples'].max())} answers)."
+            )
+            continue
+        first = own.iloc[0]
+        effect = f"{number(first['n_effect'], 'logits')} logits "
+        effect += in_brackets(first["n_effect_low"], first["n_effect_high"], "logits")
+        named = [
+            f"{row['component']} {number(row['share'], 'percent')} % "
+            f"{in_brackets(row['share_low'], row['share_high'], 'percent')}"
+            for row in own.head(_NAMED).to_dict("records")
+            if row["share_low"] > 0
+        ]
+        said = "; ".join(named) or "no single component with an interval above 0"
+        sentences.append(
+            f"{model} ({language}): one word more asked for moves the end margin by {effect}. Of "
+            f"this goes when a single component comes from that run: {said} "
+            f"({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
+        )
+    return sentences
+
+
+def say_circuits(table: pd.DataFrame) -> list[str]:
+    """The smallest faithful circuit of each score, or why there is none.
+
+    Args:
+        table: tables/circuits.csv.
+    """
+    sentences = []
+    for row in table.to_dict("records"):
+        if row["source_language"] != row["language"] and not pd.isna(row["source_language"]):
+            continue
+        who = f"{row['model']} ({row['language']})"
+        score = SCORE_NAMES.get(row["method"], "")
+        if pd.isna(row["k"]):
+            by = f" by {score}" if score else ""
+            sentences.append(f"{who}: no circuit{by}: {row['absent']}.")
+            continue
+        share = f"{number(row['faithfulness'], 'percent')} % "
+        share += in_brackets(row["low"], row["high"], "percent")
+        sentences.append(
+            f"{who}: the first {int(row['k'])} of {int(row['n_components'])} components by {score} "
+            f"keep {share} of the effect of N ({int(row['n_samples'])} answers)"
+            + (f"; {_exchanged(row)}" if row["n_interchange"] > 0 else "")
+            + "."
+        )
+    return sentences
+
+
+def _exchanged(row: dict) -> str:
+    value = f"{number(row['interchange'], 'percent')} %"
+    limits = in_brackets(row["interchange_low"], row["interchange_high"], "percent")
+    said = f"exchanged alone, they turn {value} {limits} of {int(row['n_interchange'])} decisions"
+    if row["n_written"] > 0:
+        exact = f"{number(row['written_exact'], 'percent')} %"
+        said += f", and {exact} of {int(row['n_written'])} answers written so have one word more"
+    return said
+
+
+def say_overlap(table: pd.DataFrame) -> list[str]:
+    """How much two languages share, at the size where AtP's circuits are compared first."""
+    rows = table[(table["method"] == "atp") & (table["heads"] > 0)]
+    sentences = []
+    for names, own in rows.groupby(["model", "language", "source_language"], sort=False):
+        row = own.sort_values("k").iloc[len(own) // 2]
+        sentences.append(
+            f"{names[0]}: of the heads among the first {int(row['k'])} components by AtP, "
+            f"{names[1]} and {names[2]} share {int(row['shared'])} of {int(row['heads'])} and "
+            f"{int(row['source_heads'])}, against {number(row['chance'], 'words')} by chance "
+            f"within layers (p = {row['p']:.2g})."
+        )
+    return sentences
