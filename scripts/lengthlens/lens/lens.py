@@ -12,6 +12,7 @@ The same decode loop and the same sums as the workflow's are used (`decoding`, `
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class Lens:
     def generate(
         self,
         prompts: str | Sequence[str],
-        n: int | Sequence[int] | None = None,
+        n: int | Sequence[int | None] | None = None,
         *,
         max_new_tokens: int = 64,
         without: str | Sequence[str] = (),
@@ -144,7 +145,7 @@ class Lens:
         self,
         prompts: str | Sequence[str],
         answers: str | Sequence[str],
-        n: int | Sequence[int] | None = None,
+        n: int | Sequence[int | None] | None = None,
         *,
         without: str | Sequence[str] = (),
         means: xr.Dataset | None = None,
@@ -172,17 +173,11 @@ class Lens:
             requests, removed, self._recorded(requests, limits, removed, forced)
         )
 
-    def _requests(self, prompts: list[str], n: int | Sequence[int] | None) -> list[Request]:
-        numbers = [n] * len(prompts) if n is None or isinstance(n, int) else list(n)
-        if len(numbers) != len(prompts):
-            raise LengthlensError(f"there are {len(prompts)} prompts and {len(numbers)} values of n")
-        for number in numbers:
-            if number is not None and (isinstance(number, bool) or number < 1):
-                raise LengthlensError(f"n is {number!r}; give a number of words from 1 on, or None")
+    def _requests(self, prompts: list[str], n: int | Sequence[int | None] | None) -> list[Request]:
+        numbers = _asked(n, len(prompts))
         found = []
         for row, (text, number) in enumerate(zip(prompts, numbers, strict=True)):
-            asked = _NOT_ASKED if number is None else int(number)
-            prompt = Prompt(str(row), "", asked, "", "", "", text)
+            prompt = Prompt(str(row), "", number, "", "", "", text)
             tokens = self._loaded.checked(self._tokens(self._whole(text)), text)
             found.append(Request(f"sample {row}", prompt, tokens))
         return found
@@ -301,3 +296,19 @@ def _listed(texts: str | Sequence[str], name: str) -> list[str]:
         if not isinstance(text, str):
             raise LengthlensError(f"{name} holds {text!r}, which is no text")
     return listed
+
+
+def _asked(n: int | Sequence[int | None] | None, n_prompts: int) -> list[int]:
+    """The number of words that each prompt asks for, or `_NOT_ASKED`.
+
+    Raises:
+        LengthlensError: there are more or fewer than prompts, or one is no number of words.
+    """
+    given = [n] * n_prompts if n is None or isinstance(n, Integral) else list(n)
+    if len(given) != n_prompts:
+        raise LengthlensError(f"there are {n_prompts} prompts and {len(given)} values of n")
+    for number in given:
+        whole = isinstance(number, Integral) and not isinstance(number, bool)
+        if number is not None and not (whole and number >= 1):
+            raise LengthlensError(f"n is {number!r}; give a whole number of words, at least 1")
+    return [_NOT_ASKED if number is None else int(number) for number in given]
