@@ -1,4 +1,4 @@
-"""A Lens gives transformers' own answers, the workflow's attributions and plain hooks' ablations."""
+"""A Lens gives transformers' answers, the workflow's attributions, and plain hooks' ablations."""
 
 from __future__ import annotations
 

@@ -105,11 +105,11 @@ def test_arguments(options: dict, reason: str) -> None:
 
 def test_prompts_and_answers() -> None:
     lens = lens_of("llama")
-    for prompts, reason in (([], "prompts is empty"), ("  ", "is empty"), (["a", ""], "is empty")):
+    for prompts, reason in (([], "prompts is empty"), ("  ", "empty"), (["The sea", ""], "empty")):
         with pytest.raises(LengthlensError, match=reason):
             lens.generate(prompts)
     with pytest.raises(LengthlensError, match="2 prompts and 1 answers"):
-        lens.attribute(["a", "b"], ["c"])
+        lens.attribute(["The sea", "The wind"], ["is calm."])
     with pytest.raises(LengthlensError, match="answer '' has no tokens"):
         lens.attribute("The sea", "")
     with pytest.raises(LengthlensError, match=r"joins the end of the prompt 'The s' with.*'ea is"):
@@ -119,7 +119,7 @@ def test_prompts_and_answers() -> None:
 def test_means_of_another_model_or_of_nothing() -> None:
     lens, other = lens_of("llama"), lens_of("gpt2").generate("The sea", max_new_tokens=3)
     own = lens.generate("The sea", max_new_tokens=3)
-    with pytest.raises(LengthlensError, match=r"sum_head has the shape \(2, 3, 4, 12\), not \(2, 2"):
+    with pytest.raises(LengthlensError, match=r"shape \(2, 3, 4, 12\), not \(2, 2, 4, 8"):
         lens.generate("The sea", without="L0", means=other)
     with pytest.raises(LengthlensError, match="shape None"):
         lens.generate("The sea", without="L0", means=own.drop_vars("sum_head"))

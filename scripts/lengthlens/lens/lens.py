@@ -198,7 +198,8 @@ class Lens:
         if both[:start] != request.tokens:
             raise LengthlensError(
                 f"the tokenizer joins the end of the prompt {request.prompt.text[-20:]!r} with the "
-                f"beginning of the answer {answer[:20]!r}; move the space between them to the answer"
+                f"beginning of the answer {answer[:20]!r}; begin the answer with the space between "
+                "them"
             )
         if len(both) == start:
             raise LengthlensError(f"the answer {answer!r} has no tokens; give a text")
