@@ -1,6 +1,6 @@
 """Names of components as a user of the library writes them.
 
-`L5H3` is a head, `L5M` an MLP, `L5` all heads and the MLP of a layer; both count from 0.
+`L5H3` is a head, `L5M` an MLP, `L5` all of a layer. Layers and heads count from 0.
 """
 
 from __future__ import annotations
