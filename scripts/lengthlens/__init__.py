@@ -1,6 +1,8 @@
 """lengthlens: how does a language model know when to stop?
 
-The readers of every file that the workflow writes are here; they load their packages when called::
+A `Lens` gives the answers of any decoder-only model of transformers with the attribution of every
+token, and `show` colours them; docs/library.md has an example. The readers of every file that the
+workflow writes are here, too. All load their packages when they are first used::
 
     import lengthlens
     cwa = lengthlens.open_cwa("results/pocket/cwa.nc")
@@ -25,10 +27,20 @@ _READERS = {
     "open_claims",
     "open_table",
 }
-__all__ = [*sorted(_READERS), "__version__"]
+_HOMES = {
+    "Lens": "lengthlens.lens.lens",
+    "LengthlensError": "lengthlens.errors",
+    "show": "lengthlens.lens.show",
+    **dict.fromkeys(_READERS, "lengthlens.readers"),
+}
+__all__ = [*sorted(_HOMES), "__version__"]
 
 
 def __getattr__(name: str):
-    if name in _READERS:
-        return getattr(import_module("lengthlens.readers"), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

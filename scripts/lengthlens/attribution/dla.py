@@ -186,8 +186,10 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
     labels = ("target", "sample", "layer")
     data["null_variance_head_layer"] = (labels, null_variance(layers, steps, n_samples))
     data |= _step_counts(steps, n_samples)
-    error = np.abs(scores.total()[TARGETS.index("logit")] - steps.logit)
-    data["completeness_error"] = (("sample",), _max_by_sample(error, sample, n_samples))
+    data["completeness_error"] = (
+        ("sample",),
+        _max_by_sample(incompleteness(scores, steps), sample, n_samples),
+    )
     data["logit_scale"] = (("sample",), _max_by_sample(np.abs(steps.logit), sample, n_samples))
     return xr.Dataset(
         data,
@@ -199,6 +201,11 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
             "head": np.arange(scores.head.shape[3]),
         },
     )
+
+
+def incompleteness(scores: Scores, steps: Steps) -> Float[np.ndarray, " step"]:
+    """|sum of the components' `logit` scores - the model's own logit| at every step."""
+    return np.abs(scores.total()[TARGETS.index("logit")] - steps.logit)
 
 
 def null_variance(

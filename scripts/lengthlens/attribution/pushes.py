@@ -86,24 +86,30 @@ def _largest(
 def with_texts(row: dict, decode: Decode, surface: Callable[[Sequence[int]], list[str]]) -> dict:
     """The row with its tokens as texts: `text`, `ender_text`, `word_text`.
 
-    The texts of an answer's tokens add up to the answer. Where a character takes several tokens,
-    the last of them has it and the others are empty; a stop token is empty too.
-
     Args:
         row: made by `batch_pushes`.
         decode: ids to text, special tokens left out.
         surface: what each of some tokens adds to a text when it follows a complete word.
     """
-    texts, before = [], ""
-    for count in range(1, len(row["token"]) + 1):
-        whole = decode(row["token"][:count]).rstrip("\ufffd")
-        texts.append(whole[len(before) :] if whole.startswith(before) else "")
-        before = whole if whole.startswith(before) else before
     return row | {
-        "text": texts,
+        "text": token_texts(row["token"], decode),
         "ender_text": _surfaces(row["ender"], surface),
         "word_text": _surfaces(row["word"], surface),
     }
+
+
+def token_texts(tokens: Sequence[int], decode: Decode) -> list[str]:
+    """What each token of an answer adds to its text; together they are the answer.
+
+    Where a character takes several tokens, the last of them has it and the others are empty; a
+    stop token is empty too.
+    """
+    texts, before = [], ""
+    for count in range(1, len(tokens) + 1):
+        whole = decode(tokens[:count]).rstrip("\ufffd")
+        texts.append(whole[len(before) :] if whole.startswith(before) else "")
+        before = whole if whole.startswith(before) else before
+    return texts
 
 
 def _surfaces(ids: Sequence[int | None], surface: Callable) -> list[str | None]:

@@ -49,6 +49,10 @@ class TokenClasses:
     enders: Int[Tensor, " ender"]
     words: Int[Tensor, " word"]
 
+    def endless(self) -> TokenClasses:
+        """The same, but for tokens that end an answer: they are written on from like any other."""
+        return TokenClasses(self.stop[:0], self.enders, self.words)
+
 
 @dataclass(frozen=True)
 class StepLogits:

@@ -7,7 +7,7 @@ model writes on its own, and a model forced to its own answer gives what it gave
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
@@ -52,8 +52,6 @@ def forced_batches(
         return
     longest = max(len(request.tokens) for request in requests)
     size = rows_per_batch(loaded, longest, forcing.settings, capture=True)
-    # Tokens that would end an answer are written on from like any other.
-    endless = replace(loaded.classes, stop=loaded.classes.stop[:0])
     with tqdm(total=len(requests), desc=label, unit="answer", delay=2, mininterval=1) as bar:
         for start in range(0, len(requests), size):
             part, texts = requests[start : start + size], answers[start : start + size]
@@ -61,7 +59,7 @@ def forced_batches(
                 loaded.model,
                 loaded.anatomy,
                 [request.tokens for request in part],
-                endless,
+                loaded.classes.endless(),
                 [len(text) for text in texts],
                 choose=Forced(texts),
                 capture=True,

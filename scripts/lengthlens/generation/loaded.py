@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from lengthlens.decoding.decode import TokenClasses
 from lengthlens.errors import LengthlensError
@@ -83,7 +84,14 @@ class LoadedModel:
 
     def encode(self, text: str, date: str) -> list[int]:
         """Token ids of one prompt, as this variant is prompted; each has a row in the model."""
-        ids = format_prompt(self.spec, self.tokenizer, text, date)
+        return self.checked(format_prompt(self.spec, self.tokenizer, text, date), text)
+
+    def checked(self, ids: list[int], text: str) -> list[int]:
+        """The ids of a prompt, if each has a row in the model and its instruction is in them once.
+
+        Raises:
+            LengthlensError: they have not, or it is not.
+        """
         rows = len(self.vocabulary)
         if max(ids) >= rows:
             token = self.tokenizer.convert_ids_to_tokens(max(ids))
@@ -120,8 +128,28 @@ def load(
     torch.set_num_threads(threads)
     tokenizer = load_tokenizer(spec)
     model = load_model(spec, dtype, device)
+    return assemble(spec, model, tokenizer, load_generation_config(spec))
+
+
+def assemble(
+    spec: ModelSpec,
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    declared: GenerationConfig | None,
+) -> LoadedModel:
+    """All that is needed to put prompts to a model in memory.
+
+    Args:
+        spec: how it is prompted and stopped.
+        model: a causal language model in eval mode.
+        tokenizer: its own.
+        declared: what its checkpoint says about generation; None where it says nothing.
+
+    Raises:
+        LengthlensError: the model or its tokenizer cannot be used, for the reason given.
+    """
     anatomy = dissect(model)
-    stops = stop_set(spec, tokenizer, load_generation_config(spec))
+    stops = stop_set(spec, tokenizer, declared)
     if stops.note:
         print(f"{spec.name}: {stops.note}", file=sys.stderr)
     vocabulary = classify_vocabulary(tokenizer, stops.ids, anatomy.vocabulary_size)

@@ -29,12 +29,32 @@ def format_prompt(
     Raises:
         LengthlensError: the text is not in the prompt exactly once.
     """
+    check_filled(spec, text)
+    whole = f"{text}\n" if spec.variant == "base" else chat_prompt(spec, tokenizer, text, date)[1]
+    return text_tokens(spec, tokenizer, whole)
+
+
+def check_filled(spec: ModelSpec, text: str) -> None:
+    """Refuse a prompt without a word."""
     if not text.strip():
         raise LengthlensError(f"Model {spec.name}: the prompt {text!r} is empty.")
-    if spec.variant == "base":
-        return _plain_prompt(tokenizer, text)
-    _, prompt = chat_prompt(spec, tokenizer, text, date)
-    return [int(token) for token in tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+
+
+def text_tokens(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, whole: str) -> list[int]:
+    """The token ids of a whole text: a prompt, or a prompt and what follows it.
+
+    Args:
+        spec: of an instruct model, whose chat template wrote the special tokens, or of a base
+            model, whose tokenizer adds its own at the beginning.
+        tokenizer: the model's.
+        whole: for an instruct model as `chat_prompt` gives it.
+    """
+    bare = tokenizer(whole, add_special_tokens=False)["input_ids"]
+    ids = bare if spec.variant == "instruct" else tokenizer(whole)["input_ids"]
+    # Some tokenizers also append an end-of-sequence token: after it there is nothing to continue.
+    end = [tokenizer.eos_token_id]
+    added = ids[-1:] == end and bare[-1:] != end
+    return [int(token) for token in (ids[:-1] if added else ids)]
 
 
 def chat_prompt(
@@ -98,16 +118,10 @@ def lost_in_tokens(tokenizer: PreTrainedTokenizerBase, ids: list[int], text: str
     Compared without regard to case, the kind of blanks, and the form of Unicode, which some
     tokenizers change.
     """
-    read = folded(tokenizer.decode(ids, skip_special_tokens=False))
+    read = folded(
+        tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    )
     count = read.count(folded(text))
     if count == 1:
         return None
     return f"{'missing' if not count else f'{count} times'} in the prompt that it reads: {read!r}"
-
-
-def _plain_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    ids = [int(token) for token in tokenizer(f"{text}\n")["input_ids"]]
-    # Some tokenizers also append an end-of-sequence token: after it there is nothing to continue.
-    if ids[-1] == tokenizer.eos_token_id:
-        ids.pop()
-    return ids

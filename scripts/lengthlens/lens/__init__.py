@@ -1,0 +1,1 @@
+"""Attribution during generation without the workflow: `lengthlens.Lens` and `lengthlens.show`."""
