@@ -123,7 +123,7 @@ class Agreement(Statistic):
     minus: Annotated[OtherScore, Says("a mapping with the key score")] = None
 
 
-class BaseModel(Section):
+class OtherVariant(Section):
     variant: Literal["base"]
 
 
@@ -132,7 +132,7 @@ class BehaviourShare(Statistic):
     variant: Literal["instruct"]
     component: Component
     layers: Layers
-    minus: Annotated[BaseModel, Says("{variant: base}")]
+    minus: Annotated[OtherVariant, Says("{variant: base}")]
 
 
 class AblationEffect(Statistic):
