@@ -17,26 +17,23 @@ import argparse
 
 import numpy as np
 import torch
+from workload import generation
 
 from lengthlens.attribution.dla import TARGETS, attribute_steps
 from lengthlens.decoding.choose import Forced
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Intervention
-from lengthlens.generation.answers import GenerationSettings, answer_row, record_batch, requests
+from lengthlens.generation.answers import answer_row, record_batch, requests
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.language.prompts import build_prompts, load_language
 from lengthlens.models.readout import readout_of
 from lengthlens.statistics import spearman_interval
 from lengthlens.weights.checkpoints import ModelSpec
 
-SETTINGS = GenerationSettings(
+SETTINGS = generation(
     max_new_tokens=64,
     batch_size=64,
     memory_gb=2,
-    seed=0,
-    temperature=0,
-    top_p=1.0,
-    samples=1,
     date="2026-01-01",
 )
 

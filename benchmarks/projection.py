@@ -117,7 +117,8 @@ def planned_sets(variant: str) -> Sets:
     import pandas as pd
 
     from lengthlens.ablation.hypotheses import read_hypotheses
-    from lengthlens.ablation.sweep import Plan, plan_sweep
+    from lengthlens.ablation.sweep import plan_sweep
+    from lengthlens.settings.sections import AblationPlan
 
     study = llama_study()
     section = study.slice("ablation")["ablation"]
@@ -126,8 +127,8 @@ def planned_sets(variant: str) -> Sets:
         name: min(section[name], most)
         for name in ("controls", "answered_controls", "further_controls")
     }
-    keys = ("k", "further_k", "methods", "positions", "seed")
-    plan = Plan(**{key: section[key] for key in keys}, modes=study.ablation_modes, **controls)
+    values = section | controls | {"modes": study.ablation_modes}
+    plan = AblationPlan(**{key: values[key] for key in AblationPlan.model_fields})
 
     def ranking(seed: int) -> pd.DataFrame:
         chance = np.random.default_rng(seed)

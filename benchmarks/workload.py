@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lengthlens.decoding.decode import decode
-from lengthlens.generation.answers import GenerationSettings, Request, requests
+from lengthlens.generation.answers import Request, requests
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.language.languages import load_language
 from lengthlens.language.prompts import build_prompts
 from lengthlens.models.anatomy import dissect
+from lengthlens.settings.sections import Generation
 from lengthlens.weights.checkpoints import ModelSpec
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +56,12 @@ def pocket(variant: str) -> LoadedModel:
     return load(ModelSpec(name=f"pocket-{variant}", variant=variant, path=str(folder)))
 
 
+def generation(**changes: object) -> Generation:
+    """The section `generation` of the defaults, with changes."""
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    return Generation(**(defaults["generation"] | changes))
+
+
 def study(loaded: LoadedModel, n_prompts: int, rows: int, cap: int) -> Work:
     """The study's English prompts, N by N, and the lengths of the model's answers.
 
@@ -63,7 +71,7 @@ def study(loaded: LoadedModel, n_prompts: int, rows: int, cap: int) -> Work:
         rows: prompts in a batch, at most.
         cap: tokens of an answer, at most.
     """
-    settings = GenerationSettings(cap, rows, 1, 0, 0, 1.0, 1, "2026-01-01")
+    settings = generation(max_new_tokens=cap, batch_size=rows, memory_gb=1)
     language = load_language(ROOT / "resources" / "languages" / "en.yaml")
     batches, lengths = [], []
     for place, n in enumerate(N_WORDS):

@@ -5,7 +5,6 @@ rule evaluate_claims:
     input:
         code=code("evaluate_claims"),
         claims=CLAIMS,
-        schema=project_file("schemas/claims.schema.json"),
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
         forced=paths.each_pair("forced/{model}.{language}.nc"),
         ablations=paths.each_pair("ablation/{model}.{language}.nc"),

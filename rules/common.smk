@@ -5,6 +5,7 @@ from snakemake.logging import logger
 
 from lengthlens.language.prompts import load_language, one_of_each
 from lengthlens.weights.arrival import arrival_problem
+from lengthlens.settings.sections import AblationPlan
 from lengthlens.weights.checkpoints import ModelSpec, local_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
@@ -151,9 +152,7 @@ def is_base(wildcards):
 
 def ablation_plan(wildcards):
     """What plans the conditions, with the number of controls that a model's variant gets."""
-    keys = ("k", "further_k", "methods", "modes", "positions", "controls")
-    keys += ("answered_controls", "further_controls", "seed")
-    plan = study.slice(*(f"ablation.{key}" for key in keys))["ablation"]
+    plan = study.slice(*(f"ablation.{key}" for key in AblationPlan.model_fields))["ablation"]
     plan["modes"] = study.ablation_modes
     if is_base(wildcards):
         for key in ("controls", "answered_controls", "further_controls"):

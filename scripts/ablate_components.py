@@ -4,7 +4,6 @@ from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from dataclasses import replace
 
     from tqdm import tqdm
 
@@ -13,7 +12,7 @@ def main(snakemake) -> None:
     from lengthlens.ablation.repair import measure_repair, repaired_conditions
     from lengthlens.ablation.resample import draw_donors
     from lengthlens.ablation.selection import read_selection
-    from lengthlens.ablation.sweep import Plan, plan_sweep
+    from lengthlens.ablation.sweep import plan_sweep
     from lengthlens.attribution.means import replacement
     from lengthlens.files.formats import ABLATION, PROMPTS, REPAIR
     from lengthlens.files.identity import check_agreement, inherited, this_run
@@ -23,6 +22,7 @@ def main(snakemake) -> None:
     from lengthlens.generation.opening import open_model, settings_of
     from lengthlens.language.prompts import Prompt, load_language, spread_over_n
     from lengthlens.readers import open_attribution
+    from lengthlens.settings.sections import AblationPlan
     from lengthlens.weights.checkpoints import read_manifest
 
     params, language = snakemake.params, snakemake.wildcards.language
@@ -43,7 +43,7 @@ def main(snakemake) -> None:
         selections,
         loaded.anatomy.n_layers,
         loaded.anatomy.n_heads,
-        Plan(**params.plan),
+        AblationPlan(**params.plan),
         language,
         hypotheses_from(params.tests),
     )
@@ -57,7 +57,7 @@ def main(snakemake) -> None:
     study = Ablation(
         loaded,
         answered,
-        replace(settings, max_new_tokens=min(limit, settings.max_new_tokens)),
+        settings.model_copy(update={"max_new_tokens": min(limit, settings.max_new_tokens)}),
         params.config["counting"],
         replacement(attribution),
         draw_donors(language_file, answered, params.config["n_words"], params.plan["seed"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import tiny_model
+from small_project import changed, generation
 from toys import CLASSES, own_logits, toy
 from tqdm import tqdm
 
@@ -16,19 +17,15 @@ from lengthlens.ablation.conditions import Condition, matched_draws
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Intervention, Replacement
 from lengthlens.errors import LengthlensError
-from lengthlens.generation.answers import GenerationSettings, answer_prompts
+from lengthlens.generation.answers import answer_prompts
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import answer_margins, sentence_logliks
 from lengthlens.language.prompts import Prompt
 
-SETTINGS = GenerationSettings(
+SETTINGS = generation(
     max_new_tokens=10,
     batch_size=7,  # so that batches cut through prompts and conditions
     memory_gb=1.0,
-    seed=0,
-    temperature=0.0,
-    top_p=1.0,
-    samples=1,
     date="2024-07-26",
 )
 TEXTS = [
@@ -87,7 +84,7 @@ def donors_of(prompts: list[Prompt]) -> list[Prompt]:
 
 
 def run(loaded, prompts, conditions=CONDITIONS, neutral=NEUTRAL, **changes):
-    settings = GenerationSettings(**(vars(SETTINGS) | changes))
+    settings = changed(SETTINGS, **changes)
     donors = donors_of(prompts)
     study = Ablation(loaded, prompts, settings, "whitespace", means(loaded), donors)
     with tqdm(disable=True) as bar:

@@ -9,22 +9,24 @@ import pandas as pd
 import pytest
 import torch
 from planted import HEAD, LANGUAGES, N_WORDS, Planted, planted_model, prompts_of
+from small_project import generation
 from tqdm import tqdm
 
 from lengthlens.ablation.ablate import Ablation, ablate
 from lengthlens.ablation.repair import measure_repair, repaired_conditions
 from lengthlens.ablation.selection import component_name, select_components
-from lengthlens.ablation.sweep import Plan, plan_sweep
+from lengthlens.ablation.sweep import plan_sweep
 from lengthlens.analysis.effects import summarise_ablation
 from lengthlens.analysis.repair import summarise_repair
 from lengthlens.analysis.transfer import summarise_transfer
 from lengthlens.attribution.means import replacement
 from lengthlens.attribution.per_sample import attribute_batches, attribution_file
-from lengthlens.generation.answers import GenerationSettings, answer_prompts
+from lengthlens.generation.answers import answer_prompts
 from lengthlens.models.readout import readout_of
+from lengthlens.settings.sections import AblationPlan
 
-SETTINGS = GenerationSettings(12, "auto", 1.0, 0, 0.0, 1.0, 1, "2024-07-26")
-PLAN = Plan(
+SETTINGS = generation(max_new_tokens=12, batch_size="auto", memory_gb=1.0, date="2024-07-26")
+PLAN = AblationPlan(
     k=(1,), further_k=(1,), methods=("cwa", "end_contrast"), modes=("zero", "mean", "resample"),
     positions="generated", controls=9, answered_controls=9, further_controls=9, seed=0,
 )  # fmt: skip
@@ -177,7 +179,7 @@ def test_removing_the_head_everywhere_equals_zeroing_its_columns() -> None:
     prompts = [prompt for prompt in prompts_of("en") if prompt.split == "evaluate"]
     study = Ablation(loaded, prompts, SETTINGS, "whitespace")
     table = stage("head")["selections"]["en"]
-    plan = Plan(**(vars(PLAN) | {"positions": "all", "modes": ("zero",)}))
+    plan = AblationPlan(**(vars(PLAN) | {"positions": "all", "modes": ("zero",)}))
     conditions = plan_sweep({"en": table}, 3, 4, plan, "en")
     place = next(i for i, c in enumerate(conditions) if c.components == PLANTED)
     with tqdm(disable=True) as bar:

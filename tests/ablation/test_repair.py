@@ -7,6 +7,7 @@ import pytest
 import torch
 import xarray as xr
 from architectures import ROWS, tiny_model
+from small_project import generation
 from toys import CLASSES, as_batch, ragged_prompts, toy
 
 from lengthlens.ablation.ablate import Ablation
@@ -16,12 +17,11 @@ from lengthlens.ablation.resample import DonorBook, record
 from lengthlens.attribution.dla import attribute_steps
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Replacement
-from lengthlens.generation.answers import GenerationSettings
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.prompts import Prompt
 from lengthlens.models.readout import readout_of
 
-SETTINGS = GenerationSettings(8, "auto", 1.0, 0, 0.0, 1.0, 1, "2024-07-26")
+SETTINGS = generation(max_new_tokens=8, batch_size="auto", memory_gb=1.0, date="2024-07-26")
 TOKENS = ragged_prompts([4, 7, 5, 6], seed=3)
 ANSWERS = [[50, 60, 5, 2], [50, 120, 61, 7, 2], [70, 2], [50, 51, 52, 53]]
 PROMPTS = [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import tiny_model
+from small_project import generation
 from toys import NO_STOP, own_logits, ragged_prompts, toy
 
 from lengthlens.ablation.resample import (
@@ -18,11 +19,10 @@ from lengthlens.ablation.resample import (
     record_sentences,
 )
 from lengthlens.errors import LengthlensError
-from lengthlens.generation.answers import GenerationSettings
 from lengthlens.language.languages import Language, Template, Topic
 from lengthlens.language.prompts import Prompt
 
-SETTINGS = GenerationSettings(6, 3, 1.0, 0, 0.0, 1.0, 1, "2024-07-26")
+SETTINGS = generation(max_new_tokens=6, batch_size=3, memory_gb=1.0, date="2024-07-26")
 WORD, MORE, FINAL, STOP = 50, 120, 5, 2  # tokens of the toy: " w", "x", "." and an end
 
 

@@ -13,10 +13,11 @@ from rankings import HEADS, LAYERS, ranking
 
 from lengthlens.ablation.conditions import Condition, count_matched, ranked_heads
 from lengthlens.ablation.hypotheses import Hypothesis
-from lengthlens.ablation.sweep import Plan, plan_sweep
+from lengthlens.ablation.sweep import plan_sweep
+from lengthlens.settings.sections import AblationPlan
 
 ROOT = Path(__file__).parents[2]
-PLAN = Plan(
+PLAN = AblationPlan(
     k=(1, 2, 4, 64),
     further_k=(2,),
     methods=("cwa", "end_contrast"),
@@ -33,7 +34,7 @@ HYPOTHESIS = Hypothesis(
 )
 
 
-def sweep(plan: Plan = PLAN, hypotheses=(), selections=SELECTIONS) -> list[Condition]:
+def sweep(plan: AblationPlan = PLAN, hypotheses=(), selections=SELECTIONS) -> list[Condition]:
     return plan_sweep(selections, LAYERS, HEADS, plan, "en", hypotheses)
 
 
@@ -153,7 +154,7 @@ def test_methods_without_scores_are_left_out() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_controls_depend_on_the_seed_alone(seed: int) -> None:
-    plan = replace(PLAN, seed=seed)
+    plan = PLAN.model_copy(update={"seed": seed})
     assert sweep(plan) == sweep(plan)
     assert (sweep(plan) == sweep()) == (seed == 0)
 
@@ -161,7 +162,7 @@ def test_controls_depend_on_the_seed_alone(seed: int) -> None:
 def test_one_head_has_all_that_larger_sets_have() -> None:
     """k = 1 by default: the other modes, the bottom head, and the heads of other languages."""
     values = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["ablation"]
-    plan = Plan(**{name: values[name] for name in Plan.__dataclass_fields__})
+    plan = AblationPlan(**{name: values[name] for name in AblationPlan.model_fields})
     groups = groups_of(sweep(plan))
     for method in plan.methods[:2]:  # of which there are rankings
         for mode in ("zero", "mean", "resample"):

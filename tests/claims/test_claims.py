@@ -9,9 +9,12 @@ import yaml
 from synthetic_attribution import make_attribution
 
 from lengthlens.analysis.depth import layers_between
-from lengthlens.claims.kinds import Data, Measurement, measure
+from lengthlens.claims.kinds import Data, Measurement
+from lengthlens.claims.measures import KINDS, measure, unit_of
 from lengthlens.claims.verdicts import COLUMNS, evaluate_claims, judge, read_claims
 from lengthlens.errors import LengthlensError
+from lengthlens.reporting.findings import CLAIM_UNITS
+from lengthlens.settings.claims import Claims
 from lengthlens.statistics import Interval, share_difference_interval
 
 CLAIMS = Path(__file__).resolve().parents[2] / "resources" / "claims.yaml"
@@ -149,11 +152,10 @@ def test_the_papers_story_is_supported_by_data_that_tell_it():
     assert near["level"] == 0.9 and -near["margin"] < near["low"] < near["high"] < near["margin"]
     assert near["source"] == "attribution/m-instruct.en.nc"
     known = table[~table["id"].isin(["control-fades-en", "control-fades-it"])]  # of all N to 15
-    lacking = "forced|ablation/|repair/|both kinds|no model "  # no such files, models or signs
-    absent = known["reason"].str.contains(lacking, na=False)
+    absent = known["reason"].str.contains("forced|ablation/|repair/|both kinds|no model", na=False)
     told = known[~absent]
     assert told["n"].min() >= 12 and set(told["n_topics"]) == {12}
-    assert len(told) == len(known) - 34
+    assert len(told) == len(known) - 34  # four of them on signs, which too few answers mix
 
 
 def test_an_empty_run_gives_rows_that_say_what_is_missing():
@@ -284,6 +286,11 @@ def test_last_quarter_of_layers():
         ({"statistic": {"kind": "cwa"}}, r"statistic.layers: missing; legal: final, or"),
         ({"statistic": error_of(minus={"n": []})}, r"statistic.minus.n: \[\] is not legal"),
         ({"id": "Two Words"}, "legal: small letters, digits and hyphens"),
+        ({"statistic": {"measure": "error"}}, r"statistic.kind: missing; legal: behaviour, cwa"),
+        ({"statistic": error_of(n=[3, 3])}, r"statistic.n: \[3, 3\] is not legal; legal: a list"),
+        ({"null_value": True}, "null_value: true is not legal; legal: a number"),
+        ({"direction": "near", "margin": {"share": 1}}, r"margin: {share: 1} is not legal"),
+        ({"paper": {}}, r"paper: {} is not legal; legal: a mapping with value, says or both"),
     ],
 )
 def test_wrong_claims_are_told_in_plain_words(tmp_path, change, words):
@@ -332,3 +339,41 @@ def test_slope_on_tokens_per_word():
     assert row["n"] == 32
     table["tokens_per_word"] = 1.0
     assert row_of(claim(statistic), probes={("instruct", "en"): table})["verdict"] == "no data"
+
+
+KEYS = {"variant": "instruct", "language": "en"}
+
+
+@pytest.mark.parametrize(
+    ("statistic", "unit"),
+    [
+        ({"kind": "behaviour", "measure": "error"}, "words"),
+        ({"kind": "behaviour", "measure": "exact"}, "share"),
+        ({"kind": "behaviour", "measure": "exact", "minus": {"n": [3]}}, "share difference"),
+        ({"kind": "behaviour", "measure": "error", "minus": {"n": [3]}}, "words"),
+        ({"kind": "tokens_per_word", "measure": "absolute_error"}, "words per token"),
+        ({"kind": "tokens_per_word", "measure": "exact"}, "share per token"),
+        ({"kind": "cwa"}, "logits"),
+        ({"kind": "agreement", "minus": {"score": "norm"}}, "correlation"),
+        ({"kind": "behaviour_share", "minus": {"variant": "base"}}, "share"),
+        ({"kind": "ablation", "measure": "exact"}, "share difference"),
+        ({"kind": "ablation", "measure": "end_margin"}, "logits"),
+        ({"kind": "repair"}, "logits"),
+    ],
+)
+def test_every_kind_knows_its_unit(statistic: dict, unit: str):
+    assert unit_of(statistic) == unit and unit in CLAIM_UNITS
+    row = row_of(claim(statistic | KEYS))
+    assert (row["verdict"], row["unit"], row["sided"]) == ("no data", unit, "one")
+
+
+def test_every_kind_that_may_be_claimed_is_measured():
+    schema = Claims.model_json_schema()
+    kinds = schema["$defs"]["Claim"]["properties"]["statistic"]["discriminator"]["mapping"]
+    assert set(kinds) == set(KINDS)
+
+
+def test_a_claim_of_nearness_is_two_sided():
+    given = claim(error_of(), direction="near", margin=1)
+    row = row_of(given, generations={("base", "en"): answers([1, 2, 3])})
+    assert (row["sided"], row["unit"], row["level"]) == ("two", "words", 0.9)

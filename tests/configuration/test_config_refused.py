@@ -327,3 +327,11 @@ def test_the_doctor_words_what_snakemake_does_not(tmp_path: Path, capsys, conten
     except doctor.LengthlensError as error:
         said = [str(error)]
     assert len(said) == 1 and words in said[0] and "Traceback" not in said[0]
+
+
+def test_half_of_the_marks_of_thinking_is_refused(config: dict[str, Any], root: Path):
+    """What is missing in one form of a value is told of the whole value."""
+    model = next(iter(config["models"]))
+    put(config, ["models", model, "thinking"], {"open": "<t>"})
+    [problem] = problems_of(config, root)
+    assert problem.startswith(f"models.{model}.thinking: {{open: '<t>'}} is not legal")

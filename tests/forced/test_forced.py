@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 from architectures import tiny_model
+from small_project import generation
 from toys import CLASSES, own_logits, toy
 
 import lengthlens
@@ -24,7 +25,7 @@ from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shar
 from lengthlens.forced.single_effects import OwnText, single_effects
 from lengthlens.forced.swaps import SwapText, why_prompts_differ
 from lengthlens.forced.texts import as_other, on_text
-from lengthlens.generation.answers import GenerationSettings, Request, answer_prompts, requests
+from lengthlens.generation.answers import Request, answer_prompts, requests
 from lengthlens.generation.forcing import Forcing, forced_batches
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.steps import annotate_steps
@@ -34,14 +35,10 @@ from lengthlens.language.prompts import Prompt, build_prompts
 from lengthlens.models.readout import readout_of
 from lengthlens.weights.checkpoints import ModelSpec
 
-SETTINGS = GenerationSettings(
+SETTINGS = generation(
     max_new_tokens=12,
     batch_size=5,  # so that batches cut through the answers
     memory_gb=1.0,
-    seed=0,
-    temperature=0.0,
-    top_p=1.0,
-    samples=1,
     date="2024-07-26",
 )
 LANGUAGE = Language(

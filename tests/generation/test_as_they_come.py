@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_project import generation
 
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import (
-    GenerationSettings,
     Request,
     answer_prompts,
     answer_row,
@@ -31,14 +31,10 @@ POCKET = ROOT / "resources/pocket/instruct"
 ENGLISH = load_language(ROOT / "resources/languages/en.yaml")
 PROMPTS = [prompt for n in (3, 5, 7, 9) for prompt in build_prompts(ENGLISH, n, 0, 2, 0)]
 DATE = "2024-07-26"
-SETTINGS = GenerationSettings(
+SETTINGS = generation(
     max_new_tokens=40,
     batch_size=8,
     memory_gb=1,
-    seed=0,
-    temperature=0,
-    top_p=1,
-    samples=1,
     date=DATE,
 )
 TEMPLATE = (POCKET / "chat_template.jinja").read_text(encoding="utf-8")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
+from small_project import changed
 from toys import SETTINGS, memory_for
 
 from lengthlens.attribution.dla import attribute_batch
@@ -38,7 +37,7 @@ PROMPTS = [
 
 
 def test_answers_come_in_the_order_of_prompts_and_draws(loaded) -> None:
-    settings = replace(SETTINGS, temperature=1.0, samples=2)
+    settings = changed(SETTINGS, temperature=1.0, samples=2)
     batches = list(answer_prompts(loaded, PROMPTS, settings, "whitespace"))
     assert [len(rows) for rows, _ in batches] == [3, 3, 3, 1]
     rows = [row for part, _ in batches for row in part]
@@ -56,10 +55,10 @@ def test_answers_come_in_the_order_of_prompts_and_draws(loaded) -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_the_batch_size_changes_nothing(loaded, temperature: float) -> None:
-    settings = replace(SETTINGS, temperature=temperature)
+    settings = changed(SETTINGS, temperature=temperature)
     runs = []
     for size in (1, 2, 5):
-        parts = answer_prompts(loaded, PROMPTS, replace(settings, batch_size=size), "whitespace")
+        parts = answer_prompts(loaded, PROMPTS, changed(settings, batch_size=size), "whitespace")
         runs.append([row for rows, _ in parts for row in rows])
     assert runs[0] == runs[1] == runs[2]
 
@@ -95,7 +94,9 @@ def test_batch_size_is_a_function_of_memory_and_shape(loaded) -> None:
     """More memory, shorter prompts or no capture never mean smaller batches."""
 
     def rows(memory: float, tokens: int = 50, capture: bool = True, steps: int = 64) -> int:
-        settings = replace(SETTINGS, batch_size="auto", memory_gb=memory, max_new_tokens=steps)
+        settings = SETTINGS.model_copy(
+            update=dict(batch_size="auto", memory_gb=memory, max_new_tokens=steps)
+        )
         return rows_per_batch(loaded, tokens, settings, capture)
 
     sizes = [rows(memory) for memory in (0.0005, 0.001, 0.01, 0.05, 1.0, 100.0)]
@@ -111,7 +112,7 @@ def test_batch_size_is_a_function_of_memory_and_shape(loaded) -> None:
 def test_more_positions_than_the_model_knows_are_refused(loaded) -> None:
     """transformers would go on without a word, or fail inside."""
     assert loaded.model.config.max_position_embeddings == 256
-    settings = replace(SETTINGS, max_new_tokens=200)
+    settings = changed(SETTINGS, max_new_tokens=200)
     assert rows_per_batch(loaded, 56, settings, True) == 3
     with pytest.raises(
         LengthlensError, match=r"57 tokens and an answer of 200 are more than the 256"
@@ -121,7 +122,9 @@ def test_more_positions_than_the_model_knows_are_refused(loaded) -> None:
 
 def test_declared_memory_covers_cache_and_buffers(loaded) -> None:
     """Rows x (cache + recorded buffers), as they really are, fit with room for one copy of them."""
-    settings = replace(SETTINGS, batch_size="auto", memory_gb=0.01, max_new_tokens=64)
+    settings = SETTINGS.model_copy(
+        update=dict(batch_size="auto", memory_gb=0.01, max_new_tokens=64)
+    )
     anatomy, prompt = loaded.anatomy, 50
     rows = rows_per_batch(loaded, prompt, settings, True)
     recorder = Recorder(anatomy, rows, 64)
@@ -145,7 +148,7 @@ def test_vocabularies_without_words_are_refused(tiny_llama_dir, monkeypatch) -> 
 def test_the_chooser_follows_the_temperature(loaded) -> None:
     part = requests(loaded, PROMPTS[:2], SETTINGS)
     assert chooser(part, SETTINGS) is greedy
-    sampler = chooser(part, replace(SETTINGS, temperature=0.7, top_p=0.9))
+    sampler = chooser(part, changed(SETTINGS, temperature=0.7, top_p=0.9))
     assert (sampler.temperature, sampler.top_p) == (0.7, 0.9)
     assert sampler.uniforms.shape == (2, SETTINGS.max_new_tokens)
 
@@ -159,7 +162,7 @@ def answers(loaded, settings):
 
 
 def test_answers_are_those_of_enough_memory_and_the_layout_is_recorded(loaded, tmp_path) -> None:
-    settings = replace(SETTINGS, batch_size=5)
+    settings = changed(SETTINGS, batch_size=5)
     expected, _ = answers(loaded, settings)
     with memory_for(loaded.model, 2) as sizes:
         rows, batches = answers(loaded, settings)
@@ -183,7 +186,7 @@ def test_buffers_that_do_not_fit_make_smaller_batches(loaded, monkeypatch) -> No
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return allocate(self, stream)
 
-    settings = replace(SETTINGS, batch_size=5)
+    settings = changed(SETTINGS, batch_size=5)
     expected, _ = answers(loaded, settings)
     monkeypatch.setattr(Recorder, "_allocate", short)
     rows, batches = answers(loaded, settings)
@@ -217,7 +220,7 @@ def test_half_precision_and_several_samples_end_to_end(
     spec = ModelSpec(name="tiny", variant="instruct", path=str(tiny_llama_dir))
     loaded = load(spec, dtype=dtype)
     assert loaded.dtype == dtype
-    settings = replace(SETTINGS, temperature=temperature, samples=3, batch_size=4)
+    settings = changed(SETTINGS, temperature=temperature, samples=3, batch_size=4)
     path = tmp_path / "a.h5"
     rows = []
     with ActivationWriter(path, {"schema": "activations"}) as writer:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,25 @@ import yaml
 from safetensors.numpy import save_file
 
 from lengthlens.configuration.study import ConfigurationError, Study
+from lengthlens.settings.sections import Generation
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 TOPICS = ["sea", "moon", "bread", "star", "tower", "horse"]
 
 
+def generation(**changes: Any) -> Generation:
+    """The section `generation` of the defaults, with changes."""
+    return Generation(**(DEFAULTS["generation"] | changes))
+
+
+def changed(settings: Generation, **changes: Any) -> Generation:
+    """The settings with changes."""
+    return generation(**(settings.model_dump() | changes))
+
+
 def make_project(folder: Path) -> Path:
     """Two languages of 6 topics × 2 templates, and a model of 2 layers × 4 heads."""
-    shutil.copytree(ROOT / "schemas", folder / "schemas")
     (folder / "resources/languages").mkdir(parents=True)
     for code in ("en", "it"):
         language = {

@@ -59,6 +59,8 @@ def claim(**changes):
         "variant": "instruct",
         "language": "en",
         "statistic": "mean error in words (instruct, en, N = 3, 5)",
+        "unit": "words",
+        "sided": "two",
         "n": 24,
         "n_topics": 12,
         "value": -0.25,
@@ -119,6 +121,7 @@ def make_material(answers: pd.DataFrame) -> Material:
     nothing = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "n_topics": 0}
     missing = nothing | {"verdict": "no data", "reason": "the run has no base model"}
     heads = {"statistic": "CWA of the heads", "paper": np.nan, "paper_says": "most in English"}
+    heads |= {"unit": "logits", "sided": "one"}
     claims = [
         claim(),
         claim(id="b", claim=f"No data {EVIL}.", statistic="", **missing),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 import torch
+from small_project import changed
 from toys import CLASSES, SETTINGS, own_logits, ragged_prompts, toy
 
 from lengthlens.decoding.forward import WORTH_A_PASS, common_prefix
@@ -31,7 +31,7 @@ class Encoded(LoadedModel):
 def answers(model, batch_size: int | str) -> list[list[int]]:
     """What the study's own generation answers to `PROMPTS`."""
     loaded = Encoded(**vars(toy(model)))
-    settings = dataclasses.replace(SETTINGS, max_new_tokens=LIMIT, batch_size=batch_size)
+    settings = changed(SETTINGS, max_new_tokens=LIMIT, batch_size=batch_size)
     prompts = [
         Prompt(f"p{i}", "en", 4, "topic", "template", "select", str(i)) for i in range(len(PROMPTS))
     ]

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from architectures import VOCABULARY
 from jaxtyping import Float
+from small_project import generation
 from torch import Tensor
 
 from lengthlens.decoding.capture import Residuals
 from lengthlens.decoding.decode import Decoded, TokenClasses
-from lengthlens.generation.answers import GenerationSettings
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.records import Batch, Samples, Steps
 from lengthlens.models.anatomy import dissect
@@ -25,14 +25,10 @@ CLASSES = TokenClasses(
     enders=torch.tensor([2, 3, 5, 7]),
     words=torch.arange(40, 100),
 )
-SETTINGS = GenerationSettings(
+SETTINGS = generation(
     max_new_tokens=9,
     batch_size=3,
     memory_gb=1.0,
-    seed=0,
-    temperature=0.0,
-    top_p=1.0,
-    samples=1,
     date="2024-07-26",
 )
 NO_STOP = TokenClasses(torch.tensor([], dtype=torch.long), CLASSES.enders, CLASSES.words)

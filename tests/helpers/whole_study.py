@@ -21,7 +21,7 @@ from lengthlens.ablation.ablate import CONDITION_LABELS
 from lengthlens.ablation.hypotheses import read_hypotheses
 from lengthlens.ablation.repair import TERMS, repaired_conditions
 from lengthlens.ablation.selection import select_components, with_forced
-from lengthlens.ablation.sweep import Plan, plan_sweep
+from lengthlens.ablation.sweep import plan_sweep
 from lengthlens.attribution.dla import TARGETS
 from lengthlens.files import formats
 from lengthlens.files.jsonl import write_rows
@@ -29,6 +29,7 @@ from lengthlens.files.netcdf import write_dataset
 from lengthlens.files.provenance import provenance
 from lengthlens.files.tables import write_table
 from lengthlens.language.prompts import Prompt, build_prompts, load_language
+from lengthlens.settings.sections import AblationPlan
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 24  # tokens at which an answer is cut
@@ -257,7 +258,7 @@ class Study:
 
     def _ablation(self, model: str, language: str) -> None:
         shape, rng = self.shape, self.rng(model, language, "ablation")
-        plan = Plan(
+        plan = AblationPlan(
             k=(1, 2), further_k=(2,), methods=("cwa", "end_contrast", "nswap", "effect"),
             modes=("zero", "mean"), positions="generated", controls=3, answered_controls=2,
             further_controls=2, seed=0,

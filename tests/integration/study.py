@@ -17,7 +17,6 @@ PARTS = (
     "profiles",
     "resources",
     "rules",
-    "schemas",
     "scripts",
 )
 

@@ -235,10 +235,19 @@ def test_effects_are_told_by_their_interval():
 
 
 def test_shares_are_percent_and_their_differences_points():
-    row = claim(statistic="share of exact answers (i) minus share of exact answers (b)", value=0.5)
+    """The column `unit` alone decides, whatever the words of the statistic are."""
+    row = claim(statistic="exactness, one minus another", unit="share difference", value=0.5)
     assert describe_claims(pd.DataFrame([row]))[0].value == "+50.0 points"
-    row = claim(statistic="share of exact answers (i)", value=0.5)
-    assert describe_claims(pd.DataFrame([row]))[0].value == "50.0\u202f%"
+    for words in ("share of exact answers (i)", "share of what is in i minus b", "slope"):
+        row = claim(statistic=words, unit="share", value=0.5)
+        assert describe_claims(pd.DataFrame([row]))[0].value == "50.0\u202f%"
+
+
+def test_a_claim_without_data_keeps_the_unit_of_its_condition():
+    nothing = dict.fromkeys(("value", "low", "high"), float("nan"))
+    row = claim(statistic="", unit="share", direction="above", null=0.5, **nothing)
+    (found,) = describe_claims(pd.DataFrame([row]))
+    assert found.condition == "above 50.0\u202f%" and found.value == "\u2013"
 
 
 def test_numbers():
@@ -358,6 +367,7 @@ def test_a_correlation_has_no_unit_and_counts_components():
         "paper_says": "",
         "paper": float("nan"),
         "statistic": "rank correlation with the measured effect of 48 heads: cwa",
+        "unit": "correlation",
         "value": 0.314,
         "low": 0.1,
         "high": 0.5,

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from small_project import generation
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lengthlens.decoding.capture import bytes_per_step
-from lengthlens.generation.answers import GenerationSettings, rows_per_batch
+from lengthlens.generation.answers import rows_per_batch
 from lengthlens.generation.loaded import load
 from lengthlens.models.anatomy import dissect
 from lengthlens.weights.checkpoints import ModelSpec
@@ -132,8 +133,5 @@ def test_batches_are_those_of_the_generating_code(captured: bool):
     shape = Shape.from_config(json.loads((folder / "config.json").read_text()))
     loaded = load(ModelSpec("pocket", "base", path=str(folder)))
     settings = {"max_new_tokens": 64, "batch_size": "auto", "memory_gb": 0.1}
-    rest = {"seed": 0, "temperature": 0, "top_p": 1.0, "samples": 1, "date": "2026-01-01"}
-    found = rows_per_batch(
-        loaded, PROMPT_TOKENS, GenerationSettings(**settings, **rest), capture=captured
-    )
+    found = rows_per_batch(loaded, PROMPT_TOKENS, generation(**settings), capture=captured)
     assert _rows(shape, settings, 4, captured) == found > 1

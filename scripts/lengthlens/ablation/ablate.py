@@ -33,12 +33,13 @@ from lengthlens.decoding.choose import greedy
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Donors, Replacement
 from lengthlens.errors import LengthlensError
-from lengthlens.generation.answers import GenerationSettings, rows_per_batch
+from lengthlens.generation.answers import rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import answer_margins, sentence_logliks
 from lengthlens.generation.steps import StepAnnotations, answer_text
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
+from lengthlens.settings.sections import Generation
 
 CONDITION_LABELS = {
     "kind": "kind",
@@ -71,7 +72,7 @@ class Ablation:
 
     loaded: LoadedModel
     prompts: Sequence[Prompt]
-    settings: GenerationSettings
+    settings: Generation
     counting: str
     replacement: Replacement | None = None
     donors: Sequence[Prompt] = ()

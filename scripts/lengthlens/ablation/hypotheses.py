@@ -13,7 +13,6 @@ only when a test of its own changes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,11 +21,10 @@ from typing import Any
 import yaml
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files.json_schema import schema_problems
-from lengthlens.files.validation import Problem, plain_copy
+from lengthlens.files.validation import Problem, model_problems, plain_copy
+from lengthlens.settings.claims import Tests
 
 MOST = 4  # confirmatory tests of one kind about one model: they are corrected together
-SCHEMA_FILE = Path(__file__).resolve().parents[3] / "schemas" / "claims.schema.json"
 EXPLORATORY, CONFIRMATORY = "exploratory", "confirmatory"
 ON_FIXED_TEXT = "end_margin"  # the one measure that needs no answers
 
@@ -74,8 +72,8 @@ def read_hypotheses(path: str | Path) -> list[Hypothesis]:
     """The tests of a claims file, in its order.
 
     Raises:
-        LengthlensError: the file is missing or no YAML, or a test is not what the schema and
-            `problems_of` allow; lists everything that is wrong.
+        LengthlensError: the file is missing or no YAML, or a test is not what `settings.claims`
+            and `problems_of` allow; lists everything that is wrong.
     """
     try:
         values, problems = plain_copy(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
@@ -84,26 +82,21 @@ def read_hypotheses(path: str | Path) -> list[Hypothesis]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LengthlensError(f"{path} is not YAML: {error}") from error
     rows = (values.get("tests") or []) if isinstance(values, dict) else []
-    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-    listed = schema | {"required": [], "properties": {"tests": schema["properties"]["tests"]}}
-    problems += schema_problems({"tests": rows}, listed)
-    problems = problems or problems_of(rows, schema)
+    problems += model_problems({"tests": rows}, Tests)
+    problems = problems or problems_of(rows)
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise LengthlensError(f"the tests of {path} cannot be made:\n{lines}")
     return hypotheses_from(rows)
 
 
-def problems_of(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with tests beyond the schema of a single key."""
+def problems_of(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """What is wrong with tests together, where each key has a legal value."""
     found: list[Problem] = []
     first: dict[str, int] = {}
     about: dict[tuple[str, str], list[str]] = {}
     for index, row in enumerate(rows):
         path = ("tests", index)
-        kind = {**schema["$defs"][f"test_{row['test']}"], "$defs": schema["$defs"]}
-        for problem in schema_problems(row, kind):
-            found.append(Problem((*path, *problem.path), problem.message))
         if first.setdefault(row["id"], index) != index:
             message = f"{row['id']} is also the id of tests[{first[row['id']]}]; choose another"
             found.append(Problem((*path, "id"), message))

@@ -27,11 +27,12 @@ from lengthlens.decoding.choose import Chooser, Forced, greedy
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Donors
 from lengthlens.errors import LengthlensError
-from lengthlens.generation.answers import GenerationSettings, rows_per_batch
+from lengthlens.generation.answers import rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt, with_number
 from lengthlens.language.words import count_words
+from lengthlens.settings.sections import Generation
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Recording:
 def record(
     loaded: LoadedModel,
     prompts: Sequence[Sequence[int]],
-    settings: GenerationSettings,
+    settings: Generation,
     answers: Sequence[Sequence[int]] | None = None,
 ) -> Recording:
     """Answer prompts without ablation, or feed given answers, and keep all heads and MLPs."""
@@ -209,7 +210,7 @@ def neutral_donors(recording: Recording, sentence: int) -> Donors:
 
 
 def record_sentences(
-    loaded: LoadedModel, sentences: Sequence[Sequence[int]], settings: GenerationSettings
+    loaded: LoadedModel, sentences: Sequence[Sequence[int]], settings: Generation
 ) -> Recording:
     """Heads and MLPs at every token of the sentences but the last."""
     return record(loaded, [text[:1] for text in sentences], settings, [t[1:] for t in sentences])

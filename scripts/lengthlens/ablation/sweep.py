@@ -34,23 +34,9 @@ from lengthlens.ablation.conditions import (
     ranked_heads,
 )
 from lengthlens.ablation.hypotheses import Hypothesis
+from lengthlens.settings.sections import AblationPlan
 
 QUARTER = 0.25
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The `ablation` section as far as it plans conditions (config.yaml explains the keys)."""
-
-    k: Sequence[int]
-    further_k: Sequence[int]
-    methods: Sequence[str]
-    modes: Sequence[str]
-    positions: str
-    controls: int
-    answered_controls: int
-    further_controls: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +60,7 @@ class _Choice:
 class _Sweep:
     """What the parts of a sweep share."""
 
-    plan: Plan
+    plan: AblationPlan
     n_heads: int
 
     def beside(
@@ -108,7 +94,7 @@ def plan_sweep(
     selections: Mapping[str, pd.DataFrame],
     n_layers: int,
     n_heads: int,
-    plan: Plan,
+    plan: AblationPlan,
     language: str,
     hypotheses: Sequence[Hypothesis] = (),
 ) -> list[Condition]:
@@ -169,7 +155,9 @@ def _further(
                 yield from sweep.beside(chosen, "disjoint", plan.further_controls, answered)
 
 
-def _by_position(plan: Plan, n_layers: int, n_heads: int, language: str) -> Iterator[Condition]:
+def _by_position(
+    plan: AblationPlan, n_layers: int, n_heads: int, language: str
+) -> Iterator[Condition]:
     late = heads_between(1 - QUARTER, 1, n_layers, n_heads)
     early = heads_between(0, QUARTER, n_layers, n_heads)
     final = n_layers - 1

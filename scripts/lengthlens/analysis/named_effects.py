@@ -1,7 +1,7 @@
 """The measured effects of single heads that a score is tested against, by name.
 
 What a score finds depends on what is asked of the heads, so a test names its effect. A new one is a
-line in `EFFECTS` and a value in schemas/claims.schema.json.
+line in `EFFECTS` and a value in `settings.claims`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""What a claim's `statistic` measures: one function for each `kind`, from per-sample files.
+"""Statistics that are means over answers, or slopes: from per-sample files to a measurement.
 
 A kind turns one side of a statistic (variant, language, N, and its own keys) into a `Side`: one
 numerator and denominator a sample. Differences, balancing over N and intervals are then the same
-for all kinds. To add a kind: a function in `KINDS`, and its keys in schemas/claims.schema.json.
+for all of them (`of_sides`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,23 +83,32 @@ class Measurement:
     reference: float
 
 
-def measure(
-    statistic: Mapping[str, Any], data: Data, level: float, resamples: int, seed: int
+MakeSide = Callable[[Mapping[str, Any], Data, str, str], Side]
+
+
+def of_sides(
+    make: MakeSide, statistic: Mapping[str, Any], data: Data, options: Mapping[str, Any]
 ) -> Measurement:
-    """Measure one statistic.
+    """Measure a statistic of one side, or the difference of two.
+
+    Args:
+        make: makes a side, given the statistic, the data, a variant and a language.
+        statistic: with `minus`, the same with these keys changed is taken off.
+        data: the pair's files.
+        options: `level`, `resamples` and `seed` of the interval.
 
     Raises:
         NoData: the run has no such variant, language, N or layers.
     """
     plain = {key: value for key, value in statistic.items() if key != "minus"}
-    sides = [_side(plain, data)]
+    sides = [_side(make, plain, data)]
     if "minus" in statistic:
-        sides.append(_side(plain | statistic["minus"], data))
+        sides.append(_side(make, plain | statistic["minus"], data))
         if "n" not in plain and "n" not in statistic["minus"]:
             asked = [sorted(set(side.n.tolist())) for side in sides]
             if asked[0] != asked[1]:
                 raise NoData(f"the two sides have different N: {asked[0]} and {asked[1]}")
-    interval = _interval(sides, level, resamples, seed)
+    interval = _interval(sides, **options)
     other = sides[1:]
     return Measurement(
         interval=interval,
@@ -112,11 +121,11 @@ def measure(
     )
 
 
-def _side(statistic: Mapping[str, Any], data: Data) -> Side:
+def _side(make: MakeSide, statistic: Mapping[str, Any], data: Data) -> Side:
     variant, language = statistic["variant"], statistic["language"]
     if variant not in data.models:
         raise NoData(f"the run has no {variant} model")
-    return KINDS[statistic["kind"]](statistic, data, variant, language)
+    return make(statistic, data, variant, language)
 
 
 def _interval(sides: list[Side], level: float, resamples: int, seed: int) -> Interval:
@@ -323,6 +332,3 @@ def _mean_size(mlp: Float[np.ndarray, "sample layer"], bottom, n) -> float:
     """Mean over MLP layers of |mean CWA|, balanced over N as the statistic itself."""
     means = [mlp[n == k].sum(axis=0) / max(bottom[n == k].sum(), 1) for k in np.unique(n)]
     return float(np.abs(np.mean(means, axis=0)).mean())
-
-
-KINDS = {"behaviour": behaviour, "cwa": cwa, "tokens_per_word": tokens_per_word}

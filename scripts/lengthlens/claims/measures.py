@@ -1,6 +1,7 @@
-"""Statistics of claims that are no mean over answers: from all files of a pair to a measurement.
+"""The kinds of statistics that claims are about: what measures each, and in which unit (`KINDS`).
 
-Those of `kinds` are sums over samples; those here are not:
+To add a kind: a line of `KINDS`, and its keys in `settings.claims`. Means over answers and slopes
+are measured in `kinds`. What is no sum over samples is measured here:
 
 - `agreement`: rank correlation of a score with the measured effects (`causes`), or what it is above
   that of another score;
@@ -12,6 +13,8 @@ Those of `kinds` are sums over samples; those here are not:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +22,16 @@ import xarray as xr
 
 from lengthlens.analysis.causes import Comparison
 from lengthlens.analysis.text_comparison import VARIANTS, WEIGHTS, exchange_texts, share_interval
-from lengthlens.claims import kinds
 from lengthlens.claims.causal import ablation, repair
-from lengthlens.claims.kinds import Data, Measurement, NoData
+from lengthlens.claims.kinds import (
+    Data,
+    Measurement,
+    NoData,
+    behaviour,
+    cwa,
+    of_sides,
+    tokens_per_word,
+)
 from lengthlens.statistics import Interval, agreement_interval
 
 
@@ -33,10 +43,16 @@ def measure(
     Raises:
         NoData: the run has no such variant, language, N or layers.
     """
-    kind = WHOLES.get(statistic["kind"])
-    if kind is None:
-        return kinds.measure(statistic, data, level, resamples, seed)
-    return kind(statistic, data, {"level": level, "resamples": resamples, "seed": seed})
+    options = {"level": level, "resamples": resamples, "seed": seed}
+    return KINDS[statistic["kind"]].measure(statistic, data, options)
+
+
+def unit_of(statistic: Mapping[str, Any]) -> str:
+    """The unit of a statistic's value; the difference of two shares is not a share."""
+    kind = KINDS[statistic["kind"]]
+    unit = kind.unit if isinstance(kind.unit, str) else kind.unit[statistic["measure"]]
+    difference = "minus" in statistic if kind.difference is None else kind.difference
+    return "share difference" if unit == "share" and difference else unit
 
 
 def _files(data: Data, variant: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
@@ -131,9 +147,30 @@ def _source(data: Data, variant: str, language: str) -> str:
     return f"attribution/{name}; forced/{name}"
 
 
-WHOLES: dict[str, Callable[[Mapping[str, Any], Data, Mapping], Measurement]] = {
-    "agreement": agreement,
-    "behaviour_share": behaviour_share,
-    "ablation": ablation,
-    "repair": repair,
+@dataclass(frozen=True)
+class Kind:
+    """A kind of statistic.
+
+    Attributes:
+        measure: measures one, given it, the data and the interval's options.
+        unit: of the value, or measure -> unit.
+        difference: whether the value is one number minus another; None: where it has a `minus`.
+    """
+
+    measure: Callable[[Mapping[str, Any], Data, Mapping[str, Any]], Measurement]
+    unit: str | Mapping[str, str]
+    difference: bool | None = None
+
+
+_OF_ANSWERS = {"error": "words", "absolute_error": "words", "exact": "share"}
+_OF_SLOPES = {measure: f"{unit} per token" for measure, unit in _OF_ANSWERS.items()}
+
+KINDS: dict[str, Kind] = {
+    "behaviour": Kind(partial(of_sides, behaviour), _OF_ANSWERS),
+    "cwa": Kind(partial(of_sides, cwa), "logits"),
+    "tokens_per_word": Kind(partial(of_sides, tokens_per_word), _OF_SLOPES),
+    "agreement": Kind(agreement, "correlation"),
+    "behaviour_share": Kind(behaviour_share, "share", difference=False),
+    "ablation": Kind(ablation, _OF_ANSWERS | {"end_margin": "logits"}, difference=True),
+    "repair": Kind(repair, "logits"),
 }

@@ -9,7 +9,6 @@ A claim that this run has no data for is a row with the verdict "no data" and th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, SCHEMA_FILE, problems_of
+from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, problems_of
 from lengthlens.claims.kinds import Data, Measurement, NoData
-from lengthlens.claims.measures import measure
+from lengthlens.claims.measures import measure, unit_of
 from lengthlens.errors import LengthlensError
-from lengthlens.files.json_schema import schema_problems
-from lengthlens.files.validation import Problem, plain_copy
+from lengthlens.files.validation import Problem, model_problems, plain_copy
+from lengthlens.settings.claims import Claims
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"
@@ -39,6 +38,8 @@ COLUMNS = (
     "variant",
     "language",
     "statistic",
+    "unit",
+    "sided",
     "n",
     "n_topics",
     "value",
@@ -58,7 +59,7 @@ COLUMNS = (
 
 
 def read_claims(path: str | Path) -> list[dict[str, Any]]:
-    """Read claims and check them against schemas/claims.schema.json.
+    """Read claims and check them against `settings.claims`.
 
     Raises:
         LengthlensError: listing everything that is wrong, each with the key, the value and what
@@ -80,18 +81,12 @@ def read_claims(path: str | Path) -> list[dict[str, Any]]:
 
 
 def _problems(values: Any) -> list[Problem]:
-    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-    found = schema_problems(values, schema)
-    if found:
+    if found := model_problems(values, Claims):
         return found
-    found = problems_of(values.get("tests", []), schema)
+    found = problems_of(values.get("tests", []))
     first: dict[str, int] = {}
     for index, claim in enumerate(values["claims"]):
-        path = ("claims", index)
-        statistic = claim["statistic"]
-        kind = {**schema["$defs"][statistic["kind"]], "$defs": schema["$defs"]}
-        for problem in schema_problems(statistic, kind):
-            found.append(Problem((*path, "statistic", *problem.path), problem.message))
+        path, kind = ("claims", index), claim["statistic"]["kind"]
         if first.setdefault(claim["id"], index) != index:
             message = (
                 f"{claim['id']} is also the id of claims[{first[claim['id']]}]; choose another"
@@ -104,8 +99,8 @@ def _problems(values: Any) -> list[Problem]:
         if near != ("margin" in claim):
             message = "missing; near needs one" if near else "only `near` has one; remove the key"
             found.append(Problem((*path, "margin"), message))
-        elif near and isinstance(claim["margin"], dict) and statistic["kind"] != "cwa":
-            message = f"a share of CWA says nothing about {statistic['kind']}; give a number"
+        elif near and isinstance(claim["margin"], dict) and kind != "cwa":
+            message = f"a share of CWA says nothing about {kind}; give a number"
             found.append(Problem((*path, "margin"), message))
     return found
 
@@ -163,6 +158,8 @@ def _row(claim: Mapping, data: Data, level: float, resamples: int, seed: int) ->
         "model": _joined(data.models.get(side["variant"], "") for side in both),
         "variant": _joined(side["variant"] for side in both),
         "language": _joined(side["language"] for side in both),
+        "unit": unit_of(statistic),
+        "sided": "two" if direction == "near" else "one",
         "level": used,
         "direction": direction,
         "null": float(claim["null_value"]),

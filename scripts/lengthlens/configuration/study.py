@@ -67,7 +67,7 @@ class Study(Settings):
     Attributes:
         capacity: language -> number of different prompts for each N (topics × templates).
         values: the configuration as plain dicts and lists, keys in the schema's order.
-        root: the project's folder; resources, schemas and relative model paths are below it.
+        root: the project's folder; resources and relative model paths are below it.
     """
 
     capacity: dict[str, int]

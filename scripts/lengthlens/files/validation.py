@@ -143,7 +143,7 @@ def model_problems(value: Any, model: type[BaseModel]) -> list[Problem]:
     else:
         return []
     schema = model.model_json_schema()
-    placed = [(each["type"], _path_in(value, each)) for each in found]
+    placed = [_placed(value, each, schema) for each in found]
     problems: dict[Problem, None] = {}  # a dict keeps the order and drops repetitions
     for kind, path in placed:
         # NOTE a list whose items are wrong is also reported as too short
@@ -152,10 +152,19 @@ def model_problems(value: Any, model: type[BaseModel]) -> list[Problem]:
     return sorted(problems, key=lambda problem: [str(part) for part in problem.path])
 
 
-def _path_in(value: Any, error: Mapping[str, Any]) -> KeyPath:
-    """Where in `value` an error lies; pydantic also names the choices of a union that it tried."""
+def _placed(value: Any, error: Mapping[str, Any], schema: dict[str, Any]) -> tuple[str, KeyPath]:
+    """The kind of an error, and where in `value` it lies.
+
+    Of a value that may have several forms, it is the whole value that is wrong, unless a key of it
+    says which form is meant.
+    """
     path: list[str | int] = []
+    here = _resolve(schema, schema, value)
     for part in error["loc"]:
+        if "anyOf" in here:  # NOTE pydantic goes on with the name of the form that it tried
+            return "no_form", tuple(path)
+        if part == here.get("form") and part not in value:
+            continue
         known = isinstance(value, dict) and part in value
         known |= isinstance(value, list) and isinstance(part, int) and part < len(value)
         if not known:
@@ -164,17 +173,21 @@ def _path_in(value: Any, error: Mapping[str, Any]) -> KeyPath:
             break
         path.append(part)
         value = value[part]
-    return tuple(path)
+        here = _step(here, part, schema, value)
+    if error["type"].startswith("union_tag"):
+        path.append(here["discriminator"]["propertyName"])
+    return error["type"], tuple(path)
 
 
 def _told(kind: str, path: KeyPath, value: Any, schema: dict[str, Any]) -> Problem:
     """An error of pydantic in our words."""
-    above = subschema(schema, path[:-1])
-    here = subschema(schema, path)
-    if kind == "missing":
-        return Problem(path, f"missing; legal: {legal_values(here)}")
-    for part in path:
+    above = subschema(schema, path[:-1], value)
+    here = subschema(schema, path, value)
+    for part in path[:-1]:
         value = value[part]
+    if kind == "missing" or (kind == "union_tag_not_found" and path[-1] not in value):
+        return Problem(path, f"missing; legal: {legal_values(here)}")
+    value = value[path[-1]] if path else value
     if kind == "extra_forbidden":
         guess = _suggest_key(path[-1], above, schema)
         return Problem(path, f"unknown key (value {show(value)}){guess}")
@@ -256,16 +269,29 @@ def in_schema_order(value: Any, schema: dict[str, Any], path: KeyPath = ()) -> A
     return {key: in_schema_order(value[key], schema, (*path, key)) for key in named + free}
 
 
-def subschema(schema: dict[str, Any], path: KeyPath) -> dict[str, Any]:
-    """The part of `schema` that speaks of the value at `path`, `$ref` resolved ({} if none)."""
-    here = _resolve(schema, schema)
+def subschema(schema: dict[str, Any], path: KeyPath, value: Any = None) -> dict[str, Any]:
+    """The part of `schema` that speaks of what is at `path` of `value` ({} if none).
+
+    Where a key says which of several forms a mapping has, only `value` tells the form.
+    """
+    here = _resolve(schema, schema, value)
     for part in path:
-        if isinstance(part, int):
-            below = here.get("items", {})
-        else:
-            below = here.get("properties", {}).get(part) or _of_ones_choice(here)
-        here = _resolve(below, schema) if isinstance(below, dict) else {}
+        known = isinstance(value, dict | list) and (isinstance(value, list) or part in value)
+        value = value[part] if known else None
+        here = _step(here, part, schema, value)
     return here
+
+
+def _step(here: dict[str, Any], part: str | int, schema: dict, value: Any) -> dict[str, Any]:
+    """The part of the schema one key or index further down, where `value` stands."""
+    if isinstance(part, int):
+        below = here.get("items", {})
+    elif part == here.get("discriminator", {}).get("propertyName"):
+        forms = (_resolve(form, schema) for form in here["oneOf"])
+        below = {"enum": [form["properties"][part]["const"] for form in forms]}
+    else:
+        below = here.get("properties", {}).get(part) or _of_ones_choice(here)
+    return _resolve(below, schema, value) if isinstance(below, dict) else {}
 
 
 def _of_ones_choice(here: dict[str, Any]) -> dict[str, Any]:
@@ -276,8 +302,17 @@ def _of_ones_choice(here: dict[str, Any]) -> dict[str, Any]:
     return below if isinstance(below, dict) else {}
 
 
-def _resolve(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Put the definition that `$ref` names under the keywords that stand beside it."""
+def _resolve(part: dict[str, Any], schema: dict[str, Any], value: Any = None) -> dict[str, Any]:
+    """Put the definition that `$ref` names under the keywords that stand beside it.
+
+    Of several forms the one that `value` names takes their place, with its name as `form`.
+    """
+    if "discriminator" in part and isinstance(value, dict):
+        name = value.get(part["discriminator"]["propertyName"])
+        forms = part["discriminator"]["mapping"]
+        if isinstance(name, str) and name in forms:
+            kept = {key: part[key] for key in ("legal", "description") if key in part}
+            part = {"$ref": forms[name], "form": name, **kept}
     if "$ref" in part:
         part = {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
     return part

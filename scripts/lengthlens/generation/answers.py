@@ -19,24 +19,11 @@ from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
 from lengthlens.models.memory import is_out_of_memory, release_memory
 from lengthlens.models.positions import check_positions
+from lengthlens.settings.sections import Generation
 
 MAX_ROWS = 256
 ANNOTATIONS = ("is_stop", "words_before", "words_after", "sign", "boundary", "decision")
 LOGITS = ("logit", "mean_logit", "ender_token", "ender_logit", "word_token", "word_logit")
-
-
-@dataclass(frozen=True)
-class GenerationSettings:
-    """How answers are generated; the `generation` section of the configuration (see there)."""
-
-    max_new_tokens: int
-    batch_size: int | str
-    memory_gb: int | float
-    seed: int
-    temperature: int | float
-    top_p: int | float
-    samples: int
-    date: str
 
 
 @dataclass(frozen=True)
@@ -48,9 +35,7 @@ class Request:
     tokens: list[int]
 
 
-def requests(
-    loaded: LoadedModel, prompts: Sequence[Prompt], settings: GenerationSettings
-) -> list[Request]:
+def requests(loaded: LoadedModel, prompts: Sequence[Prompt], settings: Generation) -> list[Request]:
     """The samples of the given prompts, prompt by prompt, draw by draw."""
     return [
         Request(f"{prompt.id}#{draw}", prompt, loaded.encode(prompt.text, settings.date))
@@ -60,7 +45,7 @@ def requests(
 
 
 def rows_per_batch(
-    loaded: LoadedModel, prompt_tokens: int, settings: GenerationSettings, capture: bool
+    loaded: LoadedModel, prompt_tokens: int, settings: Generation, capture: bool
 ) -> int:
     """Answers decoded together: a pure function of the configuration and the model's shape.
 
@@ -104,7 +89,7 @@ def rows_per_batch(
 def answer_prompts(
     loaded: LoadedModel,
     prompts: Sequence[Prompt],
-    settings: GenerationSettings,
+    settings: Generation,
     counting: str,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[list[dict], Batch]]:
@@ -147,7 +132,7 @@ def answer_prompts(
 def _answer(
     loaded: LoadedModel,
     part: Sequence[Request],
-    settings: GenerationSettings,
+    settings: Generation,
     counting: str,
     on_step: Callable[[int, int], None] | None,
 ) -> tuple[list[dict], Batch]:
@@ -170,9 +155,7 @@ def _answer(
     return rows, record_batch(part, decoded, loaded, counting)
 
 
-def _too_large(
-    loaded: LoadedModel, request: Request, settings: GenerationSettings
-) -> LengthlensError:
+def _too_large(loaded: LoadedModel, request: Request, settings: Generation) -> LengthlensError:
     """The error for an answer that does not fit into memory even alone."""
     return LengthlensError(
         f"{loaded.spec.name} ran out of memory on {loaded.device} with a batch of one answer "
@@ -184,7 +167,7 @@ def _too_large(
     )
 
 
-def chooser(part: Sequence[Request], settings: GenerationSettings) -> Chooser:
+def chooser(part: Sequence[Request], settings: Generation) -> Chooser:
     """Greedy at temperature 0, else seeded sampling."""
     if settings.temperature == 0:
         return greedy

@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from lengthlens.decoding.choose import Forced
 from lengthlens.decoding.decode import decode
-from lengthlens.generation.answers import GenerationSettings, Request, record_batch, rows_per_batch
+from lengthlens.generation.answers import Request, record_batch, rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.records import Batch
+from lengthlens.settings.sections import Generation
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Forcing:
     """
 
     loaded: LoadedModel
-    settings: GenerationSettings
+    settings: Generation
     counting: str
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lengthlens.generation.answers import GenerationSettings
 from lengthlens.generation.loaded import LoadedModel, load
+from lengthlens.settings.sections import Generation
 from lengthlens.weights.checkpoints import ModelSpec
-
-_SETTINGS = tuple(GenerationSettings.__dataclass_fields__)
 
 
 def open_model(name: str, model: Mapping, config: Mapping) -> LoadedModel:
@@ -30,6 +28,6 @@ def open_exact_model(name: str, model: Mapping, config: Mapping) -> LoadedModel:
     return open_model(name, model, {"generation": config["generation"] | {"dtype": "float32"}})
 
 
-def settings_of(config: Mapping) -> GenerationSettings:
+def settings_of(config: Mapping) -> Generation:
     """How answers are generated, from the configuration's `generation` section."""
-    return GenerationSettings(**{key: config["generation"][key] for key in _SETTINGS})
+    return Generation(**config["generation"])

@@ -75,7 +75,7 @@ def thinking_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> Thinking
     """How a model marks its thinking; None for one that has no marks of it."""
     if spec.thinking is False or spec.variant != "instruct":
         return None
-    if isinstance(spec.thinking, str) or spec.thinking is True:
+    if spec.thinking == "auto":
         known = {token.content for token in tokenizer.added_tokens_decoder.values()}
         template = template_of(spec, tokenizer)
         marks = tuple(
@@ -84,7 +84,7 @@ def thinking_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> Thinking
             if close in template or close in known or (open_ in known and close.startswith(open_))
         )
     else:
-        marks = ((spec.thinking["open"], spec.thinking["close"]),)
+        marks = ((spec.thinking.open, spec.thinking.close),)
     if not marks:
         return None
 

@@ -14,13 +14,12 @@ number of tokens that its words are made of.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from lengthlens.decoding.decode import decode
 from lengthlens.generation.answers import (
-    GenerationSettings,
     answer_row,
     chooser,
     requests,
@@ -32,6 +31,7 @@ from lengthlens.language.prompts import Prompt, build_prompts
 from lengthlens.probes.aligned import Aligned, degeneration
 from lengthlens.probes.whole_words import WholeWords, language_words, whole_words, words_of
 from lengthlens.probes.word_tokens import tokens_by_word
+from lengthlens.settings.sections import Generation
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def answer_probes(
     loaded: LoadedModel,
     language: Language,
     plan: ProbePlan,
-    settings: GenerationSettings,
+    settings: Generation,
     counting: str,
     free: Sequence[Mapping] | None,
     on_rows: Callable[[int], None],
@@ -111,16 +111,16 @@ def answer_probes(
     ]
 
 
-def further(settings: GenerationSettings, plan: ProbePlan) -> GenerationSettings:
+def further(settings: Generation, plan: ProbePlan) -> Generation:
     """Settings for N beyond the study: as many tokens a word asked for as its largest N has."""
     scale = max(1.0, max(plan.beyond) / max(plan.n_words))
-    return replace(settings, max_new_tokens=round(settings.max_new_tokens * scale))
+    return settings.model_copy(update={"max_new_tokens": round(settings.max_new_tokens * scale)})
 
 
 def _answers(
     loaded: LoadedModel,
     prompts: Sequence[Prompt],
-    settings: GenerationSettings,
+    settings: Generation,
     counting: str,
     whole: WholeWords | None,
 ) -> Iterator[list[dict]]:

@@ -47,6 +47,16 @@ MEASURE_UNITS = dict.fromkeys(SHARES, "percent") | {
     "end_margin": "logits",
     "neutral_loglik": "logits",
 }
+# The unit of a claim: how its numbers are written, and what follows them.
+CLAIM_UNITS = {
+    "words": ("words", suffix("words")),
+    "share": ("percent", suffix("percent")),
+    "share difference": ("percent", suffix("percent", difference=True)),
+    "logits": ("logits", suffix("logits")),
+    "correlation": ("correlation", suffix("correlation")),
+    "words per token": ("words", " words for one more token a word"),
+    "share per token": ("percent", " points for one more token a word"),
+}
 MODE_WORDS = {"zero": "", "mean": ", mean", "resample": ", resampled"}
 
 
@@ -75,40 +85,29 @@ class Claim:
     truncated: str
 
 
-def unit_of(statistic: str) -> str:
-    """Unit of a claim's value, from the words that describe its statistic."""
-    if statistic.startswith("share"):
-        return "percent"
-    if statistic.startswith("rank correlation"):
-        return "correlation"
-    return "logits" if statistic.startswith(("CWA", "end margin", "repair")) else "words"
-
-
 def describe_claims(claims: pd.DataFrame) -> list[Claim]:
     """The rows of claims.csv, in their order, as text."""
     return [_claim(row) for row in claims.to_dict("records")]
 
 
 def _claim(row: Mapping) -> Claim:
-    unit = unit_of(row["statistic"])
-    difference = " minus " in row["statistic"]
+    unit, after = CLAIM_UNITS[row["unit"]]
     counted = "components" if unit == "correlation" else "answers"
-    known = pd.notna(row["value"])
+    known, sign = pd.notna(row["value"]), row["unit"] != "share"
     paper = re.sub(r"(?<!\w)-(?=\d)", MINUS, row["paper_says"])
     if not paper and pd.notna(row["paper"]):
-        paper = number(row["paper"], unit, sign=True) + suffix(unit, difference)
+        paper = number(row["paper"], unit, sign=True) + after
     return Claim(
         id=row["id"],
         text=row["claim"],
         origin=row["origin"],
         paper=paper,
-        value=number(row["value"], unit, sign=unit != "percent" or difference)
-        + (suffix(unit, difference) if known else ""),
-        interval=interval(row["low"], row["high"], unit, unit != "percent" or difference),
+        value=number(row["value"], unit, sign) + (after if known else ""),
+        interval=interval(row["low"], row["high"], unit, sign),
         level=f"{100 * row['level']:.0f}\u202f%",
         n=f"{row['n']} {counted}, {row['n_topics']} topics" if row["n"] else "none",
         statistic=row["statistic"],
-        condition=_condition(row, unit, difference),
+        condition=_condition(row, unit, after),
         verdict=row["verdict"],
         css=VERDICT_CLASSES.get(row["verdict"], "open"),
         reason=row["reason"],
@@ -116,8 +115,8 @@ def _claim(row: Mapping) -> Claim:
     )
 
 
-def _condition(row: Mapping, unit: str, difference: bool) -> str:
-    null = number(row["null"], unit) + suffix(unit, difference)
+def _condition(row: Mapping, unit: str, after: str) -> str:
+    null = number(row["null"], unit) + after
     if row["direction"] == "near":
         return f"within {number(row['margin'], unit)} of {null}"
     return f"{row['direction']} {null}"

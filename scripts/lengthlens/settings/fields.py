@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -57,17 +56,9 @@ def text(pattern: str, legal: str, most: int | None = None) -> Any:
 
 def _without_duplicates(values: tuple) -> tuple:
     if any(value in values[:place] for place, value in enumerate(values)):
-        raise PydanticCustomError("duplicates", "an item stands twice")
+        raise ValueError("an item stands twice")
     return values
 
-
-def _no_truth_value(value: Any) -> Any:
-    if isinstance(value, bool):  # NOTE which Python takes for 1 or 0
-        raise PydanticCustomError("truth_value", "true and false are no numbers")
-    return value
-
-
-NotBool = BeforeValidator(_no_truth_value)
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 _PRINTED = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr
-from pydantic_core import PydanticCustomError
 
 from lengthlens.settings.fields import (
     Count,
@@ -42,7 +41,7 @@ Score = Literal["cwa", "end_contrast", "nswap", "effect", "norm", "atp"]
 
 def _not_set_by_us(name: str) -> str:
     if name in _OWN_VARIABLES:
-        raise PydanticCustomError("own_variable", "the study sets this variable itself")
+        raise ValueError("the study sets this variable itself")
     return name
 
 
@@ -69,7 +68,7 @@ class Marks(Section):
 
 def _false(value: bool) -> bool:
     if value:
-        raise PydanticCustomError("no_marks", "true names no marks")
+        raise ValueError("true names no marks")
     return value
 
 
@@ -140,7 +139,7 @@ class Prompts(Section):
 
 def _greedy_or_warm(value: float) -> float:
     if 0 < value < 0.01:
-        raise PydanticCustomError("temperature", "too close to 0")
+        raise ValueError("too close to 0")
     return value
 
 
@@ -284,7 +283,8 @@ class Circuits(Section):
     seed: Seed = about("Seed of the random orders.")
 
 
-class Ablation(Section):
+class AblationPlan(Section):
+    # What plans the conditions of a sweep (`ablation.sweep`); the rest of the section follows.
     k: several(Sets, 1, _SIZES) = about(
         "How many of the top-ranked heads are ablated together; sizes beyond a model's heads are "
         "left out, but not all of them may be. [heads]"
@@ -315,6 +315,13 @@ class Ablation(Section):
         "many. [sets]"
     )
     further_controls: Sets = about("Random sets beside the sets of further_k. [sets]")
+    seed: Seed = about(
+        "Seed of the random sets, of the donors of resample, and of every answer or prompt that is "
+        "drawn where not all are used (here and in forced)."
+    )
+
+
+class Ablation(AblationPlan):
     base_controls: Sets = about(
         "The most random sets of any kind for base models, whose answers mostly run to "
         "max_new_tokens: they cost the most and say the least, for their errors are cut off. "
@@ -333,10 +340,6 @@ class Ablation(Section):
     untuned: several(Language, legal="a list of language codes, without duplicates") = about(
         "Languages that no model was tuned in: whether what was found in the others works there is "
         "asked of them. Those that a run does not have are ignored, but each needs a resource file."
-    )
-    seed: Seed = about(
-        "Seed of the random sets, of the donors of resample, and of every answer or prompt that is "
-        "drawn where not all are used (here and in forced)."
     )
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from lengthlens.files.formats import WEIGHTS
 from lengthlens.files.integrity import check_seal
 from lengthlens.files.refusals import refusal, refusals
 from lengthlens.files.sharing import public_path
+from lengthlens.files.validation import model_problems, plain_copy
+from lengthlens.settings.sections import Model
 from lengthlens.weights.checks import (
     INDEX,
     PICKLES,
@@ -34,67 +35,52 @@ from lengthlens.weights.hub_cache import expected_hash, how_to_fetch, snapshot_f
 from lengthlens.weights.places import odd_place
 from lengthlens.weights.shape import Shape
 
-VARIANTS = ("base", "instruct")
 # How a model is prompted and stopped, beside its variant: keys of its entry, and their defaults.
-PROMPTED = {"stop_tokens": (), "stop_at_turn_end": True, "template": {}, "thinking": "auto"}
+PROMPTED = {
+    key: field.default
+    for key, field in Model.model_fields.items()
+    if key not in ("path", "hub", "revision", "variant")
+}
 
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """One model of the study: an entry of `models` in the configuration.
+class ModelSpec(Model):
+    """One model of the study: an entry of `models` in the configuration, with its name.
 
     Either `path` (a folder) or `hub` with `revision` (a repository and one of its commits) is set.
-    `stop_tokens` are further tokens that end an answer, as strings or ids; `stop_at_turn_end` says
-    whether the token that closes a turn of the chat template does. `template` are variables of the
-    chat template. `thinking` names the marks of thinking (`models.thinking`). A relative `path`
-    starts from `root`.
+    A relative `path` starts from `root`.
     """
 
     name: str
-    variant: str
-    path: str | None = None
-    hub: str | None = None
-    revision: str | None = None
-    stop_tokens: tuple[str | int, ...] = ()
-    stop_at_turn_end: bool = True
-    template: Mapping[str, Any] = field(default_factory=dict)
-    thinking: str | bool | Mapping[str, str] = "auto"
     root: str = "."
 
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9-]+", self.name):
+    def __init__(self, name: str, variant: str | None = None, **entry: Any) -> None:
+        entry = {key: value for key, value in entry.items() if value is not None}
+        entry |= {"variant": variant} if variant is not None else {}
+        if not re.fullmatch(r"[A-Za-z0-9-]+", name):
             raise LengthlensError(
-                f"The model name {self.name!r} is used in file names: "
+                f"The model name {name!r} is used in file names: "
                 "use letters, digits and hyphens only."
             )
-        if self.variant not in VARIANTS:
-            raise LengthlensError(
-                f"Model {self.name}: variant is {self.variant!r}; write one of {list(VARIANTS)}."
-            )
+        of_model = {key: value for key, value in entry.items() if key != "root"}
+        values, problems = plain_copy(of_model)
+        if problems := problems + model_problems(values, Model):
+            raise LengthlensError(f"Model {name}: {'; '.join(map(str, problems))}")
+        super().__init__(name=name, **entry)
         if (self.path is None) == (self.hub is None):
             raise LengthlensError(
-                f"Model {self.name}: give either a path or a hub repository "
+                f"Model {name}: give either a path or a hub repository "
                 f"(path: {self.path!r}, hub: {self.hub!r})."
             )
         if self.hub is not None and not self.revision:
             raise LengthlensError(
-                f"Model {self.name}: {self.hub} has no revision, so its weights could change "
+                f"Model {name}: {self.hub} has no revision, so its weights could change "
                 "between two runs; add `revision:` with the commit that you mean."
             )
 
     @classmethod
     def from_config(cls, name: str, entry: Mapping[str, Any]) -> "ModelSpec":
         """The model `name` as described by its entry of `models` in the configuration."""
-        known = [field.name for field in fields(cls) if field.name != "name"]
-        if unknown := sorted(set(entry) - set(known)):
-            raise LengthlensError(
-                f"Model {name}: unknown keys {unknown}; known are {', '.join(known)}."
-            )
-        if "variant" not in entry:
-            raise LengthlensError(f"Model {name}: add `variant: base` or `variant: instruct`.")
-        values = {key: value for key, value in entry.items() if value is not None}
-        values["stop_tokens"] = tuple(values.get("stop_tokens", ()))
-        return cls(name=name, **values)
+        return cls(**entry, name=name)
 
     @property
     def source(self) -> str:

@@ -111,7 +111,7 @@ def check_surroundings() -> Iterator[Finding]:
 def _project_files() -> Iterator[Path]:
     """What rules have as inputs: code, resources, settings."""
     yield ROOT / "config.yaml"
-    for folder in ("scripts", "rules", "resources", "schemas"):
+    for folder in ("scripts", "rules", "resources"):
         yield from (ROOT / folder).rglob("*")
 
 
