@@ -25,8 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from workload import generation
 
-from lengthlens.generation.answers import GenerationSettings, answer_prompts
+from lengthlens.generation.answers import answer_prompts
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.generation.swaps import Swap
 from lengthlens.language.prompts import build_prompts, load_language
@@ -38,7 +39,7 @@ from lengthlens.weights.checkpoints import ModelSpec
 FOLDER = "resources/pocket/instruct"
 N_WORDS = (3, 4, 5, 6, 7, 8, 9)
 DATE = "2026-01-01"
-SETTINGS = GenerationSettings(64, 64, 2, 0, 0, 1.0, 1, DATE)
+SETTINGS = generation(max_new_tokens=64, batch_size=64, memory_gb=2, date=DATE)
 MEMORY_GB = 2.0
 
 

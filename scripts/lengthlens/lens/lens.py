@@ -24,7 +24,7 @@ from lengthlens.decoding.choose import Forced
 from lengthlens.decoding.decode import decode
 from lengthlens.errors import LengthlensError
 from lengthlens.files.provenance import versions
-from lengthlens.generation.answers import GenerationSettings, Request, record_batch, rows_per_batch
+from lengthlens.generation.answers import Request, record_batch, rows_per_batch
 from lengthlens.generation.computation import ARITHMETIC
 from lengthlens.generation.loaded import assemble
 from lengthlens.generation.records import Batch
@@ -35,6 +35,7 @@ from lengthlens.lens.removal import Removal, removal
 from lengthlens.lens.usable import check_evaluating, check_usable, declared_generation, described
 from lengthlens.models.prompting import chat_prompt, check_filled, text_tokens
 from lengthlens.models.readout import readout_of
+from lengthlens.settings.sections import Generation
 
 DATE = "2024-07-26"  # for chat templates that print today's, as in config.yaml
 _NOT_ASKED = -1  # the number of words where none was asked for; an answer never has as many
@@ -233,13 +234,16 @@ class Lens:
             )
             yield record_batch(part, decoded, loaded, self._counting)
 
-    def _settings(self, max_new_tokens: int) -> GenerationSettings:
+    def _settings(self, max_new_tokens: int) -> Generation:
         if isinstance(max_new_tokens, bool) or max_new_tokens < 1:
             raise LengthlensError(f"max_new_tokens is {max_new_tokens!r}; allow at least 1")
-        return GenerationSettings(
+        return Generation(
             max_new_tokens=max_new_tokens,
             batch_size="auto",
             memory_gb=self._memory_gb,
+            dtype="auto",
+            device="auto",
+            threads=1,
             seed=0,
             temperature=0,
             top_p=1,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -52,6 +52,15 @@ def several(item: Any, least: int = 0, legal: str = "") -> Any:
 def text(pattern: str, legal: str, most: int | None = None) -> Any:
     """Text of a form."""
     return Annotated[str, Field(strict=True, pattern=pattern, max_length=most), Says(legal)]
+
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):  # NOTE which Python takes for 1 or 0
+        raise ValueError("true and false are no numbers")
+    return value
+
+
+NotBool = BeforeValidator(_no_truth_value)
 
 
 def _without_duplicates(values: tuple) -> tuple:

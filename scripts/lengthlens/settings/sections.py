@@ -267,8 +267,8 @@ class Patching(Section):
 
 class Circuits(Section):
     per_n: Count = about(
-        "Answers to each N whose runs are rebuilt from a circuit; drawn by the seed, of both splits. "
-        "[answers]"
+        "Answers to each N whose runs are rebuilt from a circuit; drawn by the seed, of both "
+        "splits. [answers]"
     )
     methods: several(Literal["atp", "nswap", "effect", "end_contrast", "cwa"], 1) = about(
         "The scores by which components enter a circuit; the first one also gets random orders "
