@@ -12,10 +12,12 @@ from lengthlens.decoding.decode import TokenClasses
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import Anatomy, dissect
 from lengthlens.models.loading import (
+    SpelledPrompt,
     format_prompt,
     load_generation_config,
     load_model,
     load_tokenizer,
+    spell_prompt,
     stop_ids,
     text_decoder,
 )
@@ -70,6 +72,10 @@ class LoadedModel:
                 f"model has {rows} ids; the tokenizer belongs to another model."
             )
         return ids
+
+    def spell(self, text: str, date: str) -> SpelledPrompt:
+        """The same prompt with the characters that each token stands for."""
+        return spell_prompt(self.spec, self.tokenizer, text, date)
 
 
 def load(

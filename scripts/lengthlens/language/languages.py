@@ -9,6 +9,7 @@ docs/languages.md.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.yaml_files import read_yaml
@@ -34,6 +35,20 @@ class Template:
 
     def fill(self, topic: Topic, n: int) -> str:
         return self.text.format(n=n, **topic.forms)
+
+    def numerals(self, topic: Topic, n: int) -> list[tuple[int, int]]:
+        """The characters of the number in the filled template, [start, end), as often as it
+        stands there."""
+        length, found = 0, []
+        for literal, name, form, _ in Formatter().parse(self.text):
+            length += len(literal)
+            if name is None:
+                continue
+            start = length
+            length += len(format(n if name == "n" else topic.forms[name], form or ""))
+            if name == "n":
+                found.append((start, length))
+        return found
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ lie is the business of `checkpoints`; where the components lie is the business o
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import torch
@@ -23,7 +24,9 @@ from lengthlens.models.memory import is_out_of_memory
 from lengthlens.weights.checkpoints import ModelSpec, model_folder, weights_manifest
 
 __all__ = [
+    "NoSpans",
     "ModelSpec",
+    "SpelledPrompt",
     "check_finite",
     "format_prompt",
     "load_generation_config",
@@ -31,6 +34,7 @@ __all__ = [
     "load_tokenizer",
     "pad_id",
     "resolve_device",
+    "spell_prompt",
     "stop_ids",
     "text_decoder",
     "weights_manifest",
@@ -279,7 +283,61 @@ def format_prompt(
     if not text.strip():
         raise LengthlensError(f"Model {spec.name}: the prompt {text!r} is empty.")
     if spec.variant == "base":
-        return _plain_prompt(tokenizer, text)
+        return _plain_prompt(tokenizer, text)["input_ids"]
+    ids = _chat_prompt(spec, tokenizer, text, date, tokenize=True, return_dict=False)
+    return [int(token) for token in ids]
+
+
+@dataclass(frozen=True)
+class SpelledPrompt:
+    """A prompt as a model reads it.
+
+    Attributes:
+        text: with everything that the chat template puts around the instruction.
+        tokens: its token ids.
+        spans: the characters of the text that each token stands for, [start, end); a token that
+            stands for none has start = end.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+class NoSpans(LengthlensError):
+    """Which characters a prompt's tokens stand for cannot be had."""
+
+
+def spell_prompt(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, text: str, date: str
+) -> SpelledPrompt:
+    """The prompt of `format_prompt` with the characters of every token.
+
+    Raises:
+        NoSpans: the tokenizer does not tell them, or reads the rendered prompt differently.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise NoSpans(f"the tokenizer of {spec.name} does not tell which characters a token is")
+    tokens = format_prompt(spec, tokenizer, text, date)
+    if spec.variant == "base":
+        rendered = f"{text}\n"
+        found = _plain_prompt(tokenizer, text, return_offsets_mapping=True)
+    else:
+        rendered = _chat_prompt(spec, tokenizer, text, date, tokenize=False)
+        found = tokenizer(rendered, add_special_tokens=False, return_offsets_mapping=True)
+    if list(found["input_ids"]) != tokens:
+        raise NoSpans(
+            f"the tokenizer of {spec.name} reads the text of a prompt differently from the prompt "
+            f"itself ({len(found['input_ids'])} and {len(tokens)} tokens)"
+        )
+    spans = tuple((int(start), int(end)) for start, end in found["offset_mapping"])
+    return SpelledPrompt(rendered, tuple(tokens), spans)
+
+
+def _chat_prompt(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, text: str, date: str, **options
+) -> list[int] | str:
+    """The user's turn in the model's chat template, as tokens or as text."""
     if tokenizer.chat_template is None:
         raise LengthlensError(
             f"Model {spec.name} is an instruct model, but its tokenizer has no chat template; "
@@ -288,24 +346,23 @@ def format_prompt(
     template = tokenizer.get_chat_template()
     if "strftime_now" in template:
         template = _STOPPED_STRFTIME + template
-    ids = tokenizer.apply_chat_template(
+    return tokenizer.apply_chat_template(
         [{"role": "user", "content": text}],
         add_generation_prompt=True,
-        tokenize=True,
-        return_dict=False,
         chat_template=template,
         date_string=_moment(date).strftime(DATE_FORMAT),
         stopped_clock=_stopped_clock(date),
+        **options,
     )
-    return [int(token) for token in ids]
 
 
-def _plain_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    ids = [int(token) for token in tokenizer(f"{text}\n")["input_ids"]]
+def _plain_prompt(tokenizer: PreTrainedTokenizerBase, text: str, **options) -> dict[str, list]:
+    """The tokenizer's own answer, by name, of the text and a line break."""
+    found = {name: list(values) for name, values in tokenizer(f"{text}\n", **options).items()}
     # Some tokenizers also append an end-of-sequence token: after it there is nothing to continue.
-    if ids[-1] == tokenizer.eos_token_id:
-        ids.pop()
-    return ids
+    if found["input_ids"][-1] == tokenizer.eos_token_id:
+        found = {name: values[:-1] for name, values in found.items()}
+    return found
 
 
 def _moment(date: str) -> datetime:
