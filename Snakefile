@@ -51,6 +51,7 @@ localrules:
     select,
     patch,
     circuits,
+    trace,
     ablate,
     probe,
     figures,
@@ -65,6 +66,7 @@ include: "rules/attribute.smk"
 include: "rules/probes.smk"
 include: "rules/force.smk"
 include: "rules/patch.smk"
+include: "rules/trace.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"
@@ -121,6 +123,13 @@ rule circuits:
         paths.circuits(),
     message:
         "All circuits are there"
+
+
+rule trace:
+    input:
+        paths.traced(),
+    message:
+        "All traces are there"
 
 
 rule ablate:

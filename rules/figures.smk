@@ -204,3 +204,25 @@ rule draw_faithfulness:
         "Drawing how few components carry the effect of N"
     script:
         "../scripts/draw_faithfulness.py"
+
+
+rule draw_tracing:
+    input:
+        code=code("draw_tracing"),
+        languages=LANGUAGE_FILES,
+        table=paths.below("tables/tracing.csv"),
+        provenance=paths.below("tables/tracing.provenance.json"),
+    output:
+        figure_files("tracing", "Mechanism", "Where N is"),
+    log:
+        paths.below("logs/draw_tracing.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        variants=VARIANTS,
+        config={},
+        dpi=study.figures.dpi,
+    message:
+        "Drawing where N is, by layer and role"
+    script:
+        "../scripts/draw_tracing.py"

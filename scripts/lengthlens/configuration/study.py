@@ -129,6 +129,13 @@ class Circuits:
 
 
 @dataclass(frozen=True)
+class Tracing:
+    per_n: int
+    swaps: tuple[int, ...]
+    every: int
+
+
+@dataclass(frozen=True)
 class Ablation:
     k: tuple[int, ...]
     further_k: tuple[int, ...]
@@ -189,6 +196,7 @@ SECTIONS = {
     "forced": ForcedAnswers,
     "patching": Patching,
     "circuits": Circuits,
+    "tracing": Tracing,
     "ablation": Ablation,
     "probes": Probes,
     "figures": Figures,
@@ -219,6 +227,7 @@ class Study:
     forced: ForcedAnswers
     patching: Patching
     circuits: Circuits
+    tracing: Tracing
     ablation: Ablation
     probes: Probes
     figures: Figures

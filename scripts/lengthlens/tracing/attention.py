@@ -30,9 +30,10 @@ from lengthlens.forced.measure import first_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.steps import annotate_steps
 from lengthlens.generation.swaps import SWAPS, Swap
-from lengthlens.patching.material import SwapMaterial
+from lengthlens.language.languages import Language
+from lengthlens.patching.material import Reading, SwapMaterial
 from lengthlens.tracing.last_step import LastStep
-from lengthlens.tracing.roles import ROLES, masks, text_roles
+from lengthlens.tracing.roles import ROLES, instructions, masks, text_roles
 from lengthlens.tracing.stream import Roles, TracePlan, count_swaps, legal_swaps, swap_coords
 
 Heads = Sequence[tuple[int, int]]  # layer, head
@@ -64,23 +65,24 @@ class OwnTexts:
 
 
 def own_texts(
-    loaded: LoadedModel, prompts: Sequence[Sequence[int]], answers: Sequence[Mapping], counting: str
+    loaded: LoadedModel, language: Language, answers: Sequence[Mapping], reading: Reading
 ) -> OwnTexts:
     """The texts that end where each answer decides.
 
     Args:
         loaded: the model.
-        prompts: tokens of the answers' own prompts.
-        answers: rows of the generations file; counting: the counting convention.
+        language: topics and templates of the prompts.
+        answers: rows of the generations file; reading: how they are read.
     """
     tokens, given = [], []
-    for prompt, row in zip(prompts, answers, strict=True):
+    for (text, _), row in zip(instructions(language, answers), answers, strict=True):
         marks = annotate_steps(
-            row["tokens"], row["n"], loaded.vocabulary, loaded.decode_text, counting
+            row["tokens"], row["n"], loaded.vocabulary, loaded.decode_text, reading.counting
         )
         (step,) = np.flatnonzero(marks.decision)[:1].tolist() or [None]
+        given.append(step or 0)
+        prompt = loaded.encode(text, reading.date)
         tokens.append(None if step is None else (*prompt, *row["tokens"][:step]))
-        given.append(0 if step is None else step)
     return OwnTexts(tokens, given)
 
 

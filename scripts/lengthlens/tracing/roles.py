@@ -20,7 +20,7 @@ exactly one role.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int8
@@ -117,18 +117,24 @@ def answer_roles(
         answers: rows of the model's generations file, of that language.
         date: what chat templates are told.
     """
-    topics = {topic.id: topic for topic in language.topics}
-    templates = {template.id: template for template in language.templates}
     found: list[Int8[np.ndarray, " position"] | str] = []
-    for row in answers:
-        topic, template = topics[row["topic"]], templates[row["template"]]
-        text = template.fill(topic, row["n"])
+    for text, numerals in instructions(language, answers):
         try:
-            spelled = loaded.spell(text, date)
-            found.append(prompt_roles(spelled, text, template.numerals(topic, row["n"])))
+            found.append(prompt_roles(loaded.spell(text, date), text, numerals))
         except NoSpans as error:
             found.append(str(error))
     return found
+
+
+def instructions(
+    language: Language, answers: Sequence[Mapping]
+) -> Iterator[tuple[str, list[Span]]]:
+    """What the user asked for every answer, and the number's characters in it."""
+    topics = {topic.id: topic for topic in language.topics}
+    templates = {template.id: template for template in language.templates}
+    for row in answers:
+        topic, template = topics[row["topic"]], templates[row["template"]]
+        yield template.fill(topic, row["n"]), template.numerals(topic, row["n"])
 
 
 def _overlaps(spelled: SpelledPrompt, span: Span) -> Bool[np.ndarray, " position"]:
