@@ -2,9 +2,9 @@
 
 Fused attention never writes the scores down. For the passes of a block the model is therefore
 switched to transformers' eager attention, whose one softmax over [row, head, query, key] is
-overheard; afterwards it is switched back. A layer whose attention is of another kind (a state space,
-a linear one, one with a learned sink, code that cannot be switched) gives no weights: `missing`
-names it.
+overheard; afterwards it is switched back. A layer whose attention is of another kind (a state
+space, a linear one, one with a learned sink, code that cannot be switched) gives no weights:
+`missing` names it.
 """
 
 from __future__ import annotations

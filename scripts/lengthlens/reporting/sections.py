@@ -48,12 +48,12 @@ from lengthlens.reporting.questions import (
     steps_in,
     words_or_tokens,
 )
-from lengthlens.reporting.traces import say_heads, say_knockouts, say_places
 from lengthlens.reporting.tokenization import (
     counting_sentences,
     tokenization_sentences,
     tokens_per_word_sentences,
 )
+from lengthlens.reporting.traces import say_heads, say_knockouts, say_places
 
 
 def no_sentences(table: pd.DataFrame) -> list[str]:

@@ -185,7 +185,9 @@ class _Table:
         margins = step.without(self._knockouts(roles), step.pair)
         self.values["attention"][index] = weights
         self.values["margin"][index] = step.margin(step.pair)
-        self._keep(("knockout", "knockout_heads"), (index,), step.margin(step.pair) - margins, roles)
+        self._keep(
+            ("knockout", "knockout_heads"), (index,), step.margin(step.pair) - margins, roles
+        )
         return text, step, margins
 
     def _swap(self, index: int, entry: Swap, own) -> None:

@@ -5,16 +5,16 @@
 | `before` | all before the numeral: what N cannot have reached yet |
 | `numeral` | tokens that share a character with the number |
 | `between` | after it, up to the mark; without a mark, up to the end of the instruction |
-| `mark` | the instruction's last punctuation after the numeral, with quotes and merged line breaks |
+| `mark` | the instruction's last punctuation after it, with quotes and merged line breaks |
 | `closing` | what follows, up to the last prompt token: mostly the chat template's |
 | `answer` | tokens of the answer but the last |
 | `last` | the position that the margin is read from |
 
-Roles go by characters: a token belongs to what it shares a character with, to the numeral before the
-mark and to the mark before all others. Punctuation inside of words ("d'Mier", "3.5") is no mark, nor
-is a mark made of quotes, brackets or dashes alone. A role may be empty: without a final mark there
-is no `mark`, and where the mark is the prompt's last token there is no `closing`. Every position has
-exactly one role.
+Roles go by characters: a token belongs to what it shares a character with, to the numeral before
+the mark and to the mark before all others. Punctuation inside of words ("d'Mier", "3.5") is no
+mark, nor is a mark made of quotes, brackets or dashes alone. A role may be empty: without a final
+mark there is no `mark`, and where the mark is the prompt's last token there is no `closing`. Every
+position has exactly one role.
 """
 
 from __future__ import annotations
@@ -92,9 +92,7 @@ def prompt_roles(
     return roles
 
 
-def text_roles(
-    prompt: Int8[np.ndarray, " position"], answer: int
-) -> Int8[np.ndarray, " position"]:
+def text_roles(prompt: Int8[np.ndarray, " position"], answer: int) -> Int8[np.ndarray, " text"]:
     """The roles of a prompt and so many tokens of its answer, the last of which is read from."""
     roles = np.append(prompt, np.full(answer, ANSWER, dtype=np.int8))
     roles[-1] = LAST

@@ -2,9 +2,9 @@
 
 The two runs of a swap (`patching.runs`) differ in N alone. *Noising* puts the stream that enters a
 layer, at the positions of one role, from the other run into the reached one and counts the fall of
-the margin; *denoising* puts it the other way round and counts the rise. Both are positive where what
-the stream has become there by that layer is still needed from it. All layers and roles of a swap
-are rows of one batch. Before the numeral both runs are alike, so that `before` is 0 by construction.
+the margin; *denoising* puts it the other way round and counts the rise. Both are positive where the
+decision still needs what the stream has become there by that layer. All layers and roles of a swap
+are rows of one batch. Before the numeral both runs are alike: `before` is 0 by construction.
 """
 
 from __future__ import annotations

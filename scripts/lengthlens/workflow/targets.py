@@ -42,7 +42,15 @@ TRACE_TABLES = {
 }
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
-TABLES = ("behaviour", *CAUSAL_TABLES, *CIRCUIT_TABLES, *TRACE_TABLES, "same_text", "scores", *PROBE_TABLES)
+TABLES = (
+    "behaviour",
+    *CAUSAL_TABLES,
+    *CIRCUIT_TABLES,
+    *TRACE_TABLES,
+    "same_text",
+    "scores",
+    *PROBE_TABLES,
+)
 
 
 def provenance_of(path: str) -> str:
