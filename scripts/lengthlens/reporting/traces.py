@@ -55,7 +55,10 @@ def say_places(table: pd.DataFrame) -> list[str]:
 
 
 def say_heads(table: pd.DataFrame) -> list[str]:
-    """What every head of the circuit looks at most, and what is lost without it.
+    """What the heads of the circuit look at, and what is lost when they are kept from it.
+
+    A head is named where more than half of its attention lies on one part of the text, with the
+    whole interval.
 
     Args:
         table: tables/circuit_heads.csv.
@@ -63,15 +66,14 @@ def say_heads(table: pd.DataFrame) -> list[str]:
     own = table[table["swap"] == _SWAP]
     sentences = []
     for (model, language), rows in own.groupby(["model", "language"], sort=False):
-        told = [
-            _one_head(name, part)
-            for name, part in rows[rows["attention"].notna()].groupby("component", sort=False)
-        ]
-        if told:
-            sentences.append(
-                f"{model} ({language}): when it decides, {'; '.join(told)} "
-                f"({int(rows['n_samples'].max())} answers)."
-            )
+        heads = rows["component"][rows["attention"].notna()].nunique()
+        told = [_one_head(row) for row in rows[rows["low"] > _HALF].to_dict("records")]
+        said = "; ".join(told) or "none with its whole interval"
+        sentences.append(
+            f"{model} ({language}): of the {heads} heads of the circuit, these have more than half "
+            f"of their attention on one part of the text when the model decides: {said} "
+            f"({int(rows['n_decided'].max())} answers)."
+        )
     return sentences
 
 
@@ -102,12 +104,11 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _one_head(name: str, part: pd.DataFrame) -> str:
-    """What a head looks at most; what is lost without it only where the interval is above 0."""
-    row = part.loc[part["attention"].idxmax()].to_dict()
+def _one_head(row: dict) -> str:
+    """What a head looks at; what is lost without it only where the interval is above 0."""
     share = f"{number(row['attention'], 'percent')} % "
     share += in_brackets(row["low"], row["high"], "percent")
-    told = f"{name} looks most at {_NAMES[row['role']]}, with {share} of its attention"
+    told = f"{row['component']} {share} on {_NAMES[row['role']]}"
     if row["share_low"] > 0:
         lost = f"{number(row['share'], 'percent')} % "
         lost += in_brackets(row["share_low"], row["share_high"], "percent")
