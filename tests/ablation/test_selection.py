@@ -40,6 +40,9 @@ def attribution(seed: int = 0, undefined: float = 0.3) -> xr.Dataset:
         swaps = rng.standard_normal((2, n, *shape))
         swaps[0, ::3] = np.nan  # N - 1 = 0 has no prompt
         data[f"nswap_{kind}"] = (("swap", *dims), swaps)
+        atp = rng.standard_normal((n, *shape))
+        atp[missing] = np.nan
+        data[f"atp_{kind}"] = (dims, atp)
     return data.assign_coords(split=("sample", np.where(rng.random(n) < 0.5, "select", "evaluate")))
 
 
@@ -48,7 +51,7 @@ def test_scores_are_means_over_the_select_split() -> None:
     data = attribution()
     table = select_components(data)
     assert tuple(table.columns) == COLUMNS
-    assert len(table) == 4 * (6 + 3)
+    assert len(table) == 5 * (6 + 3)
     chosen = [i for i in range(data.sizes["sample"]) if data["split"][i] == "select"]
     assert 5 < len(chosen) < data.sizes["sample"] - 5
     for row in table.itertuples():
@@ -80,7 +83,7 @@ def test_the_evaluate_split_does_not_matter() -> None:
     evaluate = (data["split"] == "evaluate").to_numpy()
     for name in ("cwa_head", "cwa_mlp"):
         changed[name][:, evaluate] = 1e6
-    for name in ("end_contrast_head", "end_contrast_mlp"):
+    for name in ("end_contrast_head", "end_contrast_mlp", "atp_head", "atp_mlp"):
         changed[name][evaluate] = 1e6
     for name in ("nswap_head", "nswap_mlp", "effect_head", "effect_mlp"):
         changed[name][:, evaluate] = 1e6
@@ -90,7 +93,7 @@ def test_the_evaluate_split_does_not_matter() -> None:
 @pytest.mark.parametrize("case", ["no decisions", "no select samples"])
 def test_without_scores_ranks_are_empty(case: str) -> None:
     data = attribution(undefined=1.0)
-    methods = {"end_contrast", "effect"}
+    methods = {"end_contrast", "effect", "atp"}
     if case == "no select samples":
         data = data.assign_coords(split=("sample", ["evaluate"] * data.sizes["sample"]))
         methods |= {"cwa", "nswap"}
@@ -111,16 +114,29 @@ def test_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_unknown_methods_are_refused() -> None:
-    with pytest.raises(LengthlensError, match="'luck'; known: cwa, end_contrast, nswap, effect"):
+    with pytest.raises(
+        LengthlensError, match="'luck'; known: cwa, end_contrast, nswap, effect, atp"
+    ):
         sample_scores(attribution(), "luck", "head")
 
 
-def test_scores_come_from_both_files_of_the_same_samples() -> None:
+def test_scores_come_from_all_files_of_the_same_samples() -> None:
+    """AtP is that of swap +1 at all positions; without a patching file it is NaN."""
     data = attribution()
+    atp = [f"atp_{kind}" for kind in ("head", "mlp")]
+    grid = {"positions": ["prompt", "generated", "all"], "swap": [-1, 1]}
+    patching = (data[atp] * np.nan).expand_dims(grid).copy(deep=True)
+    for name in atp:
+        patching[name][2, 1] = data[name]
     measured = [f"{name}_{kind}" for name in ("nswap", "effect") for kind in ("head", "mlp")]
-    own, forced = data.drop_vars(measured), data[measured]
-    joined = with_forced(own, forced)
+    own, forced = data.drop_vars([*measured, *atp]), data[measured]
+    joined = with_forced(own, forced, patching)
     pd.testing.assert_frame_equal(select_components(joined), select_components(data))
+    without = select_components(with_forced(own, forced))
+    assert without[without["method"] == "atp"]["rank"].isna().all()
+    assert without[without["method"] != "atp"]["rank"].notna().all()
+    with pytest.raises(LengthlensError, match="30 and 28 samples that are not the same"):
+        with_forced(own, forced, patching.isel(sample=slice(2, None)))
     with pytest.raises(LengthlensError, match="30 and 29 samples that are not the same"):
         with_forced(own, forced.isel(sample=slice(1, None)))
 

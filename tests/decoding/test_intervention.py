@@ -271,3 +271,51 @@ def test_wrong_interventions_are_refused() -> None:
     donors = Donors(torch.zeros(1, 3, 4, 16), torch.zeros(1, 3, 48), torch.zeros(1, 1).long())
     with pytest.raises(ValueError, match="positions 'generated'"):
         removal(model, 1, resampled=torch.tensor([True]), donors=donors)
+
+
+def test_donors_are_placed_at_any_position_of_a_pass() -> None:
+    """Entries where a donor is named, the model's own where none is, row by row."""
+    model = tiny_model("llama")
+    anatomy = dissect(model)
+    made = torch.Generator().manual_seed(3)
+    head = torch.randn(4, 3, anatomy.n_heads, anatomy.d_head, generator=made)
+    mlp = torch.randn(4, 3, anatomy.d_model, generator=made)
+    place = torch.tensor([[-1, 2, -1], [0, -1, 3]])
+    everywhere = torch.ones(2, dtype=torch.bool)
+    donors = Donors(head, mlp, place)
+    removed = removal(model, 2, ((1, 2),), (LAYER,), "placed", resampled=everywhere, donors=donors)
+    seen: dict[str, torch.Tensor] = {}
+    sites = anatomy.layers[LAYER]
+    surgeon = Surgeon(anatomy, removed)
+    with surgeon.attached():
+        handles = [
+            sites.attention_output.register_forward_hook(
+                lambda module, args, output: seen.update(head=args[0])
+            ),
+            sites.mlp_site.register_forward_hook(
+                lambda module, args, output: seen.update(mlp=output)
+            ),
+        ]
+        ids = torch.tensor([[9, 10, 11], [9, 10, 11]])
+        for name, rows in (("own", None), ("patched", slice(None))):
+            surgeon.at(rows)
+            model(ids, use_cache=False)
+            seen |= {f"{name}_{kind}": seen[kind].clone() for kind in ("head", "mlp")}
+        surgeon.at(slice(None))
+        with pytest.raises(ValueError, match="placed at 3 positions, but the forward pass has 2"):
+            model(ids[:, :2], use_cache=False)
+        for handle in handles:
+            handle.remove()
+    own, patched = (seen[f"{name}_head"].unflatten(-1, (4, -1)) for name in ("own", "patched"))
+    for row, position in ((0, 1), (1, 0), (1, 2)):
+        entry = int(place[row, position])
+        assert torch.equal(patched[row, position, 2], head[entry, 1, 2])
+        assert torch.allclose(seen["patched_mlp"][row, position], mlp[entry, 1], atol=1e-6)
+    assert torch.equal(patched[:, :, [0, 1, 3]], own[:, :, [0, 1, 3]])
+    assert torch.equal(patched[0, 0], own[0, 0])
+    assert torch.equal(seen["patched_mlp"][0, 0], seen["own_mlp"][0, 0])
+
+
+def test_placed_donors_are_needed_in_every_row() -> None:
+    with pytest.raises(ValueError, match="'placed' need donors"):
+        removal(tiny_model("llama"), 1, positions="placed")

@@ -22,7 +22,7 @@ COMPONENTS = component_names((3, 4))
 
 def plan(**changes) -> Plan:
     values = {
-        "per_n": 10, "further_per_n": 10, "atp_per_n": 10, "swaps": (1, -1),
+        "per_n": 10, "further_per_n": 3, "atp_per_n": 10, "swaps": (1, -1),
         "positions": ("all", "generated", "prompt"), "directions": ("noising", "denoising"),
         "integrated_steps": 1, "sample": SamplePlan(256, 20, 90, 0), "memory_gb": 1.0,
     }  # fmt: skip
@@ -41,7 +41,7 @@ def shares(name: str, swap: int, positions: str) -> dict[str, float]:
     data = measured()
     values, effect = component_patches(data, name, swap, positions), n_effect(data, swap)
     known = np.isfinite(values).all(1)
-    assert known.sum() == 30  # all answers but those to the largest or the smallest number
+    assert known.sum() >= 9  # three to each number but the largest or the smallest
     return dict(zip(COMPONENTS, values[known].sum(0) / effect[known].sum(), strict=True))
 
 

@@ -183,10 +183,12 @@ def _circuits(
         kept = select.rows(way=KEPT, **labels)
         shares = select.share(kept).estimate
         place = smallest_faithful(kept["k"].to_numpy(dtype=float), shares, faithful)
-        if place is None:
+        explains = select.explains and evaluate.explains
+        if place is None or not explains:
             reason = f"no measured size is faithful ({faithful:g}) on the select answers"
-            if not (select.explains and evaluate.explains):
-                reason = "N has no effect above 0 on the margin"
+            if not explains:
+                counts = f"{select.counts['n_samples']} and {evaluate.counts['n_samples']}"
+                reason = f"the interval of the mean N effect is not above 0 ({counts} answers)"
             yield row | {"absent": absent or reason}
             continue
         chosen = kept.iloc[[place]]

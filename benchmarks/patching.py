@@ -1,0 +1,164 @@
+"""What patching costs: AtP and noising patches of every component, beside plain forward passes.
+
+    PYTHONPATH=scripts python benchmarks/patching.py [--prompts 2]
+
+The tuned pocket model answers English prompts; each answer is read under its own number and the
+next larger one. CPU seconds on one thread, in turn text by text, as multiples of one forward pass
+over the same text (one row, no cache):
+
+- `atp`: all heads and MLPs by attribution patching, this one text; `atp, together`: the same texts
+  in batches;
+- `patches`: every head and MLP exchanged at all positions, ours;
+- `lens`: the same patches by TransformerLens, one `run_with_hooks` a component, as its tutorials
+  do; left out, with a word, where it is not installed.
+
+The last column is the largest difference of a patch from that of `lens` or of AtP's batches from
+single texts. [logits]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lengthlens.generation.answers import GenerationSettings, answer_prompts
+from lengthlens.generation.loaded import LoadedModel, load
+from lengthlens.generation.swaps import Swap
+from lengthlens.language.prompts import build_prompts, load_language
+from lengthlens.patching.atp import attribute_swaps
+from lengthlens.patching.material import Reading, swap_material
+from lengthlens.patching.runs import OTHER, REACHED, SwapRuns, single_sets
+from lengthlens.weights.checkpoints import ModelSpec
+
+FOLDER = "resources/pocket/instruct"
+N_WORDS = (3, 4, 5, 6, 7, 8, 9)
+DATE = "2026-01-01"
+SETTINGS = GenerationSettings(64, 64, 2, 0, 0, 1.0, 1, DATE)
+MEMORY_GB = 2.0
+
+
+def texts(loaded: LoadedModel, per_n: int) -> list[Swap]:
+    """The legal swaps +1 of the model's answers."""
+    language = load_language("resources/languages/en.yaml")
+    prompts = [p for n in N_WORDS for p in build_prompts(language, n, 0, per_n, 0)]
+    rows = [
+        row for part, _ in answer_prompts(loaded, prompts, SETTINGS, "whitespace") for row in part
+    ]
+    material = swap_material(loaded, language, rows, Reading(N_WORDS, "whitespace", DATE), (1,))
+    return [swap for _, swap in material.legal(1)]
+
+
+def token_ids(swap: Swap) -> torch.Tensor:
+    """Both runs of a swap."""
+    return torch.tensor([[*prompt, *swap.answer] for prompt in (swap.reached, swap.other)])
+
+
+def patches(loaded: LoadedModel, swap: Swap) -> np.ndarray:
+    """Our noising patches at all positions: heads, then MLPs."""
+    a = loaded.anatomy
+    heads, mlps = np.ones((a.n_layers, a.n_heads), dtype=bool), np.ones(a.n_layers, dtype=bool)
+    runs = SwapRuns(loaded, swap, MEMORY_GB)
+    found = runs.patched(single_sets(heads, mlps, REACHED, "all", loaded.device))
+    return runs.clean.fixed[REACHED] - found.fixed
+
+
+class Lens:
+    """The same by TransformerLens."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        from transformer_lens.model_bridge import TransformerBridge
+
+        self.loaded = loaded
+        copy = type(loaded.model)(loaded.model.config).eval()
+        copy.load_state_dict(loaded.model.state_dict())
+        self.bridge = TransformerBridge.boot_transformers(
+            FOLDER, hf_model=copy, tokenizer=loaded.tokenizer
+        )
+        self.bridge.enable_compatibility_mode(fold_value_biases=False)
+
+    @torch.no_grad()
+    def __call__(self, swap: Swap, pair: tuple[int, int]) -> np.ndarray:
+        ids, a = token_ids(swap), self.loaded.anatomy
+        sites = [
+            (f"blocks.{layer}.attn.hook_z", h)
+            for layer in range(a.n_layers)
+            for h in range(a.n_heads)
+        ]
+        sites += [(f"blocks.{layer}.hook_mlp_out", None) for layer in range(a.n_layers)]
+        names = {name for name, _ in sites}
+        _, other = self.bridge.run_with_cache(ids[OTHER:], names_filter=lambda name: name in names)
+
+        def margin(hooks: list) -> float:
+            logits = self.bridge.run_with_hooks(ids[REACHED : REACHED + 1], fwd_hooks=hooks)[0, -1]
+            return float(logits[pair[0]] - logits[pair[1]])
+
+        def exchange(head: int | None):
+            def hook(value, hook):
+                if head is None:
+                    return other[hook.name]
+                value = value.clone()
+                value[:, :, head] = other[hook.name][:, :, head]
+                return value
+
+            return hook
+
+        clean = margin([])
+        return np.array([clean - margin([(name, exchange(head))]) for name, head in sites])
+
+
+def seconds(run: Callable) -> tuple[float, object]:
+    """CPU seconds, and the result."""
+    start = time.process_time()
+    result = run()
+    return time.process_time() - start, result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=2, help="for each N")
+    options = parser.parse_args()
+    loaded = load(
+        ModelSpec("pocket", "instruct", path=str(Path(FOLDER))), dtype="float32", threads=1
+    )
+    swaps = texts(loaded, options.prompts)
+    try:
+        lens = Lens(loaded)
+    except ImportError:
+        lens, _ = None, print("TransformerLens is not installed: left out")
+    spent: dict[str, list[float]] = {"forward": [], "atp": [], "patches": [], "lens": []}
+    single, deviation = [], 0.0
+    for swap in swaps[:1] + swaps:  # the first one twice: the first time warms up
+        ids = token_ids(swap)[:1]
+        with torch.no_grad():
+            taken = {"forward": seconds(lambda ids=ids: loaded.model(ids, use_cache=False))[0]}
+        taken["atp"], found = seconds(lambda swap=swap: attribute_swaps(loaded, [swap], MEMORY_GB))
+        taken["patches"], ours = seconds(lambda swap=swap: patches(loaded, swap))
+        runs = SwapRuns(loaded, swap, MEMORY_GB)
+        if lens is not None:
+            taken["lens"], theirs = seconds(
+                lambda swap=swap, runs=runs: lens(swap, (runs.ender, runs.word))
+            )
+            deviation = max(deviation, float(np.abs(ours - theirs).max()))
+        single.append(found.head)
+        for name, value in taken.items():
+            spent[name].append(value)
+    together, found = seconds(lambda: attribute_swaps(loaded, swaps, MEMORY_GB))
+    batches = float(np.abs(found.head - np.concatenate(single[1:], 1)).max())
+    reference = sum(spent["forward"][1:])
+    components = loaded.anatomy.n_layers * (loaded.anatomy.n_heads + 1)
+    print(f"{len(swaps)} texts, {components} components, {reference:.3f} s for the forward passes")
+    print(f"{'method':16}{'forward passes a text':>24}{'difference':>14}")
+    rows = [(name, sum(values[1:]) / reference) for name, values in spent.items() if values]
+    rows.insert(2, ("atp, together", together / reference))
+    told = {"atp, together": batches, "patches": deviation if lens else np.nan}
+    for name, ratio in rows:
+        print(f"{name:16}{ratio:24.2f}{told.get(name, np.nan):14.2g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Sentences on what carries N, and on what cannot be said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lengthlens.analysis.circuits import CIRCUITS, OVERLAP
+from lengthlens.reporting.mechanism import say_carriers, say_circuits, say_overlap
+
+CARRIER = {
+    "model": "m", "language": "en", "component": "L0H6", "share": 0.887, "share_low": 0.83,
+    "share_high": 0.94, "n_effect": 13.49, "n_effect_low": 11.7, "n_effect_high": 15.2,
+    "n_samples": 71,
+}  # fmt: skip
+
+
+def test_carriers_are_named_with_their_intervals() -> None:
+    weak = CARRIER | {"component": "L5H3", "share": 0.02, "share_low": -0.01, "share_high": 0.05}
+    (said,) = say_carriers(pd.DataFrame([CARRIER, weak]))
+    assert "13.5 logits [11.7, 15.2]" in said and "L0H6 88.7 % [83.0, 94.0]" in said
+    assert "L5H3" not in said and "(71 answers" in said
+
+
+def test_without_an_effect_nothing_carries_it() -> None:
+    (said,) = say_carriers(pd.DataFrame([CARRIER | {"share": np.nan}]))
+    assert "nothing carries it" in said and "%" not in said
+
+
+def test_circuits_are_told_with_their_size_or_the_reason() -> None:
+    found = {
+        "model": "m", "language": "en", "source_language": "en", "method": "atp", "k": 8,
+        "n_components": 54, "faithfulness": 0.9, "low": 0.85, "high": 0.95, "n_samples": 22,
+        "interchange": 1.0, "interchange_low": 0.77, "interchange_high": 1.0,
+        "n_interchange": 16, "written_exact": 0.75, "n_written": 12, "absent": "",
+    }  # fmt: skip
+    none = found | {"method": "cwa", "k": np.nan, "absent": "no measured size is faithful"}
+    other = found | {"source_language": "it"}
+    said = say_circuits(pd.DataFrame([found, none, other], columns=list(CIRCUITS)))
+    assert len(said) == 2
+    assert "first 8 of 54 components by AtP keep 90.0 % [85.0, 95.0]" in said[0]
+    assert "100.0 % [77.0, 100.0] of 16 decisions" in said[0] and "75.0 % of 12 answers" in said[0]
+    assert said[1] == "m (en): no circuit by CWA: no measured size is faithful."
+    unranked = {"model": "m", "language": "en", "method": "", "absent": "no score ranks"}
+    (said,) = say_circuits(pd.DataFrame([unranked], columns=list(CIRCUITS)))
+    assert said == "m (en): no circuit: no score ranks."
+
+
+def test_overlap_is_told_against_chance() -> None:
+    row = {
+        "model": "m", "method": "atp", "language": "en", "source_language": "it", "k": 5,
+        "heads": 3, "source_heads": 3, "shared": 3, "chance": 0.625, "p": 0.0045, "mlps_shared": 2,
+    }  # fmt: skip
+    (said,) = say_overlap(pd.DataFrame([row], columns=list(OVERLAP)))
+    assert "share 3 of 3 and 3, against 0.62" in said and "(p = 0.0045)" in said
