@@ -88,14 +88,14 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
     for (model, language), rows in own.groupby(["model", "language"], sort=False):
         if rows["share"].isna().all():
             continue
-        lost = rows[rows["share_low"] > 0].sort_values("share", ascending=False, kind="stable")
+        lost = rows[rows["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = [
             f"layer {row['layer']} from {_NAMES[row['role']]} "
             f"{number(row['share'], 'percent')} % "
             f"{in_brackets(row['share_low'], row['share_high'], 'percent')}"
             for row in lost.head(4).to_dict("records")
         ]
-        said = "; ".join(told) or "nothing with an interval above 0"
+        said = "; ".join(told) or "nothing that is above 5 % with its interval"
         sentences.append(
             f"{model} ({language}): of the effect of N this goes when the last token cannot attend "
             f"to a part of the text in one layer: {said} "
@@ -105,11 +105,11 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
 
 
 def _one_head(row: dict) -> str:
-    """What a head looks at; what is lost without it only where the interval is above 0."""
+    """What a head looks at; what is lost without it only where that is above 5 %."""
     share = f"{number(row['attention'], 'percent')} % "
     share += in_brackets(row["low"], row["high"], "percent")
     told = f"{row['component']} {share} on {_NAMES[row['role']]}"
-    if row["share_low"] > 0:
+    if row["share_low"] > _SOME:
         lost = f"{number(row['share'], 'percent')} % "
         lost += in_brackets(row["share_low"], row["share_high"], "percent")
         told += f" (kept from it, {lost} of the effect of N go)"
