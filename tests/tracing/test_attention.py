@@ -201,8 +201,8 @@ def test_margins_are_those_of_patching() -> None:
 def test_sentences_name_what_is_read_and_where() -> None:
     tables = summarise_attention({("m", "en"): measured()}, OPTIONS)
     (said,) = say_heads(tables["circuit_heads"])
-    assert re.search(r"L1H1 (100.0|99.9) % \[\S+ \S+\] on the final mark \(kept from it, ", said)
-    assert re.search(r"L0H2 (100.0|99.9) % \[\S+ \S+\] on what comes before the number \(24", said)
+    assert re.search(r"L1H1 .+ on the final mark \(kept from it, ", said)
+    assert re.search(r"L0H2 .+ on what comes before the number", said)
     assert "of the 2 heads" in said and f"({4 * TOPICS} answers)" in said
     (knocked,) = say_knockouts(tables["knockout"])
     assert "layer 1 from the final mark" in knocked
