@@ -73,6 +73,7 @@ localrules:
     select,
     patch,
     circuits,
+    trace,
     ablate,
     probe,
     figures,
@@ -87,6 +88,7 @@ include: "rules/attribute.smk"
 include: "rules/probes.smk"
 include: "rules/force.smk"
 include: "rules/patch.smk"
+include: "rules/trace.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"
@@ -143,6 +145,13 @@ rule circuits:
         paths.circuits(),
     message:
         "All circuits are there"
+
+
+rule trace:
+    input:
+        paths.traced(),
+    message:
+        "All traces are there"
 
 
 rule ablate:

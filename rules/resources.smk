@@ -118,6 +118,16 @@ def circuit_answers(wildcards, manifest):
     return measured * math.ceil(sets / 24) + 2 * len(study.n_words)
 
 
+def traced_answers(wildcards, manifest):
+    """Reading a text takes about a tenth of decoding an answer, an exchanged stream half of that;
+    a knockout reads one token."""
+    layers, _ = components(manifest)
+    plan = study.tracing
+    rows = 2 * 7 * math.ceil(layers / plan.every)
+    measured = len(plan.swaps) * len(study.n_words) * min(plan.per_n, study.prompts.per_n)
+    return measured * math.ceil(rows / 24) + 2 * len(study.n_words)
+
+
 def probe_prompts(wildcards, manifest):
     """The study's prompts again, with other decoding, and those of further N."""
     return all_prompts(wildcards, manifest) + len(study.probes.n_words) * study.probes.per_n

@@ -93,6 +93,16 @@ def open_circuits(path: str | Path) -> xr.Dataset:
     return _arrays(path, formats.CIRCUITS)
 
 
+def open_tracing(path: str | Path) -> xr.Dataset:
+    """Where N is in the answers of one model in one language, by layer and role."""
+    return _arrays(path, formats.TRACING)
+
+
+def open_attention(path: str | Path) -> xr.Dataset:
+    """What the heads of one model look at when it decides, by role, and knockouts of it."""
+    return _arrays(path, formats.ATTENTION)
+
+
 def open_selection(path: str | Path) -> pd.DataFrame:
     """Ranking of the components of one model in one language."""
     return read_table(path, formats.SELECTION, dtype=_WHOLE)

@@ -41,6 +41,7 @@ ablation: {k: [1], further_k: [1], controls: 3, answered_controls: 1, further_co
 probes: {n_words: [6], per_n: 2}
 patching: {per_n: 4, further_per_n: 1}
 circuits: {per_n: 4}
+tracing: {per_n: 2}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 report: {answers: 2}
 """
@@ -133,6 +134,8 @@ KINDS = {
     "cwa.nc": "cwa.nc",
     "patching/{model}.{language}.nc": "patching/*.nc",
     "circuits/{model}.{language}.nc": "circuits/*.nc",
+    "tracing/{model}.{language}.nc": "tracing/*.nc",
+    "attention/{model}.{language}.nc": "attention/*.nc",
     "selection/{model}.{language}.csv": "selection/*.csv",
     "ablation/{model}.{language}.nc": "ablation/*.nc",
     "repair/{model}.{language}.nc": "repair/*.nc",

@@ -21,7 +21,7 @@ from lengthlens.models.loading import (
     load_tokenizer,
     text_decoder,
 )
-from lengthlens.models.prompting import lost_in_tokens
+from lengthlens.models.prompting import SpelledPrompt, lost_in_tokens, spell_prompt
 from lengthlens.models.stopping import StopSet, stop_set
 from lengthlens.models.thinking import Thinking, thinking_of
 from lengthlens.models.vocabulary import Vocabulary, classify_vocabulary
@@ -106,6 +106,10 @@ class LoadedModel:
                 "tokenizer cannot write."
             )
         return ids
+
+    def spell(self, text: str, date: str) -> SpelledPrompt:
+        """The same prompt with the characters that each token stands for."""
+        return spell_prompt(self.spec, self.tokenizer, text, date)
 
 
 def load(

@@ -9,6 +9,7 @@ docs/languages.md.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Formatter
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.yaml_files import read_yaml
@@ -49,6 +50,20 @@ class Language:
     topics: tuple[Topic, ...]
     templates: tuple[Template, ...]
     neutral: tuple[str, ...]
+
+    def numerals(self, template: Template, topic: Topic, n: int) -> list[tuple[int, int]]:
+        """The characters of the number in an instruction, [start, end), as often as it is there."""
+        wording = template.wording(plural_category(self.code, n)) or template.text
+        length, found = 0, []
+        for literal, name, form, _ in Formatter().parse(wording):
+            length += len(literal)
+            if name is None:
+                continue
+            start = length
+            length += len(format(n if name == "n" else topic.forms[name], form or ""))
+            if name == "n":
+                found.append((start, length))
+        return found
 
     def ask(self, template: Template, topic: Topic, n: int) -> str:
         """The instruction to write `n` words on a topic.

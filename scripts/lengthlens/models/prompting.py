@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from transformers import PreTrainedTokenizerBase
 
 from lengthlens.errors import LengthlensError
@@ -32,6 +34,44 @@ def format_prompt(
     check_filled(spec, text)
     whole = f"{text}\n" if spec.variant == "base" else chat_prompt(spec, tokenizer, text, date)[1]
     return text_tokens(spec, tokenizer, whole)
+
+
+@dataclass(frozen=True)
+class SpelledPrompt:
+    """A prompt as a model reads it.
+
+    Attributes:
+        text: with everything that the chat template puts around the instruction.
+        tokens: its token ids.
+        spans: the characters of the text that each token stands for, [start, end); a token that
+            stands for none has start = end.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+class NoSpans(LengthlensError):
+    """Which characters a prompt's tokens stand for cannot be had."""
+
+
+def spell_prompt(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, text: str, date: str
+) -> SpelledPrompt:
+    """The prompt of `format_prompt` with the characters of every token.
+
+    Raises:
+        NoSpans: the tokenizer does not tell them.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise NoSpans(f"the tokenizer of {spec.name} does not tell which characters a token is")
+    base = spec.variant == "base"
+    whole = f"{text}\n" if base else chat_prompt(spec, tokenizer, text, date)[1]
+    tokens = format_prompt(spec, tokenizer, text, date)
+    found = tokenizer(whole, add_special_tokens=base, return_offsets_mapping=True)
+    spans = [(int(start), int(end)) for start, end in found["offset_mapping"]]
+    return SpelledPrompt(whole, tuple(tokens), tuple(spans[: len(tokens)]))
 
 
 def check_filled(spec: ModelSpec, text: str) -> None:

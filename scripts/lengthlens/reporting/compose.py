@@ -19,6 +19,7 @@ from lengthlens.figures import (
     repair,
     same_text,
     scores,
+    tracing,
     transfer,
 )
 from lengthlens.figures.style import Cast
@@ -86,6 +87,7 @@ def compose_material(
         "same_text": same_text.counts(tables["same_text"]),
         "scores": scores.counts(tables["scores"]),
         "faithfulness": faithfulness.counts(tables["faithfulness"]),
+        "tracing": tracing.counts(tables["tracing"]),
         "transfer": transfer.counts(tables["transfer"]),
         "repair": repair.counts(tables["repair"]),
     }

@@ -27,6 +27,7 @@ from lengthlens.figures import (
     faithfulness,
     repair,
     tokenization,
+    tracing,
 )
 from lengthlens.reporting.answers import Ask
 from lengthlens.reporting.causes import (
@@ -57,6 +58,7 @@ from lengthlens.reporting.tokenization import (
     tokenization_sentences,
     tokens_per_word_sentences,
 )
+from lengthlens.reporting.traces import say_heads, say_knockouts, say_places
 
 
 def no_sentences(table: pd.DataFrame) -> list[str]:
@@ -198,6 +200,21 @@ SECTIONS = (
             Table("circuits", "Smallest circuits", say_circuits),
             Table("overlap", "Circuits across languages", say_overlap),
             Table("patch_scores", "Scores against patches"),
+        ),
+    ),
+    Section(
+        "tracing",
+        "Tracing",
+        "Tracing: where is N on its way to the decision?",
+        "Two runs read the same words and differ in the number that is asked for. What one part of "
+        "the text has become when it enters a layer was exchanged between them, to see where the "
+        "number is by then. Then the last token was kept from attending to each part of the text, "
+        "to see what it reads there.",
+        figures={"tracing": tracing.TITLE},
+        tables=(
+            Table("tracing", "Where N is, by layer and part of the text", say_places),
+            Table("circuit_heads", "Heads of the circuit", say_heads),
+            Table("knockout", "Layers kept from a part of the text", say_knockouts),
         ),
     ),
     Section(

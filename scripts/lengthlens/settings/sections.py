@@ -321,6 +321,20 @@ class AblationPlan(Section):
     )
 
 
+class Tracing(Section):
+    per_n: Count = about(
+        "Answers to each N whose stream is traced by layer and role, and whose attention is read; "
+        "drawn by the seed of patching, of both splits. [answers]",
+        _PATCHED,
+    )
+    swaps: several(Annotated[Literal[1, -1], NotBool], 1) = about(
+        "Which number of n_words takes the place of N there: the next larger, the next smaller."
+    )
+    every: whole(1, 1000) = about(
+        "The stream is traced into every so many-th layer, from the first on. [layers]"
+    )
+
+
 class Ablation(AblationPlan):
     base_controls: Sets = about(
         "The most random sets of any kind for base models, whose answers mostly run to "
@@ -414,6 +428,7 @@ class Settings(Section):
     forced: Forced
     patching: Patching
     circuits: Circuits
+    tracing: Tracing
     ablation: Ablation
     probes: Probes
     figures: Figures

@@ -18,6 +18,12 @@ CIRCUIT_TABLES = {
     "circuit_members": "Members of the smallest circuits",
     "overlap": "Circuits across languages",
 }
+TRACE_TABLES = {
+    "tracing": "Where N is",
+    "attention": "What heads look at",
+    "knockout": "Layers kept from a role",
+    "circuit_heads": "Heads of the circuit",
+}
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
 TABLES = (
@@ -26,6 +32,7 @@ TABLES = (
     "models",
     *CAUSAL_TABLES,
     *CIRCUIT_TABLES,
+    *TRACE_TABLES,
     "same_text",
     "scores",
     "nswap",
@@ -148,6 +155,13 @@ class Paths:
             *(self.below(f"tables/{table}.csv") for table in CIRCUIT_TABLES),
         ]
 
+    def traced(self) -> list[str]:
+        return [
+            *self.each_tuned("tracing/{model}.{language}.nc"),
+            *self.each_tuned("attention/{model}.{language}.nc"),
+            *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
+        ]
+
     def ablated(self) -> list[str]:
         return [
             *self.each_pair("ablation/{model}.{language}.nc"),
@@ -188,6 +202,7 @@ class Paths:
             self.below("claims.csv"),
             *self.patched(),
             *self.circuits(),
+            *self.traced(),
             *self.ablated(),
             *self.probed(),
             *self.selected(),

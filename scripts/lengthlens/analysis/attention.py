@@ -1,0 +1,116 @@
+"""What looks at which part of the text, as tables.
+
+| table | a row is |
+|---|---|
+| `attention` | a head and a role: its mean attention at the decision step |
+| `knockout` | a layer and a role: what is lost when all heads of the layer are kept from it |
+| `circuit_heads` | a head of the circuit (or all of them) and a role: both of this |
+
+Knockouts are given as the fall of the end margin under the own prompt, in logits, and as a share of
+the N effect, which is empty where the mean N effect is not above 0 with its whole interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from lengthlens.analysis.tracing import shares
+from lengthlens.statistics import mean_interval
+
+_SHARE = (
+    "swap", "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low",
+    "n_effect_high", "n_samples", "n_topics", "level",
+)  # fmt: skip
+_FALL = ("fall", "fall_low", "fall_high", "n_decided")
+_LOOKS = ("attention", "low", "high")
+ATTENTION = (
+    "model", "language", "component", "layer", "head", "role", *_LOOKS, "n_samples", "n_topics",
+    "level",
+)  # fmt: skip
+KNOCKOUT = ("model", "language", "layer", "role", *_FALL, *_SHARE)
+HEADS = ("model", "language", "component", "role", *_LOOKS, *_FALL, *_SHARE)
+
+Files = Mapping[tuple[str, str], xr.Dataset]
+
+
+def summarise_attention(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
+    """The three tables, by name.
+
+    Args:
+        files: attention files; options: level, resamples and seed of the intervals.
+    """
+    attention, knockout, heads = [], [], []
+    for (model, language), data in files.items():
+        labels = {"model": model, "language": language}
+        looks = list(_attention(data, options))
+        attention += [labels | row for row in looks]
+        for row in _knockouts(data, "knockout", "layer", options):
+            knockout.append(labels | row)
+        by_place = {(row["component"], row["role"]): row for row in looks}
+        for row in _knockouts(data, "knockout_heads", "knocked", options):
+            row["component"] = row.pop("knocked")
+            own = by_place.get((row["component"], row["role"]), {})
+            heads.append(labels | {name: own.get(name, np.nan) for name in _LOOKS} | row)
+    return {
+        "attention": pd.DataFrame(attention, columns=list(ATTENTION)),
+        "knockout": pd.DataFrame(knockout, columns=list(KNOCKOUT)),
+        "circuit_heads": pd.DataFrame(heads, columns=list(HEADS)),
+    }
+
+
+def _attention(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+    values, topics = data["attention"].to_numpy(), data["topic"].to_numpy()
+    for layer in range(data.sizes["layer"]):
+        part = values[:, layer]
+        used = np.isfinite(part).all((1, 2))
+        if not used.any():
+            continue
+        found = mean_interval(part[used], topics[used], **options)
+        low, high = np.clip(found.low, 0, 1), np.clip(found.high, 0, 1)  # a share is within them
+        for head in range(data.sizes["head"]):
+            for place, role in enumerate(data["role"].to_numpy().tolist()):
+                yield {
+                    "component": f"L{layer}H{head}",
+                    "layer": layer,
+                    "head": head,
+                    "role": role,
+                    "attention": float(found.estimate[head, place]),
+                    "low": float(low[head, place]),
+                    "high": float(high[head, place]),
+                    "n_samples": int(used.sum()),
+                    "n_topics": len(np.unique(topics[used])),
+                    "level": options["level"],
+                }
+
+
+def _knockouts(data: xr.Dataset, name: str, by: str, options: Mapping) -> Iterator[dict]:
+    """Rows of one kind of knockout, by role and swap; `by` is their dimension."""
+    topics = data["topic"].to_numpy()
+    for place, role in enumerate(data["role"].to_numpy().tolist()):
+        own = data[name].isel(role=place).to_numpy()
+        for index, key in enumerate(data[by].to_numpy().tolist()):
+            fall = _fall(own[:, index], topics, options)
+            for swap in data["swap"].to_numpy().tolist():
+                chosen = data.sel(swap=swap)
+                part = chosen[f"{name}_n"].isel({"role": place, by: index}).to_numpy()
+                effect = chosen["n_effect"].to_numpy()
+                for row in shares(part[:, None], effect, topics, options):
+                    yield {by: key, "role": role, "swap": swap} | fall | row
+
+
+def _fall(values: np.ndarray, topics: np.ndarray, options: Mapping) -> dict:
+    """The mean fall of the margin under the own prompt, with its interval and number of answers."""
+    used = np.isfinite(values)
+    if not used.any():
+        return dict.fromkeys(_FALL[:3], np.nan) | {"n_decided": 0}
+    found = mean_interval(values[used], topics[used], **options)
+    return {
+        "fall": float(found.estimate),
+        "fall_low": float(found.low),
+        "fall_high": float(found.high),
+        "n_decided": int(used.sum()),
+    }

@@ -1,0 +1,96 @@
+"""Where N is: the map of layers and roles as shares of the N effect, `tables/tracing.csv`.
+
+A share is the sum of what exchanging the stream does over the sum of the N effects of the same
+answers (`circuits.faithfulness`); an answer whose prompt has no token of a role takes no part in
+that role's shares. A share near 1 says that all of what N does passes through there; shares of
+different roles in one layer need not add up to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.circuits.faithfulness import share_of_effect
+from lengthlens.statistics import mean_interval
+
+DIRECTIONS = ("noising", "denoising")
+_EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
+COLUMNS = (
+    "model", "language", "swap", "direction", "layer", "role", "effect", "share", "share_low",
+    "share_high", *_EFFECT,
+)  # fmt: skip
+
+Files = Mapping[tuple[str, str], xr.Dataset]
+
+
+def summarise_tracing(files: Files, options: Mapping) -> pd.DataFrame:
+    """One row a model, language, swap, direction, traced layer and role that is ever filled.
+
+    Args:
+        files: tracing files; options: level, resamples and seed of the intervals.
+    """
+    rows = [
+        {"model": model, "language": language, "swap": swap, "direction": direction} | row
+        for (model, language), data in files.items()
+        for swap in data["swap"].to_numpy().tolist()
+        for direction in DIRECTIONS
+        for row in _rows(data.sel(swap=swap), direction, options)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(data: xr.Dataset, direction: str, options: Mapping) -> Iterator[dict]:
+    values = data[f"{direction}_stream"].to_numpy().astype(float)
+    effect = (data["margin_reached"] - data["margin_other"]).to_numpy()
+    for place, role in enumerate(data["role"].to_numpy().tolist()):
+        part = values[:, :, place]
+        layers = np.flatnonzero(np.isfinite(part).any(0))
+        if not len(layers):
+            continue
+        found = shares(part[:, layers], effect, data["topic"].to_numpy(), options)
+        for layer, row in zip(layers.tolist(), found, strict=True):
+            yield {"layer": layer, "role": role} | row
+
+
+def shares(
+    part: Float[np.ndarray, "sample what"],
+    effect: Float[np.ndarray, " sample"],
+    topics: np.ndarray,
+    options: Mapping,
+) -> list[dict]:
+    """The columns `effect`, `share` with its interval, `n_effect` with its own, and counts.
+
+    Args:
+        part: what is to be a share of the N effect; NaN answers take no part.
+        effect: the N effect of every answer; topics: of every answer.
+        options: level, resamples and seed of the intervals.
+    """
+    used = np.isfinite(part).all(1) & np.isfinite(effect)
+    part, effect, topics = part[used], effect[used], topics[used]
+    if not len(part):
+        return []
+    share = share_of_effect(part, effect, topics, options)
+    total = mean_interval(effect, topics, **options)
+    shared = {
+        "n_effect": float(total.estimate),
+        "n_effect_low": float(total.low),
+        "n_effect_high": float(total.high),
+        "n_samples": len(part),
+        "n_topics": len(np.unique(topics)),
+        "level": options["level"],
+    }
+    return [
+        {
+            "effect": float(part[:, place].mean()),
+            "share": float(share.estimate[place]),
+            "share_low": float(share.low[place]),
+            "share_high": float(share.high[place]),
+        }
+        | shared
+        for place in range(part.shape[1])
+    ]

@@ -1,0 +1,138 @@
+"""Where N is and what looks at it, in sentences: never beyond the intervals of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from lengthlens.figures.tracing import ROLES
+from lengthlens.reporting.numbers import in_brackets, number
+
+_HALF, _SOME = 0.5, 0.05  # of the effect of N
+_SWAP = 1
+_NAMES = {
+    "before": "what comes before the number",
+    "numeral": "the number",
+    "between": "the words after it",
+    "mark": "the final mark",
+    "closing": "the end of the prompt",
+    "answer": "the answer so far",
+    "last": "the last token",
+}
+
+
+def say_places(table: pd.DataFrame) -> list[str]:
+    """Through which part of the text the effect of N passes at which layer, by model and language.
+
+    Apart are named those whose share lies above one half with its whole interval, and those whose
+    share lies above a twentieth.
+
+    Args:
+        table: tables/tracing.csv.
+    """
+    own = table[(table["swap"] == _SWAP) & (table["direction"] == "noising")]
+    sentences = []
+    for (model, language), rows in own.groupby(["model", "language"], sort=False):
+        who = f"{model} ({language})"
+        n = f"{int(rows['n_samples'].max())} answers"
+        if rows["share"].isna().all():
+            sentences.append(
+                f"{who}: the number has no effect on the end margin that is above 0 with its whole "
+                f"interval, so that there is nothing to trace ({n})."
+            )
+            continue
+        most = _layers_by_role(rows[rows["share_low"] > _HALF])
+        some = _layers_by_role(rows[(rows["share_low"] > _SOME) & (rows["share_low"] <= _HALF)])
+        parts = []
+        if most:
+            parts.append(f"more than half of the effect of N passes through {most}")
+        if some:
+            parts.append(f"a part that need not be half of it, but is above 5 %, through {some}")
+        said = "; ".join(parts) or "no part of the text passes on more than 5 % of the effect of N"
+        sentences.append(f"{who}: {said} ({n}; layers are those that the stream enters).")
+    return sentences
+
+
+def say_heads(table: pd.DataFrame) -> list[str]:
+    """What the heads of the circuit look at, and what is lost when they are kept from it.
+
+    A head is named where more than half of its attention lies on one part of the text, with the
+    whole interval.
+
+    Args:
+        table: tables/circuit_heads.csv.
+    """
+    own = table[table["swap"] == _SWAP]
+    sentences = []
+    for (model, language), rows in own.groupby(["model", "language"], sort=False):
+        heads = rows["component"][rows["attention"].notna()].nunique()
+        told = [_one_head(row) for row in rows[rows["low"] > _HALF].to_dict("records")]
+        said = "; ".join(told) or "none with its whole interval"
+        sentences.append(
+            f"{model} ({language}): of the {heads} heads of the circuit, these have more than half "
+            f"of their attention on one part of the text when the model decides: {said} "
+            f"({int(rows['n_decided'].max())} answers)."
+        )
+    return sentences
+
+
+def say_knockouts(table: pd.DataFrame) -> list[str]:
+    """In which layers the last token reads N, and from where.
+
+    Args:
+        table: tables/knockout.csv.
+    """
+    own = table[(table["swap"] == _SWAP) & table["role"].isin(list(ROLES))]
+    sentences = []
+    for (model, language), rows in own.groupby(["model", "language"], sort=False):
+        if rows["share"].isna().all():
+            continue
+        lost = rows[rows["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
+        told = [
+            f"layer {row['layer']} from {_NAMES[row['role']]} "
+            f"{number(row['share'], 'percent')} % "
+            f"{in_brackets(row['share_low'], row['share_high'], 'percent')}"
+            for row in lost.head(4).to_dict("records")
+        ]
+        said = "; ".join(told) or "nothing that is above 5 % with its interval"
+        sentences.append(
+            f"{model} ({language}): of the effect of N this goes when the last token cannot attend "
+            f"to a part of the text in one layer: {said} "
+            f"({int(rows['n_samples'].max())} answers; the parts need not add up to 100 %)."
+        )
+    return sentences
+
+
+def _one_head(row: dict) -> str:
+    """What a head looks at; what is lost without it only where that is above 5 %."""
+    share = f"{number(row['attention'], 'percent')} % "
+    share += in_brackets(row["low"], row["high"], "percent")
+    told = f"{row['component']} {share} on {_NAMES[row['role']]}"
+    if row["share_low"] > _SOME:
+        lost = f"{number(row['share'], 'percent')} % "
+        lost += in_brackets(row["share_low"], row["share_high"], "percent")
+        told += f" (kept from it, {lost} of the effect of N go)"
+    return told
+
+
+def _layers_by_role(rows: pd.DataFrame) -> str:
+    """The layers of every role, such as "the number (layer 0), the final mark (layers 1-3)"."""
+    told = []
+    for role in ROLES:
+        layers = sorted(rows["layer"][rows["role"] == role].unique().tolist())
+        if layers:
+            word = "layer" if len(layers) == 1 else "layers"
+            told.append(f"{_NAMES[role]} ({word} {_ranges(layers)})")
+    return ", ".join(told)
+
+
+def _ranges(layers: Iterable[int]) -> str:
+    """1, 2, 3, 5 -> "1-3, 5" with a true dash."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

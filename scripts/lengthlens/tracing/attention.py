@@ -1,0 +1,278 @@
+"""What every head looks at when the model decides, and what it cannot do without:
+`attention/{model}.{language}.nc`.
+
+1. *Attention*: the weights from the decision step under the answer's own prompt, summed over the
+   positions of each role.
+2. *Knockout*: the scores from there to a role are set to minus infinity before the softmax, in all
+   heads of a layer or in the heads of the circuit (each, and all together); what the other
+   positions attend to stays. Told are the fall of the end margin under the own prompt, and the fall
+   of the N effect, for which both runs of a swap are kept from it alike.
+
+Most heads rest on the first token when they have nothing to do. Keeping them from `before` takes
+that rest away and breaks much that has nothing to do with N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int8
+from tqdm import tqdm
+
+from lengthlens.circuits.measure import KEPT, RANDOM
+from lengthlens.circuits.orders import component_names
+from lengthlens.decoding.scores import Knockouts
+from lengthlens.forced.measure import drawn_of_each
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.swaps import SWAPS, Swap
+from lengthlens.language.languages import Language
+from lengthlens.patching.material import Reading, SwapMaterial
+from lengthlens.tracing.last_step import LastStep
+from lengthlens.tracing.roles import ROLES, instructions, masks, text_roles
+from lengthlens.tracing.stream import Roles, TracePlan, count_swaps, legal_swaps, swap_coords
+
+Heads = Sequence[tuple[int, int]]  # layer, head
+ATTRIBUTES = {
+    "attention": "attention from the decision step to the positions of a role, summed",
+    "knockout": "fall of the end margin under the own prompt when all heads of a layer are kept "
+    "from a role [logits]",
+    "knockout_n": "fall of the N effect by it [logits]",
+    "knockout_heads": "fall of the end margin under the own prompt when heads of the circuit are "
+    "kept from a role [logits]",
+    "knockout_heads_n": "fall of the N effect by it [logits]",
+    "n_effect": "the N effect of the swap with nothing kept from anything [logits]",
+    "margin": "end margin at the decision step under the own prompt [logits]",
+    "n_answers": "answers with a legal swap, and those without by reason",
+}
+
+
+@dataclass(frozen=True)
+class OwnTexts:
+    """Answers up to their decision step, under their own prompts.
+
+    Attributes:
+        tokens: prompt and answer before the step; None where there is no decision step.
+        given: how many of them are the answer's.
+    """
+
+    tokens: Sequence[tuple[int, ...] | None]
+    given: Sequence[int]
+
+
+def own_texts(
+    loaded: LoadedModel, language: Language, answers: Sequence[Mapping], reading: Reading
+) -> OwnTexts:
+    """The texts that end where each answer decides.
+
+    Args:
+        loaded: the model.
+        language: topics and templates of the prompts.
+        answers: rows of the generations file; reading: how they are read.
+    """
+    tokens, given = [], []
+    for (text, _), row in zip(instructions(language, answers), answers, strict=True):
+        marks = loaded.annotate(row["tokens"], row["n"], reading.counting)
+        (step,) = np.flatnonzero(marks.decision)[:1].tolist() or [None]
+        given.append(step or 0)
+        prompt = loaded.encode(text, reading.date)
+        tokens.append(None if step is None else (*prompt, *row["tokens"][:step]))
+    return OwnTexts(tokens, given)
+
+
+def circuit_heads(circuits: xr.Dataset, language: str) -> list[str]:
+    """The heads of the smallest faithful circuit; none where there is no such circuit.
+
+    Args:
+        circuits: a circuits file; language: whose own ranking counts.
+    """
+    k = int(circuits.attrs["smallest"])
+    columns = {
+        name: circuits[name].to_numpy()
+        for name in ("way", "method", "source_language", "k", "without")
+    }
+    ranked = ~np.array([str(name).startswith(RANDOM) for name in columns["method"]])
+    own = (columns["source_language"] == language) & (columns["way"] == KEPT)
+    rows = np.flatnonzero(own & ranked & (columns["k"] == k) & (columns["without"] == ""))
+    if k < 1 or not len(rows):
+        return []
+    members = str(circuits["components"].to_numpy()[rows[0]]).split(";")
+    return [name for name in members if "H" in name]
+
+
+def measure_attention(
+    loaded: LoadedModel,
+    answers: Sequence[Mapping],
+    material: tuple[OwnTexts, SwapMaterial, Roles],
+    heads: Sequence[str],
+    plan: TracePlan,
+) -> xr.Dataset:
+    """The dataset of an attention file (docs/files.md), samples in the order of the answers.
+
+    Args:
+        loaded: the model, in float32 or better.
+        answers: rows of its generations file.
+        material: their texts, their swaps and the roles of their prompts.
+        heads: names of the heads that are also kept from roles apart.
+        plan: which answers and swaps.
+    """
+    table = _Table(loaded, answers, material, heads, plan)
+    table.measure()
+    return table.dataset()
+
+
+class _Table:
+    """The arrays of one file, filled answer by answer."""
+
+    def __init__(self, loaded, answers, material, heads: Sequence[str], plan: TracePlan) -> None:
+        self.loaded, self.answers, self.plan = loaded, answers, plan
+        self.texts, self.swaps, self.roles = material
+        a = loaded.anatomy
+        self.shape = (a.n_layers, a.n_heads)
+        names = component_names(self.shape)
+        places = [divmod(names.index(name), a.n_heads) for name in heads]
+        together = [places] if len(places) > 1 else []
+        self.knocked: list[Heads] = [*([place] for place in places), *together]
+        self.knocked_names = [*heads, *[";".join(heads)] * len(together)]
+        n, roles, own, swap = len(answers), len(ROLES), ("sample",), ("swap", "sample")
+        self.dims = {
+            "margin": own,
+            "attention": (*own, "layer", "head", "role"),
+            "knockout": (*own, "layer", "role"),
+            "knockout_heads": (*own, "knocked", "role"),
+            "n_effect": swap,
+            "knockout_n": (*swap, "layer", "role"),
+            "knockout_heads_n": (*swap, "knocked", "role"),
+        }
+        sizes = {"sample": n, "swap": len(SWAPS), "layer": a.n_layers, "head": a.n_heads}
+        sizes |= {"role": roles, "knocked": len(self.knocked)}
+        self.values = {
+            name: np.full([sizes[dim] for dim in dims], np.nan) for name, dims in self.dims.items()
+        }
+        self.missing: set[int] = set()
+
+    def measure(self) -> None:
+        """Attention and knockouts of the answers that the plan names."""
+        used = drawn_of_each(self.answers, self.plan.per_n, self.plan.seed)
+        swaps: dict[int, list[Swap]] = {}
+        for _, index, entry in legal_swaps(self.answers, self.swaps, self.roles, self.plan):
+            swaps.setdefault(index, []).append(entry)
+        label = f"{self.loaded.spec.name} attending"
+        places = np.flatnonzero(used).tolist()
+        for index in tqdm(places, desc=label, unit="answer", delay=2, mininterval=1):
+            if isinstance(self.roles[index], str):
+                continue
+            own = self._own(index)
+            for entry in swaps.get(index, ()):
+                self._swap(index, entry, own)
+
+    def _own(self, index: int) -> tuple[tuple[int, ...], LastStep, np.ndarray] | None:
+        """The step under the own prompt, with its margins under all knockouts."""
+        text = self.texts.tokens[index]
+        if text is None:
+            return None
+        step = LastStep(self.loaded, text, self.plan.memory_gb)
+        self.missing |= set(step.missing)
+        roles = text_roles(self.roles[index], self.texts.given[index])
+        places = masks(roles)
+        weights = np.einsum("lhp,rp->lhr", step.weights, places)
+        margins = step.without(self._knockouts(roles), step.pair)
+        self.values["attention"][index] = weights
+        self.values["margin"][index] = step.margin(step.pair)
+        self._keep(
+            ("knockout", "knockout_heads"), (index,), step.margin(step.pair) - margins, roles
+        )
+        return text, step, margins
+
+    def _swap(self, index: int, entry: Swap, own) -> None:
+        """The fall of the N effect; the runs of a swap are read from the same position."""
+        roles = text_roles(self.roles[index], len(entry.answer))
+        texts = [(*prompt, *entry.answer) for prompt in (entry.reached, entry.other)]
+        known = [own[1] if own and text == own[0] else None for text in texts]
+        steps = [
+            step or LastStep(self.loaded, text, self.plan.memory_gb)
+            for step, text in zip(known, texts, strict=True)
+        ]
+        pair = steps[0 if entry.own_is_reached else 1].pair
+        effect = steps[0].margin(pair) - steps[1].margin(pair)
+        knockouts = self._knockouts(roles)
+        # NOTE of the own run they are known; its pair is the swap's.
+        margins = [
+            own[2] if step is not None else steps[run].without(knockouts, pair)
+            for run, step in enumerate(known)
+        ]
+        cell = (SWAPS.index(entry.swap), index)
+        self.values["n_effect"][cell] = effect
+        fall = effect - (margins[0] - margins[1])
+        self._keep(("knockout_n", "knockout_heads_n"), cell, fall, roles)
+
+    def _filled(self, roles: Int8[np.ndarray, " position"]) -> list[int]:
+        """The roles that have a position."""
+        return np.unique(roles).tolist()
+
+    def _knockouts(self, roles: Int8[np.ndarray, " position"]) -> Knockouts:
+        """All layers, then the heads of the circuit, each with every role that is not empty."""
+        layers, n_heads = self.shape
+        heads = np.zeros((layers + len(self.knocked), layers, n_heads), dtype=bool)
+        heads[np.arange(layers), np.arange(layers)] = True
+        for row, members in enumerate(self.knocked, start=layers):
+            for layer, head in members:
+                heads[row, layer, head] = True
+        filled = self._filled(roles)
+        keys = np.tile(masks(roles)[filled], (len(heads), 1))
+        device = self.loaded.device
+        return Knockouts(
+            torch.from_numpy(np.repeat(heads, len(filled), axis=0)).to(device),
+            torch.from_numpy(keys).to(device),
+        )
+
+    def _keep(
+        self,
+        names: tuple[str, str],
+        cell: tuple[int, ...],
+        fall: Float[np.ndarray, " row"],
+        roles: Int8[np.ndarray, " position"],
+    ) -> None:
+        """What knockouts did, by layer and by the heads of the circuit."""
+        filled = self._filled(roles)
+        by_set = fall.reshape(-1, len(filled))
+        for name, part in zip(names, np.split(by_set, [self.shape[0]]), strict=True):
+            values = np.full((len(part), len(ROLES)), np.nan)
+            values[:, filled] = part
+            self.values[name][cell] = values
+
+    def dataset(self) -> xr.Dataset:
+        """Everything, labelled."""
+        layers, heads = self.shape
+        found = xr.Dataset(
+            {name: (dims, self.values[name]) for name, dims in self.dims.items()},
+            coords={
+                "layer": np.arange(layers),
+                "head": np.arange(heads),
+                "knocked": np.array(self.knocked_names, dtype=str),
+                **swap_coords(self.answers),
+            },
+        )
+        found["n_answers"] = count_swaps(self.swaps, self.roles)
+        for name, told in ATTRIBUTES.items():
+            found[name].attrs["long_name"] = told
+        return found.assign_attrs(absent=self._absent(), knocked_absent=self._unknocked())
+
+    def _unknocked(self) -> str:
+        return "" if self.knocked else "no circuit of heads is faithful, so none was kept apart"
+
+    def _absent(self) -> str:
+        """Why attention is missing, in all layers or in some; empty where it is not."""
+        if self.missing:
+            listed = ", ".join(map(str, sorted(self.missing)))
+            return (
+                f"{self.loaded.spec.name}: the attention weights of some layers cannot be had, for "
+                f"their attention is not a softmax over the tokens of the text: layers {listed}"
+            )
+        if np.isfinite(self.values["margin"]).any():
+            return ""
+        unknown = [part for part in self.roles if isinstance(part, str)]
+        return unknown[0] if unknown else "no answer reaches a decision step"

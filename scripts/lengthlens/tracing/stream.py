@@ -1,0 +1,212 @@
+"""Where N is, by layer and role: `tracing/{model}.{language}.nc`.
+
+The two runs of a swap (`patching.runs`) differ in N alone. *Noising* puts the stream that enters a
+layer, at the positions of one role, from the other run into the reached one and counts the fall of
+the margin; *denoising* puts it the other way round and counts the rise. Both are positive where the
+decision still needs what the stream has become there by that layer. All layers and roles of a swap
+are rows of one batch. Before the numeral both runs are alike: `before` is 0 by construction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int8
+from tqdm import tqdm
+
+from lengthlens.decoding.reuse import batches
+from lengthlens.decoding.streams import StreamExchange, StreamRecorder, StreamSets
+from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.swaps import REASONS, SWAPS, Swap
+from lengthlens.patching.material import SwapMaterial
+from lengthlens.patching.measure import DIRECTIONS, LEGAL, why_none
+from lengthlens.patching.runs import OTHER, REACHED, SwapRuns
+from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
+
+NO_ROLES = "no_roles"
+TRACE_REASONS = REASONS | {NO_ROLES: "the roles of the prompt's tokens cannot be had"}
+ATTRIBUTES = {
+    "margin_reached": "end margin at the read step under the smaller number [logits]",
+    "margin_other": "the same under the larger number, of the same two tokens [logits]",
+    "n_swapped": "the number in place of N",
+    "noising_stream": "margin of the reached run minus that with the stream of the other run "
+    "[logits]",
+    "denoising_stream": "margin of the other run with the stream of the reached run, minus its own "
+    "[logits]",
+    "n_answers": "answers with a legal swap, and those without by reason",
+}
+Roles = Sequence[Int8[np.ndarray, " position"] | str]
+
+
+@dataclass(frozen=True)
+class TracePlan:
+    """The `tracing` section of the configuration (see there).
+
+    Attributes:
+        memory_gb: that batches may take beside the weights.
+        seed: of the draw of answers.
+    """
+
+    per_n: int
+    swaps: Sequence[int]
+    every: int
+    memory_gb: float
+    seed: int = 0
+
+
+class StreamRuns(SwapRuns):
+    """The two clean runs of a swap with the stream that enters every layer."""
+
+    def __init__(self, loaded: LoadedModel, swap: Swap, memory_gb: float) -> None:
+        recorder = StreamRecorder(loaded.anatomy)
+        with recorder.attached():  # of the last pass, which is that of both runs
+            super().__init__(loaded, swap, memory_gb)
+        self._streams = recorder.streams
+
+    @torch.inference_mode()
+    def exchanged(self, sets: StreamSets) -> Float[np.ndarray, " set"]:
+        """Margins of the runs with a stream exchanged, one a set; positions from the numeral on."""
+        found = np.empty(len(sets))
+        for below, members in batches(sets.layer.cpu().numpy(), self._rows):
+            part = sets[torch.as_tensor(members, device=sets.layer.device)]
+            exchange = StreamExchange(self._loaded.anatomy, self._streams, part)
+            with contextlib.ExitStack() as during:
+                during.enter_context(exchange.attached())
+                logits = self._pass(part.into, self._layers.reused(below, part.into))
+            found[members] = self._margins(logits).fixed
+        return found
+
+
+def trace_swap(
+    loaded: LoadedModel,
+    swap: Swap,
+    roles: Int8[np.ndarray, " position"],
+    layers: Sequence[int],
+    memory_gb: float,
+) -> tuple[SwapRuns, dict[str, Float[np.ndarray, "layer role"]]]:
+    """The runs of a swap and, by direction, what its streams carry. [logits]
+
+    Args:
+        loaded: the model, in float32 or better.
+        swap: a legal one.
+        roles: of every position up to the one that the margin is read from.
+        layers: those that are traced; the others are NaN, as are empty roles.
+        memory_gb: that batches may take beside the weights.
+        seed: of the draw of answers.
+    """
+    runs = StreamRuns(loaded, swap, memory_gb)
+    places = masks(roles)
+    filled = [role for role in np.flatnonzero(places.any(1)).tolist() if role != BEFORE]
+    cells = [(layer, role) for layer in layers for role in filled]
+    layer, role = np.array(cells).reshape(-1, 2).T
+    where = torch.from_numpy(places[role][:, swap.numeral :]).to(loaded.device)
+    found = {}
+    for name, run in DIRECTIONS.items():
+        entering = torch.from_numpy(layer.copy()).to(loaded.device)
+        margins = runs.exchanged(StreamSets(entering, where, torch.full_like(entering, run)))
+        change = runs.clean.fixed[run] - margins
+        found[name] = np.full((loaded.anatomy.n_layers, len(ROLES)), np.nan)
+        found[name][layer, role] = change if run == REACHED else -change
+        if places[BEFORE].any():
+            found[name][list(layers), BEFORE] = 0.0
+    return runs, found
+
+
+def trace_streams(
+    loaded: LoadedModel,
+    answers: Sequence[Mapping],
+    material: SwapMaterial,
+    roles: Roles,
+    plan: TracePlan,
+) -> xr.Dataset:
+    """The dataset of a tracing file (docs/files.md), samples in the order of the answers.
+
+    Args:
+        loaded: the model, in float32 or better.
+        answers: rows of its generations file.
+        material: their swaps.
+        roles: of their prompts, or why there are none.
+        plan: which answers, swaps and layers.
+    """
+    grid, n_layers = (len(SWAPS), len(answers)), loaded.anatomy.n_layers
+    names = ("margin_reached", "margin_other", "n_swapped")
+    scalars = {name: np.full(grid, np.nan) for name in names}
+    streams = {
+        name: np.full((*grid, n_layers, len(ROLES)), np.nan, dtype=np.float32)
+        for name in DIRECTIONS
+    }
+    layers = range(0, n_layers, plan.every)
+    todo = legal_swaps(answers, material, roles, plan)
+    label = f"{loaded.spec.name} traced"
+    for swap, index, entry in tqdm(todo, desc=label, unit="swap", delay=2, mininterval=1):
+        runs, found = trace_swap(
+            loaded, entry, text_roles(roles[index], len(entry.answer)), layers, plan.memory_gb
+        )
+        cell = (SWAPS.index(swap), index)
+        scalars["n_swapped"][cell] = entry.n_swapped
+        scalars["margin_reached"][cell] = runs.clean.fixed[REACHED]
+        scalars["margin_other"][cell] = runs.clean.fixed[OTHER]
+        for name, values in found.items():
+            streams[name][cell] = values
+    dims = ("swap", "sample")
+    data = {name: (dims, values) for name, values in scalars.items()}
+    data |= {f"{name}_stream": ((*dims, "layer", "role"), part) for name, part in streams.items()}
+    found = xr.Dataset(data, coords={"layer": np.arange(n_layers)} | swap_coords(answers))
+    found = found.set_coords("n_swapped")
+    found["n_answers"] = count_swaps(material, roles)
+    for name, told in ATTRIBUTES.items():
+        found[name].attrs["long_name"] = told
+    return found.assign_attrs(every=plan.every, absent=why_untraced(material, roles))
+
+
+def legal_swaps(
+    answers: Sequence[Mapping], material: SwapMaterial, roles: Roles, plan: TracePlan
+) -> list[tuple[int, int, Swap]]:
+    """Swap, place of the answer and its legal swap, of the answers that the plan names."""
+    used = drawn_of_each(answers, plan.per_n, plan.seed)
+    return [
+        (swap, index, entry)
+        for swap in plan.swaps
+        for index, entry in material.legal(swap)
+        if used[index] and not isinstance(roles[index], str)
+    ]
+
+
+def swap_coords(answers: Sequence[Mapping]) -> dict:
+    """The coordinates that the files of tracing and attention share."""
+    return {
+        "swap": list(SWAPS),
+        "role": list(ROLES),
+        "sample_id": ("sample", [row["sample_id"] for row in answers]),
+        **{label: ("sample", [row[label] for row in answers]) for label in LABELS},
+    }
+
+
+def count_swaps(material: SwapMaterial, roles: Roles) -> xr.DataArray:
+    """Answers by swap: those with a legal swap and roles, and the others by reason."""
+    reasons = [LEGAL, *TRACE_REASONS]
+    counts = []
+    for swap in SWAPS:
+        count: Counter[str] = Counter()
+        if swap in material.by_swap:
+            count = material.reasons(swap)
+            unknown = [isinstance(roles[index], str) for index, _ in material.legal(swap)]
+            count |= {LEGAL: len(unknown) - sum(unknown), NO_ROLES: sum(unknown)}
+        counts.append([count[name] for name in reasons])
+    return xr.DataArray(np.array(counts), {"swap": list(SWAPS), "reason": reasons})
+
+
+def why_untraced(material: SwapMaterial, roles: Roles) -> str:
+    """Why no answer can be traced; empty where one can."""
+    legal = [index for swap in material.by_swap for index, _ in material.legal(swap)]
+    if not legal:
+        return why_none(material)
+    unknown = [roles[index] for index in legal if isinstance(roles[index], str)]
+    return unknown[0] if len(unknown) == len(legal) else ""
