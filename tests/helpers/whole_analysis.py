@@ -17,11 +17,16 @@ from snakemake.iocontainers import InputFiles, OutputFiles, Params
 from whole_study import ROOT, Study, language_file
 
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
-from lengthlens.workflow.targets import CAUSAL_TABLES, FIGURES, PROBE_TABLES, TABLES
+from lengthlens.configuration.pairs import model_pairs
+from lengthlens.figures.registry import FIGURES
+from lengthlens.workflow.targets import CAUSAL_TABLES, PROBE_TABLES
 
 CLAIMS = str(ROOT / "resources/claims.yaml")
 STATISTICS = {"level": 0.95, "resamples": 100, "seed": 0}
 DPI = 50
+# What is made here; tables on the mechanism and on how models are prompted have tests of their own.
+FORCED_TABLES = ("scores", "same_text", "nswap")
+MADE = ("behaviour", "control", *CAUSAL_TABLES, *FORCED_TABLES, *PROBE_TABLES)
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,10 @@ class Analysis:
             "variants": dict(shape.models),
             "probed": shape.probed_pairs,
             "config": {"statistics": STATISTICS} | study.config,
-            "family": as_values(read_hypotheses(CLAIMS)),
+            "models": model_pairs(dict(shape.models), []),
+            "tests": as_values(read_hypotheses(CLAIMS)),
             "untuned": ["lb"],
             "references": list(shape.probed),
-            "top": 2,
             "dpi": DPI,
         }
 
@@ -95,8 +100,18 @@ class Analysis:
     def tables(self, *names: str) -> dict[str, str]:
         return {name: self.below(f"tables/{name}.csv") for name in names}
 
-    def figures(self, *names: str) -> dict[str, list[str]]:
-        return {name: [self.below(f"figures/{name}.svg")] for name in names}
+    def source(self, name: str) -> list[str]:
+        """The files of a source of figures, as the rules name them."""
+        if name in self.files:
+            return self.files[name]
+        return [self.below("cwa.nc" if name == "cwa" else f"tables/{name}.csv")]
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """The figures whose sources are made here, and their files."""
+        known = {*self.files, "cwa", *MADE}
+        drawn = [name for name, drawing in FIGURES.items() if known.issuperset(drawing.reads)]
+        return {name: self.below(f"figures/{name}.svg") for name in drawn}
 
     def job(self, name: str, made: Mapping, *kinds: str, **given: Any) -> None:
         """Run a script on all files of some kinds, and on further ones."""
@@ -111,8 +126,9 @@ class Analysis:
         self.job("summarise_control", control, "answers", "forced")
         effects = self.tables(*CAUSAL_TABLES)
         effects = {"table": effects.pop("ablation")} | effects
-        self.job("summarise_ablation", effects, "ablations", "repairs", "selections")
-        forced = self.tables("scores", "same_text")
+        kinds = ("ablations", "repairs", "selections", "attributions", "forced")
+        self.job("summarise_ablation", effects, *kinds)
+        forced = self.tables(*FORCED_TABLES)
         self.job("summarise_forced", forced, "attributions", "forced")
         probes = self.tables(*PROBE_TABLES)
         self.job("summarise_probes", probes, "probes", "answers", "attributions")
@@ -121,28 +137,14 @@ class Analysis:
 
     def draw(self) -> None:
         """From tables and files to all figures."""
-        tables, cwa = self.tables(*TABLES), {"cwa": self.below("cwa.nc")}
-        rankings = {"rankings": self.files["selections"]}
-        slopes, dips = {"slopes": tables["tokens_per_word"]}, {"dips": tables["dip"]}
-        words = {"languages": self.probed, "tokenization": tables["tokenization"]}
-        beyond = {"languages": self.probed, "table": tables["extrapolation"]}
-        drawn: dict[str, dict] = {
-            "error_by_n": {"answers": self.files["answers"]},
-            "cwa_by_layer": cwa,
-            "cwa_heatmaps": cwa | rankings,
-            "cwa_by_n": {"attributions": self.files["attributions"]},
-            "ablation": {"ablations": self.files["ablations"]},
-            "scores": {"table": tables["scores"]},
-            "same_text": {"table": tables["same_text"]},
-            "tokenization": words | slopes,
-            "extrapolation": beyond | dips,
-        }
-        for name, given in drawn.items():
-            (path,) = self.figures(name)[name]
-            given = {"languages": self.languages} | given
-            self.job(f"draw_{name}", {"svg": path}, **given)
-        both = {name: tables[name] for name in ("transfer", "repair")}
-        self.job("draw_causes", self.figures(*both), languages=self.languages, **both)
+        options = {"statistics": STATISTICS, "ablation.k": {"k": [1, 2]}}
+        for name, path in self.figures.items():
+            drawing = FIGURES[name]
+            given = {source: self.source(source) for source in drawing.reads}
+            given["languages"] = self.probed if drawing.probed else self.languages
+            config = {key: options[key] for key in drawing.options}
+            params = {"figure": name, "reads": drawing.reads, "config": config}
+            run("draw_figure", given, {"svg": path}, self.params | params)
 
     def report(self) -> str:
         """The page."""
@@ -151,9 +153,9 @@ class Analysis:
             "prompts": [self.below(f"prompts/{code}.jsonl") for code in self.shape.languages],
             "cwa": self.below("cwa.nc"),
             "claims": self.below("claims.csv"),
-            "figures": [path for paths in self.figures(*FIGURES).values() for path in paths],
+            "figures": list(self.figures.values()),
             "captions": [str(ROOT / f"rules/captions/{name}.rst") for name in FIGURES],
-            "tables": list(self.tables(*TABLES).values()),
+            "tables": list(self.tables(*MADE).values()),
         }
         self.params["config"] = config_of(self.study)
         path = self.below("report.html")

@@ -28,6 +28,7 @@ from lengthlens.files.jsonl import write_rows
 from lengthlens.files.netcdf import write_dataset
 from lengthlens.files.provenance import provenance
 from lengthlens.files.tables import write_table
+from lengthlens.generation.swaps import SWAPS, neighbour
 from lengthlens.language.prompts import Prompt, build_prompts, load_language
 from lengthlens.settings.sections import AblationPlan
 
@@ -184,18 +185,23 @@ class Study:
                 rng.normal(sign, 1, size) * count[wide] for sign, count in ((1, plus), (-1, minus))
             )
             over = ("target", "sample", *dims)
-            steps = np.maximum(plus + minus, 1)[wide]
-            squares = (up - down) ** 2 / steps + rng.random(size)
+            mixed = ((plus > 0) & (minus > 0))[wide]
             data |= {
                 f"cwa_{kind}": (over, up + down),
                 f"cwa_{kind}_plus": (over, up),
                 f"cwa_{kind}_minus": (over, down),
-                f"dla_squares_{kind}": (over, squares),
+                f"null_variance_{kind}": (over, mixed * rng.random(size)),
             }
             contrast = rng.normal(0, 1, size[1:])
             contrast[[decision(row) in (None, 0) for row in rows]] = np.nan
             data[f"end_contrast_{kind}"] = (over[1:], contrast)
-        counts = {"n_steps": plus + minus, "n_negative": minus}
+        layers = (len(TARGETS), len(rows), self.shape.layers)
+        mixed = ((plus > 0) & (minus > 0))[None, :, None]
+        data["null_variance_head_layer"] = (
+            ("target", "sample", "layer"),
+            mixed * rng.random(layers),
+        )
+        counts = {"n_steps": plus + minus, "n_negative": minus, "n_thinking": 0 * plus}
         counts |= {"n_boundary": plus + minus, "n_boundary_negative": minus}
         return data | {name: (("sample",), value) for name, value in counts.items()}
 
@@ -204,6 +210,9 @@ class Study:
         data = self.sums(rows, rng)
         data |= {name: (("sample",), rng.random(len(rows))) for name in ("logit_scale",)}
         data["completeness_error"] = (("sample",), 1e-6 * rng.random(len(rows)))
+        for kind in ("head", "mlp"):
+            norms = rng.random((len(rows), *self.size(kind)))
+            data[f"norm_{kind}"] = (("sample", *DIMS[kind]), norms)
         labels = self.labels(rows) | self.places() | {"target": list(TARGETS)}
         self.attributions[model, language] = dataset = xr.Dataset(data, coords=labels)
         path = self.below(f"attribution/{model}.{language}.nc")
@@ -220,7 +229,10 @@ class Study:
     def _forced(self, model: str, language: str) -> None:
         rows, rng = self.answers[model, language], self.rng(model, language, "forced")
         known = np.array([decision(row) is not None for row in rows], dtype=bool)
-        swapped = np.stack([known & self.shape.swapped] * 2)
+        numbers = np.array(
+            [[neighbour(row["n"], self.shape.n_words, swap) or 0 for row in rows] for swap in SWAPS]
+        ).reshape(len(SWAPS), len(rows))
+        swapped = known[None] & (numbers > 0) & self.shape.swapped
         data: dict = {}
         for kind, dims in DIMS.items():
             values = rng.normal(0, 1, (2, len(rows), *self.size(kind)))
@@ -228,7 +240,7 @@ class Study:
             data[f"nswap_{kind}"] = (("swap", "sample", *dims), values)
         margin = sum(data[f"nswap_{kind}"][1].reshape(2, len(rows), -1).sum(-1) for kind in DIMS)
         over = ("swap", "sample")
-        data |= {"nswap_margin": (over, margin + 4), "nswap_longer": (over, 0 * margin)}
+        data["nswap_margin"] = (over, margin + 4)
         data["nswap_completeness_error"] = (over, 0 * margin)
         before = np.array([decision(row) not in (None, 0) for row in rows], dtype=bool)
         for name, there in (("margin", known), ("margin_before", before)):
@@ -244,7 +256,11 @@ class Study:
             data |= {f"other_{name}": value for name, value in other.items()}
             said = {"other_model": partner, "other_absent": ""}
         labels = self.labels(rows) | self.places()
-        labels |= {"target": list(TARGETS), "swap": [-1, 1], "mode": ["zero"]}
+        labels |= {"target": list(TARGETS), "swap": list(SWAPS), "mode": ["zero"]}
+        reasons = np.where(numbers == 0, "outside", np.where(swapped, "", "step")).astype("U8")
+        labels |= {"n_swapped": (over, numbers), "nswap_reason": (over, reasons)}
+        labels["nswap_longer"] = (over, np.where(numbers == 0, np.nan, 0.0))
+        said["n_kv_heads"] = self.shape.heads
         self.forced[model, language] = dataset = xr.Dataset(data, coords=labels, attrs=said)
         path = self.below(f"forced/{model}.{language}.nc")
         write_dataset(dataset, path, self.made(formats.FORCED, model))
@@ -266,7 +282,7 @@ class Study:
         rankings = {code: self.selections[model, code] for code in shape.languages}
         tests = read_hypotheses(ROOT / "resources/claims.yaml")
         mine = (shape.models[model], language)
-        tests = [test for test in tests if (test.variant, test.language) == mine]
+        tests = [one for one in tests if one.test == "set" and (one.variant, one.language) == mine]
         conditions = plan_sweep(rankings, shape.layers, shape.heads, plan, language, tests)
         rows = [row for row in self.answers[model, language] if row["split"] == "evaluate"]
         size = (len(conditions), len(rows))
@@ -302,10 +318,10 @@ class Study:
         data: dict = {}
         for name, dims in {
             **dict.fromkeys(TERMS, ()),
-            "head": DIMS["head"],
-            "mlp": DIMS["mlp"],
+            "share_head": DIMS["head"],
+            "share_mlp": DIMS["mlp"],
         }.items():
-            values = rng.normal(0, 1, (*grid, *self.size(name)))
+            values = rng.normal(0, 1, (*grid, *self.size(name.removeprefix("share_"))))
             values[:, unknown] = np.nan
             data[name] = (("condition", "sample", *dims), values)
         for kind in ("head", "mlp"):
@@ -363,6 +379,8 @@ def make_answer(prompt: Prompt, kind: str, rng: np.random.Generator) -> dict:
         "error": count - prompt.n,
         "stopped": not cut,
         "truncated": cut,
+        "thinking_tokens": 0,
+        "cut_thinking": False,
     }
 
 
