@@ -114,8 +114,11 @@ def test_a_score_that_follows_size_alone_does_not_exceed_the_norm() -> None:
     row = table.loc[("head", "within", "decision", "end_contrast")]
     assert row["correlation_low"] > 0.5
     assert not row["over_norm_low"] > 0
-    sentences = say_scores(table.reset_index())
-    assert any("the end contrast is not shown to find the heads" in text for text in sentences)
+    own_words = say_scores(table.reset_index())
+    said = [
+        text for text in own_words if "the end contrast" in text and "the heads of a layer" in text
+    ]
+    assert said and not any("better than the output norm does" in text for text in said)
 
 
 def test_without_effects_there_are_no_correlations() -> None:

@@ -44,6 +44,6 @@ def test_the_configured_study_is_what_is_projected():
     assert study.ablated_tokens == PROJECTION["ABLATED_CUT"]
     assert len(study.n_words) * study.forced.per_n == PROJECTION["SINGLE_ANSWERS"]
     base, instruct = (PROJECTION["planned_sets"](variant) for variant in ("base", "instruct"))
-    assert base.answered < base.scored < instruct.answered  # half of the further controls answer
+    assert base.answered < base.scored < instruct.scored  # half of the further controls answer
     assert instruct.answered < 2 * study.ablation.controls  # random sets of tests need no answers
     assert instruct.scored > instruct.answered > base.answered

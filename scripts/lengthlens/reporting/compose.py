@@ -84,13 +84,11 @@ def compose_material(
         "cwa_heatmaps": cwa_heatmaps.counts(cwa),
         "cwa_by_n": cwa_by_n.counts(attributions),
         "ablation": ablation.counts(ablations),
-        "same_text": same_text.counts(tables["same_text"]),
-        "scores": scores.counts(tables["scores"]),
-        "faithfulness": faithfulness.counts(tables["faithfulness"]),
-        "tracing": tracing.counts(tables["tracing"]),
-        "transfer": transfer.counts(tables["transfer"]),
-        "repair": repair.counts(tables["repair"]),
     }
+    drawn = (same_text, scores, faithfulness, tracing, transfer, repair)
+    for name, figure in ((module.__name__.rpartition(".")[2], module) for module in drawn):
+        if name in tables:
+            counts[name] = figure.counts(tables[name])
     pushes = open_pairs(files["tokens"], pairs, open_tokens)
     tokens = {
         pair: {row["sample_id"]: row for row in table.to_dict("records")}
