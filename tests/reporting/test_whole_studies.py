@@ -19,10 +19,8 @@ import pytest
 from examples import at_most
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from whole_analysis import analyse
+from whole_analysis import MADE, analyse
 from whole_study import ANSWERS, Shape, Study
-
-from lengthlens.workflow.targets import TABLES
 
 BASE, INSTRUCT = {"b": "base"}, {"i": "instruct"}
 ONE = ("en",)
@@ -75,7 +73,7 @@ def reported(shape: Shape) -> str:
         study = Study(shape, Path(folder))
         study.write()
         page = analyse(study)
-        tables = {name: pd.read_csv(study.below(f"tables/{name}.csv")) for name in TABLES}
+        tables = {name: pd.read_csv(study.below(f"tables/{name}.csv")) for name in MADE}
     check_numbers(tables)
     check_words(page)
     check_gate(page, tables["control"], shape)
@@ -122,7 +120,14 @@ def check_gate(page: str, control: pd.DataFrame, shape: Shape) -> None:
         assert "Nothing to explain" in causes and not re.search(r"\d", causes)
 
 
-@pytest.mark.parametrize("name", CORNERS)
+# Each takes half a minute: two of them at every change, all by `make check-long`.
+QUICK = ("a lone base model, all cut", "one answer")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CORNERS],
+)
 def test_a_report_from_every_corner(name):
     reported(CORNERS[name])
 
