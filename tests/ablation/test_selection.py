@@ -51,7 +51,7 @@ def test_scores_are_means_over_the_select_split() -> None:
     data = attribution()
     table = select_components(data)
     assert tuple(table.columns) == COLUMNS
-    assert len(table) == 5 * (6 + 3)
+    assert len(table) == 6 * (6 + 3)
     chosen = [i for i in range(data.sizes["sample"]) if data["split"][i] == "select"]
     assert 5 < len(chosen) < data.sizes["sample"] - 5
     for row in table.itertuples():
@@ -116,7 +116,7 @@ def test_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_unknown_methods_are_refused() -> None:
     with pytest.raises(
-        LengthlensError, match="'luck'; known: cwa, end_contrast, nswap, effect, atp"
+        LengthlensError, match="'luck'; known: cwa, end_contrast, nswap, effect, norm, atp"
     ):
         sample_scores(attribution(), "luck", "head")
 

@@ -172,7 +172,7 @@ def test_arrays_need_their_provenance(tmp_path, broken):
         readers.open_cwa(path)
 
 
-@pytest.mark.parametrize("name", sorted(set(lengthlens.__all__) - {"__version__"}))
+@pytest.mark.parametrize("name", [name for name in lengthlens.__all__ if name.startswith("open_")])
 def test_a_missing_file_is_named(tmp_path, name):
     path = tmp_path / "none.nc"
     path.with_suffix(".provenance.json").write_text(json.dumps(made("x/1")))

@@ -185,8 +185,8 @@ def test_the_default_of_the_class_is_no_stop_token(copied):
     [("two words", "is not one token but"), (10_000, "outside of the tokenizer"), (-1, "-1")],
 )
 def test_wrong_stop_tokens(tiny_llama_dir, token, words):
-    spec = spec_of(tiny_llama_dir, stop_tokens=(token,))
     with pytest.raises(LengthlensError, match=words):
+        spec = spec_of(tiny_llama_dir, stop_tokens=(token,))
         stop_ids(spec, load_tokenizer(spec), None)
 
 
