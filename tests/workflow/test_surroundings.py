@@ -37,7 +37,8 @@ def test_paths_that_do_no_harm(name: str):
 
 def test_braces_between_the_working_folder_and_the_project():
     [problem] = path_problems(WORK / "a{b}", WORK, PYTHON)
-    assert problem.startswith("the project is /studies/a{b}, and seen from the working folder /studies")
+    start = "the project is /studies/a{b}, and seen from the working folder /studies"
+    assert problem.startswith(start)
     assert "brace ({)" in problem and "without braces" in problem
     inside = WORK / "a{b}/project"
     assert not list(path_problems(inside, inside, PYTHON))
