@@ -123,7 +123,8 @@ def missing_forms(language: Language, numbers: Iterable[int]) -> str | None:
     for n in numbers:
         needed.setdefault(plural_category(language.code, n), []).append(n)
     for category, used in needed.items():
-        lacking = [one for one in language.templates if one.wording(category) is None]
+        wordings = (*language.templates, *language.contrasts)
+        lacking = [one for one in wordings if one.wording(category) is None]
         if lacking:
             return _missing(language.code, category, used, lacking)
     return None

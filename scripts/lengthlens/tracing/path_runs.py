@@ -219,9 +219,7 @@ class PathRuns(StreamRuns):
         found = dict(zip(WAYS, self._fall(self._read_out(rows)).tolist(), strict=True))
         return found if reaching else found | {"mlp": np.nan, "both": np.nan}
 
-    def _difference(
-        self, runs: Float[Tensor, "2 position *size"]
-    ) -> Float[Tensor, "position *size"]:
+    def _difference(self, runs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         return (runs[OTHER] - runs[REACHED]).to(self._loaded.device)
 
     def _fall(self, margins: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
