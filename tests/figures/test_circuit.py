@@ -10,6 +10,7 @@ from matplotlib.patches import FancyArrowPatch
 from lengthlens.analysis.paths import PATHS, PLACES
 from lengthlens.figures.circuit import counts, draw_circuit, sentence
 from lengthlens.figures.style import Cast
+from lengthlens.figures.tracing import ROLES
 
 CAST = Cast({"base": "base", "tuned": "instruct"}, {"en": "English", "it": "Italian"})
 SHARES = {
@@ -57,8 +58,9 @@ def test_nodes_edges_and_title() -> None:
     widths = [arrow.get_linewidth() for arrow in arrows]
     assert widths == pytest.approx([0.4 + 3 * share for share in (0.8, 0.7, 0.4)])
     labels = {text.get_text(): text for text in english.texts}
-    assert tuple(labels["L0H2 82 % [80, 84]"].xy) == (2.0, 0.0)  # the final mark, layer 0
-    assert tuple(labels["L1M 71 % [69, 73]"].xy) == (5.0, 1.5)  # the last token, above the heads
+    ticks = dict(zip(ROLES, english.get_xticks().tolist(), strict=True))
+    assert tuple(labels["L0H2 82 %\n[80, 84]"].xy) == (ticks["mark"], 0.0)
+    assert tuple(labels["L1M 71 %\n[69, 73]"].xy) == (ticks["last"], 1.5)  # above the heads
     assert {"80", "70", "40"} <= set(labels)
     assert [text.get_text() for text in italian.texts] == ["N has no effect to explain"]
     title = english.get_title(loc="left").replace("\n", " ")
@@ -68,12 +70,13 @@ def test_nodes_edges_and_title() -> None:
 def test_the_sentence_follows_the_numbers() -> None:
     said = sentence(places())
     assert said == (
-        "the effect of N passes through the final mark (L0H2 82 %), then the last token (L1M 71 %)"
+        "the effect of N passes through the final mark (L0H2\u00a082\u00a0%), then the last token "
+        "(L1M\u00a071\u00a0%)"
     )
     assert "no single component carries more than 10 %" in sentence(places(factor=0.1))
     assert sentence(places().iloc[:0]) == "no circuit is faithful"
     only_whole = places()[places()["place"] == "all"]
-    assert "an unknown place (L0H2 82 %, L1M 71 %)" in sentence(only_whole)
+    assert "an unknown place (L0H2\u00a082\u00a0%" in sentence(only_whole)
 
 
 def test_without_roles_or_rows_there_is_a_figure() -> None:

@@ -77,11 +77,13 @@ def test_kinds_of_templates_and_new_templates() -> None:
     assert "number early, with a final mark: no effect of N above 0" in said
     assert "number early, without one: no answer could be traced" in said
     row = OWN | {
-        "kind": "all", "n_answers": 40, "exact": 0.5, "exact_low": 0.4, "exact_high": 0.6, "k": 7,
-        "faithfulness": 0.9, "low": 0.8, "high": 1.0,
+        "kind": "late-mark", "n_answers": 40, "exact": 0.5, "exact_low": 0.4, "exact_high": 0.6,
+        "k": 7, "faithfulness": 0.9, "low": 0.8, "high": 1.0,
     }  # fmt: skip
     table = pd.DataFrame([row], columns=list(CIRCUITS))
     (said,) = say_new_templates(table)
     assert "50.0 % [40.0, 60.0] of 40 answers are exact" in said
     assert "7 components keeps 90.0 % [80.0, 100.0]" in said
     assert "no circuit to try" in say_new_templates(table.assign(k=np.nan))[0]
+    said = say_new_templates(table.assign(faithfulness=np.nan))[0]
+    assert "with a final mark: 50.0 %" in said and "N has no effect above 0 (12 answers)" in said

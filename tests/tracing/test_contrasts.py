@@ -33,8 +33,8 @@ class Spelling(Counting):
     def spell(self, text: str, date: str) -> SpelledPrompt:
         ends = list(itertools.accumulate(len(word) + 1 for word in text.split()))
         starts = [0, *ends[:-1]]
-        spans = [(start, end - 1) for start, end in zip(starts, ends, strict=True)]
-        return SpelledPrompt(text, self.encode(text, date), spans)
+        spans = tuple((start, end - 1) for start, end in zip(starts, ends, strict=True))
+        return SpelledPrompt(text, tuple(self.encode(text, date)), spans)
 
 
 def contrasting(code: str = "en") -> Language:
@@ -75,7 +75,7 @@ def test_prompts_are_parallel_and_of_evaluate_topics() -> None:
 
 
 def test_the_planted_circuit_holds_on_new_templates() -> None:
-    """It writes N words, N passes from the number to where it is moved, and the circuit keeps all."""
+    """It writes N words; N passes from the number to where it is moved; the circuit keeps it."""
     loaded = Spelling(**vars(counting_model()))
     data = measure_contrasts(
         loaded, contrasting(), Members(tuple(NAMES), 3), READING, (PLAN, SETTINGS)

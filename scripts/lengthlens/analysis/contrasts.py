@@ -59,7 +59,8 @@ def _kept(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
     if not np.isfinite(effect).any():
         return
     members = [name for name in str(data.attrs["components"]).split(";") if name]
-    exact = mean_interval((data["error"] == 0).to_numpy().astype(float), topics, **options)
+    right = (data["error"] == 0) & ~data["truncated"].astype(bool)
+    exact = mean_interval(right.to_numpy().astype(float), topics, **options)
     row = {
         "n_answers": data.sizes["sample"],
         "exact": float(exact.estimate),

@@ -110,19 +110,22 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
     """
     sentences = []
     for who, own in _pairs(table):
-        (row,) = own[own["kind"] == "all"].to_dict("records")
-        exact = f"{number(row['exact'], 'percent')} % "
-        exact += in_brackets(row["exact_low"], row["exact_high"], "percent")
-        said = f"{who}: on new templates and topics {exact} of {row['n_answers']} answers are exact"
-        if pd.isna(row["k"]):
-            sentences.append(f"{said}; there is no circuit to try on them.")
-            continue
-        share = f"{number(row['faithfulness'], 'percent')} % "
-        share += in_brackets(row["low"], row["high"], "percent")
-        sentences.append(
-            f"{said}, and the circuit of {int(row['k'])} components keeps {share} of the effect of "
-            f"N ({int(row['n_samples'])} answers)."
-        )
+        parts = []
+        for row in own[own["kind"] != "all"].to_dict("records"):
+            exact = f"{number(row['exact'], 'percent')} % "
+            exact += in_brackets(row["exact_low"], row["exact_high"], "percent")
+            said = f"{_KINDS[row['kind']]}: {exact} of {row['n_answers']} answers are exact, "
+            if pd.isna(row["k"]):
+                said += "and there is no circuit to try"
+            elif pd.isna(row["faithfulness"]):
+                said += f"and N has no effect above 0 ({int(row['n_samples'])} answers)"
+            else:
+                said += f"and the circuit of {int(row['k'])} components keeps "
+                said += f"{number(row['faithfulness'], 'percent')} % "
+                said += in_brackets(row["low"], row["high"], "percent")
+                said += f" of the effect of N ({int(row['n_samples'])} answers)"
+            parts.append(said)
+        sentences.append(f"{who}, on new templates and topics. {'; '.join(parts)}.")
     return sentences
 
 
