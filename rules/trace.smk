@@ -110,7 +110,9 @@ rule trace_contrasts:
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
-        config=study.slice("generation", "counting", "n_words", "contrasts", "tracing.every", "prompts.seed"),
+        config=study.slice(
+            "generation", "counting", "n_words", "contrasts", "tracing.every", "prompts.seed"
+        ),
     message:
         "Tracing contrasting prompts of {wildcards.model} in {wildcards.language}"
     script:
