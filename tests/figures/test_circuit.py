@@ -64,19 +64,20 @@ def test_nodes_edges_and_title() -> None:
     assert {"80", "70", "40"} <= set(labels)
     assert [text.get_text() for text in italian.texts] == ["N has no effect to explain"]
     title = english.get_title(loc="left").replace("\n", " ")
-    assert title == f"tuned, English: {sentence(places())}"
+    assert title == f"tuned, English: {sentence(paths(), places())}"
 
 
 def test_the_sentence_follows_the_numbers() -> None:
-    said = sentence(places())
+    said = sentence(paths(), places())
     assert said == (
         "the effect of N passes through the final mark (L0H2\u00a082\u00a0%), then the last token "
         "(L1M\u00a071\u00a0%)"
     )
-    assert "no single component carries more than 10 %" in sentence(places(factor=0.1))
-    assert sentence(places().iloc[:0]) == "no circuit is faithful"
+    assert "no single component carries more than 10 %" in sentence(paths(), places(factor=0.1))
+    reason = paths().iloc[:1].assign(absent="no circuit is faithful")
+    assert sentence(reason, places().iloc[:0]) == "no circuit is faithful"
     only_whole = places()[places()["place"] == "all"]
-    assert "an unknown place (L0H2\u00a082\u00a0%" in sentence(only_whole)
+    assert "an unknown place (L0H2\u00a082\u00a0%" in sentence(paths(), only_whole)
 
 
 def test_without_roles_or_rows_there_is_a_figure() -> None:

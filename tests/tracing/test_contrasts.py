@@ -103,9 +103,9 @@ def test_what_is_missing_is_named() -> None:
     )
     assert "one number of words only" in one.attrs["absent"]
     for found in (data, one):
-        assert all(
-            table.empty for table in summarise_contrasts({("m", "en"): found}, OPTIONS).values()
-        )
+        tables = summarise_contrasts({("m", "en"): found}, OPTIONS)
+        assert tables["contrasts"]["absent"].to_list() == [found.attrs["absent"]]
+        assert tables["contrast_circuits"].empty
     data = measure_contrasts(loaded, contrasting(), none, READING, (PLAN, SETTINGS))
     circuits = summarise_contrasts({("m", "en"): data}, OPTIONS)["contrast_circuits"]
     assert circuits["k"].isna().all() and circuits["faithfulness"].isna().all()

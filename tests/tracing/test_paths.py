@@ -82,7 +82,8 @@ def test_without_a_circuit_there_is_mediation_alone(tmp_path) -> None:
     with xr.open_dataset(tmp_path / "paths.nc") as found:
         assert found.sizes["sender"] == 0 and np.isfinite(found["mediation"]).any()
     found = summarise_paths({("m", "en"): data}, OPTIONS)
-    assert found["paths"].empty and found["places"].empty and len(found["compensation"]) == 5
+    assert found["paths"]["absent"].to_list() == ["no circuit is faithful"]
+    assert found["places"].empty and len(found["compensation"]) == 5
 
 
 def test_what_is_missing_is_named() -> None:
@@ -100,7 +101,10 @@ def test_what_is_missing_is_named() -> None:
     swaps = swap_material(loaded, lang, one, reading, (1,))
     data = measure_paths(loaded, one, (swaps, [PLANTED] * 2), MEMBERS, PLAN)
     assert "the study asks for no smaller or no larger number (2)" in data.attrs["absent"]
-    assert all(table.empty for table in summarise_paths({("m", "en"): data}, OPTIONS).values())
+    found = summarise_paths({("m", "en"): data}, OPTIONS)
+    for name in ("paths", "compensation"):
+        assert found[name]["absent"].to_list() == [data.attrs["absent"]]
+    assert found["places"].empty
 
 
 def test_members_come_in_the_order_of_their_ranking() -> None:
@@ -111,8 +115,10 @@ def test_members_come_in_the_order_of_their_ranking() -> None:
         "k": [3, 3], "without": ["", ""], "components": ["L0H1;L2H3;L1M", "L0H0;L0H2;L0M"],
     }  # fmt: skip
     circuits = xr.Dataset(coords={name: ("condition", part) for name, part in columns.items()})
-    circuits = circuits.assign_attrs(smallest=3, n_layers=3, n_heads=4, absent="")
+    circuits = circuits.assign_attrs(smallest=3, n_layers=3, n_heads=4, absent="", ranked_by="atp")
     assert circuit_members(circuits, selection, "en", 9) == Members(("L1M", "L2H3", "L0H1"), 3)
     assert circuit_members(circuits, selection, "en", 2) == Members(("L1M", "L2H3"), 3)
     none = circuit_members(circuits.assign_attrs(smallest=-1), selection, "en", 9)
     assert none.names == () and "no circuit is faithful" in none.absent
+    quantized = circuit_members(circuits, selection.assign(score=np.nan), "en", 9)
+    assert quantized.names == () and "atp does not rank all components" in quantized.absent

@@ -4,6 +4,8 @@
 |---|---|
 | `contrasts` | a kind of template, a layer and a role: its share of the N effect, by noising |
 | `contrast_circuits` | a kind, or `all`: what the smallest circuit keeps, and exact answers |
+
+Where nothing was traced, one row of `contrasts` has the reason in `absent`.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ import xarray as xr
 from lengthlens.analysis.tracing import shares, stream_shares
 from lengthlens.language.languages import KINDS
 from lengthlens.statistics import mean_interval
+from lengthlens.tracing.paths import SWAP
 
 ALL = "all"
 _EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
 _LABELS = ("model", "language", "swap", "kind")
-CONTRASTS = (*_LABELS, "layer", "role", "effect", "share", "share_low", "share_high", *_EFFECT)
+CONTRASTS = (
+    *_LABELS, "layer", "role", "effect", "share", "share_low", "share_high", *_EFFECT, "absent",
+)  # fmt: skip
 CIRCUITS = (
     *_LABELS, "n_answers", "exact", "exact_low", "exact_high", "k", "faithfulness", "low", "high",
     *_EFFECT,
@@ -39,6 +44,9 @@ def summarise_contrasts(files: Files, options: Mapping) -> dict[str, pd.DataFram
     streams, circuits = [], []
     for (model, language), data in files.items():
         kinds = data["kind"].to_numpy()
+        if reason := data.attrs["absent"]:
+            labels = {"model": model, "language": language, "swap": SWAP}
+            streams.append(labels | {"kind": ALL, "absent": reason})
         for swap in data["swap"].to_numpy().tolist():
             for kind in (*KINDS, ALL):
                 chosen = data.sel(swap=swap).isel(sample=(kinds == kind) | (kind == ALL))

@@ -10,6 +10,7 @@ Terms of `compensation`: `direct` (the late heads in the final residual only), `
 input of the final MLP only), `both`, `interaction` (both minus the other two), and `rest` (what
 reaches the final MLP from everything but them). The MLP compensates for the late heads where
 mediated < 0 < direct, each with its whole interval; `no` where one of the intervals excludes that.
+What could not be measured is one row of `paths` or `compensation` with its reason in `absent`.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ import xarray as xr
 from lengthlens.analysis.tracing import shares
 from lengthlens.statistics import Interval, mean_interval
 from lengthlens.tracing.path_runs import LOGITS, split_receiver
+from lengthlens.tracing.paths import SWAP
 
 _SHARE = (
     "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low", "n_effect_high",
     "n_samples", "n_topics", "level",
 )  # fmt: skip
 _LABELS = ("model", "language", "swap")
-PATHS = (*_LABELS, "sender", "receiver", "component", *_SHARE)
+PATHS = (*_LABELS, "sender", "receiver", "component", *_SHARE, "absent")
 PLACES = (*_LABELS, "component", "layer", "place", *_SHARE)
 COMPENSATION = (
     *_LABELS, "late_heads", "term", "effect_low", "effect_high", *_SHARE, "compensates",
+    "absent",
 )  # fmt: skip
 TERMS = ("direct", "mediated", "both", "interaction", "rest")
 
@@ -56,8 +59,24 @@ def summarise_paths(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
                 ("compensation", _compensation(chosen, options)),
             ):
                 rows[name] += [labels | row for row in made]
+        labels = {"model": model, "language": language, "swap": SWAP}
+        for name, reason in _absent(data):
+            rows[name].append(labels | {"absent": reason})
     columns = {"paths": PATHS, "places": PLACES, "compensation": COMPENSATION}
     return {name: pd.DataFrame(rows[name], columns=list(columns[name])) for name in rows}
+
+
+def _absent(data: xr.Dataset) -> Iterator[tuple[str, str]]:
+    """What is missing: the table, and why."""
+    why = data.attrs
+    measured = np.isfinite(data["margin_reached"]).any()
+    nothing = why["absent"] or ("" if measured else "no answer that was drawn has a legal swap")
+    if reason := nothing or why["paths_absent"]:
+        yield "paths", reason
+    if not nothing and why["heads_absent"]:
+        yield "paths", why["heads_absent"]
+    if nothing:
+        yield "compensation", nothing
 
 
 def _effect(data: xr.Dataset) -> np.ndarray:

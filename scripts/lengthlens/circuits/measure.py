@@ -152,12 +152,13 @@ def measure_circuits(
                 found[variable].attrs["long_name"] = told
     return found.assign_attrs(
         smallest=-1 if k is None else k,
+        ranked_by=plan.methods[0],
         absent="" if texts.material.legal(SWAP) else why_none(texts.material),
     )
 
 
-def smallest_circuit(circuits: xr.Dataset, language: str) -> tuple[str, list[str]]:
-    """The score that ranked the smallest faithful circuit, and its members; "" and none without.
+def smallest_circuit(circuits: xr.Dataset, language: str) -> list[str]:
+    """The members of the smallest faithful circuit; none where there is none.
 
     Args:
         circuits: a circuits file; language: whose own ranking counts.
@@ -171,9 +172,8 @@ def smallest_circuit(circuits: xr.Dataset, language: str) -> tuple[str, list[str
     own = (columns["source_language"] == language) & (columns["way"] == KEPT)
     rows = np.flatnonzero(own & ranked & (columns["k"] == k) & (columns["without"] == ""))
     if k < 1 or not len(rows):
-        return "", []
-    members = str(circuits["components"].to_numpy()[rows[0]]).split(";")
-    return str(columns["method"][rows[0]]), members
+        return []
+    return str(circuits["components"].to_numpy()[rows[0]]).split(";")
 
 
 def _ranked_conditions(

@@ -49,7 +49,7 @@ _INPUTS = {
 _AREA = 260.0  # points², of a component that carries all of the effect
 _ROW = 0.62  # inches, of a layer where there is room
 _SIDE = 1.15  # between neighbours in a layer, in widths of an empty column
-_EMPTY = {True: "no circuit is faithful", False: "N has no effect to explain"}
+_NOTHING, _NO_EFFECT = "no paths were measured", "N has no effect to explain"
 
 Node = tuple[float, float]
 
@@ -78,18 +78,18 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
                     for table in (paths, places)
                 ]
                 _draw_panel(axes, *own, layers)
-                told = textwrap.fill(f"{model}, {name}: {sentence(own[1])}", 64)
+                told = textwrap.fill(f"{model}, {name}: {sentence(*own)}", 64)
                 axes.set_title(told, fontsize=6.5, fontweight="normal")
             row[0].set_ylabel("layer")
         add_legend(figure, _legend())
     return figure
 
 
-def sentence(places: pd.DataFrame) -> str:
+def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
     """Where the effect of N passes and by which components, of one model and language."""
     where = _home(places)
-    if where.empty or where["share"].isna().all():
-        return _EMPTY[where.empty]
+    if nothing := _nothing(paths, where):
+        return nothing
     named = where[where["share_low"] > _NAMED].sort_values("share", ascending=False, kind="stable")
     parts = []
     for role, name in _ROLES.items():
@@ -102,6 +102,13 @@ def sentence(places: pd.DataFrame) -> str:
     if not parts:
         return f"no single component carries more than {100 * _NAMED:.0f} % of the effect of N"
     return "the effect of N passes through " + ", then ".join(parts)
+
+
+def _nothing(paths: pd.DataFrame, home: pd.DataFrame) -> str:
+    """Why there is nothing to draw; empty where there is something."""
+    if home.empty:
+        return next(iter(paths["absent"].dropna()), _NOTHING)
+    return _NO_EFFECT if home["share"].isna().all() else ""
 
 
 def _home(places: pd.DataFrame) -> pd.DataFrame:
@@ -125,8 +132,8 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
     axes.grid(False)
     for x in columns.values():
         axes.axvline(x, color=HAIR, linewidth=0.5, zorder=0)
-    if home.empty or home["share"].isna().all():
-        no_data(axes, _EMPTY[home.empty])
+    if nothing := _nothing(paths, home):
+        no_data(axes, textwrap.fill(nothing, 40))
         return
     nodes = _nodes(shown, columns) | {
         EMBEDDING: (columns["numeral"], -1.0),
@@ -252,7 +259,7 @@ def _legend() -> list[Line2D]:
 def counts(table: pd.DataFrame) -> str:
     """What the figure rests on; `table` is tables/places.csv."""
     if table.empty:
-        return "no paths were measured"
+        return _NOTHING
     low, high = int(table["n_samples"].min()), int(table["n_samples"].max())
     answers = f"{low}" if low == high else f"{low} to {high}"
     return f"n = {answers} answers of at least {int(table['n_topics'].min())} topics"

@@ -27,7 +27,7 @@ def say_paths(table: pd.DataFrame) -> list[str]:
     Args:
         table: tables/paths.csv.
     """
-    sentences = []
+    sentences = _missing(table)
     for who, own in _pairs(table):
         n = f"{int(own['n_samples'].max())} answers"
         if own["share"].isna().all():
@@ -56,7 +56,7 @@ def say_compensation(table: pd.DataFrame) -> list[str]:
         "no": "so the MLP does not compensate for them",
         "open": "which leaves open whether the MLP compensates for them",
     }
-    sentences = []
+    sentences = _missing(table)
     for who, own in _pairs(table):
         terms = own.set_index("term").to_dict("index")
         if not {"direct", "mediated"} <= set(terms):
@@ -82,7 +82,7 @@ def say_contrasts(table: pd.DataFrame) -> list[str]:
     Args:
         table: tables/contrasts.csv.
     """
-    sentences = []
+    sentences = _missing(table)
     for who, own in _pairs(table):
         parts = []
         for kind, name in _KINDS.items():
@@ -129,9 +129,21 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def _missing(table: pd.DataFrame) -> list[str]:
+    """Why something could not be measured, by model and language."""
+    rows = table[_says_missing(table)].to_dict("records")
+    return [f"{row['model']} ({row['language']}): {row['absent']}." for row in rows]
+
+
+def _says_missing(table: pd.DataFrame) -> pd.Series:
+    if "absent" not in table:
+        return pd.Series(False, index=table.index)
+    return table["absent"].notna() & (table["absent"] != "")
+
+
 def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Who, and the rows of the swap to the next larger number."""
-    own = table[table["swap"] == _SWAP]
+    """Who, and the rows of the swap to the next larger number that say what there is."""
+    own = table[(table["swap"] == _SWAP) & ~_says_missing(table)]
     for (model, language), rows in own.groupby(["model", "language"], sort=False):
         yield f"{model} ({language})", rows
 

@@ -211,6 +211,7 @@ SECTIONS = (
             Table("overlap", "Circuits across languages", say_overlap),
             Table("patch_scores", "Scores against patches"),
         ),
+        explains=True,
     ),
     Section(
         "tracing",
@@ -228,6 +229,7 @@ SECTIONS = (
             Table("circuit_heads", "Heads of the circuit", say_heads),
             Table("knockout", "Layers kept from a part of the text", say_knockouts),
         ),
+        explains=True,
     ),
     Section(
         "confirmatory",

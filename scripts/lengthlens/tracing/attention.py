@@ -89,7 +89,7 @@ def circuit_heads(circuits: xr.Dataset, language: str) -> list[str]:
     Args:
         circuits: a circuits file; language: whose own ranking counts.
     """
-    return [name for name in smallest_circuit(circuits, language)[1] if "H" in name]
+    return [name for name in smallest_circuit(circuits, language) if "H" in name]
 
 
 def measure_attention(

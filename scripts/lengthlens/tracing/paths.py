@@ -88,13 +88,15 @@ def circuit_members(
         language: whose own ranking counts.
         most: how many members at most.
     """
-    method, members = smallest_circuit(circuits, language)
-    if not members:
-        reason = str(circuits.attrs["absent"]) or "no circuit is faithful"
-        return Members((), 0, f"{reason}, so there are no paths between its components")
+    members = smallest_circuit(circuits, language)
     shape = int(circuits.attrs["n_layers"]), int(circuits.attrs["n_heads"])
+    order = ranked_order(selection, circuits.attrs["ranked_by"], shape)
+    if not members or order is None:
+        reason = str(circuits.attrs["absent"]) or "no circuit is faithful"
+        if order is None:
+            reason = f"{circuits.attrs['ranked_by']} does not rank all components"
+        return Members((), 0, f"{reason}, so there are no paths between its components")
     names = component_names(shape)
-    order = ranked_order(selection, method, shape)
     ranked = [names[place] for place in order if names[place] in members]
     return Members(tuple(ranked[:most]), len(members))
 

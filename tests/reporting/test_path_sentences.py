@@ -34,6 +34,8 @@ def test_paths_are_named_with_what_they_go_into() -> None:
     assert "the number as written to L0H6 (value) 80.0 % [70.0, 90.0]" in said
     assert "L5M straight to the decision 70.0 %" in said and "L0M to L5M 30.0 %" in said
     assert "query" not in said  # its interval reaches 0
+    missing = pd.DataFrame([OWN | {"absent": "no circuit is faithful"}], columns=list(PATHS))
+    assert say_paths(missing) == ["m (en): no circuit is faithful."]
     (said,) = say_paths(table.assign(share=np.nan))
     assert "no path carries it (12 answers)" in said
 
