@@ -69,6 +69,19 @@ def test_mediation_of_the_planted_heads() -> None:
     assert (table["compensates"] == "open").all() or (table["compensates"] == "no").all()
 
 
+def test_compensation_is_found_with_its_size() -> None:
+    """A word takes 2 from the margin, 1.2 times that for the best ender; half comes back."""
+    loaded, lang = counting_model(compensated=True), language()
+    answers = answers_of(lang)
+    material = swap_material(loaded, lang, answers, READING, (1,)), [PLANTED] * len(answers)
+    data = measure_paths(loaded, answers, material, Members((), 0, "none"), PLAN)
+    table = summarise_paths({("m", "en"): data}, OPTIONS)["compensation"].set_index("term")
+    expected = {"direct": 2.4, "mediated": -1.2, "both": 1.2, "interaction": 0.0}
+    for term, effect in expected.items():
+        assert table.loc[term, "effect"] == pytest.approx(effect, abs=0.08), term
+    assert table.loc["rest", "share"] > 0.7 and (table["compensates"] == "yes").all()
+
+
 def test_without_an_effect_there_are_no_shares() -> None:
     found = tables(True)
     assert found["paths"]["share"].isna().all() and len(found["paths"])
