@@ -12,16 +12,10 @@ from linear import random_swap
 from toys import toy
 from transformers import AttentionInterface
 
+from lengthlens.circuits.orders import EMBEDDING, LOGITS, split_receiver
 from lengthlens.decoding import inputs
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.tracing.path_runs import (
-    EMBEDDING,
-    LOGITS,
-    PathRuns,
-    network_of,
-    receivers_of,
-    split_receiver,
-)
+from lengthlens.tracing.path_runs import PathRuns, network_of, receivers_of
 
 ARCHITECTURES = ["llama", "gpt2", "gemma2", "mixtral", "granite", "gpt_neox", "olmo2"]
 PARALLEL = {"gpt_neox"}

@@ -19,9 +19,9 @@ import xarray as xr
 from lengthlens.analysis.tracing import shares, stream_shares
 from lengthlens.language.languages import KINDS
 from lengthlens.statistics import mean_interval
-from lengthlens.tracing.paths import SWAP
 
 ALL = "all"
+_SWAP = 1
 _EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
 _LABELS = ("model", "language", "swap", "kind")
 CONTRASTS = (
@@ -45,7 +45,7 @@ def summarise_contrasts(files: Files, options: Mapping) -> dict[str, pd.DataFram
     for (model, language), data in files.items():
         kinds = data["kind"].to_numpy()
         if reason := data.attrs["absent"]:
-            labels = {"model": model, "language": language, "swap": SWAP}
+            labels = {"model": model, "language": language, "swap": _SWAP}
             streams.append(labels | {"kind": ALL, "absent": reason})
         for swap in data["swap"].to_numpy().tolist():
             for kind in (*KINDS, ALL):

@@ -22,15 +22,15 @@ import pandas as pd
 import xarray as xr
 
 from lengthlens.analysis.tracing import shares
+from lengthlens.circuits.orders import LOGITS, split_receiver
 from lengthlens.statistics import Interval, mean_interval
-from lengthlens.tracing.path_runs import LOGITS, split_receiver
-from lengthlens.tracing.paths import SWAP
 
 _SHARE = (
     "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low", "n_effect_high",
     "n_samples", "n_topics", "level",
 )  # fmt: skip
 _LABELS = ("model", "language", "swap")
+_SWAP = 1
 PATHS = (*_LABELS, "sender", "receiver", "component", *_SHARE, "absent")
 PLACES = (*_LABELS, "component", "layer", "place", *_SHARE)
 COMPENSATION = (
@@ -59,7 +59,7 @@ def summarise_paths(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
                 ("compensation", _compensation(chosen, options)),
             ):
                 rows[name] += [labels | row for row in made]
-        labels = {"model": model, "language": language, "swap": SWAP}
+        labels = {"model": model, "language": language, "swap": _SWAP}
         for name, reason in _absent(data):
             rows[name].append(labels | {"absent": reason})
     columns = {"paths": PATHS, "places": PLACES, "compensation": COMPENSATION}

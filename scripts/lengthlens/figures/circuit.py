@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
+from lengthlens.circuits.orders import EMBEDDING, LOGITS
 from lengthlens.figures.style import (
     HAIR,
     INK,
@@ -25,7 +26,7 @@ from lengthlens.figures.style import (
 from lengthlens.figures.tracing import ROLES
 
 TITLE = "The circuit that counts, as measured"
-UNKNOWN, ALL, LOGITS, EMBEDDING = "unknown", "all", "logits", "embedding"
+UNKNOWN, ALL = "unknown", "all"
 _SWAP = 1
 _NAMED = 0.1  # a component is named in the title from this share on
 _SHOWN = 0.03  # components and paths are drawn whose share lies above this, with the interval

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from lengthlens.figures.circuit import EMBEDDING, LOGITS
+from lengthlens.circuits.orders import EMBEDDING, LOGITS
 from lengthlens.reporting.numbers import in_brackets, number
 from lengthlens.reporting.traces import say_roles
 

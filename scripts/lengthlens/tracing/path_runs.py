@@ -26,7 +26,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lengthlens.ablation.conditions import heads_between
-from lengthlens.circuits.orders import component_names
+from lengthlens.ablation.sweep import QUARTER
+from lengthlens.circuits.orders import EMBEDDING, LOGITS, component_names, split_receiver
 from lengthlens.decoding.donors import placed
 from lengthlens.decoding.inputs import PARTS, ShiftedInputs, reads_attention
 from lengthlens.decoding.intervention import Donors
@@ -39,9 +40,7 @@ from lengthlens.models.readout import Readout, readout_of
 from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.tracing.stream import StreamRuns
 
-EMBEDDING, LOGITS = "embedding", "logits"
 WAYS = ("residual", "mlp", "both", "rest")
-LATE = 0.75  # from this depth on heads are late, as in the ablation
 
 Cell = tuple[int, int, Tensor]  # sender, receiver, what the receiver puts out
 
@@ -66,7 +65,7 @@ class Network:
     def late_heads(self) -> list[str]:
         """All heads of the last quarter of layers: the ablation's `late_heads`."""
         a = self.loaded.anatomy
-        late = set(heads_between(LATE, 1, a.n_layers, a.n_heads))
+        late = set(heads_between(1 - QUARTER, 1, a.n_layers, a.n_heads))
         return [name for name, place in self.places.items() if place in late]
 
     def may_send(self, sender: str, receiver: str) -> bool:
@@ -95,12 +94,6 @@ def receivers_of(components: Sequence[str]) -> list[str]:
     for name in components:
         found += [f"{name}.{part}" for part in PARTS] if "H" in name else [f"{name[:-1]}.mlp"]
     return [*found, LOGITS]
-
-
-def split_receiver(receiver: str) -> tuple[str, str]:
-    """The component of a receiver, and what it receives there: "L5M", "mlp" of "L5.mlp"."""
-    name, _, part = receiver.partition(".")
-    return (f"{name}M" if part == "mlp" else name), part
 
 
 class PathRuns(StreamRuns):

@@ -19,14 +19,14 @@ import xarray as xr
 from tqdm import tqdm
 
 from lengthlens.circuits.measure import smallest_circuit
-from lengthlens.circuits.orders import component_names, ranked_order
+from lengthlens.circuits.orders import EMBEDDING, component_names, ranked_order
 from lengthlens.forced.measure import drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import SWAPS, Swap
 from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.measure import why_none
 from lengthlens.patching.runs import OTHER, REACHED
-from lengthlens.tracing.path_runs import EMBEDDING, WAYS, PathRuns, network_of, receivers_of
+from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 from lengthlens.tracing.stream import Roles, count_swaps, swap_coords
 
