@@ -125,7 +125,13 @@ ILLEGAL: dict[str, list[Any]] = {
     "ablation.positions": [*CHOICE, "prompt"],
     **{
         f"ablation.{key}": COUNT
-        for key in ("controls", "answered_controls", "further_controls", "base_controls")
+        for key in (
+            "controls",
+            "test_controls",
+            "answered_controls",
+            "further_controls",
+            "base_controls",
+        )
     },
     "ablation.base_prompts": COUNT,
     "ablation.max_new_tokens": [*COUNT, "Auto", "", 9],
