@@ -310,8 +310,8 @@ class AblationPlan(Section):
         "[sets]"
     )
     test_controls: Sets = about(
-        "Random sets for every test of a set (resources/claims.yaml); all distinct sets where fewer "
-        "exist. A test needs 99, or all distinct sets if at least 19. [sets]"
+        "Random sets for every test of a set (resources/claims.yaml); all distinct sets where "
+        "fewer exist. A test needs 99, or all distinct sets if at least 19. [sets]"
     )
     answered_controls: Sets = about(
         "How many of the random sets of every chosen set, drawn by the seed, answer the prompts "
