@@ -21,6 +21,7 @@ def main(snakemake) -> None:
         open_probes,
         open_repair,
     )
+    from lengthlens.statistics import Bootstrap
 
     params, given = snakemake.params, snakemake.input
     claims = read_claims(given.claims)
@@ -45,7 +46,7 @@ def main(snakemake) -> None:
             for name, opened in files.items()
         }
         data = Data(models, **of_pair)
-        tables.append(evaluate_claims(own, data, **params.config["statistics"]))
+        tables.append(evaluate_claims(own, data, Bootstrap(**params.config["statistics"])))
     origins = (a.attrs["provenance"] for a in files["attributions"].values())
     made = derived(formats.CLAIMS, params.config, origins)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)

@@ -8,6 +8,7 @@ import pytest
 from synthetic_attribution import make_attribution
 
 from lengthlens.analysis.dips import find_dips, neighbour_contrasts
+from lengthlens.statistics import Bootstrap
 
 N = (3, 4, 5, 6, 7)
 
@@ -35,9 +36,8 @@ def misses(share):
     return lambda n, rng: int(rng.random() < share(n))
 
 
-def dips(table, sums=None, **options) -> pd.DataFrame:
-    options = {"resamples": 400} | options
-    return find_dips({("i", "en"): table}, {("i", "en"): sums or attribution()}, **options)
+def dips(table, sums=None, bootstrap=Bootstrap(resamples=400)) -> pd.DataFrame:  # noqa: B008
+    return find_dips({("i", "en"): table}, {("i", "en"): sums or attribution()}, bootstrap)
 
 
 def chosen(table, measure, against="neighbours") -> pd.DataFrame:
@@ -120,7 +120,7 @@ def test_false_alarms_are_as_rare_as_the_level_says() -> None:
         table = find_dips(
             {("i", "en"): answers(misses(lambda n: 0.4), seed=seed)},
             {("i", "en"): attribution(per_n=24)},
-            resamples=400,
+            Bootstrap(resamples=400),
         )
         rows = chosen(table, "exact")
         alarms += bool(rows["verdict"].isin(["worse", "better"]).any())
@@ -129,8 +129,8 @@ def test_false_alarms_are_as_rare_as_the_level_says() -> None:
 
 def test_few_resamples_fall_back_to_student() -> None:
     table = answers(misses(lambda n: 0.4))
-    assert set(dips(table, resamples=200)["method"]) == {"student"}
-    assert set(dips(table, resamples=400)["method"]) == {"guarded"}
+    assert set(dips(table, bootstrap=Bootstrap(resamples=200))["method"]) == {"student"}
+    assert set(dips(table, bootstrap=Bootstrap(resamples=400))["method"]) == {"guarded"}
 
 
 def test_two_n_cannot_dip() -> None:
