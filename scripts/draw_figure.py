@@ -11,7 +11,7 @@ def main(snakemake) -> None:
 
     params, name = snakemake.params, snakemake.params.figure
     module = import_module(f"lengthlens.figures.{name}")
-    cast = cast_of(params.variants, snakemake.input.languages)
+    cast = cast_of(params.tunings, snakemake.input.languages)
     data = [open_source(each, list(snakemake.input[each]), params.pairs) for each in params.reads]
     options = {key: value for section in params.config.values() for key, value in section.items()}
     figure = getattr(module, f"draw_{name}")(*data, cast, **options)

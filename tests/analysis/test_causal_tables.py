@@ -22,7 +22,7 @@ from lengthlens.reporting.causes import (
 )
 from lengthlens.statistics import difference_interval
 
-CAST = Cast({"i": "instruct"}, {"en": "English", "lb": "Luxembourgish"})
+CAST = Cast({"i": "tuned"}, {"en": "English", "lb": "Luxembourgish"})
 TOPICS = np.repeat([f"t{i:02d}" for i in range(12)], 2)
 FAST = {"resamples": 200, "level": 0.95, "seed": 0}
 

@@ -13,7 +13,7 @@ from lengthlens.figures.style import Cast
 from lengthlens.reporting.nswap import follows_n, say_nswap
 
 N = np.repeat([3, 5, 9], 4)
-CAST = Cast({"m": "instruct", "b": "base"}, {"en": "English"})
+CAST = Cast({"m": "tuned", "b": "untuned"}, {"en": "English"})
 
 
 def forced(legal: bool = True) -> xr.Dataset:

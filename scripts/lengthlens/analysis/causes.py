@@ -71,7 +71,7 @@ SCORES: dict[str, Callable[[xr.Dataset, str], np.ndarray]] = {
 BASELINES = ("layer_mean", "depth")
 COLUMNS = (
     "model",
-    "variant",
+    "tuning",
     "language",
     "kind",
     "over",
@@ -181,7 +181,7 @@ class Comparison:
 
 
 def compare_scores(
-    variants: Mapping[str, str],
+    tunings: Mapping[str, str],
     attributions: Mapping[tuple[str, str], xr.Dataset],
     forced: Mapping[tuple[str, str], xr.Dataset],
     level: float = 0.95,
@@ -191,7 +191,7 @@ def compare_scores(
     """The table of all scores against all outcomes.
 
     Args:
-        variants: model -> variant.
+        tunings: model -> tuning.
         attributions, forced: the files of each (model, language).
         level: of the intervals; resamples, seed: of their bootstrap.
 
@@ -209,7 +209,7 @@ def compare_scores(
                 for outcome in OUTCOMES:
                     for mode in made.modes:
                         rows += [
-                            {"model": model, "variant": variants[model], "language": language}
+                            {"model": model, "tuning": tunings[model], "language": language}
                             | {
                                 "kind": kind,
                                 "over": over,

@@ -59,7 +59,7 @@ def draw_ablation(
         level: of the intervals; resamples, seed: of their bootstrap.
     """
     options = {"level": level, "resamples": resamples, "seed": seed}
-    models = sorted(cast.variants, key=lambda model: cast.variants[model] != "instruct")
+    models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
     rows = [
         (model, *measure)
         for model in models
