@@ -142,7 +142,7 @@ def test_pairs_without_an_exchange_are_left_out() -> None:
     empty = dict.fromkeys(named, xr.Dataset())
     assert compare_texts([PAIR], named, empty, BOOTSTRAP).empty
     lone = compare_texts([{"tuned": "i"}], named, empty, BOOTSTRAP)
-    assert lone.empty and "needs a base and an tuned model" in counts(lone)
+    assert lone.empty and "needs an untuned and a tuned model" in counts(lone)
     figure = draw_same_text(lone, Cast({"i": "tuned"}, {"en": "English"}))
     assert [text.get_text() for text in figure.axes[0].texts] == ["texts not exchanged"]
 

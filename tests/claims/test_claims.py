@@ -210,7 +210,9 @@ def test_cwa_side_is_the_total_of_the_named_components():
     data = attribution(5, head=0.3)
     statistic = {"kind": "cwa", "component": "head", "layers": [0.75, 1], "tuning": "untuned"}
     statistic |= {"language": "en", "form": "step", "target": "end"}
-    found = measure(statistic, Data(MODELS, {("untuned", "en"): data}, {}), 0.95, 200, 0)
+    found = measure(
+        statistic, Data(MODELS, {("untuned", "en"): data}, {}), Bootstrap(resamples=200)
+    )
     totals = data["cwa_head"].sel(target="end").isel(layer=[6, 7]).sum(["layer", "head"])
     groups = [
         float(totals[data["n"] == k].sum() / data["n_boundary"][data["n"] == k].sum()) for k in N

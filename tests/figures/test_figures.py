@@ -95,7 +95,7 @@ def test_error_by_n_marks_what_was_cut():
 def test_a_cut_answer_is_never_exact():
     answers = make_answers({"b": "untuned"}, ("en",)).assign(error=0, truncated=True)
     figure = draw_error_by_n(answers, Cast({"b": "untuned"}, {"en": "English"}), FAST)
-    assert (points(figure.axes[-1], style.VARIANT_COLOURS["untuned"])[:, 1] == 0).all()
+    assert (points(figure.axes[-1], style.TUNING_COLOURS["untuned"])[:, 1] == 0).all()
 
 
 def test_error_by_n_with_a_language_without_answers():

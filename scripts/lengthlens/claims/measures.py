@@ -115,8 +115,9 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
         f"{share_interval(exchange, 0, whole, bootstrap, f'share_on_{text}')[0]:.0%} on {text}'s"
         for text in TUNINGS
     ]
-    own, low, high = around[0], share + around.low[0], share + around.high[0]
-    interval = replace(own, estimate=np.asarray(share), low=np.asarray(low), high=np.asarray(high))
+    limits = {name: np.asarray(share + getattr(around, name)[0]) for name in ("low", "high")}
+    counted = {name: getattr(observed[0], name) for name in ("n", "n_clusters")}
+    interval = replace(around[0], estimate=np.asarray(share), **limits, **counted)
     where = "the final layer" if wanted == "final" else f"depth {wanted[0]} to {wanted[1]}"
     kind = {"head": "heads", "mlp": "MLPs"}[group[0]]
     cut = [files[tuning][0]["truncated"].to_numpy() for tuning in TUNINGS]
