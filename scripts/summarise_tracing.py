@@ -21,9 +21,10 @@ def main(snakemake) -> None:
         open_paths,
         open_tracing,
     )
+    from lengthlens.statistics import Bootstrap
 
     params = snakemake.params
-    options = params.config["statistics"]
+    bootstrap = Bootstrap(**params.config["statistics"])
     readers = (open_tracing, open_attention, open_paths, open_contrasts)
     names = ("tracing", "attention", "paths", "contrasts")
     tracing, attention, paths, contrasts = files = [
@@ -33,10 +34,10 @@ def main(snakemake) -> None:
     check_together(*files)
     origins = [file.attrs["provenance"] for kind in files for file in kind.values()]
     made = derived(formats.TABLE, params.config, origins)
-    tables = {"tracing": summarise_tracing(tracing, options)}
-    tables |= summarise_attention(attention, options)
-    tables |= summarise_paths(paths, options)
-    tables |= summarise_contrasts(contrasts, options)
+    tables = {"tracing": summarise_tracing(tracing, bootstrap)}
+    tables |= summarise_attention(attention, bootstrap)
+    tables |= summarise_paths(paths, bootstrap)
+    tables |= summarise_contrasts(contrasts, bootstrap)
     outputs = {Path(path).stem: path for path in snakemake.output if path.endswith(".csv")}
     for name, table in tables.items():
         write_table(table, outputs[name], made)

@@ -16,11 +16,12 @@ from lengthlens.language.languages import KINDS, Language, Template, load_langua
 from lengthlens.language.prompts import topic_split
 from lengthlens.models.prompting import SpelledPrompt
 from lengthlens.patching.material import Reading
+from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.contrasts import ContrastPlan, contrast_prompts, measure_contrasts
 from lengthlens.tracing.paths import Members
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 PLAN = ContrastPlan(2, 1, 0)
 SETTINGS = generation(max_new_tokens=12, batch_size=8, memory_gb=1.0, date="2026-01-01")
@@ -80,7 +81,7 @@ def test_the_planted_circuit_holds_on_new_templates() -> None:
     data = measure_contrasts(
         loaded, contrasting(), Members(tuple(NAMES), 3), READING, (PLAN, SETTINGS)
     )
-    tables = summarise_contrasts({("m", "en"): data}, OPTIONS)
+    tables = summarise_contrasts({("m", "en"): data}, BOOTSTRAP)
     circuits = tables["contrast_circuits"].set_index("kind")
     assert list(circuits.index) == [*KINDS[:2], "all"] and (circuits["exact"] == 1).all()
     assert circuits["n_answers"].to_list() == [6, 6, 12] and (circuits["k"] == 3).all()
@@ -103,10 +104,10 @@ def test_what_is_missing_is_named() -> None:
     )
     assert "one number of words only" in one.attrs["absent"]
     for found in (data, one):
-        tables = summarise_contrasts({("m", "en"): found}, OPTIONS)
+        tables = summarise_contrasts({("m", "en"): found}, BOOTSTRAP)
         assert tables["contrasts"]["absent"].to_list() == [found.attrs["absent"]]
         assert tables["contrast_circuits"].empty
     data = measure_contrasts(loaded, contrasting(), none, READING, (PLAN, SETTINGS))
-    circuits = summarise_contrasts({("m", "en"): data}, OPTIONS)["contrast_circuits"]
+    circuits = summarise_contrasts({("m", "en"): data}, BOOTSTRAP)["contrast_circuits"]
     assert circuits["k"].isna().all() and circuits["faithfulness"].isna().all()
     assert np.isnan(data["kept"]).all() and data.attrs["circuit_absent"] == "no circuit is faithful"

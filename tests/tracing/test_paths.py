@@ -13,9 +13,10 @@ from planted_circuit import N_WORDS, NAMES, answers_of, counting_model, language
 from lengthlens.analysis.paths import summarise_paths
 from lengthlens.circuits.orders import component_names
 from lengthlens.patching.material import Reading, swap_material
+from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.paths import Members, PathPlan, circuit_members, measure_paths
 
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 PLANTED = np.array([0, 0, 0, 0, 1, 2, 3, 4], dtype=np.int8)  # the roles of the planted template
 PLAN = PathPlan(2, 5, 1.0)
@@ -33,7 +34,7 @@ def measured(null: bool = False, names: tuple[str, ...] = MEMBERS.names) -> xr.D
 
 @functools.cache
 def tables(null: bool = False) -> dict[str, pd.DataFrame]:
-    return summarise_paths({("m", "en"): measured(null)}, OPTIONS)
+    return summarise_paths({("m", "en"): measured(null)}, BOOTSTRAP)
 
 
 def test_exactly_the_planted_edges() -> None:
@@ -75,7 +76,7 @@ def test_compensation_is_found_with_its_size() -> None:
     answers = answers_of(lang)
     material = swap_material(loaded, lang, answers, READING, (1,)), [PLANTED] * len(answers)
     data = measure_paths(loaded, answers, material, Members((), 0, "none"), PLAN)
-    table = summarise_paths({("m", "en"): data}, OPTIONS)["compensation"].set_index("term")
+    table = summarise_paths({("m", "en"): data}, BOOTSTRAP)["compensation"].set_index("term")
     expected = {"direct": 2.4, "mediated": -1.2, "both": 1.2, "interaction": 0.0}
     for term, effect in expected.items():
         assert table.loc[term, "effect"] == pytest.approx(effect, abs=0.08), term
@@ -94,7 +95,7 @@ def test_without_a_circuit_there_is_mediation_alone(tmp_path) -> None:
     data.to_netcdf(tmp_path / "paths.nc")
     with xr.open_dataset(tmp_path / "paths.nc") as found:
         assert found.sizes["sender"] == 0 and np.isfinite(found["mediation"]).any()
-    found = summarise_paths({("m", "en"): data}, OPTIONS)
+    found = summarise_paths({("m", "en"): data}, BOOTSTRAP)
     assert found["paths"]["absent"].to_list() == ["no circuit is faithful"]
     assert found["places"].empty and len(found["compensation"]) == 5
 
@@ -114,7 +115,7 @@ def test_what_is_missing_is_named() -> None:
     swaps = swap_material(loaded, lang, one, reading, (1,))
     data = measure_paths(loaded, one, (swaps, [PLANTED] * 2), MEMBERS, PLAN)
     assert "the study asks for no smaller or no larger number (2)" in data.attrs["absent"]
-    found = summarise_paths({("m", "en"): data}, OPTIONS)
+    found = summarise_paths({("m", "en"): data}, BOOTSTRAP)
     for name in ("paths", "compensation"):
         assert found[name]["absent"].to_list() == [data.attrs["absent"]]
     assert found["places"].empty

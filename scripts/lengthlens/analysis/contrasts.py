@@ -11,6 +11,7 @@ Where nothing was traced, one row of `contrasts` has the reason in `absent`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ import xarray as xr
 
 from lengthlens.analysis.tracing import shares, stream_shares
 from lengthlens.language.languages import KINDS
-from lengthlens.statistics import mean_interval
+from lengthlens.statistics import Bootstrap, mean_interval
 
 ALL = "all"
 _SWAP = 1
@@ -35,11 +36,11 @@ CIRCUITS = (
 Files = Mapping[tuple[str, str], xr.Dataset]
 
 
-def summarise_contrasts(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
+def summarise_contrasts(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The two tables, by name.
 
     Args:
-        files: contrasts files; options: level, resamples and seed of the intervals.
+        files: contrasts files; bootstrap: of the intervals.
     """
     streams, circuits = [], []
     for (model, language), data in files.items():
@@ -51,16 +52,16 @@ def summarise_contrasts(files: Files, options: Mapping) -> dict[str, pd.DataFram
             for kind in (*KINDS, ALL):
                 chosen = data.sel(swap=swap).isel(sample=(kinds == kind) | (kind == ALL))
                 labels = {"model": model, "language": language, "swap": swap, "kind": kind}
-                circuits += [labels | row for row in _kept(chosen, options)]
+                circuits += [labels | row for row in _kept(chosen, bootstrap)]
                 if kind != ALL:
-                    streams += [labels | row for row in stream_shares(chosen, "noising", options)]
+                    streams += [labels | row for row in stream_shares(chosen, "noising", bootstrap)]
     return {
         "contrasts": pd.DataFrame(streams, columns=list(CONTRASTS)),
         "contrast_circuits": pd.DataFrame(circuits, columns=list(CIRCUITS)),
     }
 
 
-def _kept(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _kept(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     """What the circuit keeps of the N effect; nothing where no swap was measured."""
     other, topics = data["margin_other"].to_numpy(), data["topic"].to_numpy()
     effect = data["margin_reached"].to_numpy() - other
@@ -68,16 +69,16 @@ def _kept(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
         return
     members = [name for name in str(data.attrs["components"]).split(";") if name]
     right = (data["error"] == 0) & ~data["truncated"].astype(bool)
-    exact = mean_interval(right.to_numpy().astype(float), topics, **options)
+    exact = mean_interval(right.to_numpy().astype(float), topics, bootstrap)
     row = {
         "n_answers": data.sizes["sample"],
-        "exact": float(exact.estimate),
-        "exact_low": float(np.clip(exact.low, 0, 1)),
-        "exact_high": float(np.clip(exact.high, 0, 1)),
+        **replace(exact, low=np.clip(exact.low, 0, 1), high=np.clip(exact.high, 0, 1)).columns(
+            "exact"
+        ),
         "k": len(members) or np.nan,
     }
     kept = data["kept"].to_numpy() - other
-    (share,) = shares((kept if members else effect)[:, None], effect, topics, options)
+    (share,) = shares((kept if members else effect)[:, None], effect, topics, bootstrap)
     for name, column in (("faithfulness", "share"), ("low", "share_low"), ("high", "share_high")):
         row[name] = share[column] if members else np.nan
     yield row | {name: share[name] for name in _EFFECT}

@@ -23,7 +23,7 @@ import xarray as xr
 
 from lengthlens.analysis.tracing import shares
 from lengthlens.circuits.orders import LOGITS, split_receiver
-from lengthlens.statistics import Interval, mean_interval
+from lengthlens.statistics import Bootstrap, Interval, mean_interval
 
 _SHARE = (
     "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low", "n_effect_high",
@@ -42,11 +42,11 @@ TERMS = ("direct", "mediated", "both", "interaction", "rest")
 Files = Mapping[tuple[str, str], xr.Dataset]
 
 
-def summarise_paths(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
+def summarise_paths(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The three tables, by name.
 
     Args:
-        files: paths files; options: level, resamples and seed of the intervals.
+        files: paths files; bootstrap: of the intervals.
     """
     rows: dict[str, list[dict]] = {"paths": [], "places": [], "compensation": []}
     for (model, language), data in files.items():
@@ -54,9 +54,9 @@ def summarise_paths(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
             labels = {"model": model, "language": language, "swap": swap}
             chosen = data.sel(swap=swap)
             for name, made in (
-                ("paths", _paths(chosen, options)),
-                ("places", _places(chosen, options)),
-                ("compensation", _compensation(chosen, options)),
+                ("paths", _paths(chosen, bootstrap)),
+                ("places", _places(chosen, bootstrap)),
+                ("compensation", _compensation(chosen, bootstrap)),
             ):
                 rows[name] += [labels | row for row in made]
         labels = {"model": model, "language": language, "swap": _SWAP}
@@ -83,31 +83,31 @@ def _effect(data: xr.Dataset) -> np.ndarray:
     return (data["margin_reached"] - data["margin_other"]).to_numpy()
 
 
-def _paths(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _paths(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     values, topics = data["path"].to_numpy(), data["topic"].to_numpy()
     effect = _effect(data)
     receivers = data["receiver"].to_numpy().tolist()
     for row, sender in enumerate(data["sender"].to_numpy().tolist()):
         there = np.flatnonzero(np.isfinite(values[:, row]).any(0))
-        found = shares(values[:, row, there], effect, topics, options) if len(there) else []
+        found = shares(values[:, row, there], effect, topics, bootstrap) if len(there) else []
         for column, share in zip(there.tolist(), found, strict=False):
             receiver = receivers[column]
             component = LOGITS if receiver == LOGITS else split_receiver(receiver)[0]
             yield {"sender": sender, "receiver": receiver, "component": component} | share
 
 
-def _places(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _places(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     values, topics = data["carried"].to_numpy(), data["topic"].to_numpy()
     effect = _effect(data)
     for place, name in enumerate(data["place"].to_numpy().tolist()):
-        found = shares(values[:, :, place], effect, topics, options) if values.shape[1] else []
+        found = shares(values[:, :, place], effect, topics, bootstrap) if values.shape[1] else []
         components = data["component"].to_numpy().tolist()
         for component, share in zip(components, found, strict=False):
             layer = int(component[1:].rstrip("M").partition("H")[0])
             yield {"component": component, "layer": layer, "place": name} | share
 
 
-def _compensation(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _compensation(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     ways = {name: data["mediation"].sel(way=name).to_numpy() for name in data["way"].to_numpy()}
     direct, mediated, both = (ways[name] for name in ("residual", "mlp", "both"))
     values = np.stack([direct, mediated, both, both - direct - mediated, ways["rest"]], axis=1)
@@ -118,10 +118,10 @@ def _compensation(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
         known = np.isfinite(values[:, place]) & np.isfinite(effect)
         if not known.any():
             continue
-        intervals[term] = found = mean_interval(values[known, place], topics[known], **options)
-        (share,) = shares(values[:, place : place + 1], effect, topics, options)
-        limits = {"effect_low": float(found.low), "effect_high": float(found.high)}
-        rows.append({"late_heads": data.attrs["late_heads"], "term": term} | limits | share)
+        intervals[term] = found = mean_interval(values[known, place], topics[known], bootstrap)
+        (share,) = shares(values[:, place : place + 1], effect, topics, bootstrap)
+        named = {"late_heads": data.attrs["late_heads"], "term": term}
+        rows.append(named | share | found.columns("effect"))
     verdict = _compensates(intervals)
     yield from (row | {"compensates": verdict} for row in rows)
 
