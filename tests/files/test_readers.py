@@ -172,6 +172,13 @@ def test_arrays_need_their_provenance(tmp_path, broken):
         readers.open_cwa(path)
 
 
+def test_every_reader_of_one_file_is_at_the_front():
+    """`open_{kind}`: but for those that open many files at once for the workflow itself."""
+    own = {name for name in vars(readers) if name.startswith("open_")}
+    many = {"open_pairs", "open_answers", "open_source"}
+    assert own - many == {name for name in lengthlens.__all__ if name.startswith("open_")}
+
+
 @pytest.mark.parametrize("name", [name for name in lengthlens.__all__ if name.startswith("open_")])
 def test_a_missing_file_is_named(tmp_path, name):
     path = tmp_path / "none.nc"

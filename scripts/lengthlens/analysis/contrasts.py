@@ -70,11 +70,10 @@ def _kept(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     members = [name for name in str(data.attrs["components"]).split(";") if name]
     right = (data["error"] == 0) & ~data["truncated"].astype(bool)
     exact = mean_interval(right.to_numpy().astype(float), topics, bootstrap)
+    exact = replace(exact, low=np.clip(exact.low, 0, 1), high=np.clip(exact.high, 0, 1))
     row = {
         "n_answers": data.sizes["sample"],
-        **replace(exact, low=np.clip(exact.low, 0, 1), high=np.clip(exact.high, 0, 1)).columns(
-            "exact"
-        ),
+        **exact.columns("exact"),
         "k": len(members) or np.nan,
     }
     kept = data["kept"].to_numpy() - other

@@ -199,6 +199,8 @@ class PathRuns(StreamRuns):
         `rest`: through the final MLP's input, what reaches it from everything but the late heads.
         """
         network, last = self._network, self._loaded.anatomy.n_layers - 1
+        if not network.late_heads:  # a single layer has no last quarter
+            return dict.fromkeys(WAYS, np.nan)
         direct = sum(self.change(name) for name in network.late_heads)
         reaching = [name for name in network.late_heads if network.may_send(name, f"L{last}.mlp")]
         through = sum((self.change(name) for name in reaching), torch.zeros_like(direct))
