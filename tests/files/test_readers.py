@@ -49,6 +49,12 @@ ARRAYS = {
     "open_cwa": formats.CWA,
     "open_ablation": formats.ABLATION,
     "open_repair": formats.REPAIR,
+    "open_patching": formats.PATCHING,
+    "open_circuits": formats.CIRCUITS,
+    "open_tracing": formats.TRACING,
+    "open_attention": formats.ATTENTION,
+    "open_paths": formats.PATHS,
+    "open_contrasts": formats.CONTRASTS,
 }
 
 

@@ -64,8 +64,8 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
         cast: models and languages, in order.
     """
     paths, places = (table[table["swap"] == _SWAP] for table in (paths, places))
-    models = [model for model in cast.variants if (places["model"] == model).any()]
-    models = models or list(cast.variants)[-1:]
+    models = [model for model in cast.tunings if (places["model"] == model).any()]
+    models = models or list(cast.tunings)[-1:]
     layers = int(places["layer"].max()) + 1 if len(places) else 1
     with styled():
         height = float(np.clip(_ROW * layers, 2.0, 7.0)) + 1.4
