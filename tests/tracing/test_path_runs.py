@@ -217,9 +217,20 @@ def test_few_rows_give_the_same_and_attention_that_cannot_be_split_is_missing(mo
     few = PathRuns(network, entry, 1.0).paths(SENDERS, RECEIVERS)
     assert np.nanmax(np.abs(whole - few)) <= 1e-5
     monkeypatch.setattr(inputs, "eager_attention", lambda model, name: contextlib.nullcontext())
-    fused = PathRuns(network, entry, 1.0).paths(SENDERS, RECEIVERS)
-    heads = ["H" in receiver for receiver in RECEIVERS]
-    assert np.isnan(fused[:, heads]).all()
-    assert np.allclose(
-        fused[:, ~np.array(heads)], whole[:, ~np.array(heads)], atol=1e-5, equal_nan=True
-    )
+    runs = PathRuns(network, entry, 1.0)
+    fused = runs.paths(SENDERS, RECEIVERS)
+    heads = np.array(["H" in receiver for receiver in RECEIVERS])
+    assert runs.unsplit == {0, 1, 2} and np.isnan(fused[:, heads]).all()
+    assert np.allclose(fused[:, ~heads], whole[:, ~heads], atol=1e-5, equal_nan=True)
+
+
+def test_attention_with_something_behind_it_is_not_split() -> None:
+    """A gate between the attention and the output projection: no parts rather than wrong ones."""
+    loaded, entry = toy(tiny_model("llama")), random_swap()
+    network = network_of(loaded)
+    gate = loaded.anatomy.layers[1].attention_output
+    handle = gate.register_forward_pre_hook(lambda module, args: (args[0] * 0.5,), prepend=True)
+    runs = PathRuns(network, entry, 1.0)
+    found = runs.paths(["L0M"], ["L1H2.v", "L2H3.v"])
+    handle.remove()
+    assert runs.unsplit == {1} and np.isnan(found[0, 0]) and np.isfinite(found[0, 1])

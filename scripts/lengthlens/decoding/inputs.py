@@ -5,7 +5,8 @@ what the components put out stays out of the stream. Norms before a component se
 and are computed anew. The attention of every layer is split in three: the query, the key or the
 value alone comes from the changed input, the other two from row 0, whose change is 0. For that the
 model is switched, for the pass, to an attention of this module, which calls the model's own eager
-one; a layer whose attention cannot be switched so gives no parts.
+one. A layer whose attention cannot be switched so, or whose heads then do not put out in row 0 what
+was recorded (a gate behind the attention, say), gives no parts.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from lengthlens.models.anatomy import Anatomy
 
 PARTS = ("q", "k", "v")
 _SPLIT = "lengthlens_split"
+_FAR = 1e-3  # from what was recorded, as a share of its largest number
 
 
 class ShiftedInputs:
@@ -123,7 +125,11 @@ class ShiftedInputs:
                 mixed[0] = torch.cat([before, query[:, :, -1:]], dim=2)
             found.append(own(module, *mixed, attention_mask, **options)[0])
         shape = (*found[0].shape[:2], self.anatomy.n_heads, self.anatomy.d_head)
-        self.heads[self._layer] = torch.stack([part.reshape(shape) for part in found])
+        parts = torch.stack([part.reshape(shape) for part in found])
+        recorded = self._outputs[:, self._layer].to(parts)
+        far = (parts[0, 0].flatten(-2) - recorded).abs().max()
+        if bool(far <= _FAR * recorded.abs().max()):
+            self.heads[self._layer] = parts
         return found[0], None
 
 

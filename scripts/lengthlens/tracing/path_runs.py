@@ -97,10 +97,15 @@ def receivers_of(components: Sequence[str]) -> list[str]:
 
 
 class PathRuns(StreamRuns):
-    """The two clean runs of a swap, with paths between their components."""
+    """The two clean runs of a swap, with paths between their components.
+
+    Attributes:
+        unsplit: layers whose attention could not be split.
+    """
 
     def __init__(self, network: Network, swap: Swap, memory_gb: float) -> None:
         self._network = network
+        self.unsplit: set[int] = set()
         scales = _AttentionScales(network.loaded.anatomy)
         with scales.attached():
             super().__init__(network.loaded, swap, memory_gb)
@@ -134,6 +139,7 @@ class PathRuns(StreamRuns):
         for start in range(0, len(senders), size):
             part = slice(start, start + size)
             shifted = self._shifted(changes[part])
+            self.unsplit |= {i for i, heads in enumerate(shifted.heads) if heads is None}
             received = self._received(shifted, senders[part], receivers)
             for kind, cells in received.items():
                 if not cells:

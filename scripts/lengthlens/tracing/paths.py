@@ -132,6 +132,7 @@ class _Table:
     def __init__(self, loaded, answers, material, members: Members) -> None:
         self.network, self.answers, self.members = network_of(loaded), answers, members
         self.swaps, self.roles = material
+        self.unsplit: set[int] = set()
         names = list(members.names)
         self.coords = {
             "sender": [EMBEDDING, *names] if names else [],
@@ -166,6 +167,7 @@ class _Table:
         if not self.members.names:
             return
         self.values["path"][cell] = runs.paths(self.coords["sender"], self.coords["receiver"])
+        self.unsplit |= runs.unsplit
         places = np.ones((1, swap.last + 1 - swap.numeral), dtype=bool)
         filled = [PLACES.index(ALL)]
         if not isinstance(self.roles[index], str):
@@ -191,16 +193,18 @@ class _Table:
             found[name].attrs["long_name"] = told
         legal = self.swaps.legal(SWAP)
         unknown = [self.roles[index] for index, _ in legal if isinstance(self.roles[index], str)]
-        heads = np.array(["H" in name for name in self.coords["receiver"]], dtype=bool)
-        split = np.isfinite(self.values["path"][..., heads]).any() or not heads.any() or not legal
         return found.assign_attrs(
             circuit_size=self.members.size,
             late_heads=";".join(self.network.late_heads),
             absent="" if legal else why_none(self.swaps),
             paths_absent=self.members.absent,
             places_absent=unknown[0] if legal and len(unknown) == len(legal) else "",
-            heads_absent=""
-            if split
-            else "queries, keys and values cannot be had apart: the model's attention cannot be "
-            "switched",
+            heads_absent=self._unsplit(),
         )
+
+    def _unsplit(self) -> str:
+        """Why there are no paths to some heads; empty where there are."""
+        if not self.unsplit:
+            return ""
+        layers = ", ".join(map(str, sorted(self.unsplit)))
+        return f"queries, keys and values cannot be had apart in layers {layers}"
