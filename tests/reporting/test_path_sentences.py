@@ -76,7 +76,7 @@ def test_kinds_of_templates_and_new_templates() -> None:
     (said,) = say_contrasts(pd.DataFrame(made, columns=list(CONTRASTS)))
     assert "number late, with a final mark: the final mark (layer 1) (12 answers)" in said
     assert "number late, without one: the end of the prompt (layer 1)" in said
-    assert "number early, with a final mark: no effect of N above 0" in said
+    assert "number early, with a final mark: no effect of N is shown" in said
     assert "number early, without one: no answer could be traced" in said
     row = OWN | {
         "kind": "late-mark", "n_answers": 40, "exact": 0.5, "exact_low": 0.4, "exact_high": 0.6,
@@ -88,4 +88,4 @@ def test_kinds_of_templates_and_new_templates() -> None:
     assert "7 components keeps 90.0 % [80.0, 100.0]" in said
     assert "no circuit to try" in say_new_templates(table.assign(k=np.nan))[0]
     said = say_new_templates(table.assign(faithfulness=np.nan))[0]
-    assert "with a final mark: 50.0 %" in said and "N has no effect above 0 (12 answers)" in said
+    assert "with a final mark: 50.0 %" in said and "no effect of N is shown (12 answers)" in said

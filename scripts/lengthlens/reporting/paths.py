@@ -31,7 +31,7 @@ def say_paths(table: pd.DataFrame) -> list[str]:
     for who, own in _pairs(table):
         n = f"{int(own['n_samples'].max())} answers"
         if own["share"].isna().all():
-            sentences.append(f"{who}: N has no effect above 0, so no path carries it ({n}).")
+            sentences.append(f"{who}: no effect of N is shown, so no path carries it ({n}).")
             continue
         most = own[own["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = "; ".join(
@@ -92,12 +92,12 @@ def say_contrasts(table: pd.DataFrame) -> list[str]:
                 continue
             n = f"{int(rows['n_samples'].max())} answers"
             if rows["share"].isna().all():
-                parts.append(f"{name}: no effect of N above 0 ({n})")
+                parts.append(f"{name}: no effect of N is shown ({n})")
                 continue
             parts.append(f"{name}: {say_roles(rows) or 'no part of the text'} ({n})")
         sentences.append(
-            f"{who}, more than half of the effect of N passes through these parts, by kind of "
-            f"template. {'; '.join(parts)}."
+            f"{who}: where more than half of the effect of N passes, by kind of template. "
+            f"{'; '.join(parts)}."
         )
     return sentences
 
@@ -118,14 +118,14 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
             if pd.isna(row["k"]):
                 said += "and there is no circuit to try"
             elif pd.isna(row["faithfulness"]):
-                said += f"and N has no effect above 0 ({int(row['n_samples'])} answers)"
+                said += f"and no effect of N is shown ({int(row['n_samples'])} answers)"
             else:
                 said += f"and the circuit of {int(row['k'])} components keeps "
                 said += f"{number(row['faithfulness'], 'percent')} % "
                 said += in_brackets(row["low"], row["high"], "percent")
                 said += f" of the effect of N ({int(row['n_samples'])} answers)"
             parts.append(said)
-        sentences.append(f"{who}, on new templates and topics. {'; '.join(parts)}.")
+        sentences.append(f"{who}: new templates and topics. {'; '.join(parts)}.")
     return sentences
 
 
