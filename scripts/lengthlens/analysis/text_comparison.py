@@ -186,20 +186,22 @@ def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
 
 
 def share_of_observed(
-    exchange: Exchange, group: int, observed: float, bootstrap: Bootstrap, name: str = "share"
+    exchange: Exchange, group: int, observed: Interval, bootstrap: Bootstrap, name: str = "share"
 ) -> Interval:
-    """A share (`SHARES`) of the observed difference of a group."""
+    """A share (`SHARES`) of the observed difference of a group, whose answers it counts."""
     values, part = exchange.cwa[:, [group]], SHARES[name]
     whole = exchange.interval(values, exchange.coefficients(part), bootstrap)
-    share = float(whole.estimate[0]) / observed
+    size = float(observed.estimate)
+    share = float(whole.estimate[0]) / size
     pairs = dict.fromkeys((*part, *WEIGHTS["observed"]))
     weights = {
-        pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / observed
+        pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / size
         for pair in pairs
     }
     around = exchange.interval(values, exchange.coefficients(weights), bootstrap)[0]
     low, high = (np.asarray(share + float(limit)) for limit in (around.low, around.high))
-    return replace(around, estimate=np.asarray(share), low=low, high=high)
+    counts = {"n": observed.n, "n_clusters": observed.n_clusters}
+    return replace(around, estimate=np.asarray(share), low=low, high=high, **counts)
 
 
 def compare_texts(
@@ -241,7 +243,7 @@ def _rows(exchange: Exchange, bootstrap: Bootstrap) -> list[dict]:
     for place, group in enumerate(GROUPS):
         for quantity in QUANTITIES:
             if quantity in SHARES:
-                own = _share(exchange, place, found["observed"], quantity, bootstrap)
+                own = _share(exchange, place, found["observed"][place], quantity, bootstrap)
             else:
                 own = found[quantity][place]
             rows.append(
@@ -260,6 +262,6 @@ def _share(
     exchange: Exchange, place: int, observed: Interval, name: str, bootstrap: Bootstrap
 ) -> Estimate:
     """A share with its limits; NaN where the observed difference may be zero."""
-    if not observed.low[place] * observed.high[place] > 0:
+    if not observed.low * observed.high > 0:
         return Estimate(*np.full(3, np.nan))
-    return share_of_observed(exchange, place, float(observed.estimate[place]), bootstrap, name)
+    return share_of_observed(exchange, place, observed, bootstrap, name)
