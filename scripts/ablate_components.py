@@ -45,7 +45,7 @@ def main(snakemake) -> None:
         loaded.anatomy.n_heads,
         AblationPlan(**params.plan),
         language,
-        hypotheses_from(params.tests),
+        hypotheses=hypotheses_from(params.tests),
     )
     language_file = load_language(snakemake.input.language)
     evaluate = [prompt for prompt in prompts if prompt.split == "evaluate"]
@@ -59,8 +59,8 @@ def main(snakemake) -> None:
         answered,
         settings.model_copy(update={"max_new_tokens": min(limit, settings.max_new_tokens)}),
         params.config["counting"],
-        replacement(attribution),
-        draw_donors(language_file, answered, params.config["n_words"], params.plan["seed"])
+        replacement=replacement(attribution),
+        donors=draw_donors(language_file, answered, params.config["n_words"], params.plan["seed"])
         if resampled
         else (),
     )

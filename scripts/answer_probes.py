@@ -29,8 +29,8 @@ def main(snakemake) -> None:
             ProbePlan.from_config(params.config),
             settings_of(params.config),
             params.config["counting"],
-            answers,
-            bar.update,
+            free=answers,
+            on_rows=bar.update,
         )
     made = provenance(
         PROBES,

@@ -51,7 +51,7 @@ def main(snakemake) -> None:
         answers,
         config["n_words"],
         effects,
-        other,
+        other=other,
     )
     made = provenance(FORCED, inherited(config, origins.values()), manifest)
     write_dataset(dataset, snakemake.output[0], made)

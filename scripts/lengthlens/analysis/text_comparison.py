@@ -25,7 +25,7 @@ serves all models and texts. A share is linearised at its value s: its interval 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,14 @@ from jaxtyping import Float, Int, Shaped
 
 from lengthlens.analysis.depth import LATE, layers_between
 from lengthlens.forced.texts import on_text
-from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval, sign_null_mean
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Estimate,
+    Interval,
+    combination_interval,
+    sign_null_mean,
+)
 
 # Name -> kind and layers (fractions of depth, or the last one).
 GROUPS: dict[str, tuple[str, tuple[float, float] | str]] = {
@@ -178,19 +185,23 @@ def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
     return plus + minus, sign_null_mean(steps - negative, steps, plus - minus)
 
 
-def share_interval(
-    exchange: Exchange, group: int, observed: float, bootstrap: Bootstrap, name: str = "share"
-) -> tuple[float, Interval]:
-    """A share (`SHARES`) of the observed difference of a group, with the interval around 0."""
+def share_of_observed(
+    exchange: Exchange, group: int, observed: Interval, bootstrap: Bootstrap, name: str = "share"
+) -> Interval:
+    """A share (`SHARES`) of the observed difference of a group, whose answers it counts."""
     values, part = exchange.cwa[:, [group]], SHARES[name]
     whole = exchange.interval(values, exchange.coefficients(part), bootstrap)
-    share = float(whole.estimate[0]) / observed
+    size = float(observed.estimate)
+    share = float(whole.estimate[0]) / size
     pairs = dict.fromkeys((*part, *WEIGHTS["observed"]))
     weights = {
-        pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / observed
+        pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / size
         for pair in pairs
     }
-    return share, exchange.interval(values, exchange.coefficients(weights), bootstrap)
+    around = exchange.interval(values, exchange.coefficients(weights), bootstrap)[0]
+    low, high = (np.asarray(share + float(limit)) for limit in (around.low, around.high))
+    counts = {"n": observed.n, "n_clusters": observed.n_clusters}
+    return replace(around, estimate=np.asarray(share), low=low, high=high, **counts)
 
 
 def compare_texts(
@@ -232,31 +243,25 @@ def _rows(exchange: Exchange, bootstrap: Bootstrap) -> list[dict]:
     for place, group in enumerate(GROUPS):
         for quantity in QUANTITIES:
             if quantity in SHARES:
-                value, low, high = _share(exchange, place, found, quantity, bootstrap)
+                own = _share(exchange, place, found["observed"][place], quantity, bootstrap)
             else:
-                own = found[quantity]
-                value, low, high = own.estimate[place], own.low[place], own.high[place]
+                own = found[quantity][place]
             rows.append(
                 {
                     "group": group,
                     "quantity": quantity,
-                    "value": float(value),
-                    "value_low": float(low),
-                    "value_high": float(high),
-                    "n_samples": int(found["observed"].n[place]),
-                    "n_topics": int(found["observed"].n_clusters[place]),
+                    **own.columns("value"),
+                    **found["observed"][place].counts,
                     "level": bootstrap.level,
                 }
             )
     return rows
 
 
-def _share(exchange: Exchange, place: int, found: Mapping, name: str, bootstrap: Bootstrap):
-    """Value and limits; NaN where the observed difference may be zero."""
-    observed = found["observed"]
-    if not observed.low[place] * observed.high[place] > 0:
-        return np.nan, np.nan, np.nan
-    share, around = share_interval(
-        exchange, place, float(observed.estimate[place]), bootstrap, name
-    )
-    return share, share + float(around.low[0]), share + float(around.high[0])
+def _share(
+    exchange: Exchange, place: int, observed: Interval, name: str, bootstrap: Bootstrap
+) -> Estimate:
+    """A share with its limits; NaN where the observed difference may be zero."""
+    if not observed.low * observed.high > 0:
+        return Estimate(*np.full(3, np.nan))
+    return share_of_observed(exchange, place, observed, bootstrap, name)

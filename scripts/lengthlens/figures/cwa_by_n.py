@@ -22,7 +22,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.statistics import DEFAULT, Bootstrap, ratio_interval, sign_null_mean
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, ratio_interval, sign_null_mean
 
 TITLE = "CWA by N"
 ROWS = (
@@ -54,7 +54,12 @@ def draw_cwa_by_n(
             drawn: list[Bars] = []
             for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
-                drawn += _draw_panel(axes, attributions, cast, language, component, form, bootstrap)
+                own = {
+                    model: attributions[model, language]
+                    for model in cast.looks
+                    if (model, language) in attributions
+                }
+                drawn += _draw_panel(axes, own, cast, (component, form), bootstrap)
             if drawn:
                 cut_long_bars(drawn)
             row[0].set_ylabel(label)
@@ -83,18 +88,16 @@ def draw_cwa_by_n(
 
 def _draw_panel(
     axes: Axes,
-    attributions: Mapping,
+    attributions: Mapping[str, xr.Dataset],
     cast: Cast,
-    language: str,
-    component: str,
-    form: str,
-    bootstrap,
+    row: tuple[str, str],
+    bootstrap: Bootstrap,
 ) -> list[Bars]:
-    drawn = []
+    drawn, (component, form) = [], row
     for index, (model, look) in enumerate(cast.looks.items()):
-        if (model, language) not in attributions:
+        if model not in attributions:
             continue
-        attribution = attributions[model, language]
+        attribution = attributions[model]
         total, null, steps = _totals(attribution, component)
         bottom = steps if form == "step" else np.ones_like(steps)
         n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
@@ -108,12 +111,9 @@ def _draw_panel(
         axes.scatter(
             x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2
         )
-        mean, low, high = (
-            np.array([getattr(part, name) for part in found])
-            for name in ("estimate", "low", "high")
-        )
-        interval_bars(axes, x, mean, low, high, look)
-        drawn.append(Bars(axes, x, mean, low, high, look.color))
+        means = Estimate.stacked(found)
+        interval_bars(axes, x, means, look)
+        drawn.append(Bars(axes, x, means, look.color))
     if not drawn:
         no_data(axes, "no samples")
     return drawn
