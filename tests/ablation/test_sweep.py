@@ -31,7 +31,7 @@ PLAN = AblationPlan(
 )
 SELECTIONS = {"en": ranking(0), "it": ranking(1), "lb": ranking(2)}
 HYPOTHESIS = Hypothesis(
-    "h", "H.", "set", "exploratory", "instruct", "en", "cwa", "end_margin", k=3, direction="less"
+    "h", "H.", "set", "exploratory", "tuned", "en", "cwa", "end_margin", k=3, direction="less"
 )
 
 

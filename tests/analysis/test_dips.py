@@ -8,6 +8,7 @@ import pytest
 from synthetic_attribution import make_attribution
 
 from lengthlens.analysis.dips import OPEN, _limits, find_dips, neighbour_contrasts
+from lengthlens.statistics import Bootstrap
 
 N = (3, 4, 5, 6, 7)
 
@@ -35,9 +36,8 @@ def misses(share):
     return lambda n, rng: int(rng.random() < share(n))
 
 
-def dips(table, sums=None, **options) -> pd.DataFrame:
-    options = {"resamples": 400} | options
-    return find_dips({("i", "en"): table}, {("i", "en"): sums or attribution()}, **options)
+def dips(table, sums=None, bootstrap=Bootstrap(resamples=400)) -> pd.DataFrame:  # noqa: B008
+    return find_dips({("i", "en"): table}, {("i", "en"): sums or attribution()}, bootstrap)
 
 
 def chosen(table, measure, against="neighbours") -> pd.DataFrame:
@@ -122,11 +122,10 @@ def test_false_alarms_are_as_rare_as_the_level_says() -> None:
     exact = np.random.default_rng(0).random((len(first), 400)) < 0.6
     exact[:, 0] = first["error"] == 0
     data = (exact, np.ones(len(first)), first["topic"].to_numpy(), first["n"].tolist())
-    options = {"level": 0.95, "resamples": 400, "seed": 0}
     alarms = np.zeros(exact.shape[1], dtype=bool)
     own = dips(first).set_index(["measure", "n", "against"]).loc["exact"]
     for n, against, coefficients in neighbour_contrasts(N):
-        _, together = _limits(data, coefficients, len(N), options)
+        _, together = _limits(data, coefficients, len(N), Bootstrap(resamples=400))
         away = (together.low > 0) | (together.high < 0)
         row = own.loc[(n, against)]
         assert row["all_low"] == pytest.approx(together.low[0])
@@ -137,8 +136,8 @@ def test_false_alarms_are_as_rare_as_the_level_says() -> None:
 
 def test_few_resamples_fall_back_to_student() -> None:
     table = answers(misses(lambda n: 0.4))
-    assert set(dips(table, resamples=200)["method"]) == {"student"}
-    assert set(dips(table, resamples=400)["method"]) == {"guarded"}
+    assert set(dips(table, bootstrap=Bootstrap(resamples=200))["method"]) == {"student"}
+    assert set(dips(table, bootstrap=Bootstrap(resamples=400))["method"]) == {"guarded"}
 
 
 def test_two_n_cannot_dip() -> None:

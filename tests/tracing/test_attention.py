@@ -24,12 +24,13 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import SwapRuns
 from lengthlens.reporting.traces import say_heads, say_knockouts
+from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.attention import circuit_heads, measure_attention, own_texts
 from lengthlens.tracing.last_step import LastStep
 from lengthlens.tracing.roles import ROLES
 from lengthlens.tracing.stream import TracePlan
 
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 TOPICS = 6
 PLAN = TracePlan(10, (1, -1), 1, 1.0)
@@ -174,7 +175,7 @@ def test_attention_adds_up_over_roles_and_finds_the_planted_head() -> None:
 
 def test_only_the_planted_reading_matters() -> None:
     """Kept from the mark in layer 1, N does nothing; kept from what it does not attend to, all."""
-    tables = summarise_attention({("m", "en"): measured()}, OPTIONS)
+    tables = summarise_attention({("m", "en"): measured()}, BOOTSTRAP)
     layers = tables["knockout"]
     for swap in (1, -1):
         own = layers[layers["swap"] == swap].pivot(index="layer", columns="role", values="share")
@@ -201,7 +202,7 @@ def test_margins_are_those_of_patching() -> None:
 
 
 def test_sentences_name_what_is_read_and_where() -> None:
-    tables = summarise_attention({("m", "en"): measured()}, OPTIONS)
+    tables = summarise_attention({("m", "en"): measured()}, BOOTSTRAP)
     heads = tables["circuit_heads"].copy()
     mark = (heads["component"] == "L1H1") & (heads["role"] == "mark")
     heads.loc[mark, ["low", "high"]] = 0.9, 1.0  # attention that never varies has no interval
@@ -214,7 +215,7 @@ def test_sentences_name_what_is_read_and_where() -> None:
 
 
 def test_without_an_effect_there_are_no_shares() -> None:
-    tables = summarise_attention({("m", "en"): measured((), True)}, OPTIONS)
+    tables = summarise_attention({("m", "en"): measured((), True)}, BOOTSTRAP)
     assert tables["knockout"]["share"].isna().all() and tables["circuit_heads"].empty
     assert say_knockouts(tables["knockout"]) == []
     assert "no circuit" in measured((), True).attrs["knocked_absent"]
@@ -229,7 +230,7 @@ def test_attention_that_cannot_be_had_is_named(monkeypatch) -> None:
     for name in ("attention", "knockout", "knockout_n", "knockout_heads"):
         assert np.isnan(data[name]).all()
     assert np.isfinite(data["margin"]).all()
-    assert summarise_attention({("m", "en"): data}, OPTIONS)["attention"].empty
+    assert summarise_attention({("m", "en"): data}, BOOTSTRAP)["attention"].empty
 
 
 def test_a_file_without_circuit_heads_can_be_written(tmp_path) -> None:
