@@ -12,7 +12,7 @@ def main(snakemake) -> None:
 
     params, name = snakemake.params, snakemake.params.figure
     module = import_module(f"lengthlens.figures.{name}")
-    cast = cast_of(params.variants, snakemake.input.languages)
+    cast = cast_of(params.tunings, snakemake.input.languages)
     data = [open_source(each, list(snakemake.input[each]), params.pairs) for each in params.reads]
     sections = dict(params.config)
     options = (

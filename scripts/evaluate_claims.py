@@ -36,12 +36,12 @@ def main(snakemake) -> None:
     check_together(*files.values())
     tables = []
     for models, own in zip(params.models, claims_of_pairs(claims, params.models), strict=True):
-        variant_of = {model: variant for variant, model in models.items()}
+        tuning_of = {model: tuning for tuning, model in models.items()}
         of_pair = {
             name: {
-                (variant_of[model], language): file
+                (tuning_of[model], language): file
                 for (model, language), file in opened.items()
-                if model in variant_of
+                if model in tuning_of
             }
             for name, opened in files.items()
         }

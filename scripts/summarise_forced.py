@@ -25,7 +25,7 @@ def main(snakemake) -> None:
     forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
     check_together(attributions, forced)
     made = derived(formats.TABLE, params.config, (a.attrs["provenance"] for a in forced.values()))
-    scores = compare_scores(params.variants, attributions, forced, bootstrap)
+    scores = compare_scores(params.tunings, attributions, forced, bootstrap)
     write_table(scores, snakemake.output.scores, made)
     texts = compare_texts(params.models, attributions, forced, bootstrap)
     write_table(texts, snakemake.output.same_text, made)

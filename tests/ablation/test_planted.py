@@ -29,7 +29,8 @@ from lengthlens.statistics import Bootstrap
 SETTINGS = generation(max_new_tokens=12, batch_size="auto", memory_gb=1.0, date="2024-07-26")
 PLAN = AblationPlan(
     k=(1,), further_k=(1,), methods=("cwa", "end_contrast"), modes=("zero", "mean", "resample"),
-    positions="generated", controls=9, answered_controls=9, further_controls=9, seed=0,
+    positions="generated", controls=9, test_controls=9, answered_controls=9, further_controls=9,
+    seed=0,
 )  # fmt: skip
 PLANTED = component_name(*HEAD)
 

@@ -22,7 +22,7 @@ from lengthlens.reporting.causes import (
 )
 from lengthlens.statistics import Bootstrap, difference_interval
 
-CAST = Cast({"i": "instruct"}, {"en": "English", "lb": "Luxembourgish"})
+CAST = Cast({"i": "tuned"}, {"en": "English", "lb": "Luxembourgish"})
 TOPICS = np.repeat([f"t{i:02d}" for i in range(12)], 2)
 FAST = Bootstrap(resamples=200)
 

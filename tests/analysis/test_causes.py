@@ -18,12 +18,12 @@ from lengthlens.reporting.forced_findings import say_scores
 from lengthlens.statistics import Bootstrap, agreement_interval, rank_components
 
 KEY = ("m", "en")
-VARIANTS = {"m": "instruct"}
+TUNINGS = {"m": "tuned"}
 
 
 def compared(follows: str = "end_contrast", seed: int = 0, **options):
     own, forced = make_pair(seed, follows, **options)
-    table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     return table.set_index(["kind", "over", "outcome", "score"]).sort_index(), own, forced
 
 
@@ -109,7 +109,7 @@ def test_a_score_that_follows_size_alone_does_not_exceed_the_norm() -> None:
     for data, name in ((own, "end_contrast_head"), (forced, "effect_head")):
         data[name] = 0.1 * data[name]
         data[name].values += size
-    table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     table = table.set_index(["kind", "over", "outcome", "score"])
     row = table.loc[("head", "within", "decision", "end_contrast")]
     assert row["correlation_low"] > 0.5
@@ -124,7 +124,7 @@ def test_a_score_that_follows_size_alone_does_not_exceed_the_norm() -> None:
 def test_without_effects_there_are_no_correlations() -> None:
     own, forced = make_pair()
     forced["effect_head"][:] = np.nan
-    table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     heads = table[(table["kind"] == "head") & (table["outcome"] == "decision")]
     assert heads["correlation"].isna().all() and (heads["n_evaluate"] == 0).all()
 
@@ -132,7 +132,7 @@ def test_without_effects_there_are_no_correlations() -> None:
 def test_files_of_other_samples_are_refused() -> None:
     own, forced = make_pair()
     with pytest.raises(LengthlensError, match="not the same"):
-        compare_scores(VARIANTS, {KEY: own}, {KEY: forced.isel(sample=slice(1, None))})
+        compare_scores(TUNINGS, {KEY: own}, {KEY: forced.isel(sample=slice(1, None))})
 
 
 # --- the statistic -----------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_coverage_of_the_correlation_of_the_true_means() -> None:
 
 def test_sentences_go_no_further_than_the_intervals() -> None:
     own, forced = make_pair()
-    table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     cwa, first, second, rival, other, last = say_scores(table)
     assert first.startswith("In m (en), the end contrast finds the heads of a layer that matter")
     start = "In m (en), the end contrast ranks heads closer to their measured effect"
@@ -252,8 +252,8 @@ def test_sentences_go_no_further_than_the_intervals() -> None:
 
 def test_the_figure_shows_the_correlations_of_heads() -> None:
     own, forced = make_pair()
-    table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
-    figure = draw_scores(table, Cast(VARIANTS, {"en": "English", "it": "Italian"}))
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
+    figure = draw_scores(table, Cast(TUNINGS, {"en": "English", "it": "Italian"}))
     panels = np.array(figure.axes).reshape(2, 2)
     heads = table[table["kind"] == "head"]
     for (full, empty), (outcome, name) in zip(panels, OUTCOME_NAMES.items(), strict=True):
@@ -274,7 +274,7 @@ def test_claims_about_scores() -> None:
         "component": "head",
         "over": "all",
         "outcome": "decision",
-        "variant": "instruct",
+        "tuning": "tuned",
         "language": "en",
     }
     claim = {"id": "c", "claim": "So.", "origin": "ours", "direction": "above", "null_value": 0}
@@ -282,19 +282,17 @@ def test_claims_about_scores() -> None:
         claim | {"statistic": statistic},
         claim | {"id": "d", "statistic": statistic | {"minus": {"score": "cwa"}}},
     ]
-    files = [{("instruct", "en"): data} for data in (own, forced)]
-    data = Data({"instruct": "m"}, files[0], {}, forced=files[1])
+    files = [{("tuned", "en"): data} for data in (own, forced)]
+    data = Data({"tuned": "m"}, files[0], {}, forced=files[1])
     rows = evaluate_claims(claims, data, Bootstrap(resamples=200))
-    table = compare_scores(VARIANTS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     table = table.set_index(["kind", "over", "outcome", "score"])
     row = table.loc[("head", "all", "decision", "end_contrast")]
     assert rows["value"].tolist() == [row["correlation"], row["over_cwa"]]
     assert rows["low"].tolist() == [row["correlation_low"], row["over_cwa_low"]]
     assert rows["verdict"].tolist() == ["supported", "supported"]
     assert rows["n"].tolist() == [20, 20] and rows["statistic"][1].endswith("minus cwa")
-    without = evaluate_claims(
-        claims, Data({"instruct": "m"}, files[0], {}), Bootstrap(resamples=200)
-    )
+    without = evaluate_claims(claims, Data({"tuned": "m"}, files[0], {}), Bootstrap(resamples=200))
     assert without["reason"].tolist() == ["the run has no forced/m.en.nc"] * 2
 
 
@@ -304,5 +302,5 @@ def test_without_an_answer_on_one_side_there_is_no_correlation() -> None:
     for side in ("select", "evaluate"):
         places = np.flatnonzero(own["split"].to_numpy() == side)
         parts = ({KEY: data.isel(sample=places)} for data in (own, forced))
-        table = compare_scores(VARIANTS, *parts, Bootstrap(resamples=200))
+        table = compare_scores(TUNINGS, *parts, Bootstrap(resamples=200))
         assert len(table) and table["correlation"].isna().all()

@@ -32,7 +32,7 @@ from lengthlens.statistics import Bootstrap, permutation_p
 
 CLAIMS = Path(__file__).resolve().parents[2] / "resources" / "claims.yaml"
 SET = Hypothesis(
-    "s", "Set.", "set", CONFIRMATORY, "instruct", "en", "cwa", "end_margin", ("m",), 3, "less"
+    "s", "Set.", "set", CONFIRMATORY, "tuned", "en", "cwa", "end_margin", ("m",), 3, "less"
 )
 FAMILY = [
     replace(SET, id=f"h{i}", language=language, method=method)
@@ -41,9 +41,9 @@ FAMILY = [
     )
 ]
 SCORE = Hypothesis(
-    "p", "Score.", "permutation", CONFIRMATORY, "instruct", "en", "nswap", "zero_effect", ("m",)
+    "p", "Score.", "permutation", CONFIRMATORY, "tuned", "en", "nswap", "zero_effect", ("m",)
 )
-PAIRS = [{"instruct": "m"}]
+PAIRS = [{"tuned": "m"}]
 TOPICS = np.repeat([f"t{i:02d}" for i in range(12)], 3)
 HEADS = 8
 FAST = Bootstrap(resamples=100)
@@ -219,7 +219,7 @@ def test_a_score_that_follows_the_effect_is_shown() -> None:
     row = confirm([SCORE], PAIRS, files, FAST).iloc[0]
     assert row["p"] == pytest.approx(1e-4) and row["verdict"] == "shown"
     assert (row["n_components"], row["n_draws"], row["effect_name"]) == (20, 9999, "zero_effect")
-    scores = compare_scores({"m": "instruct"}, files["attribution"], files["forced"], FAST)
+    scores = compare_scores({"m": "tuned"}, files["attribution"], files["forced"], FAST)
     same = scores[
         (scores["kind"] == "head") & (scores["over"] == "within")
         & (scores["outcome"] == "decision") & (scores["score"] == "nswap")
@@ -300,7 +300,7 @@ def test_ids_are_unique_where_a_test_is_made_of_two_pairs() -> None:
     files = both({}, 0)
     files["ablation"] |= {("w", key[1]): data for key, data in files["ablation"].items()}
     free = [replace(h, models=("m", "w")) for h in FAMILY]
-    table = confirm(free, [{"instruct": "m"}, {"instruct": "w"}], files, FAST)
+    table = confirm(free, [{"tuned": "m"}, {"tuned": "w"}], files, FAST)
     assert table["id"].is_unique and set(table["id"].iloc[:2]) == {"h0.m", "h1.m"}
     assert table.groupby("family").size().tolist() == [4, 4]
 
@@ -323,13 +323,13 @@ def test_the_shipped_claims_name_theirs() -> None:
     claims = read_claims(CLAIMS)
     confirmatory = [c for c in claims if c.get("status") == CONFIRMATORY]
     assert confirmatory and all(c["models"] for c in confirmatory)
-    pair = {"base": "pocket-base", "instruct": "pocket-instruct"}
+    pair = {"untuned": "pocket-base", "tuned": "pocket-instruct"}
     [own] = claims_of_pairs(claims, [pair])
     assert len(own) == len(claims)
     table = evaluate_claims(confirmatory, Data(pair, {}, {}))
     assert set(table["verdict"]) == {"no data"} and set(table["status"]) == {CONFIRMATORY}
     assert table["reason"].str.contains("the run has no model ").all()
-    seed = {"base": "b", "instruct": confirmatory[0]["models"][0]}
+    seed = {"untuned": "b", "tuned": confirmatory[0]["models"][0]}
     first, second = claims_of_pairs(claims, [pair, seed])
     ids = {c["id"] for c in confirmatory}
     assert not ids & {c["id"] for c in first} and ids <= {c["id"] for c in second}

@@ -14,7 +14,7 @@ from lengthlens.reporting.nswap import follows_n, say_nswap
 from lengthlens.statistics import Bootstrap
 
 N = np.repeat([3, 5, 9], 4)
-CAST = Cast({"m": "instruct", "b": "base"}, {"en": "English"})
+CAST = Cast({"m": "tuned", "b": "untuned"}, {"en": "English"})
 
 
 def forced(legal: bool = True) -> xr.Dataset:

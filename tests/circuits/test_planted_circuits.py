@@ -126,6 +126,17 @@ def test_without_an_effect_there_is_no_circuit() -> None:
     assert measured(True).attrs["smallest"] == -1
 
 
+def test_without_a_legal_swap_there_is_no_circuit() -> None:
+    """One number of words, or answers that never decide: tables without a share, and the reason."""
+    data = measured(True)
+    none = data.assign(margin_other=data["margin_other"] * np.nan)
+    found = summarise_circuits({("m", "en"): none}, 0.85, BOOTSTRAP)
+    assert len(found["faithfulness"]) and found["faithfulness"]["faithfulness"].isna().all()
+    assert (found["faithfulness"]["n_samples"] == 0).all()
+    assert found["circuits"]["k"].isna().all() and found["circuit_members"].empty
+    assert found["circuits"]["absent"].str.contains("0 and 0 answers").all()
+
+
 def test_orders() -> None:
     """A permuted order keeps MLPs and the number of heads of every layer in every prefix."""
     order = np.random.default_rng(1).permutation(15)

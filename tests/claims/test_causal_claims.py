@@ -14,27 +14,27 @@ from lengthlens.claims.kinds import Data
 from lengthlens.claims.verdicts import evaluate_claims
 from lengthlens.statistics import Bootstrap
 
-KEY = ("instruct", "en")
+KEY = ("tuned", "en")
 ABLATION = {
     "kind": "ablation",
     "measure": "end_margin",
     "method": "end_contrast",
     "k": 2,
-    "variant": "instruct",
+    "tuning": "tuned",
     "language": "en",
 }
 REPAIR = {
     "kind": "repair",
     "term": "final_mlp",
     "method": "late_heads",
-    "variant": "instruct",
+    "tuning": "tuned",
     "language": "en",
 }
 
 
 def row_of(statistic: dict, direction: str = "below", **files) -> pd.Series:
     claim = {"id": "c", "claim": "So.", "origin": "ours", "null_value": 0, "direction": direction}
-    data = Data({"instruct": "m"}, {}, {}, **files)
+    data = Data({"tuned": "m"}, {}, {}, **files)
     return evaluate_claims([claim | {"statistic": statistic}], data, Bootstrap(resamples=200)).iloc[
         0
     ]
@@ -130,13 +130,13 @@ def test_repair_is_judged_by_its_sign(final: float, verdict: str) -> None:
 
 
 def test_repair_is_compared_between_languages() -> None:
-    files = {("instruct", "it"): make_repair(-2.0, 1), KEY: make_repair(-1.0)}
-    files["instruct", "it"]["source_language"][:] = "it"
+    files = {("tuned", "it"): make_repair(-2.0, 1), KEY: make_repair(-1.0)}
+    files["tuned", "it"]["source_language"][:] = "it"
     statistic = REPAIR | {"language": "it", "minus": {"language": "en"}}
     row = row_of(statistic, repairs=files)
     assert row["value"] == pytest.approx(-1.0, abs=0.2) and row["verdict"] == "supported"
     assert row["statistic"].endswith("it minus en")
-    lone = row_of(statistic, repairs={("instruct", "it"): files["instruct", "it"]})
+    lone = row_of(statistic, repairs={("tuned", "it"): files["tuned", "it"]})
     assert lone["reason"] == "the run has no repair/m.en.nc"
 
 

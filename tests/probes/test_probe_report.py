@@ -17,7 +17,7 @@ from lengthlens.analysis.extrapolation import extrapolate
 from lengthlens.analysis.tokenization import separate_errors
 from lengthlens.analysis.tokens_per_word import regress_errors
 from lengthlens.figures.extrapolation import draw_extrapolation
-from lengthlens.figures.style import VARIANT_COLOURS, Cast
+from lengthlens.figures.style import TUNING_COLOURS, Cast
 from lengthlens.figures.tokenization import draw_tokenization
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.tokenization import (
@@ -28,9 +28,9 @@ from lengthlens.reporting.tokenization import (
 )
 from lengthlens.statistics import Bootstrap
 
-CAST = Cast({"b": "base", "i": "instruct"}, {"en": "English", "qaa": "qaa (synthetic)"})
+CAST = Cast({"b": "untuned", "i": "tuned"}, {"en": "English", "qaa": "qaa (synthetic)"})
 FAST = Bootstrap(resamples=200)
-BLUE = VARIANT_COLOURS["instruct"]
+BLUE = TUNING_COLOURS["tuned"]
 
 
 def misses(share):
@@ -101,13 +101,13 @@ def test_tokenization_figure_shows_free_and_aligned_values(separated, slopes) ->
     np.testing.assert_allclose(slope.get_ydata(), expected)
     labels = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
     assert labels == ["English", "qaa"]
-    assert not marks(figure.axes[0], VARIANT_COLOURS["base"])  # base models do not count
+    assert not marks(figure.axes[0], TUNING_COLOURS["untuned"])  # untuned models do not count
 
 
 def test_tokenization_figure_of_base_models_alone(separated, slopes) -> None:
-    alone = Cast({"b": "base"}, CAST.languages)
+    alone = Cast({"b": "untuned"}, CAST.languages)
     figure = draw_tokenization(separated, slopes, alone)
-    assert marks(figure.axes[0], VARIANT_COLOURS["base"])
+    assert marks(figure.axes[0], TUNING_COLOURS["untuned"])
 
 
 def test_extrapolation_figure_shows_words_and_dips(extended, dips) -> None:

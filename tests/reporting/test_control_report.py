@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pandas as pd
-from synthetic_report import NAMES, VARIANTS, evil_answers, make_material
+from synthetic_report import NAMES, TUNINGS, evil_answers, make_material
 
 from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.reporting.control import Gate, control_sentences, gate_of, wrapping_sentences
@@ -12,9 +12,9 @@ from lengthlens.statistics import Bootstrap
 
 
 def control(opened):
-    """tables/control.csv of the two models; `opened`: of the instruct model, by language."""
+    """tables/control.csv of the two models; `opened`: of the tuned model, by language."""
     rows = []
-    for model in VARIANTS:
+    for model in TUNINGS:
         for code in NAMES:
             there = model == "i" and opened[code]
             row = {"model": model, "language": code, "n_samples": 24, "n_topics": 12}
@@ -74,11 +74,11 @@ def test_with_control_everywhere_nothing_is_said():
 
 def test_the_gate_is_asked_of_instruct_models_or_else_of_all():
     table = control({"en": True, "it": False})
-    gate = gate_of({"control": table}, VARIANTS)
+    gate = gate_of({"control": table}, TUNINGS)
     assert gate.opened == {("i", "en")} and set(gate.closed) == {("i", "it")}
-    alone = gate_of({"control": table[table["model"] == "b"]}, {"b": "base"})
+    alone = gate_of({"control": table[table["model"] == "b"]}, {"b": "untuned"})
     assert alone.nothing and set(alone.closed) == {("b", "en"), ("b", "it")}
-    assert not gate_of({}, VARIANTS).closed
+    assert not gate_of({}, TUNINGS).closed
 
 
 def test_rows_of_closed_pairs_are_left_out_of_every_kind_of_table():
@@ -87,7 +87,7 @@ def test_rows_of_closed_pairs_are_left_out_of_every_kind_of_table():
         {"model": "i", "source_language": ["en", "it"], "target_language": ["it", "en"]}
     )
     assert gate.explained(transfer)["source_language"].tolist() == ["it"]
-    texts = pd.DataFrame({"instruct": "i", "base": "b", "language": ["en", "it"]})
+    texts = pd.DataFrame({"tuned": "i", "untuned": "b", "language": ["en", "it"]})
     assert gate.explained(texts)["language"].tolist() == ["en"]
     profiles = pd.DataFrame({"model": "i", "first": ["en", "en"], "second": ["it", "lb"]})
     assert gate.explained(profiles)["second"].tolist() == ["lb"]

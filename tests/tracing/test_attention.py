@@ -153,8 +153,10 @@ def test_attention_is_eager_in_the_one_pass_only() -> None:
 
 
 @functools.cache
-def measured(heads: tuple[str, ...] = ("L1H1", "L0H2"), null: bool = False) -> xr.Dataset:
-    loaded, lang = counting_model(null), language(topics=TOPICS)
+def measured(
+    heads: tuple[str, ...] = ("L1H1", "L0H2"), null: bool = False, topics: int = TOPICS
+) -> xr.Dataset:
+    loaded, lang = counting_model(null), language(topics=topics)
     answers = answers_of(lang)
     swaps = swap_material(loaded, lang, answers, READING)
     material = (own_texts(loaded, lang, answers, READING), swaps, [PLANTED] * len(answers))
@@ -222,7 +224,7 @@ def test_without_an_effect_there_are_no_shares() -> None:
 def test_attention_that_cannot_be_had_is_named(monkeypatch) -> None:
     """Fused attention gives no weights: NaN with the reason, and nothing fails."""
     monkeypatch.setattr(scores, "eager_attention", lambda model: contextlib.nullcontext())
-    data = measured.__wrapped__(("L1H1",))
+    data = measured.__wrapped__(("L1H1",), topics=2)
     assert "attention weights of some layers cannot be had" in data.attrs["absent"]
     assert data.attrs["absent"].endswith("layers 0, 1, 2")
     for name in ("attention", "knockout", "knockout_n", "knockout_heads"):
@@ -232,7 +234,7 @@ def test_attention_that_cannot_be_had_is_named(monkeypatch) -> None:
 
 
 def test_a_file_without_circuit_heads_can_be_written(tmp_path) -> None:
-    measured(()).to_netcdf(tmp_path / "attention.nc")
+    measured((), topics=2).to_netcdf(tmp_path / "attention.nc")
     with xr.open_dataset(tmp_path / "attention.nc") as found:
         assert found.sizes["knocked"] == 0 and found["role"].to_numpy().tolist() == list(ROLES)
 

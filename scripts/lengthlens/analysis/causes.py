@@ -72,7 +72,7 @@ SCORES: dict[str, Callable[[xr.Dataset, str], np.ndarray]] = {
 BASELINES = ("layer_mean", "depth")
 COLUMNS = (
     "model",
-    "variant",
+    "tuning",
     "language",
     "kind",
     "over",
@@ -181,7 +181,7 @@ class Comparison:
 
 
 def compare_scores(
-    variants: Mapping[str, str],
+    tunings: Mapping[str, str],
     attributions: Mapping[tuple[str, str], xr.Dataset],
     forced: Mapping[tuple[str, str], xr.Dataset],
     bootstrap: Bootstrap = DEFAULT,
@@ -189,7 +189,7 @@ def compare_scores(
     """The table of all scores against all outcomes.
 
     Args:
-        variants: model -> variant.
+        tunings: model -> tuning.
         attributions, forced: the files of each (model, language).
         bootstrap: of the intervals.
 
@@ -202,7 +202,7 @@ def compare_scores(
     rows = []
     for (model, language), attribution in attributions.items():
         made = Comparison(attribution, forced[model, language], bootstrap)
-        about = {"model": model, "variant": variants[model], "language": language}
+        about = {"model": model, "tuning": tunings[model], "language": language}
         for kind, over, outcome, mode in itertools.product(KINDS, OVERS, OUTCOMES, made.modes):
             if kind == "mlp" and over == "within":
                 continue

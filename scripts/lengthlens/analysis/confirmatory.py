@@ -73,7 +73,7 @@ def confirm(
 
     Args:
         hypotheses: the tests of claims.yaml.
-        pairs: variant -> name, of each pair of models.
+        pairs: tuning -> name, of each pair of models.
         files: folder (`ablation`, `attribution`, `forced`) -> file of each (model, language).
         bootstrap: of the intervals and the permutations; 1 - level is a family's error rate.
 
@@ -104,7 +104,7 @@ def _of_pair(
     level = bootstrap.level
     rows = []
     for one in hypotheses:
-        row = _labels(one, models.get(one.variant, ""), level)
+        row = _labels(one, models.get(one.tuning, ""), level)
         row |= {"family": _family(one, models), **_made(one, models, files, bootstrap)}
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -129,9 +129,9 @@ def _family(one: Hypothesis, models: Mapping[str, str]) -> str:
 
 def _made(one: Hypothesis, models: Mapping[str, str], files: Files, bootstrap: Bootstrap) -> dict:
     """The part of the row that the test gives; without its files a verdict and a reason."""
-    if one.variant not in models:
-        return {"verdict": NO_DATA, "reason": f"the run has no {one.variant} model"}
-    key = (models[one.variant], one.language)
+    if one.tuning not in models:
+        return {"verdict": NO_DATA, "reason": f"the run has no {one.tuning} model"}
+    key = (models[one.tuning], one.language)
     needed = ["ablation"]
     if one.test == "permutation":
         needed = ["attribution", "forced", EFFECTS[one.effect].folder]

@@ -12,6 +12,7 @@ stands what chance gives: the central range when heads are permuted within their
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -89,8 +90,7 @@ def correlate_profiles(
                     continue
                 layers = part.index.get_level_values("layer").to_numpy()
                 a, b = (part[f"score_{side}"].to_numpy() for side in ("first", "second"))
-                rng = bootstrap.rng()
-                orders = np.stack([_shuffled(layers, rng) for _ in range(bootstrap.resamples)])
+                orders = _orders(tuple(layers.tolist()), bootstrap)
                 row = {"model": model, "method": method, "first": first, "second": second}
                 row |= {"untuned": bool({first, second} & set(untuned)), "level": bootstrap.level}
                 row["n_heads"] = len(part)
@@ -108,13 +108,16 @@ def _heads(selection: pd.DataFrame) -> pd.DataFrame:
     return heads.set_index(["method", "layer", "head"])[["score"]]
 
 
-def _shuffled(layers: Int[np.ndarray, " head"], rng: np.random.Generator) -> np.ndarray:
-    """An order of the heads in which each stays in its layer."""
-    order = np.arange(len(layers))
-    for layer in np.unique(layers):
-        places = np.flatnonzero(layers == layer)
-        order[places] = rng.permutation(places)
-    return order
+@functools.lru_cache(maxsize=1)
+def _orders(layers: tuple[int, ...], bootstrap: Bootstrap) -> Int[np.ndarray, "draw head"]:
+    """Random orders of the heads in which each stays in its layer; not to be changed."""
+    rng = bootstrap.rng()
+    orders = np.tile(np.arange(len(layers)), (bootstrap.resamples, 1))
+    members = [np.flatnonzero(np.equal(layers, layer)) for layer in np.unique(layers)]
+    for order in orders:
+        for places in members:
+            order[places] = rng.permutation(places)
+    return orders
 
 
 def _within(scores: Float[np.ndarray, " head"], layers: Int[np.ndarray, " head"]) -> np.ndarray:

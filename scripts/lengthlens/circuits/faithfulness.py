@@ -9,6 +9,8 @@ its whole interval; a model that N does nothing to has no share (NaN), not a sha
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -43,7 +45,7 @@ def share_of_effect(
     Returns:
         NaN where the mean N effect is not above 0 with its whole interval.
     """
-    flat = part.reshape(len(part), -1)
+    flat = part.reshape(len(part), math.prod(part.shape[1:]))
     known = np.isfinite(flat).all(1) & np.isfinite(effect)
     flat, effect, topics = flat[known], effect[known], topics[known]
     if not len(flat) or not has_effect(effect, topics, bootstrap):

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from lengthlens.analysis.causes import Comparison
-from lengthlens.analysis.text_comparison import VARIANTS, WEIGHTS, exchange_texts, share_of_observed
+from lengthlens.analysis.text_comparison import TUNINGS, WEIGHTS, exchange_texts, share_of_observed
 from lengthlens.claims.causal import ablation, repair
 from lengthlens.claims.kinds import (
     Data,
@@ -39,7 +39,7 @@ def measure(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> M
     """Measure one statistic of any kind.
 
     Raises:
-        NoData: the run has no such variant, language, N or layers.
+        NoData: the run has no such model, language, N or layers.
     """
     return KINDS[statistic["kind"]].measure(statistic, data, bootstrap)
 
@@ -52,20 +52,20 @@ def unit_of(statistic: Mapping[str, Any]) -> str:
     return "share difference" if unit == "share" and difference else unit
 
 
-def _files(data: Data, variant: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
-    """The attribution and the forced file of a variant."""
-    if variant not in data.models:
-        raise NoData(f"the run has no {variant} model")
+def _files(data: Data, tuning: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
+    """The attribution and the forced file of one model of the pair."""
+    if tuning not in data.models:
+        raise NoData(f"the run has no {tuning} model")
     for name, files in (("attribution", data.attributions), ("forced", data.forced)):
-        if (variant, language) not in files:
-            raise NoData(f"the run has no {name}/{data.models[variant]}.{language}.nc")
-    return data.attributions[variant, language], data.forced[variant, language]
+        if (tuning, language) not in files:
+            raise NoData(f"the run has no {name}/{data.models[tuning]}.{language}.nc")
+    return data.attributions[tuning, language], data.forced[tuning, language]
 
 
 def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Spearman's correlation of a score on `select` with the effects on `evaluate`."""
-    variant, language = statistic["variant"], statistic["language"]
-    attribution, forced = _files(data, variant, language)
+    tuning, language = statistic["tuning"], statistic["language"]
+    attribution, forced = _files(data, tuning, language)
     made = Comparison(attribution, forced, bootstrap)
     kind, over = statistic["component"], statistic["over"]
     effect = made.by_effect(statistic["outcome"], made.modes[0], kind, over)
@@ -83,7 +83,7 @@ def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) ->
         interval=interval,
         text=f"rank correlation with the measured effect of {int(interval.n)} {components}: "
         + " minus ".join(names),
-        source=_source(data, variant, language),
+        source=_source(data, tuning, language),
         truncated=float(made.evaluate["truncated"].to_numpy()[used].mean()) if used.any() else 0.0,
         may_rise=False,  # everything is read up to the decision step, which is never cut off
         may_fall=False,
@@ -94,12 +94,12 @@ def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) ->
 def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Share of the observed base-instruct difference of CWA a step that the texts explain."""
     language = statistic["language"]
-    files = {variant: _files(data, variant, language) for variant in VARIANTS}
+    files = {tuning: _files(data, tuning, language) for tuning in TUNINGS}
     wanted = statistic["layers"]
     group = (statistic["component"], wanted if wanted == "final" else tuple(map(float, wanted)))
     exchange = exchange_texts(
-        {variant: own for variant, (own, _) in files.items()},
-        {variant: forced for variant, (_, forced) in files.items()},
+        {tuning: own for tuning, (own, _) in files.items()},
+        {tuning: forced for tuning, (_, forced) in files.items()},
         [group],
     )
     if exchange is None:
@@ -107,23 +107,23 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
     observed = exchange.interval(
         exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), bootstrap
     )
-    if not observed.low[0] * observed.high[0] > 0:
+    observed = observed[0]
+    if not observed.low * observed.high > 0:
         raise NoData("the models' difference may be zero, so that there is nothing to explain")
-    whole = float(observed.estimate[0])
-    interval = share_of_observed(exchange, 0, whole, bootstrap)
+    interval = share_of_observed(exchange, 0, observed, bootstrap)
     ends = [
-        f"{share_of_observed(exchange, 0, whole, bootstrap, f'share_on_{text}').estimate:.0%} "
+        f"{share_of_observed(exchange, 0, observed, bootstrap, f'share_on_{text}').estimate:.0%} "
         f"on {text}'s"
-        for text in VARIANTS
+        for text in TUNINGS
     ]
     where = "the final layer" if wanted == "final" else f"depth {wanted[0]} to {wanted[1]}"
     kind = {"head": "heads", "mlp": "MLPs"}[group[0]]
-    cut = [files[variant][0]["truncated"].to_numpy() for variant in VARIANTS]
+    cut = [files[tuning][0]["truncated"].to_numpy() for tuning in TUNINGS]
     return Measurement(
         interval=interval,
-        text=f"share of behaviour in instruct minus base, CWA per step of the {kind} of {where}, "
+        text=f"share of behaviour in tuned minus untuned, CWA per step of the {kind} of {where}, "
         f"mean over both texts ({', '.join(ends)} text)",
-        source="; ".join(_source(data, variant, language) for variant in VARIANTS),
+        source="; ".join(_source(data, tuning, language) for tuning in TUNINGS),
         truncated=float(np.concatenate(cut).mean()),
         may_rise=False,
         may_fall=False,
@@ -131,8 +131,8 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
     )
 
 
-def _source(data: Data, variant: str, language: str) -> str:
-    name = f"{data.models[variant]}.{language}.nc"
+def _source(data: Data, tuning: str, language: str) -> str:
+    name = f"{data.models[tuning]}.{language}.nc"
     return f"attribution/{name}; forced/{name}"
 
 

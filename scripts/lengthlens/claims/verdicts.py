@@ -36,7 +36,7 @@ COLUMNS = (
     "origin",
     "status",
     "model",
-    "variant",
+    "tuning",
     "language",
     "statistic",
     "unit",
@@ -107,9 +107,9 @@ def _problems(values: Any) -> list[Problem]:
 
 
 def concerns(claim: Mapping[str, Any], models: Mapping[str, str]) -> bool:
-    """Whether a claim is about a pair of models, given as variant -> name."""
+    """Whether a claim is about a pair of models, given as tuning -> name."""
     named = claim.get("models", ())
-    return not named or models.get(claim["statistic"]["variant"]) in named
+    return not named or models.get(claim["statistic"]["tuning"]) in named
 
 
 def claims_of_pairs(
@@ -155,8 +155,8 @@ def _row(claim: Mapping, data: Data, bootstrap: Bootstrap) -> dict[str, Any]:
         "claim": claim["claim"],
         "origin": claim["origin"],
         "status": claim.get("status", EXPLORATORY),
-        "model": _joined(data.models.get(side["variant"], "") for side in both),
-        "variant": _joined(side["variant"] for side in both),
+        "model": _joined(data.models.get(side["tuning"], "") for side in both),
+        "tuning": _joined(side["tuning"] for side in both),
         "language": _joined(side["language"] for side in both),
         "unit": unit_of(statistic),
         "sided": "two" if direction == "near" else "one",

@@ -57,7 +57,7 @@ def draw_ablation(
         cast: models and languages, in order.
         bootstrap: of the intervals.
     """
-    models = sorted(cast.variants, key=lambda model: cast.variants[model] != "instruct")
+    models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
     rows = [
         (model, *measure)
         for model in models

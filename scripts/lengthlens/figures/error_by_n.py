@@ -35,7 +35,7 @@ def draw_error_by_n(
 ) -> Figure:
     """Draw the mean word-count error by N, a column of panels a language.
 
-    Rows: all models on one scale; the instruct models magnified (where there are any); the share of
+    Rows: all models on one scale; the tuned models magnified (where there are any); the share of
     answers with exactly N words.
 
     Args:
@@ -43,8 +43,8 @@ def draw_error_by_n(
         cast: models and languages, in order.
         bootstrap: of the intervals, which are clustered by topic.
     """
-    instruct = [model for model, variant in cast.variants.items() if variant == "instruct"]
-    magnified = bool(instruct) and len(instruct) < len(cast.variants)
+    tuned = [model for model, tuning in cast.tunings.items() if tuning == "tuned"]
+    magnified = bool(tuned) and len(tuned) < len(cast.tunings)
     cut = answers[answers["truncated"]].groupby("language")["model"].nunique()
     lines = int(cut.max()) if len(cut) else 0  # of percentages above the panels
     with styled():
@@ -54,10 +54,10 @@ def draw_error_by_n(
         )
         for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
             own = answers[answers["language"] == language]
-            _draw_errors(column[0], own, cast, list(cast.variants), bootstrap)
+            _draw_errors(column[0], own, cast, list(cast.tunings), bootstrap)
             _mark_cut(column[0], own, cast)
             if magnified:
-                _draw_errors(column[1], own, cast, instruct, bootstrap, dots=False)
+                _draw_errors(column[1], own, cast, tuned, bootstrap, dots=False)
             _draw_exact(column[-1], own, cast, bootstrap.level)
             column[0].set_title(name, pad=4 + 10 * lines)
             column[-1].set_xlabel("N, words asked for")
@@ -143,7 +143,7 @@ def _mark_cut(axes: Axes, answers: pd.DataFrame, cast: Cast) -> None:
     Their errors, and with them the mean, are lower bounds: an arrow points up.
     """
     cut = answers.groupby(["model", "n"])["truncated"].mean()
-    models = [model for model in cast.variants if cut.get(model, pd.Series([0])).max() > 0]
+    models = [model for model in cast.tunings if cut.get(model, pd.Series([0])).max() > 0]
     for line, model in enumerate(models):
         look, row = cast.looks[model], 1.02 + 0.075 * (len(models) - 1 - line)
         for n, share in cut[model].items():
