@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from lengthlens.analysis.causes import Comparison
+from lengthlens.analysis.groups import Group
 from lengthlens.analysis.text_comparison import TUNINGS, WEIGHTS, exchange_texts, share_of_observed
 from lengthlens.claims.causal import ablation, repair
 from lengthlens.claims.kinds import (
@@ -96,7 +97,7 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
     language = statistic["language"]
     files = {tuning: _files(data, tuning, language) for tuning in TUNINGS}
     wanted = statistic["layers"]
-    group = (statistic["component"], wanted if wanted == "final" else tuple(map(float, wanted)))
+    group = Group(statistic["component"], wanted)
     exchange = exchange_texts(
         {tuning: own for tuning, (own, _) in files.items()},
         {tuning: forced for tuning, (_, forced) in files.items()},
@@ -117,7 +118,7 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
         for text in TUNINGS
     ]
     where = "the final layer" if wanted == "final" else f"depth {wanted[0]} to {wanted[1]}"
-    kind = {"head": "heads", "mlp": "MLPs"}[group[0]]
+    kind = {"head": "heads", "mlp": "MLPs"}[group.kind]
     cut = [files[tuning][0]["truncated"].to_numpy() for tuning in TUNINGS]
     return Measurement(
         interval=interval,
