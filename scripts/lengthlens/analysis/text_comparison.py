@@ -32,7 +32,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Int, Shaped
 
-from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import (
     DEFAULT,
@@ -40,15 +40,13 @@ from lengthlens.statistics import (
     Estimate,
     Interval,
     combination_interval,
-    sign_null_mean,
 )
 
-# Name -> kind and layers (fractions of depth, or the last one).
-GROUPS: dict[str, tuple[str, tuple[float, float] | str]] = {
-    "late heads": ("head", LATE),
-    "all heads": ("head", (0.0, 1.0)),
-    "final MLP": ("mlp", "final"),
-    "all MLPs": ("mlp", (0.0, 1.0)),
+GROUPS = {
+    "late heads": LATE_HEADS,
+    "all heads": Group("head", (0.0, 1.0)),
+    "final MLP": FINAL_MLP,
+    "all MLPs": Group("mlp", (0.0, 1.0)),
 }
 TUNINGS = ("tuned", "untuned")
 # Quantity -> weight of every (model, text).
@@ -137,13 +135,13 @@ class Exchange:
 def exchange_texts(
     attributions: Mapping[str, xr.Dataset],
     forced: Mapping[str, xr.Dataset],
-    groups: Sequence[tuple[str, tuple[float, float] | str]] = tuple(GROUPS.values()),
+    groups: Sequence[Group] = tuple(GROUPS.values()),
 ) -> Exchange | None:
     """Both models on both texts.
 
     Args:
         attributions, forced: the files of both models, of the same prompts.
-        groups: kind and layers of each group.
+        groups: of components; the columns.
 
     Returns:
         None where a text was not forced on the other model.
@@ -156,11 +154,12 @@ def exchange_texts(
                 return None
             labels = attributions[model]
             n: Int[np.ndarray, " sample"] = labels["n"].to_numpy()
+            sums = [group.sums(data) for group in groups]
             parts.append(
                 (
-                    np.stack([_sums(data, *group)[0] for group in groups], axis=1),
-                    np.stack([_sums(data, *group)[1] for group in groups], axis=1),
-                    data["n_steps"].to_numpy().astype(float),
+                    np.stack([own.total for own in sums], axis=1),
+                    np.stack([own.shifted for own in sums], axis=1),
+                    sums[0].steps,
                     labels["topic"].to_numpy(),
                     [(model, text, number) for number in n.tolist()],
                 )
@@ -169,20 +168,6 @@ def exchange_texts(
     return Exchange(
         *(np.concatenate(column) for column in (cwa, shifted, steps, topics)), sum(cells, [])
     )
-
-
-def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
-    """CWA of a group in every answer, and its mean under shifted signs."""
-    depth = data.sizes["layer"]
-    layers = [depth - 1] if where == "final" else layers_between(depth, *where).tolist()
-
-    def read(name: str) -> np.ndarray:
-        values = data[name].sel(target="token").isel(layer=layers)
-        return values.sum([dim for dim in values.dims if dim != "sample"]).to_numpy().astype(float)
-
-    plus, minus = read(f"cwa_{kind}_plus"), read(f"cwa_{kind}_minus")
-    steps, negative = (data[name].to_numpy() for name in ("n_steps", "n_negative"))
-    return plus + minus, sign_null_mean(steps - negative, steps, plus - minus)
 
 
 def share_of_observed(

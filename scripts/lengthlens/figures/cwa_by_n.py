@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.figures.long_bars import Bars, cut_long_bars
 from lengthlens.figures.style import (
     Cast,
@@ -22,14 +22,14 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, ratio_interval, sign_null_mean
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, ratio_interval
 
 TITLE = "CWA by N"
 ROWS = (
-    ("head", "step", "late heads,\nlogits per step"),
-    ("mlp", "step", "final MLP,\nlogits per step"),
-    ("head", "sum", "late heads,\nsum (paper), logits"),
-    ("mlp", "sum", "final MLP,\nsum (paper), logits"),
+    (LATE_HEADS, "step", "late heads,\nlogits per step"),
+    (FINAL_MLP, "step", "final MLP,\nlogits per step"),
+    (LATE_HEADS, "sum", "late heads,\nsum (paper), logits"),
+    (FINAL_MLP, "sum", "final MLP,\nsum (paper), logits"),
 )
 _APART = 0.1
 
@@ -50,7 +50,7 @@ def draw_cwa_by_n(
         figure, panels = panel_grid(
             len(ROWS), len(cast.languages), [1.35] * len(ROWS), sharex=True, sharey="row"
         )
-        for row, (component, form, label) in zip(panels, ROWS, strict=True):
+        for row, (group, form, label) in zip(panels, ROWS, strict=True):
             drawn: list[Bars] = []
             for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
@@ -59,7 +59,7 @@ def draw_cwa_by_n(
                     for model in cast.looks
                     if (model, language) in attributions
                 }
-                drawn += _draw_panel(axes, own, cast, (component, form), bootstrap)
+                drawn += _draw_panel(axes, own, cast, (group, form), bootstrap)
             if drawn:
                 cut_long_bars(drawn)
             row[0].set_ylabel(label)
@@ -90,16 +90,17 @@ def _draw_panel(
     axes: Axes,
     attributions: Mapping[str, xr.Dataset],
     cast: Cast,
-    row: tuple[str, str],
+    row: tuple[Group, str],
     bootstrap: Bootstrap,
 ) -> list[Bars]:
-    drawn, (component, form) = [], row
+    drawn, (group, form) = [], row
     for index, (model, look) in enumerate(cast.looks.items()):
         if model not in attributions:
             continue
         attribution = attributions[model]
-        total, null, steps = _totals(attribution, component)
-        bottom = steps if form == "step" else np.ones_like(steps)
+        sums = group.sums(attribution)
+        total, null = sums.total, sums.shifted
+        bottom = sums.steps if form == "step" else np.ones_like(sums.steps)
         n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
         numbers = np.unique(n)
         found = [
@@ -119,21 +120,6 @@ def _draw_panel(
     return drawn
 
 
-def _totals(attribution: xr.Dataset, component: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """CWA of each sample added up over the components, its null's mean, and its steps."""
-    depth = attribution.sizes["layer"]
-    layers = layers_between(depth, *LATE) if component == "head" else [depth - 1]
-
-    def read(end: str) -> np.ndarray:
-        values = attribution[f"cwa_{component}{end}"].sel(target="token").isel(layer=layers)
-        return values.sum([dim for dim in values.dims if dim != "sample"]).to_numpy().astype(float)
-
-    steps = attribution["n_steps"].to_numpy().astype(float)
-    plus = steps - attribution["n_negative"].to_numpy()
-    null = sign_null_mean(plus, steps, read("_plus") - read("_minus"))
-    return read(""), null, steps
-
-
 def counts(attributions: Mapping[tuple[str, str], xr.Dataset]) -> str:
     """How many answers and topics the figure rests on, for its caption."""
     sizes = [
@@ -143,7 +129,5 @@ def counts(attributions: Mapping[tuple[str, str], xr.Dataset]) -> str:
     ]
     text = str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     depth = {attribution.sizes["layer"] for attribution in attributions.values()}
-    late = "; ".join(
-        f"the last {len(layers_between(d, *LATE))} of {d} layers" for d in sorted(depth)
-    )
+    late = "; ".join(f"the last {len(LATE_HEADS.layers(d))} of {d} layers" for d in sorted(depth))
     return f"n = {text} answers for each model, language and N. Late: {late}."
