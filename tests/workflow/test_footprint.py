@@ -7,7 +7,6 @@ import pytest
 from small_project import generation
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lengthlens.decoding.capture import bytes_per_step
 from lengthlens.generation.answers import rows_per_batch
 from lengthlens.generation.loaded import load
 from lengthlens.models.anatomy import dissect
@@ -55,10 +54,10 @@ def test_a_recorded_token_of_llama_8b_takes_532_kilobytes():
 
 @pytest.mark.parametrize("folder", ["resources/pocket/base", "resources/pocket/instruct"])
 def test_a_shape_agrees_with_the_model(folder: str):
-    """The bytes of a step that config.json tells are those that the recorder takes."""
+    """The sizes that config.json tells are those of the model that is loaded."""
     shape = Shape.from_config(json.loads((ROOT / folder / "config.json").read_text()))
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(ROOT / folder))
-    assert shape.step_bytes(4) == bytes_per_step(dissect(model), 4)
+    assert shape == dissect(model).shape(shape.dtype)
 
 
 def test_other_names_and_odd_files():

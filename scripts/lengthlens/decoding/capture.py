@@ -61,12 +61,6 @@ class Residuals:
         return self[:n_steps, row]
 
 
-def bytes_per_step(anatomy: Anatomy, itemsize: int) -> int:
-    """Buffer bytes that one captured step of one row takes."""
-    per_layer = anatomy.n_heads * anatomy.d_head + anatomy.d_model
-    return itemsize * (anatomy.n_layers * per_layer + anatomy.d_model)
-
-
 class Recorder:
     """Buffers for one batch, and the hooks that fill them.
 
