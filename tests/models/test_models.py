@@ -137,6 +137,14 @@ def test_wrong_devices(device):
         resolve_device(device)
 
 
+def test_split_without_accelerate_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert resolve_device("split") == torch.device("cuda:0")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(LengthlensError, match="accelerate.*pip install -r envs/requirements-split"):
+        resolve_device("split")
+
+
 def test_wrong_dtype(tiny_llama_dir):
     with pytest.raises(LengthlensError, match="'int8'"):
         load_model(spec_of(tiny_llama_dir), dtype="int8", device="cpu")

@@ -4,6 +4,7 @@ Only safetensors weights are read and no code that comes with a checkpoint is ru
 lie is the business of `checkpoints`; where the components lie is the business of `anatomy`.
 """
 
+import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -210,6 +211,12 @@ def resolve_device(device: str) -> torch.device:
             raise LengthlensError(
                 "device is 'split', but torch sees no CUDA device here; write auto or cpu, or "
                 "install a torch built for this machine's GPUs."
+            )
+        if importlib.util.find_spec("accelerate") is None:
+            raise LengthlensError(
+                "device is 'split', which needs the package accelerate, and it is not installed; "
+                "run pip install -r envs/requirements-split.txt (pip install 'lengthlens[split]' "
+                "without the repository), or write auto."
             )
         return torch.device("cuda:0")
     kind, _, index = device.partition(":")
