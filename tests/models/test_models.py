@@ -12,17 +12,15 @@ from transformers import GenerationConfig
 
 from lengthlens.errors import LengthlensError
 from lengthlens.models.loading import (
-    ModelSpec,
-    format_prompt,
     load_generation_config,
     load_model,
     load_tokenizer,
-    pad_id,
     resolve_device,
     stop_ids,
     text_decoder,
-    weights_manifest,
 )
+from lengthlens.models.prompting import format_prompt
+from lengthlens.weights.checkpoints import ModelSpec, weights_manifest
 
 DATE = "2024-07-26"
 
@@ -257,13 +255,6 @@ def test_instruct_without_template_and_empty_prompts_are_refused():
         format_prompt(ModelSpec("m", "instruct", path="x"), tokenizer, "Hi.", DATE)
     with pytest.raises(LengthlensError, match="empty"):
         format_prompt(ModelSpec("m", "base", path="x"), tokenizer, " \n", DATE)
-
-
-def test_pad_id_always_has_an_embedding_row(tiny_llama_dir):
-    tokenizer = load_tokenizer(spec_of(tiny_llama_dir))
-    assert pad_id(tokenizer, len(tokenizer)) == tokenizer.pad_token_id
-    assert pad_id(tokenizer, tokenizer.pad_token_id) == 0
-    assert pad_id(metaspace_tokenizer(), 480) == 0
 
 
 def test_text_decoder_edits_nothing(tiny_llama_dir):

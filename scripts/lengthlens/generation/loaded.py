@@ -15,13 +15,12 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.steps import StepAnnotations, annotate_steps
 from lengthlens.models.anatomy import Anatomy, dissect
 from lengthlens.models.loading import (
-    format_prompt,
     load_generation_config,
     load_model,
     load_tokenizer,
     text_decoder,
 )
-from lengthlens.models.prompting import SpelledPrompt, lost_in_tokens, spell_prompt
+from lengthlens.models.prompting import SpelledPrompt, format_prompt, lost_in_tokens, spell_prompt
 from lengthlens.models.stopping import StopSet, stop_set
 from lengthlens.models.thinking import Thinking, thinking_of
 from lengthlens.models.vocabulary import Vocabulary, classify_vocabulary
@@ -117,7 +116,7 @@ def load(
 ) -> LoadedModel:
     """Load a model and sort its vocabulary.
 
-    Whether attribution is complete on it is proven apart (`proof.prove`), before anything else is
+    Whether attribution is complete on it is proven apart (`proof.proven`), before anything else is
     done with it: `rules/generate.smk`.
 
     Args:

@@ -112,11 +112,6 @@ def joining_need(manifest: Mapping, answers: int) -> Need:
     return Need(PROCESS_MB["cpu"] + math.ceil(3 * scores / 1e6), 100, SHORTEST_MINUTES)
 
 
-def run_dump_bytes(shape: Shape, steps: float, itemsize: int = 2) -> float:
-    """Bytes of a run's activations with `keep: true`: one record a generated token."""
-    return steps * shape.step_bytes(itemsize)
-
-
 def _shape(manifest: Mapping) -> Shape | None:
     found = manifest.get("shape")
     return None if found is None else Shape(**found)
