@@ -9,6 +9,7 @@ def main(snakemake) -> None:
     from lengthlens.files.formats import CIRCUITS
     from lengthlens.generation.job import AnswersJob
     from lengthlens.patching.material import swap_material
+    from lengthlens.statistics import Bootstrap
 
     job, params = AnswersJob(snakemake), snakemake.params
     answers, config = job.answers, job.config
@@ -18,7 +19,8 @@ def main(snakemake) -> None:
     material = swap_material(loaded, job.language, answers, job.reading, (1,))
     plan = CircuitPlan(**config["circuits"], memory_gb=job.memory_gb)
     texts = Texts(answers, material, job.language.code, config["counting"])
-    job.write(measure_circuits(loaded, texts, selections, plan, config["statistics"]), CIRCUITS)
+    bootstrap = Bootstrap(**config["statistics"])
+    job.write(measure_circuits(loaded, texts, selections, plan, bootstrap), CIRCUITS)
 
 
 if __name__ == "__main__":
