@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lengthlens.decoding.choose import Chooser, Sampler, greedy
-from lengthlens.decoding.decode import Decoded, decode
+from lengthlens.decoding.decode import Decoded
 from lengthlens.decoding.waves import OutOfMemory, halves
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -131,11 +131,8 @@ def _answer(
     on_step: Callable[[int, int], None] | None,
 ) -> tuple[list[dict], Batch]:
     """Answer the requests of one batch."""
-    decoded = decode(
-        loaded.model,
-        loaded.anatomy,
+    decoded = loaded.decode(
         [request.tokens for request in part],
-        loaded.classes,
         settings.max_new_tokens,
         choose=chooser(part, settings),
         capture=True,

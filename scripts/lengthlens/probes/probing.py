@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
-from lengthlens.decoding.decode import decode
 from lengthlens.generation.answers import (
     answer_row,
     chooser,
@@ -119,11 +118,8 @@ def _answers(
         choose = chooser(part, settings)
         if whole is not None:
             choose = Aligned(whole, stop, ender, choose, (len(part), settings.max_new_tokens))
-        decoded = decode(
-            loaded.model,
-            loaded.anatomy,
+        decoded = loaded.decode(
             [request.tokens for request in part],
-            loaded.classes,
             settings.max_new_tokens,
             choose=choose,
             names=[request.sample_id for request in part],
