@@ -12,10 +12,10 @@ from planted_circuit import N_WORDS, NAMES, Counting, counting_model, language
 from small_project import generation
 
 from lengthlens.analysis.contrasts import summarise_contrasts
+from lengthlens.generation.job import Reading
 from lengthlens.language.languages import KINDS, Language, Template, load_language
 from lengthlens.language.prompts import topic_split
 from lengthlens.models.prompting import SpelledPrompt
-from lengthlens.patching.material import Reading
 from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.contrasts import ContrastPlan, contrast_prompts, measure_contrasts
 from lengthlens.tracing.paths import Members

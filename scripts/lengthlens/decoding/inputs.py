@@ -68,17 +68,15 @@ class ShiftedInputs:
         self.mlps = [None] * len(layers)
         AttentionInterface.register(_SPLIT, self._attend)
         AttentionMaskInterface.register(_SPLIT, eager_mask)
-        handles = []
-        try:
+        shifts = [(layer.first, self._shift(index)) for index, layer in enumerate(layers)]
+        with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(layers):
-                handles.append(layer.attention_output.register_forward_pre_hook(self._keep(index)))
-                handles.append(layer.mlp_site.register_forward_hook(self._reader(index)))
-            shifts = [(layer.first, self._shift(index)) for index, layer in enumerate(layers)]
-            with hooked(shifts), eager_attention(model, _SPLIT):
-                yield self
-        finally:
-            for handle in handles:
-                handle.remove()
+                keep, read = self._keep(index), self._reader(index)
+                hooks.enter_context(layer.attention_output.register_forward_pre_hook(keep))
+                hooks.enter_context(layer.mlp_site.register_forward_hook(read))
+            hooks.enter_context(hooked(shifts))
+            hooks.enter_context(eager_attention(model, _SPLIT))
+            yield self
 
     def _shift(self, layer: int):
         def shift(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
@@ -160,11 +158,8 @@ def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " la
                     outputs.append(output[0] if isinstance(output, tuple) else output)
 
                 hooks.enter_context(hooked([(layer.first, keep)]))
-                for handle in (
-                    layer.attention_output.register_forward_pre_hook(weaken),
-                    layer.mlp_site.register_forward_hook(read),
-                ):
-                    hooks.callback(handle.remove)
+                hooks.enter_context(layer.attention_output.register_forward_pre_hook(weaken))
+                hooks.enter_context(layer.mlp_site.register_forward_hook(read))
             model(input_ids=tokens, use_cache=False)
         found.append(outputs)
     return np.array([not torch.equal(one, two) for one, two in zip(*found, strict=True)])

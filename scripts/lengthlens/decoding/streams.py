@@ -99,11 +99,7 @@ def entering(args: tuple, kwargs: dict) -> Tensor:
 @contextlib.contextmanager
 def hooked(hooks: list) -> Iterator[None]:
     """Pre-hooks with keywords, as (module, hook), for the duration of a block."""
-    handles = []
-    try:
+    with contextlib.ExitStack() as handles:
         for module, hook in hooks:
-            handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+            handles.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

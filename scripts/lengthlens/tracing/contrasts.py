@@ -13,7 +13,7 @@ early or late. Their prompts are answered greedily, and then
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,14 +22,14 @@ from tqdm import tqdm
 
 from lengthlens.circuits.measure import KEPT, Condition, component_sets
 from lengthlens.circuits.orders import component_names
-from lengthlens.decoding.decode import decode
 from lengthlens.generation.answers import answer_row, chooser, requests, rows_per_batch
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import SWAPS, neighbour
 from lengthlens.language.ids import prompt_id
 from lengthlens.language.languages import KINDS, Language
 from lengthlens.language.prompts import Prompt, drawn_places, topic_split
-from lengthlens.patching.material import Reading, swap_material
+from lengthlens.patching.material import swap_material
 from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.settings.sections import Generation
 from lengthlens.tracing.paths import SWAP, Members
@@ -63,6 +63,12 @@ class ContrastPlan:
     per_n: int
     every: int
     seed: int
+
+
+def plan_of(config: Mapping) -> ContrastPlan:
+    """The plan, from the sections `contrasts`, `tracing` and `prompts` of the configuration."""
+    every, seed = config["tracing"]["every"], config["prompts"]["seed"]
+    return ContrastPlan(config["contrasts"]["per_n"], every, seed)
 
 
 def contrast_prompts(
@@ -108,11 +114,8 @@ def greedy_answers(
     size, rows = rows_per_batch(loaded, longest, settings, capture=False), []
     for start in range(0, len(wanted), size):
         part = wanted[start : start + size]
-        decoded = decode(
-            loaded.model,
-            loaded.anatomy,
+        decoded = loaded.decode(
             [request.tokens for request in part],
-            loaded.classes,
             settings.max_new_tokens,
             choose=chooser(part, settings),
             names=[request.sample_id for request in part],

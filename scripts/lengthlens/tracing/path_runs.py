@@ -291,11 +291,9 @@ class PathRuns(StreamRuns):
                 return (stream, *args[1:])
 
             run = torch.full((len(part),), REACHED, device=part.device)
-            handle = self._loaded.anatomy.final_norm.register_forward_pre_hook(add)
-            try:
-                logits = self._pass(run, self._layers.reused(self._loaded.anatomy.n_layers, run))
-            finally:
-                handle.remove()
+            reused = self._layers.reused(self._loaded.anatomy.n_layers, run)
+            with self._loaded.anatomy.final_norm.register_forward_pre_hook(add):
+                logits = self._pass(run, reused)
             margins[start : start + len(part)] = self._margins(logits).fixed
         return margins
 
@@ -309,15 +307,11 @@ class _AttentionScales:
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
-        handles = []
-        try:
+        with contextlib.ExitStack() as hooks:
             for index, norm in enumerate(self._norms):
 
                 def read(module, args, index=index):
                     self.found[index] = rms(args[0], norm_epsilon(module), centred=False)
 
-                handles.append(norm.register_forward_pre_hook(read))
+                hooks.enter_context(norm.register_forward_pre_hook(read))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()

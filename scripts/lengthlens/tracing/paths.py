@@ -63,6 +63,12 @@ class PathPlan:
     seed: int = 0
 
 
+def plan_of(config: Mapping) -> PathPlan:
+    """The plan, from the sections `paths`, `patching` and `generation` of the configuration."""
+    memory_gb = config["generation"]["memory_gb"]
+    return PathPlan(**config["paths"], memory_gb=memory_gb, seed=config["patching"]["seed"])
+
+
 @dataclass(frozen=True)
 class Members:
     """The components between which paths are measured.
