@@ -1,5 +1,8 @@
 # Everything measured -> claims with verdicts; answers -> the table of how well models keep to N.
 
+from lengthlens.settings.claims import CLAIMED_TABLES
+
+
 
 rule evaluate_claims:
     input:
@@ -13,6 +16,8 @@ rule evaluate_claims:
         provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
         probes=paths.probed(),
         probes_provenance=paths.probed("provenance.json"),
+        **{name: paths.below(f"tables/{name}.csv") for name in CLAIMED_TABLES},
+        tables_provenance=[paths.below(f"tables/{name}.provenance.json") for name in CLAIMED_TABLES],
     output:
         table=report(
             paths.below("claims.csv"),
