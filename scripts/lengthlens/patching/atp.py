@@ -215,12 +215,10 @@ class _Batch:
             stream = args[0]
             return (stream[rows.to(stream.device), self.last.to(stream.device)][:, None], *args[1:])
 
-        handle = self.anatomy.unembedding.register_forward_pre_hook(only_last)
-        try:
-            with LogitReader(self.anatomy, self.loaded.device).attached() as reader:
-                self.loaded.model(input_ids=tokens, position_ids=positions, use_cache=False)
-        finally:
-            handle.remove()
+        unembedding = self.anatomy.unembedding
+        reading = LogitReader(self.anatomy, self.loaded.device).attached()
+        with unembedding.register_forward_pre_hook(only_last), reading as reader:
+            self.loaded.model(input_ids=tokens, position_ids=positions, use_cache=False)
         return reader.last()
 
     def _margin(self, reached: Tensor, other: Tensor) -> Float[Tensor, ""]:
@@ -242,11 +240,8 @@ class _Entering:
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
-        handle = self._first.register_forward_pre_hook(self._enter, with_kwargs=True)
-        try:
+        with self._first.register_forward_pre_hook(self._enter, with_kwargs=True):
             yield
-        finally:
-            handle.remove()
 
     def _enter(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         own = args[0] if args else kwargs["hidden_states"]
@@ -268,16 +263,12 @@ class _Products:
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
-        handles = []
-        try:
+        with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self._batch.anatomy.layers):
                 head, mlp = self._of_heads(index), self._of_mlp(index)
-                handles.append(layer.attention_output.register_forward_pre_hook(head))
-                handles.append(layer.mlp_site.register_forward_hook(mlp))
+                hooks.enter_context(layer.attention_output.register_forward_pre_hook(head))
+                hooks.enter_context(layer.mlp_site.register_forward_hook(mlp))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def stacked(self) -> list[Tensor]:
         """Heads and MLPs, by class of positions, row and layer."""

@@ -6,25 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import NO_NUMBER, SWAPS, Swap, neighbour, swap_answer
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import prompt_of
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How prompts and answers are read.
-
-    Attributes:
-        n_words: the numbers that the study asks for.
-        counting: the counting convention.
-        date: what chat templates are told.
-    """
-
-    n_words: Sequence[int]
-    counting: str
-    date: str
 
 
 @dataclass(frozen=True)

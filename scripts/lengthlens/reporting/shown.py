@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
-from markupsafe import Markup
 
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import Finding
@@ -52,7 +51,7 @@ def shown_sections(material: Material) -> list[Shown]:
         figures = {
             name: {
                 "title": title,
-                "html": Markup(material.figures[name].html),
+                "html": material.figures[name].html,
                 "caption": material.figures[name].caption,
                 "counts": material.figures[name].counts,
             }
