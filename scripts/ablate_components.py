@@ -37,7 +37,7 @@ def main(snakemake) -> None:
         loaded.anatomy.n_heads,
         AblationPlan(**params.plan),
         language,
-        hypotheses_from(params.tests),
+        hypotheses=hypotheses_from(params.tests),
     )
     evaluate = [prompt for prompt in prompts if prompt.split == "evaluate"]
     answered = spread_over_n(evaluate, params.prompts, params.plan["seed"])
@@ -50,8 +50,8 @@ def main(snakemake) -> None:
         answered,
         settings.model_copy(update={"max_new_tokens": min(limit, settings.max_new_tokens)}),
         params.config["counting"],
-        replacement(attribution),
-        draw_donors(job.language, answered, params.config["n_words"], params.plan["seed"])
+        replacement=replacement(attribution),
+        donors=draw_donors(job.language, answered, params.config["n_words"], params.plan["seed"])
         if resampled
         else (),
     )

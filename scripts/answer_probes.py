@@ -25,8 +25,8 @@ def main(snakemake) -> None:
             probe_prompts(language, config),
             settings_of(config),
             config["counting"],
-            answers,
-            bar.update,
+            free=answers,
+            on_rows=bar.update,
         )
     made = provenance(PROBES, config | {"dtype": loaded.dtype}, job.manifest)
     write_rows(rows, snakemake.output.answers, made)

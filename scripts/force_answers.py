@@ -33,8 +33,9 @@ def main(snakemake) -> None:
         config["ablation"]["seed"],
     )
     forcing = Forcing(loaded, settings_of(config), config["counting"])
-    arguments = (job.language, answers, config["n_words"], effects, other)
-    job.write(force_answers(forcing, *arguments), FORCED)
+    n_words = config["n_words"]
+    dataset = force_answers(forcing, job.language, answers, n_words, effects, other=other)
+    job.write(dataset, FORCED)
 
 
 if __name__ == "__main__":

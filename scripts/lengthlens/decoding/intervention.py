@@ -102,10 +102,10 @@ class Intervention:
             self.heads[rows],
             self.mlps[rows],
             self.positions,
-            pick(self.replaced),
-            self.replacement,
-            pick(self.resampled),
-            self.donors,
+            replaced=pick(self.replaced),
+            replacement=self.replacement,
+            resampled=pick(self.resampled),
+            donors=self.donors,
         )
 
 

@@ -61,7 +61,7 @@ class LoadedModel:
     def annotate(self, tokens: Sequence[int], n: int, counting: str) -> StepAnnotations:
         """The steps of an answer to a prompt for `n` words, its thinking apart."""
         return annotate_steps(
-            tokens, n, self.vocabulary, self.decode_text, counting, self.answer_start(tokens)
+            tokens, n, self.vocabulary, self.decode_text, counting, start=self.answer_start(tokens)
         )
 
     def read_answer(self, tokens: Sequence[int]) -> str:

@@ -41,7 +41,7 @@ def answer_margins(
         rows: gives the intervention of a list of sets.
         n_sets: how many sets there are.
     """
-    return step_margins(loaded, prompt, answer, [len(answer)], rows, n_sets)[:, 0]
+    return step_margins(loaded, prompt, answer, [len(answer)], rows, n_sets=n_sets)[:, 0]
 
 
 @torch.inference_mode()
@@ -104,7 +104,7 @@ def answer_terms(
             recorder.attached(),
             LogitReader(loaded.anatomy, loaded.device).attached() as reader,
         ):
-            _after(loaded, surgeon, [prompt] * len(sets), answer, [len(answer)], recorder)
+            _after(loaded, surgeon, [prompt] * len(sets), answer, [len(answer)], recorder=recorder)
         terms.append(recorder.residuals[0])
         logits.append(reader.last())
     whole = {

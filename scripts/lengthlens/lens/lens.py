@@ -176,7 +176,7 @@ class Lens:
         numbers = _asked(n, len(prompts))
         found = []
         for row, (text, number) in enumerate(zip(prompts, numbers, strict=True)):
-            prompt = Prompt(str(row), "", number, "", "", "", text)
+            prompt = Prompt(str(row), "", number, topic="", template="", split="", text=text)
             tokens = self._loaded.checked(self._tokens(self._whole(text)), text)
             found.append(Request(f"sample {row}", prompt, tokens))
         return found

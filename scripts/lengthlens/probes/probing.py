@@ -155,7 +155,7 @@ def _spelling(row: Mapping, loaded: LoadedModel, counting: str) -> dict[str, flo
         loaded.vocabulary,
         loaded.decode_text,
         counting,
-        loaded.answer_start(row["tokens"]),
+        start=loaded.answer_start(row["tokens"]),
     )
     if not counts:
         return {"tokens_per_word": None, "one_token": None}
