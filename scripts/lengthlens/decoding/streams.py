@@ -98,7 +98,7 @@ def _entering(args: tuple, kwargs: dict) -> Tensor:
 
 @contextlib.contextmanager
 def _hooked(hooks: list) -> Iterator[None]:
-    with contextlib.ExitStack() as hooks:
+    with contextlib.ExitStack() as stack:
         for module, hook in hooks:
-            hooks.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
+            stack.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
         yield
