@@ -70,7 +70,8 @@ def same_text(low: float, language: str = "en", **values: float) -> pd.DataFrame
         [
             about
             | {"quantity": name, "value": value, "n_samples": 40}
-            | {"value_low": low if name == "share_on_tuned" else value - 0.1, "value_high": value + 0.1}
+            | {"value_low": low if name == "share_on_tuned" else value - 0.1}
+            | {"value_high": value + 0.1}
             for name, value in shares.items()
         ]
     )
