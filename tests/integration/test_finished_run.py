@@ -42,6 +42,8 @@ probes: {n_words: [6], per_n: 2}
 patching: {per_n: 4, further_per_n: 1}
 circuits: {per_n: 4}
 tracing: {per_n: 2}
+paths: {per_n: 2, most: 4}
+contrasts: {per_n: 1}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 report: {answers: 2}
 """
@@ -136,6 +138,8 @@ KINDS = {
     "circuits/{model}.{language}.nc": "circuits/*.nc",
     "tracing/{model}.{language}.nc": "tracing/*.nc",
     "attention/{model}.{language}.nc": "attention/*.nc",
+    "paths/{model}.{language}.nc": "paths/*.nc",
+    "contrasts/{model}.{language}.nc": "contrasts/*.nc",
     "selection/{model}.{language}.csv": "selection/*.csv",
     "ablation/{model}.{language}.nc": "ablation/*.nc",
     "repair/{model}.{language}.nc": "repair/*.nc",
