@@ -20,7 +20,9 @@ def main(snakemake) -> None:
         open_pairs,
         open_probes,
         open_repair,
+        open_table,
     )
+    from lengthlens.settings.claims import CLAIMED_TABLES
     from lengthlens.statistics import Bootstrap
 
     params, given = snakemake.params, snakemake.input
@@ -34,6 +36,7 @@ def main(snakemake) -> None:
         "repairs": open_pairs(given.repairs, params.pairs, open_repair),
     }
     check_together(*files.values())
+    found = {name: open_table(given[name]) for name in CLAIMED_TABLES if given.get(name)}
     tables = []
     for models, own in zip(params.models, claims_of_pairs(claims, params.models), strict=True):
         tuning_of = {model: tuning for tuning, model in models.items()}
@@ -45,7 +48,7 @@ def main(snakemake) -> None:
             }
             for name, opened in files.items()
         }
-        data = Data(models, **of_pair)
+        data = Data(models, **of_pair, tables=found)
         tables.append(evaluate_claims(own, data, Bootstrap(**params.config["statistics"])))
     origins = (a.attrs["provenance"] for a in files["attributions"].values())
     made = derived(formats.CLAIMS, params.config, origins)

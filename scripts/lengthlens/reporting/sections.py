@@ -249,7 +249,7 @@ SECTIONS = (
         "gave themselves, what the others give less, and the scale of the final norm. A component "
         "that gives less lost what it read from the removed ones: that is mediation. Self-repair "
         "is where it gives more than before. Only their sum is measured: whether a component "
-        "would compensate if its input stayed as it was is not tested here.",
+        "would repair the loss if its input stayed as it was is not tested here.",
         figures={"repair": repair.TITLE},
         tables=(Table("repair", "Parts of the drop of the end margin", repair_sentences),),
         findings=(passes_on,),

@@ -5,7 +5,7 @@ What the keys mean is told at the top of that file. `claims.measures` measures e
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -161,8 +161,29 @@ class RepairTerm(Statistic):
     minus: Annotated[OtherLanguage, Says("a mapping with the key language")] = None
 
 
+ClaimedTable = Literal["tracing", "knockout", "paths", "compensation", "count_probes", "steering"]
+CLAIMED_TABLES: tuple[str, ...] = get_args(ClaimedTable)
+
+
+class Tabled(Statistic):
+    kind: Literal["table"]
+    table: ClaimedTable
+    value: Literal["share", "effect", "beyond", "slope"]
+    where: Annotated[dict[str, str | int | float], Says("column: value, which a row must have")] = (
+        None
+    )
+    depth: Annotated[Fraction, Says("a number from 0 to 1")] = None
+
+
 AnyStatistic = Annotated[
-    Behaviour | Cwa | TokensPerWord | Agreement | BehaviourShare | AblationEffect | RepairTerm,
+    Behaviour
+    | Cwa
+    | TokensPerWord
+    | Agreement
+    | BehaviourShare
+    | AblationEffect
+    | RepairTerm
+    | Tabled,
     Field(discriminator="kind"),
     Says("a mapping with the key kind and the keys of that kind"),
 ]
