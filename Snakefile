@@ -74,6 +74,7 @@ localrules:
     patch,
     circuits,
     trace,
+    count,
     ablate,
     probe,
     figures,
@@ -89,6 +90,7 @@ include: "rules/probes.smk"
 include: "rules/force.smk"
 include: "rules/patch.smk"
 include: "rules/trace.smk"
+include: "rules/count.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"
@@ -152,6 +154,13 @@ rule trace:
         paths.traced(),
     message:
         "All traces are there"
+
+
+rule count:
+    input:
+        paths.counted(),
+    message:
+        "All measurements of the count in the stream are there"
 
 
 rule ablate:

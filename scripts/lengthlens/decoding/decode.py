@@ -30,6 +30,7 @@ from lengthlens.decoding.choose import Chooser, greedy
 from lengthlens.decoding.diagnosis import first_not_finite
 from lengthlens.decoding.forward import LogitReader, State, feed, keep_rows, prefill
 from lengthlens.decoding.intervention import Intervention, Surgeon
+from lengthlens.decoding.streams import Shift, StreamShift
 from lengthlens.decoding.waves import in_waves
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import Anatomy
@@ -95,7 +96,7 @@ def decode(
     *,
     choose: Chooser = greedy,
     capture: bool = False,
-    intervention: Intervention | None = None,
+    intervention: Intervention | Shift | None = None,
     on_step: Callable[[int, int], None] | None = None,
     names: Sequence[str] | None = None,
 ) -> Decoded:
@@ -109,7 +110,7 @@ def decode(
         max_new_tokens: the limit, for all rows or for each; at least 1.
         choose: how the next token is chosen.
         capture: whether to record the residual stream's terms at every step.
-        intervention: components removed in each row.
+        intervention: components removed in each row, or what is added to its stream.
         on_step: called after every step with (step, rows that remain).
         names: what the rows are called in errors: their sample ids.
 
@@ -127,7 +128,7 @@ def decode(
             raise LengthlensError(f"row {row} of the batch may produce {limit} tokens; allow one")
     n_steps = max(limits)
     weight = next(model.parameters())
-    surgeon = Surgeon(anatomy, intervention) if intervention is not None else None
+    surgeon = _surgeon(anatomy, intervention)
     recorder = Recorder(anatomy, n_rows, n_steps) if capture else None
     record = _LogitRecord(classes, n_rows, n_steps, weight)
     with contextlib.ExitStack() as hooks:
@@ -155,6 +156,15 @@ def decode(
     )
 
 
+def _surgeon(
+    anatomy: Anatomy, intervention: Intervention | Shift | None
+) -> Surgeon | StreamShift | None:
+    """What intervenes in the passes."""
+    if isinstance(intervention, Shift):
+        return StreamShift(anatomy, intervention)
+    return None if intervention is None else Surgeon(anatomy, intervention)
+
+
 @dataclass
 class _Loop:
     """The step-by-step part of decoding, and the answers of all rows of the batch."""
@@ -164,7 +174,7 @@ class _Loop:
     classes: TokenClasses
     choose: Chooser
     limits: list[int]
-    surgeon: Surgeon | None
+    surgeon: Surgeon | StreamShift | None
     recorder: Recorder | None
     reader: LogitReader
     record: _LogitRecord

@@ -24,6 +24,12 @@ TRACE_TABLES = {
     "knockout": "Layers kept from a role",
     "circuit_heads": "Heads of the circuit",
 }
+COUNT_TABLES = {
+    "count_probes": "Words left in the stream",
+    "steering": "The stream shifted along words left",
+    "neurons": "Neurons of the final MLP",
+    "depth": "The end margin by depth",
+}
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
 TABLES = (
@@ -33,6 +39,7 @@ TABLES = (
     *CAUSAL_TABLES,
     *CIRCUIT_TABLES,
     *TRACE_TABLES,
+    *COUNT_TABLES,
     "same_text",
     "scores",
     "nswap",
@@ -162,6 +169,12 @@ class Paths:
             *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
         ]
 
+    def counted(self) -> list[str]:
+        return [
+            *self.each_tuned("count/{model}.{language}.nc"),
+            *(self.below(f"tables/{table}.csv") for table in COUNT_TABLES),
+        ]
+
     def ablated(self) -> list[str]:
         return [
             *self.each_pair("ablation/{model}.{language}.nc"),
@@ -203,6 +216,7 @@ class Paths:
             *self.patched(),
             *self.circuits(),
             *self.traced(),
+            *self.counted(),
             *self.ablated(),
             *self.probed(),
             *self.selected(),
