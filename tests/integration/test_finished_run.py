@@ -42,6 +42,7 @@ probes: {n_words: [6], per_n: 2}
 patching: {per_n: 4, further_per_n: 1}
 circuits: {per_n: 4}
 tracing: {per_n: 2}
+count: {per_n: 4, draws: 2, neurons: [1, 8]}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 report: {answers: 2}
 """
@@ -136,6 +137,7 @@ KINDS = {
     "circuits/{model}.{language}.nc": "circuits/*.nc",
     "tracing/{model}.{language}.nc": "tracing/*.nc",
     "attention/{model}.{language}.nc": "attention/*.nc",
+    "count/{model}.{language}.nc": "count/*.nc",
     "selection/{model}.{language}.csv": "selection/*.csv",
     "ablation/{model}.{language}.nc": "ablation/*.nc",
     "repair/{model}.{language}.nc": "repair/*.nc",

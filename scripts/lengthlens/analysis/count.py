@@ -1,13 +1,11 @@
 """The count in the stream, as tables: `count_probes.csv`, `steering.csv`, `neurons.csv`.
 
-| table | a row | value |
-|---|---|---|
-| `count_probes` | a layer that the stream enters | `beyond`: share of what the covariates leave of |
-| | | words left that the stream explains (`count.probing`); `control`: the same of permuted n |
-| `steering` | a shift delta | `change`: words written minus those without it; `null`: the same of |
-| | | the directions of permuted n; `slope`: words written for one word of delta, over all delta |
-| `neurons` | a number k | `share` of the N effect that goes with the first k neurons of the final |
-| | | MLP by AtP; `random`: with k drawn at random |
+- `count_probes`, a row a layer that the stream enters. `beyond`: the share of what the covariates
+  leave of words left that the stream explains (`count.probing`); `control`: the same of permuted n.
+- `steering`, a row a shift delta. `change`: words written minus those without it; `null`: the same
+  of the directions of permuted n; `slope`: words written for one word of delta, over all delta.
+- `neurons`, a row a number k. `share`: of the N effect what goes with the first k neurons of the
+  final MLP by AtP; `random`: with k drawn at random.
 
 `low` and `high` of what is permuted or random are the lowest and the highest draw.
 """

@@ -228,8 +228,8 @@ def null_variance(
 
 
 def at_decision(
-    share: Float[np.ndarray, "step *component"], steps: Steps, n_samples: int
-) -> Float[np.ndarray, "sample *component"]:
+    share: Float[np.ndarray, "step ..."], steps: Steps, n_samples: int
+) -> Float[np.ndarray, "sample ..."]:
     """Share of the end margin at the decision step; NaN for samples without one."""
     found = np.full((n_samples, *share.shape[1:]), np.nan)
     found[steps.sample[steps.decision]] = share[steps.decision]
@@ -237,8 +237,8 @@ def at_decision(
 
 
 def end_contrast(
-    share: Float[np.ndarray, "step *component"], steps: Steps, n_samples: int
-) -> Float[np.ndarray, "sample *component"]:
+    share: Float[np.ndarray, "step ..."], steps: Steps, n_samples: int
+) -> Float[np.ndarray, "sample ..."]:
     """Share of the end margin at the decision step minus its mean at earlier boundary steps.
 
     NaN for samples without a decision step or without an earlier boundary step.

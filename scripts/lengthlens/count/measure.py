@@ -35,8 +35,8 @@ from lengthlens.settings.sections import Generation
 SWAP = 1
 TRUE = -1  # in the place of the number of a draw: the true n, the first neurons by rank
 ATTRIBUTES = {
-    "sse_stream": "squared error of words left from covariates and stream, summed over the answer's "
-    "steps and versions [words^2]",
+    "sse_stream": "squared error of words left from covariates and stream, summed over the steps "
+    "and versions of an answer [words^2]",
     "sse_covariates": "the same from covariates alone [words^2]",
     "sse_mean": "the same from the mean alone [words^2]",
     "select": "share of what covariates leave that the stream explains, on held-out select topics",

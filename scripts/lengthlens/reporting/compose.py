@@ -11,9 +11,11 @@ import xarray as xr
 from lengthlens.errors import LengthlensError
 from lengthlens.figures import (
     ablation,
+    count,
     cwa_by_layer,
     cwa_by_n,
     cwa_heatmaps,
+    depth,
     error_by_n,
     faithfulness,
     repair,
@@ -85,10 +87,12 @@ def compose_material(
         "cwa_by_n": cwa_by_n.counts(attributions),
         "ablation": ablation.counts(ablations),
     }
-    drawn = (same_text, scores, faithfulness, tracing, transfer, repair)
+    drawn = (same_text, scores, faithfulness, tracing, depth, transfer, repair)
     for name, figure in ((module.__name__.rpartition(".")[2], module) for module in drawn):
         if name in tables:
             counts[name] = figure.counts(tables[name])
+    if "count_probes" in tables:
+        counts["count"] = count.counts(tables["count_probes"])
     pushes = open_pairs(files["tokens"], pairs, open_tokens)
     tokens = {
         pair: {row["sample_id"]: row for row in table.to_dict("records")}
