@@ -21,7 +21,7 @@ import xarray as xr
 from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
 from lengthlens.analysis.named_effects import EFFECTS, NoEffect
 from lengthlens.analysis.score_tests import NORM, score_test
-from lengthlens.analysis.set_tests import set_test
+from lengthlens.analysis.set_tests import MODES, set_test
 from lengthlens.statistics import holm
 
 VERDICTS = {True: ("shown", "not shown"), False: ("suggested", "not suggested")}  # by confirmatory
@@ -51,6 +51,7 @@ COLUMNS = (
     "value",
     "value_low",
     "value_high",
+    *(f"effect_{mode}{end}" for mode in MODES for end in ("", "_low", "_high")),
     "over_norm",
     "over_norm_low",
     "over_norm_high",
