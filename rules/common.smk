@@ -24,7 +24,6 @@ def project_file(path):
     return local(str(path if Path(path).is_relative_to(PROJECT) else PROJECT / path))
 
 
-VARIANTS = {name: model.variant for name, model in study.models.items()}
 CLAIMS = project_file("resources/claims.yaml")
 LANGUAGE_FILES, PROBED_LANGUAGE_FILES = (
     [project_file(f"resources/languages/{code}.yaml") for code in codes]
@@ -146,23 +145,23 @@ def shard_files(ending):
     return lambda wildcards: paths.shards(wildcards.model, wildcards.language, ending)
 
 
-def is_base(wildcards):
-    return study.models[wildcards.model].variant == "base"
+def is_untuned(wildcards):
+    return study.tunings[wildcards.model] == "untuned"
 
 
 def ablation_plan(wildcards):
-    """What plans the conditions, with the number of controls that a model's variant gets."""
+    """What plans the conditions, with the number of controls that an untuned or a tuned model gets."""
     plan = study.slice(*(f"ablation.{key}" for key in AblationPlan.model_fields))["ablation"]
     plan["modes"] = study.ablation_modes
-    if is_base(wildcards):
-        for key in ("controls", "answered_controls", "further_controls"):
+    if is_untuned(wildcards):
+        for key in ("controls", "test_controls", "answered_controls", "further_controls"):
             plan[key] = min(plan[key], study.ablation.base_controls)
     return plan
 
 
 def ablation_prompts(wildcards):
     """How many evaluate prompts are answered at most; None for all."""
-    return study.ablation.base_prompts if is_base(wildcards) else None
+    return study.ablation.base_prompts if is_untuned(wildcards) else None
 
 
 def selections_of(model, ending):
@@ -172,18 +171,18 @@ def selections_of(model, ending):
 
 def set_tests(wildcards):
     """The tests of sets of heads that one model's ablation in one language must provide for."""
-    mine = (study.models[wildcards.model].variant, wildcards.language)
+    mine = (study.tunings[wildcards.model], wildcards.language)
     return as_values(
         one
         for one in read_hypotheses(CLAIMS)
         if one.test == "set"
-        and (one.variant, one.language) == mine
+        and (one.tuning, one.language) == mine
         and (not one.models or wildcards.model in one.models)
     )
 
 
 def other_answers(wildcards):
-    """The answers of the other variant of a model's pair, with their provenance."""
+    """The answers of the other model of a pair, with their provenance."""
     other = paths.partner(wildcards.model)
     if other is None:
         return {}

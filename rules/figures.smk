@@ -27,7 +27,7 @@ for name, drawing in FIGURES.items():
         params:
             figure=name,
             reads=drawing.reads,
-            variants=VARIANTS,
+            tunings=study.tunings,
             pairs=paths.pairs,
             config=study.slice(*drawing.options),
             dpi=study.figures.dpi,

@@ -1,4 +1,4 @@
-# Answers forced on the models: the number swapped, the other variant's text, components removed one
+# Answers forced on the models: the number swapped, the other model's text, components removed one
 # by one; then which attribution score finds causes, what is left of CWA on equal text, and whether
 # there is any control to explain.
 
@@ -74,7 +74,7 @@ rule summarise_forced:
     conda:
         "../envs/environment.yaml"
     params:
-        variants=VARIANTS,
+        tunings=study.tunings,
         models=study.model_pairs,
         pairs=paths.pairs,
         config=study.slice("statistics"),

@@ -34,7 +34,7 @@ rule render_report:
         "../envs/environment.yaml"
     params:
         pairs=paths.pairs,
-        variants=VARIANTS,
+        tunings=study.tunings,
         config=study.values,
     message:
         "Writing the report"

@@ -21,6 +21,7 @@ def main(snakemake) -> None:
         open_probes,
         open_repair,
     )
+    from lengthlens.statistics import Bootstrap
 
     params, given = snakemake.params, snakemake.input
     claims = read_claims(given.claims)
@@ -35,17 +36,17 @@ def main(snakemake) -> None:
     check_together(*files.values())
     tables = []
     for models, own in zip(params.models, claims_of_pairs(claims, params.models), strict=True):
-        variant_of = {model: variant for variant, model in models.items()}
+        tuning_of = {model: tuning for tuning, model in models.items()}
         of_pair = {
             name: {
-                (variant_of[model], language): file
+                (tuning_of[model], language): file
                 for (model, language), file in opened.items()
-                if model in variant_of
+                if model in tuning_of
             }
             for name, opened in files.items()
         }
         data = Data(models, **of_pair)
-        tables.append(evaluate_claims(own, data, **params.config["statistics"]))
+        tables.append(evaluate_claims(own, data, Bootstrap(**params.config["statistics"])))
     origins = (a.attrs["provenance"] for a in files["attributions"].values())
     made = derived(formats.CLAIMS, params.config, origins)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)

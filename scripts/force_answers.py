@@ -1,4 +1,4 @@
-"""Force given answers on one model in one language, its own and those of the other variant."""
+"""Force given answers on one model in one language, its own and those of the other tuning."""
 
 from lengthlens.workflow.model_job import run_model_job
 

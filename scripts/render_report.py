@@ -15,7 +15,7 @@ def main(snakemake) -> None:
     params = snakemake.params
     made = provenance(formats.REPORT, params.config)
     files = {name: value for name, value in snakemake.input.items()}
-    material = compose_material(files, params.pairs, params.variants, params.config, made)
+    material = compose_material(files, params.pairs, params.tunings, params.config, made)
     write_text(Path(snakemake.output.report), render_report(material))
 
 

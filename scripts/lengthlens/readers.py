@@ -125,7 +125,7 @@ def open_repair(path: str | Path) -> xr.Dataset:
 
 def open_claims(path: str | Path) -> pd.DataFrame:
     """Claims with their values, intervals and verdicts; empty texts where there is nothing."""
-    texts = ("model", "variant", "language", "statistic", "paper_says", "reason", "source")
+    texts = ("model", "tuning", "language", "statistic", "paper_says", "reason", "source")
     table = read_table(path, formats.CLAIMS, dtype={name: "string" for name in texts})
     return table.fillna({name: "" for name in texts if name in table})
 

@@ -12,29 +12,32 @@ from lengthlens.analysis.effects import summarise_ablation
 from lengthlens.analysis.repair import summarise_repair
 from lengthlens.claims.kinds import Data
 from lengthlens.claims.verdicts import evaluate_claims
+from lengthlens.statistics import Bootstrap
 
-KEY = ("instruct", "en")
+KEY = ("tuned", "en")
 ABLATION = {
     "kind": "ablation",
     "measure": "end_margin",
     "method": "end_contrast",
     "k": 2,
-    "variant": "instruct",
+    "tuning": "tuned",
     "language": "en",
 }
 REPAIR = {
     "kind": "repair",
     "term": "final_mlp",
     "method": "late_heads",
-    "variant": "instruct",
+    "tuning": "tuned",
     "language": "en",
 }
 
 
 def row_of(statistic: dict, direction: str = "below", **files) -> pd.Series:
     claim = {"id": "c", "claim": "So.", "origin": "ours", "null_value": 0, "direction": direction}
-    data = Data({"instruct": "m"}, {}, {}, **files)
-    return evaluate_claims([claim | {"statistic": statistic}], data, resamples=200).iloc[0]
+    data = Data({"tuned": "m"}, {}, {}, **files)
+    return evaluate_claims([claim | {"statistic": statistic}], data, Bootstrap(resamples=200)).iloc[
+        0
+    ]
 
 
 def make_repair(final: float, seed: int = 0) -> xr.Dataset:
@@ -75,7 +78,7 @@ def make_repair(final: float, seed: int = 0) -> xr.Dataset:
 def test_an_effect_is_that_of_the_table(measure: str) -> None:
     data = make_ablation(samples=24)
     row = row_of(ABLATION | {"measure": measure}, ablations={KEY: data})
-    table = summarise_ablation({("m", "en"): data}, resamples=200)
+    table = summarise_ablation({("m", "en"): data}, Bootstrap(resamples=200))
     same = (table["method"] == "end_contrast") & (table["k"] == 2) & (table["measure"] == measure)
     expected = table[same & (table["chosen_by"] == "top")].iloc[0]
     found = row[["value", "low", "high"]].to_numpy(dtype=float)
@@ -120,20 +123,20 @@ def test_repair_is_judged_by_its_sign(final: float, verdict: str) -> None:
     data = make_repair(final)
     row = row_of(REPAIR, repairs={KEY: data})
     assert row["verdict"] == verdict
-    table = summarise_repair({("m", "en"): data}, resamples=200)
+    table = summarise_repair({("m", "en"): data}, Bootstrap(resamples=200))
     expected = table[table["term"] == "final_mlp"].iloc[0]
     assert row["value"] == pytest.approx(expected["contribution"], rel=1e-12)
     assert row["low"] == pytest.approx(expected["contribution_low"], rel=1e-12)
 
 
 def test_repair_is_compared_between_languages() -> None:
-    files = {("instruct", "it"): make_repair(-2.0, 1), KEY: make_repair(-1.0)}
-    files["instruct", "it"]["source_language"][:] = "it"
+    files = {("tuned", "it"): make_repair(-2.0, 1), KEY: make_repair(-1.0)}
+    files["tuned", "it"]["source_language"][:] = "it"
     statistic = REPAIR | {"language": "it", "minus": {"language": "en"}}
     row = row_of(statistic, repairs=files)
     assert row["value"] == pytest.approx(-1.0, abs=0.2) and row["verdict"] == "supported"
     assert row["statistic"].endswith("it minus en")
-    lone = row_of(statistic, repairs={("instruct", "it"): files["instruct", "it"]})
+    lone = row_of(statistic, repairs={("tuned", "it"): files["tuned", "it"]})
     assert lone["reason"] == "the run has no repair/m.en.nc"
 
 

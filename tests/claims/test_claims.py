@@ -15,10 +15,10 @@ from lengthlens.claims.verdicts import COLUMNS, evaluate_claims, judge, read_cla
 from lengthlens.errors import LengthlensError
 from lengthlens.reporting.findings import CLAIM_UNITS
 from lengthlens.settings.claims import Claims
-from lengthlens.statistics import Interval, share_difference_interval
+from lengthlens.statistics import Bootstrap, Interval, share_difference_interval
 
 CLAIMS = Path(__file__).resolve().parents[2] / "resources" / "claims.yaml"
-MODELS = {"base": "m-base", "instruct": "m-instruct"}
+MODELS = {"untuned": "m-base", "tuned": "m-instruct"}
 N = (3, 4, 5)
 
 
@@ -48,18 +48,18 @@ def probed(errors, **columns) -> pd.DataFrame:
 
 
 def claim(statistic, direction="above", **more) -> dict:
-    base = {"id": "x", "claim": "X.", "origin": "ours", "null_value": 0, "direction": direction}
-    return base | {"statistic": statistic} | more
+    untuned = {"id": "x", "claim": "X.", "origin": "ours", "null_value": 0, "direction": direction}
+    return untuned | {"statistic": statistic} | more
 
 
-def error_of(language="en", variant="base", measure="error", **more) -> dict:
-    side = {"kind": "behaviour", "measure": measure, "variant": variant, "language": language}
+def error_of(language="en", tuning="untuned", measure="error", **more) -> dict:
+    side = {"kind": "behaviour", "measure": measure, "tuning": tuning, "language": language}
     return side | more
 
 
 def row_of(given: dict, attributions=None, generations=None, **options) -> pd.Series:
     data = Data(MODELS, attributions or {}, generations or {}, **options)
-    table = evaluate_claims([given], data, resamples=200)
+    table = evaluate_claims([given], data, Bootstrap(resamples=200))
     assert tuple(table.columns) == COLUMNS
     return table.iloc[0]
 
@@ -128,21 +128,21 @@ def test_the_papers_story_is_supported_by_data_that_tell_it():
     final = np.where(steps == 1, 1.0, 0.0)
     mlp = 0.4 * (1 - final)
     attributions = {
-        ("instruct", "en"): attribution(1, plus_share=1, head=2 * late[:, None], mlp=mlp),
-        ("instruct", "it"): attribution(2, plus_share=1, head=late[:, None], mlp=mlp + final),
-        ("base", "en"): attribution(3, plus_share=1, head=-late[:, None], mlp=-late),
-        ("base", "it"): attribution(4, plus_share=1, head=-late[:, None], mlp=-late),
+        ("tuned", "en"): attribution(1, plus_share=1, head=2 * late[:, None], mlp=mlp),
+        ("tuned", "it"): attribution(2, plus_share=1, head=late[:, None], mlp=mlp + final),
+        ("untuned", "en"): attribution(3, plus_share=1, head=-late[:, None], mlp=-late),
+        ("untuned", "it"): attribution(4, plus_share=1, head=-late[:, None], mlp=-late),
     }
     short = np.r_[rng.permutation(12) < 6, rng.permutation(12) < 1, rng.permutation(12) < 1] * -1
     generations = {
-        ("instruct", "en"): answers(short),
-        ("instruct", "it"): answers(short),
-        ("base", "en"): answers(rng.geometric(0.03, 36)),
-        ("base", "it"): answers(rng.geometric(0.04, 36), [True, False]),
+        ("tuned", "en"): answers(short),
+        ("tuned", "it"): answers(short),
+        ("untuned", "en"): answers(rng.geometric(0.03, 36)),
+        ("untuned", "it"): answers(rng.geometric(0.04, 36), [True, False]),
     }
-    probes = {("instruct", code): probed(short) for code in ("en", "it", "qaa")}
+    probes = {("tuned", code): probed(short) for code in ("en", "it", "qaa")}
     data = Data(MODELS, attributions, generations, probes)
-    table = evaluate_claims(read_claims(CLAIMS), data, resamples=400)
+    table = evaluate_claims(read_claims(CLAIMS), data, Bootstrap(resamples=400))
     verdicts = table.set_index("id")["verdict"]
     undecidable = {"base-over-generates-more-in-english", "n3-cwa-dip-en", "n3-cwa-dip-it"}
     from_paper = set(table["id"][table["origin"] == "paper"]) - undecidable
@@ -163,21 +163,21 @@ def test_an_empty_run_gives_rows_that_say_what_is_missing():
     table = evaluate_claims(claims, Data(MODELS, {}, {}))
     assert set(table["verdict"]) == {"no data"} and len(table) == len(claims)
     assert table["reason"].iloc[0] == "the run has no generations/m-base.en.jsonl"
-    lone = evaluate_claims(claims, Data({"instruct": "i"}, {}, {}))
-    assert lone["reason"].iloc[0] == "the run has no base model"
+    lone = evaluate_claims(claims, Data({"tuned": "i"}, {}, {}))
+    assert lone["reason"].iloc[0] == "the run has no untuned model"
 
 
 def test_missing_n_and_lonely_topics_are_said():
     table = answers([1, 2, 3])
     dip = claim(error_of(n=[3], minus={"n": [4, 9]}))
-    row = row_of(dip, generations={("base", "en"): table})
+    row = row_of(dip, generations={("untuned", "en"): table})
     assert row["verdict"] == "no data"
     assert row["reason"] == "generations/m-base.en.jsonl holds no answers to N = 9"
-    lone = row_of(claim(error_of()), generations={("base", "en"): table.assign(topic="sea")})
+    lone = row_of(claim(error_of()), generations={("untuned", "en"): table.assign(topic="sea")})
     assert (lone["verdict"], lone["reason"]) == ("undecided", "no interval: one topic only")
-    same = row_of(claim(error_of()), generations={("base", "en"): answers([0])})
+    same = row_of(claim(error_of()), generations={("untuned", "en"): answers([0])})
     assert (same["verdict"], same["reason"]) == ("undecided", "no interval: no variance")
-    sides = {("base", "en"): table, ("base", "it"): answers([1, 2], n_words=(3, 4))}
+    sides = {("untuned", "en"): table, ("untuned", "it"): answers([1, 2], n_words=(3, 4))}
     unequal = row_of(claim(error_of(minus={"language": "it"})), generations=sides)
     assert unequal["reason"] == "the two sides have different N: [3, 4, 5] and [3, 4]"
 
@@ -186,18 +186,18 @@ def test_behaviour_values_are_balanced_over_n():
     """3 answers to N = 3 weigh as much together as 12 to N = 4."""
     table = answers([0], n_words=(3, 4)).assign(error=lambda t: 10 * (t["n"] == 3) + t.index % 2)
     table = table.iloc[9:].reset_index(drop=True)
-    row = row_of(claim(error_of()), generations={("base", "en"): table})
+    row = row_of(claim(error_of()), generations={("untuned", "en"): table})
     by_n = table.groupby("n")["error"].mean()
     assert row["value"] == pytest.approx(by_n.mean()) and row["n"] == 15
-    assert row["statistic"] == "mean error in words (base, en, N = 3, 4)"
+    assert row["statistic"] == "mean error in words (untuned, en, N = 3, 4)"
 
 
 def test_cut_answers_that_happen_to_fit_are_not_exact():
     table = answers([0], truncated=[True, False])
-    row = row_of(claim(error_of(measure="exact")), generations={("base", "en"): table})
+    row = row_of(claim(error_of(measure="exact")), generations={("untuned", "en"): table})
     assert row["value"] == 0.5 and row["truncated"] == 0.5
-    exact = {"generations": {("instruct", "en"): answers([0]), ("base", "en"): answers([9])}}
-    statistic = error_of(variant="instruct", measure="exact", minus={"variant": "base"})
+    exact = {"generations": {("tuned", "en"): answers([0]), ("untuned", "en"): answers([9])}}
+    statistic = error_of(tuning="tuned", measure="exact", minus={"tuning": "untuned"})
     row = row_of(claim(statistic), **exact)
     ones = np.ones(36)
     topics = answers([0])["topic"].to_numpy()
@@ -208,24 +208,25 @@ def test_cut_answers_that_happen_to_fit_are_not_exact():
 
 def test_cwa_side_is_the_total_of_the_named_components():
     data = attribution(5, head=0.3)
-    statistic = {"kind": "cwa", "component": "head", "layers": [0.75, 1], "variant": "base"}
+    statistic = {"kind": "cwa", "component": "head", "layers": [0.75, 1], "tuning": "untuned"}
     statistic |= {"language": "en", "form": "step", "target": "end"}
-    found = measure(statistic, Data(MODELS, {("base", "en"): data}, {}), 0.95, 200, 0)
+    found = measure(
+        statistic, Data(MODELS, {("untuned", "en"): data}, {}), Bootstrap(resamples=200)
+    )
     totals = data["cwa_head"].sel(target="end").isel(layer=[6, 7]).sum(["layer", "head"])
     groups = [
         float(totals[data["n"] == k].sum() / data["n_boundary"][data["n"] == k].sum()) for k in N
     ]
     assert float(found.interval.estimate) == pytest.approx(np.mean(groups))
-    assert (
-        found.text == "CWA of the heads of layers 6-7, target end, per step (base, en, N = 3, 4, 5)"
-    )
+    said = "CWA of the heads of layers 6-7, target end, per step (untuned, en, N = 3, 4, 5)"
+    assert found.text == said
 
 
 def test_what_is_beyond_signs_is_nothing_where_signs_are_random():
     """A constant positive score: CWA is far from 0, but shifted signs give just as much."""
-    data = {("instruct", "en"): attribution(6, mlp=np.full(8, 5.0))}
+    data = {("tuned", "en"): attribution(6, mlp=np.full(8, 5.0))}
     statistic = {"kind": "cwa", "component": "mlp", "layers": "final", "form": "sum"}
-    statistic |= {"variant": "instruct", "language": "en"}
+    statistic |= {"tuning": "tuned", "language": "en"}
     plain = row_of(claim(statistic), data)
     beyond = row_of(claim(statistic | {"beyond": "signs"}), data)
     assert plain["verdict"] == "supported" and plain["low"] > 3
@@ -238,8 +239,8 @@ def test_only_answers_with_both_signs_are_beyond_signs():
     mixed = (data["n_negative"] > 0) & (data["n_negative"] < data["n_steps"])
     mixed = mixed.to_numpy()
     statistic = {"kind": "cwa", "component": "mlp", "layers": "final", "form": "step"}
-    statistic |= {"variant": "instruct", "language": "en", "beyond": "signs"}
-    row = row_of(claim(statistic), {("instruct", "en"): data})
+    statistic |= {"tuning": "tuned", "language": "en", "beyond": "signs"}
+    row = row_of(claim(statistic), {("tuned", "en"): data})
     assert 20 <= row["n"] == mixed.sum() < len(mixed)
     own = data.isel(sample=np.flatnonzero(mixed), layer=7).sel(target="token")
     total = (own["cwa_mlp_plus"] - own["cwa_mlp_minus"]).to_numpy()
@@ -261,8 +262,8 @@ def test_few_answers_with_both_signs_say_nothing(answers: int, topics: int):
     names[kept] = [f"t{place % topics}" for place in range(answers)]
     data = data.assign(n_negative=("sample", negative)).assign_coords(topic=("sample", names))
     statistic = {"kind": "cwa", "component": "mlp", "layers": "final", "form": "step"}
-    statistic |= {"variant": "instruct", "language": "en", "beyond": "signs"}
-    row = row_of(claim(statistic), {("instruct", "en"): data})
+    statistic |= {"tuning": "tuned", "language": "en", "beyond": "signs"}
+    row = row_of(claim(statistic), {("tuned", "en"): data})
     assert row["verdict"] == "no data" and row["n"] == 0
     assert f"only {answers} of {data.sizes['sample']} answers" in row["reason"]
     assert f"about {topics} topics; it takes 20 about 8" in row["reason"]
@@ -282,7 +283,7 @@ def test_last_quarter_of_layers():
         ({"direction": "near"}, r"claims\[0\].margin: missing; near needs one"),
         ({"direction": "near", "margin": {"share": 0.1, "of": "mlp"}}, "give a number"),
         ({"statistic": {"kind": "cwas"}}, r"statistic.kind: 'cwas' is not legal"),
-        ({"statistic": error_of(variants="x")}, "variants: unknown key .* did you mean variant"),
+        ({"statistic": error_of(tunings="x")}, "tunings: unknown key .* did you mean tuning"),
         ({"statistic": {"kind": "cwa"}}, r"statistic.layers: missing; legal: final, or"),
         ({"statistic": error_of(minus={"n": []})}, r"statistic.minus.n: \[\] is not legal"),
         ({"id": "Two Words"}, "legal: small letters, digits and hyphens"),
@@ -316,11 +317,11 @@ def test_a_claim_may_be_about_a_probe():
     """exact is .5 in aligned answers and 1 in free ones: the difference is -.5, in that order."""
     table = probed(0)
     table.loc[table["probe"] == "aligned", "error"] = np.resize([0, 1], 36)
-    given = error_of("en", "instruct", "exact", probe="aligned", minus={"probe": "free"})
-    row = row_of(claim(given, "below"), probes={("instruct", "en"): table})
+    given = error_of("en", "tuned", "exact", probe="aligned", minus={"probe": "free"})
+    row = row_of(claim(given, "below"), probes={("tuned", "en"): table})
     assert row["value"] == -0.5 and row["verdict"] == "supported"
     assert row["source"] == "probes/m-instruct.en.jsonl"
-    assert row["statistic"].startswith("share of exact answers, aligned (instruct, en")
+    assert row["statistic"].startswith("share of exact answers, aligned (tuned, en")
     missing = row_of(claim(given))
     assert missing["reason"] == "the run has no probes/m-instruct.en.jsonl"
 
@@ -333,15 +334,15 @@ def test_slope_on_tokens_per_word():
     table["error"] += noise
     table.loc[:3, "error"], table.loc[:3, "truncated"] = 99.0, True
     statistic = {"kind": "tokens_per_word", "measure": "error"}
-    statistic |= {"variant": "instruct", "language": "en"}
-    row = row_of(claim(statistic), probes={("instruct", "en"): table})
+    statistic |= {"tuning": "tuned", "language": "en"}
+    row = row_of(claim(statistic), probes={("tuned", "en"): table})
     assert row["value"] == pytest.approx(2, abs=0.02) and row["verdict"] == "supported"
     assert row["n"] == 32
     table["tokens_per_word"] = 1.0
-    assert row_of(claim(statistic), probes={("instruct", "en"): table})["verdict"] == "no data"
+    assert row_of(claim(statistic), probes={("tuned", "en"): table})["verdict"] == "no data"
 
 
-KEYS = {"variant": "instruct", "language": "en"}
+KEYS = {"tuning": "tuned", "language": "en"}
 
 
 @pytest.mark.parametrize(
@@ -355,7 +356,7 @@ KEYS = {"variant": "instruct", "language": "en"}
         ({"kind": "tokens_per_word", "measure": "exact"}, "share per token"),
         ({"kind": "cwa"}, "logits"),
         ({"kind": "agreement", "minus": {"score": "norm"}}, "correlation"),
-        ({"kind": "behaviour_share", "minus": {"variant": "base"}}, "share"),
+        ({"kind": "behaviour_share", "minus": {"tuning": "untuned"}}, "share"),
         ({"kind": "ablation", "measure": "exact"}, "share difference"),
         ({"kind": "ablation", "measure": "end_margin"}, "logits"),
         ({"kind": "repair"}, "logits"),
@@ -375,5 +376,5 @@ def test_every_kind_that_may_be_claimed_is_measured():
 
 def test_a_claim_of_nearness_is_two_sided():
     given = claim(error_of(), direction="near", margin=1)
-    row = row_of(given, generations={("base", "en"): answers([1, 2, 3])})
+    row = row_of(given, generations={("untuned", "en"): answers([1, 2, 3])})
     assert (row["sided"], row["unit"], row["level"]) == ("two", "words", 0.9)

@@ -1,10 +1,11 @@
 """Models are compared with those that belong to them, and never by their place."""
 
+import json
 from typing import Any
 
 import pytest
 
-from lengthlens.configuration.pairs import check_pairs, model_pairs
+from lengthlens.configuration.pairs import check_pairs, check_shapes, model_pairs
 from lengthlens.configuration.study import Study
 from lengthlens.workflow.targets import Paths
 
@@ -14,19 +15,24 @@ LLAMA_AND_QWEN = {"llama-base": "base", "qwen-base": "base", "qwen-instruct": "i
 @pytest.mark.parametrize(
     ("variants", "pairs", "expected"),
     [
-        ({"b": "base", "i": "instruct"}, [], [{"base": "b", "instruct": "i"}]),
-        ({"i": "instruct", "b": "base"}, [], [{"instruct": "i", "base": "b"}]),
-        ({"b": "base"}, [], [{"base": "b"}]),
-        ({"i": "instruct", "j": "instruct"}, [], [{"instruct": "i"}, {"instruct": "j"}]),
+        ({"b": "base", "i": "instruct"}, [], [{"untuned": "b", "tuned": "i"}]),
+        ({"i": "instruct", "b": "base"}, [], [{"tuned": "i", "untuned": "b"}]),
+        ({"b": "base"}, [], [{"untuned": "b"}]),
+        ({"i": "instruct", "j": "instruct"}, [], [{"tuned": "i"}, {"tuned": "j"}]),
         (
             LLAMA_AND_QWEN,
             [{"untuned": "qwen-base", "tuned": "qwen-instruct"}],
-            [{"base": "llama-base"}, {"base": "qwen-base", "instruct": "qwen-instruct"}],
+            [{"untuned": "llama-base"}, {"untuned": "qwen-base", "tuned": "qwen-instruct"}],
         ),
         (
             {"a": "base", "b": "base", "x": "instruct", "y": "instruct"},
             [{"untuned": "b", "tuned": "x"}, {"untuned": "a", "tuned": "y"}],
-            [{"base": "a", "instruct": "y"}, {"base": "b", "instruct": "x"}],
+            [{"untuned": "a", "tuned": "y"}, {"untuned": "b", "tuned": "x"}],
+        ),
+        (
+            {"plain": "instruct", "counts": "instruct", "alone": "base"},
+            [{"untuned": "plain", "tuned": "counts"}],
+            [{"untuned": "plain", "tuned": "counts"}, {"untuned": "alone"}],
         ),
     ],
 )
@@ -49,11 +55,10 @@ def test_no_pair_is_guessed():
     [
         ("qwen-bass", "qwen-instruct", "pairs[0].untuned: 'qwen-bass' is no model of this study; "
          "legal: one of llama-base, qwen-base, qwen-instruct; did you mean qwen-base?"),
-        ("qwen-instruct", "qwen-instruct", "pairs[0].untuned: 'qwen-instruct' has the variant "),
-        ("qwen-base", "llama-base", "pairs[0].tuned: 'llama-base' has the variant base; legal: a"),
+        ("qwen-base", "qwen-base", "pairs[0].tuned: 'qwen-base' is the untuned model, too"),
     ],
 )  # fmt: skip
-def test_what_is_no_base_and_no_instruct_model(untuned: str, tuned: str, words: str):
+def test_what_is_no_pair(untuned: str, tuned: str, words: str):
     [problem] = check_pairs([{"untuned": untuned, "tuned": tuned}], LLAMA_AND_QWEN)
     assert str(problem).startswith(words)
 
@@ -73,3 +78,44 @@ def test_the_partner_is_the_named_one(config: dict[str, Any], root):
     assert paths.partner("qwen-instruct") == "qwen-base"
     assert paths.partner("qwen-base") == "qwen-instruct"
     assert paths.partner("llama-base") is None
+
+
+def test_both_models_may_be_prompted_alike(config: dict[str, Any], root):
+    """What is tuned follows from the pair, and not from how a model is prompted."""
+    for name in ("smol", "counts", "other"):
+        config["models"][name] = {"hub": f"x/{name}", "revision": "1", "variant": "instruct"}
+    config["pairs"] = [{"untuned": "smol", "tuned": "counts"}]
+    study = Study.from_config(config, root=root)
+    expected = {"small": "untuned", "smol": "untuned", "counts": "tuned", "other": "tuned"}
+    assert study.tunings == expected
+    assert {model for model, _ in Paths(study).tuned_pairs} == {"counts", "other"}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two models of one shape with the same tokens."""
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        shape = {"model_type": "llama", "hidden_size": 8, "num_key_value_heads": 2}
+        (folder / "config.json").write_text(json.dumps(shape))
+        tokens = {"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": []}
+        (folder / "tokenizer.json").write_text(json.dumps(tokens))
+    return {"b": tmp_path / "one", "i": tmp_path / "two"}
+
+
+def test_a_pair_has_one_shape_and_the_same_token_ids(folders):
+    variants = {"b": "base", "i": "instruct"}
+    assert list(check_shapes([], variants, folders)) == []
+    tokens = {"model": {"vocab": {"b": 0, "a": 1}}, "added_tokens": []}
+    (folders["i"] / "tokenizer.json").write_text(json.dumps(tokens))
+    [problem] = check_shapes([], variants, folders)
+    assert "b and i are no pair: the token " in str(problem)
+    more = {"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [{"content": "<end>", "id": 2}]}
+    (folders["i"] / "tokenizer.json").write_text(json.dumps(more))
+    assert list(check_shapes([], variants, folders)) == []  # one may have tokens of its own
+    (folders["i"] / "config.json").write_text(json.dumps({"num_key_value_heads": 1}))
+    [problem] = check_shapes([{"untuned": "b", "tuned": "i"}], variants, folders)
+    said = "pairs[0]: b and i are no pair: num_key_value_heads is 2 of one and 1 of the other"
+    assert str(problem).startswith(said)
+    assert list(check_shapes([], variants, {"b": folders["b"]})) == []  # the other is not here

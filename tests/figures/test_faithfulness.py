@@ -9,7 +9,7 @@ from lengthlens.analysis.circuits import FAITHFULNESS
 from lengthlens.figures.faithfulness import counts, draw_faithfulness
 from lengthlens.figures.style import METHOD_NAMES, Cast
 
-CAST = Cast({"base": "base", "tuned": "instruct"}, {"en": "English", "it": "Italian"})
+CAST = Cast({"untuned": "untuned", "tuned": "tuned"}, {"en": "English", "it": "Italian"})
 
 
 def curve(method: str, language: str, values: list[float], orders: int = 0) -> pd.DataFrame:

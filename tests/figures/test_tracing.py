@@ -9,7 +9,7 @@ from lengthlens.analysis.tracing import COLUMNS
 from lengthlens.figures.style import Cast
 from lengthlens.figures.tracing import ROLES, counts, draw_tracing
 
-CAST = Cast({"base": "base", "tuned": "instruct"}, {"en": "English", "it": "Italian"})
+CAST = Cast({"untuned": "untuned", "tuned": "tuned"}, {"en": "English", "it": "Italian"})
 
 
 def rows(language: str, shares: dict[tuple[int, str], float], direction: str) -> pd.DataFrame:

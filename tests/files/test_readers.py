@@ -199,9 +199,9 @@ def test_models_are_paired_by_name():
     """In tests/configuration/test_pairs.py is more; never by their order."""
     variants = {"b1": "base", "i1": "instruct", "i2": "instruct"}
     named = [{"untuned": "b1", "tuned": "i2"}]
-    pair, alone = {"base": "b1", "instruct": "i2"}, {"instruct": "i1"}
+    pair, alone = {"untuned": "b1", "tuned": "i2"}, {"tuned": "i1"}
     assert model_pairs(variants, named) == [pair, alone]
-    assert model_pairs({"i": "instruct"}, []) == [{"instruct": "i"}]
+    assert model_pairs({"i": "instruct"}, []) == [{"tuned": "i"}]
 
 
 def test_a_table_without_columns_is_not_written(tmp_path):

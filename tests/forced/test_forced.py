@@ -314,10 +314,10 @@ def test_own_text_has_the_own_attribution(loaded, tiny_llama_dir, prompts, answe
     assert set(twin.data_vars) == set(own.data_vars)
     for name in own.data_vars:
         np.testing.assert_array_equal(twin[name], own[name], err_msg=name)
-    restored = on_text(own, as_other(twin), "base", "instruct")
+    restored = on_text(own, as_other(twin), "untuned", "tuned")
     np.testing.assert_array_equal(restored["cwa_head"], own["cwa_head"])
-    assert on_text(own, as_other(twin), "instruct", "instruct") is own
-    assert on_text(own, xr.Dataset(), "base", "instruct") is None
+    assert on_text(own, as_other(twin), "tuned", "tuned") is own
+    assert on_text(own, xr.Dataset(), "untuned", "tuned") is None
 
 
 def test_texts_of_another_vocabulary_are_refused(loaded, tiny_llama_dir, answered) -> None:
@@ -441,7 +441,7 @@ def test_effects_are_of_the_drawn_answers(forced, answered) -> None:
     )
 
 
-def test_the_other_variants_answers_are_forced(loaded, tiny_llama_dir, answered) -> None:
+def test_the_other_models_answers_are_forced(loaded, tiny_llama_dir, answered) -> None:
     rows, _ = answered
     twin = ModelSpec(name="twin", variant="base", path=str(tiny_llama_dir))
     other = [row | {"tokens": row["tokens"][:3], "text": None} for row in rows[::-1]]

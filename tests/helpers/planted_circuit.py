@@ -31,7 +31,7 @@ DIGIT = 30  # the token of the number 0
 TEMPLATE = "11 12 {name} N{n} 13 14 15"  # 14 is the mark, 15 the last prompt token
 MARK, LAST = 6, 7
 STOP = 2
-IDLE = {"square": (8, -8, -8, 8), "cube": (-4, 12, -12, 4)}  # of N_WORDS
+IDLE = {"square": (12, -12, -12, 12), "cube": (-6, 18, -18, 6)}  # of N_WORDS
 
 
 class Identity(nn.Module):

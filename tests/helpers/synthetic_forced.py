@@ -12,7 +12,7 @@ def make_pair(
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """An attribution file and a forced file in which effects follow one of the scores.
 
-    On the other variant's text (random, of the same samples) every score is larger by `shift`.
+    On the other tuning's text (random, of the same samples) every score is larger by `shift`.
     """
     rng = np.random.default_rng(seed)
     own = make_attribution(seed, per_n=20, layers=4, heads=5, topics=20).dataset

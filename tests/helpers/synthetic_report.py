@@ -19,9 +19,10 @@ from lengthlens.language.languages import Language, Template, Topic
 from lengthlens.reporting.explorer import draw_explorer
 from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
+from lengthlens.statistics import Bootstrap
 
 EVIL = "<script>alert('x')</script>"
-VARIANTS = {"b": "base", "i": "instruct"}
+TUNINGS = {"b": "untuned", "i": "tuned"}
 NAMES = {"en": "English", "it": "Italian"}
 CONFIG = {
     "run": "test",
@@ -53,12 +54,12 @@ def language(code):
 def claim(**changes):
     row = {
         "id": "a",
-        "claim": "The instruct model errs little.",
+        "claim": "The tuned model errs little.",
         "origin": "paper",
         "model": "i",
-        "variant": "instruct",
+        "tuning": "tuned",
         "language": "en",
-        "statistic": "mean error in words (instruct, en, N = 3, 5)",
+        "statistic": "mean error in words (tuned, en, N = 3, 5)",
         "unit": "words",
         "sided": "two",
         "n": 24,
@@ -102,7 +103,7 @@ def make_tokens(answer: Mapping) -> dict:
 
 def evil_answers() -> pd.DataFrame:
     """Answers of which the last is an attack."""
-    table = make_answers(VARIANTS)
+    table = make_answers(TUNINGS)
     table.loc[table.index[-1], "text"] = f"{EVIL} one two three & four"
     return table
 
@@ -113,13 +114,13 @@ def make_material(answers: pd.DataFrame) -> Material:
     languages = {code: language(code) for code in NAMES}
     sums = {
         (model, code): make_attribution(place, layers=3, heads=2).dataset
-        for place, (model, code) in enumerate((m, c) for m in VARIANTS for c in NAMES)
+        for place, (model, code) in enumerate((m, c) for m in TUNINGS for c in NAMES)
     }
-    means = aggregate_attribution(sums, resamples=100)
+    means = aggregate_attribution(sums, Bootstrap(resamples=100))
     tokens = {row["sample_id"]: make_tokens(row) for row in answers.to_dict("records")}
     ablations = {("i", code): make_ablation(controls=8) for code in NAMES}
     nothing = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "n_topics": 0}
-    missing = nothing | {"verdict": "no data", "reason": "the run has no base model"}
+    missing = nothing | {"verdict": "no data", "reason": "the run has no untuned model"}
     heads = {"statistic": "CWA of the heads", "paper": np.nan, "paper_says": "most in English"}
     heads |= {"unit": "logits", "sided": "one"}
     claims = [
@@ -130,15 +131,15 @@ def make_material(answers: pd.DataFrame) -> Material:
     return Material(
         title=CONFIG["report"]["title"],
         run="test",
-        variants=VARIANTS,
+        tunings=TUNINGS,
         languages=NAMES,
         claims=pd.DataFrame(claims),
         tables={
-            "behaviour": summarise_answers(answers, languages, resamples=100),
-            "ablation": summarise_ablation(ablations, resamples=100),
+            "behaviour": summarise_answers(answers, languages, Bootstrap(resamples=100)),
+            "ablation": summarise_ablation(ablations, Bootstrap(resamples=100)),
         },
         figures={"error_by_n": Figure("<svg></svg>", f"What {EVIL} is shown.", "n = 5.")},
-        explorer=draw_explorer(means, Cast(VARIANTS, NAMES)),
+        explorer=draw_explorer(means, Cast(TUNINGS, NAMES)),
         samples={
             (model, code): choose_samples(
                 answers[(answers["model"] == model) & (answers["language"] == code)],
@@ -147,7 +148,7 @@ def make_material(answers: pd.DataFrame) -> Material:
                 24,
                 tokens if model == "i" else {},
             )
-            for model in VARIANTS
+            for model in TUNINGS
             for code in NAMES
         },
         completeness={"b": 1e-5, "i": 2e-5},

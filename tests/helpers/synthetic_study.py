@@ -14,16 +14,16 @@ def make_answers(
     per_n: int = 12,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Base models overshoot, some of their answers are cut; instruct models are nearly exact."""
+    """Base models overshoot, some of their answers are cut; tuned models are nearly exact."""
     rng = np.random.default_rng(seed)
     rows = []
-    for model, variant in models.items():
+    for model, tuning in models.items():
         for language in languages:
             for n in n_words:
                 for index in range(per_n):
-                    base = variant == "base"
-                    error = int(rng.integers(4, 20) if base else rng.choice([-1, 0, 0, 0]))
-                    cut = base and index % 3 == 0
+                    untuned = tuning == "untuned"
+                    error = int(rng.integers(4, 20) if untuned else rng.choice([-1, 0, 0, 0]))
+                    cut = untuned and index % 3 == 0
                     name = f"{language}-n{n}-{index:04d}"
                     rows.append(
                         {

@@ -83,7 +83,7 @@ class Analysis:
         }
         self.params = {
             "pairs": shape.pairs,
-            "variants": dict(shape.models),
+            "tunings": shape.tunings,
             "probed": shape.probed_pairs,
             "config": {"statistics": STATISTICS} | study.config,
             "models": model_pairs(dict(shape.models), []),

@@ -23,6 +23,7 @@ from lengthlens.ablation.repair import TERMS, repaired_conditions
 from lengthlens.ablation.selection import select_components, with_forced
 from lengthlens.ablation.sweep import plan_sweep
 from lengthlens.attribution.dla import TARGETS
+from lengthlens.configuration.pairs import model_pairs, tunings_of
 from lengthlens.files import formats
 from lengthlens.files.jsonl import write_rows
 from lengthlens.files.netcdf import write_dataset
@@ -71,6 +72,11 @@ class Shape:
     def pairs(self) -> list[tuple[str, str]]:
         """Every model with every language."""
         return [(model, language) for model in self.models for language in self.languages]
+
+    @property
+    def tunings(self) -> dict[str, str]:
+        """Every model -> untuned or tuned."""
+        return tunings_of(model_pairs(self.models, []), list(self.models))
 
     @property
     def probed_pairs(self) -> list[tuple[str, str]]:
@@ -276,13 +282,13 @@ class Study:
         shape, rng = self.shape, self.rng(model, language, "ablation")
         plan = AblationPlan(
             k=(1, 2), further_k=(2,), methods=("cwa", "end_contrast", "nswap", "effect"),
-            modes=("zero", "mean"), positions="generated", controls=3, answered_controls=2,
-            further_controls=2, seed=0,
+            modes=("zero", "mean"), positions="generated", controls=3, test_controls=3,
+            answered_controls=2, further_controls=2, seed=0,
         )  # fmt: skip
         rankings = {code: self.selections[model, code] for code in shape.languages}
         tests = read_hypotheses(ROOT / "resources/claims.yaml")
-        mine = (shape.models[model], language)
-        tests = [one for one in tests if one.test == "set" and (one.variant, one.language) == mine]
+        mine = (shape.tunings[model], language)
+        tests = [one for one in tests if one.test == "set" and (one.tuning, one.language) == mine]
         conditions = plan_sweep(rankings, shape.layers, shape.heads, plan, language, tests)
         rows = [row for row in self.answers[model, language] if row["split"] == "evaluate"]
         size = (len(conditions), len(rows))

@@ -17,7 +17,7 @@ from lengthlens.analysis.extrapolation import extrapolate
 from lengthlens.analysis.tokenization import separate_errors
 from lengthlens.analysis.tokens_per_word import regress_errors
 from lengthlens.figures.extrapolation import draw_extrapolation
-from lengthlens.figures.style import VARIANT_COLOURS, Cast
+from lengthlens.figures.style import TUNING_COLOURS, Cast
 from lengthlens.figures.tokenization import draw_tokenization
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.tokenization import (
@@ -26,10 +26,11 @@ from lengthlens.reporting.tokenization import (
     tokenization_sentences,
     tokens_per_word_sentences,
 )
+from lengthlens.statistics import Bootstrap
 
-CAST = Cast({"b": "base", "i": "instruct"}, {"en": "English", "qaa": "qaa (synthetic)"})
-FAST = {"resamples": 200}
-BLUE = VARIANT_COLOURS["instruct"]
+CAST = Cast({"b": "untuned", "i": "tuned"}, {"en": "English", "qaa": "qaa (synthetic)"})
+FAST = Bootstrap(resamples=200)
+BLUE = TUNING_COLOURS["tuned"]
 
 
 def misses(share):
@@ -48,24 +49,24 @@ def probes() -> dict[tuple[str, str], pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def separated(probes) -> pd.DataFrame:
-    return as_read(separate_errors(probes, ["qaa"], **FAST))
+    return as_read(separate_errors(probes, ["qaa"], FAST))
 
 
 @pytest.fixture(scope="module")
 def slopes(probes) -> pd.DataFrame:
-    return as_read(regress_errors(probes, **FAST))
+    return as_read(regress_errors(probes, FAST))
 
 
 @pytest.fixture(scope="module")
 def extended(probes) -> pd.DataFrame:
-    return as_read(extrapolate(probes, **FAST))
+    return as_read(extrapolate(probes, FAST))
 
 
 @pytest.fixture(scope="module")
 def dips(probes) -> pd.DataFrame:
     answers = {(m, "en"): of(probes[m, "en"], "free") for m in "bi"}
     sums = {pair: make_attribution(3, (3, 4, 5), 16, 4, 2).dataset for pair in answers}
-    return as_read(find_dips(answers, sums, **FAST))
+    return as_read(find_dips(answers, sums, FAST))
 
 
 def of(table: pd.DataFrame, probe: str) -> pd.DataFrame:
@@ -100,13 +101,13 @@ def test_tokenization_figure_shows_free_and_aligned_values(separated, slopes) ->
     np.testing.assert_allclose(slope.get_ydata(), expected)
     labels = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
     assert labels == ["English", "qaa"]
-    assert not marks(figure.axes[0], VARIANT_COLOURS["base"])  # base models do not count
+    assert not marks(figure.axes[0], TUNING_COLOURS["untuned"])  # untuned models do not count
 
 
 def test_tokenization_figure_of_base_models_alone(separated, slopes) -> None:
-    alone = Cast({"b": "base"}, CAST.languages)
+    alone = Cast({"b": "untuned"}, CAST.languages)
     figure = draw_tokenization(separated, slopes, alone)
-    assert marks(figure.axes[0], VARIANT_COLOURS["base"])
+    assert marks(figure.axes[0], TUNING_COLOURS["untuned"])
 
 
 def test_extrapolation_figure_shows_words_and_dips(extended, dips) -> None:
@@ -173,7 +174,7 @@ def test_sentences_on_slopes_tell_what_was_left_out(slopes) -> None:
 
 
 def test_sentences_on_counting_name_all_conventions(probes) -> None:
-    said = counting_sentences(as_read(compare_conventions(probes, "whitespace", **FAST)))
+    said = counting_sentences(as_read(compare_conventions(probes, "whitespace", FAST)))
     assert len(said) == 4
     for sentence in said:
         assert all(f"by {name}" in sentence for name in ("whitespace", "unicode", "elision"))

@@ -3,17 +3,18 @@
 from dataclasses import replace
 
 import pandas as pd
-from synthetic_report import NAMES, VARIANTS, evil_answers, make_material
+from synthetic_report import NAMES, TUNINGS, evil_answers, make_material
 
 from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.reporting.control import Gate, control_sentences, gate_of, wrapping_sentences
 from lengthlens.reporting.page import render_report
+from lengthlens.statistics import Bootstrap
 
 
 def control(opened):
-    """tables/control.csv of the two models; `opened`: of the instruct model, by language."""
+    """tables/control.csv of the two models; `opened`: of the tuned model, by language."""
     rows = []
-    for model in VARIANTS:
+    for model in TUNINGS:
         for code in NAMES:
             there = model == "i" and opened[code]
             row = {"model": model, "language": code, "n_samples": 24, "n_topics": 12}
@@ -73,11 +74,11 @@ def test_with_control_everywhere_nothing_is_said():
 
 def test_the_gate_is_asked_of_instruct_models_or_else_of_all():
     table = control({"en": True, "it": False})
-    gate = gate_of({"control": table}, VARIANTS)
+    gate = gate_of({"control": table}, TUNINGS)
     assert gate.opened == {("i", "en")} and set(gate.closed) == {("i", "it")}
-    alone = gate_of({"control": table[table["model"] == "b"]}, {"b": "base"})
+    alone = gate_of({"control": table[table["model"] == "b"]}, {"b": "untuned"})
     assert alone.nothing and set(alone.closed) == {("b", "en"), ("b", "it")}
-    assert not gate_of({}, VARIANTS).closed
+    assert not gate_of({}, TUNINGS).closed
 
 
 def test_rows_of_closed_pairs_are_left_out_of_every_kind_of_table():
@@ -86,7 +87,7 @@ def test_rows_of_closed_pairs_are_left_out_of_every_kind_of_table():
         {"model": "i", "source_language": ["en", "it"], "target_language": ["it", "en"]}
     )
     assert gate.explained(transfer)["source_language"].tolist() == ["it"]
-    texts = pd.DataFrame({"instruct": "i", "base": "b", "language": ["en", "it"]})
+    texts = pd.DataFrame({"tuned": "i", "untuned": "b", "language": ["en", "it"]})
     assert gate.explained(texts)["language"].tolist() == ["en"]
     profiles = pd.DataFrame({"model": "i", "first": ["en", "en"], "second": ["it", "lb"]})
     assert gate.explained(profiles)["second"].tolist() == ["lb"]
@@ -119,7 +120,7 @@ def test_politeness_and_other_languages_are_counted():
     table = table[(table["model"] == "i") & (table["language"] == "it")].head(4)
     table = table.assign(text=list(TEXTS.values()), n=8, error=[4, 0, -1, -7], words=[12, 8, 7, 1])
     languages = {code: language(code) for code in NAMES}
-    found = summarise_answers(table, languages, resamples=100)
+    found = summarise_answers(table, languages, Bootstrap(resamples=100))
     row = found[(found["n"] == "all") & (found["split"] == "all")].iloc[0]
     assert row["preamble"] == 0.25 and row["quotes"] == row["markdown"] == row["echo"] == 0
     assert row["own_language"] == 0.25 and row["other_language"] == 0.5
@@ -137,5 +138,5 @@ def test_the_last_sentence_alone_can_be_counted():
     table = table.assign(text=["Sure! One two three.", "One two."], n=3, error=[1, -1])
     languages = {code: language(code) for code in NAMES}
     for how, exact in (("whole", 0), ("last_sentence", 0.5)):
-        found = summarise_answers(table, languages, counted=how, resamples=100)
+        found = summarise_answers(table, languages, counted=how, bootstrap=Bootstrap(resamples=100))
         assert found["exact"].iloc[0] == exact

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from synthetic_attribution import make_attribution
-from synthetic_report import CONFIG, NAMES, VARIANTS, evil_answers, make_material, make_tokens
+from synthetic_report import CONFIG, NAMES, TUNINGS, evil_answers, make_material, make_tokens
 from test_report import Structure
 
 from lengthlens.attribution.cwa import aggregate_attribution
@@ -26,6 +26,7 @@ from lengthlens.reporting.material import Material
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.samples import mark_words
 from lengthlens.reporting.tokens import describe_tokens
+from lengthlens.statistics import Bootstrap
 
 ATTACKS = (
     "</script><script>alert(1)</script>",
@@ -42,9 +43,9 @@ ATTACKS = (
 @functools.cache
 def harmless_material() -> tuple[Material, xr.Dataset]:
     """The material of a page, and the means behind its map."""
-    pairs = [(model, code) for model in VARIANTS for code in NAMES]
+    pairs = [(model, code) for model in TUNINGS for code in NAMES]
     sums = {pair: make_attribution(0, layers=3, heads=2).dataset for pair in pairs}
-    return make_material(evil_answers()), aggregate_attribution(sums, resamples=80)
+    return make_material(evil_answers()), aggregate_attribution(sums, Bootstrap(resamples=80))
 
 
 def hostile_page(attack: str) -> str:
@@ -69,7 +70,7 @@ def hostile_page(attack: str) -> str:
             title=attack,
             languages=languages,
             claims=material.claims.assign(claim=attack, reason=attack, paper_says=attack),
-            explorer=draw_explorer(means, Cast(VARIANTS, languages)),
+            explorer=draw_explorer(means, Cast(TUNINGS, languages)),
             samples=samples,
             config=CONFIG | {"report": {"title": attack, "answers": 3}},
         )

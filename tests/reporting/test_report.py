@@ -22,7 +22,7 @@ from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.analysis.effects import summarise_ablation
 from lengthlens.errors import LengthlensError
 from lengthlens.figures.registry import FIGURES
-from lengthlens.figures.style import INK, VARIANT_COLOURS, save_figure, styled
+from lengthlens.figures.style import INK, TUNING_COLOURS, save_figure, styled
 from lengthlens.reporting.embed import embed_figure
 from lengthlens.reporting.findings import describe_claims, describe_effects
 from lengthlens.reporting.grid import short
@@ -32,6 +32,7 @@ from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
 from lengthlens.reporting.sections import SECTIONS, Section, Table
 from lengthlens.reporting.shown import headline
+from lengthlens.statistics import Bootstrap
 
 SHOWN = (
     "summary",
@@ -125,11 +126,11 @@ def test_claims_without_data_are_listed_apart(page):
     table = page[page.index('aria-label="Claims"') : page.index('id="attribution"')]
     rows, below = table.split("</table>")
     assert "No data" not in rows and "No data" in below
-    assert "the run has no base model" in below
+    assert "the run has no untuned model" in below
 
 
 def test_errors_of_cut_answers_are_lower_bounds(page):
-    tile = page[page.index('class="tile base"') :]
+    tile = page[page.index('class="tile untuned"') :]
     assert tile.index("≥") < tile.index("</b>")
     assert "lower\nbounds" in page
 
@@ -212,14 +213,14 @@ def test_cells_are_short():
 
 def test_effects_are_told_by_their_interval():
     ablations = {("i", "en"): make_ablation(k=(1, 2, 3), controls=8)}
-    effects = summarise_ablation(ablations, resamples=100)
+    effects = summarise_ablation(ablations, Bootstrap(resamples=100))
     exact = effects["measure"] == "exact"
     verdicts = []
     for low, high in ((-0.3, -0.1), (-0.3, 0.1), (0.1, 0.3), (np.nan, np.nan)):
         table = effects.copy()
         table.loc[exact, ["effect_low", "effect_high"]] = low, high
         table.loc[exact & (table["k"] == 3), ["effect_low", "effect_high"]] = np.nan  # no controls
-        found = describe_effects(table, {"i": "instruct"}, NAMES)
+        found = describe_effects(table, {"i": "tuned"}, NAMES)
         k = 3 if np.isnan(low) else 2
         assert [row.chosen for row in found] == [
             f"{k} heads by {m}" for m in ("CWA", "end contrast")
@@ -231,7 +232,7 @@ def test_effects_are_told_by_their_interval():
         "hurts less than the average random set",
         "no interval",
     ]
-    assert describe_effects(effects, {"i": "base"}, NAMES) == []
+    assert describe_effects(effects, {"i": "untuned"}, NAMES) == []
 
 
 def test_shares_are_percent_and_their_differences_points():
@@ -300,7 +301,7 @@ def test_paths():
 def drawing():
     with styled():
         figure = Drawing(figsize=(3, 2))
-        figure.subplots().plot([1, 2], color=VARIANT_COLOURS["base"])
+        figure.subplots().plot([1, 2], color=TUNING_COLOURS["untuned"])
     return figure
 
 
@@ -309,7 +310,7 @@ def test_inline_figures_follow_the_theme_and_keep_ids_apart(tmp_path, drawing):
     first = embed_figure(tmp_path / "a.svg", "one", 'Errors & "words"')
     second = embed_figure(tmp_path / "a.svg", "two", "")
     assert "var(--base)" in first and "var(--ink)" in first
-    assert INK not in first and VARIANT_COLOURS["base"] not in first
+    assert INK not in first and TUNING_COLOURS["untuned"] not in first
     ids = Structure(first).ids + Structure(second).ids
     assert len(ids) == len(set(ids))
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', first))
@@ -334,7 +335,9 @@ def test_what_is_no_figure_is_refused(tmp_path):
 
 
 def test_behaviour_rows_cover_n_and_split(answers):
-    table = summarise_answers(answers, {code: language(code) for code in NAMES}, resamples=100)
+    table = summarise_answers(
+        answers, {code: language(code) for code in NAMES}, Bootstrap(resamples=100)
+    )
     whole = table[(table["n"] == "all") & (table["split"] == "all")].set_index(
         ["model", "language"]
     )
@@ -386,10 +389,10 @@ def test_a_correlation_has_no_unit_and_counts_components():
 
 
 def test_the_summary_prefers_what_is_said_of_instruct_models():
-    variants = {"small-base": "base", "small-chat": "instruct"}
+    tunings = {"small-base": "untuned", "small-chat": "tuned"}
     said = ["small-base runs on.", "small-chat stops.", "small-chat errs."]
-    assert headline(said, variants) == "small-chat stops."
-    assert headline(["Nothing was shown.", "small-base runs on."], variants) == "Nothing was shown."
+    assert headline(said, tunings) == "small-chat stops."
+    assert headline(["Nothing was shown.", "small-base runs on."], tunings) == "Nothing was shown."
 
 
 def test_texts_of_any_language_have_their_own_direction(page):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_report import NAMES, VARIANTS, evil_answers, make_material
+from synthetic_report import NAMES, TUNINGS, evil_answers, make_material
 
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import tally, verdict
@@ -22,7 +22,7 @@ from lengthlens.reporting.questions import (
 )
 from lengthlens.reporting.sections import SECTIONS
 
-CAST = Cast(VARIANTS, NAMES)
+CAST = Cast(TUNINGS, NAMES)
 nan = float("nan")
 
 
@@ -64,13 +64,13 @@ def test_models_are_told_apart_only_where_their_intervals_do_not_touch():
 
 def same_text(low: float, language: str = "en", **values: float) -> pd.DataFrame:
     """Shares of .6 and .9 on the two texts; `low`: the lower limit of the first."""
-    about = {"group": "late heads", "instruct": "i", "base": "b", "language": language}
-    shares = {"share_on_instruct": 0.6, "share_on_base": 0.9, "share": 0.75} | values
+    about = {"group": "late heads", "tuned": "i", "untuned": "b", "language": language}
+    shares = {"share_on_tuned": 0.6, "share_on_untuned": 0.9, "share": 0.75} | values
     return pd.DataFrame(
         [
             about
             | {"quantity": name, "value": value, "n_samples": 40}
-            | {"value_low": low if "instruct" in name else value - 0.1, "value_high": value + 0.1}
+            | {"value_low": low if "tuned" in name else value - 0.1, "value_high": value + 0.1}
             for name, value in shares.items()
         ]
     )
@@ -78,7 +78,7 @@ def same_text(low: float, language: str = "en", **values: float) -> pd.DataFrame
 
 def test_the_texts_share_is_compared_with_a_half_on_either_text():
     """A mean above a half is no answer where one end is not."""
-    nothing = {name: nan for name in ("share_on_instruct", "share_on_base", "share")}
+    nothing = {name: nan for name in ("share_on_tuned", "share_on_untuned", "share")}
     table = pd.concat([same_text(0.55), same_text(0.55, "it", **nothing)], ignore_index=True)
     found = more_than_text({"same_text": table}, CAST)
     assert found.answer == "yes in both cases of language and text"
@@ -193,7 +193,7 @@ def test_every_question_is_asked_once_and_reaches_the_summary():
     assert len(asked) == len(set(asked)) >= 9
     page = render_report(make_material(evil_answers()))
     summary = page[page.index('id="summary"') : page.index('id="behaviour"')]
-    assert "Do instruct models keep to N" in summary
+    assert "Do tuned models keep to N" in summary
 
 
 def test_the_picture_shows_the_tables_numbers_for_every_k():

@@ -37,11 +37,11 @@ class Hypothesis:
         id, claim: its name, and the claim as a sentence.
         test: `permutation` or `set`.
         status: `exploratory` or `confirmatory`.
-        variant, language: of the model, and of scores and effects alike.
+        tuning, language: of the model, and of scores and effects alike.
         method: the score that ranks the heads.
         effect: what is set against it: one of `named_effects.EFFECTS` (`permutation`), or the
             measure of `effects.MEASURES` that removing the set changes (`set`).
-        models: names of the models that it is about; empty: any model of the variant.
+        models: names of the models that it is about; empty: any such model.
         k, direction: of a set: its size, and on which side of the random ones it should lie, `less`
             or `greater`.
     """
@@ -50,7 +50,7 @@ class Hypothesis:
     claim: str
     test: str
     status: str
-    variant: str
+    tuning: str
     language: str
     method: str
     effect: str
@@ -64,8 +64,8 @@ class Hypothesis:
         return self.test == "set" and self.effect != ON_FIXED_TEXT
 
     def concerns(self, models: Mapping[str, str]) -> bool:
-        """Whether it is about a pair of models, given as variant -> name."""
-        return not self.models or models.get(self.variant) in self.models
+        """Whether it is about a pair of models, given as tuning -> name."""
+        return not self.models or models.get(self.tuning) in self.models
 
 
 def read_hypotheses(path: str | Path) -> list[Hypothesis]:

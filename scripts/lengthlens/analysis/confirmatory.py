@@ -21,8 +21,13 @@ import xarray as xr
 from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
 from lengthlens.analysis.named_effects import EFFECTS, NoEffect
 from lengthlens.analysis.score_tests import NORM, score_test
+<<<<<<< HEAD
 from lengthlens.analysis.set_tests import MODES, set_test
 from lengthlens.statistics import holm
+=======
+from lengthlens.analysis.set_tests import set_test
+from lengthlens.statistics import DEFAULT, Bootstrap, holm
+>>>>>>> main
 
 VERDICTS = {True: ("shown", "not shown"), False: ("suggested", "not suggested")}  # by confirmatory
 POSITIVE = ("shown", "suggested")
@@ -68,31 +73,27 @@ def confirm(
     hypotheses: Sequence[Hypothesis],
     pairs: Sequence[Mapping[str, str]],
     files: Files,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make all tests of a run.
 
     Args:
         hypotheses: the tests of claims.yaml.
-        pairs: variant -> name, of each pair of models.
+        pairs: tuning -> name, of each pair of models.
         files: folder (`ablation`, `attribution`, `forced`) -> file of each (model, language).
-        level: 1 - level is a family's error rate; resamples: of the intervals; seed: of these and
-            of the permutations.
+        bootstrap: of the intervals and the permutations; 1 - level is a family's error rate.
 
     Returns:
         One row a test and pair that it concerns, columns `COLUMNS`; a test of models that the run
         lacks has one row. `id` is unique: it carries the model's name where a test is made twice.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     tables = [
-        _of_pair([one for one in hypotheses if one.concerns(pair)], pair, files, options)
+        _of_pair([one for one in hypotheses if one.concerns(pair)], pair, files, bootstrap)
         for pair in pairs
     ]
     absent = [one for one in hypotheses if not any(one.concerns(pair) for pair in pairs)]
     rows = [
-        _labels(one, " or ".join(one.models), level)
+        _labels(one, " or ".join(one.models), bootstrap.level)
         | {"verdict": NO_DATA, "reason": f"the run has no model {' or '.join(one.models)}"}
         for one in absent
     ]
@@ -104,13 +105,13 @@ def confirm(
 
 
 def _of_pair(
-    hypotheses: Sequence[Hypothesis], models: Mapping[str, str], files: Files, options: Mapping
+    hypotheses: Sequence[Hypothesis], models: Mapping[str, str], files: Files, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    level = options["level"]
+    level = bootstrap.level
     rows = []
     for one in hypotheses:
-        row = _labels(one, models.get(one.variant, ""), level)
-        row |= {"family": _family(one, models), **_made(one, models, files, options)}
+        row = _labels(one, models.get(one.tuning, ""), level)
+        row |= {"family": _family(one, models), **_made(one, models, files, bootstrap)}
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for _, family in table.groupby("family", sort=False):
@@ -132,11 +133,11 @@ def _family(one: Hypothesis, models: Mapping[str, str]) -> str:
     return f"{one.status} {one.test} tests of {' and '.join(models.values())}"
 
 
-def _made(one: Hypothesis, models: Mapping[str, str], files: Files, options: Mapping) -> dict:
+def _made(one: Hypothesis, models: Mapping[str, str], files: Files, bootstrap: Bootstrap) -> dict:
     """The part of the row that the test gives; without its files a verdict and a reason."""
-    if one.variant not in models:
-        return {"verdict": NO_DATA, "reason": f"the run has no {one.variant} model"}
-    key = (models[one.variant], one.language)
+    if one.tuning not in models:
+        return {"verdict": NO_DATA, "reason": f"the run has no {one.tuning} model"}
+    key = (models[one.tuning], one.language)
     needed = ["ablation"]
     if one.test == "permutation":
         needed = ["attribution", "forced", EFFECTS[one.effect].folder]
@@ -146,9 +147,9 @@ def _made(one: Hypothesis, models: Mapping[str, str], files: Files, options: Map
             return {"verdict": NO_DATA, "reason": lacking}
     opened = [files[folder][key] for folder in needed]
     if one.test == "set":
-        return set_test(one, *opened, options)
+        return set_test(one, *opened, bootstrap)
     try:
-        return score_test(one, *opened, options)
+        return score_test(one, *opened, bootstrap)
     except NoEffect as missing:
         return {"verdict": NO_DATA, "reason": str(missing)}
 

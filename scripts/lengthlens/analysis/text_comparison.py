@@ -1,20 +1,20 @@
-"""Is CWA more than behaviour? Base and instruct on their own and on equal text.
+"""Is CWA more than behaviour? Untuned and tuned on their own and on equal text.
 
 `tables/same_text.csv` (docs/method.md, 6): for every pair of models, language and group of
-components the difference instruct minus base of the mean CWA per step, balanced over N:
+components the difference tuned minus untuned of the mean CWA per step, balanced over N:
 
 | quantity | difference |
 |---|---|
 | `observed` | either model on its own answers |
-| `on_instruct`, `on_base` | both on the instruct model's answers; on the base model's |
+| `on_tuned`, `on_untuned` | both on the tuned model's answers; on the untuned model's |
 | `models` | mean of these two: what the models differ in where the text is equal |
 | `behaviour` | observed minus `models`: what the exchange of the texts alone does |
-| `interaction` | `on_instruct` minus `on_base`: what one text adds to the models' difference |
+| `interaction` | `on_tuned` minus `on_untuned`: what one text adds to the models' difference |
 | `share` | `behaviour` / `observed`, the mean of the two below; left out where the interval of |
 | | `observed` holds 0 |
-| `share_on_instruct` | 1 - `on_instruct` / `observed`: what the base model alone does with the |
+| `share_on_tuned` | 1 - `on_tuned` / `observed`: what the untuned model alone does with the |
 | | texts exchanged |
-| `share_on_base` | 1 - `on_base` / `observed`: what the instruct model alone does |
+| `share_on_untuned` | 1 - `on_untuned` / `observed`: what the tuned model alone does |
 | `shifted` | observed, mean over all circular shifts of each answer's signs (`sign_null_mean`) |
 
 Everything is a combination of means per step in cells (model, text, N), so that one draw of topics
@@ -34,7 +34,7 @@ from jaxtyping import Float, Int, Shaped
 
 from lengthlens.analysis.depth import LATE, layers_between
 from lengthlens.forced.texts import on_text
-from lengthlens.statistics import Interval, combination_interval, sign_null_mean
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval, sign_null_mean
 
 # Name -> kind and layers (fractions of depth, or the last one).
 GROUPS: dict[str, tuple[str, tuple[float, float] | str]] = {
@@ -43,42 +43,42 @@ GROUPS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "final MLP": ("mlp", "final"),
     "all MLPs": ("mlp", (0.0, 1.0)),
 }
-VARIANTS = ("instruct", "base")
+TUNINGS = ("tuned", "untuned")
 # Quantity -> weight of every (model, text).
 WEIGHTS = {
-    "observed": {("instruct", "instruct"): 1.0, ("base", "base"): -1.0},
-    "on_instruct": {("instruct", "instruct"): 1.0, ("base", "instruct"): -1.0},
-    "on_base": {("instruct", "base"): 1.0, ("base", "base"): -1.0},
+    "observed": {("tuned", "tuned"): 1.0, ("untuned", "untuned"): -1.0},
+    "on_tuned": {("tuned", "tuned"): 1.0, ("untuned", "tuned"): -1.0},
+    "on_untuned": {("tuned", "untuned"): 1.0, ("untuned", "untuned"): -1.0},
     "models": {
-        ("instruct", "instruct"): 0.5,
-        ("base", "instruct"): -0.5,
-        ("instruct", "base"): 0.5,
-        ("base", "base"): -0.5,
+        ("tuned", "tuned"): 0.5,
+        ("untuned", "tuned"): -0.5,
+        ("tuned", "untuned"): 0.5,
+        ("untuned", "untuned"): -0.5,
     },
     "behaviour": {
-        ("instruct", "instruct"): 0.5,
-        ("base", "instruct"): 0.5,
-        ("instruct", "base"): -0.5,
-        ("base", "base"): -0.5,
+        ("tuned", "tuned"): 0.5,
+        ("untuned", "tuned"): 0.5,
+        ("tuned", "untuned"): -0.5,
+        ("untuned", "untuned"): -0.5,
     },
 }
 WEIGHTS["interaction"] = {
-    ("instruct", "instruct"): 1.0,
-    ("base", "instruct"): -1.0,
-    ("instruct", "base"): -1.0,
-    ("base", "base"): 1.0,
+    ("tuned", "tuned"): 1.0,
+    ("untuned", "tuned"): -1.0,
+    ("tuned", "untuned"): -1.0,
+    ("untuned", "untuned"): 1.0,
 }
 # Share -> the part that it is the share of: what the exchange of the texts does to CWA, in both
-# models (mean), in the base model, in the instruct model.
+# models (mean), in the untuned model, in the tuned model.
 SHARES: dict[str, dict[tuple[str, str], float]] = {
     "share": WEIGHTS["behaviour"],
-    "share_on_instruct": {("base", "instruct"): 1.0, ("base", "base"): -1.0},
-    "share_on_base": {("instruct", "instruct"): 1.0, ("instruct", "base"): -1.0},
+    "share_on_tuned": {("untuned", "tuned"): 1.0, ("untuned", "untuned"): -1.0},
+    "share_on_untuned": {("tuned", "tuned"): 1.0, ("tuned", "untuned"): -1.0},
 }
 QUANTITIES = (*WEIGHTS, *SHARES, "shifted")
 COLUMNS = (
-    "instruct",
-    "base",
+    "tuned",
+    "untuned",
     "language",
     "group",
     "quantity",
@@ -119,11 +119,11 @@ class Exchange:
         }
 
     def interval(
-        self, values: Float[np.ndarray, "row group"], coefficients: Mapping, options: Mapping
+        self, values: Float[np.ndarray, "row group"], coefficients: Mapping, bootstrap: Bootstrap
     ) -> Interval:
         """A combination of means per step, for every group."""
         return combination_interval(
-            values, self.steps, self.topics, self.cells, coefficients, **options
+            values, self.steps, self.topics, self.cells, coefficients, bootstrap=bootstrap
         )
 
 
@@ -135,15 +135,15 @@ def exchange_texts(
     """Both models on both texts.
 
     Args:
-        attributions, forced: the files of each variant, of the same prompts.
+        attributions, forced: the files of both models, of the same prompts.
         groups: kind and layers of each group.
 
     Returns:
         None where a text was not forced on the other model.
     """
     parts = []
-    for model in VARIANTS:
-        for text in VARIANTS:
+    for model in TUNINGS:
+        for text in TUNINGS:
             data = on_text(attributions[model], forced[model], text, model)
             if data is None:
                 return None
@@ -179,63 +179,60 @@ def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
 
 
 def share_interval(
-    exchange: Exchange, group: int, observed: float, options: Mapping, name: str = "share"
+    exchange: Exchange, group: int, observed: float, bootstrap: Bootstrap, name: str = "share"
 ) -> tuple[float, Interval]:
     """A share (`SHARES`) of the observed difference of a group, with the interval around 0."""
     values, part = exchange.cwa[:, [group]], SHARES[name]
-    whole = exchange.interval(values, exchange.coefficients(part), options)
+    whole = exchange.interval(values, exchange.coefficients(part), bootstrap)
     share = float(whole.estimate[0]) / observed
     pairs = dict.fromkeys((*part, *WEIGHTS["observed"]))
     weights = {
         pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / observed
         for pair in pairs
     }
-    return share, exchange.interval(values, exchange.coefficients(weights), options)
+    return share, exchange.interval(values, exchange.coefficients(weights), bootstrap)
 
 
 def compare_texts(
     pairs: Sequence[Mapping[str, str]],
     attributions: Mapping[tuple[str, str], xr.Dataset],
     forced: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """The table of the module's docstring; pairs whose texts were not exchanged are left out.
 
     Args:
-        pairs: variant -> model.
+        pairs: tuning -> model.
         attributions, forced: the files of each (model, language).
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     languages = dict.fromkeys(language for _, language in attributions)
     rows: list[dict] = []
     for pair in pairs:
-        for language in languages if set(VARIANTS) <= set(pair) else ():
+        for language in languages if set(TUNINGS) <= set(pair) else ():
             own, others = (
-                {variant: files[pair[variant], language] for variant in VARIANTS}
+                {tuning: files[pair[tuning], language] for tuning in TUNINGS}
                 for files in (attributions, forced)
             )
             exchange = exchange_texts(own, others)
             if exchange is not None:
-                names = {variant: pair[variant] for variant in VARIANTS} | {"language": language}
-                rows += [names | row for row in _rows(exchange, options)]
+                names = {tuning: pair[tuning] for tuning in TUNINGS} | {"language": language}
+                rows += [names | row for row in _rows(exchange, bootstrap)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(exchange: Exchange, options: Mapping) -> list[dict]:
+def _rows(exchange: Exchange, bootstrap: Bootstrap) -> list[dict]:
     observed = exchange.coefficients(WEIGHTS["observed"])
     found = {
-        name: exchange.interval(exchange.cwa, exchange.coefficients(weights), options)
+        name: exchange.interval(exchange.cwa, exchange.coefficients(weights), bootstrap)
         for name, weights in WEIGHTS.items()
     }
-    found["shifted"] = exchange.interval(exchange.shifted, observed, options)
+    found["shifted"] = exchange.interval(exchange.shifted, observed, bootstrap)
     rows = []
     for place, group in enumerate(GROUPS):
         for quantity in QUANTITIES:
             if quantity in SHARES:
-                value, low, high = _share(exchange, place, found, quantity, options)
+                value, low, high = _share(exchange, place, found, quantity, bootstrap)
             else:
                 own = found[quantity]
                 value, low, high = own.estimate[place], own.low[place], own.high[place]
@@ -248,16 +245,18 @@ def _rows(exchange: Exchange, options: Mapping) -> list[dict]:
                     "value_high": float(high),
                     "n_samples": int(found["observed"].n[place]),
                     "n_topics": int(found["observed"].n_clusters[place]),
-                    "level": options["level"],
+                    "level": bootstrap.level,
                 }
             )
     return rows
 
 
-def _share(exchange: Exchange, place: int, found: Mapping, name: str, options: Mapping):
+def _share(exchange: Exchange, place: int, found: Mapping, name: str, bootstrap: Bootstrap):
     """Value and limits; NaN where the observed difference may be zero."""
     observed = found["observed"]
     if not observed.low[place] * observed.high[place] > 0:
         return np.nan, np.nan, np.nan
-    share, around = share_interval(exchange, place, float(observed.estimate[place]), options, name)
+    share, around = share_interval(
+        exchange, place, float(observed.estimate[place]), bootstrap, name
+    )
     return share, share + float(around.low[0]), share + float(around.high[0])

@@ -1,6 +1,6 @@
 """Statistics that are means over answers, or slopes: from per-sample files to a measurement.
 
-A kind turns one side of a statistic (variant, language, N, and its own keys) into a `Side`: one
+A kind turns one side of a statistic (tuning, language, N, and its own keys) into a `Side`: one
 numerator and denominator a sample. Differences, balancing over N and intervals are then the same
 for all of them (`of_sides`).
 """
@@ -21,6 +21,7 @@ from lengthlens.analysis.tokens_per_word import measure_values, slope_terms, usa
 from lengthlens.errors import LengthlensError
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import (
+    Bootstrap,
     Interval,
     combination_interval,
     share_difference_interval,
@@ -38,9 +39,9 @@ class NoData(LengthlensError):
 
 @dataclass(frozen=True)
 class Data:
-    """The files of one pair of models, by (variant, language)."""
+    """The files of one pair of models, by (tuning, language)."""
 
-    models: Mapping[str, str]  # variant -> name of the model
+    models: Mapping[str, str]  # tuning -> name of the model
     attributions: Mapping[tuple[str, str], xr.Dataset]
     generations: Mapping[tuple[str, str], pd.DataFrame]
     probes: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
@@ -87,18 +88,18 @@ MakeSide = Callable[[Mapping[str, Any], Data, str, str], Side]
 
 
 def of_sides(
-    make: MakeSide, statistic: Mapping[str, Any], data: Data, options: Mapping[str, Any]
+    make: MakeSide, statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap[str, Any]
 ) -> Measurement:
     """Measure a statistic of one side, or the difference of two.
 
     Args:
-        make: makes a side, given the statistic, the data, a variant and a language.
+        make: makes a side, given the statistic, the data, tuned or untuned, and a language.
         statistic: with `minus`, the same with these keys changed is taken off.
         data: the pair's files.
-        options: `level`, `resamples` and `seed` of the interval.
+        bootstrap: of the interval.
 
     Raises:
-        NoData: the run has no such variant, language, N or layers.
+        NoData: the run has no such model, language, N or layers.
     """
     plain = {key: value for key, value in statistic.items() if key != "minus"}
     sides = [_side(make, plain, data)]
@@ -108,7 +109,7 @@ def of_sides(
             asked = [sorted(set(side.n.tolist())) for side in sides]
             if asked[0] != asked[1]:
                 raise NoData(f"the two sides have different N: {asked[0]} and {asked[1]}")
-    interval = _interval(sides, **options)
+    interval = _interval(sides, bootstrap)
     other = sides[1:]
     return Measurement(
         interval=interval,
@@ -122,19 +123,19 @@ def of_sides(
 
 
 def _side(make: MakeSide, statistic: Mapping[str, Any], data: Data) -> Side:
-    variant, language = statistic["variant"], statistic["language"]
-    if variant not in data.models:
-        raise NoData(f"the run has no {variant} model")
-    return make(statistic, data, variant, language)
+    tuning, language = statistic["tuning"], statistic["language"]
+    if tuning not in data.models:
+        raise NoData(f"the run has no {tuning} model")
+    return make(statistic, data, tuning, language)
 
 
-def _interval(sides: list[Side], level: float, resamples: int, seed: int) -> Interval:
+def _interval(sides: list[Side], bootstrap: Bootstrap) -> Interval:
     if all(side.share for side in sides):
         if len(sides) == 1:
-            return share_interval(sides[0].numerator, sides[0].topics, level)
+            return share_interval(sides[0].numerator, sides[0].topics, bootstrap.level)
         first, second = sides
         return share_difference_interval(
-            first.numerator, first.topics, second.numerator, second.topics, level
+            first.numerator, first.topics, second.numerator, second.topics, bootstrap.level
         )
     cells: list[tuple[int, int]] = []
     coefficients: dict[tuple[int, int], float] = {}
@@ -148,9 +149,7 @@ def _interval(sides: list[Side], level: float, resamples: int, seed: int) -> Int
         np.concatenate([side.topics for side in sides]),
         cells,
         coefficients,
-        level=level,
-        resamples=resamples,
-        seed=seed,
+        bootstrap=bootstrap,
     )
 
 
@@ -165,17 +164,17 @@ def _rows(n: np.ndarray, wanted: list[int] | None, where: str) -> np.ndarray:
 
 def _scope(statistic: Mapping[str, Any], n: np.ndarray) -> str:
     numbers = ", ".join(str(number) for number in sorted(set(n.tolist())))
-    return f"{statistic['variant']}, {statistic['language']}, N = {numbers}"
+    return f"{statistic['tuning']}, {statistic['language']}, N = {numbers}"
 
 
-def behaviour(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -> Side:
+def behaviour(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) -> Side:
     """Word-count errors and exact answers.
 
     An answer cut at the token limit would have gone on: its error is a lower bound. Its |error| is
     one too unless it is still too short; and a cut answer that is too short or just long enough
     does not count as exact, but might have been.
     """
-    table, source = _answers(statistic, data, variant, language)
+    table, source = _answers(statistic, data, tuning, language)
     table = table.iloc[_rows(table["n"].to_numpy(), statistic.get("n"), source)]
     cut = table["truncated"].to_numpy(dtype=bool)
     short = bool(np.any(cut & (table["error"].to_numpy() <= 0)))
@@ -203,21 +202,21 @@ def behaviour(statistic: Mapping[str, Any], data: Data, variant: str, language: 
 
 
 def _answers(
-    statistic: Mapping[str, Any], data: Data, variant: str, language: str
+    statistic: Mapping[str, Any], data: Data, tuning: str, language: str
 ) -> tuple[pd.DataFrame, str]:
     """The answers that a statistic is about, and the file that holds them."""
-    probe, name = statistic.get("probe", STUDY), f"{data.models[variant]}.{language}.jsonl"
+    probe, name = statistic.get("probe", STUDY), f"{data.models[tuning]}.{language}.jsonl"
     source = f"generations/{name}" if probe == STUDY else f"probes/{name}"
     files = data.generations if probe == STUDY else data.probes
-    if (variant, language) not in files:
+    if (tuning, language) not in files:
         raise NoData(f"the run has no {source}")
-    table = files[variant, language]
+    table = files[tuning, language]
     return (table if probe == STUDY else table[table["probe"] == probe]), source
 
 
-def tokens_per_word(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -> Side:
+def tokens_per_word(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) -> Side:
     """Slope of a measure on the tokens per word of free answers to the same N, cut ones aside."""
-    free, source = _answers({"probe": "free"}, data, variant, language)
+    free, source = _answers({"probe": "free"}, data, tuning, language)
     table = usable(free)
     n = table["n"].to_numpy()
     _rows(n, None, f"{source}, cut answers aside,")
@@ -236,12 +235,12 @@ def tokens_per_word(statistic: Mapping[str, Any], data: Data, variant: str, lang
     )
 
 
-def cwa(statistic: Mapping[str, Any], data: Data, variant: str, language: str) -> Side:
+def cwa(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) -> Side:
     """CWA of the components of some layers, added up within each sample."""
-    source = f"attribution/{data.models[variant]}.{language}.nc"
-    if (variant, language) not in data.attributions:
+    source = f"attribution/{data.models[tuning]}.{language}.nc"
+    if (tuning, language) not in data.attributions:
         raise NoData(f"the run has no {source}")
-    attribution, text_of = _text(statistic, data, variant, language)
+    attribution, text_of = _text(statistic, data, tuning, language)
     attribution = attribution.isel(
         sample=_rows(attribution["n"].to_numpy(), statistic.get("n"), source)
     )
@@ -314,15 +313,15 @@ def _mixed(
 
 
 def _text(
-    statistic: Mapping[str, Any], data: Data, variant: str, language: str
+    statistic: Mapping[str, Any], data: Data, tuning: str, language: str
 ) -> tuple[xr.Dataset, str]:
-    """The attribution of a variant on its own answers, or on those that `text` names."""
-    own, text = data.attributions[variant, language], statistic.get("text", variant)
-    if text == variant:
-        return own, f", on {variant}'s text" * ("text" in statistic)
-    found = on_text(own, data.forced.get((variant, language), xr.Dataset()), text, variant)
+    """The attribution of a model on its own answers, or on those that `text` names."""
+    own, text = data.attributions[tuning, language], statistic.get("text", tuning)
+    if text == tuning:
+        return own, f", on {tuning}'s text" * ("text" in statistic)
+    found = on_text(own, data.forced.get((tuning, language), xr.Dataset()), text, tuning)
     if found is None or (text, language) not in data.attributions:
-        raise NoData(f"the answers of {text} were not forced on {data.models[variant]}")
+        raise NoData(f"the answers of {text} were not forced on {data.models[tuning]}")
     labels = {name: own[name] for name in ("n", "topic")}
     labels["truncated"] = data.attributions[text, language]["truncated"]
     return found.assign_coords(labels), f", on {text}'s text"

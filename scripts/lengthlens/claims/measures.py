@@ -13,7 +13,7 @@ are measured in `kinds`. What is no sum over samples is measured here:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from lengthlens.analysis.causes import Comparison
-from lengthlens.analysis.text_comparison import VARIANTS, WEIGHTS, exchange_texts, share_interval
+from lengthlens.analysis.text_comparison import TUNINGS, WEIGHTS, exchange_texts, share_interval
 from lengthlens.claims.causal import ablation, repair
 from lengthlens.claims.kinds import (
     Data,
@@ -32,19 +32,16 @@ from lengthlens.claims.kinds import (
     of_sides,
     tokens_per_word,
 )
-from lengthlens.statistics import Interval, agreement_interval
+from lengthlens.statistics import Bootstrap, agreement_interval
 
 
-def measure(
-    statistic: Mapping[str, Any], data: Data, level: float, resamples: int, seed: int
-) -> Measurement:
+def measure(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Measure one statistic of any kind.
 
     Raises:
-        NoData: the run has no such variant, language, N or layers.
+        NoData: the run has no such model, language, N or layers.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
-    return KINDS[statistic["kind"]].measure(statistic, data, options)
+    return KINDS[statistic["kind"]].measure(statistic, data, bootstrap)
 
 
 def unit_of(statistic: Mapping[str, Any]) -> str:
@@ -55,21 +52,21 @@ def unit_of(statistic: Mapping[str, Any]) -> str:
     return "share difference" if unit == "share" and difference else unit
 
 
-def _files(data: Data, variant: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
-    """The attribution and the forced file of a variant."""
-    if variant not in data.models:
-        raise NoData(f"the run has no {variant} model")
+def _files(data: Data, tuning: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
+    """The attribution and the forced file of one model of the pair."""
+    if tuning not in data.models:
+        raise NoData(f"the run has no {tuning} model")
     for name, files in (("attribution", data.attributions), ("forced", data.forced)):
-        if (variant, language) not in files:
-            raise NoData(f"the run has no {name}/{data.models[variant]}.{language}.nc")
-    return data.attributions[variant, language], data.forced[variant, language]
+        if (tuning, language) not in files:
+            raise NoData(f"the run has no {name}/{data.models[tuning]}.{language}.nc")
+    return data.attributions[tuning, language], data.forced[tuning, language]
 
 
-def agreement(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Spearman's correlation of a score on `select` with the effects on `evaluate`."""
-    variant, language = statistic["variant"], statistic["language"]
-    attribution, forced = _files(data, variant, language)
-    made = Comparison(attribution, forced, options["resamples"], options["seed"])
+    tuning, language = statistic["tuning"], statistic["language"]
+    attribution, forced = _files(data, tuning, language)
+    made = Comparison(attribution, forced, bootstrap)
     kind, over = statistic["component"], statistic["over"]
     effect = made.by_effect(statistic["outcome"], made.modes[0], kind, over)
     names = [statistic["score"]]
@@ -77,7 +74,7 @@ def agreement(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Mea
         names.append(statistic["minus"]["score"])
     rankings = [made.by_score(name, kind, over) for name in names]
     other = rankings[1] if len(rankings) > 1 else None
-    interval = agreement_interval(rankings[0], effect, other, level=options["level"])
+    interval = agreement_interval(rankings[0], effect, other, level=bootstrap.level)
     components = {"head": "heads", "mlp": "MLPs", "all": "heads and MLPs"}[kind]
     components += " within layers" if over == "within" else ""
     used = np.isfinite(made.evaluate[f"effect_{'head' if kind == 'all' else kind}"].isel(mode=0))
@@ -86,7 +83,7 @@ def agreement(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Mea
         interval=interval,
         text=f"rank correlation with the measured effect of {int(interval.n)} {components}: "
         + " minus ".join(names),
-        source=_source(data, variant, language),
+        source=_source(data, tuning, language),
         truncated=float(made.evaluate["truncated"].to_numpy()[used].mean()) if used.any() else 0.0,
         may_rise=False,  # everything is read up to the decision step, which is never cut off
         may_fall=False,
@@ -94,47 +91,41 @@ def agreement(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Mea
     )
 
 
-def behaviour_share(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Share of the observed base-instruct difference of CWA a step that the texts explain."""
     language = statistic["language"]
-    files = {variant: _files(data, variant, language) for variant in VARIANTS}
+    files = {tuning: _files(data, tuning, language) for tuning in TUNINGS}
     wanted = statistic["layers"]
     group = (statistic["component"], wanted if wanted == "final" else tuple(map(float, wanted)))
     exchange = exchange_texts(
-        {variant: own for variant, (own, _) in files.items()},
-        {variant: forced for variant, (_, forced) in files.items()},
+        {tuning: own for tuning, (own, _) in files.items()},
+        {tuning: forced for tuning, (_, forced) in files.items()},
         [group],
     )
     if exchange is None:
         raise NoData("the answers were not exchanged between the models")
-    observed = exchange.interval(exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), options)
+    observed = exchange.interval(
+        exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), bootstrap
+    )
     if not observed.low[0] * observed.high[0] > 0:
         raise NoData("the models' difference may be zero, so that there is nothing to explain")
     whole = float(observed.estimate[0])
-    share, around = share_interval(exchange, 0, whole, options)
+    share, around = share_interval(exchange, 0, whole, bootstrap)
     ends = [
-        f"{share_interval(exchange, 0, whole, options, f'share_on_{text}')[0]:.0%} on {text}'s"
-        for text in VARIANTS
+        f"{share_interval(exchange, 0, whole, bootstrap, f'share_on_{text}')[0]:.0%} on {text}'s"
+        for text in TUNINGS
     ]
-    limits = [np.asarray(share + float(end[0])) for end in (around.low, around.high)]
-    interval = Interval(
-        np.asarray(share),
-        *limits,
-        np.asarray(float(around.standard_error[0])),
-        np.asarray(int(observed.n[0])),
-        np.asarray(int(observed.n_clusters[0])),
-        np.asarray(bool(around.fallback[0])),
-        around.level,
-        around.method,
-    )
+    limits = {name: np.asarray(share + getattr(around, name)[0]) for name in ("low", "high")}
+    counted = {name: getattr(observed[0], name) for name in ("n", "n_clusters")}
+    interval = replace(around[0], estimate=np.asarray(share), **limits, **counted)
     where = "the final layer" if wanted == "final" else f"depth {wanted[0]} to {wanted[1]}"
     kind = {"head": "heads", "mlp": "MLPs"}[group[0]]
-    cut = [files[variant][0]["truncated"].to_numpy() for variant in VARIANTS]
+    cut = [files[tuning][0]["truncated"].to_numpy() for tuning in TUNINGS]
     return Measurement(
         interval=interval,
-        text=f"share of behaviour in instruct minus base, CWA per step of the {kind} of {where}, "
+        text=f"share of behaviour in tuned minus untuned, CWA per step of the {kind} of {where}, "
         f"mean over both texts ({', '.join(ends)} text)",
-        source="; ".join(_source(data, variant, language) for variant in VARIANTS),
+        source="; ".join(_source(data, tuning, language) for tuning in TUNINGS),
         truncated=float(np.concatenate(cut).mean()),
         may_rise=False,
         may_fall=False,
@@ -142,8 +133,8 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, options: Mapping) 
     )
 
 
-def _source(data: Data, variant: str, language: str) -> str:
-    name = f"{data.models[variant]}.{language}.nc"
+def _source(data: Data, tuning: str, language: str) -> str:
+    name = f"{data.models[tuning]}.{language}.nc"
     return f"attribution/{name}; forced/{name}"
 
 
@@ -152,12 +143,12 @@ class Kind:
     """A kind of statistic.
 
     Attributes:
-        measure: measures one, given it, the data and the interval's options.
+        measure: measures one, given it, the data and the interval's bootstrap.
         unit: of the value, or measure -> unit.
         difference: whether the value is one number minus another; None: where it has a `minus`.
     """
 
-    measure: Callable[[Mapping[str, Any], Data, Mapping[str, Any]], Measurement]
+    measure: Callable[[Mapping[str, Any], Data, Bootstrap], Measurement]
     unit: str | Mapping[str, str]
     difference: bool | None = None
 

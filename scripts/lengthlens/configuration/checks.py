@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lengthlens.configuration.pairs import check_pairs
+from lengthlens.configuration.pairs import check_pairs, check_shapes
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import KeyPath, Problem, show, suggest
 from lengthlens.language.languages import Language, check_parallel, load_language, missing_forms
@@ -75,7 +75,11 @@ def cross_problems(
     for name in whole:
         problems += check_model(name, models[name], root)
     if whole and len(whole) == len(models) and usable("pairs"):
-        problems += check_pairs(values["pairs"], {name: models[name]["variant"] for name in whole})
+        variants = {name: models[name]["variant"] for name in whole}
+        wrong = list(check_pairs(values["pairs"], variants))
+        folders = {name: _folder(models[name], root) for name in whole}
+        there = {name: folder for name, folder in folders.items() if folder is not None}
+        problems += wrong or check_shapes(values["pairs"], variants, there)
     problems += check_twins({name: models[name] for name in whole}, root)
     for key in ("k", "further_k"):
         if usable("ablation", key):

@@ -12,22 +12,27 @@ import copy
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lengthlens.configuration.checks import cross_problems, resample_possible
-from lengthlens.configuration.pairs import model_pairs
+from lengthlens.configuration.pairs import model_pairs, tunings_of
 from lengthlens.configuration.sources import Sources
 from lengthlens.errors import LengthlensError
-from lengthlens.files.validation import Problem, in_schema_order, model_problems, plain_copy
+from lengthlens.files.validation import (
+    Problem,
+    in_schema_order,
+    model_problems,
+    plain_copy,
+    schema_of,
+)
 from lengthlens.settings.sections import Settings
 
 
-@cache
 def config_schema() -> dict[str, Any]:
     """The JSON schema of the configuration."""
-    return Settings.model_json_schema()
+    return schema_of(Settings)
 
 
 class ConfigurationError(LengthlensError):
@@ -158,9 +163,14 @@ class Study(Settings):
 
     @property
     def model_pairs(self) -> list[dict[str, str]]:
-        """Of each pair the model of every variant; a model without a partner is alone."""
+        """Of each pair untuned and tuned -> model; of a model alone only one of them."""
         variants = {name: model.variant for name, model in self.models.items()}
         return model_pairs(variants, self.values["pairs"])
+
+    @cached_property
+    def tunings(self) -> dict[str, str]:
+        """Every model -> untuned or tuned: what it is in its pair; alone, instruct is tuned."""
+        return tunings_of(self.model_pairs, list(self.models))
 
     def shard(self, language: str, n: int, index: int) -> Shard:
         """Shard `index` of a language and N: always full, except where the prompts run out.

@@ -81,7 +81,7 @@ def _depth_label(chosen: xr.Dataset, cast: Cast) -> str:
 
 
 def _same_depth(chosen: xr.Dataset, cast: Cast) -> bool:
-    return len({_layers(chosen, model) for model in cast.variants}) == 1
+    return len({_layers(chosen, model) for model in cast.tunings}) == 1
 
 
 def _draw_panel(

@@ -53,7 +53,7 @@ def draw_cwa_heatmaps(
     top = max(k)
     cwa = cast.part_of(cwa)
     methods = list(_MARKS)
-    rows = [(model, method) for model in cast.variants for method in methods]
+    rows = [(model, method) for model in cast.tunings for method in methods]
     depth, heads = cwa.sizes["layer"], cwa.sizes["head"]
     with styled():
         width = page_width(len(cast.languages))

@@ -14,11 +14,11 @@ from lengthlens.files.provenance import derived
 from lengthlens.language.languages import load_language
 
 
-def cast_of(variants: Mapping[str, str], language_files: Iterable[str | Path]) -> Cast:
-    """Models with their variants, and the names of the languages as figures can show them."""
+def cast_of(tunings: Mapping[str, str], language_files: Iterable[str | Path]) -> Cast:
+    """Models with their tunings, and the names of the languages as figures can show them."""
     languages = [load_language(path) for path in language_files]
     names = {language.code: language.name for language in languages}
-    return Cast(dict(variants), drawable(names))
+    return Cast(dict(tunings), drawable(names))
 
 
 def save_formats(

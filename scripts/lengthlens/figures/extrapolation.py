@@ -30,15 +30,15 @@ _APART = 0.1
 def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> Figure:
     """Draw words written and error by N, and each N's exactness against its neighbours'.
 
-    A column a language; error and dips of the instruct models only, where there are any.
+    A column a language; error and dips of the tuned models only, where there are any.
 
     Args:
         table: tables/extrapolation.csv.
         dips: tables/dip.csv.
         cast: models and all probed languages, in order.
     """
-    instruct = {model: v for model, v in cast.variants.items() if v == "instruct"}
-    few = Cast(instruct or dict(cast.variants), cast.languages)
+    tuned = {model: v for model, v in cast.tunings.items() if v == "tuned"}
+    few = Cast(tuned or dict(cast.tunings), cast.languages)
     table = table.assign(n=table["n"].astype(int))
     dips = dips.assign(n=dips["n"].astype(int))
     with styled():
@@ -76,9 +76,9 @@ def _shade(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_by_n(axes: Axes, table: pd.DataFrame, drawn: Cast, cast: Cast, measure: str) -> None:
-    for index, model in enumerate(drawn.variants):
+    for index, model in enumerate(drawn.tunings):
         own = table[table["model"] == model].sort_values("n")
-        x = own["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.variants) + 1)
+        x = own["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.tunings) + 1)
         values = [own[f"{measure}{end}"] for end in ("", "_low", "_high")]
         interval_bars(axes, x, *values, cast.looks[model])
     if table.empty:
@@ -89,9 +89,9 @@ def _draw_dips(axes: Axes, dips: pd.DataFrame, drawn: Cast, cast: Cast) -> None:
     """Differences in points, with limits that hold for all N together."""
     zero_line(axes)
     own = dips[(dips["measure"] == "exact") & (dips["against"] == "neighbours")]
-    for index, model in enumerate(drawn.variants):
+    for index, model in enumerate(drawn.tunings):
         rows = own[own["model"] == model].sort_values("n")
-        x = rows["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.variants) + 1)
+        x = rows["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.tunings) + 1)
         values = [100 * rows[name] for name in ("value", "all_low", "all_high")]
         interval_bars(axes, x, *values, cast.looks[model])
     if own.empty:

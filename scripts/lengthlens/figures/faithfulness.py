@@ -38,8 +38,8 @@ def draw_faithfulness(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     own = table[table["source_language"] == table["language"]]
-    models = [model for model in cast.variants if (own["model"] == model).any()]
-    models = models or list(cast.variants)[-1:]
+    models = [model for model in cast.tunings if (own["model"] == model).any()]
+    models = models or list(cast.tunings)[-1:]
     methods = [name for name in METHOD_NAMES if (own["method"] == name).any()]
     with styled():
         size = (page_width(len(cast.languages)), _ROW * len(models) + 0.9)

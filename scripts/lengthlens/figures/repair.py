@@ -39,7 +39,7 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
         table: tables/repair.csv; of each method the largest k is drawn.
         cast: models and languages, in order.
     """
-    models = sorted(cast.variants, key=lambda model: cast.variants[model] != "instruct")
+    models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
     own = table[table["minus"].fillna("") == ""]
     level = float(table["level"].iloc[0]) if len(table) else 0.95
     with styled():

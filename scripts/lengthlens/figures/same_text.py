@@ -1,4 +1,4 @@
-"""Instruct minus base: attribution on their own and on the same answers."""
+"""Tuned minus untuned: attribution on their own and on the same answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lengthlens.figures.style import (
     INK,
     MUTED,
-    VARIANT_COLOURS,
+    TUNING_COLOURS,
     Cast,
     no_data,
     page_width,
@@ -21,12 +21,12 @@ from lengthlens.figures.style import (
 TITLE = "Attribution on the same text"
 QUANTITIES = {
     "observed": ("own text", INK, "o"),
-    "on_instruct": ("instruct's text", VARIANT_COLOURS["instruct"], "o"),
-    "on_base": ("base's text", VARIANT_COLOURS["base"], "s"),
+    "on_tuned": ("tuned's text", TUNING_COLOURS["tuned"], "o"),
+    "on_untuned": ("untuned's text", TUNING_COLOURS["untuned"], "s"),
     "interaction": ("interaction", INK, "D"),
     "shifted": ("shifted signs", MUTED, "x"),
 }
-SHARES = {"on_instruct": "share_on_instruct", "on_base": "share_on_base"}
+SHARES = {"on_tuned": "share_on_tuned", "on_untuned": "share_on_untuned"}
 _ROW = 1.05  # inches
 
 
@@ -37,7 +37,7 @@ def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
         table: tables/same_text.csv.
         cast: models and languages, in order.
     """
-    pairs = list(table[["instruct", "base"]].drop_duplicates().itertuples(index=False))
+    pairs = list(table[["tuned", "untuned"]].drop_duplicates().itertuples(index=False))
     groups = list(dict.fromkeys(table["group"]))
     rows = [(pair, group) for pair in pairs for group in groups] or [(None, "")]
     with styled():
@@ -50,10 +50,10 @@ def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 own = table[(table["group"] == group) & (table["language"] == language)]
                 if pair is not None:
-                    own = own[(own["instruct"] == pair.instruct) & (own["base"] == pair.base)]
+                    own = own[(own["tuned"] == pair.tuned) & (own["untuned"] == pair.untuned)]
                 _draw_panel(axes, own)
                 if place % max(len(groups), 1) == 0:
-                    several = f"{pair.instruct} − {pair.base}, " if len(pairs) > 1 else ""
+                    several = f"{pair.tuned} − {pair.untuned}, " if len(pairs) > 1 else ""
                     axes.set_title(f"{several}{name}", fontsize=7)
             row[0].set_ylabel(f"{group}\nlogits per step")
     return figure
@@ -92,6 +92,6 @@ def _draw_panel(axes: Axes, own: pd.DataFrame) -> None:
 def counts(table: pd.DataFrame) -> str:
     """What the figure rests on."""
     if table.empty:
-        return "no texts were exchanged: that needs a base and an instruct model of one tokenizer"
+        return "no texts were exchanged: that needs an untuned and a tuned model of one tokenizer"
     samples, topics = int(table["n_samples"].min()), int(table["n_topics"].min())
     return f"{samples} answers of both models in every language, about {topics} topics"

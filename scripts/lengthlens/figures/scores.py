@@ -64,7 +64,7 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
     modes = list(dict.fromkeys(heads["mode"]))
     heads = heads[heads["mode"].isin(modes[:1])]
     looks = cast.looks
-    rows = list(itertools.product(cast.variants, OUTCOME_NAMES))
+    rows = list(itertools.product(cast.tunings, OUTCOME_NAMES))
     with styled():
         size = (page_width(len(cast.languages)), _ROW * len(rows) + 1.1)
         figure = Figure(figsize=size)

@@ -1,7 +1,7 @@
 """One look for all figures: sizes fit for a column, colours, and saving with equal bytes.
 
 Colours are those of Okabe and Ito, told apart with any colour vision, and never carry a meaning
-alone: variants differ in marker, methods in line style too. Texts of a figure are set in `INK`
+alone: models differ in marker, methods in line style too. Texts of a figure are set in `INK`
 and grids in `HAIR`, so that the report can exchange both in dark mode.
 """
 
@@ -32,7 +32,7 @@ COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
 INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"
 # NOTE not INK and PAPER, which the report exchanges in dark mode: coloured cells stay as they are.
 ON_LIGHT, ON_DARK = "#15181c", "#fdfdfd"
-VARIANT_COLOURS = {"base": "#d55e00", "instruct": "#0072b2"}
+TUNING_COLOURS = {"untuned": "#d55e00", "tuned": "#0072b2"}
 METHOD_COLOURS = {
     "cwa": "#cc79a7",
     "end_contrast": "#009e73",
@@ -48,7 +48,7 @@ METHOD_NAMES = {
     "norm": "output norm",
     "atp": "AtP",
 }
-_MARKERS = {"base": "sDv", "instruct": "oP^"}
+_MARKERS = {"untuned": "sDv", "tuned": "oP^"}
 _LINES = ("-", "--", ":")
 _SETTINGS = {
     "figure.facecolor": PAPER,
@@ -111,21 +111,21 @@ class Cast:
     """Whom a figure is about, in the order of the configuration.
 
     Attributes:
-        variants: model -> base or instruct.
+        tunings: model -> untuned or tuned.
         languages: code -> name in English.
     """
 
-    variants: Mapping[str, str]
+    tunings: Mapping[str, str]
     languages: Mapping[str, str]
 
     @property
     def looks(self) -> dict[str, ModelLook]:
         """The look of every model."""
-        return model_looks(self.variants)
+        return model_looks(self.tunings)
 
     def part_of(self, dataset: xr.Dataset) -> xr.Dataset:
         """These models and languages of a dataset that has both; NaN for what it lacks."""
-        return dataset.reindex(model=list(self.variants), language=list(self.languages))
+        return dataset.reindex(model=list(self.tunings), language=list(self.languages))
 
 
 @contextlib.contextmanager
@@ -137,19 +137,17 @@ def styled() -> Iterator[None]:
         yield
 
 
-def model_looks(variants: Mapping[str, str]) -> dict[str, ModelLook]:
-    """The look of every model (name -> variant): colour by variant, line and marker by place."""
+def model_looks(tunings: Mapping[str, str]) -> dict[str, ModelLook]:
+    """The look of every model (name -> tuning): colour by tuning, line and marker by place."""
     places: dict[str, Iterator[int]] = {}
     looks = {}
-    for model, variant in variants.items():
-        if variant not in VARIANT_COLOURS:
-            raise LengthlensError(
-                f"{model} has the variant {variant!r}; known: {', '.join(VARIANT_COLOURS)}"
-            )
-        place = next(places.setdefault(variant, itertools.count()))
+    for model, tuning in tunings.items():
+        if tuning not in TUNING_COLOURS:
+            raise LengthlensError(f"{model} is {tuning!r}; known: {', '.join(TUNING_COLOURS)}")
+        place = next(places.setdefault(tuning, itertools.count()))
         looks[model] = ModelLook(
-            VARIANT_COLOURS[variant],
-            _MARKERS[variant][place % 3],
+            TUNING_COLOURS[tuning],
+            _MARKERS[tuning][place % 3],
             _LINES[place % 3],
         )
     return looks

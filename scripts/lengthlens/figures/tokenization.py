@@ -30,15 +30,15 @@ _APART, _PAIR = 0.24, 0.09  # between models; from free to aligned
 def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one panel each of exact answers, |error| and its slope on tokens per word, by language.
 
-    Instruct models only, where there are any: base models do not count, and are mostly cut.
+    Tuned models only, where there are any: untuned models do not count, and are mostly cut.
 
     Args:
         tokenization: tables/tokenization.csv.
         slopes: tables/tokens_per_word.csv.
         cast: models and all probed languages, in order.
     """
-    instruct = [model for model, variant in cast.variants.items() if variant == "instruct"]
-    models = instruct or list(cast.variants)
+    tuned = [model for model, tuning in cast.tunings.items() if tuning == "tuned"]
+    models = tuned or list(cast.tunings)
     languages = list(cast.languages)
     with styled():
         figure, panels = panel_grid(1, 3, [2.1])

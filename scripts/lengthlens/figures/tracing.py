@@ -36,8 +36,8 @@ def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     own = table[(table["swap"] == _SWAP) & table["role"].isin(list(ROLES))]
-    models = [model for model in cast.variants if (own["model"] == model).any()]
-    models = models or list(cast.variants)[-1:]
+    models = [model for model in cast.tunings if (own["model"] == model).any()]
+    models = models or list(cast.tunings)[-1:]
     layers = sorted(own["layer"].unique().tolist()) or [0]
     rows = [(model, direction) for model in models for direction in DIRECTIONS]
     with styled():

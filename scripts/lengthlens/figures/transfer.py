@@ -38,9 +38,9 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
         table: tables/transfer.csv; of several k the largest is drawn.
         cast: models and languages, in order.
     """
-    rows = table[(table["measure"] == MEASURE) & table["model"].isin(list(cast.variants))]
-    models = [m for m, variant in cast.variants.items() if variant == "instruct"]
-    models = models or list(cast.variants)
+    rows = table[(table["measure"] == MEASURE) & table["model"].isin(list(cast.tunings))]
+    models = [m for m, tuning in cast.tunings.items() if tuning == "tuned"]
+    models = models or list(cast.tunings)
     methods = list(dict.fromkeys(rows["method"])) or [""]
     languages = list(cast.languages)
     largest = rows["effect"].abs().max()

@@ -1,1 +1,1 @@
-"""Given answers under one model: the other variant's text, another N, single components removed."""
+"""Given answers under one model: the other model's text, another N, single components removed."""

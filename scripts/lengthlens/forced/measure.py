@@ -32,7 +32,7 @@ ATTRIBUTES = {
     "effect_before": "mean end margin at the earlier boundary steps, with the component minus "
     "without it [logits]",
     "effect": "end margin at the decision step, with the component minus without it [logits]",
-    "other": "of the other variant's answers, forced on this model; see the attribution file",
+    "other": "of the other model's answers, forced on this model; see the attribution file",
 }
 
 
@@ -57,7 +57,7 @@ class Effects:
 
 @dataclass(frozen=True)
 class Other:
-    """The other variant of a pair, and its answers to the same prompts."""
+    """The other model of a pair, and its answers to the same prompts."""
 
     spec: ModelSpec
     answers: Sequence[Mapping]
@@ -71,7 +71,7 @@ def force_answers(
     effects: Effects,
     other: Other | None,
 ) -> xr.Dataset:
-    """Measure a model on its own answers and on those of the other variant.
+    """Measure a model on its own answers and on those of the other tuning.
 
     Args:
         forcing: the model.
@@ -167,7 +167,7 @@ def _swap_labels(texts: Sequence[SwapText]) -> dict:
 def _on_other_text(
     forcing: Forcing, readout, requests: Sequence[Request], other: Other
 ) -> tuple[xr.Dataset | None, str]:
-    """The attribution on the other variant's text, or why there is none."""
+    """The attribution on the other model's text, or why there is none."""
     by_id = {row["sample_id"]: row for row in other.answers}
     missing = [request.sample_id for request in requests if request.sample_id not in by_id]
     if missing:

@@ -1,11 +1,11 @@
-"""A model's attribution on the other variant's answers.
+"""A model's attribution on the other model's answers.
 
-Base and instruct models write different texts, and signs and lengths follow the text: so do their
+Untuned and tuned models write different texts, and signs and lengths follow the text: so do their
 CWAs. Forced to one and the same text, each under its own form of the same prompt, they have the
 same signs, steps and lengths, and what still differs is the models' own.
 
-The steps are classified by the tokenizer and the stop tokens of the variant that wrote the text.
-Texts can be exchanged only where both variants read the same words in the same token ids.
+The steps are classified by the tokenizer and the stop tokens of the model that wrote the text.
+Texts can be exchanged only where both models read the same words in the same token ids.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The part of a forced file that is about the other variant's answers, and its names there."""
+"""The part of a forced file that is about the other model's answers, and its names there."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ def as_other(attribution: xr.Dataset) -> xr.Dataset:
     return attribution.rename({name: PREFIX + name for name in attribution.data_vars})
 
 
-def on_text(own: xr.Dataset, forced: xr.Dataset, text: str, variant: str) -> xr.Dataset | None:
-    """A model's attribution on the text of a variant.
+def on_text(own: xr.Dataset, forced: xr.Dataset, text: str, tuning: str) -> xr.Dataset | None:
+    """A model's attribution on its own text or its partner's.
 
     Args:
         own: its attribution file.
         forced: its forced file, of the same samples.
-        text: `base` or `instruct`, whose answers.
-        variant: of the model itself.
+        text: `untuned` or `tuned`, whose answers.
+        tuning: the model's own.
 
     Returns:
         The variables of an attribution file, or None where the text was not forced.
     """
-    if text == variant:
+    if text == tuning:
         return own
     if PREFIX + "n_steps" not in forced:
         return None

@@ -83,15 +83,15 @@ def answered(
     return Finding(question, answer, css, tuple(evidence))
 
 
-def instruct_models(cast: Cast) -> list[str]:
+def tuned_models(cast: Cast) -> list[str]:
     """The models that were tuned to follow a count."""
-    return [model for model, variant in cast.variants.items() if variant == "instruct"]
+    return [model for model, tuning in cast.tunings.items() if tuning == "tuned"]
 
 
 def who(cast: Cast, model: str, language: str) -> str:
-    """The language's name, with the model where there are several instruct models."""
+    """The language's name, with the model where there are several tuned models."""
     name = cast.languages.get(language, language)
-    return name if len(instruct_models(cast)) < 2 else f"{model}, {name}"
+    return name if len(tuned_models(cast)) < 2 else f"{model}, {name}"
 
 
 def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:

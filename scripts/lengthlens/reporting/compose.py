@@ -50,7 +50,7 @@ Files = Mapping[str, str | Sequence[str]]
 def compose_material(
     files: Files,
     pairs: Sequence[Sequence[str]],
-    variants: Mapping[str, str],
+    tunings: Mapping[str, str],
     config: Mapping[str, Any],
     made: Mapping,
 ) -> Material:
@@ -62,7 +62,7 @@ def compose_material(
             these names; captions of the figures; cwa; claims;
             tokens in the order of `pairs`.
         pairs: (model, language).
-        variants: model -> variant.
+        tunings: model -> tuning.
         config: the whole configuration.
         made: provenance of the report.
 
@@ -118,13 +118,13 @@ def compose_material(
     return Material(
         title=config["report"]["title"],
         run=config["run"],
-        variants=variants,
+        tunings=tunings,
         languages=names,
         claims=claims,
         tables=tables,
         figures=figures,
         glyphs=shared_glyphs(glyphs),
-        explorer=draw_explorer(cwa, Cast(dict(variants), names)),
+        explorer=draw_explorer(cwa, Cast(dict(tunings), names)),
         samples={
             (model, language): choose_samples(
                 answers[(answers["model"] == model) & (answers["language"] == language)],

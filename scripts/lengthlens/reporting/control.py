@@ -1,6 +1,6 @@
 """Whether there is control to explain, and what a section may say of a model that has none.
 
-The gate is tables/control.csv. It is asked of the run's *subjects*: its instruct models, or all of
+The gate is tables/control.csv. It is asked of the run's *subjects*: its tuned models, or all of
 its models where none is. Of a subject whose gate is closed in a language, no section that explains
 control shows a number: ablation or attribution of a model that ignores N explain nothing about N.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 from lengthlens.reporting.numbers import in_brackets, number
 
 NOTHING = "Nothing to explain"
-_MODEL = ("model", "instruct")  # the column that names a table's subject
+_MODEL = ("model", "tuned")  # the column that names a table's subject
 _LANGUAGES = ("language", "target_language", "minus", "first", "second")
 Pair = tuple[str, str]
 
@@ -59,18 +59,18 @@ class Gate:
         return f"{NOTHING}: control is not shown for {named(list(self.closed), languages)}."
 
 
-def gate_of(tables: Mapping[str, pd.DataFrame], variants: Mapping[str, str]) -> Gate:
+def gate_of(tables: Mapping[str, pd.DataFrame], tunings: Mapping[str, str]) -> Gate:
     """The gate of a run; one that closes on nobody where the run has no table of it.
 
     Args:
         tables: by name; `control` if there is one.
-        variants: model -> variant.
+        tunings: model -> tuning.
     """
-    instruct = [model for model, variant in variants.items() if variant == "instruct"]
+    tuned = [model for model, tuning in tunings.items() if tuning == "tuned"]
     table = tables.get("control")
     if table is None:
         return Gate(frozenset(), {})
-    rows = table[table["model"].isin(instruct or list(variants))].to_dict("records")
+    rows = table[table["model"].isin(tuned or list(tunings))].to_dict("records")
     pairs = {(row["model"], row["language"]): row for row in rows}
     return Gate(
         frozenset(pair for pair, row in pairs.items() if row["open"]),

@@ -17,7 +17,7 @@ from lengthlens.figures.style import (
     METHOD_COLOURS,
     MUTED,
     PAPER,
-    VARIANT_COLOURS,
+    TUNING_COLOURS,
     digest_comment,
 )
 from lengthlens.files.integrity import changed
@@ -29,8 +29,8 @@ THEMED = {
     HAIR: "--hair",
     PAPER: "--card",
     MUTED: "--muted",
-    VARIANT_COLOURS["base"]: "--base",
-    VARIANT_COLOURS["instruct"]: "--instruct",
+    TUNING_COLOURS["untuned"]: "--untuned",
+    TUNING_COLOURS["tuned"]: "--tuned",
     METHOD_COLOURS["cwa"]: "--cwa",
     METHOD_COLOURS["end_contrast"]: "--contrast",
     METHOD_COLOURS["nswap"]: "--nswap",

@@ -46,7 +46,7 @@ def draw_explorer(cwa: xr.Dataset, cast: Cast) -> dict[str, Any] | None:
     cwa = cast.part_of(cwa)
     depth, heads = cwa.sizes["layer"], cwa.sizes["head"]
     numbers = [ALL, *(str(n) for n in cwa["n"].to_numpy())]
-    maps = len(cast.variants) * len(cast.languages) * len(TARGETS) * len(FORMS)
+    maps = len(cast.tunings) * len(cast.languages) * len(TARGETS) * len(FORMS)
     if maps * len(numbers) * depth * (heads + 1) > MOST_CELLS:
         numbers = [ALL]
     records, limits = [], {}
@@ -62,7 +62,7 @@ def draw_explorer(cwa: xr.Dataset, cast: Cast) -> dict[str, Any] | None:
 
 
 def _choices(cast: Cast, numbers: list[str]) -> Iterator[dict[str, str]]:
-    kinds = (cast.variants, cast.languages, numbers, TARGETS, FORMS)
+    kinds = (cast.tunings, cast.languages, numbers, TARGETS, FORMS)
     for values in itertools.product(*kinds):
         yield dict(zip(_NAMES, values, strict=True))
 
@@ -109,7 +109,7 @@ def _specification(
         "data": {"values": records},
         "params": [
             {"name": "limits", "value": limits},
-            _switch("model", "Model", _by_variant(cast)),
+            _switch("model", "Model", _by_tuning(cast)),
             _switch("language", "Language", dict(cast.languages)),
             _switch("n", "N", {n: "all N" if n == ALL else n for n in numbers}),
             _switch("target", "Target", TARGETS),
@@ -203,10 +203,10 @@ def _specification(
     }
 
 
-def _by_variant(cast: Cast) -> dict[str, str]:
-    """Models with their variant, instruct models first: they keep to a count."""
-    ordered = sorted(cast.variants.items(), key=lambda entry: entry[1] != "instruct")
-    return {model: f"{model} ({variant})" for model, variant in ordered}
+def _by_tuning(cast: Cast) -> dict[str, str]:
+    """Models with their tuning, tuned models first: they keep to a count."""
+    ordered = sorted(cast.tunings.items(), key=lambda entry: entry[1] != "tuned")
+    return {model: f"{model} ({tuning})" for model, tuning in ordered}
 
 
 def _switch(name: str, title: str, options: Mapping[str, str]) -> dict[str, Any]:

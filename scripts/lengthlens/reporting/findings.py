@@ -143,7 +143,7 @@ class Effect:
 
 
 def describe_effects(
-    effects: pd.DataFrame, variants: Mapping[str, str], names: Mapping[str, str]
+    effects: pd.DataFrame, tunings: Mapping[str, str], names: Mapping[str, str]
 ) -> list[Effect]:
     """What the largest set that has controls does to exact answers, by method, model and language.
 
@@ -151,12 +151,12 @@ def describe_effects(
 
     Args:
         effects: tables/ablation.csv.
-        variants: model -> variant; only instruct models, which keep to a count, are described.
+        tunings: model -> tuning; only tuned models, which keep to a count, are described.
         names: language code -> name.
     """
-    instruct = effects["model"].map(variants) == "instruct"
+    tuned = effects["model"].map(tunings) == "tuned"
     top = (effects["chosen_by"] == "top") & (effects["source_language"] == effects["language"])
-    kept = effects[(effects["measure"] == "exact") & instruct & top]
+    kept = effects[(effects["measure"] == "exact") & tuned & top]
     groups = kept.groupby(["model", "language", "method", "mode"], sort=False)
     return [_effect(_largest(part), names) for _, part in groups]
 

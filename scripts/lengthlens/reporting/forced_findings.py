@@ -13,7 +13,7 @@ RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", 
 
 
 def say_scores(table: pd.DataFrame) -> list[str]:
-    """Which scores find the heads of a layer that matter; instruct models first.
+    """Which scores find the heads of a layer that matter; tuned models first.
 
     A score finds them where its rank correlation with the measured effects exceeds that of the
     output norm, and the whole interval of the difference says so.
@@ -26,7 +26,7 @@ def say_scores(table: pd.DataFrame) -> list[str]:
     """
     heads = table[table["kind"] == "head"]
     heads = heads[heads["mode"].isin(heads["mode"].unique()[:1])]
-    heads = heads.sort_values("variant", key=lambda names: names != "instruct", kind="stable")
+    heads = heads.sort_values("tuning", key=lambda names: names != "tuned", kind="stable")
     sentences = []
     for (model, language), own in heads.groupby(["model", "language"], sort=False):
         rows = own.set_index(["outcome", "over", "score"]).sort_index()
@@ -86,25 +86,25 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
         table: tables/same_text.csv.
     """
     sentences = []
-    for names, own in table.groupby(["group", "instruct", "base", "language"], sort=False):
-        group, instruct, base, language = names
+    for names, own in table.groupby(["group", "tuned", "untuned", "language"], sort=False):
+        group, tuned, untuned, language = names
         rows = own.set_index("quantity")
         observed = rows.loc["observed"]
         if math.isnan(observed["value"]):
             continue
         whose = f"the {group}" if group.startswith("final") else group
         start = (
-            f"Between {instruct} and {base} ({language}), CWA differs by {_logits(observed)} "
+            f"Between {tuned} and {untuned} ({language}), CWA differs by {_logits(observed)} "
             f"logits a step in {whose} ({observed['n_samples']} answers)"
         )
         left = " and ".join(
             f"{_logits(rows.loc[name])} on {writer}'s"
-            for name, writer in (("on_instruct", instruct), ("on_base", base))
+            for name, writer in (("on_tuned", tuned), ("on_untuned", untuned))
         )
         if math.isnan(rows.loc["share", "value"]):
             said = "which may be nothing, so that there is nothing to explain"
         else:
-            said = f"of which the texts alone explain {text_shares(rows, instruct, base)}"
+            said = f"of which the texts alone explain {text_shares(rows, tuned, untuned)}"
         between = rows.loc["interaction"]
         sentences.append(
             f"{start}, {said}; on the same text it differs by {left} answers "
@@ -113,7 +113,7 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def text_shares(rows: pd.DataFrame, instruct: str, base: str) -> str:
+def text_shares(rows: pd.DataFrame, tuned: str, untuned: str) -> str:
     """What the texts alone explain: on either text, then the mean of both.
 
     Args:
@@ -121,7 +121,7 @@ def text_shares(rows: pd.DataFrame, instruct: str, base: str) -> str:
     """
     ends = [
         f"{_percent(rows.loc[f'share_on_{text}'])} on {writer}'s text"
-        for text, writer in (("instruct", instruct), ("base", base))
+        for text, writer in (("tuned", tuned), ("untuned", untuned))
     ]
     return f"{ends[0]} and {ends[1]} (mean {_percent(rows.loc['share'])})"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.answers import instruct_models, who
+from lengthlens.reporting.answers import tuned_models, who
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.numbers import in_brackets, interval, number, suffix
 
@@ -55,7 +55,7 @@ class Lead:
 
 
 def draw_lead(behaviour: pd.DataFrame, effects: pd.DataFrame, cast: Cast) -> Lead | None:
-    """The picture, or None where no instruct model answered without heads.
+    """The picture, or None where no tuned model answered without heads.
 
     Args:
         behaviour: tables/behaviour.csv; effects: tables/ablation.csv.
@@ -65,7 +65,7 @@ def draw_lead(behaviour: pd.DataFrame, effects: pd.DataFrame, cast: Cast) -> Lea
         (effects["measure"] == "exact") & (effects["chosen_by"] == "top")
         & (effects["kind"] == "head") & effects["chosen"].notna()
         & (effects["source_language"] == effects["language"])
-        & effects["model"].isin(instruct_models(cast))
+        & effects["model"].isin(tuned_models(cast))
     ]  # fmt: skip
     own = own[own["mode"].isin(own["mode"].unique()[:1])]
     if own.empty:
@@ -86,7 +86,7 @@ def _rows(effects: pd.DataFrame, whole: pd.DataFrame, model: str, language: str)
     rows = [
         Row(
             "nothing removed",
-            "instruct",
+            "tuned",
             _mark(row, "exact"),
             basis=f"{row['n_samples']} answers, evaluate half",
         )

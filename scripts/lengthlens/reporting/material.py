@@ -31,7 +31,7 @@ class Material:
 
     Attributes:
         title: of the report; run: its name.
-        variants: model -> variant; languages: code -> name.
+        tunings: model -> tuning; languages: code -> name.
         claims: claims.csv.
         tables: those of the folder `tables`, by name; `behaviour` and `ablation` among them.
         figures: by name; glyphs: the letters of all, made by `slim.shared_glyphs`.
@@ -44,7 +44,7 @@ class Material:
 
     title: str
     run: str
-    variants: Mapping[str, str]
+    tunings: Mapping[str, str]
     languages: Mapping[str, str]
     claims: pd.DataFrame
     tables: Mapping[str, pd.DataFrame]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.answers import Finding, Tables, answered, instruct_models, shown, who
+from lengthlens.reporting.answers import Finding, Tables, answered, shown, tuned_models, who
 from lengthlens.reporting.numbers import in_brackets, number
 
 TOWARDS = {-1: "the next smaller number", 1: "the next larger number"}
@@ -56,7 +56,7 @@ def follows_n(tables: Tables, cast: Cast) -> Finding | None:
     """On the same text, is the model readier to end where it was asked for so many words?"""
     table = tables["nswap"]
     rows = table[
-        (table["n"] == "all") & (table["swap"] == 1) & table["model"].isin(instruct_models(cast))
+        (table["n"] == "all") & (table["swap"] == 1) & table["model"].isin(tuned_models(cast))
     ]
     if rows.empty:
         return None

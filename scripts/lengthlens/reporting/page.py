@@ -69,19 +69,19 @@ def render_report(material: Material) -> str:
     }
     sections = shown_sections(material)
     behaviour = material.tables["behaviour"]
-    gate = gate_of(material.tables, material.variants)
+    gate = gate_of(material.tables, material.tunings)
     effects = gate.explained(material.tables["ablation"])
     effects = effects.iloc[:0] if gate.nothing else effects
     explorer = None if gate.nothing else material.explorer
     return environment.get_template("report.html.j2").render(
         title=material.title,
         run=material.run,
-        variants=material.variants,
+        tunings=material.tunings,
         languages=material.languages,
         sections=sections,
         glyphs=Markup(material.glyphs),
         answered=all_findings(sections),
-        lead=draw_lead(behaviour, effects, Cast(dict(material.variants), dict(material.languages))),
+        lead=draw_lead(behaviour, effects, Cast(dict(material.tunings), dict(material.languages))),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         claims=describe_claims(material.claims),
@@ -89,7 +89,7 @@ def render_report(material: Material) -> str:
         behaviour=headline_rows(behaviour),
         by_n=n_rows(behaviour),
         halves=half_sizes(behaviour),
-        findings=describe_effects(effects, material.variants, material.languages),
+        findings=describe_effects(effects, material.tunings, material.languages),
         effects=effect_rows(effects),
         samples=material.samples,
         explorer=Markup(script_json(explorer)) if explorer else "",

@@ -18,9 +18,9 @@ from lengthlens.reporting.answers import (
     Finding,
     Tables,
     answered,
-    instruct_models,
     shown,
     tally,
+    tuned_models,
     who,
 )
 from lengthlens.reporting.causes import confirmatory_sentences, test_counts
@@ -31,16 +31,16 @@ from lengthlens.reporting.tokenization import POOR
 
 
 def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
-    """Do instruct models give exactly N words more often than base models?"""
+    """Do tuned models give exactly N words more often than untuned models?"""
     table = tables["behaviour"]
     whole = table[(table["n"] == "all") & (table["split"] == "all")]
-    own = whole[whole["model"].isin(instruct_models(cast))]
-    base = whole[~whole["model"].isin(instruct_models(cast))]
-    if own.empty or base.empty:
+    own = whole[whole["model"].isin(tuned_models(cast))]
+    untuned = whole[~whole["model"].isin(tuned_models(cast))]
+    if own.empty or untuned.empty:
         return None
     evidence, gaps = [], []
     for row in own.to_dict("records"):
-        rivals = base[base["language"] == row["language"]]
+        rivals = untuned[untuned["language"] == row["language"]]
         for rival in rivals.to_dict("records"):
             # Intervals that do not even touch: a stricter test than that of their difference.
             gaps.append(
@@ -48,10 +48,10 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
             )
             evidence.append(
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
-                f"{row['n_samples']} answers have exactly N words, the base model's "
+                f"{row['n_samples']} answers have exactly N words, the untuned model's "
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (both halves)"
             )
-    question = "Do instruct models keep to N more often than base models?"
+    question = "Do tuned models keep to N more often than untuned models?"
     return answered(question, gaps, evidence, "languages")
 
 
@@ -60,17 +60,17 @@ def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
     table = tables["same_text"]
     table = table[table["group"] == "late heads"]
     evidence, limits = [], []
-    for names, own in table.groupby(["instruct", "base", "language"], sort=False):
-        instruct, base, language = names
-        rows, name = own.set_index("quantity"), who(cast, instruct, language)
-        ends = [rows.loc[f"share_on_{text}"] for text in ("instruct", "base")]
+    for names, own in table.groupby(["tuned", "untuned", "language"], sort=False):
+        tuned, untuned, language = names
+        rows, name = own.set_index("quantity"), who(cast, tuned, language)
+        ends = [rows.loc[f"share_on_{text}"] for text in ("tuned", "untuned")]
         if pd.isna(ends[0]["value"]):
             evidence.append(f"{name}: no difference is shown that could be explained")
             continue
         limits += [(float(end["value_low"]), float(end["value_high"])) for end in ends]
         evidence.append(
             f"{name}: of the difference in the late heads the texts alone explain "
-            f"{text_shares(rows, instruct, base)} ({ends[0]['n_samples']} answers)"
+            f"{text_shares(rows, tuned, untuned)} ({ends[0]['n_samples']} answers)"
         )
     if not evidence:
         return None
@@ -85,7 +85,7 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
     table = tables["scores"]
     rows = table[
         (table["kind"] == "head") & (table["over"] == "within")
-        & table["model"].isin(instruct_models(cast))
+        & table["model"].isin(tuned_models(cast))
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
     rows = rows[rows["score"].isin(("cwa", "end_contrast", "nswap")) & rows["correlation"].notna()]
@@ -142,7 +142,7 @@ def passes_on(tables: Tables, cast: Cast) -> Finding | None:
     single = table["minus"].isna() | table["minus"].eq("")  # not a difference of two languages
     rows = table[
         (table["term"] == "final_mlp") & table["contribution"].notna()
-        & table["model"].isin(instruct_models(cast)) & single
+        & table["model"].isin(tuned_models(cast)) & single
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
     late = rows["method"] == "late_heads"
@@ -171,7 +171,7 @@ def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
     """Do exact answers fall without the final MLP, and without the heads that scores rank first?"""
     table = tables["ablation"]
     rows = table[
-        (table["measure"] == "exact") & table["model"].isin(instruct_models(cast))
+        (table["measure"] == "exact") & table["model"].isin(tuned_models(cast))
         & (table["source_language"] == table["language"]) & table["change"].notna()
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
@@ -203,7 +203,7 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
     table = tables["transfer"]
     rows = table[
         (table["measure"] == "end_margin") & (table["source_language"] != table["target_language"])
-        & table["model"].isin(instruct_models(cast)) & table["effect"].notna()
+        & table["model"].isin(tuned_models(cast)) & table["effect"].notna()
     ]  # fmt: skip
     if rows.empty:
         return None
@@ -256,7 +256,7 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
     """Does one word a token make answers more exact?"""
     table = tables["tokenization"]
     own = table[
-        table["model"].isin(instruct_models(cast))
+        table["model"].isin(tuned_models(cast))
         & ~table["language"].isin(table["reference"].dropna())
     ]  # every word of a reference is one token anyway
     evidence, limits = [], []
@@ -288,7 +288,7 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
 def extends(tables: Tables, cast: Cast) -> Finding | None:
     """Beyond the N of the study, does asking for more bring more?"""
     table = tables["extrapolation"]
-    rows = table[(table["probe"] == "extrapolation") & table["model"].isin(instruct_models(cast))]
+    rows = table[(table["probe"] == "extrapolation") & table["model"].isin(tuned_models(cast))]
     evidence, limits = [], []
     for (model, language), own in rows.groupby(["model", "language"], sort=False):
         first, *_, last = [own.iloc[0].to_dict(), *own.to_dict("records")]
@@ -312,7 +312,7 @@ def harder_n(tables: Tables, cast: Cast) -> Finding | None:
     table = tables["dip"]
     rows = table[
         (table["against"] == "neighbours") & table["measure"].isin(("exact", "absolute_error"))
-        & table["model"].isin(instruct_models(cast))
+        & table["model"].isin(tuned_models(cast))
     ]  # fmt: skip
     if rows.empty:
         return None

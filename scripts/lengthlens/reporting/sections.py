@@ -153,7 +153,7 @@ SECTIONS = (
         "same-text",
         "Same text",
         "The same text under both models",
-        "Base and instruct models write different answers, and attribution follows what is "
+        "Untuned and tuned models write different answers, and attribution follows what is "
         "written. Here both models read the same answers, so that only the weights differ.",
         figures={"same_text": "Attribution on the same text"},
         tables=(Table("same_text", "Both models on the same answers", say_same_text),),

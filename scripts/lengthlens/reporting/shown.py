@@ -40,7 +40,7 @@ def shown_sections(material: Material) -> list[Shown]:
     What explains control says so where there is none, and shows nothing of who has none.
     """
     shown = []
-    gate = gate_of(material.tables, material.variants)
+    gate = gate_of(material.tables, material.tunings)
     explained = {name: gate.explained(table) for name, table in material.tables.items()}
     for section in SECTIONS:
         if section.explains and gate.nothing:
@@ -96,19 +96,19 @@ def _findings(
 ) -> tuple[Finding, ...]:
     """The answers to a section's questions; without questions a sentence of each of its tables."""
     if not section.findings:
-        lines = tuple(headline(each, material.variants) for each in said if each)
+        lines = tuple(headline(each, material.tunings) for each in said if each)
         return (Finding(section.title, "", "", lines),) if lines else ()
     if not all(table.name in material.tables for table in section.tables):
         return ()
-    cast = Cast(dict(material.variants), dict(material.languages))
+    cast = Cast(dict(material.tunings), dict(material.languages))
     asked = (ask(material.tables, cast) for ask in section.findings)
     return tuple(found for found in asked if found is not None)
 
 
-def headline(sentences: Sequence[str], variants: Mapping[str, str]) -> str:
-    """The first sentence about an instruct model, or the first where none names one."""
-    instruct = [model for model, variant in variants.items() if variant == "instruct"]
-    named = (text for text in sentences if any(model in text for model in instruct))
+def headline(sentences: Sequence[str], tunings: Mapping[str, str]) -> str:
+    """The first sentence about a tuned model, or the first where none names one."""
+    tuned = [model for model, tuning in tunings.items() if tuning == "tuned"]
+    named = (text for text in sentences if any(model in text for model in tuned))
     return next(named, sentences[0])
 
 

@@ -23,7 +23,7 @@ Models = several(
     1,
     "a list of names of models, no duplicates",
 )
-Variant = Literal["base", "instruct"]
+Tuning = Literal["untuned", "tuned"]
 Code = text(
     r"^[A-Za-z0-9][A-Za-z0-9-]*$",
     'a language code (in quotes where YAML reads something else: "no")',
@@ -69,19 +69,19 @@ NotEmpty = BeforeValidator(_not_empty)
 class Statistic(Section):
     """What is measured: `kind`, of which model and language, and the keys of the kind."""
 
-    variant: Variant
+    tuning: Tuning
     language: Code
 
 
 class OtherAnswers(Section):
     probe: Probe = None
-    variant: Variant = None
+    tuning: Tuning = None
     language: Code = None
     n: Numbers = None
 
 
 MinusAnswers = Annotated[
-    OtherAnswers, NotEmpty, Says("a mapping with one or more of variant, language, n, probe")
+    OtherAnswers, NotEmpty, Says("a mapping with one or more of tuning, language, n, probe")
 ]
 
 
@@ -100,7 +100,7 @@ class Cwa(Statistic):
     form: Literal["sum", "step"]
     target: Literal["token", "logit", "end"] = None
     beyond: Literal["signs"] = None
-    text: Variant = None
+    text: Tuning = None
     n: Numbers = None
     minus: MinusAnswers = None
 
@@ -123,16 +123,16 @@ class Agreement(Statistic):
     minus: Annotated[OtherScore, Says("a mapping with the key score")] = None
 
 
-class OtherVariant(Section):
-    variant: Literal["base"]
+class OtherTuning(Section):
+    tuning: Literal["untuned"]
 
 
 class BehaviourShare(Statistic):
     kind: Literal["behaviour_share"]
-    variant: Literal["instruct"]
+    tuning: Literal["tuned"]
     component: Component
     layers: Layers
-    minus: Annotated[OtherVariant, Says("{variant: base}")]
+    minus: Annotated[OtherTuning, Says("{tuning: untuned}")]
 
 
 class AblationEffect(Statistic):
@@ -198,7 +198,7 @@ class Test(Section):
     id: Id
     claim: Sentence
     status: Status
-    variant: Variant
+    tuning: Tuning
     language: Code
     models: Models = None
 
@@ -221,7 +221,7 @@ AnyTest = Annotated[
     PermutationTest | SetTest,
     Field(discriminator="test"),
     Says(
-        "a mapping with the keys id, claim, test, status, variant, language, method, effect and, "
+        "a mapping with the keys id, claim, test, status, tuning, language, method, effect and, "
         "where it applies, models, k and direction"
     ),
 ]

@@ -121,8 +121,8 @@ class Model(Section):
 
 
 class Pair(Section):
-    untuned: Annotated[Name, Says("the name of a base model")]
-    tuned: Annotated[Name, Says("the name of an instruct model")]
+    untuned: Annotated[Name, Says("the name of the model before tuning")]
+    tuned: Annotated[Name, Says("the name of the model after it")]
 
 
 class Prompts(Section):
@@ -306,8 +306,12 @@ class AblationPlan(Section):
     )
     controls: Sets = about(
         "Random sets of heads from the same layers to compare with, for every k and method in the "
-        "main mode, and for every test of a set; all distinct sets where fewer exist. They get the "
-        "end margin, which is cheap. A test needs 99, or all distinct sets if at least 19. [sets]"
+        "main mode; all distinct sets where fewer exist. They get the end margin, which is cheap. "
+        "[sets]"
+    )
+    test_controls: Sets = about(
+        "Random sets for every test of a set (resources/claims.yaml); all distinct sets where "
+        "fewer exist. A test needs 99, or all distinct sets if at least 19. [sets]"
     )
     answered_controls: Sets = about(
         "How many of the random sets of every chosen set, drawn by the seed, answer the prompts "
@@ -366,12 +370,12 @@ class StreamCount(Section):
 
 class Ablation(AblationPlan):
     base_controls: Sets = about(
-        "The most random sets of any kind for base models, whose answers mostly run to "
+        "The most random sets of any kind for untuned models, whose answers mostly run to "
         "max_new_tokens: they cost the most and say the least, for their errors are cut off. "
         "[sets]"
     )
     base_prompts: whole(1, 1_000_000) = about(
-        "Evaluate prompts that base models answer at most, spread over N and drawn by the seed. "
+        "Evaluate prompts that untuned models answer at most, spread over N and drawn by the seed. "
         "[prompts]"
     )
     max_new_tokens: Literal["auto"] | Sets = about(
@@ -428,9 +432,8 @@ class Settings(Section):
     pairs: several(Pair) = about(
         "The models that are compared with each other. [] is enough for one base and one instruct "
         "model, which are a pair; of more models name the pairs, for none is guessed. Models in no "
-        "pair are studied alone.",
-        "a list of {untuned: a base model, tuned: an instruct model}, each model in one pair, "
-        "or []",
+        "pair are studied alone. Both models of a pair may be prompted alike.",
+        "a list of {untuned: a model, tuned: one made from it}, each model in one pair, or []",
     )
     languages: several(Language, 1) = about(
         "Languages of the prompts; each needs resources/languages/{code}.yaml.",

@@ -8,6 +8,7 @@ What only the numbers themselves can tell is found on loading (`models.load_mode
 
 from __future__ import annotations
 
+import filecmp
 import importlib.util
 import json
 import os
@@ -127,6 +128,48 @@ def number_of_heads(folder: Path) -> tuple[int, int] | None:
         for names in (("num_hidden_layers", "n_layer"), ("num_attention_heads", "n_head"))
     ]
     return None if None in found else (found[0], found[1])
+
+
+# Keys of config.json that say which shapes weights have, and how positions are told.
+_SHAPE = (
+    "model_type",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "vocab_size",
+    "tie_word_embeddings",
+    "n_embd",
+    "n_layer",
+    "n_head",
+    "n_inner",
+)
+
+
+def shape_of(folder: Path) -> dict[str, Any]:
+    """What config.json tells of the shapes of the weights; empty where it cannot be read."""
+    config = _text_part(read_json(folder / "config.json"))
+    return {key: config[key] for key in _SHAPE if config.get(key) is not None}
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two files are there and hold the same bytes."""
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
+def token_ids(folder: Path) -> dict[str, int]:
+    """The id of every token that tokenizer.json lists; empty where it cannot be read."""
+    tokenizer = read_json(folder / "tokenizer.json")
+    if not isinstance(tokenizer, dict):
+        return {}
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(vocabulary, list):
+        vocabulary = {entry[0]: place for place, entry in enumerate(vocabulary)}
+    added = tokenizer.get("added_tokens") or []
+    return dict(vocabulary or {}) | {token["content"]: token["id"] for token in added}
 
 
 def _text_part(config: Any) -> dict:

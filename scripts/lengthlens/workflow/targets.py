@@ -77,14 +77,14 @@ class Paths:
     @property
     def tuned_pairs(self) -> list[tuple[str, str]]:
         """Every tuned model with every language: those whose control is to be explained."""
-        return [pair for pair in self.pairs if self.study.models[pair[0]].variant == "instruct"]
+        return [pair for pair in self.pairs if self.study.tunings[pair[0]] == "tuned"]
 
     def each_tuned(self, pattern: str) -> list[str]:
         """One file of every tuned model and language, in the order of `tuned_pairs`."""
         return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.tuned_pairs]
 
     def partner(self, model: str) -> str | None:
-        """The other variant of a model's pair; None where it has none."""
+        """The other model of a pair; None where there is none."""
         pair = next(pair for pair in self.study.model_pairs if model in pair.values())
         return next((name for name in pair.values() if name != model), None)
 
