@@ -54,7 +54,7 @@ rule summarise_count:
     conda:
         "../envs/environment.yaml"
     params:
-        variants=VARIANTS,
+        tunings=study.tunings,
         pairs=paths.pairs,
         tuned_pairs=paths.tuned_pairs,
         model_pairs=study.model_pairs,

@@ -18,18 +18,19 @@ def main(snakemake) -> None:
         open_forced,
         open_pairs,
     )
+    from lengthlens.statistics import Bootstrap
 
     params, given = snakemake.params, snakemake.input
-    options = params.config["statistics"]
+    bootstrap = Bootstrap(**params.config["statistics"])
     attributions = open_pairs(given.attributions, params.pairs, open_attribution)
     forced = open_pairs(given.forced, params.pairs, open_forced)
     count = open_pairs(given.count, params.tuned_pairs, open_count)
     check_together(attributions, forced, count)
     origins = [file.attrs["provenance"] for file in (*forced.values(), *count.values())]
     made = derived(formats.TABLE, params.config, origins)
-    tables = summarise_count(count, options)
+    tables = summarise_count(count, bootstrap)
     tables["depth"] = summarise_depth(
-        params.variants, params.model_pairs, attributions, forced, options
+        params.tunings, params.model_pairs, attributions, forced, bootstrap
     )
     for path in snakemake.output:
         if path.endswith(".csv"):

@@ -14,8 +14,9 @@ from lengthlens.analysis.count import summarise_count
 from lengthlens.count.measure import CountPlan, CountTexts, is_steered, measure_count
 from lengthlens.models.anatomy import down_projection
 from lengthlens.patching.material import Reading
+from lengthlens.statistics import Bootstrap
 
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+OPTIONS = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 LAYERS = (0, 1, 2, 3)  # the number of layers stands for the final norm
 

@@ -21,13 +21,8 @@ import xarray as xr
 from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
 from lengthlens.analysis.named_effects import EFFECTS, NoEffect
 from lengthlens.analysis.score_tests import NORM, score_test
-<<<<<<< HEAD
 from lengthlens.analysis.set_tests import MODES, set_test
-from lengthlens.statistics import holm
-=======
-from lengthlens.analysis.set_tests import set_test
 from lengthlens.statistics import DEFAULT, Bootstrap, holm
->>>>>>> main
 
 VERDICTS = {True: ("shown", "not shown"), False: ("suggested", "not suggested")}  # by confirmatory
 POSITIVE = ("shown", "suggested")

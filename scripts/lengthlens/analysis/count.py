@@ -20,7 +20,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.circuits.faithfulness import share_of_effect
-from lengthlens.statistics import mean_interval, ratio_interval
+from lengthlens.statistics import Bootstrap, mean_interval, ratio_interval
 
 TRUE = -1  # in the place of the number of a draw
 _LABELS = ("model", "language")
@@ -43,11 +43,11 @@ _NAMED = 16  # neurons that a row names
 Files = Mapping[tuple[str, str], xr.Dataset]
 
 
-def summarise_count(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
+def summarise_count(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The three tables; what was not measured has one row with the reason in `absent`.
 
     Args:
-        files: count files; options: level, resamples and seed of the intervals.
+        files: count files; bootstrap: of the intervals.
     """
     makers = {
         "count_probes": (_probes, PROBES, "absent"),
@@ -59,19 +59,19 @@ def summarise_count(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
         rows: list[dict] = []
         for (model, language), data in files.items():
             reason = data.attrs[absent]
-            made = [{"absent": reason}] if reason else make(data, options)
-            labels = {"model": model, "language": language, "level": options["level"]}
+            made = [{"absent": reason}] if reason else make(data, bootstrap)
+            labels = {"model": model, "language": language, "level": bootstrap.level}
             rows += [labels | {"absent": ""} | row for row in made]
         tables[name] = pd.DataFrame(rows, columns=list(columns))
     return tables
 
 
-def _probes(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _probes(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     topics, layers = data["topic"].to_numpy(), data["layer"].to_numpy().tolist()
     stream = data["sse_stream"].transpose("draw", "sample", "layer").to_numpy()
     covariates, mean = (data[f"sse_{name}"].to_numpy() for name in ("covariates", "mean"))
     known = np.isfinite(covariates[0]) & (covariates[0] > 0)
-    found = ratio_interval(stream[0, known], covariates[0, known], topics[known], **options)
+    found = ratio_interval(stream[0, known], covariates[0, known], topics[known], bootstrap)
     beyond = 1 - stream[:, known].sum(1) / covariates[:, known].sum(1)[:, None]
     for place, layer in enumerate(layers):
         yield {
@@ -87,24 +87,22 @@ def _probes(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
         }
 
 
-def _steering(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _steering(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     written, topics = data["written"].to_numpy(), data["topic"].to_numpy()
     known = np.isfinite(written)
     change = (data["steered"] - data["written"]).to_numpy()[..., known]
     cut, topics, delta = data["cut"].to_numpy()[0][:, known], topics[known], data["delta"]
     steps = delta.to_numpy()
-    own = mean_interval(change[0].T, topics, **options)
+    own = mean_interval(change[0].T, topics, bootstrap)
     slopes = np.einsum("wds,d->ws", change, steps) / np.square(steps).sum()
-    slope = mean_interval(slopes[0], topics, **options).columns("slope")
+    slope = mean_interval(slopes[0], topics, bootstrap).columns("slope")
     slope |= _of_draws("null_slope", slopes[1:].mean(1))
     for place, step in enumerate(steps.tolist()):
         yield {
             "layer": int(data["steered_layer"]),
             "delta": step,
             "written": float(written[known].mean() + change[0, place].mean()),
-            "change": float(own.estimate[place]),
-            "change_low": float(own.low[place]),
-            "change_high": float(own.high[place]),
+            **own[place].columns("change"),
             **_of_draws("null", change[1:, place].mean(1)),
             "cut": float(cut[place].mean()),
             **slope,
@@ -112,13 +110,13 @@ def _steering(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
         }
 
 
-def _neurons(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _neurons(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     effect, topics = data["n_effect"].to_numpy(), data["topic"].to_numpy()
     known = np.isfinite(effect)
     effect, topics = effect[known], topics[known]
     noised = data["noised"].to_numpy()[:, known].T
-    share = share_of_effect(noised, effect, topics, options)
-    total = mean_interval(effect, topics, **options).columns("n_effect")
+    share = share_of_effect(noised, effect, topics, bootstrap)
+    total = mean_interval(effect, topics, bootstrap).columns("n_effect")
     k, draw = data["k"].to_numpy(), data["neuron_draw"].to_numpy()
     order = np.argsort(-data["atp_neuron"].to_numpy(), kind="stable")
     for place in np.flatnonzero(draw == TRUE).tolist():
@@ -128,9 +126,7 @@ def _neurons(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
             "k": int(k[place]),
             "n_neurons": len(order),
             "neurons": ";".join(map(str, order[: min(int(k[place]), _NAMED)])),
-            "share": float(share.estimate[place]),
-            "share_low": float(share.low[place]),
-            "share_high": float(share.high[place]),
+            **share[place].columns("share"),
             **_of_draws("random", share.estimate[drawn]),
             **total,
             **_counts(int(drawn.sum()), topics),

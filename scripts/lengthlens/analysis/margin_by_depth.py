@@ -5,7 +5,7 @@ of each layer add. With the norm's scale as it is at the end, so is the end marg
 is what of it has been added so far. That is not the logit lens, which normalises each layer's
 stream by that stream's own scale: there, a layer may change the margin by changing the scale.
 
-Each model is read at its own decisions and, where the other variant's answers were forced on it, at
+Each model is read at its own decisions and, where its partner's answers were forced on it, at
 the decisions of that text.
 """
 
@@ -19,41 +19,41 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.forced.texts import on_text
-from lengthlens.statistics import mean_interval
+from lengthlens.statistics import Bootstrap, mean_interval
 
 EMBEDDING, HEADS, MLP = "embedding", "heads", "mlp"
 COLUMNS = (
-    "model", "variant", "language", "text", "place", "layer", "after", "margin", "margin_low",
+    "model", "tuning", "language", "text", "place", "layer", "after", "margin", "margin_low",
     "margin_high", "n_samples", "n_topics", "level",
 )  # fmt: skip
 Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_depth(
-    variants: Mapping[str, str],
+    tunings: Mapping[str, str],
     model_pairs: Sequence[Mapping[str, str]],
     attributions: Files,
     forced: Files,
-    options: Mapping,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """One row a model, language, text and place in the sum; a text without decisions has none.
 
     Args:
-        variants: model -> variant.
-        model_pairs: variant -> model, of each pair.
+        tunings: model -> untuned or tuned.
+        model_pairs: tuning -> model, of each pair.
         attributions, forced: the files of each (model, language).
-        options: level, resamples and seed of the intervals.
+        bootstrap: of the intervals.
     """
     rows: list[dict] = []
     for (model, language), own in attributions.items():
         pair = next(pair for pair in model_pairs if model in pair.values())
         for text, author in pair.items():
-            data = on_text(own, forced[model, language], text, variants[model])
+            data = on_text(own, forced[model, language], text, tunings[model])
             if data is None:
                 continue
-            labels = {"model": model, "variant": variants[model], "language": language}
+            labels = {"model": model, "tuning": tunings[model], "language": language}
             topics = own["topic"].to_numpy()
-            rows += [labels | {"text": author} | row for row in _rows(data, topics, options)]
+            rows += [labels | {"text": author} | row for row in _rows(data, topics, bootstrap)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -65,21 +65,18 @@ def partial_sums(data: xr.Dataset) -> Float[np.ndarray, "sample place"]:
     return np.cumsum(np.column_stack([start, blocks.reshape(len(blocks), -1)]), axis=1)
 
 
-def _rows(data: xr.Dataset, topics: np.ndarray, options: Mapping) -> Iterator[dict]:
+def _rows(data: xr.Dataset, topics: np.ndarray, bootstrap: Bootstrap) -> Iterator[dict]:
     sums = partial_sums(data)
     known = np.isfinite(sums).all(1)
     if not known.any():
         return
-    found = mean_interval(sums[known], topics[known], **options)
+    found = mean_interval(sums[known], topics[known], bootstrap)
     for place in range(sums.shape[1]):
         yield {
             "place": place,
             "layer": np.nan if place == 0 else (place - 1) // 2,
             "after": EMBEDDING if place == 0 else (HEADS, MLP)[(place - 1) % 2],
-            "margin": float(found.estimate[place]),
-            "margin_low": float(found.low[place]),
-            "margin_high": float(found.high[place]),
-            "n_samples": int(known.sum()),
-            "n_topics": len(np.unique(topics[known])),
-            "level": options["level"],
+            **found[place].columns("margin"),
+            **found[place].counts,
+            "level": bootstrap.level,
         }

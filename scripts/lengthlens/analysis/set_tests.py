@@ -72,13 +72,13 @@ def set_test(hypothesis: Hypothesis, data: xr.Dataset, bootstrap: Bootstrap) -> 
         "value": float(chosen.estimate) - mean,
         "value_low": low,
         "value_high": high,
-        **_by_mode(data, found, measure, options),
+        **_by_mode(data, found, measure, bootstrap),
         "p": p,
         "reason": "" if np.isfinite(p) else _why(float(chosen.estimate), len(draws), possible),
     }
 
 
-def _by_mode(data: xr.Dataset, tested: ChosenSet, measure: str, options: Mapping) -> dict:
+def _by_mode(data: xr.Dataset, tested: ChosenSet, measure: str, bootstrap: Bootstrap) -> dict:
     """The effect of the tested heads in every mode that the file has them in."""
     values, clusters = measure_values(data, measure), measure_clusters(data, measure)
     row: dict[str, float] = {}
@@ -88,7 +88,7 @@ def _by_mode(data: xr.Dataset, tested: ChosenSet, measure: str, options: Mapping
             continue
         controls = answered(values[found.controls])
         mean = row_means(controls).mean() if len(controls) else np.nan
-        low, high = effect_limits(values[found.place], controls, clusters, **options)
+        low, high = effect_limits(values[found.place], controls, clusters, bootstrap)
         row[f"effect_{mode}"] = float(row_means(values[found.place][None])[0] - mean)
         row |= {f"effect_{mode}_low": low, f"effect_{mode}_high": high}
     return row

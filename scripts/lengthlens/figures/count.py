@@ -33,8 +33,8 @@ def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figu
         probes: tables/count_probes.csv; steering: tables/steering.csv.
         cast: models and languages, in order.
     """
-    models = [model for model in cast.variants if (probes["model"] == model).any()]
-    models = models or list(cast.variants)[-1:]
+    models = [model for model in cast.tunings if (probes["model"] == model).any()]
+    models = models or list(cast.tunings)[-1:]
     with styled():
         figure = Figure(figsize=(page_width(len(cast.languages)), 2 * _ROW * len(models) + 0.6))
         panels = figure.subplots(2 * len(models), len(cast.languages), squeeze=False, sharey="row")

@@ -28,9 +28,7 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     shared = [
-        author
-        for author in cast.variants
-        if (table["model"][table["text"] == author].nunique() > 1)
+        author for author in cast.tunings if (table["model"][table["text"] == author].nunique() > 1)
     ]
     own = table[table["text"] == table["model"]]
     parts = [("own answers", own)]
@@ -47,7 +45,7 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
             row[0].set_ylabel("end margin so far [logits]")
         for axes in panels[-1]:
             axes.set_xlabel("layers added, final scale")
-        drawn = [model for model in cast.variants if (table["model"] == model).any()]
+        drawn = [model for model in cast.tunings if (table["model"] == model).any()]
         if drawn:
             add_legend(figure, [cast.looks[model].handle(model) for model in drawn])
     return figure
@@ -57,7 +55,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, cast: Cast) -> None:
     zero_line(axes)
     if part.empty:
         no_data(axes, "no decision was reached")
-    for model in cast.variants:
+    for model in cast.tunings:
         curve = part[part["model"] == model].sort_values("place")
         if len(curve):
             values = (curve[name] for name in ("margin", "margin_low", "margin_high"))
