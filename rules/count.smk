@@ -35,7 +35,7 @@ rule measure_count:
 rule summarise_count:
     input:
         code=code("summarise_count"),
-        count=paths.each_tuned("count/{model}.{language}.nc"),
+        measured=paths.each_tuned("count/{model}.{language}.nc"),
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
         forced=paths.each_pair("forced/{model}.{language}.nc"),
     output:

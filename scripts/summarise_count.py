@@ -24,7 +24,7 @@ def main(snakemake) -> None:
     bootstrap = Bootstrap(**params.config["statistics"])
     attributions = open_pairs(given.attributions, params.pairs, open_attribution)
     forced = open_pairs(given.forced, params.pairs, open_forced)
-    count = open_pairs(given.count, params.tuned_pairs, open_count)
+    count = open_pairs(given.measured, params.tuned_pairs, open_count)
     check_together(attributions, forced, count)
     origins = [file.attrs["provenance"] for file in (*forced.values(), *count.values())]
     made = derived(formats.TABLE, params.config, origins)
