@@ -35,7 +35,7 @@ def say_probes(table: pd.DataFrame) -> list[str]:
         said = f"{number(best['beyond'], 'percent')} % "
         said += in_brackets(best["beyond_low"], best["beyond_high"], "percent")
         sentences.append(
-            f"{who}: the stream tells words left from {_place(first)} on, and best {_where(best)}: "
+            f"{who}: the stream tells words left first {_where(first)}, and best {_where(best)}: "
             f"{said} of what the words so far, the position and the template leave open. With N "
             f"permuted it is at most {number(best['control_high'], 'percent')} % ({n})."
         )
@@ -121,10 +121,6 @@ def _each(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
     """Model and language, their rows, and why they are missing."""
     for (model, language), rows in table.groupby(["model", "language"], sort=False):
         yield f"{model} ({language})", rows, str(rows["absent"].fillna("").iloc[0])
-
-
-def _place(row: pd.Series) -> str:
-    return "the final norm" if row["depth"] >= 1 else f"layer {int(row['layer'])}"
 
 
 def _where(row: pd.Series) -> str:
