@@ -123,7 +123,7 @@ def check_memory(
         LengthlensError: the streams need more memory.
     """
     legal = sum(n >= words for n in n_words for words in range(max(n_words) + 1))
-    need = 4 * answers * legal * shape[0] * shape[1] / 1e9
+    need = 8 * answers * legal * shape[0] * shape[1] / 1e9  # held twice when they are joined
     if need > memory_gb:
         raise LengthlensError(
             f"generation.memory_gb is {memory_gb:g}, but the streams of {answers} answers under "
