@@ -354,9 +354,9 @@ class StreamCount(Section):
         "the first one of the run.",
         "auto, or a list of languages of the run without duplicates, perhaps empty",
     )
-    steps: several(Annotated[float, NotBool, Field(ge=-1000, le=1000)], 1) = about(
+    steps: several(Annotated[float, Field(strict=True, gt=-1000, lt=1000)], 1) = about(
         "By how many words the stream is shifted there. [words]",
-        "a list of numbers from -1000 to 1000, without duplicates",
+        "a list of numbers > -1000 and < 1000, without duplicates",
     )
     neurons: several(Sets, 1, _SIZES) = about(
         "How many neurons of the final MLP are exchanged together; all of them always are. "
