@@ -21,6 +21,7 @@ _READERS = {
     "open_tokens",
     "open_cwa",
     "open_forced",
+    "open_count",
     "open_selection",
     "open_ablation",
     "open_repair",
