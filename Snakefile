@@ -72,6 +72,7 @@ STAGES = {
     "patch": (paths.patched(), "patches"),
     "circuits": (paths.circuits(), "circuits"),
     "trace": (paths.traced(), "traces"),
+    "count": (paths.counted(), "measurements of the count in the stream"),
     "ablate": (paths.ablated(), "ablations"),
     "probe": (paths.probed(), "probes"),
     "figures": (paths.figures(), "figures"),
@@ -89,6 +90,7 @@ localrules:
     patch,
     circuits,
     trace,
+    count,
     ablate,
     probe,
     figures,
@@ -104,6 +106,7 @@ include: "rules/probes.smk"
 include: "rules/force.smk"
 include: "rules/patch.smk"
 include: "rules/trace.smk"
+include: "rules/count.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"

@@ -29,6 +29,12 @@ TRACE_TABLES = {
     "contrasts": "Where N is, by kind of template",
     "contrast_circuits": "Circuits on new templates",
 }
+COUNT_TABLES = {
+    "count_probes": "Words left in the stream",
+    "steering": "The stream shifted along words left",
+    "neurons": "Neurons of the final MLP",
+    "depth": "The end margin by depth",
+}
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
 TABLES = (
@@ -38,6 +44,7 @@ TABLES = (
     *CAUSAL_TABLES,
     *CIRCUIT_TABLES,
     *TRACE_TABLES,
+    *COUNT_TABLES,
     "same_text",
     "scores",
     "nswap",
@@ -169,6 +176,12 @@ class Paths:
             *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
         ]
 
+    def counted(self) -> list[str]:
+        return [
+            *self.each_tuned("count/{model}.{language}.nc"),
+            *(self.below(f"tables/{table}.csv") for table in COUNT_TABLES),
+        ]
+
     def ablated(self) -> list[str]:
         return [
             *self.each_pair("ablation/{model}.{language}.nc"),
@@ -210,6 +223,7 @@ class Paths:
             *self.patched(),
             *self.circuits(),
             *self.traced(),
+            *self.counted(),
             *self.ablated(),
             *self.probed(),
             *self.selected(),
