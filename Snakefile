@@ -60,6 +60,8 @@ wildcard_constraints:
     model="[A-Za-z0-9-]+",
     language="[A-Za-z0-9-]+",
     key="[0-9a-f]{8}",
+    untuned="|".join(pair["untuned"] for pair in study.whole_pairs) or "-",
+    tuned="|".join(pair["tuned"] for pair in study.whole_pairs) or "-",
     n=r"\d+",
     i=r"\d+",
 
@@ -74,6 +76,7 @@ localrules:
     patch,
     circuits,
     trace,
+    transplant,
     ablate,
     probe,
     figures,
@@ -89,6 +92,7 @@ include: "rules/probes.smk"
 include: "rules/force.smk"
 include: "rules/patch.smk"
 include: "rules/trace.smk"
+include: "rules/transplant.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"
@@ -152,6 +156,13 @@ rule trace:
         paths.traced(),
     message:
         "All traces are there"
+
+
+rule transplant:
+    input:
+        paths.transplanted(),
+    message:
+        "All transplants are there"
 
 
 rule ablate:

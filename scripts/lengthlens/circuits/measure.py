@@ -332,3 +332,22 @@ def _sets(conditions: Sequence[Condition], shape: Shape, device: torch.device) -
     place = torch.full_like(run, POSITIONS.index("all"))
     n_heads = layers * heads
     return Sets(masks[:, :n_heads].reshape(-1, layers, heads), masks[:, n_heads:], run, place)
+
+
+def circuit_members(circuits: xr.Dataset, language: str) -> list[str]:
+    """The members of the smallest faithful circuit; none where there is no such circuit.
+
+    Args:
+        circuits: a circuits file; language: whose own ranking counts.
+    """
+    k = int(circuits.attrs["smallest"])
+    columns = {
+        name: circuits[name].to_numpy()
+        for name in ("way", "method", "source_language", "k", "without")
+    }
+    ranked = ~np.array([str(name).startswith(RANDOM) for name in columns["method"]])
+    own = (columns["source_language"] == language) & (columns["way"] == KEPT)
+    rows = np.flatnonzero(own & ranked & (columns["k"] == k) & (columns["without"] == ""))
+    if k < 1 or not len(rows):
+        return []
+    return str(circuits["components"].to_numpy()[rows[0]]).split(";")

@@ -43,6 +43,7 @@ FIGURES = {
     "transfer": Drawing("Causes", "Transfer between languages", ("transfer",)),
     "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness",)),
     "tracing": Drawing("Mechanism", "Where N is", ("tracing",)),
+    "transplants": Drawing("Tuning", "Where tuning put it", ("transplants",)),
     "repair": Drawing("Causes", "Where the drop comes from", ("repair",)),
     "tokenization": Drawing(
         "Tokenization", "Words of one token", ("tokenization", "tokens_per_word"), probed=True

@@ -28,6 +28,7 @@ from lengthlens.figures import (
     repair,
     tokenization,
     tracing,
+    transplants,
 )
 from lengthlens.reporting.answers import Ask
 from lengthlens.reporting.causes import (
@@ -59,6 +60,12 @@ from lengthlens.reporting.tokenization import (
     tokens_per_word_sentences,
 )
 from lengthlens.reporting.traces import say_heads, say_knockouts, say_places
+from lengthlens.reporting.tuning import (
+    late_layers_necessary,
+    late_layers_suffice,
+    say_changes,
+    say_transplants,
+)
 
 
 def no_sentences(table: pd.DataFrame) -> list[str]:
@@ -216,6 +223,21 @@ SECTIONS = (
             Table("circuit_heads", "Heads of the circuit", say_heads),
             Table("knockout", "Layers kept from a part of the text", say_knockouts),
         ),
+    ),
+    Section(
+        "tuning",
+        "Tuning",
+        "Tuning: where did it put control?",
+        "Tuned weights of some layers or components were put into the untuned model, and untuned "
+        "ones into the tuned model. What brings counting suffices for it; what takes it away is "
+        "necessary. Both are said only where neutral text is still as likely as it is to one of "
+        "the two models, or between them: an exchange may simply break a model.",
+        figures={"transplants": transplants.TITLE},
+        tables=(
+            Table("transplants", "Parts of the weights exchanged", say_transplants),
+            Table("weight_change", "Where the weights moved", say_changes),
+        ),
+        findings=(late_layers_suffice, late_layers_necessary),
     ),
     Section(
         "confirmatory",

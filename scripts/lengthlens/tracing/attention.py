@@ -23,7 +23,7 @@ import xarray as xr
 from jaxtyping import Float, Int8
 from tqdm import tqdm
 
-from lengthlens.circuits.measure import KEPT, RANDOM
+from lengthlens.circuits.measure import circuit_members
 from lengthlens.circuits.orders import component_names
 from lengthlens.decoding.scores import Knockouts
 from lengthlens.forced.measure import drawn_of_each
@@ -89,18 +89,7 @@ def circuit_heads(circuits: xr.Dataset, language: str) -> list[str]:
     Args:
         circuits: a circuits file; language: whose own ranking counts.
     """
-    k = int(circuits.attrs["smallest"])
-    columns = {
-        name: circuits[name].to_numpy()
-        for name in ("way", "method", "source_language", "k", "without")
-    }
-    ranked = ~np.array([str(name).startswith(RANDOM) for name in columns["method"]])
-    own = (columns["source_language"] == language) & (columns["way"] == KEPT)
-    rows = np.flatnonzero(own & ranked & (columns["k"] == k) & (columns["without"] == ""))
-    if k < 1 or not len(rows):
-        return []
-    members = str(circuits["components"].to_numpy()[rows[0]]).split(";")
-    return [name for name in members if "H" in name]
+    return [name for name in circuit_members(circuits, language) if "H" in name]
 
 
 def measure_attention(

@@ -24,6 +24,10 @@ TRACE_TABLES = {
     "knockout": "Layers kept from a role",
     "circuit_heads": "Heads of the circuit",
 }
+TRANSPLANT_TABLES = {
+    "transplants": "Parts of the weights exchanged",
+    "weight_change": "Where the weights moved",
+}
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
 TABLES = (
@@ -33,6 +37,7 @@ TABLES = (
     *CAUSAL_TABLES,
     *CIRCUIT_TABLES,
     *TRACE_TABLES,
+    *TRANSPLANT_TABLES,
     "same_text",
     "scores",
     "nswap",
@@ -162,6 +167,28 @@ class Paths:
             *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
         ]
 
+    @property
+    def transplant_keys(self) -> list[tuple[str, str, str]]:
+        """Untuned and tuned model of every whole pair, with every language."""
+        return [
+            (pair["untuned"], pair["tuned"], language)
+            for pair in self.study.whole_pairs
+            for language in self.study.languages
+        ]
+
+    def each_transplant(self, pattern: str) -> list[str]:
+        """One file of every pair and language, in the order of `transplant_keys`."""
+        return [
+            self.below(pattern.format(untuned=untuned, tuned=tuned, language=language))
+            for untuned, tuned, language in self.transplant_keys
+        ]
+
+    def transplanted(self) -> list[str]:
+        return [
+            *self.each_transplant("transplant/{untuned}--{tuned}.{language}.nc"),
+            *(self.below(f"tables/{table}.csv") for table in TRANSPLANT_TABLES),
+        ]
+
     def ablated(self) -> list[str]:
         return [
             *self.each_pair("ablation/{model}.{language}.nc"),
@@ -203,6 +230,7 @@ class Paths:
             *self.patched(),
             *self.circuits(),
             *self.traced(),
+            *self.transplanted(),
             *self.ablated(),
             *self.probed(),
             *self.selected(),

@@ -1,0 +1,219 @@
+"""What tuning changed, as tables: `transplants.csv` and `weight_change.csv`.
+
+**transplants**: one row a hybrid and measure (`exact`, `end_margin`, `n_effect`). With u, t and h the
+values of the untuned model, the tuned one and the hybrid on one answer, its `share` is
+
+    into the untuned model   sum of (h - u) / sum of (t - u)   what the part brings: does it suffice?
+    into the tuned model     sum of (t - h) / sum of (t - u)   what goes without it: is it necessary?
+
+given only where the mean of t - u is above 0 with its whole interval. The verdict needs the
+hybrid's neutral log-likelihood within the range of both parents (`neutral_within`): a part whose
+exchange breaks the model is not called necessary for counting.
+
+**weight_change**: one row a component: how far tuning moved its weights, beside the share of the N
+effect that a noising patch of it takes from the tuned model, and beside what its output does in the
+untuned model's run on the same text. `rank_correlation` is Spearman's, of the change with the patch,
+over the components of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.analysis.outcomes import measure_values
+from lengthlens.analysis.patches import component_patches, n_effect
+from lengthlens.circuits.faithfulness import ratio_of_sums, share_of_effect
+from lengthlens.circuits.orders import component_names
+from lengthlens.patching.sampled import SAMPLED
+from lengthlens.statistics import (
+    Interval,
+    agreement_interval,
+    rank_components,
+    share_difference_interval,
+    share_interval,
+)
+from lengthlens.transplant.plan import INTO, NONE
+
+MEASURES = ("exact", "end_margin", "n_effect")
+HALF = 0.5  # of what tuning brought: a part that suffices, or is necessary, has more of it
+BRINGS = {"untuned": ("suffices", "does not suffice"), "tuned": ("necessary", "not necessary")}
+UNDECIDED, OUTSIDE = "undecided", "outside the parents' range"
+ROUNDING = 1e-6  # nats
+LABELS = ("into", "what", "layers", "components", "kv", "scale", "prompting", "control")
+COLUMNS = (
+    "untuned", "tuned", "language", *LABELS, "measure", "value", "share", "share_low", "share_high",
+    "n_samples", "n_topics", "neutral_loglik", "neutral_within", "verdict", "level",
+)  # fmt: skip
+CHANGE_COLUMNS = (
+    "untuned", "tuned", "language", "component", "kind", "layer", "head", "change", "share",
+    "share_low", "share_high", "across_share", "across_share_low", "across_share_high",
+    "rank_correlation", "rank_correlation_low", "rank_correlation_high", "n_components",
+    "n_samples", "n_topics", "level",
+)  # fmt: skip
+
+Key = tuple[str, str, str]  # untuned, tuned, language
+
+
+def values_of(data: xr.Dataset, measure: str) -> Float[np.ndarray, "condition sample"]:
+    """A measure of every hybrid and sample."""
+    if measure == "n_effect":
+        return data[measure].to_numpy().astype(float)
+    return measure_values(data, measure)
+
+
+def parents(values: Float[np.ndarray, "condition sample"], data: xr.Dataset) -> dict:
+    """untuned and tuned -> the values of the model itself."""
+    rows = list(zip(data["what"].to_numpy(), data["into"].to_numpy(), strict=True))
+    return {tuning: values[rows.index((NONE, tuning))] for tuning in INTO}
+
+
+def share_of_tuning(data: xr.Dataset, measure: str, place: int, options: Mapping) -> Interval:
+    """The share of a hybrid (module docstring), with its interval; NaN where there is none."""
+    values, topics = values_of(data, measure), data["topic"].to_numpy()
+    own, hybrid = parents(values, data), values[place]
+    known = np.isfinite(hybrid) & np.isfinite(own["tuned"]) & np.isfinite(own["untuned"])
+    topics, hybrid = topics[known], hybrid[known]
+    untuned, tuned = (own[tuning][known] for tuning in INTO)
+    into = str(data["into"].to_numpy()[place])
+    part = hybrid - untuned if into == "untuned" else tuned - hybrid
+    if measure != "exact":
+        return share_of_effect(part, tuned - untuned, topics, options)
+    level = options["level"]
+    gained = (
+        share_difference_interval(tuned, topics, untuned, topics, level) if known.any() else None
+    )
+    if gained is None or not gained.low > 0:
+        return share_of_effect(part * np.nan, tuned - untuned, topics, options)
+    found = ratio_of_sums(part, tuned - untuned, topics, options)
+    if np.isfinite(found.low):
+        return found
+    # All answers alike: Wilson's interval of the hybrid's share, on the scale from u to t.
+    plain = share_interval(hybrid, topics, level)
+    start = untuned.mean() if into == "untuned" else tuned.mean()
+    ends = np.sort((np.array([plain.low, plain.high]) - start) * (1 if into == "untuned" else -1))
+    low, high = ends / (tuned.mean() - untuned.mean())
+    return replace(found, low=np.asarray(low), high=np.asarray(high), method=plain.method)
+
+
+def within_parents(data: xr.Dataset) -> np.ndarray:
+    """Whether the neutral log-likelihood of every hybrid is in the range of both parents."""
+    logliks = data["neutral_loglik"].to_numpy()
+    ends = sorted(parents(logliks[:, None], data)[tuning][0] for tuning in INTO)
+    return (logliks >= ends[0] - ROUNDING) & (logliks <= ends[1] + ROUNDING)
+
+
+def summarise_transplants(files: Mapping[Key, xr.Dataset], options: Mapping) -> pd.DataFrame:
+    """One row a pair, language, hybrid and measure.
+
+    Args:
+        files: transplant files, by untuned and tuned model and language.
+        options: level, resamples and seed of the intervals.
+    """
+    rows = [
+        dict(zip(COLUMNS, key, strict=False)) | row
+        for key, data in files.items()
+        for row in _rows(data, options)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+    within, logliks = within_parents(data), data["neutral_loglik"].to_numpy()
+    labels = {name: data[name].to_numpy().tolist() for name in LABELS}
+    for measure in MEASURES:
+        values = values_of(data, measure)
+        for place, own in enumerate(values):
+            known = np.isfinite(own)
+            row = {name: column[place] for name, column in labels.items()} | {
+                "measure": measure,
+                "value": float(own[known].mean()) if known.any() else np.nan,
+                "n_samples": int(known.sum()),
+                "n_topics": len(np.unique(data["topic"].to_numpy()[known])),
+                "neutral_loglik": float(logliks[place]),
+                "neutral_within": bool(within[place]),
+                "level": options["level"],
+                "verdict": "",
+            }
+            if row["what"] != NONE and known.any():
+                found = share_of_tuning(data, measure, place, options)
+                row |= found.columns("share")
+                row["verdict"] = verdict(found, row["into"], bool(within[place]))
+            yield row
+
+
+def verdict(share: Interval, into: str, within: bool) -> str:
+    """What a share says: more than half with its whole interval, less than half, or undecided."""
+    if not np.isfinite(share.estimate):
+        return ""
+    if not within:
+        return OUTSIDE
+    yes, no = BRINGS[into]
+    return yes if share.low > HALF else no if share.high < HALF else UNDECIDED
+
+
+def summarise_changes(
+    files: Mapping[Key, xr.Dataset], patching: Mapping[Key, xr.Dataset], options: Mapping
+) -> pd.DataFrame:
+    """One row a pair, language and component.
+
+    Args:
+        files: transplant files; patching: patching files of the tuned models, by the same keys.
+        options: level, resamples and seed of the intervals.
+    """
+    rows = [
+        dict(zip(CHANGE_COLUMNS, key, strict=False)) | row
+        for key, data in files.items()
+        for row in _changes(data, patching[key], options)
+    ]
+    return pd.DataFrame(rows, columns=list(CHANGE_COLUMNS))
+
+
+def _changes(data: xr.Dataset, patching: xr.Dataset, options: Mapping) -> Iterator[dict]:
+    evaluate = np.flatnonzero(patching["split"].to_numpy() == "evaluate")
+    patching = patching.isel(sample=evaluate)
+    noising, effect = component_patches(patching, "noising", 1, "all"), n_effect(patching, 1)
+    topics = patching["topic"].to_numpy()
+    change = _flat(data, "change")
+    own = parents(values_of(data, "n_effect"), data)
+    gain, across = own["tuned"] - own["untuned"], _flat(data, "across_n")
+    shape = (data.sizes["layer"], data.sizes["head"])
+    names, sampled = component_names(shape), patching["patched_head"].to_numpy().ravel() == SAMPLED
+    usable = {"head": np.flatnonzero(sampled), "mlp": np.arange(len(sampled), len(names))}
+    for kind, places in usable.items():
+        found = _correlation(change, noising, topics, places, options)
+        end = range(len(sampled)) if kind == "head" else usable["mlp"]
+        for place in end:
+            share = share_of_effect(noising[:, place], effect, topics, options)
+            other = share_of_effect(across[:, place], gain, data["topic"].to_numpy(), options)
+            layer, head = (
+                divmod(place, shape[1]) if kind == "head" else (place - len(sampled), None)
+            )
+            yield {
+                "component": names[place], "kind": kind, "layer": layer, "head": head,
+                "change": change[place], "n_components": len(places), "level": options["level"],
+                "n_samples": int(share.n), "n_topics": int(share.n_clusters),
+                **share.columns("share"), **other.columns("across_share"),
+                **found.columns("rank_correlation"),
+            }  # fmt: skip
+
+
+def _correlation(change, noising, topics, places, options: Mapping) -> Interval:
+    """Rank correlation of the change of some components with their patches."""
+    drawn = {"resamples": options["resamples"], "seed": options["seed"]}
+    known = np.isfinite(noising[:, places]).all(1) if len(places) else np.zeros(0, dtype=bool)
+    fixed = np.tile(change[places], (len(noising), 1))
+    fixed[~known[: len(fixed)]] = np.nan
+    ranked = [rank_components(values, topics, **drawn) for values in (fixed, noising[:, places])]
+    return agreement_interval(*ranked, level=options["level"])
+
+
+def _flat(data: xr.Dataset, name: str) -> np.ndarray:
+    """Values of heads, then MLPs, in the last axis."""
+    heads, mlps = (data[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
+    return np.concatenate([heads.reshape(*mlps.shape[:-1], -1), mlps], axis=-1)
