@@ -1,10 +1,10 @@
 """What tuning changed, as tables: `transplants.csv` and `weight_change.csv`.
 
-**transplants**: one row a hybrid and measure (`exact`, `end_margin`, `n_effect`). With u, t and h the
-values of the untuned model, the tuned one and the hybrid on one answer, its `share` is
+**transplants**: one row a hybrid and measure (`exact`, `end_margin`, `n_effect`). With u, t and h
+the values of the untuned model, the tuned one and the hybrid on one answer, its `share` is
 
-    into the untuned model   sum of (h - u) / sum of (t - u)   what the part brings: does it suffice?
-    into the tuned model     sum of (t - h) / sum of (t - u)   what goes without it: is it necessary?
+    into the untuned model  sum of (h - u) / sum of (t - u)  what the part brings: does it suffice?
+    into the tuned model    sum of (t - h) / sum of (t - u)  what goes without: is it necessary?
 
 given only where the mean of t - u is above 0 with its whole interval. The verdict needs the
 hybrid's neutral log-likelihood within the range of both parents (`neutral_within`): a part whose

@@ -70,13 +70,12 @@ def say_changes(table: pd.DataFrame) -> list[str]:
         row = rows.iloc[0]
         if pd.isna(row["rank_correlation"]):
             continue
-        limits = in_brackets(
-            row["rank_correlation_low"], row["rank_correlation_high"], "correlation"
-        )
+        value = number(row["rank_correlation"], "correlation")
+        ends = (row["rank_correlation_low"], row["rank_correlation_high"])
         sentences.append(
             f"{tuned} ({language}): over {int(row['n_components'])} {names[kind]} the change of "
-            f"their weights has the rank correlation {number(row['rank_correlation'], 'correlation')} "
-            f"{limits} with the share of the effect of N that each carries."
+            f"their weights has the rank correlation {value} {in_brackets(*ends, 'correlation')} "
+            f"with the share of the effect of N that each carries."
         )
     return sentences
 
