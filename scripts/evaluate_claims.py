@@ -20,6 +20,7 @@ def main(snakemake) -> None:
         open_pairs,
         open_probes,
         open_repair,
+        open_transplants,
     )
 
     params, given = snakemake.params, snakemake.input
@@ -33,6 +34,8 @@ def main(snakemake) -> None:
         "repairs": open_pairs(given.repairs, params.pairs, open_repair),
     }
     check_together(*files.values())
+    keys = [tuple(key) for key in params.transplanted]
+    transplants = dict(zip(keys, map(open_transplants, given.transplants), strict=True))
     tables = []
     for models, own in zip(params.models, claims_of_pairs(claims, params.models), strict=True):
         tuning_of = {model: tuning for tuning, model in models.items()}
@@ -44,7 +47,9 @@ def main(snakemake) -> None:
             }
             for name, opened in files.items()
         }
-        data = Data(models, **of_pair)
+        both = (models.get("untuned"), models.get("tuned"))
+        mine = {key[2]: file for key, file in transplants.items() if key[:2] == both}
+        data = Data(models, **of_pair, transplants=mine)
         tables.append(evaluate_claims(own, data, **params.config["statistics"]))
     origins = (a.attrs["provenance"] for a in files["attributions"].values())
     made = derived(formats.CLAIMS, params.config, origins)

@@ -12,8 +12,8 @@ exchange breaks the model is not called necessary for counting.
 
 **weight_change**: one row a component: how far tuning moved its weights, beside the share of the N
 effect that a noising patch of it takes from the tuned model, and beside what its output does in the
-untuned model's run on the same text. `rank_correlation` is Spearman's, of the change with the patch,
-over the components of its kind.
+untuned model's run on the same text. `rank_correlation` is Spearman's, of the change with the
+patch, over the components of its kind.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from lengthlens.analysis.outcomes import measure_values
 from lengthlens.analysis.patches import component_patches, n_effect
 from lengthlens.circuits.faithfulness import ratio_of_sums, share_of_effect
 from lengthlens.circuits.orders import component_names
+from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.patching.sampled import SAMPLED
 from lengthlens.statistics import (
     Interval,
@@ -38,8 +39,8 @@ from lengthlens.statistics import (
     share_difference_interval,
     share_interval,
 )
-from lengthlens.transplant.plan import INTO, NONE
 
+NONE = "none"  # of the hybrids, the models themselves
 MEASURES = ("exact", "end_margin", "n_effect")
 HALF = 0.5  # of what tuning brought: a part that suffices, or is necessary, has more of it
 BRINGS = {"untuned": ("suffices", "does not suffice"), "tuned": ("necessary", "not necessary")}
@@ -70,41 +71,53 @@ def values_of(data: xr.Dataset, measure: str) -> Float[np.ndarray, "condition sa
 def parents(values: Float[np.ndarray, "condition sample"], data: xr.Dataset) -> dict:
     """untuned and tuned -> the values of the model itself."""
     rows = list(zip(data["what"].to_numpy(), data["into"].to_numpy(), strict=True))
-    return {tuning: values[rows.index((NONE, tuning))] for tuning in INTO}
+    return {tuning: values[rows.index((NONE, tuning))] for tuning in TUNINGS}
 
 
 def share_of_tuning(data: xr.Dataset, measure: str, place: int, options: Mapping) -> Interval:
     """The share of a hybrid (module docstring), with its interval; NaN where there is none."""
-    values, topics = values_of(data, measure), data["topic"].to_numpy()
-    own, hybrid = parents(values, data), values[place]
-    known = np.isfinite(hybrid) & np.isfinite(own["tuned"]) & np.isfinite(own["untuned"])
-    topics, hybrid = topics[known], hybrid[known]
-    untuned, tuned = (own[tuning][known] for tuning in INTO)
-    into = str(data["into"].to_numpy()[place])
-    part = hybrid - untuned if into == "untuned" else tuned - hybrid
+    part, gain, topics = _part_and_gain(data, measure, place)
     if measure != "exact":
-        return share_of_effect(part, tuned - untuned, topics, options)
-    level = options["level"]
-    gained = (
-        share_difference_interval(tuned, topics, untuned, topics, level) if known.any() else None
-    )
-    if gained is None or not gained.low > 0:
-        return share_of_effect(part * np.nan, tuned - untuned, topics, options)
-    found = ratio_of_sums(part, tuned - untuned, topics, options)
+        return share_of_effect(part, gain, topics, options)
+    values, level = values_of(data, measure), options["level"]
+    own, into = parents(values, data), str(data["into"].to_numpy()[place])
+    every = data["topic"].to_numpy()
+    brought = share_difference_interval(own["tuned"], every, own["untuned"], every, level)
+    if not len(part) or not brought.low > 0:
+        return share_of_effect(part * np.nan, gain, topics, options)
+    found = ratio_of_sums(part, gain, topics, options)
     if np.isfinite(found.low):
         return found
     # All answers alike: Wilson's interval of the hybrid's share, on the scale from u to t.
-    plain = share_interval(hybrid, topics, level)
-    start = untuned.mean() if into == "untuned" else tuned.mean()
-    ends = np.sort((np.array([plain.low, plain.high]) - start) * (1 if into == "untuned" else -1))
-    low, high = ends / (tuned.mean() - untuned.mean())
-    return replace(found, low=np.asarray(low), high=np.asarray(high), method=plain.method)
+    plain, sign = share_interval(values[place], every, level), 1 if into == "untuned" else -1
+    ends = sign * (np.array([plain.low, plain.high]) - np.nanmean(own[into])) / gain.mean()
+    low, high = map(np.asarray, np.sort(ends))
+    return replace(found, low=low, high=high, method=plain.method)
+
+
+def share_terms(
+    data: xr.Dataset, measure: str, place: int
+) -> tuple[Float[np.ndarray, " sample"], np.ndarray]:
+    """Numbers whose mean is a hybrid's share, with the share's own influences; their topics."""
+    part, gain, topics = _part_and_gain(data, measure, place)
+    ratio = part.sum() / gain.sum()
+    return ratio + (part - ratio * gain) / gain.mean(), topics
+
+
+def _part_and_gain(data: xr.Dataset, measure: str, place: int) -> tuple[np.ndarray, ...]:
+    """What a hybrid brings or takes in every answer, what tuning brought, and the topics."""
+    values, topics = values_of(data, measure), data["topic"].to_numpy()
+    own, into = parents(values, data), str(data["into"].to_numpy()[place])
+    gain = own["tuned"] - own["untuned"]
+    part = values[place] - own[into] if into == "untuned" else own[into] - values[place]
+    known = np.isfinite(part) & np.isfinite(gain)
+    return part[known], gain[known], topics[known]
 
 
 def within_parents(data: xr.Dataset) -> np.ndarray:
     """Whether the neutral log-likelihood of every hybrid is in the range of both parents."""
     logliks = data["neutral_loglik"].to_numpy()
-    ends = sorted(parents(logliks[:, None], data)[tuning][0] for tuning in INTO)
+    ends = sorted(parents(logliks[:, None], data)[tuning][0] for tuning in TUNINGS)
     return (logliks >= ends[0] - ROUNDING) & (logliks <= ends[1] + ROUNDING)
 
 

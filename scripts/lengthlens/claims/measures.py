@@ -7,7 +7,7 @@ are measured in `kinds`. What is no sum over samples is measured here:
   that of another score;
 - `behaviour_share`: share of the base-instruct difference of CWA that the texts alone explain
   (`text_comparison`);
-- `ablation` and `repair`: see `causal`.
+- `ablation` and `repair`: see `causal`; `transplant`: see `tuning`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from lengthlens.claims.kinds import (
     of_sides,
     tokens_per_word,
 )
+from lengthlens.claims.tuning import transplant
 from lengthlens.statistics import Interval, agreement_interval
 
 
@@ -173,4 +174,5 @@ KINDS: dict[str, Kind] = {
     "behaviour_share": Kind(behaviour_share, "share", difference=False),
     "ablation": Kind(ablation, _OF_ANSWERS | {"end_margin": "logits"}, difference=True),
     "repair": Kind(repair, "logits"),
+    "transplant": Kind(transplant, "share"),
 }

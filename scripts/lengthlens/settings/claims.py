@@ -38,6 +38,7 @@ Layers = Annotated[
     Says("final, or [from, to] as fractions of depth from 0 to 1"),
 ]
 Component = Literal["head", "mlp"]
+TransplantPart = Literal["all", "attention", "mlp", "embedding", "unembedding", "norms"]
 BehaviourMeasure = Literal["error", "absolute_error", "exact"]
 Probe = Annotated[
     Literal["study", "free", "aligned", "extrapolation"],
@@ -161,8 +162,32 @@ class RepairTerm(Statistic):
     minus: Annotated[OtherLanguage, Says("a mapping with the key language")] = None
 
 
+class OtherPart(Section):
+    what: TransplantPart = None
+    layers: Layers = None
+    language: Code = None
+
+
+class TransplantShare(Statistic):
+    kind: Literal["transplant"]
+    tuning: Annotated[Tuning, Says("untuned or tuned: the model that the other's weights go into")]
+    what: TransplantPart
+    measure: Literal["exact", "end_margin", "n_effect"]
+    layers: Layers = None
+    minus: Annotated[
+        OtherPart, NotEmpty, Says("a mapping with one or more of what, layers, language")
+    ] = None
+
+
 AnyStatistic = Annotated[
-    Behaviour | Cwa | TokensPerWord | Agreement | BehaviourShare | AblationEffect | RepairTerm,
+    Behaviour
+    | Cwa
+    | TokensPerWord
+    | Agreement
+    | BehaviourShare
+    | AblationEffect
+    | RepairTerm
+    | TransplantShare,
     Field(discriminator="kind"),
     Says("a mapping with the key kind and the keys of that kind"),
 ]

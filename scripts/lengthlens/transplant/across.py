@@ -88,7 +88,10 @@ class _Differences:
             recorder = PassRecorder(loaded.anatomy)
             with recorder.attached():
                 last_logits(loaded, *padded([text], loaded.device))
-            outputs = [projection(layer.attention_output)[0] for layer in loaded.anatomy.layers]
+            outputs = [
+                projection(layer.attention_output, lambda weight: weight)[0]
+                for layer in loaded.anatomy.layers
+            ]
             self._runs.append((recorder.donors(loaded.device), outputs))
 
     @contextlib.contextmanager

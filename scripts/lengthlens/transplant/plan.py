@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from lengthlens.ablation.conditions import heads_between, matched_draws
 from lengthlens.ablation.sweep import QUARTER
+from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.transplant.parts import KINDS, Parts, Piece
 
-INTO = ("untuned", "tuned")
 NONE, WHOLE, HEADS, MLP = "none", "all", "heads", "mlp"
 
 
@@ -73,12 +73,12 @@ def plan_hybrids(parts: Parts, circuit: Sequence[str], plan: TransplantPlan) -> 
     """
     made = {(h.what, h.layers, h.components, h.draw): h for h in _parts(parts, circuit, plan)}
     dose = [replace(made[WHOLE, "", "", 0], scale=scale) for scale in plan.scales if scale != 1]
-    untuned, tuned = ([replace(h, into=into) for h in made.values()] for into in INTO)
-    return [*(Hybrid(into) for into in INTO), *untuned, *dose, *tuned]
+    untuned, tuned = ([replace(h, into=into) for h in made.values()] for into in TUNINGS)
+    return [*(Hybrid(into) for into in TUNINGS), *untuned, *dose, *tuned]
 
 
 def _parts(parts: Parts, circuit: Sequence[str], plan: TransplantPlan) -> Iterator[Hybrid]:
-    n_layers, to = parts.anatomy.n_layers, INTO[0]
+    n_layers, to = parts.anatomy.n_layers, TUNINGS[0]
     yield Hybrid(to, WHOLE, pieces=parts.whole())
     for first, last in layer_ranges(n_layers, plan.every):
         layers = range(first, last + 1)
@@ -111,7 +111,7 @@ def _circuit(parts: Parts, circuit: Sequence[str], plan: TransplantPlan) -> Iter
     Controls of heads are as many heads of the same layers; an MLP has no like in its own layer, so
     those of MLPs are as many MLPs of any layers.
     """
-    a, to = parts.anatomy, INTO[0]
+    a, to = parts.anatomy, TUNINGS[0]
     heads = sorted(tuple(map(int, name[1:].split("H"))) for name in circuit if "H" in name)
     if heads and not parts.why_no_heads():
         seed = f"{plan.seed}:transplant"
