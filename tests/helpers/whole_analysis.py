@@ -134,13 +134,8 @@ class Analysis:
         probes = self.tables(*PROBE_TABLES)
         self.job("summarise_probes", probes, "probes", "answers", "attributions")
         kinds = ("attributions", "forced", "ablations", "repairs", "answers", "probes")
-        self.job(
-            "evaluate_claims",
-            {"table": self.below("claims.csv")},
-            *kinds,
-            claims=CLAIMS,
-            transplants=[],
-        )
+        further = {"claims": CLAIMS, "transplants": []}
+        self.job("evaluate_claims", {"table": self.below("claims.csv")}, *kinds, **further)
 
     def draw(self) -> None:
         """From tables and files to all figures."""

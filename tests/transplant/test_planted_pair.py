@@ -83,23 +83,23 @@ def table() -> pd.DataFrame:
     return summarise_transplants({KEY: measured()}, OPTIONS)
 
 
-def with_verdict(into: str, verdict: str, measure: str = "n_effect") -> set[str]:
+def with_verdict(into: str, verdict: str, measure: str) -> set[str]:
     own = table()
     own = own[(own["into"] == into) & (own["measure"] == measure) & (own["verdict"] == verdict)]
     own = own[~own["control"] & (own["scale"] == 1)]
     return {" ".join(filter(None, row)) for row in own[["what", "layers", "components"]].to_numpy()}
 
 
+@pytest.mark.parametrize("measure", ["exact", "n_effect"])
 @pytest.mark.parametrize(("into", "verdict"), [("untuned", "suffices"), ("tuned", "necessary")])
-def test_exactly_the_layer_kind_and_head_are_found(into: str, verdict: str) -> None:
-    assert with_verdict(into, verdict) == {
+def test_exactly_the_layer_kind_and_head_are_found(into: str, verdict: str, measure: str) -> None:
+    assert with_verdict(into, verdict, measure) == {
         "all", "all 0-2", "all 1-1", "all 0-1", "all 1-2", "attention", f"heads {NAME}",
     }  # fmt: skip
     absent = set(measured().attrs["absent"].split("; "))
     assert {"mlp", "embedding", "norms", "all 0-0", "all 2-2", "mlp 2-2", "mlp L2M"} <= absent
-    own = table()
-    others = own[own["control"] & (own["measure"] == "n_effect")]
-    assert others["share"].abs().max() < 0.05 or others.empty
+    controls = {name for name in absent if name.startswith("heads ")}
+    assert len(controls) == PLAN.controls and f"heads {NAME}" not in controls
 
 
 def test_the_ends_are_the_models_themselves() -> None:

@@ -46,6 +46,7 @@ HALF = 0.5  # of what tuning brought: a part that suffices, or is necessary, has
 BRINGS = {"untuned": ("suffices", "does not suffice"), "tuned": ("necessary", "not necessary")}
 UNDECIDED, OUTSIDE = "undecided", "outside the parents' range"
 ROUNDING = 1e-6  # nats
+FEWEST_TOPICS = 8  # whose answers may be alike by more than chance
 LABELS = ("into", "what", "layers", "components", "kv", "scale", "prompting", "control")
 COLUMNS = (
     "untuned", "tuned", "language", *LABELS, "measure", "value", "share", "share_low", "share_high",
@@ -167,7 +168,10 @@ def verdict(share: Interval, into: str, within: bool) -> str:
     if not within:
         return OUTSIDE
     yes, no = BRINGS[into]
-    return yes if share.low > HALF else no if share.high < HALF else UNDECIDED
+    low, high = float(share.low), float(share.high)
+    if np.isnan(low) and share.n_clusters >= FEWEST_TOPICS:  # the same share in every answer
+        low = high = float(share.estimate)
+    return yes if low > HALF else no if high < HALF else UNDECIDED
 
 
 def summarise_changes(

@@ -119,6 +119,15 @@ class Model(Section):
         default="auto",
     )
 
+    series: Name = about(
+        "Name of the series of checkpoints that the model belongs to (optional); with `step`.",
+        default=None,
+    )
+    step: whole(0, 1_000_000_000) = about(
+        "Step of its training at which the checkpoint was saved; with `series`. [steps]",
+        default=None,
+    )
+
 
 class Pair(Section):
     untuned: Annotated[Name, Says("the name of the model before tuning")]
