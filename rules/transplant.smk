@@ -67,3 +67,35 @@ rule summarise_transplants:
         "Summarising what tuning changed"
     script:
         "../scripts/summarise_transplants.py"
+
+
+rule summarise_series:
+    input:
+        **{
+            name: paths.below(f"tables/{name}.csv")
+            for name in ("behaviour", "patches", "circuit_members", "attention")
+        },
+        code=code("summarise_series"),
+        provenance=[
+            paths.below(f"tables/{name}.provenance.json")
+            for name in ("behaviour", "patches", "circuit_members", "attention")
+        ],
+    output:
+        table=report(
+            paths.below("tables/series.csv"),
+            caption="captions/series.rst",
+            category="Tuning",
+            labels={"table": "Tuning step by step"},
+        ),
+        provenance=paths.below("tables/series.provenance.json"),
+    log:
+        paths.below("logs/summarise_series.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        steps=study.steps,
+        config=study.slice("statistics"),
+    message:
+        "Following tuning step by step"
+    script:
+        "../scripts/summarise_series.py"

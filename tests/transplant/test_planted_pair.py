@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from planted_circuit import CARRIER, N_WORDS, Counting, answers_of, counting_model, language
 from toys import SETTINGS
+from tqdm import tqdm
 
 from lengthlens.ablation.ablate import Ablation, answer_prompts
 from lengthlens.ablation.condition_sets import ConditionSets
@@ -133,7 +134,7 @@ def test_the_whole_model_answers_as_the_other_token_for_token() -> None:
     sets = ConditionSets([Condition()], pair.tuned.anatomy, torch.device("cpu"), None)
 
     def answers(name: str) -> list[list[int]]:
-        return answer_prompts(study[name], sets, None, _Bar())["answers"]
+        return answer_prompts(study[name], sets, None, tqdm(disable=True))["answers"]
 
     untuned, tuned = answers("untuned"), answers("tuned")
     assert untuned != tuned
@@ -142,11 +143,6 @@ def test_the_whole_model_answers_as_the_other_token_for_token() -> None:
     with transplanted(pair.tuned.model, pair.untuned.model, pair.parts.whole()):
         assert answers("tuned") == untuned
     assert (answers("untuned"), answers("tuned")) == (untuned, tuned)
-
-
-class _Bar:
-    def update(self, count: int) -> None:
-        """Progress goes nowhere."""
 
 
 def test_a_pair_without_a_difference_yields_nothing() -> None:

@@ -44,6 +44,7 @@ FIGURES = {
     "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness",)),
     "tracing": Drawing("Mechanism", "Where N is", ("tracing",)),
     "transplants": Drawing("Tuning", "Where tuning put it", ("transplants",)),
+    "series": Drawing("Tuning", "Tuning step by step", ("series",)),
     "repair": Drawing("Causes", "Where the drop comes from", ("repair",)),
     "tokenization": Drawing(
         "Tokenization", "Words of one token", ("tokenization", "tokens_per_word"), probed=True

@@ -289,7 +289,8 @@ def tune(
 def train_pair(recipe: Recipe, folder: Path) -> dict[str, list[float]]:
     """Train both models, save them to `folder`/base and `folder`/instruct; returns the losses.
 
-    Checkpoints of tuning, if the recipe names any, go to `folder`/steps/{step}. The instruct model starts from the base model as it was saved, rounded to float16.
+    Checkpoints of tuning, if the recipe names any, go to `folder`/steps/{step}. The instruct model
+    starts from the base model as it was saved, rounded to float16.
     """
     torch.set_num_threads(1)
     tokenizer = make_tokenizer(recipe)

@@ -26,6 +26,7 @@ from lengthlens.figures import (
     extrapolation,
     faithfulness,
     repair,
+    series,
     tokenization,
     tracing,
     transplants,
@@ -64,6 +65,7 @@ from lengthlens.reporting.tuning import (
     late_layers_necessary,
     late_layers_suffice,
     say_changes,
+    say_series,
     say_transplants,
 )
 
@@ -99,6 +101,7 @@ class Section:
         tables: shown folded, below the figures.
         findings: the questions that the summary answers from this section, asked only where the
             run has all of the section's tables.
+        optional: whether it is left out where its tables have no rows.
         explains: whether it explains control; then it shows nothing of models that have none.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
@@ -112,6 +115,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     findings: tuple[Ask, ...] = ()
     explains: bool = False
+    optional: bool = False
     template: str = "section.html.j2"
 
 
@@ -238,6 +242,16 @@ SECTIONS = (
             Table("weight_change", "Where the weights moved", say_changes),
         ),
         findings=(late_layers_suffice, late_layers_necessary),
+    ),
+    Section(
+        "series",
+        "Series",
+        "Series: when does tuning bring control?",
+        "Checkpoints of one training, measured alike. Members of the circuit were chosen at the "
+        "last step: what they do there is flattered by the choice.",
+        figures={"series": series.TITLE},
+        tables=(Table("series", "Tuning step by step", say_series),),
+        optional=True,
     ),
     Section(
         "confirmatory",

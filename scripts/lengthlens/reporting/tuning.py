@@ -80,6 +80,23 @@ def say_changes(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def say_series(table: pd.DataFrame) -> list[str]:
+    """Exact answers and the effect of N at the first and the last step of a series.
+
+    Args:
+        table: tables/series.csv.
+    """
+    sentences = []
+    units = {"exact": ("exact answers", "percent"), "n_effect": ("the effect of N", "logits")}
+    own = table[table["quantity"].isin(list(units))]
+    for names, rows in own.groupby(["series", "language", "quantity"], sort=False):
+        name, unit = units[names[2]]
+        ends = rows.sort_values("step").iloc[[0, -1]].to_dict("records")
+        first, last = (f"step {row['step']} {shown(row, 'value', unit)}" for row in ends)
+        sentences.append(f"{names[0]} ({names[1]}), {name}: {first}; {last}.")
+    return sentences
+
+
 def late_layers_suffice(tables: Tables, cast: Cast) -> Finding | None:
     """Do the tuned weights of the last quarter of layers bring most of the counting?"""
     question = "Do the tuned weights of the last quarter of layers suffice for counting?"

@@ -38,6 +38,7 @@ TABLES = (
     *CIRCUIT_TABLES,
     *TRACE_TABLES,
     *TRANSPLANT_TABLES,
+    "series",
     "same_text",
     "scores",
     "nswap",
