@@ -52,8 +52,6 @@ ILLEGAL: dict[str, list[Any]] = {
     "models": [None, [], {}, "small", 3],
     "models.small": [None, [], "models/small", 3, {}],
     "models.small.path": [None, "", 3, [], "gone", "models", "a\0b", "~nobody-has-this-name/x"],
-    "models.small.series": ["", None, 3, [], "a b", "s"],  # it has no step
-    "models.small.step": [-1, 1.0, True, "1", None, [], 10**10, 5],  # nor a series
     "models.small.variant": [*CHOICE, "chat", "Base", "instruct"],  # it has no chat template
     "pairs": [
         None,
