@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from lengthlens.statistics import (
+    Bootstrap,
     agreement_interval,
     permutation_p,
     rank_components,
@@ -193,7 +194,9 @@ def exceeds_norm(rng, score, effect, norm) -> bool:
     """Whether the interval of the difference of the correlations lies above 0."""
     layers = np.repeat(np.arange(LAYERS), HEADS)
     made = [
-        rank_components(*measured(rng, values), layers, resamples=RESAMPLES, seed=side)
+        rank_components(
+            *measured(rng, values), Bootstrap(resamples=RESAMPLES, seed=side), groups=layers
+        )
         for values, side in ((score, 0), (effect, 1), (norm, 0))
     ]
     return bool(float(agreement_interval(*made).low) > 0)

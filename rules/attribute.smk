@@ -3,15 +3,7 @@
 
 rule attribute_answers:
     input:
-        **(
-            {
-                "scores": shard_files("nc"),
-                "tokens": shard_files("tokens.jsonl"),
-                "tokens_provenance": shard_files("tokens.provenance.json"),
-            }
-            if study.activations.keep is False
-            else {"activations": shard_files("h5")}
-        ),
+        **{name: shard_files(ending) for name, ending in ENDINGS.items()},
         code=code("attribute_answers"),
         manifest=manifest,
         answers=paths.below("generations/{model}.{language}.jsonl"),

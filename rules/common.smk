@@ -154,7 +154,7 @@ def ablation_plan(wildcards):
     plan = study.slice(*(f"ablation.{key}" for key in AblationPlan.model_fields))["ablation"]
     plan["modes"] = study.ablation_modes
     if is_untuned(wildcards):
-        for key in ("controls", "answered_controls", "further_controls"):
+        for key in ("controls", "test_controls", "answered_controls", "further_controls"):
             plan[key] = min(plan[key], study.ablation.base_controls)
     return plan
 

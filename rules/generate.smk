@@ -4,9 +4,20 @@
 # answers the shards of a model and language one after another (jobs.shards) and keeps each of
 # them: where it runs again, it makes only what is missing or stale.
 
-GENERATION = study.slice("generation", "counting", "prompts.seed")
-PRECISION = {"precision": study.activations.precision}
+# What an answer leaves behind: its activations in a file, or the scores that were made of them at
+# once, without ever writing them. Both ways go through `attribution.per_sample`.
+RECORDED = study.activations.keep is not False
 TEMPORARY = study.activations.keep == "temp"
+if RECORDED:
+    GENERATE, PRECISION = "generate_answers", {"precision": study.activations.precision}
+    ENDINGS = {"activations": "h5"}
+else:
+    GENERATE, PRECISION = "attribute_while_generating", {}
+    ENDINGS = {
+        "scores": "nc",
+        "tokens": "tokens.jsonl",
+        "tokens_provenance": "tokens.provenance.json",
+    }
 
 
 # On the machine that runs Snakemake, which has the network; all other jobs work offline.
@@ -73,66 +84,38 @@ rule prove_model:
         "../scripts/prove_model.py"
 
 
-if study.activations.keep is not False:
-
-    rule generate_answers:
-        input:
-            code=code("generate_answers"),
-            language=language_file,
-            manifest=manifest,
-            proof=proof,
-        output:
-            answers=each_shard("jsonl"),
-            provenance=each_shard("provenance.json"),
-            activations=[temp(file) if TEMPORARY else file for file in each_shard("h5")],
-        log:
-            paths.below(f"logs/generate_answers/{JOB}.log"),
-        conda:
-            "../envs/environment.yaml"
-        threads: study.generation.threads
-        resources:
-            **decoding(job_prompts, recorded=True),
-        params:
-            name=lambda wildcards: wildcards.model,
-            model=model_entry,
-            shards=shards_of_job,
-            temporary=TEMPORARY,
-            config=GENERATION | PRECISION,
-        message:
-            "Generating the answers of {wildcards.model} in {wildcards.language}"
-        script:
-            "../scripts/generate_answers.py"
-
-else:
-
-    rule attribute_while_generating:
-        input:
-            code=code("attribute_while_generating"),
-            language=language_file,
-            manifest=manifest,
-            proof=proof,
-        output:
-            answers=each_shard("jsonl"),
-            provenance=each_shard("provenance.json"),
-            scores=each_shard("nc"),
-            tokens=each_shard("tokens.jsonl"),
-            tokens_provenance=each_shard("tokens.provenance.json"),
-        log:
-            paths.below(f"logs/attribute_while_generating/{JOB}.log"),
-        conda:
-            "../envs/environment.yaml"
-        threads: study.generation.threads
-        resources:
-            **decoding(job_prompts),
-        params:
-            name=lambda wildcards: wildcards.model,
-            model=model_entry,
-            shards=shards_of_job,
-            config=GENERATION,
-        message:
-            "Generating and attributing the answers of {wildcards.model} in {wildcards.language}"
-        script:
-            "../scripts/attribute_while_generating.py"
+rule:
+    name:
+        GENERATE
+    input:
+        code=code(GENERATE),
+        language=language_file,
+        manifest=manifest,
+        proof=proof,
+    output:
+        **{
+            name: [temp(file) if TEMPORARY else file for file in each_shard(ending)]
+            for name, ending in ENDINGS.items()
+        },
+        answers=each_shard("jsonl"),
+        provenance=each_shard("provenance.json"),
+    log:
+        paths.below(f"logs/{GENERATE}/{JOB}.log"),
+    conda:
+        "../envs/environment.yaml"
+    threads: study.generation.threads
+    resources:
+        **decoding(job_prompts, recorded=RECORDED),
+    params:
+        name=lambda wildcards: wildcards.model,
+        model=model_entry,
+        shards=shards_of_job,
+        temporary=TEMPORARY,
+        config=study.slice("generation", "counting", "prompts.seed") | PRECISION,
+    message:
+        "Generating the answers of {wildcards.model} in {wildcards.language}"
+    script:
+        f"../scripts/{GENERATE}.py"
 
 
 rule collect_answers:

@@ -9,10 +9,11 @@ def main(snakemake) -> None:
     from lengthlens.files.netcdf import write_dataset
     from lengthlens.files.provenance import derived
     from lengthlens.readers import open_attribution, open_pairs
+    from lengthlens.statistics import Bootstrap
 
     params = snakemake.params
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
-    means = aggregate_attribution(attributions, **params.config["statistics"])
+    means = aggregate_attribution(attributions, Bootstrap(**params.config["statistics"]))
     made = derived(
         formats.CWA, params.config, (a.attrs["provenance"] for a in attributions.values())
     )

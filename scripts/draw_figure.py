@@ -8,12 +8,17 @@ def main(snakemake) -> None:
 
     from lengthlens.figures.draw import cast_of, save_formats
     from lengthlens.readers import open_source, origins
+    from lengthlens.statistics import Bootstrap
 
     params, name = snakemake.params, snakemake.params.figure
     module = import_module(f"lengthlens.figures.{name}")
     cast = cast_of(params.tunings, snakemake.input.languages)
     data = [open_source(each, list(snakemake.input[each]), params.pairs) for each in params.reads]
-    options = {key: value for section in params.config.values() for key, value in section.items()}
+    sections = dict(params.config)
+    options = (
+        {"bootstrap": Bootstrap(**sections.pop("statistics"))} if "statistics" in sections else {}
+    )
+    options |= {key: value for section in sections.values() for key, value in section.items()}
     figure = getattr(module, f"draw_{name}")(*data, cast, **options)
     made = [origin for source in data for origin in origins(source)]
     save_formats(figure, snakemake.output, module.TITLE, params.config, made, params.dpi)

@@ -22,6 +22,7 @@ def main(snakemake) -> None:
         open_repair,
         open_transplants,
     )
+    from lengthlens.statistics import Bootstrap
 
     params, given = snakemake.params, snakemake.input
     claims = read_claims(given.claims)
@@ -50,7 +51,7 @@ def main(snakemake) -> None:
         both = (models.get("untuned"), models.get("tuned"))
         mine = {key[2]: file for key, file in transplants.items() if key[:2] == both}
         data = Data(models, **of_pair, transplants=mine)
-        tables.append(evaluate_claims(own, data, **params.config["statistics"]))
+        tables.append(evaluate_claims(own, data, Bootstrap(**params.config["statistics"])))
     origins = (a.attrs["provenance"] for a in files["attributions"].values())
     made = derived(formats.CLAIMS, params.config, origins)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)

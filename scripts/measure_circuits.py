@@ -14,6 +14,7 @@ def main(snakemake) -> None:
     from lengthlens.generation.opening import open_exact_model
     from lengthlens.language.languages import load_language
     from lengthlens.patching.material import Reading, swap_material
+    from lengthlens.statistics import Bootstrap
     from lengthlens.weights.checkpoints import read_manifest
 
     params = snakemake.params
@@ -32,7 +33,7 @@ def main(snakemake) -> None:
     material = swap_material(loaded, language, answers, reading, (1,))
     plan = CircuitPlan(**config["circuits"], memory_gb=config["generation"]["memory_gb"])
     texts = Texts(answers, material, language.code, config["counting"])
-    dataset = measure_circuits(loaded, texts, selections, plan, config["statistics"])
+    dataset = measure_circuits(loaded, texts, selections, plan, Bootstrap(**config["statistics"]))
     made = provenance(CIRCUITS, inherited(config, origins.values()), manifest)
     write_dataset(dataset, snakemake.output[0], made)
 

@@ -21,18 +21,19 @@ def main(snakemake) -> None:
         open_repair,
         open_selection,
     )
+    from lengthlens.statistics import Bootstrap
 
     params, output = snakemake.params, snakemake.output
-    options = params.config["statistics"]
+    bootstrap = Bootstrap(**params.config["statistics"])
     ablations = open_pairs(snakemake.input.ablations, params.pairs, open_ablation)
     repairs = open_pairs(snakemake.input.repairs, params.pairs, open_repair)
     selections = open_pairs(snakemake.input.selections, params.pairs, open_selection)
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
     forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
     check_together(ablations, repairs, selections, attributions, forced)
-    effects = summarise_ablation(ablations, **options)
+    effects = summarise_ablation(ablations, bootstrap)
     files = {"ablation": ablations, "attribution": attributions, "forced": forced}
-    tests = confirm(hypotheses_from(params.tests), params.models, files, **options)
+    tests = confirm(hypotheses_from(params.tests), params.models, files, bootstrap)
     made = derived(
         formats.TABLE, params.config, (a.attrs["provenance"] for a in ablations.values())
     )
@@ -40,8 +41,8 @@ def main(snakemake) -> None:
         output.table: effects,
         output.confirmatory: tests,
         output.transfer: summarise_transfer(effects, params.untuned),
-        output.repair: summarise_repair(repairs, **options),
-        output.profiles: correlate_profiles(selections, params.untuned, **options),
+        output.repair: summarise_repair(repairs, bootstrap),
+        output.profiles: correlate_profiles(selections, params.untuned, bootstrap),
     }
     for path, table in tables.items():
         write_table(table, path, made)

@@ -20,9 +20,10 @@ def main(snakemake) -> None:
         open_pairs,
         open_patching,
     )
+    from lengthlens.statistics import Bootstrap
 
     params = snakemake.params
-    options = params.config["statistics"]
+    bootstrap = Bootstrap(**params.config["statistics"])
     patching = open_pairs(snakemake.input.patching, params.pairs, open_patching)
     circuits = open_pairs(snakemake.input.circuits, params.pairs, open_circuits)
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
@@ -30,13 +31,13 @@ def main(snakemake) -> None:
     check_together(attributions, forced, patching, circuits)
     origins = [file.attrs["provenance"] for file in (*patching.values(), *circuits.values())]
     made = derived(formats.TABLE, params.config, origins)
-    patches = summarise_patches(patching, options)
+    patches = summarise_patches(patching, bootstrap)
     tables = {
         "patches": patches,
         "carriers": carriers(patches),
-        "patch_scores": compare_with_patches(attributions, forced, patching, options),
+        "patch_scores": compare_with_patches(attributions, forced, patching, bootstrap),
     }
-    tables |= summarise_circuits(circuits, params.config["circuits"]["faithful"], options)
+    tables |= summarise_circuits(circuits, params.config["circuits"]["faithful"], bootstrap)
     paths = {Path(path).stem: path for path in snakemake.output if path.endswith(".csv")}
     for name, table in tables.items():
         write_table(table, paths[name], made)

@@ -9,12 +9,13 @@ def main(snakemake) -> None:
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
     from lengthlens.readers import check_together, open_forced, open_generations, open_pairs
+    from lengthlens.statistics import Bootstrap
 
     params = snakemake.params
     answers = open_pairs(snakemake.input.answers, params.pairs, open_generations)
     forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
     check_together(answers, forced)
-    table = measure_control(answers, forced, **params.config["statistics"])
+    table = measure_control(answers, forced, Bootstrap(**params.config["statistics"]))
     made = derived(formats.TABLE, params.config, (f.attrs["provenance"] for f in forced.values()))
     write_table(table, snakemake.output.table, made)
 

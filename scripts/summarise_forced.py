@@ -17,18 +17,19 @@ def main(snakemake) -> None:
         open_forced,
         open_pairs,
     )
+    from lengthlens.statistics import Bootstrap
 
     params = snakemake.params
-    options = params.config["statistics"]
+    bootstrap = Bootstrap(**params.config["statistics"])
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
     forced = open_pairs(snakemake.input.forced, params.pairs, open_forced)
     check_together(attributions, forced)
     made = derived(formats.TABLE, params.config, (a.attrs["provenance"] for a in forced.values()))
-    scores = compare_scores(params.tunings, attributions, forced, **options)
+    scores = compare_scores(params.tunings, attributions, forced, bootstrap)
     write_table(scores, snakemake.output.scores, made)
-    texts = compare_texts(params.models, attributions, forced, **options)
+    texts = compare_texts(params.models, attributions, forced, bootstrap)
     write_table(texts, snakemake.output.same_text, made)
-    write_table(summarise_nswap(forced, **options), snakemake.output.nswap, made)
+    write_table(summarise_nswap(forced, bootstrap), snakemake.output.nswap, made)
 
 
 if __name__ == "__main__":

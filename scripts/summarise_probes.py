@@ -19,20 +19,21 @@ def main(snakemake) -> None:
         open_pairs,
         open_probes,
     )
+    from lengthlens.statistics import Bootstrap
 
     params = snakemake.params
     probes = open_pairs(snakemake.input.probes, params.probed, open_probes)
     answers = open_pairs(snakemake.input.answers, params.pairs, open_generations)
     attributions = open_pairs(snakemake.input.attributions, params.pairs, open_attribution)
     check_together(probes, answers, attributions)
-    options = params.config["statistics"]
+    bootstrap = Bootstrap(**params.config["statistics"])
     made = derived(formats.TABLE, params.config, (a.attrs["provenance"] for a in probes.values()))
     tables = {
-        "tokenization": separate_errors(probes, params.references, **options),
-        "tokens_per_word": regress_errors(probes, **options),
-        "counting": compare_conventions(probes, params.config["counting"], **options),
-        "extrapolation": extrapolate(probes, **options),
-        "dip": find_dips(answers, attributions, **options),
+        "tokenization": separate_errors(probes, params.references, bootstrap),
+        "tokens_per_word": regress_errors(probes, bootstrap),
+        "counting": compare_conventions(probes, params.config["counting"], bootstrap),
+        "extrapolation": extrapolate(probes, bootstrap),
+        "dip": find_dips(answers, attributions, bootstrap),
     }
     for name, table in tables.items():
         write_table(table, snakemake.output[name], made)

@@ -12,16 +12,17 @@ def main(snakemake) -> None:
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
     from lengthlens.readers import check_together, open_attention, open_pairs, open_tracing
+    from lengthlens.statistics import Bootstrap
 
     params = snakemake.params
-    options = params.config["statistics"]
+    bootstrap = Bootstrap(**params.config["statistics"])
     tracing = open_pairs(snakemake.input.tracing, params.pairs, open_tracing)
     attention = open_pairs(snakemake.input.attention, params.pairs, open_attention)
     check_together(tracing, attention)
     origins = [file.attrs["provenance"] for file in (*tracing.values(), *attention.values())]
     made = derived(formats.TABLE, params.config, origins)
-    tables = {"tracing": summarise_tracing(tracing, options)}
-    tables |= summarise_attention(attention, options)
+    tables = {"tracing": summarise_tracing(tracing, bootstrap)}
+    tables |= summarise_attention(attention, bootstrap)
     paths = {Path(path).stem: path for path in snakemake.output if path.endswith(".csv")}
     for name, table in tables.items():
         write_table(table, paths[name], made)

@@ -10,9 +10,10 @@ def main(snakemake) -> None:
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
     from lengthlens.readers import open_patching, open_transplants
+    from lengthlens.statistics import Bootstrap
 
     params, given, output = snakemake.params, snakemake.input, snakemake.output
-    options = params.config["statistics"]
+    bootstrap = Bootstrap(**params.config["statistics"])
     keys = [tuple(key) for key in params.files]
     files = dict(zip(keys, map(open_transplants, given.transplants), strict=True))
     patching = dict(zip(keys, map(open_patching, given.patching), strict=True))
@@ -20,8 +21,8 @@ def main(snakemake) -> None:
     origins = [file.attrs["provenance"] for file in (*files.values(), *patching.values())]
     check_agreement(dict(zip(paths, origins, strict=True)))
     made = derived(formats.TABLE, params.config, origins)
-    write_table(summarise_transplants(files, options), output.transplants, made)
-    write_table(summarise_changes(files, patching, options), output.weight_change, made)
+    write_table(summarise_transplants(files, bootstrap), output.transplants, made)
+    write_table(summarise_changes(files, patching, bootstrap), output.weight_change, made)
 
 
 if __name__ == "__main__":

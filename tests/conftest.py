@@ -3,15 +3,24 @@
 Every annotation of the package, array shapes included, is checked at run time in the tests.
 """
 
+from __future__ import annotations
+
+import functools
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 from examples import WANTED, at_least
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from lengthlens.generation.loaded import LoadedModel
 
 # Before lengthlens is imported. `statistics` is left out: it refuses arrays of the wrong shape in
 # words of its own, which its tests read.
@@ -19,20 +28,27 @@ PACKAGE = Path(__file__).parents[1] / "scripts" / "lengthlens"
 CHECKED = sorted({path.stem for path in PACKAGE.iterdir()} - {"statistics", "__pycache__"})
 install_import_hook([f"lengthlens.{name}" for name in CHECKED], "strict.check")
 
-from small_project import make_config, make_project  # noqa: E402
-from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer  # noqa: E402
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase  # noqa: E402
-
-from lengthlens.generation.loaded import LoadedModel, load  # noqa: E402
-from lengthlens.weights.checkpoints import ModelSpec  # noqa: E402
-
-torch.set_num_threads(1)  # tiny models only get slower with more, and sums depend on it
-
 # The same examples in every run of the tests; `make torture` has the property-based ones try
 # others, and more than the default of 100.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("torture", max_examples=at_least(100))
 settings.load_profile("torture" if WANTED else "same")
+
+
+# Packages are imported where they are used: the process that hands the tests out needs none.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Import all tests; what came with them stays, so the garbage collector need not look at it."""
+    if session.config.getoption("dist", "no") == "no":
+        import torch
+
+        torch.set_num_threads(1)  # tiny models only get slower with more, and sums depend on it
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -47,12 +63,26 @@ def environment():
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small project that configurations are read for; tests that change it copy it."""
+    from small_project import make_project
+
     return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def languages_read_once() -> Iterator[None]:
+    """For many configurations of projects whose language files stay as they are."""
+    from lengthlens.configuration import checks
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks, "_load", functools.cache(checks._load))
+        yield
 
 
 @pytest.fixture
 def config() -> dict[str, Any]:
     """A valid configuration of it, to be spoilt."""
+    from small_project import make_config
+
     return make_config()
 
 
@@ -62,12 +92,16 @@ LLAMA3_VARIABLE = "LENGTHLENS_LLAMA3_TOKENIZER"
 @pytest.fixture(scope="session")
 def byte_level() -> PreTrainedTokenizerBase:
     """A small byte-level BPE tokenizer, as GPT-2 and Llama 3 have."""
+    from tiny_tokenizers import byte_level_tokenizer
+
     return byte_level_tokenizer()
 
 
 @pytest.fixture(scope="session")
 def metaspace() -> PreTrainedTokenizerBase:
     """A small tokenizer as SentencePiece makes for Llama 2, Mistral or Gemma."""
+    from tiny_tokenizers import metaspace_tokenizer
+
     return metaspace_tokenizer()
 
 
@@ -99,6 +133,10 @@ def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Its tokenizer is the byte-level one, with a chat template; its generation config lists the
     end of the turn and the end of the text.
     """
+    import torch
+    from tiny_tokenizers import byte_level_tokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     folder = tmp_path_factory.mktemp("tiny-llama")
     tokenizer = byte_level_tokenizer()
     config = LlamaConfig(
@@ -130,6 +168,9 @@ def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def loaded(tiny_llama_dir: Path) -> LoadedModel:
     """The random Llama, made to like beginning words and ending sentences: answers have both."""
+    from lengthlens.generation.loaded import load
+    from lengthlens.weights.checkpoints import ModelSpec
+
     loaded = load(ModelSpec(name="tiny", variant="instruct", path=str(tiny_llama_dir)))
     loaded.model.lm_head.weight[loaded.classes.words] *= 3
     loaded.model.lm_head.weight[loaded.classes.enders] *= 4

@@ -24,11 +24,13 @@ from lengthlens.attribution.per_sample import attribute_batches, attribution_fil
 from lengthlens.generation.answers import answer_prompts
 from lengthlens.models.readout import readout_of
 from lengthlens.settings.sections import AblationPlan
+from lengthlens.statistics import Bootstrap
 
 SETTINGS = generation(max_new_tokens=12, batch_size="auto", memory_gb=1.0, date="2024-07-26")
 PLAN = AblationPlan(
     k=(1,), further_k=(1,), methods=("cwa", "end_contrast"), modes=("zero", "mean", "resample"),
-    positions="generated", controls=9, answered_controls=9, further_controls=9, seed=0,
+    positions="generated", controls=9, test_controls=9, answered_controls=9, further_controls=9,
+    seed=0,
 )  # fmt: skip
 PLANTED = component_name(*HEAD)
 
@@ -57,13 +59,13 @@ def stage(kind: str) -> dict[str, object]:
             ablations["m", language], clean = ablate(study, conditions, ["a", "bb"], bar)
         kept = repaired_conditions(conditions)
         repairs["m", language] = measure_repair(study, kept, clean.answers, clean.book)
-    effects = summarise_ablation(ablations, resamples=200)
+    effects = summarise_ablation(ablations, Bootstrap(resamples=200))
     return {
         "exact": exact,
         "selections": selections,
         "effects": effects.set_index(["language", "measure", "chosen_by", "method", "mode"]),
         "transfer": summarise_transfer(effects, ["lb"]),
-        "repair": summarise_repair(repairs, resamples=200),
+        "repair": summarise_repair(repairs, Bootstrap(resamples=200)),
         "errors": [float(np.nanmax(data["error"])) for data in repairs.values()],
     }
 

@@ -20,11 +20,11 @@ from lengthlens.reporting.causes import (
     repair_sentences,
     transfer_sentences,
 )
-from lengthlens.statistics import difference_interval
+from lengthlens.statistics import Bootstrap, difference_interval
 
 CAST = Cast({"i": "tuned"}, {"en": "English", "lb": "Luxembourgish"})
 TOPICS = np.repeat([f"t{i:02d}" for i in range(12)], 2)
-FAST = {"resamples": 200, "level": 0.95, "seed": 0}
+FAST = Bootstrap(resamples=200)
 
 
 def repair_file(language: str, steps_in: float, seed: int) -> xr.Dataset:
@@ -78,7 +78,7 @@ def repairs() -> dict:
 
 @pytest.fixture(scope="module")
 def repair_table(repairs) -> pd.DataFrame:
-    return summarise_repair(repairs, **FAST)
+    return summarise_repair(repairs, FAST)
 
 
 def test_terms_add_up_to_the_drop(repairs, repair_table) -> None:
@@ -107,7 +107,7 @@ def test_differences_between_languages_are_paired_by_topic(repairs, repair_table
     row = differences.loc[("cwa", "final_mlp")]
     sides = [term_values(repairs["i", code], "final_mlp")[1] for code in ("lb", "en")]
     ones = np.ones(len(TOPICS))
-    plain = difference_interval((sides[0], ones), TOPICS, (sides[1], ones), TOPICS, **FAST)
+    plain = difference_interval((sides[0], ones), TOPICS, (sides[1], ones), TOPICS, FAST)
     assert row["contribution"] == pytest.approx(float(plain.estimate))
     assert row["contribution_low"] == pytest.approx(float(plain.low), abs=0.02)
     assert row["contribution_high"] < 0

@@ -15,7 +15,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.figures.scores import ORDER, OUTCOME_NAMES, counts, draw_scores
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.forced_findings import say_scores
-from lengthlens.statistics import agreement_interval, rank_components
+from lengthlens.statistics import Bootstrap, agreement_interval, rank_components
 
 KEY = ("m", "en")
 TUNINGS = {"m": "tuned"}
@@ -23,7 +23,7 @@ TUNINGS = {"m": "tuned"}
 
 def compared(follows: str = "end_contrast", seed: int = 0, **options):
     own, forced = make_pair(seed, follows, **options)
-    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, resamples=200)
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     return table.set_index(["kind", "over", "outcome", "score"]).sort_index(), own, forced
 
 
@@ -109,7 +109,7 @@ def test_a_score_that_follows_size_alone_does_not_exceed_the_norm() -> None:
     for data, name in ((own, "end_contrast_head"), (forced, "effect_head")):
         data[name] = 0.1 * data[name]
         data[name].values += size
-    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, resamples=200)
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     table = table.set_index(["kind", "over", "outcome", "score"])
     row = table.loc[("head", "within", "decision", "end_contrast")]
     assert row["correlation_low"] > 0.5
@@ -124,7 +124,7 @@ def test_a_score_that_follows_size_alone_does_not_exceed_the_norm() -> None:
 def test_without_effects_there_are_no_correlations() -> None:
     own, forced = make_pair()
     forced["effect_head"][:] = np.nan
-    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, resamples=200)
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     heads = table[(table["kind"] == "head") & (table["outcome"] == "decision")]
     assert heads["correlation"].isna().all() and (heads["n_evaluate"] == 0).all()
 
@@ -155,7 +155,12 @@ def test_within_groups_only_differences_inside_count() -> None:
 
     def found(grouped):
         rankings = [
-            rank_components(values, clusters, groups if grouped else None, resamples=100, seed=i)
+            rank_components(
+                values,
+                clusters,
+                Bootstrap(resamples=100, seed=i),
+                groups=groups if grouped else None,
+            )
             for i, values in enumerate((scores, effects))
         ]
         return agreement_interval(*rankings)
@@ -168,19 +173,23 @@ def test_a_score_gains_nothing_over_itself() -> None:
     rng = np.random.default_rng(1)
     truth = rng.standard_normal(12)
     values, clusters = measured(rng, truth, 0.5)
-    score = rank_components(values, clusters, resamples=100)
-    effect = rank_components(values, clusters, resamples=100, seed=1)
+    score = rank_components(values, clusters, Bootstrap(resamples=100))
+    effect = rank_components(values, clusters, Bootstrap(resamples=100, seed=1))
     gain = agreement_interval(score, effect, score)
     assert float(gain.estimate) == 0 and np.isnan(float(gain.low))
     with pytest.raises(LengthlensError, match=r"but have \[11, 12\]"):
-        agreement_interval(score, rank_components(values[:, 1:], clusters, resamples=100))
+        agreement_interval(
+            score, rank_components(values[:, 1:], clusters, Bootstrap(resamples=100))
+        )
 
 
 def test_few_topics_have_no_interval() -> None:
     rng = np.random.default_rng(2)
     values, clusters = measured(rng, rng.standard_normal(12), 0.5, topics=7)
-    ranking = rank_components(values, clusters, resamples=100)
-    found = agreement_interval(ranking, rank_components(values**3, clusters, resamples=100, seed=1))
+    ranking = rank_components(values, clusters, Bootstrap(resamples=100))
+    found = agreement_interval(
+        ranking, rank_components(values**3, clusters, Bootstrap(resamples=100, seed=1))
+    )
     assert np.isfinite(found.estimate) and np.isnan(found.low) and int(found.n_clusters) == 7
 
 
@@ -198,8 +207,8 @@ def test_coverage_of_the_correlation_of_the_true_means() -> None:
         effect_truth = 0.7 * truth + 0.7 * rng.standard_normal(48)
         made = [measured(rng, score, 0.4, topics=20) for score in scores]
         effects, clusters = measured(rng, effect_truth, 0.4, topics=20)
-        first, second = (rank_components(v, c, resamples=300) for v, c in made)
-        effect = rank_components(effects, clusters, resamples=300, seed=1)
+        first, second = (rank_components(v, c, Bootstrap(resamples=300)) for v, c in made)
+        effect = rank_components(effects, clusters, Bootstrap(resamples=300, seed=1))
         true = [spearmanr(score, effect_truth).statistic for score in scores]
         for place, (found, value) in enumerate(
             (
@@ -216,7 +225,7 @@ def test_coverage_of_the_correlation_of_the_true_means() -> None:
 
 def test_sentences_go_no_further_than_the_intervals() -> None:
     own, forced = make_pair()
-    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, resamples=200)
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     cwa, first, second, rival, other, last = say_scores(table)
     assert first.startswith("In m (en), the end contrast finds the heads of a layer that matter")
     start = "In m (en), the end contrast ranks heads closer to their measured effect"
@@ -243,7 +252,7 @@ def test_sentences_go_no_further_than_the_intervals() -> None:
 
 def test_the_figure_shows_the_correlations_of_heads() -> None:
     own, forced = make_pair()
-    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, resamples=200)
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     figure = draw_scores(table, Cast(TUNINGS, {"en": "English", "it": "Italian"}))
     panels = np.array(figure.axes).reshape(2, 2)
     heads = table[table["kind"] == "head"]
@@ -275,15 +284,15 @@ def test_claims_about_scores() -> None:
     ]
     files = [{("tuned", "en"): data} for data in (own, forced)]
     data = Data({"tuned": "m"}, files[0], {}, forced=files[1])
-    rows = evaluate_claims(claims, data, resamples=200)
-    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, resamples=200)
+    rows = evaluate_claims(claims, data, Bootstrap(resamples=200))
+    table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     table = table.set_index(["kind", "over", "outcome", "score"])
     row = table.loc[("head", "all", "decision", "end_contrast")]
     assert rows["value"].tolist() == [row["correlation"], row["over_cwa"]]
     assert rows["low"].tolist() == [row["correlation_low"], row["over_cwa_low"]]
     assert rows["verdict"].tolist() == ["supported", "supported"]
     assert rows["n"].tolist() == [20, 20] and rows["statistic"][1].endswith("minus cwa")
-    without = evaluate_claims(claims, Data({"tuned": "m"}, files[0], {}), resamples=200)
+    without = evaluate_claims(claims, Data({"tuned": "m"}, files[0], {}), Bootstrap(resamples=200))
     assert without["reason"].tolist() == ["the run has no forced/m.en.nc"] * 2
 
 
@@ -293,5 +302,5 @@ def test_without_an_answer_on_one_side_there_is_no_correlation() -> None:
     for side in ("select", "evaluate"):
         places = np.flatnonzero(own["split"].to_numpy() == side)
         parts = ({KEY: data.isel(sample=places)} for data in (own, forced))
-        table = compare_scores(TUNINGS, *parts, resamples=200)
+        table = compare_scores(TUNINGS, *parts, Bootstrap(resamples=200))
         assert len(table) and table["correlation"].isna().all()

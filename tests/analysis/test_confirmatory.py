@@ -28,7 +28,7 @@ from lengthlens.analysis.outcomes import MEASURES
 from lengthlens.claims.kinds import Data
 from lengthlens.claims.verdicts import claims_of_pairs, evaluate_claims, read_claims
 from lengthlens.errors import LengthlensError
-from lengthlens.statistics import permutation_p
+from lengthlens.statistics import Bootstrap, permutation_p
 
 CLAIMS = Path(__file__).resolve().parents[2] / "resources" / "claims.yaml"
 SET = Hypothesis(
@@ -46,7 +46,7 @@ SCORE = Hypothesis(
 PAIRS = [{"tuned": "m"}]
 TOPICS = np.repeat([f"t{i:02d}" for i in range(12)], 3)
 HEADS = 8
-FAST = {"resamples": 100}
+FAST = Bootstrap(resamples=100)
 
 
 def random_set(rng, pattern=(1, 2)) -> tuple[tuple[int, int], ...]:
@@ -147,7 +147,7 @@ def test_random_sets_are_rarely_significant_and_were_often_with_disjoint_control
 
 def test_a_set_that_matters_is_shown() -> None:
     """Damage in one of four tests; its corrected p is four times its own, 1/200."""
-    table = confirm(FAMILY, PAIRS, both({"h2": 40.0}, 0), **FAST)
+    table = confirm(FAMILY, PAIRS, both({"h2": 40.0}, 0), FAST)
     assert tuple(table.columns) == COLUMNS
     row = table.iloc[2]
     assert row["p"] == pytest.approx(1 / 200) and row["p_holm"] == pytest.approx(4 / 200)
@@ -158,7 +158,7 @@ def test_a_set_that_matters_is_shown() -> None:
     assert (row["k"], row["n_possible"], row["effect_name"]) == (3, 8 * 28 - 1, "end_margin")
     assert set(table["family"]) == {"confirmatory set tests of m"}
     greater = [replace(h, direction="greater") for h in FAMILY]
-    opposite = confirm(greater, PAIRS, both({"h2": 40.0}, 0), **FAST)
+    opposite = confirm(greater, PAIRS, both({"h2": 40.0}, 0), FAST)
     assert opposite["p"].iloc[2] == pytest.approx(1.0)
 
 
@@ -168,8 +168,8 @@ def test_controls_come_from_all_sets_and_effect_sizes_from_disjoint_ones() -> No
     data = files["ablation"]["m", "en"]
     changed = data.copy(deep=True)
     changed["end_margin"][(data["pool"] == "disjoint").to_numpy()] = 100.0
-    first = confirm(FAMILY[:1], PAIRS, files, **FAST)
-    second = confirm(FAMILY[:1], PAIRS, {"ablation": {("m", "en"): changed}}, **FAST)
+    first = confirm(FAMILY[:1], PAIRS, files, FAST)
+    second = confirm(FAMILY[:1], PAIRS, {"ablation": {("m", "en"): changed}}, FAST)
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -179,7 +179,7 @@ def test_tests_that_differ_in_their_measure_alone_keep_their_rows() -> None:
     names = np.where(data["test"] == "h0", "h0;exact", "")
     data = data.assign_coords(test=("condition", names))
     tests = [FAMILY[0], replace(FAMILY[0], id="exact", effect="exact")]
-    table = confirm(tests, PAIRS, {"ablation": {("m", "en"): data}}, **FAST)
+    table = confirm(tests, PAIRS, {"ablation": {("m", "en"): data}}, FAST)
     assert table["id"].tolist() == ["h0", "exact"]
     assert np.isfinite(table["p"].iloc[0])
     assert table["verdict"].iloc[1] == "not tested"  # no answers in this file
@@ -188,14 +188,14 @@ def test_tests_that_differ_in_their_measure_alone_keep_their_rows() -> None:
 
 def test_too_few_controls_give_no_p_value() -> None:
     """98 drawn sets of 223 are too few; where all 7 others of a layer were tried, too."""
-    table = confirm(FAMILY, PAIRS, both({"h2": 9.0}, 0, controls=98), **FAST)
+    table = confirm(FAMILY, PAIRS, both({"h2": 9.0}, 0, controls=98), FAST)
     assert table["p"].isna().all() and set(table["verdict"]) == {"not tested"}
     assert set(table["reason"]) == {"98 random sets of 223; a p-value needs 99 or all of them"}
     files = both({}, 0, controls=98)
     for name, data in files["ablation"].items():
         few = data.assign_coords(n_possible=data["n_possible"] * 0 + 98.0)
         files["ablation"][name] = few
-    assert confirm(FAMILY, PAIRS, files, **FAST)["p"].notna().all()  # all there are: exact
+    assert confirm(FAMILY, PAIRS, files, FAST)["p"].notna().all()  # all there are: exact
 
 
 def test_tests_that_cannot_be_made_stay_in_the_family() -> None:
@@ -203,7 +203,7 @@ def test_tests_that_cannot_be_made_stay_in_the_family() -> None:
     data = {("m", "it"): ablation("it", {"h2": 40.0}, 0)}
     lacking = data["m", "it"]
     data["m", "it"] = lacking.isel(condition=(lacking["test"] != "h3").to_numpy())
-    table = confirm(FAMILY, PAIRS, {"ablation": data}, **FAST)
+    table = confirm(FAMILY, PAIRS, {"ablation": data}, FAST)
     assert table["p"].isna().tolist() == [True, True, False, True]
     assert table["p_holm"].iloc[2] == pytest.approx(4 * table["p"].iloc[2])
     assert table["verdict"].tolist()[:2] == ["no data", "no data"]
@@ -216,10 +216,10 @@ def test_tests_that_cannot_be_made_stay_in_the_family() -> None:
 
 def test_a_score_that_follows_the_effect_is_shown() -> None:
     files = scored()
-    row = confirm([SCORE], PAIRS, files, **FAST).iloc[0]
+    row = confirm([SCORE], PAIRS, files, FAST).iloc[0]
     assert row["p"] == pytest.approx(1e-4) and row["verdict"] == "shown"
     assert (row["n_components"], row["n_draws"], row["effect_name"]) == (20, 9999, "zero_effect")
-    scores = compare_scores({"m": "tuned"}, files["attribution"], files["forced"], **FAST)
+    scores = compare_scores({"m": "tuned"}, files["attribution"], files["forced"], FAST)
     same = scores[
         (scores["kind"] == "head") & (scores["over"] == "within")
         & (scores["outcome"] == "decision") & (scores["score"] == "nswap")
@@ -227,7 +227,7 @@ def test_a_score_that_follows_the_effect_is_shown() -> None:
     for name, other in (("value", "correlation"), ("over_norm", "over_norm")):
         for end in ("", "_low", "_high"):
             assert row[name + end] == pytest.approx(same[other + end], nan_ok=True)
-    other = confirm([replace(SCORE, method="end_contrast")], PAIRS, files, **FAST).iloc[0]
+    other = confirm([replace(SCORE, method="end_contrast")], PAIRS, files, FAST).iloc[0]
     assert other["p"] > 0.05 and other["verdict"] == "not shown"
 
 
@@ -239,10 +239,10 @@ def test_a_score_that_is_size_is_not_shown_whatever_its_p_value() -> None:
     for data, name in ((forced, "nswap_head"), (forced, "effect_head")):
         data[name] = 0.1 * data[name]
         data[name].values += size
-    row = confirm([SCORE], PAIRS, files, **FAST).iloc[0]
+    row = confirm([SCORE], PAIRS, files, FAST).iloc[0]
     assert row["p"] < 0.01 and not row["over_norm_low"] > 0
     assert row["verdict"] == "not shown" and "output norm" in row["reason"]
-    norm = confirm([replace(SCORE, method="norm")], PAIRS, files, **FAST).iloc[0]
+    norm = confirm([replace(SCORE, method="norm")], PAIRS, files, FAST).iloc[0]
     assert norm["verdict"] == "shown" and np.isnan(norm["over_norm"])
 
 
@@ -252,17 +252,17 @@ def test_key_value_groups_reach_the_test() -> None:
     With an attribute that does not fit the heads the file is refused.
     """
     for groups in (1, 5):
-        row = confirm([SCORE], PAIRS, scored(n_kv_heads=groups), **FAST).iloc[0]
+        row = confirm([SCORE], PAIRS, scored(n_kv_heads=groups), FAST).iloc[0]
         assert row["n_possible"] == 120**4
     with pytest.raises(LengthlensError, match="5 heads of a layer are no 2 key-value groups"):
-        confirm([SCORE], PAIRS, scored(n_kv_heads=2), **FAST)
+        confirm([SCORE], PAIRS, scored(n_kv_heads=2), FAST)
 
 
 def test_an_effect_that_was_not_measured_is_no_data() -> None:
     files = scored()
     forced = files["forced"]["m", "en"].assign_coords(mode=["mean"])
     files["forced"] = {("m", "en"): forced}
-    row = confirm([SCORE], PAIRS, files, **FAST).iloc[0]
+    row = confirm([SCORE], PAIRS, files, FAST).iloc[0]
     assert row["verdict"] == "no data" and "forced.modes has no `zero`" in row["reason"]
 
 
@@ -278,7 +278,7 @@ def test_exploratory_tests_show_nothing_and_are_a_family_of_their_own() -> None:
             for text in data["test"].to_numpy().tolist()
         ]
         files["ablation"][name] = data.assign_coords(test=("condition", both_ids))
-    table = confirm([*FAMILY, *exploratory], PAIRS, files, **FAST).set_index("id")
+    table = confirm([*FAMILY, *exploratory], PAIRS, files, FAST).set_index("id")
     assert table.loc["h0", "verdict"] == "shown" and table.loc["e0", "verdict"] == "suggested"
     assert table.loc["e0", "p_holm"] == table.loc["h0", "p_holm"] == pytest.approx(4 / 200)
     assert table.loc["e1", "family"] == "exploratory set tests of m"
@@ -289,7 +289,7 @@ def test_exploratory_tests_show_nothing_and_are_a_family_of_their_own() -> None:
 
 def test_models_that_a_run_lacks_are_no_data_and_in_no_family() -> None:
     absent = [replace(h, id=f"a{i}", models=("x", "y")) for i, h in enumerate(FAMILY)]
-    table = confirm([*FAMILY, *absent], PAIRS, both({}, 0), **FAST).set_index("id")
+    table = confirm([*FAMILY, *absent], PAIRS, both({}, 0), FAST).set_index("id")
     assert set(table.loc[["a0", "a1", "a2", "a3"], "verdict"]) == {"no data"}
     assert table.loc["a0", "reason"] == "the run has no model x or y"
     assert table["p_holm"].isna().tolist() == [False] * 4 + [True] * 4
@@ -300,7 +300,7 @@ def test_ids_are_unique_where_a_test_is_made_of_two_pairs() -> None:
     files = both({}, 0)
     files["ablation"] |= {("w", key[1]): data for key, data in files["ablation"].items()}
     free = [replace(h, models=("m", "w")) for h in FAMILY]
-    table = confirm(free, [{"tuned": "m"}, {"tuned": "w"}], files, **FAST)
+    table = confirm(free, [{"tuned": "m"}, {"tuned": "w"}], files, FAST)
     assert table["id"].is_unique and set(table["id"].iloc[:2]) == {"h0.m", "h1.m"}
     assert table.groupby("family").size().tolist() == [4, 4]
 

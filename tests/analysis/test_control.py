@@ -6,8 +6,9 @@ import pytest
 import xarray as xr
 
 from lengthlens.analysis.control import chance_terms, measure_control
+from lengthlens.statistics import Bootstrap
 
-FAST = {"resamples": 200, "seed": 0}
+FAST = Bootstrap(resamples=200)
 
 
 def answers(n, words, cut=None, topics=12):
@@ -26,7 +27,7 @@ def forced(table, effect=4.0, noise=0.5):
 
 def gate(table, data=None):
     data = forced(table) if data is None else data
-    found = measure_control({("m", "en"): table}, {("m", "en"): data}, **FAST)
+    found = measure_control({("m", "en"): table}, {("m", "en"): data}, FAST)
     return found.iloc[0]
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from synthetic_attribution import make_attribution
 
-from lengthlens.analysis.dips import find_dips, neighbour_contrasts
+from lengthlens.analysis.dips import OPEN, _limits, find_dips, neighbour_contrasts
+from lengthlens.statistics import Bootstrap
 
 N = (3, 4, 5, 6, 7)
 
@@ -35,9 +36,8 @@ def misses(share):
     return lambda n, rng: int(rng.random() < share(n))
 
 
-def dips(table, sums=None, **options) -> pd.DataFrame:
-    options = {"resamples": 400} | options
-    return find_dips({("i", "en"): table}, {("i", "en"): sums or attribution()}, **options)
+def dips(table, sums=None, bootstrap=Bootstrap(resamples=400)) -> pd.DataFrame:  # noqa: B008
+    return find_dips({("i", "en"): table}, {("i", "en"): sums or attribution()}, bootstrap)
 
 
 def chosen(table, measure, against="neighbours") -> pd.DataFrame:
@@ -100,8 +100,8 @@ def test_a_planted_dip_of_attribution_is_found_per_step() -> None:
 
 
 def test_a_trend_is_a_dip_at_the_end_only_against_neighbours() -> None:
-    trend = answers(misses(lambda n: 0.9 - 0.2 * (n - 3)), per_n=240)
-    table = dips(trend, attribution(per_n=240))
+    trend = answers(misses(lambda n: 0.9 - 0.2 * (n - 3)), per_n=120)
+    table = dips(trend, attribution(per_n=120))
     assert chosen(table, "exact").loc[3, "verdict"] == "worse"
     assert chosen(table, "exact", "line").loc[3, "verdict"] == "open"
 
@@ -114,23 +114,30 @@ def test_cut_answers_hide_errors_but_not_attribution() -> None:
 
 
 def test_false_alarms_are_as_rare_as_the_level_says() -> None:
-    """No dip anywhere: a family of 5 N has one in at most about 5 % of simulations."""
-    alarms = 0
-    for seed in range(60):
-        table = find_dips(
-            {("i", "en"): answers(misses(lambda n: 0.4), seed=seed)},
-            {("i", "en"): attribution(per_n=24)},
-            resamples=400,
-        )
-        rows = chosen(table, "exact")
-        alarms += bool(rows["verdict"].isin(["worse", "better"]).any())
-    assert alarms <= 8  # P(X > 8) < 0.01 for X ~ Binomial(60, 0.05)
+    """No dip anywhere: a family of 5 N has one in at most about 5 % of simulations.
+
+    The studies are the components of one bootstrap: their limits are those of `find_dips`.
+    """
+    first = answers(misses(lambda n: 0.4))
+    exact = np.random.default_rng(0).random((len(first), 400)) < 0.6
+    exact[:, 0] = first["error"] == 0
+    data = (exact, np.ones(len(first)), first["topic"].to_numpy(), first["n"].tolist())
+    alarms = np.zeros(exact.shape[1], dtype=bool)
+    own = dips(first).set_index(["measure", "n", "against"]).loc["exact"]
+    for n, against, coefficients in neighbour_contrasts(N):
+        _, together = _limits(data, coefficients, len(N), Bootstrap(resamples=400))
+        away = (together.low > 0) | (together.high < 0)
+        row = own.loc[(n, against)]
+        assert row["all_low"] == pytest.approx(together.low[0])
+        assert (row["verdict"] != OPEN) == away[0]
+        alarms |= away
+    assert alarms.sum() <= 31  # P(X > 31) < 0.01 for X ~ Binomial(400, 0.05)
 
 
 def test_few_resamples_fall_back_to_student() -> None:
     table = answers(misses(lambda n: 0.4))
-    assert set(dips(table, resamples=200)["method"]) == {"student"}
-    assert set(dips(table, resamples=400)["method"]) == {"guarded"}
+    assert set(dips(table, bootstrap=Bootstrap(resamples=200))["method"]) == {"student"}
+    assert set(dips(table, bootstrap=Bootstrap(resamples=400))["method"]) == {"guarded"}
 
 
 def test_two_n_cannot_dip() -> None:

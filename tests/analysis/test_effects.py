@@ -10,9 +10,9 @@ from synthetic_study import make_ablation
 from lengthlens.analysis.effects import COLUMNS, chosen_sets, dose_response, summarise_ablation
 from lengthlens.analysis.outcomes import MEASURES, measure_values
 from lengthlens.errors import LengthlensError
-from lengthlens.statistics import mean_interval
+from lengthlens.statistics import Bootstrap, mean_interval
 
-FAST = {"resamples": 200, "level": 0.95, "seed": 0}
+FAST = Bootstrap(resamples=200)
 
 
 def of_errors(errors: list[float], cut: list[float]) -> xr.Dataset:
@@ -73,13 +73,13 @@ def test_chosen_sets_come_with_their_controls() -> None:
 
 def test_changes_are_paired_by_sample_and_clustered_by_topic() -> None:
     data = make_ablation(controls=8)
-    table = summarise_ablation({("i", "en"): data}, **FAST)
+    table = summarise_ablation({("i", "en"): data}, FAST)
     assert tuple(table.columns) == COLUMNS
     assert set(table["measure"]) == set(MEASURES)
     row = table[(table["measure"] == "error") & (table["method"] == "cwa")].iloc[0]
     place = chosen_sets(data)[0].place
     difference = (data["error"][place] - data["error"][0]).to_numpy().astype(float)
-    plain = mean_interval(difference, data["topic"].to_numpy(), **FAST)
+    plain = mean_interval(difference, data["topic"].to_numpy(), FAST)
     assert row["change"] == pytest.approx(float(plain.estimate))
     assert row["change_low"] == pytest.approx(float(plain.low), abs=0.05)
     assert row["change_high"] == pytest.approx(float(plain.high), abs=0.05)
@@ -93,7 +93,7 @@ def test_controls_that_do_not_answer_count_for_the_margin_alone() -> None:
         values = data[name].to_numpy().astype(float)
         values[silent] = np.nan
         data[name] = (("condition", "sample"), values)
-    table = summarise_ablation({("i", "en"): data}, **FAST).set_index(["measure", "method"])
+    table = summarise_ablation({("i", "en"): data}, FAST).set_index(["measure", "method"])
     assert table.loc[("exact", "cwa"), "n_controls"] == 3
     assert table.loc[("end_margin", "cwa"), "n_controls"] == 8
     assert np.isfinite(table.loc[("error", "cwa"), "effect_low"])

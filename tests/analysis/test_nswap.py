@@ -11,6 +11,7 @@ from lengthlens.ablation.selection import sample_scores
 from lengthlens.analysis.nswap import COLUMNS, summarise_nswap
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.nswap import follows_n, say_nswap
+from lengthlens.statistics import Bootstrap
 
 N = np.repeat([3, 5, 9], 4)
 CAST = Cast({"m": "tuned", "b": "untuned"}, {"en": "English"})
@@ -39,7 +40,7 @@ def forced(legal: bool = True) -> xr.Dataset:
 
 
 def table_of(data: xr.Dataset) -> pd.DataFrame:
-    return summarise_nswap({("m", "en"): data}, resamples=200)
+    return summarise_nswap({("m", "en"): data}, Bootstrap(resamples=200))
 
 
 def test_only_legal_swaps_count_and_the_others_are_counted() -> None:

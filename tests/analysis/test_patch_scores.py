@@ -11,9 +11,10 @@ from synthetic_forced import make_pair
 
 from lengthlens.analysis.patch_scores import COLUMNS, compare_with_patches
 from lengthlens.patching.sampled import CHOSEN, NOT, SAMPLED
+from lengthlens.statistics import Bootstrap
 
 KEY = ("m", "en")
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 POSITIONS, SWAPS = ["prompt", "generated", "all"], [-1, 1]
 
 
@@ -38,7 +39,7 @@ def patching(own: xr.Dataset, patched: np.ndarray) -> xr.Dataset:
 def compared(patched: np.ndarray) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:
     own, forced = make_pair()
     patches = patching(own, patched)
-    table = compare_with_patches({KEY: own}, {KEY: forced}, {KEY: patches}, OPTIONS)
+    table = compare_with_patches({KEY: own}, {KEY: forced}, {KEY: patches}, BOOTSTRAP)
     assert tuple(table.columns) == COLUMNS
     return table.set_index(["kind", "over", "score"]).sort_index(), own, patches
 

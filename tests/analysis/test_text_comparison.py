@@ -14,9 +14,10 @@ from lengthlens.figures.same_text import counts, draw_same_text
 from lengthlens.figures.style import Cast
 from lengthlens.forced.texts import as_other
 from lengthlens.reporting.forced_findings import say_same_text
+from lengthlens.statistics import Bootstrap
 
 PAIR = {"tuned": "i", "untuned": "b"}
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 KINDS = ("head", "mlp", "embed", "bias")
 
 
@@ -55,7 +56,7 @@ def compared(tuned: float, untuned: float):
         [PAIR],
         {(PAIR[v], "en"): data for v, data in own.items()},
         {(PAIR[v], "en"): data for v, data in forced.items()},
-        **OPTIONS,
+        BOOTSTRAP,
     )
     return table, table.set_index(["group", "quantity"])["value"]
 
@@ -139,8 +140,8 @@ def test_pairs_without_an_exchange_are_left_out() -> None:
     own, _ = files(1.0, 1.0)
     named = {(PAIR[v], "en"): data for v, data in own.items()}
     empty = dict.fromkeys(named, xr.Dataset())
-    assert compare_texts([PAIR], named, empty, **OPTIONS).empty
-    lone = compare_texts([{"tuned": "i"}], named, empty, **OPTIONS)
+    assert compare_texts([PAIR], named, empty, BOOTSTRAP).empty
+    lone = compare_texts([{"tuned": "i"}], named, empty, BOOTSTRAP)
     assert lone.empty and "needs an untuned and a tuned model" in counts(lone)
     figure = draw_same_text(lone, Cast({"i": "tuned"}, {"en": "English"}))
     assert [text.get_text() for text in figure.axes[0].texts] == ["texts not exchanged"]
@@ -171,7 +172,7 @@ def verdict_of(statistic: dict, own, forced, null: float = 0.0):
         "null_value": null,
     }
     data = [{(v, "en"): part for v, part in parts.items()} for parts in (own, forced)]
-    table = evaluate_claims([claim], Data(PAIR, data[0], {}, forced=data[1]), **OPTIONS)
+    table = evaluate_claims([claim], Data(PAIR, data[0], {}, forced=data[1]), BOOTSTRAP)
     return table.iloc[0]
 
 

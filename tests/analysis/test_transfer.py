@@ -17,6 +17,7 @@ from lengthlens.analysis.transfer import (
     correlate_profiles,
     summarise_transfer,
 )
+from lengthlens.statistics import Bootstrap
 
 
 def effects() -> pd.DataFrame:
@@ -31,7 +32,7 @@ def effects() -> pd.DataFrame:
             k=("condition", np.where(k == 3, 2, k)), source_language=("condition", source)
         )
         ablations["i", language] = data
-    return summarise_ablation(ablations, resamples=100)
+    return summarise_ablation(ablations, Bootstrap(resamples=100))
 
 
 def test_the_matrix_has_every_source_and_target_at_the_sizes_that_were_tried() -> None:
@@ -47,7 +48,7 @@ def test_the_matrix_has_every_source_and_target_at_the_sizes_that_were_tried() -
 
 
 def test_without_other_languages_there_is_no_matrix() -> None:
-    alone = summarise_ablation({("i", "en"): make_ablation()}, resamples=100)
+    alone = summarise_ablation({("i", "en"): make_ablation()}, Bootstrap(resamples=100))
     table = summarise_transfer(alone, [])
     assert table.empty and tuple(table.columns) == COLUMNS
 
@@ -63,7 +64,7 @@ def with_scores(scores: np.ndarray) -> pd.DataFrame:
 
 def profiles(first: np.ndarray, second: np.ndarray) -> pd.Series:
     selections = {("i", "en"): with_scores(first), ("i", "it"): with_scores(second)}
-    table = correlate_profiles(selections, ["it"], resamples=300)
+    table = correlate_profiles(selections, ["it"], Bootstrap(resamples=300))
     assert tuple(table.columns) == PROFILE_COLUMNS
     [row] = table.to_dict("records")
     return pd.Series(row)
@@ -107,4 +108,4 @@ def test_a_language_without_scores_has_no_correlation() -> None:
         ("i", "en"): with_scores(scores),
         ("i", "it"): with_scores(np.full((LAYERS, HEADS), np.nan)),
     }
-    assert correlate_profiles(selections, [], resamples=100).empty
+    assert correlate_profiles(selections, [], Bootstrap(resamples=100)).empty

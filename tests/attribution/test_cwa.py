@@ -9,9 +9,9 @@ from lengthlens.attribution.cwa import COMPONENTS, aggregate_attribution, averag
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import CWA
 from lengthlens.files.netcdf import read_dataset, write_dataset
-from lengthlens.statistics import mean_interval, ratio_interval
+from lengthlens.statistics import Bootstrap, mean_interval, ratio_interval
 
-FAST = {"resamples": 200}
+FAST = Bootstrap(resamples=200)
 
 
 def signed_sums(made, kind: str, target: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def signed_sums(made, kind: str, target: int) -> np.ndarray:
 def test_means_are_those_of_the_steps():
     """sum form = mean over samples; per step = sum over samples / sum of steps."""
     made = make_attribution(1)
-    found = average_samples(made.dataset, **FAST)
+    found = average_samples(made.dataset, FAST)
     n = made.dataset["n"].to_numpy()
     for target in range(3):
         counts = made.boundary if target == 2 else [np.ones_like(b) for b in made.boundary]
@@ -52,26 +52,26 @@ def test_means_are_those_of_the_steps():
 def test_layer_totals_add_heads_within_samples():
     """Means add up over heads; intervals do not, and are those of the samples' totals."""
     made = make_attribution(2)
-    found = average_samples(made.dataset, **FAST)
+    found = average_samples(made.dataset, FAST)
     for name in ("", "_step", "_all", "_step_all", "_null", "_step_all_null"):
         total = found[f"cwa_head{name}"].sum("head").to_numpy()
         assert found[f"cwa_head_layer{name}"].to_numpy() == pytest.approx(total)
     rows = made.dataset["n"].to_numpy() == 4
     totals = signed_sums(made, "head", 0)[rows].sum(axis=2)
     topics = made.dataset["topic"].to_numpy()[rows]
-    interval = mean_interval(totals, topics, method="student")
+    interval = mean_interval(totals, topics, Bootstrap(method="student"))
     width = (found["cwa_head_layer_high"] - found["cwa_head_layer_low"]).sel(target="token", n=4)
     assert np.all(width >= (interval.high - interval.low) * (1 - 1e-9))
 
 
 def test_intervals_are_those_of_statistics():
     made = make_attribution(3, per_n=12)
-    found = average_samples(made.dataset, level=0.9, resamples=300, seed=4)
+    bootstrap = Bootstrap(0.9, 300, 4)
+    found = average_samples(made.dataset, bootstrap)
     rows = made.dataset["n"].to_numpy() == 5
     topics = made.dataset["topic"].to_numpy()[rows]
     steps = made.dataset["n_boundary"].to_numpy()[rows]
-    options = {"level": 0.9, "resamples": 300, "seed": 4}
-    expected = ratio_interval(signed_sums(made, "mlp", 2)[rows], steps, topics, **options)
+    expected = ratio_interval(signed_sums(made, "mlp", 2)[rows], steps, topics, bootstrap)
     ours = found.sel(target="end", n=5)
     assert ours["cwa_mlp_step_low"].to_numpy() == pytest.approx(expected.low)
     assert ours["cwa_mlp_step_high"].to_numpy() == pytest.approx(expected.high)
@@ -83,7 +83,7 @@ def test_null_is_what_shifting_signs_gives():
     Of a layer's heads together too: the variance of a sum is not the sum of variances.
     """
     made = make_attribution(5, n_words=(4,), per_n=6, shift={"mlp": 1.5})
-    found = average_samples(made.dataset, **FAST).isel(n=0).sel(target="token")
+    found = average_samples(made.dataset, FAST).isel(n=0).sel(target="token")
     rng = np.random.default_rng(6)
     for name, kind in (("mlp", "mlp"), ("head_layer", "head")):
         draws = []
@@ -107,7 +107,7 @@ def test_null_is_what_shifting_signs_gives():
 def test_answers_with_signs_of_both_kinds_are_counted():
     """They alone vary under the null."""
     made = make_attribution(14, plus_share=0.9)
-    found = average_samples(made.dataset, **FAST)
+    found = average_samples(made.dataset, FAST)
     mixed = np.array([0 < (sign < 0).sum() < len(sign) for sign in made.signs])
     n = made.dataset["n"].to_numpy()
     assert found["n_mixed"].to_numpy().tolist() == [mixed[n == k].sum() for k in (3, 4, 5)]
@@ -116,7 +116,7 @@ def test_answers_with_signs_of_both_kinds_are_counted():
 
 def test_null_of_the_end_target_shifts_boundary_steps():
     made = make_attribution(7, n_words=(6,), per_n=8)
-    found = average_samples(made.dataset, **FAST).isel(n=0).sel(target="end")
+    found = average_samples(made.dataset, FAST).isel(n=0).sel(target="end")
     means = [
         sign[edge].mean() * scores["embed"][2][edge].sum()
         for scores, sign, edge in zip(made.scores, made.signs, made.boundary, strict=True)
@@ -127,7 +127,7 @@ def test_null_of_the_end_target_shifts_boundary_steps():
 def test_models_of_other_size_are_padded_with_nan():
     big = make_attribution(8, layers=3, heads=4).dataset
     small = make_attribution(9, layers=2, heads=2, n_words=(3, 7)).dataset
-    found = aggregate_attribution({("big", "en"): big, ("small", "it"): small}, **FAST)
+    found = aggregate_attribution({("big", "en"): big, ("small", "it"): small}, FAST)
     assert found["cwa_head"].dims == ("target", "model", "language", "n", "layer", "head")
     assert found["cwa_mlp_step_low"].dims == ("target", "model", "language", "n", "layer")
     assert found["cwa_head_layer_all"].dims == ("target", "model", "language", "layer")
@@ -144,13 +144,13 @@ def test_models_of_other_size_are_padded_with_nan():
     assert found.sel(model="big", language="it")["cwa_mlp_all"].isnull().all()
     assert found["n_samples"].sel(model="big", language="en").to_numpy().tolist() == [10, 10, 10, 0]
     assert found["n_samples"].dtype.kind == "i"
-    alone = average_samples(big, **FAST)
+    alone = average_samples(big, FAST)
     same = found.sel(model="big", language="en", n=[3, 4, 5])
     assert np.array_equal(same["cwa_head_step_high"], alone["cwa_head_step_high"])
 
 
 def test_every_variable_is_named_by_the_scheme_and_says_what_it_is():
-    found = aggregate_attribution({("a", "en"): make_attribution(10).dataset}, **FAST)
+    found = aggregate_attribution({("a", "en"): make_attribution(10).dataset}, FAST)
     names = {
         f"cwa_{component}{form}{pool}{statistic}"
         for component in COMPONENTS
@@ -169,7 +169,7 @@ def test_every_variable_is_named_by_the_scheme_and_says_what_it_is():
 
 
 def test_the_file_comes_back_as_it_was_written(tmp_path):
-    found = aggregate_attribution({("a", "en"): make_attribution(12).dataset}, **FAST)
+    found = aggregate_attribution({("a", "en"): make_attribution(12).dataset}, FAST)
     write_dataset(found, tmp_path / "cwa.nc", {"schema": CWA})
     again = read_dataset(tmp_path / "cwa.nc", CWA)
     assert again["cwa_head"].dims == ("target", "model", "language", "n", "layer", "head")

@@ -22,8 +22,9 @@ from lengthlens.circuits.orders import (
 )
 from lengthlens.patching.atp import attribute_swaps
 from lengthlens.patching.material import Reading, swap_material
+from lengthlens.statistics import Bootstrap
 
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 SHAPE = (3, 4)
 PLAN = CircuitPlan(
     per_n=10, methods=("atp", "cwa"), sizes=(0.07, 0.14, 0.2, 0.4), faithful=0.85, orders=20,
@@ -51,12 +52,12 @@ def measured(null: bool = False) -> xr.Dataset:
     )
     texts = Texts(answers, material, "en", "whitespace")
     selections = {"en": selection, "it": selection}
-    return measure_circuits(loaded, texts, selections, PLAN, OPTIONS)
+    return measure_circuits(loaded, texts, selections, PLAN, BOOTSTRAP)
 
 
 @functools.cache
 def tables(null: bool = False) -> dict[str, pd.DataFrame]:
-    return summarise_circuits({("m", "en"): measured(null)}, 0.85, OPTIONS)
+    return summarise_circuits({("m", "en"): measured(null)}, 0.85, BOOTSTRAP)
 
 
 def own(table: pd.DataFrame, **labels) -> pd.DataFrame:
@@ -125,6 +126,17 @@ def test_without_an_effect_there_is_no_circuit() -> None:
     assert measured(True).attrs["smallest"] == -1
 
 
+def test_without_a_legal_swap_there_is_no_circuit() -> None:
+    """One number of words, or answers that never decide: tables without a share, and the reason."""
+    data = measured(True)
+    none = data.assign(margin_other=data["margin_other"] * np.nan)
+    found = summarise_circuits({("m", "en"): none}, 0.85, BOOTSTRAP)
+    assert len(found["faithfulness"]) and found["faithfulness"]["faithfulness"].isna().all()
+    assert (found["faithfulness"]["n_samples"] == 0).all()
+    assert found["circuits"]["k"].isna().all() and found["circuit_members"].empty
+    assert found["circuits"]["absent"].str.contains("0 and 0 answers").all()
+
+
 def test_orders() -> None:
     """A permuted order keeps MLPs and the number of heads of every layer in every prefix."""
     order = np.random.default_rng(1).permutation(15)
@@ -155,10 +167,10 @@ def test_a_share_is_a_ratio_of_sums() -> None:
     effect = rng.normal(3, 2, 60)
     assert (effect < 0).any()
     part = 0.4 * effect + rng.normal(0, 0.2, 60)
-    found = share_of_effect(part, effect, topics, OPTIONS)
+    found = share_of_effect(part, effect, topics, BOOTSTRAP)
     assert found.estimate == pytest.approx(part.sum() / effect.sum())
     assert found.low < 0.4 < found.high and found.n == 60 and found.n_clusters == 20
-    nothing = share_of_effect(part, effect - 3, topics, OPTIONS)
+    nothing = share_of_effect(part, effect - 3, topics, BOOTSTRAP)
     assert np.isnan([nothing.estimate, nothing.low, nothing.high]).all()
 
 

@@ -12,6 +12,7 @@ from lengthlens.analysis.effects import summarise_ablation
 from lengthlens.analysis.repair import summarise_repair
 from lengthlens.claims.kinds import Data
 from lengthlens.claims.verdicts import evaluate_claims
+from lengthlens.statistics import Bootstrap
 
 KEY = ("tuned", "en")
 ABLATION = {
@@ -34,7 +35,9 @@ REPAIR = {
 def row_of(statistic: dict, direction: str = "below", **files) -> pd.Series:
     claim = {"id": "c", "claim": "So.", "origin": "ours", "null_value": 0, "direction": direction}
     data = Data({"tuned": "m"}, {}, {}, **files)
-    return evaluate_claims([claim | {"statistic": statistic}], data, resamples=200).iloc[0]
+    return evaluate_claims([claim | {"statistic": statistic}], data, Bootstrap(resamples=200)).iloc[
+        0
+    ]
 
 
 def make_repair(final: float, seed: int = 0) -> xr.Dataset:
@@ -75,7 +78,7 @@ def make_repair(final: float, seed: int = 0) -> xr.Dataset:
 def test_an_effect_is_that_of_the_table(measure: str) -> None:
     data = make_ablation(samples=24)
     row = row_of(ABLATION | {"measure": measure}, ablations={KEY: data})
-    table = summarise_ablation({("m", "en"): data}, resamples=200)
+    table = summarise_ablation({("m", "en"): data}, Bootstrap(resamples=200))
     same = (table["method"] == "end_contrast") & (table["k"] == 2) & (table["measure"] == measure)
     expected = table[same & (table["chosen_by"] == "top")].iloc[0]
     found = row[["value", "low", "high"]].to_numpy(dtype=float)
@@ -120,7 +123,7 @@ def test_repair_is_judged_by_its_sign(final: float, verdict: str) -> None:
     data = make_repair(final)
     row = row_of(REPAIR, repairs={KEY: data})
     assert row["verdict"] == verdict
-    table = summarise_repair({("m", "en"): data}, resamples=200)
+    table = summarise_repair({("m", "en"): data}, Bootstrap(resamples=200))
     expected = table[table["term"] == "final_mlp"].iloc[0]
     assert row["value"] == pytest.approx(expected["contribution"], rel=1e-12)
     assert row["low"] == pytest.approx(expected["contribution_low"], rel=1e-12)

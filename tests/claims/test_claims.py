@@ -15,7 +15,7 @@ from lengthlens.claims.verdicts import COLUMNS, evaluate_claims, judge, read_cla
 from lengthlens.errors import LengthlensError
 from lengthlens.reporting.findings import CLAIM_UNITS
 from lengthlens.settings.claims import Claims
-from lengthlens.statistics import Interval, share_difference_interval
+from lengthlens.statistics import Bootstrap, Interval, share_difference_interval
 
 CLAIMS = Path(__file__).resolve().parents[2] / "resources" / "claims.yaml"
 MODELS = {"untuned": "m-base", "tuned": "m-instruct"}
@@ -59,7 +59,7 @@ def error_of(language="en", tuning="untuned", measure="error", **more) -> dict:
 
 def row_of(given: dict, attributions=None, generations=None, **options) -> pd.Series:
     data = Data(MODELS, attributions or {}, generations or {}, **options)
-    table = evaluate_claims([given], data, resamples=200)
+    table = evaluate_claims([given], data, Bootstrap(resamples=200))
     assert tuple(table.columns) == COLUMNS
     return table.iloc[0]
 
@@ -142,7 +142,7 @@ def test_the_papers_story_is_supported_by_data_that_tell_it():
     }
     probes = {("tuned", code): probed(short) for code in ("en", "it", "qaa")}
     data = Data(MODELS, attributions, generations, probes)
-    table = evaluate_claims(read_claims(CLAIMS), data, resamples=400)
+    table = evaluate_claims(read_claims(CLAIMS), data, Bootstrap(resamples=400))
     verdicts = table.set_index("id")["verdict"]
     undecidable = {"base-over-generates-more-in-english", "n3-cwa-dip-en", "n3-cwa-dip-it"}
     from_paper = set(table["id"][table["origin"] == "paper"]) - undecidable
@@ -210,7 +210,9 @@ def test_cwa_side_is_the_total_of_the_named_components():
     data = attribution(5, head=0.3)
     statistic = {"kind": "cwa", "component": "head", "layers": [0.75, 1], "tuning": "untuned"}
     statistic |= {"language": "en", "form": "step", "target": "end"}
-    found = measure(statistic, Data(MODELS, {("untuned", "en"): data}, {}), 0.95, 200, 0)
+    found = measure(
+        statistic, Data(MODELS, {("untuned", "en"): data}, {}), Bootstrap(resamples=200)
+    )
     totals = data["cwa_head"].sel(target="end").isel(layer=[6, 7]).sum(["layer", "head"])
     groups = [
         float(totals[data["n"] == k].sum() / data["n_boundary"][data["n"] == k].sum()) for k in N

@@ -10,9 +10,10 @@ import xarray as xr
 from lengthlens.analysis.transplants import summarise_transplants
 from lengthlens.claims.kinds import Data
 from lengthlens.claims.verdicts import claims_of_pairs, evaluate_claims
+from lengthlens.statistics import Bootstrap
 
 MODELS = {"untuned": "before", "tuned": "after"}
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 HYBRIDS = (
     # into, what, layers, exact answers, neutral text
     ("untuned", "none", "", 0.0, -3.0),
@@ -67,7 +68,8 @@ def claim(**statistic) -> dict:
 def row_of(null: float = 0.5, models=MODELS, files=None, **statistic) -> pd.Series:
     files = {"en": transplants(), "it": transplants(1, mlp=0.8)} if files is None else files
     made = claim(**statistic) | {"null_value": null}
-    return evaluate_claims([made], Data(models, {}, {}, transplants=files), resamples=200).iloc[0]
+    data = Data(models, {}, {}, transplants=files)
+    return evaluate_claims([made], data, BOOTSTRAP).iloc[0]
 
 
 @pytest.mark.parametrize("measure", ["exact", "n_effect"])
@@ -75,7 +77,7 @@ def test_late_layers_suffice_and_are_not_necessary(measure: str) -> None:
     suffices = row_of(what="all", layers=[0.75, 1], measure=measure)
     assert suffices["verdict"] == "supported" and suffices["unit"] == "share"
     assert suffices["value"] == pytest.approx(0.9, abs=0.05)
-    table = summarise_transplants({("before", "after", "en"): transplants()}, OPTIONS)
+    table = summarise_transplants({("before", "after", "en"): transplants()}, BOOTSTRAP)
     own = table[(table["layers"] == "3-3") & (table["what"] == "all")]
     own = own[(own["measure"] == measure) & (own["into"] == "untuned")].iloc[0]
     assert (own["share"], own["share_low"]) == (suffices["value"], suffices["low"])

@@ -4,12 +4,15 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
 from examples import at_least
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_project import TOPICS, make_config
 
 from lengthlens.configuration.study import ConfigurationError, Study
+
+pytestmark = pytest.mark.usefixtures("languages_read_once")
 
 SCALARS = (
     st.none()

@@ -6,8 +6,6 @@ values that are at the edge of what is legal, and that the tests of the key's ki
 
 import copy
 import datetime
-import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,8 @@ import pytest
 from examples import at_least
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_project import make_config, make_project, put
+from small_project import make_config, put
 
-from lengthlens.configuration import checks
 from lengthlens.configuration.study import ConfigurationError, Study
 from lengthlens.files.validation import dotted, show
 
@@ -131,7 +128,13 @@ ILLEGAL: dict[str, list[Any]] = {
     "ablation.positions": [*CHOICE, "prompt"],
     **{
         f"ablation.{key}": COUNT
-        for key in ("controls", "answered_controls", "further_controls", "base_controls")
+        for key in (
+            "controls",
+            "test_controls",
+            "answered_controls",
+            "further_controls",
+            "base_controls",
+        )
     },
     "ablation.base_prompts": COUNT,
     "ablation.max_new_tokens": [*COUNT, "Auto", "", 9],
@@ -174,12 +177,7 @@ GARBAGE = st.text(max_size=12) | st.sampled_from(
 )
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The small project; its language files, which stay as they are, are read once only."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "_load", functools.cache(checks._load))
-        yield make_project(tmp_path_factory.mktemp("project"))
+pytestmark = pytest.mark.usefixtures("languages_read_once")
 
 
 def test_every_key_is_spoilt():

@@ -23,12 +23,13 @@ from lengthlens.figures.error_by_n import counts as answer_counts
 from lengthlens.figures.error_by_n import draw_error_by_n
 from lengthlens.figures.style import Cast, save_figure
 from lengthlens.files.formats import FIGURE
+from lengthlens.statistics import Bootstrap
 
 LANGUAGES = Path(__file__).parents[2] / "resources" / "languages"
 TUNINGS = {"b": "untuned", "i": "tuned"}
 CAST = Cast(TUNINGS, {"en": "English", "it": "Italian"})
 ONE = Cast({"i": "tuned"}, {"en": "English"})
-FAST = {"resamples": 100, "level": 0.95, "seed": 0}
+FAST = Bootstrap(resamples=100)
 
 
 def attributions(cast=CAST, **shape):
@@ -49,7 +50,7 @@ def sums():
 
 @pytest.fixture(scope="module")
 def means(sums):
-    return aggregate_attribution(sums, resamples=100)
+    return aggregate_attribution(sums, Bootstrap(resamples=100))
 
 
 def panels(figure):
@@ -73,7 +74,7 @@ def texts(axes):
 
 def test_error_by_n_shows_the_means_of_every_n():
     answers = make_answers(TUNINGS)
-    figure = draw_error_by_n(answers, CAST, **FAST)
+    figure = draw_error_by_n(answers, CAST, FAST)
     top = figure.axes[0]
     for model, tuning in TUNINGS.items():
         own = answers[(answers["model"] == model) & (answers["language"] == "en")]
@@ -85,21 +86,21 @@ def test_error_by_n_shows_the_means_of_every_n():
 
 
 def test_error_by_n_marks_what_was_cut():
-    figure = draw_error_by_n(make_answers(TUNINGS), CAST, **FAST)
+    figure = draw_error_by_n(make_answers(TUNINGS), CAST, FAST)
     assert texts(figure.axes[0]).count("↑33") == 2
     whole = make_answers({"i": "tuned"}, ("en",))
-    assert not [t for t in texts(draw_error_by_n(whole, ONE, **FAST).axes[0]) if "↑" in t]
+    assert not [t for t in texts(draw_error_by_n(whole, ONE, FAST).axes[0]) if "↑" in t]
 
 
 def test_a_cut_answer_is_never_exact():
     answers = make_answers({"b": "untuned"}, ("en",)).assign(error=0, truncated=True)
-    figure = draw_error_by_n(answers, Cast({"b": "untuned"}, {"en": "English"}), **FAST)
+    figure = draw_error_by_n(answers, Cast({"b": "untuned"}, {"en": "English"}), FAST)
     assert (points(figure.axes[-1], style.TUNING_COLOURS["untuned"])[:, 1] == 0).all()
 
 
 def test_error_by_n_with_a_language_without_answers():
     answers = make_answers({"i": "tuned"}, ("en",))
-    figure = draw_error_by_n(answers, CAST, **FAST)
+    figure = draw_error_by_n(answers, CAST, FAST)
     assert "no answers" in texts(figure.axes[1])
 
 
@@ -133,14 +134,14 @@ def test_models_of_different_depth_share_an_axis_of_depth():
         ("i", "en"): make_attribution(1, layers=6).dataset,
     }
     cast = Cast(TUNINGS, {"en": "English"})
-    figure = draw_cwa_by_layer(aggregate_attribution(both, resamples=100), cast)
+    figure = draw_cwa_by_layer(aggregate_attribution(both, Bootstrap(resamples=100)), cast)
     assert figure.axes[-1].get_xlabel() == "depth, % of layers"
     assert len(points(figure.axes[0], style.TUNING_COLOURS["untuned"])) == 3
 
 
 def test_a_dominating_layer_is_compressed():
     one = {("i", "en"): make_attribution(0, layers=8, shift={"mlp": [0] * 7 + [500]}).dataset}
-    figure = draw_cwa_by_layer(aggregate_attribution(one, resamples=100), ONE)
+    figure = draw_cwa_by_layer(aggregate_attribution(one, Bootstrap(resamples=100)), ONE)
     assert figure.axes[1].get_yscale() == "symlog"
     assert figure.axes[0].get_yscale() == "linear"
 
@@ -171,7 +172,7 @@ def test_heatmaps_without_decision_steps_say_so(means):
 
 
 def test_cwa_by_n_shows_the_mean_of_every_n(sums):
-    figure = draw_cwa_by_n(sums, CAST, **FAST)
+    figure = draw_cwa_by_n(sums, CAST, FAST)
     data = sums["i", "en"]
     cwa = data["cwa_mlp"].sel(target="token").isel(layer=-1).groupby("n")
     steps = data["n_steps"].groupby("n").sum()
@@ -183,7 +184,7 @@ def test_cwa_by_n_shows_the_mean_of_every_n(sums):
 
 def test_ablation_shows_chosen_sets_and_every_draw():
     data = {("i", "en"): make_ablation()}
-    axes = draw_ablation(data, ONE, **FAST).axes[1]
+    axes = draw_ablation(data, ONE, FAST).axes[1]
     chosen = [line for line in axes.get_lines() if line.get_marker() in ("o", "s")]
     doses = [
         dose
@@ -199,13 +200,13 @@ def test_ablation_shows_chosen_sets_and_every_draw():
 def test_few_draws_never_fill_a_marker():
     for controls, filled in ((5, False), (60, True)):
         data = {("i", "en"): make_ablation(controls=controls)}
-        axes = draw_ablation(data, ONE, **FAST).axes[1]
+        axes = draw_ablation(data, ONE, FAST).axes[1]
         marks = [line for line in axes.get_lines() if line.get_marker() == "o"]
         assert (to_hex(marks[1].get_markerfacecolor()) != style.PAPER) is filled
 
 
 def test_ablation_without_margins_or_without_a_language():
-    figure = draw_ablation({("i", "en"): make_ablation(margins=False)}, CAST, **FAST)
+    figure = draw_ablation({("i", "en"): make_ablation(margins=False)}, CAST, FAST)
     shown = [text for axes in figure.axes for text in texts(axes)]
     assert shown.count("no decision step") == 1
     assert shown.count("not ablated") == 7  # untuned has no row of exact answers
@@ -219,7 +220,7 @@ def test_control_draws_are_counted():
 
 def test_effects_are_differences_from_the_mean_control():
     """Effect = error without the chosen heads - mean error without control sets, about 4k - 1."""
-    table = summarise_ablation({("i", "en"): make_ablation(controls=20)}, resamples=200)
+    table = summarise_ablation({("i", "en"): make_ablation(controls=20)}, Bootstrap(resamples=200))
     errors = table[(table["measure"] == "error") & (table["method"] == "cwa")]
     np.testing.assert_allclose(errors["effect"], errors["chosen"] - errors["control"])
     np.testing.assert_allclose(errors["effect"], [3, 7], atol=0.5)
@@ -230,14 +231,16 @@ def test_effects_are_differences_from_the_mean_control():
 
 
 def test_effects_on_nothing_are_missing_numbers():
-    table = summarise_ablation({("i", "en"): make_ablation(margins=False)}, resamples=100)
+    table = summarise_ablation(
+        {("i", "en"): make_ablation(margins=False)}, Bootstrap(resamples=100)
+    )
     margins = table[table["measure"] == "end_margin"]
     assert len(margins) == 4
     assert margins[["none", "chosen", "effect", "effect_low"]].isna().all(axis=None)
 
 
 def test_effects_on_constants_have_no_interval():
-    table = summarise_ablation({("i", "en"): make_ablation(damage=9)}, resamples=100)
+    table = summarise_ablation({("i", "en"): make_ablation(damage=9)}, Bootstrap(resamples=100))
     exact = table[(table["measure"] == "exact") & (table["effect"] == 0)]
     assert len(exact) == 4
     assert exact["effect_low"].isna().all()
@@ -288,7 +291,7 @@ def test_large_models_and_many_languages():
     cast = Cast({"i": "tuned"}, languages)
     rankings = {("i", code): make_ranking(32, 32) for code in languages}
     one = make_attribution(0, layers=32, heads=32, n_words=(3,), per_n=9).dataset
-    means = aggregate_attribution({("i", code): one for code in languages}, resamples=80)
+    means = aggregate_attribution({("i", code): one for code in languages}, Bootstrap(resamples=80))
     figure = draw_cwa_heatmaps(means, rankings, cast)
     assert len(panels(figure)) == 10
     assert figure.get_figwidth() == style.PAGE

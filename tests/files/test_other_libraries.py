@@ -24,6 +24,7 @@ from lengthlens.attribution.cwa import aggregate_attribution
 from lengthlens.files import formats
 from lengthlens.files.netcdf import write_dataset
 from lengthlens.generation.activations import link_shards
+from lengthlens.statistics import Bootstrap
 
 SUPERBLOCK = 8  # place of its version in an HDF5 file; 0 is that of HDF5 1.0 to 1.8
 FILES = ("all.h5", "shards/0.h5", "shards/1.h5", "attribution.nc", "cwa.nc", "conditions.nc")
@@ -38,7 +39,7 @@ def folder(tmp_path_factory) -> Path:
     shards = [write(folder / f"shards/{i}.h5", [part]) for i, part in enumerate(parts)]
     link_shards(folder / "all.h5", shards, [3, 1], MADE)
     one = make_attribution(3, layers=2, heads=3).dataset
-    means = aggregate_attribution({("m", "en-nz"): one}, resamples=80)
+    means = aggregate_attribution({("m", "en-nz"): one}, Bootstrap(resamples=80))
     long = {"schema": formats.CWA, "config": {"long": "x" * 100_000}}  # more than an HDF5 header
     conditions = xr.Dataset(
         {

@@ -23,8 +23,9 @@ def shifted(score: np.ndarray, sign: np.ndarray, boundary: np.ndarray) -> np.nda
     targets = []
     for target, values in enumerate(score):
         used = boundary if target == 2 else np.ones_like(boundary)
-        turned = [np.roll(sign[used], shift) for shift in range(used.sum())]
-        targets.append(np.var([np.tensordot(s, values[used], axes=1) for s in turned], axis=0))
+        steps = np.arange(used.sum())
+        turned = sign[used][steps - steps[:, None]]  # a row a shift; negative places wrap around
+        targets.append(np.var(np.tensordot(turned, values[used], axes=1), axis=0))
     return np.stack(targets)
 
 

@@ -19,6 +19,7 @@ from lengthlens.language.languages import Language, Template, Topic
 from lengthlens.reporting.explorer import draw_explorer
 from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
+from lengthlens.statistics import Bootstrap
 
 EVIL = "<script>alert('x')</script>"
 TUNINGS = {"b": "untuned", "i": "tuned"}
@@ -115,7 +116,7 @@ def make_material(answers: pd.DataFrame) -> Material:
         (model, code): make_attribution(place, layers=3, heads=2).dataset
         for place, (model, code) in enumerate((m, c) for m in TUNINGS for c in NAMES)
     }
-    means = aggregate_attribution(sums, resamples=100)
+    means = aggregate_attribution(sums, Bootstrap(resamples=100))
     tokens = {row["sample_id"]: make_tokens(row) for row in answers.to_dict("records")}
     ablations = {("i", code): make_ablation(controls=8) for code in NAMES}
     nothing = {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "n_topics": 0}
@@ -134,8 +135,8 @@ def make_material(answers: pd.DataFrame) -> Material:
         languages=NAMES,
         claims=pd.DataFrame(claims),
         tables={
-            "behaviour": summarise_answers(answers, languages, resamples=100),
-            "ablation": summarise_ablation(ablations, resamples=100),
+            "behaviour": summarise_answers(answers, languages, Bootstrap(resamples=100)),
+            "ablation": summarise_ablation(ablations, Bootstrap(resamples=100)),
         },
         figures={"error_by_n": Figure("<svg></svg>", f"What {EVIL} is shown.", "n = 5.")},
         explorer=draw_explorer(means, Cast(TUNINGS, NAMES)),

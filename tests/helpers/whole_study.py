@@ -282,8 +282,8 @@ class Study:
         shape, rng = self.shape, self.rng(model, language, "ablation")
         plan = AblationPlan(
             k=(1, 2), further_k=(2,), methods=("cwa", "end_contrast", "nswap", "effect"),
-            modes=("zero", "mean"), positions="generated", controls=3, answered_controls=2,
-            further_controls=2, seed=0,
+            modes=("zero", "mean"), positions="generated", controls=3, test_controls=3,
+            answered_controls=2, further_controls=2, seed=0,
         )  # fmt: skip
         rankings = {code: self.selections[model, code] for code in shape.languages}
         tests = read_hypotheses(ROOT / "resources/claims.yaml")

@@ -133,5 +133,7 @@ def test_a_missing_weight_is_named(tmp_path: Path) -> None:
     path, stored = weights(spec)
     del stored["model.layers.1.self_attn.o_proj.weight"]
     save_file(stored, path, metadata={"format": "pt"})
-    with pytest.raises(LengthlensError, match=r"tiny: no weight 'model.layers.1.self_attn.o_proj"):
+    with pytest.raises(
+        LengthlensError, match=r"tiny: .* lacks 1 weights, such as 'model.layers.1.self_attn"
+    ):
         read_readout(spec, "float32")

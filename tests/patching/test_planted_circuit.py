@@ -14,8 +14,9 @@ from lengthlens.circuits.orders import component_names
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.patching.sampled import CHOSEN, NOT, SAMPLED, SamplePlan, patched_heads
+from lengthlens.statistics import Bootstrap
 
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 COMPONENTS = component_names((3, 4))
 
@@ -80,7 +81,7 @@ def test_the_effect_is_the_one_planted() -> None:
 
 
 def test_tables_name_the_circuit_and_its_answers() -> None:
-    table = summarise_patches({("m", "en"): measured()}, OPTIONS)
+    table = summarise_patches({("m", "en"): measured()}, BOOTSTRAP)
     first = carriers(table, 3)
     assert set(first["component"]) == set(NAMES)
     assert (first["share_low"] > 0.9).all() and (first["n_samples"] == 30).all()
@@ -102,7 +103,7 @@ def test_without_an_effect_there_are_no_shares() -> None:
     """NaN, not 0: of nothing there is no share."""
     data = measured(True)
     assert np.abs(n_effect(data, 1)[:30]).max() < 1e-5
-    table = summarise_patches({("m", "en"): data}, OPTIONS)
+    table = summarise_patches({("m", "en"): data}, BOOTSTRAP)
     assert len(table) and table["share"].isna().all() and table["effect"].abs().max() < 1e-5
 
 
@@ -113,7 +114,7 @@ def test_a_single_number_is_named_and_the_file_still_written() -> None:
     data = measure_patching(loaded, answers, material, plan())
     assert "the study asks for no smaller or no larger number (20)" in data.attrs["absent"]
     assert int(data["n_answers"].sel(reason="legal").sum()) == 0
-    assert summarise_patches({("m", "en"): data}, OPTIONS).empty
+    assert summarise_patches({("m", "en"): data}, BOOTSTRAP).empty
 
 
 def test_a_model_without_gradients_is_patched_all_the_same() -> None:

@@ -72,5 +72,6 @@ def test_instruct_keeps_to_the_length_and_base_does_not(pair, language):
     assert tuned["exact"] >= LEAST_EXACT[language]
     assert tuned["stopped"] > 0.95
     assert tuned["topic"] > 0.8
-    base = measure(answer(*pair["base"], requests, chat=False), pair["base"][1])
+    # It writes to the limit of 64 tokens, and misses by far: every seventh request will do.
+    base = measure(answer(*pair["base"], requests[:: PER_N - 1], chat=False), pair["base"][1])
     assert base["error"] > 10

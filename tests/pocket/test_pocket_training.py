@@ -1,7 +1,6 @@
 """The recipe, with its tiny budget."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from lengthlens.pocket.training import (
     Recipe,
     document_rows,
     make_model,
-    make_tokenizer,
     optimise,
     rate_at,
     train_pair,
@@ -92,8 +90,8 @@ def test_installing_an_unfinished_pair_is_refused(tmp_path):
     assert not (tmp_path / "target").exists()
 
 
-def test_a_loss_that_is_not_finite_stops_the_training():
-    tokenizer = make_tokenizer(TINY)
+def test_a_loss_that_is_not_finite_stops_the_training(trained):
+    _, tokenizer = load_pair_model(trained[0] / "base")
     model = make_model(TINY, tokenizer)
     with torch.no_grad():
         model.lm_head.weight[0, 0] = math.nan
@@ -115,8 +113,8 @@ def test_greedy_answers_do_not_depend_on_the_batch(trained):
     assert [a.tokens for a in together] == [a.tokens for a in alone]
 
 
-def test_measured_numbers():
-    tokenizer = make_tokenizer(replace(TINY, learnt_merges=60))
+def test_measured_numbers(trained):
+    _, tokenizer = load_pair_model(trained[0] / "base")
     request = Request("en", 3, ("sea", "seas"), "")
     texts = ["The sea sleeps.", "The seas sleep again.", "Look, a lake lies there."]
     answers = [Answer(request, t, encode(tokenizer, t), i < 2) for i, t in enumerate(texts)]

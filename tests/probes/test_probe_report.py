@@ -26,9 +26,10 @@ from lengthlens.reporting.tokenization import (
     tokenization_sentences,
     tokens_per_word_sentences,
 )
+from lengthlens.statistics import Bootstrap
 
 CAST = Cast({"b": "untuned", "i": "tuned"}, {"en": "English", "qaa": "qaa (synthetic)"})
-FAST = {"resamples": 200}
+FAST = Bootstrap(resamples=200)
 BLUE = TUNING_COLOURS["tuned"]
 
 
@@ -48,24 +49,24 @@ def probes() -> dict[tuple[str, str], pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def separated(probes) -> pd.DataFrame:
-    return as_read(separate_errors(probes, ["qaa"], **FAST))
+    return as_read(separate_errors(probes, ["qaa"], FAST))
 
 
 @pytest.fixture(scope="module")
 def slopes(probes) -> pd.DataFrame:
-    return as_read(regress_errors(probes, **FAST))
+    return as_read(regress_errors(probes, FAST))
 
 
 @pytest.fixture(scope="module")
 def extended(probes) -> pd.DataFrame:
-    return as_read(extrapolate(probes, **FAST))
+    return as_read(extrapolate(probes, FAST))
 
 
 @pytest.fixture(scope="module")
 def dips(probes) -> pd.DataFrame:
     answers = {(m, "en"): of(probes[m, "en"], "free") for m in "bi"}
     sums = {pair: make_attribution(3, (3, 4, 5), 16, 4, 2).dataset for pair in answers}
-    return as_read(find_dips(answers, sums, **FAST))
+    return as_read(find_dips(answers, sums, FAST))
 
 
 def of(table: pd.DataFrame, probe: str) -> pd.DataFrame:
@@ -173,7 +174,7 @@ def test_sentences_on_slopes_tell_what_was_left_out(slopes) -> None:
 
 
 def test_sentences_on_counting_name_all_conventions(probes) -> None:
-    said = counting_sentences(as_read(compare_conventions(probes, "whitespace", **FAST)))
+    said = counting_sentences(as_read(compare_conventions(probes, "whitespace", FAST)))
     assert len(said) == 4
     for sentence in said:
         assert all(f"by {name}" in sentence for name in ("whitespace", "unicode", "elision"))

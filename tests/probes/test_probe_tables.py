@@ -12,8 +12,9 @@ from lengthlens.analysis.conventions import compare_conventions
 from lengthlens.analysis.extrapolation import extrapolate
 from lengthlens.analysis.tokenization import separate_errors
 from lengthlens.analysis.tokens_per_word import regress_errors, slope_terms
+from lengthlens.statistics import Bootstrap
 
-FAST = {"resamples": 200}
+FAST = Bootstrap(resamples=200)
 
 
 def coin(rng, share: float) -> int:
@@ -40,7 +41,7 @@ def probes() -> dict[tuple[str, str], pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def separated(probes) -> pd.DataFrame:
-    return separate_errors(probes, ["qaa"], **FAST)
+    return separate_errors(probes, ["qaa"], FAST)
 
 
 def mean_error(probes, language: str, probe: str) -> float:
@@ -114,7 +115,7 @@ def test_only_prompts_with_both_answers_are_compared(probes) -> None:
     table = probes["i", "en"]
     first = table["sample_id"].str.contains("-000")
     fewer = table[(table["probe"] != "aligned") | first]
-    found = separate_errors({("i", "en"): fewer}, [], **FAST)
+    found = separate_errors({("i", "en"): fewer}, [], FAST)
     row = row_of(found, measure="error", quantity="free")
     assert row["n_samples"] == 3 * 10
     kept = table[(table["probe"] == "free") & first]
@@ -142,7 +143,7 @@ def with_slope(language: str, slope: float, seed: int) -> pd.DataFrame:
 
 def test_a_planted_slope_is_found_in_each_language_and_together() -> None:
     tables = {("i", "en"): with_slope("en", 2.0, 1), ("i", "it"): with_slope("it", 0.0, 2)}
-    found = regress_errors(tables, **FAST)
+    found = regress_errors(tables, FAST)
     english_row = row_of(found, language="en", measure="error")
     italian = row_of(found, language="it", measure="error")
     both = row_of(found, language=ALL, measure="error")
@@ -156,7 +157,7 @@ def test_a_planted_slope_is_found_in_each_language_and_together() -> None:
 def test_cut_answers_and_answers_without_words_are_left_out() -> None:
     table = make_probes("en", lambda *_: 0, cut=True)
     table.loc[1, "tokens_per_word"] = np.nan
-    row = row_of(regress_errors({("b", "en"): table}, **FAST), measure="error")
+    row = row_of(regress_errors({("b", "en"): table}, FAST), measure="error")
     assert row["n_cut"] == 12 and row["n_samples"] == 3 * 16 - 12 - 1
     assert regress_errors({("b", "en"): table.assign(truncated=True)}).empty
 
@@ -164,7 +165,7 @@ def test_cut_answers_and_answers_without_words_are_left_out() -> None:
 def test_conventions_on_elided_words() -> None:
     """Every word is "l'isola": one between blanks, one of Unicode, two with elision."""
     tables = {("i", "it"): make_probes("it", lambda *_: 0)}
-    found = compare_conventions(tables, "unicode", **FAST)
+    found = compare_conventions(tables, "unicode", FAST)
     assert list(found["convention"]) == ["whitespace", "unicode", "elision"]
     assert list(found["exact"]) == [1, 1, 0] and list(found["asked"]) == [False, True, False]
     assert list(found["error"]) == [0, 0, 4]  # twice N, less N, over N = 3, 4, 5
@@ -182,7 +183,7 @@ def test_gain_is_one_for_a_model_that_follows_and_none_for_one_that_does_not() -
         return 8 - n + int(rng.integers(-1, 2))
 
     tables = {("i", "en"): make_probes("en", follows), ("b", "en"): make_probes("en", stays)}
-    found = extrapolate(tables, **FAST)
+    found = extrapolate(tables, FAST)
     for model, gain in (("i", 1), ("b", 0)):
         for probe, numbers in (("free", [3, 4, 5]), ("extrapolation", [10, 12])):
             rows = found[(found["model"] == model) & (found["probe"] == probe)]
@@ -193,7 +194,7 @@ def test_gain_is_one_for_a_model_that_follows_and_none_for_one_that_does_not() -
 
 def test_a_single_n_has_no_gain() -> None:
     table = make_probes("en", lambda *_: 0, beyond=(10,))
-    rows = extrapolate({("i", "en"): table}, **FAST)
+    rows = extrapolate({("i", "en"): table}, FAST)
     assert rows.loc[rows["probe"] == "extrapolation", "gain"].isna().all()
 
 
@@ -202,20 +203,20 @@ def test_tables_of_nothing_have_their_columns(make, probes):
     """As of a base model all of whose answers are cut: a table without rows is a table still."""
     tables = {
         "regress_errors": regress_errors,
-        "compare_conventions": lambda files, **options: compare_conventions(
-            files, "whitespace", **options
+        "compare_conventions": lambda files, bootstrap: compare_conventions(
+            files, "whitespace", bootstrap
         ),
         "extrapolate": extrapolate,
     }
-    full = tables[make](probes, **FAST)
+    full = tables[make](probes, FAST)
     nothing = {pair: table.iloc[:0] for pair, table in probes.items()}
-    empty = tables[make](nothing, **FAST)
+    empty = tables[make](nothing, FAST)
     assert empty.empty and empty.columns.tolist() == full.columns.tolist()
 
 
 def test_answers_that_are_all_cut_have_no_slope(probes):
     cut = {pair: table.assign(truncated=True) for pair, table in probes.items()}
-    table = regress_errors(cut, **FAST)
+    table = regress_errors(cut, FAST)
     assert table.empty and "slope" in table
     empty = {pair: table.assign(tokens_per_word=np.nan) for pair, table in probes.items()}
-    assert regress_errors(empty, **FAST).empty
+    assert regress_errors(empty, FAST).empty

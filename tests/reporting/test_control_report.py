@@ -8,6 +8,7 @@ from synthetic_report import NAMES, TUNINGS, evil_answers, make_material
 from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.reporting.control import Gate, control_sentences, gate_of, wrapping_sentences
 from lengthlens.reporting.page import render_report
+from lengthlens.statistics import Bootstrap
 
 
 def control(opened):
@@ -119,7 +120,7 @@ def test_politeness_and_other_languages_are_counted():
     table = table[(table["model"] == "i") & (table["language"] == "it")].head(4)
     table = table.assign(text=list(TEXTS.values()), n=8, error=[4, 0, -1, -7], words=[12, 8, 7, 1])
     languages = {code: language(code) for code in NAMES}
-    found = summarise_answers(table, languages, resamples=100)
+    found = summarise_answers(table, languages, Bootstrap(resamples=100))
     row = found[(found["n"] == "all") & (found["split"] == "all")].iloc[0]
     assert row["preamble"] == 0.25 and row["quotes"] == row["markdown"] == row["echo"] == 0
     assert row["own_language"] == 0.25 and row["other_language"] == 0.5
@@ -137,5 +138,5 @@ def test_the_last_sentence_alone_can_be_counted():
     table = table.assign(text=["Sure! One two three.", "One two."], n=3, error=[1, -1])
     languages = {code: language(code) for code in NAMES}
     for how, exact in (("whole", 0), ("last_sentence", 0.5)):
-        found = summarise_answers(table, languages, counted=how, resamples=100)
+        found = summarise_answers(table, languages, counted=how, bootstrap=Bootstrap(resamples=100))
         assert found["exact"].iloc[0] == exact

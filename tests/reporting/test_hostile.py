@@ -26,6 +26,7 @@ from lengthlens.reporting.material import Material
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.samples import mark_words
 from lengthlens.reporting.tokens import describe_tokens
+from lengthlens.statistics import Bootstrap
 
 ATTACKS = (
     "</script><script>alert(1)</script>",
@@ -44,7 +45,7 @@ def harmless_material() -> tuple[Material, xr.Dataset]:
     """The material of a page, and the means behind its map."""
     pairs = [(model, code) for model in TUNINGS for code in NAMES]
     sums = {pair: make_attribution(0, layers=3, heads=2).dataset for pair in pairs}
-    return make_material(evil_answers()), aggregate_attribution(sums, resamples=80)
+    return make_material(evil_answers()), aggregate_attribution(sums, Bootstrap(resamples=80))
 
 
 def hostile_page(attack: str) -> str:

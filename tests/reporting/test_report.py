@@ -32,6 +32,7 @@ from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
 from lengthlens.reporting.sections import SECTIONS, Section, Table
 from lengthlens.reporting.shown import headline
+from lengthlens.statistics import Bootstrap
 
 SHOWN = (
     "summary",
@@ -212,7 +213,7 @@ def test_cells_are_short():
 
 def test_effects_are_told_by_their_interval():
     ablations = {("i", "en"): make_ablation(k=(1, 2, 3), controls=8)}
-    effects = summarise_ablation(ablations, resamples=100)
+    effects = summarise_ablation(ablations, Bootstrap(resamples=100))
     exact = effects["measure"] == "exact"
     verdicts = []
     for low, high in ((-0.3, -0.1), (-0.3, 0.1), (0.1, 0.3), (np.nan, np.nan)):
@@ -334,7 +335,9 @@ def test_what_is_no_figure_is_refused(tmp_path):
 
 
 def test_behaviour_rows_cover_n_and_split(answers):
-    table = summarise_answers(answers, {code: language(code) for code in NAMES}, resamples=100)
+    table = summarise_answers(
+        answers, {code: language(code) for code in NAMES}, Bootstrap(resamples=100)
+    )
     whole = table[(table["n"] == "all") & (table["split"] == "all")].set_index(
         ["model", "language"]
     )

@@ -9,6 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics import (
     METHODS,
+    Bootstrap,
     balanced_interval,
     combination_interval,
     difference_interval,
@@ -24,6 +25,8 @@ from lengthlens.statistics import (
     wilson,
 )
 from lengthlens.statistics.resampling import draw_counts
+
+STUDENT = Bootstrap(method="student")
 
 
 def clustered(seed: int = 0, samples: int = 60, topics: int = 15):
@@ -50,7 +53,7 @@ def test_estimates_are_the_plain_formulas():
 
 def test_student_interval_of_unclustered_data_is_scipys():
     values = np.random.default_rng(1).standard_normal(30)
-    found = mean_interval(values, np.arange(30), method="student", level=0.9)
+    found = mean_interval(values, np.arange(30), Bootstrap(0.9, method="student"))
     low, high = stats.t.interval(0.9, 29, values.mean(), stats.sem(values))
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
     assert found.standard_error == pytest.approx(stats.sem(values))
@@ -61,8 +64,8 @@ def test_bootstrap_t_is_the_loop_over_draws(lambdas):
     """The matrix products give what resampling topics one draw after another gives."""
     values, steps, topics, n = clustered(2, samples=240)
     values, weights = values[:, 0, 0], np.array(list(lambdas.values()))
-    options = {"seed": 9, "resamples": 400, "method": "bootstrap_t"}
-    found = combination_interval(values, steps, topics, n, lambdas, **options)
+    bootstrap = Bootstrap(resamples=400, seed=9, method="bootstrap_t")
+    found = combination_interval(values, steps, topics, n, lambdas, bootstrap=bootstrap)
     counts = draw_counts(np.zeros(15, int), 400, np.random.default_rng(9))
 
     def theta_and_influence(rows):
@@ -89,7 +92,7 @@ def test_bootstrap_t_is_the_loop_over_draws(lambdas):
 
 def test_guarded_takes_the_further_limit():
     values, _, topics, _ = clustered(3)
-    by = {name: mean_interval(values, topics, method=name, seed=5) for name in METHODS}
+    by = {name: mean_interval(values, topics, Bootstrap(seed=5, method=name)) for name in METHODS}
     assert np.array_equal(by["guarded"].low, np.minimum(by["bootstrap_t"].low, by["student"].low))
     assert np.array_equal(
         by["guarded"].high, np.maximum(by["bootstrap_t"].high, by["student"].high)
@@ -98,7 +101,7 @@ def test_guarded_takes_the_further_limit():
 
 def test_bca_agrees_with_scipy():
     values = np.random.default_rng(4).gamma(2, size=40)
-    ours = mean_interval(values, np.arange(40), method="bca", resamples=40000)
+    ours = mean_interval(values, np.arange(40), Bootstrap(method="bca", resamples=40000))
     theirs = stats.bootstrap((values,), np.mean, n_resamples=40000, rng=0).confidence_interval
     assert ours.low == pytest.approx(theirs.low, abs=0.02)
     assert ours.high == pytest.approx(theirs.high, abs=0.02)
@@ -107,8 +110,9 @@ def test_bca_agrees_with_scipy():
 @pytest.mark.parametrize("method", METHODS)
 def test_intervals_move_and_scale_with_the_data(method):
     values, steps, topics, _ = clustered(5)
-    plain = ratio_interval(values, steps, topics, method=method)
-    moved = ratio_interval(1e4 * steps[:, None, None] - 3 * values, steps, topics, method=method)
+    bootstrap = Bootstrap(method=method)
+    plain = ratio_interval(values, steps, topics, bootstrap)
+    moved = ratio_interval(1e4 * steps[:, None, None] - 3 * values, steps, topics, bootstrap)
     if method != "bca":  # BCa levels are rounded to draws, differently from either side
         assert moved.low == pytest.approx(1e4 - 3 * plain.high, abs=0.05)
     assert moved.estimate == pytest.approx(1e4 - 3 * plain.estimate)
@@ -117,10 +121,10 @@ def test_intervals_move_and_scale_with_the_data(method):
 
 def test_same_seed_same_interval():
     values, _, topics, _ = clustered(6)
-    a, b, c = (mean_interval(values, topics, seed=seed) for seed in (1, 1, 2))
+    a, b, c = (mean_interval(values, topics, Bootstrap(seed=seed)) for seed in (1, 1, 2))
     assert np.array_equal(a.low, b.low) and not np.array_equal(a.low, c.low)
     names = np.array([f"topic {t:02d}" for t in topics])
-    assert np.array_equal(a.low, mean_interval(values, names, seed=1).low)
+    assert np.array_equal(a.low, mean_interval(values, names, Bootstrap(seed=1)).low)
 
 
 def test_samples_with_nan_are_dropped_by_component_and_counted():
@@ -129,8 +133,8 @@ def test_samples_with_nan_are_dropped_by_component_and_counted():
     holes[topics < 3, 1, 2] = np.nan
     found = ratio_interval(holes, steps, topics)
     kept = topics >= 3
-    alone = ratio_interval(values[kept, 1, 2], steps[kept], topics[kept], method="student")
-    both = ratio_interval(holes, steps, topics, method="student")
+    alone = ratio_interval(values[kept, 1, 2], steps[kept], topics[kept], STUDENT)
+    both = ratio_interval(holes, steps, topics, STUDENT)
     assert found.n[1, 2] == kept.sum() and found.n_clusters[1, 2] == 12
     assert found.n[0, 0] == 60 and found.n_clusters[0, 0] == 15
     assert both.low[1, 2] == pytest.approx(alone.low)
@@ -140,7 +144,7 @@ def test_samples_with_nan_are_dropped_by_component_and_counted():
 def test_no_interval_without_variance_topics_or_samples():
     topics = np.repeat(np.arange(12), 2)
     for method in METHODS:
-        constant = mean_interval(np.full(24, 0.1), topics, method=method)
+        constant = mean_interval(np.full(24, 0.1), topics, Bootstrap(method=method))
         assert constant.estimate == pytest.approx(0.1)
         assert np.isnan([constant.low, constant.high, constant.standard_error]).all()
     one_topic = mean_interval(np.arange(5.0), np.zeros(5))
@@ -159,10 +163,7 @@ def test_no_interval_without_variance_topics_or_samples():
 
 def test_few_topics_or_few_values_fall_back_to_student():
     seven = mean_interval(np.arange(7.0), np.arange(7))
-    assert (
-        seven.fallback
-        and seven.low == mean_interval(np.arange(7.0), np.arange(7), method="student").low
-    )
+    assert seven.fallback and seven.low == mean_interval(np.arange(7.0), np.arange(7), STUDENT).low
     rare = np.zeros(24)
     rare[0] = 1.0
     found = mean_interval(rare, np.arange(24))
@@ -190,8 +191,9 @@ def test_difference_paired_with_itself_has_no_interval_but_apart_it_has():
 def test_wrong_input_is_named(change, words):
     values, steps, topics, _ = clustered()
     given = {"numerator": values, "denominator": steps, "clusters": topics} | change
+    options = {name: given.pop(name) for name in change if name not in ("clusters", "denominator")}
     with pytest.raises(LengthlensError, match=words):
-        ratio_interval(**given)
+        ratio_interval(**given, bootstrap=Bootstrap(**options))
 
 
 def test_wilson_is_that_of_statsmodels():

@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from scipy.stats import nbinom
 
 from lengthlens.statistics import (
+    Bootstrap,
     balanced_interval,
     difference_interval,
     mean_interval,
@@ -27,6 +28,12 @@ DESIGNS = 8
 SIMULATIONS = 500
 ICC = 0.3
 RESAMPLES = 1000
+STUDENT = Bootstrap(method="student")
+
+
+def drawn_by(rng: np.random.Generator, resamples: int = RESAMPLES) -> Bootstrap:
+    """Draws that go on from one simulation to the next."""
+    return Bootstrap(resamples=resamples, seed=rng)
 
 
 def design(rng: np.random.Generator, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +82,7 @@ def test_mean_of_normal_data(name):
     """Measured: all 0.955, split 0.955, one N 0.962."""
 
     def make(rng, topics, n):
-        return mean_interval(1 + normal(rng, topics), topics, seed=rng, resamples=RESAMPLES), 1.0
+        return mean_interval(1 + normal(rng, topics), topics, drawn_by(rng)), 1.0
 
     assert 0.93 <= coverage(name, make) <= 0.97
 
@@ -86,7 +93,7 @@ def test_mean_of_skewed_errors(name):
 
     def make(rng, topics, n):
         values = overshoot(normal(rng, topics))
-        return mean_interval(values, topics, seed=rng, resamples=RESAMPLES), 12.0
+        return mean_interval(values, topics, drawn_by(rng)), 12.0
 
     assert 0.93 <= coverage(name, make) <= 0.97
 
@@ -97,7 +104,7 @@ def test_mean_of_rare_errors(name):
 
     def make(rng, topics, n):
         values = slips(normal(rng, topics))
-        return mean_interval(values, topics, seed=rng, resamples=RESAMPLES), -0.02
+        return mean_interval(values, topics, drawn_by(rng)), -0.02
 
     assert 0.93 <= coverage(name, make) <= 0.97
 
@@ -107,7 +114,7 @@ def test_equal_tails_of_the_verdict():
     rng, below, above = np.random.default_rng(8), [], []
     for _ in range(DESIGNS):
         topics, _ = design(rng, "all")
-        interval = mean_interval(overshoot(normal(rng, topics)), topics, seed=rng, resamples=1000)
+        interval = mean_interval(overshoot(normal(rng, topics)), topics, drawn_by(rng))
         below.append((interval.low > 12).mean())
         above.append((interval.high < 12).mean())
     assert np.mean(below) <= 0.04 and np.mean(above) <= 0.04
@@ -121,7 +128,7 @@ def test_mean_per_step(name):
         steps = n + rng.poisson(4, len(n))
         rate = np.exp(0.5 * normal(rng, topics)) - np.exp(0.125)
         values = steps[:, None] * (2 + rate)
-        return ratio_interval(values, steps, topics, seed=rng, resamples=RESAMPLES), 2.0
+        return ratio_interval(values, steps, topics, drawn_by(rng)), 2.0
 
     assert 0.93 <= coverage(name, make) <= 0.97
 
@@ -133,7 +140,7 @@ def test_balanced_over_n(name):
     def make(rng, topics, n):
         steps = n + rng.poisson(4, len(n))
         values = steps[:, None] * (n[:, None] + normal(rng, topics))
-        return balanced_interval(values, steps, topics, n, seed=rng, resamples=RESAMPLES), 6.0
+        return balanced_interval(values, steps, topics, n, drawn_by(rng)), 6.0
 
     assert 0.93 <= coverage(name, make) <= 0.97
 
@@ -148,7 +155,7 @@ def test_difference(paired):
         first = 3 + normal(rng, topics, shared)
         second = overshoot(normal(rng, others, shared if paired else None)) / 6
         sides = ((first, np.ones(len(n))), topics, (second, np.ones(len(other_n))), others)
-        interval = difference_interval(*sides, paired=paired, seed=rng, resamples=RESAMPLES)
+        interval = difference_interval(*sides, drawn_by(rng), paired=paired)
         return interval, 3 - 12 / 6
 
     assert 0.93 <= coverage("split", make) <= 0.97
@@ -173,8 +180,8 @@ def test_ignoring_topics_would_cover_too_rarely():
     rng = np.random.default_rng(4)
     topics, _ = design(rng, "all")
     values = normal(rng, topics)
-    assert covers(mean_interval(values, np.arange(len(values)), method="student"), 0.0) < 0.90
-    assert covers(mean_interval(values, topics, method="student"), 0.0) > 0.92
+    assert covers(mean_interval(values, np.arange(len(values)), STUDENT), 0.0) < 0.90
+    assert covers(mean_interval(values, topics, STUDENT), 0.0) > 0.92
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.03])
@@ -210,7 +217,7 @@ def test_spearman(rho):
         pair = np.sqrt(ICC) * rng.standard_normal((48, 2))[topics]
         pair += np.sqrt(1 - ICC) * rng.standard_normal((len(topics), 2))
         y = np.exp(rho * pair[:, 0] + np.sqrt(1 - rho**2) * pair[:, 1])
-        found = spearman_interval(pair[:, 0], y, topics, resamples=400, seed=rng)
+        found = spearman_interval(pair[:, 0], y, topics, drawn_by(rng, 400))
         held.append(found.low <= truth <= found.high)
     assert 0.92 <= np.mean(held) <= 0.985
 
@@ -221,8 +228,8 @@ def test_false_positives_of_the_difference():
     def make(rng, topics, n):
         shared = rng.standard_normal((48, SIMULATIONS))
         sides = [(overshoot(normal(rng, topics, shared)), np.ones(len(n))) for _ in range(2)]
-        options = {"seed": rng, "resamples": RESAMPLES}
-        return difference_interval(sides[0], topics, sides[1], topics, **options), 0.0
+        bootstrap = drawn_by(rng)
+        return difference_interval(sides[0], topics, sides[1], topics, bootstrap), 0.0
 
     assert 0.03 <= 1 - coverage("all", make) <= 0.07
 

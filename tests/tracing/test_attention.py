@@ -24,12 +24,13 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import SwapRuns
 from lengthlens.reporting.traces import say_heads, say_knockouts
+from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.attention import circuit_heads, measure_attention, own_texts
 from lengthlens.tracing.last_step import LastStep
 from lengthlens.tracing.roles import ROLES
 from lengthlens.tracing.stream import TracePlan
 
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 TOPICS = 6
 PLAN = TracePlan(10, (1, -1), 1, 1.0)
@@ -152,8 +153,10 @@ def test_attention_is_eager_in_the_one_pass_only() -> None:
 
 
 @functools.cache
-def measured(heads: tuple[str, ...] = ("L1H1", "L0H2"), null: bool = False) -> xr.Dataset:
-    loaded, lang = counting_model(null), language(topics=TOPICS)
+def measured(
+    heads: tuple[str, ...] = ("L1H1", "L0H2"), null: bool = False, topics: int = TOPICS
+) -> xr.Dataset:
+    loaded, lang = counting_model(null), language(topics=topics)
     answers = answers_of(lang)
     swaps = swap_material(loaded, lang, answers, READING)
     material = (own_texts(loaded, lang, answers, READING), swaps, [PLANTED] * len(answers))
@@ -172,7 +175,7 @@ def test_attention_adds_up_over_roles_and_finds_the_planted_head() -> None:
 
 def test_only_the_planted_reading_matters() -> None:
     """Kept from the mark in layer 1, N does nothing; kept from what it does not attend to, all."""
-    tables = summarise_attention({("m", "en"): measured()}, OPTIONS)
+    tables = summarise_attention({("m", "en"): measured()}, BOOTSTRAP)
     layers = tables["knockout"]
     for swap in (1, -1):
         own = layers[layers["swap"] == swap].pivot(index="layer", columns="role", values="share")
@@ -199,7 +202,7 @@ def test_margins_are_those_of_patching() -> None:
 
 
 def test_sentences_name_what_is_read_and_where() -> None:
-    tables = summarise_attention({("m", "en"): measured()}, OPTIONS)
+    tables = summarise_attention({("m", "en"): measured()}, BOOTSTRAP)
     heads = tables["circuit_heads"].copy()
     mark = (heads["component"] == "L1H1") & (heads["role"] == "mark")
     heads.loc[mark, ["low", "high"]] = 0.9, 1.0  # attention that never varies has no interval
@@ -212,7 +215,7 @@ def test_sentences_name_what_is_read_and_where() -> None:
 
 
 def test_without_an_effect_there_are_no_shares() -> None:
-    tables = summarise_attention({("m", "en"): measured((), True)}, OPTIONS)
+    tables = summarise_attention({("m", "en"): measured((), True)}, BOOTSTRAP)
     assert tables["knockout"]["share"].isna().all() and tables["circuit_heads"].empty
     assert say_knockouts(tables["knockout"]) == []
     assert "no circuit" in measured((), True).attrs["knocked_absent"]
@@ -221,17 +224,17 @@ def test_without_an_effect_there_are_no_shares() -> None:
 def test_attention_that_cannot_be_had_is_named(monkeypatch) -> None:
     """Fused attention gives no weights: NaN with the reason, and nothing fails."""
     monkeypatch.setattr(scores, "eager_attention", lambda model: contextlib.nullcontext())
-    data = measured.__wrapped__(("L1H1",))
+    data = measured.__wrapped__(("L1H1",), topics=2)
     assert "attention weights of some layers cannot be had" in data.attrs["absent"]
     assert data.attrs["absent"].endswith("layers 0, 1, 2")
     for name in ("attention", "knockout", "knockout_n", "knockout_heads"):
         assert np.isnan(data[name]).all()
     assert np.isfinite(data["margin"]).all()
-    assert summarise_attention({("m", "en"): data}, OPTIONS)["attention"].empty
+    assert summarise_attention({("m", "en"): data}, BOOTSTRAP)["attention"].empty
 
 
 def test_a_file_without_circuit_heads_can_be_written(tmp_path) -> None:
-    measured(()).to_netcdf(tmp_path / "attention.nc")
+    measured((), topics=2).to_netcdf(tmp_path / "attention.nc")
     with xr.open_dataset(tmp_path / "attention.nc") as found:
         assert found.sizes["knocked"] == 0 and found["role"].to_numpy().tolist() == list(ROLES)
 

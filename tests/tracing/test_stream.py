@@ -18,10 +18,11 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.reporting.traces import say_places
+from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.roles import ROLES, text_roles
 from lengthlens.tracing.stream import TracePlan, trace_streams, trace_swap
 
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 PLAN = TracePlan(10, (1, -1), 1, 1.0)
 PLANTED = np.array([0, 0, 0, 0, 1, 2, 3, 4], dtype=np.int8)  # the roles of the planted template
@@ -98,7 +99,7 @@ def traced(null: bool = False) -> xr.Dataset:
 @pytest.mark.parametrize("direction", ["noising", "denoising"])
 def test_the_number_is_followed_from_role_to_role(direction: str, swap: int) -> None:
     """At the numeral into layer 0, at the mark into layer 1, at the last token into layer 2."""
-    table = summarise_tracing({("m", "en"): traced()}, OPTIONS)
+    table = summarise_tracing({("m", "en"): traced()}, BOOTSTRAP)
     own = table[(table["swap"] == swap) & (table["direction"] == direction)]
     shares = own.pivot(index="layer", columns="role", values="share")
     places = {0: "numeral", 1: "mark", 2: "last"}
@@ -110,13 +111,13 @@ def test_the_number_is_followed_from_role_to_role(direction: str, swap: int) -> 
 
 
 def test_sentences_name_the_places() -> None:
-    (said,) = say_places(summarise_tracing({("m", "en"): traced()}, OPTIONS))
+    (said,) = say_places(summarise_tracing({("m", "en"): traced()}, BOOTSTRAP))
     assert "the number (layer 0), the final mark (layer 1), the last token (layer 2)" in said
     assert "18 answers" in said and "above 5 %" not in said
 
 
 def test_without_an_effect_there_is_nothing_to_trace() -> None:
-    table = summarise_tracing({("m", "en"): traced(True)}, OPTIONS)
+    table = summarise_tracing({("m", "en"): traced(True)}, BOOTSTRAP)
     assert len(table) and table["share"].isna().all()
     assert "nothing to trace (18 answers)" in say_places(table)[0]
 
@@ -143,7 +144,7 @@ def test_one_number_has_no_swap() -> None:
     material = swap_material(loaded, lang, answers, Reading((4,), "whitespace", "2026-01-01"))
     data = trace_streams(loaded, answers, material, [PLANTED] * len(answers), PLAN)
     assert "the study asks for no smaller or no larger number (20)" in data.attrs["absent"]
-    assert summarise_tracing({("m", "en"): data}, OPTIONS).empty
+    assert summarise_tracing({("m", "en"): data}, BOOTSTRAP).empty
 
 
 def test_deep_models_are_traced_in_part() -> None:
@@ -152,5 +153,5 @@ def test_deep_models_are_traced_in_part() -> None:
     material = swap_material(loaded, lang, answers, READING, (1,))
     plan = TracePlan(1, (1,), 2, 1.0)
     data = trace_streams(loaded, answers, material, [PLANTED] * len(answers), plan)
-    table = summarise_tracing({("m", "en"): data}, OPTIONS)
+    table = summarise_tracing({("m", "en"): data}, BOOTSTRAP)
     assert set(table["layer"]) == {0, 2} and (table["n_samples"] == 3).all()

@@ -25,12 +25,13 @@ from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.patching.sampled import SamplePlan
 from lengthlens.reporting.tuning import late_layers_suffice, say_changes, say_transplants
+from lengthlens.statistics import Bootstrap
 from lengthlens.transplant.measure import Material, measure_transplants
 from lengthlens.transplant.pair import Pair, alike
 from lengthlens.transplant.plan import TransplantPlan, layer_ranges
 from lengthlens.transplant.swap import transplanted
 
-OPTIONS = {"level": 0.95, "resamples": 200, "seed": 0}
+BOOTSTRAP = Bootstrap(resamples=200)
 KEY = ("before", "after", "en")
 LAYER, HEAD = CARRIER
 NAME = f"L{LAYER}H{HEAD}"
@@ -81,7 +82,7 @@ def measured(same: bool = False) -> xr.Dataset:
 
 @functools.cache
 def table() -> pd.DataFrame:
-    return summarise_transplants({KEY: measured()}, OPTIONS)
+    return summarise_transplants({KEY: measured()}, BOOTSTRAP)
 
 
 def with_verdict(into: str, verdict: str, measure: str) -> set[str]:
@@ -149,7 +150,7 @@ def test_a_pair_without_a_difference_yields_nothing() -> None:
     data = measured(same=True)
     assert set(data["what"].values) == {"none"}
     assert "all 1-1" in data.attrs["absent"] and "attention" in data.attrs["absent"]
-    found = summarise_transplants({KEY: data}, OPTIONS)
+    found = summarise_transplants({KEY: data}, BOOTSTRAP)
     assert found["share"].isna().all() and set(found["verdict"]) == {""}
     assert float(data["change_head"].max()) == float(abs(data["across_n_head"]).max()) == 0
 
@@ -164,7 +165,7 @@ def test_the_change_and_the_output_of_the_head_are_found(tmp_path) -> None:
     across[LAYER, HEAD] = 0
     assert abs(across).max() < 0.05 and abs(data["across_n_mlp"]).max() < 0.05
     loaded, lang = pair_of().tuned, language(topics=20)
-    changes = summarise_changes({KEY: data}, {KEY: patched(loaded, lang)}, OPTIONS)
+    changes = summarise_changes({KEY: data}, {KEY: patched(loaded, lang)}, BOOTSTRAP)
     assert changes.loc[changes["across_share"] > 0.5, "component"].tolist() == [NAME]
     assert changes["component"].tolist()[-3:] == ["L0M", "L1M", "L2M"]
     assert changes.loc[changes["component"] == NAME, "share"].item() == pytest.approx(1, abs=0.1)

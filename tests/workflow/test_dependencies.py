@@ -16,22 +16,28 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 # For each script: forget the package, run the imports of the script, then again and again those
 # of every loaded package file (functions included) until nothing new appears. One process for
-# all, because loading torch takes seconds.
+# all, because loading torch takes seconds; every file is compiled once.
 LOAD_FOR_REAL = """
-import ast, json, sys
+import ast, functools, json, sys, tempfile
 from pathlib import Path
 
 scripts = Path(sys.argv[1])
 sys.path.insert(0, str(scripts))
-sys.dont_write_bytecode = True
+compiled = tempfile.TemporaryDirectory()
+sys.pycache_prefix = compiled.name
 
-def run_imports(path, package):
+@functools.cache
+def imports(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n)]
     unused = {id(n) for block in blocks for part in block.body for n in ast.walk(part)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in unused:
-            exec(compile(ast.Module([node], []), str(path), "exec"), {"__package__": package})
+    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    used = [n for n in nodes if id(n) not in unused]
+    return [compile(ast.Module([n], []), str(path), "exec") for n in used]
+
+def run_imports(path, package):
+    for code in imports(path):
+        exec(code, {"__package__": package})
 
 def package_modules():
     return [name for name in sys.modules if name.split(".")[0] == "lengthlens"]

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROFILE = Path(__file__).parents[2] / "profiles/default"
 
 SNAKEFILE = """
@@ -26,6 +28,7 @@ def run(folder: Path) -> str:
     return result.stderr
 
 
+@pytest.mark.slow
 def test_a_touch_reruns_nothing_and_an_edit_does(tmp_path: Path):
     shutil.copytree(PROFILE, tmp_path / "profiles/default")
     (tmp_path / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")

@@ -45,5 +45,7 @@ def test_the_configured_study_is_what_is_projected():
     assert len(study.n_words) * study.forced.per_n == PROJECTION["SINGLE_ANSWERS"]
     base, instruct = (PROJECTION["planned_sets"](variant) for variant in ("base", "instruct"))
     assert base.answered < base.scored < instruct.scored  # half of the further controls answer
-    assert instruct.answered < 2 * study.ablation.controls  # random sets of tests need no answers
+    assert (
+        instruct.answered < 2 * study.ablation.test_controls
+    )  # random sets of tests need no answers
     assert instruct.scored > instruct.answered >= base.answered

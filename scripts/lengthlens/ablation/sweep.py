@@ -4,7 +4,7 @@
 2. the top k of every method and k, in the first mode, with `controls` random sets each that share
    no head with the chosen one (pool `disjoint`): for effect sizes;
 3. the chosen sets of the tests (`hypotheses`), at the size k that claims.yaml fixes, with
-   `controls` random sets of all there are (pool `all`): for p-values;
+   `test_controls` random sets of all there are (pool `all`): for p-values;
 4. at the sizes `further_k`, with `further_controls` each: the same as 2 in the other modes, the
    bottom k, and *transfer*: the top k chosen in every other language;
 5. sets by position: all heads of the last and of the first quarter of layers (they leave no heads
@@ -133,10 +133,11 @@ def _tested(
         heads = ranked_heads(own, method, k)
         if len(heads) < k:
             continue
-        answered = sweep.plan.controls if any(one.needs_answers for one in tests) else 0
+        controls = sweep.plan.test_controls
+        answered = controls if any(one.needs_answers for one in tests) else 0
         chosen = _Choice(heads, sweep.plan.modes[0], "top", method, language)
         names = ";".join(one.id for one in tests)
-        yield from sweep.beside(chosen, "all", sweep.plan.controls, answered, names)
+        yield from sweep.beside(chosen, "all", controls, answered, names)
 
 
 def _further(

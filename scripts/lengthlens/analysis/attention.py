@@ -13,13 +13,14 @@ the N effect, which is empty where the mean N effect is not above 0 with its who
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from lengthlens.analysis.tracing import shares
-from lengthlens.statistics import mean_interval
+from lengthlens.statistics import BESIDE, Bootstrap, mean_interval
 
 _SHARE = (
     "swap", "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low",
@@ -37,21 +38,21 @@ HEADS = ("model", "language", "component", "role", *_LOOKS, *_FALL, *_SHARE)
 Files = Mapping[tuple[str, str], xr.Dataset]
 
 
-def summarise_attention(files: Files, options: Mapping) -> dict[str, pd.DataFrame]:
+def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The three tables, by name.
 
     Args:
-        files: attention files; options: level, resamples and seed of the intervals.
+        files: attention files; bootstrap: of the intervals.
     """
     attention, knockout, heads = [], [], []
     for (model, language), data in files.items():
         labels = {"model": model, "language": language}
-        looks = list(_attention(data, options))
+        looks = list(_attention(data, bootstrap))
         attention += [labels | row for row in looks]
-        for row in _knockouts(data, "knockout", "layer", options):
+        for row in _knockouts(data, "knockout", "layer", bootstrap):
             knockout.append(labels | row)
         by_place = {(row["component"], row["role"]): row for row in looks}
-        for row in _knockouts(data, "knockout_heads", "knocked", options):
+        for row in _knockouts(data, "knockout_heads", "knocked", bootstrap):
             row["component"] = row.pop("knocked")
             own = by_place.get((row["component"], row["role"]), {})
             heads.append(labels | {name: own.get(name, np.nan) for name in _LOOKS} | row)
@@ -62,15 +63,17 @@ def summarise_attention(files: Files, options: Mapping) -> dict[str, pd.DataFram
     }
 
 
-def _attention(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _attention(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     values, topics = data["attention"].to_numpy(), data["topic"].to_numpy()
     for layer in range(data.sizes["layer"]):
         part = values[:, layer]
         used = np.isfinite(part).all((1, 2))
         if not used.any():
             continue
-        found = mean_interval(part[used], topics[used], **options)
-        low, high = np.clip(found.low, 0, 1), np.clip(found.high, 0, 1)  # a share is within them
+        found = mean_interval(part[used], topics[used], bootstrap)
+        found = replace(  # a share is between 0 and 1
+            found, low=np.clip(found.low, 0, 1), high=np.clip(found.high, 0, 1)
+        )
         for head in range(data.sizes["head"]):
             for place, role in enumerate(data["role"].to_numpy().tolist()):
                 yield {
@@ -78,39 +81,31 @@ def _attention(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
                     "layer": layer,
                     "head": head,
                     "role": role,
-                    "attention": float(found.estimate[head, place]),
-                    "low": float(low[head, place]),
-                    "high": float(high[head, place]),
-                    "n_samples": int(used.sum()),
-                    "n_topics": len(np.unique(topics[used])),
-                    "level": options["level"],
+                    **found[head, place].columns("attention", ends=BESIDE),
+                    **found[head, place].counts,
+                    "level": bootstrap.level,
                 }
 
 
-def _knockouts(data: xr.Dataset, name: str, by: str, options: Mapping) -> Iterator[dict]:
+def _knockouts(data: xr.Dataset, name: str, by: str, bootstrap: Bootstrap) -> Iterator[dict]:
     """Rows of one kind of knockout, by role and swap; `by` is their dimension."""
     topics = data["topic"].to_numpy()
     for place, role in enumerate(data["role"].to_numpy().tolist()):
         own = data[name].isel(role=place).to_numpy()
         for index, key in enumerate(data[by].to_numpy().tolist()):
-            fall = _fall(own[:, index], topics, options)
+            fall = _fall(own[:, index], topics, bootstrap)
             for swap in data["swap"].to_numpy().tolist():
                 chosen = data.sel(swap=swap)
                 part = chosen[f"{name}_n"].isel({"role": place, by: index}).to_numpy()
                 effect = chosen["n_effect"].to_numpy()
-                for row in shares(part[:, None], effect, topics, options):
+                for row in shares(part[:, None], effect, topics, bootstrap):
                     yield {by: key, "role": role, "swap": swap} | fall | row
 
 
-def _fall(values: np.ndarray, topics: np.ndarray, options: Mapping) -> dict:
+def _fall(values: np.ndarray, topics: np.ndarray, bootstrap: Bootstrap) -> dict:
     """The mean fall of the margin under the own prompt, with its interval and number of answers."""
     used = np.isfinite(values)
     if not used.any():
         return dict.fromkeys(_FALL[:3], np.nan) | {"n_decided": 0}
-    found = mean_interval(values[used], topics[used], **options)
-    return {
-        "fall": float(found.estimate),
-        "fall_low": float(found.low),
-        "fall_high": float(found.high),
-        "n_decided": int(used.sum()),
-    }
+    found = mean_interval(values[used], topics[used], bootstrap)
+    return found.columns("fall") | {"n_decided": int(used.sum())}

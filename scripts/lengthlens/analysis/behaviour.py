@@ -35,7 +35,7 @@ from lengthlens.language.detection import UNDETERMINED, detect_language, known
 from lengthlens.language.languages import Language
 from lengthlens.language.words import count_words, mentions
 from lengthlens.language.wrapping import KINDS, WHOLE, counted_text, kinds_of
-from lengthlens.statistics import mean_interval, share_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
 
 ALL = "all"
 COLUMNS = (
@@ -69,11 +69,10 @@ COLUMNS = (
 def summarise_answers(
     answers: pd.DataFrame,
     languages: Mapping[str, Language],
+    bootstrap: Bootstrap = DEFAULT,
+    *,
     counting: str = "whitespace",
     counted: str = WHOLE,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Make the table of the module's docstring.
 
@@ -81,9 +80,9 @@ def summarise_answers(
         answers: one row an answer: model, language, n, topic, template, split, text, error,
             truncated.
         languages: by code, for the words that count as mentioning a topic and for the prompts.
+        bootstrap: of the intervals.
         counting: the counting convention; counted: the part of an answer whose words are counted
             (`wrapping.counted_text`).
-        level: of the intervals; resamples, seed: of their bootstrap.
 
     Raises:
         LengthlensError: a language or topic of the answers is unknown.
@@ -94,8 +93,7 @@ def summarise_answers(
         words = [count_words(counted_text(text, counted), counting) for text in answers["text"]]
         table["error"] = np.array(words, dtype=int) - answers["n"].to_numpy(dtype=int)
     rows = [
-        {"model": model, "language": language, "n": n, "split": split}
-        | _summary(part, level, resamples, seed)
+        {"model": model, "language": language, "n": n, "split": split} | _summary(part, bootstrap)
         for (model, language), own in table.groupby(["model", "language"], sort=False)
         for n, split, part in _parts(own)
     ]
@@ -112,18 +110,12 @@ def _parts(answers: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
                 yield str(n), split, part
 
 
-def _summary(answers: pd.DataFrame, level: float, resamples: int, seed: int) -> dict[str, float]:
+def _summary(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
     topics = answers["topic"].to_numpy()
     error = answers["error"].to_numpy(dtype=float)
     cut = answers["truncated"].to_numpy(dtype=bool)
-    errors = mean_interval(
-        np.column_stack([error, np.abs(error)]),
-        topics,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-    )
-    exact = share_interval((error == 0) & ~cut, topics, level)
+    errors = mean_interval(np.column_stack([error, np.abs(error)]), topics, bootstrap)
+    exact = share_interval((error == 0) & ~cut, topics, bootstrap.level)
     row: dict[str, float] = {"n_samples": len(answers), "n_topics": len(np.unique(topics))}
     row |= errors.columns("error", "absolute_error") | exact.columns("exact")
     row |= {
@@ -132,7 +124,7 @@ def _summary(answers: pd.DataFrame, level: float, resamples: int, seed: int) -> 
         "distinct": answers["text"].nunique() / len(answers),
         **{kind: float(answers[kind].mean()) for kind in KINDS},
         **_languages_written(answers),
-        "level": level,
+        "level": bootstrap.level,
     }
     return row
 

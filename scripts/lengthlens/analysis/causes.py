@@ -29,6 +29,7 @@ centred by layer), which a score that only knows its layer cannot rank.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 
@@ -38,7 +39,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lengthlens.ablation.selection import sample_scores, with_forced
-from lengthlens.statistics import Ranking, agreement_interval, rank_components
+from lengthlens.statistics import DEFAULT, Bootstrap, Ranking, agreement_interval, rank_components
 
 KINDS = ("head", "mlp", "all")
 OVERS = ("all", "within")
@@ -142,7 +143,7 @@ def _parts(kind: str) -> tuple[str, ...]:
 class Comparison:
     """One model in one language: rankings by scores and by effects, each made once."""
 
-    def __init__(self, attribution: xr.Dataset, forced: xr.Dataset, resamples: int, seed: int):
+    def __init__(self, attribution: xr.Dataset, forced: xr.Dataset, bootstrap: Bootstrap):
         data = with_forced(attribution, forced)
         before = [f"effect_before_{kind}" for kind in ("head", "mlp")]
         data = data.assign({name: forced[name] for name in before})
@@ -150,32 +151,31 @@ class Comparison:
         self.select = data.isel(sample=np.flatnonzero(split == "select"))
         self.evaluate = data.isel(sample=np.flatnonzero(split == "evaluate"))
         self.modes = [str(mode) for mode in data["mode"].to_numpy()]
-        self._options = {"resamples": resamples}
-        self._seed = seed
+        self.level, self._bootstrap = bootstrap.level, bootstrap
         self._made: dict[tuple, Ranking] = {}
 
     def by_score(self, score: str, kind: str, over: str) -> Ranking:
         """Ranking by the mean score over the `select` samples."""
-        return self._ranking(
-            self.select, (self._seed, 0), (score, kind, over), score_values, kind, score
-        )
+        return self._ranking(0, (score, kind, over), lambda data: score_values(data, kind, score))
 
     def by_effect(self, outcome: str, mode: str, kind: str, over: str) -> Ranking:
         """Ranking by the mean effect over the `evaluate` samples."""
-        key = (outcome, mode, kind, over)
         return self._ranking(
-            self.evaluate, (self._seed, 1), key, effect_values, kind, outcome, mode
+            1,
+            (outcome, mode, kind, over),
+            lambda data: effect_values(data, kind, outcome, mode),
         )
 
-    def _ranking(self, data, seed, key, values, kind, *which) -> Ranking:
+    def _ranking(
+        self, side: int, key: tuple[str, ...], read: Callable[[xr.Dataset], Values]
+    ) -> Ranking:
+        """Ranking on one side: 0, the `select` samples, or 1, the `evaluate` samples."""
         if key not in self._made:
-            groups = layers_of(data, kind) if key[-1] == "within" else None
+            data, (kind, over) = (self.select, self.evaluate)[side], key[-2:]
+            groups = layers_of(data, kind) if over == "within" else None
+            topics = data["topic"].to_numpy()
             self._made[key] = rank_components(
-                values(data, kind, *which),
-                data["topic"].to_numpy(),
-                groups,
-                seed=seed,
-                **self._options,
+                read(data), topics, self._bootstrap.apart(side), groups=groups
             )
         return self._made[key]
 
@@ -184,16 +184,14 @@ def compare_scores(
     tunings: Mapping[str, str],
     attributions: Mapping[tuple[str, str], xr.Dataset],
     forced: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """The table of all scores against all outcomes.
 
     Args:
         tunings: model -> tuning.
         attributions, forced: the files of each (model, language).
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
 
     Returns:
         One row a model, language, kind, over, outcome, mode and score, columns `COLUMNS`.
@@ -203,24 +201,18 @@ def compare_scores(
     """
     rows = []
     for (model, language), attribution in attributions.items():
-        made = Comparison(attribution, forced[model, language], resamples, seed)
-        for kind in KINDS:
-            for over in OVERS[:1] if kind == "mlp" else OVERS:
-                for outcome in OUTCOMES:
-                    for mode in made.modes:
-                        rows += [
-                            {"model": model, "tuning": tunings[model], "language": language}
-                            | {
-                                "kind": kind,
-                                "over": over,
-                                "outcome": outcome,
-                                "mode": mode,
-                                "score": score,
-                            }
-                            | _row(made, score, outcome, mode, kind, over, level)
-                            for score in _scores(kind, over)
-                        ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        made = Comparison(attribution, forced[model, language], bootstrap)
+        about = {"model": model, "tuning": tunings[model], "language": language}
+        for kind, over, outcome, mode in itertools.product(KINDS, OVERS, OUTCOMES, made.modes):
+            if kind == "mlp" and over == "within":
+                continue
+            labels = {"kind": kind, "over": over, "outcome": outcome, "mode": mode}
+            rows += [
+                about | labels | {"score": score} | _row(made, score, **labels)
+                for score in _scores(kind, over)
+            ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.assign(level=bootstrap.level)
 
 
 def _scores(kind: str, over: str) -> list[str]:
@@ -229,24 +221,18 @@ def _scores(kind: str, over: str) -> list[str]:
     return [*SCORES, *(BASELINES if kind != "mlp" else BASELINES[1:])]
 
 
-def _row(made: Comparison, score, outcome, mode, kind, over, level) -> dict:
+def _row(made: Comparison, score: str, kind: str, over: str, outcome: str, mode: str) -> dict:
     ranking, effect = made.by_score(score, kind, over), made.by_effect(outcome, mode, kind, over)
-    found = agreement_interval(ranking, effect, level=level)
-    row = {
-        "correlation": float(found.estimate),
-        "correlation_low": float(found.low),
-        "correlation_high": float(found.high),
-    }
+    found = agreement_interval(ranking, effect, level=made.level)
+    row = found.columns("correlation")
     for name in REFERENCES:
         if score != name:
             reference = made.by_score(name, kind, over)
-            gain = agreement_interval(ranking, effect, reference, level=level)
-            ends = {"": gain.estimate, "_low": gain.low, "_high": gain.high}
-            row |= {f"over_{name}{end}": float(value) for end, value in ends.items()}
+            gain = agreement_interval(ranking, effect, reference, level=made.level)
+            row |= gain.columns(f"over_{name}")
     return row | {
         "n_components": int(found.n),
         "n_select": ranking.n_samples,
         "n_evaluate": effect.n_samples,
         "n_topics": int(found.n_clusters),
-        "level": level,
     }

@@ -24,7 +24,7 @@ from jaxtyping import Bool
 
 from lengthlens.circuits.faithfulness import has_effect, share_of_effect, smallest_faithful
 from lengthlens.circuits.measure import KEPT, PATCHED, RANDOM
-from lengthlens.statistics import Interval, share_interval
+from lengthlens.statistics import BESIDE, Bootstrap, Interval, share_interval
 
 FAITHFULNESS = (
     "model", "language", "source_language", "method", "positions", "k", "n_components",
@@ -51,13 +51,13 @@ Files = Mapping[tuple[str, str], xr.Dataset]
 class CircuitFile:
     """The circuits of one model in one language, as numbers over answers of a split."""
 
-    def __init__(self, data: xr.Dataset, split: str, options: Mapping) -> None:
+    def __init__(self, data: xr.Dataset, split: str, bootstrap: Bootstrap) -> None:
         chosen = data.isel(sample=np.flatnonzero(data["split"].to_numpy() == split))
         effect = (chosen["margin_reached"] - chosen["margin_other"]).to_numpy()
         self.data = chosen.isel(sample=np.flatnonzero(np.isfinite(effect)))
         self.effect = effect[np.isfinite(effect)]
         self.topics = self.data["topic"].to_numpy()
-        self.options = options
+        self.bootstrap = bootstrap
         columns = ("way", "method", "source_language", "k", "order", "without", "components")
         self.table = pd.DataFrame({name: data[name].to_numpy() for name in columns})
 
@@ -70,36 +70,38 @@ class CircuitFile:
     def share(self, rows: pd.DataFrame) -> Interval:
         """F of conditions."""
         margins = self.data["margin"].to_numpy()[rows.index] - self.data["margin_other"].to_numpy()
-        return share_of_effect(margins.T, self.effect, self.topics, self.options)
+        return share_of_effect(margins.T, self.effect, self.topics, self.bootstrap)
 
     def difference(self, whole: int, rows: pd.DataFrame) -> Interval:
         """F of one condition minus that of others."""
         margins = self.data["margin"].to_numpy()
         parts = margins[whole] - margins[rows.index]
-        return share_of_effect(parts.T, self.effect, self.topics, self.options)
+        return share_of_effect(parts.T, self.effect, self.topics, self.bootstrap)
 
     @property
     def explains(self) -> bool:
         """Whether there is an effect of N to explain."""
-        return len(self.effect) > 0 and has_effect(self.effect, self.topics, self.options)
+        return len(self.effect) > 0 and has_effect(self.effect, self.topics, self.bootstrap)
 
     @property
     def counts(self) -> dict[str, int]:
         return {"n_samples": len(self.effect), "n_topics": len(np.unique(self.topics))}
 
 
-def summarise_circuits(files: Files, faithful: float, options: Mapping) -> dict[str, pd.DataFrame]:
+def summarise_circuits(
+    files: Files, faithful: float, bootstrap: Bootstrap
+) -> dict[str, pd.DataFrame]:
     """The four tables, by name.
 
     Args:
         files: circuits files.
         faithful: from which share on a circuit is faithful.
-        options: level, resamples and seed of the intervals.
+        bootstrap: of the intervals.
     """
     faithfulness, circuits, members = [], [], []
     for (model, language), data in files.items():
         labels = {"model": model, "language": language}
-        select, evaluate = (CircuitFile(data, s, options) for s in ("select", "evaluate"))
+        select, evaluate = (CircuitFile(data, s, bootstrap) for s in ("select", "evaluate"))
         curves = list(_curves(evaluate, language))
         faithfulness += [labels | row for row in curves]
         found = list(_circuits(select, evaluate, curves, faithful))
@@ -128,14 +130,21 @@ def _curves(file: CircuitFile, language: str) -> Iterator[dict]:
     for method, source in _ranked(file):
         labels = {"source_language": source, "method": method, "n_orders": 0} | shared
         yield (
-            labels | {"k": 0} | _one(empty, 0) | {"completeness": 1.0 if file.explains else np.nan}
+            labels
+            | {"k": 0}
+            | empty[0].columns("faithfulness", ends=BESIDE)
+            | {"completeness": 1.0 if file.explains else np.nan}
         )
         kept = file.rows(way=KEPT, method=method, source_language=source)
         patched = file.rows(way=PATCHED, method=method, source_language=source)
         rest = dict(zip(patched["k"], file.share(patched).estimate.tolist(), strict=True))
         share = file.share(kept)
         for place, k in enumerate(kept["k"].tolist()):
-            yield labels | {"k": k, "completeness": rest[k]} | _one(share, place)
+            yield (
+                labels
+                | {"k": k, "completeness": rest[k]}
+                | share[place].columns("faithfulness", ends=BESIDE)
+            )
         whole = 1.0 if file.explains else np.nan  # nothing is patched
         yield labels | {
             "k": n, "faithfulness": whole, "low": whole, "high": whole,
@@ -150,14 +159,6 @@ def _curves(file: CircuitFile, language: str) -> Iterator[dict]:
             "faithfulness": float(values.mean()), "low": low, "high": high,
             "completeness": np.nan,
         }  # fmt: skip
-
-
-def _one(found: Interval, place: int) -> dict[str, float]:
-    return {
-        "faithfulness": float(found.estimate[place]),
-        "low": float(found.low[place]),
-        "high": float(found.high[place]),
-    }
 
 
 def area(rows: list[dict]) -> float:
@@ -211,7 +212,7 @@ def _interchange(file: CircuitFile, condition: int) -> dict[str, float]:
     row = {"n_interchange": int(differ.sum())}
     if not differ.any():
         return row
-    found = share_interval(hits, file.topics[differ], file.options["level"])
+    found = share_interval(hits, file.topics[differ], file.bootstrap.level)
     return row | found.columns("interchange")
 
 
@@ -239,9 +240,7 @@ def _members(file: CircuitFile) -> Iterator[dict]:
             "method": labels["method"],
             "k": int(labels["k"]),
             "component": component,
-            "minimality": float(found.estimate[place]),
-            "low": float(found.low[place]),
-            "high": float(found.high[place]),
+            **found[place].columns("minimality", ends=BESIDE),
         } | file.counts
 
 

@@ -22,7 +22,7 @@ from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
 from lengthlens.analysis.named_effects import EFFECTS, NoEffect
 from lengthlens.analysis.score_tests import NORM, score_test
 from lengthlens.analysis.set_tests import set_test
-from lengthlens.statistics import holm
+from lengthlens.statistics import DEFAULT, Bootstrap, holm
 
 VERDICTS = {True: ("shown", "not shown"), False: ("suggested", "not suggested")}  # by confirmatory
 POSITIVE = ("shown", "suggested")
@@ -67,9 +67,7 @@ def confirm(
     hypotheses: Sequence[Hypothesis],
     pairs: Sequence[Mapping[str, str]],
     files: Files,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make all tests of a run.
 
@@ -77,21 +75,19 @@ def confirm(
         hypotheses: the tests of claims.yaml.
         pairs: tuning -> name, of each pair of models.
         files: folder (`ablation`, `attribution`, `forced`) -> file of each (model, language).
-        level: 1 - level is a family's error rate; resamples: of the intervals; seed: of these and
-            of the permutations.
+        bootstrap: of the intervals and the permutations; 1 - level is a family's error rate.
 
     Returns:
         One row a test and pair that it concerns, columns `COLUMNS`; a test of models that the run
         lacks has one row. `id` is unique: it carries the model's name where a test is made twice.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     tables = [
-        _of_pair([one for one in hypotheses if one.concerns(pair)], pair, files, options)
+        _of_pair([one for one in hypotheses if one.concerns(pair)], pair, files, bootstrap)
         for pair in pairs
     ]
     absent = [one for one in hypotheses if not any(one.concerns(pair) for pair in pairs)]
     rows = [
-        _labels(one, " or ".join(one.models), level)
+        _labels(one, " or ".join(one.models), bootstrap.level)
         | {"verdict": NO_DATA, "reason": f"the run has no model {' or '.join(one.models)}"}
         for one in absent
     ]
@@ -103,13 +99,13 @@ def confirm(
 
 
 def _of_pair(
-    hypotheses: Sequence[Hypothesis], models: Mapping[str, str], files: Files, options: Mapping
+    hypotheses: Sequence[Hypothesis], models: Mapping[str, str], files: Files, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    level = options["level"]
+    level = bootstrap.level
     rows = []
     for one in hypotheses:
         row = _labels(one, models.get(one.tuning, ""), level)
-        row |= {"family": _family(one, models), **_made(one, models, files, options)}
+        row |= {"family": _family(one, models), **_made(one, models, files, bootstrap)}
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for _, family in table.groupby("family", sort=False):
@@ -131,7 +127,7 @@ def _family(one: Hypothesis, models: Mapping[str, str]) -> str:
     return f"{one.status} {one.test} tests of {' and '.join(models.values())}"
 
 
-def _made(one: Hypothesis, models: Mapping[str, str], files: Files, options: Mapping) -> dict:
+def _made(one: Hypothesis, models: Mapping[str, str], files: Files, bootstrap: Bootstrap) -> dict:
     """The part of the row that the test gives; without its files a verdict and a reason."""
     if one.tuning not in models:
         return {"verdict": NO_DATA, "reason": f"the run has no {one.tuning} model"}
@@ -145,9 +141,9 @@ def _made(one: Hypothesis, models: Mapping[str, str], files: Files, options: Map
             return {"verdict": NO_DATA, "reason": lacking}
     opened = [files[folder][key] for folder in needed]
     if one.test == "set":
-        return set_test(one, *opened, options)
+        return set_test(one, *opened, bootstrap)
     try:
-        return score_test(one, *opened, options)
+        return score_test(one, *opened, bootstrap)
     except NoEffect as missing:
         return {"verdict": NO_DATA, "reason": str(missing)}
 

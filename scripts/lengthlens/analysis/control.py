@@ -33,7 +33,14 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
-from lengthlens.statistics import Interval, mean_interval, ratio_interval, share_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Interval,
+    mean_interval,
+    ratio_interval,
+    share_interval,
+)
 
 COLUMNS = (
     "model",
@@ -66,29 +73,26 @@ COLUMNS = (
 def measure_control(
     generations: Mapping[tuple[str, str], pd.DataFrame],
     forced: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make tables/control.csv.
 
     Args:
         generations, forced: the files of each (model, language).
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
 
     Returns:
         One row a model and language, columns `COLUMNS`; `reason` says why a gate is closed.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     rows = [
-        {"model": model, "language": language, "level": level}
-        | _row(answers, forced[model, language], options)
+        {"model": model, "language": language, "level": bootstrap.level}
+        | _row(answers, forced[model, language], bootstrap)
         for (model, language), answers in generations.items()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(answers: pd.DataFrame, forced: xr.Dataset, options: Mapping) -> dict:
+def _row(answers: pd.DataFrame, forced: xr.Dataset, bootstrap: Bootstrap) -> dict:
     row: dict = {"n_samples": len(answers), "n_topics": answers["topic"].nunique()}
     if answers.empty:
         return row | {"n_swapped": 0, "open": False, "reason": "there are no answers"}
@@ -96,13 +100,13 @@ def _row(answers: pd.DataFrame, forced: xr.Dataset, options: Mapping) -> dict:
     n, words = (answers[name].to_numpy(dtype=int) for name in ("n", "words"))
     cut = answers["truncated"].to_numpy(dtype=bool)
     exact = (words == n) & ~cut
-    shares = share_interval(exact, topics, options["level"])
+    shares = share_interval(exact, topics, bootstrap.level)
     chance, beyond = chance_terms(n, words, cut)
-    luck = mean_interval(chance, topics, **options)
-    over = over_chance(beyond, shares, float(luck.estimate), topics, options)
-    effect = n_effect(forced, options)
+    luck = mean_interval(chance, topics, bootstrap)
+    over = over_chance(beyond, shares, float(luck.estimate), topics, bootstrap)
+    effect = n_effect(forced, bootstrap)
     row |= shares.columns("exact") | luck.columns("chance") | over
-    row |= slope_on_n(n, words, topics, options).columns("slope") | effect.columns("n_effect")
+    row |= slope_on_n(n, words, topics, bootstrap).columns("slope") | effect.columns("n_effect")
     row |= {"truncated": float(cut.mean()), "n_swapped": int(effect.n)}
     reason = why_closed(row, len(np.unique(n)))
     return row | {"open": not reason, "reason": reason}
@@ -126,10 +130,10 @@ def over_chance(
     exact: Interval,
     chance: float,
     topics: Shaped[np.ndarray, " answer"],
-    options: Mapping,
+    bootstrap: Bootstrap,
 ) -> dict[str, float]:
     """The columns of exact - chance, from the answers' influence on it."""
-    found = mean_interval(values, topics, **options).columns("over_chance")
+    found = mean_interval(values, topics, bootstrap).columns("over_chance")
     if np.isnan(found["over_chance_low"]):
         limits = {"low": float(exact.low), "high": float(exact.high)}
         found |= {f"over_chance_{end}": limit - chance for end, limit in limits.items()}
@@ -140,17 +144,17 @@ def slope_on_n(
     n: Int[np.ndarray, " answer"],
     words: Int[np.ndarray, " answer"],
     topics: Shaped[np.ndarray, " answer"],
-    options: Mapping,
+    bootstrap: Bootstrap,
 ) -> Interval:
     """Least-squares slope of words on N; NaN where there is one N. Of cut answers, words so far."""
     x, y = n - n.mean(), words - words.mean()
-    return ratio_interval(x * y, x * x, topics, **options)
+    return ratio_interval(x * y, x * x, topics, bootstrap)
 
 
-def n_effect(forced: xr.Dataset, options: Mapping) -> Interval:
+def n_effect(forced: xr.Dataset, bootstrap: Bootstrap) -> Interval:
     """Mean N effect at swap +1 over the answers that have one [logits]."""
     margins = forced["nswap_margin"].sel(swap=1).to_numpy().astype(float)
-    return mean_interval(margins, forced["topic"].to_numpy(), **options)
+    return mean_interval(margins, forced["topic"].to_numpy(), bootstrap)
 
 
 def why_closed(row: Mapping[str, float], n_numbers: int) -> str:

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from lengthlens.language.words import CONVENTIONS, count_words
-from lengthlens.statistics import mean_interval, share_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
 
 COLUMNS = (
     "model",
@@ -54,28 +54,25 @@ COLUMNS = (
 def compare_conventions(
     probes: Mapping[tuple[str, str], pd.DataFrame],
     asked: str,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table of the module's docstring.
 
     Args:
         probes: probes file of each (model, language); rows whose probe is `free` are used.
         asked: the study's own convention.
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     rows = []
     for (model, language), table in probes.items():
         free = table[table["probe"] == "free"]
         for convention in CONVENTIONS if len(free) else ():
             about = {"model": model, "language": language, "convention": convention}
-            rows.append(about | {"asked": convention == asked} | _row(free, convention, options))
+            rows.append(about | {"asked": convention == asked} | _row(free, convention, bootstrap))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(free: pd.DataFrame, convention: str, options: Mapping) -> dict[str, float]:
+def _row(free: pd.DataFrame, convention: str, bootstrap: Bootstrap) -> dict[str, float]:
     topics, n = free["topic"].to_numpy(), free["n"].to_numpy(dtype=float)
     words, blanks = (
         np.array([count_words(text, how) for text in free["text"]], dtype=float)
@@ -84,14 +81,14 @@ def _row(free: pd.DataFrame, convention: str, options: Mapping) -> dict[str, flo
     cut = free["truncated"].to_numpy(dtype=bool)
     error = words - n
     means = mean_interval(
-        np.column_stack([error, np.abs(error), words - blanks]), topics, **options
+        np.column_stack([error, np.abs(error), words - blanks]), topics, bootstrap
     )
-    exact = share_interval((error == 0) & ~cut, topics, options["level"])
+    exact = share_interval((error == 0) & ~cut, topics, bootstrap.level)
     row = {"words": float(words.mean())} | means.columns("error", "absolute_error", "extra")
     row |= exact.columns("exact")
     return row | {
         "truncated": float(cut.mean()),
         "n_samples": len(free),
         "n_topics": len(np.unique(topics)),
-        "level": options["level"],
+        "level": bootstrap.level,
     }

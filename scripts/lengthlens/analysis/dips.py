@@ -33,8 +33,7 @@ from jaxtyping import Float
 
 from lengthlens.analysis.depth import LATE, layers_between
 from lengthlens.analysis.tokens_per_word import measure_values
-from lengthlens.statistics import Interval, combination_interval
-from lengthlens.statistics.intervals import FEWEST_IN_TAIL
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval
 
 BEHAVIOUR = {"exact": -1, "absolute_error": 1}  # the sign of a worse value
 CWA = ("late_heads", "late_mlps", "final_mlp")
@@ -63,16 +62,14 @@ WORSE, BETTER, OPEN, CENSORED = "worse", "better", "open", "censored"
 def find_dips(
     generations: Mapping[tuple[str, str], pd.DataFrame],
     attributions: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table of the module's docstring; without three N there is nothing to compare.
 
     Args:
         generations: answers of each (model, language).
         attributions: attribution file of the same.
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
     rows = []
     for (model, language), answers in generations.items():
@@ -85,7 +82,7 @@ def find_dips(
                     (top, bottom, answers["topic"].to_numpy(), n.tolist()),
                     coefficients,
                     len(np.unique(n)),
-                    {"level": level, "resamples": resamples, "seed": seed},
+                    bootstrap,
                 )
                 share = float(cut[np.isin(n, list(coefficients))].mean())
                 hidden = measure in BEHAVIOUR and share > 0
@@ -98,16 +95,13 @@ def find_dips(
                         "n": number,
                         "neighbours": " ".join(map(str, others)),
                         "against": against,
-                        "value": float(pointwise.estimate),
-                        "value_low": float(pointwise.low),
-                        "value_high": float(pointwise.high),
+                        **pointwise.columns("value"),
                         "all_low": float(together.low),
                         "all_high": float(together.high),
                         "method": together.method,
                         "truncated": share,
-                        "n_samples": int(pointwise.n),
-                        "n_topics": int(pointwise.n_clusters),
-                        "level": level,
+                        **pointwise.counts,
+                        "level": bootstrap.level,
                         "verdict": CENSORED if hidden else _verdict(together, sign),
                     }
                 )
@@ -151,15 +145,13 @@ def _measures(
 
 
 def _limits(
-    data: tuple, coefficients: Mapping[int, float], family: int, options: Mapping
+    data: tuple, coefficients: Mapping[int, float], family: int, bootstrap: Bootstrap
 ) -> tuple[Interval, Interval]:
     """The interval of one contrast, and that at the level that holds for the whole family."""
-    level = 1 - (1 - options["level"]) / family
-    enough = options["resamples"] * (1 - level) / 2 >= FEWEST_IN_TAIL
-    strict = dict(options) | {"level": level, "method": "guarded" if enough else "student"}
-    return (
-        combination_interval(*data, coefficients, **options),
-        combination_interval(*data, coefficients, **strict),
+    level = 1 - (1 - bootstrap.level) / family
+    return tuple(
+        combination_interval(*data, coefficients, bootstrap=one)
+        for one in (bootstrap, bootstrap.at(level))
     )
 
 

@@ -24,7 +24,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
-from lengthlens.statistics import Interval, mean_interval, share_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, mean_interval, share_interval
 from lengthlens.statistics.resampling import draw_counts
 
 GROUP = ("source_language", "chosen_by", "method", "mode", "k")
@@ -112,16 +112,16 @@ def interval_of(
     values: Float[np.ndarray, "sample ..."],
     clusters: Shaped[np.ndarray, " sample"],
     measure: str,
-    options: Mapping,
+    bootstrap: Bootstrap,
 ) -> Interval:
     """Wilson's interval for a share, else that of a mean; clustered by topic."""
     if measure in SHARES:
-        return share_interval(values, clusters, options["level"])
-    return mean_interval(values, clusters, **options)
+        return share_interval(values, clusters, bootstrap.level)
+    return mean_interval(values, clusters, bootstrap)
 
 
 def dose_response(
-    data: xr.Dataset, measure: str, method: str, mode: str, options: Mapping, language: str = ""
+    data: xr.Dataset, measure: str, method: str, mode: str, bootstrap: Bootstrap, language: str = ""
 ) -> list[Dose]:
     """The top-ranked sets of one method and mode, by their size, with their controls.
 
@@ -129,7 +129,7 @@ def dose_response(
         data: an ablation file.
         measure: one of MEASURES.
         method, mode: of the chosen sets.
-        options: level, resamples and seed of the intervals.
+        bootstrap: of the intervals.
         language: in which the sets were chosen; by default that of the file's own prompts.
     """
     values, clusters = measure_values(data, measure), measure_clusters(data, measure)
@@ -140,7 +140,7 @@ def dose_response(
         if tuple(found.labels[name] for name in GROUP[:4]) != wanted:
             continue
         controls = answered(values[found.controls])
-        chosen = interval_of(values[found.place], clusters, measure, options)
+        chosen = interval_of(values[found.place], clusters, measure, bootstrap)
         name = str(data["components"].to_numpy()[found.place])
         doses.append(
             Dose(
@@ -177,9 +177,7 @@ def effect_limits(
     chosen: Float[np.ndarray, " sample"],
     draws: Float[np.ndarray, "draw sample"],
     topics: Shaped[np.ndarray, " sample"],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> tuple[float, float]:
     """Limits of the effect under resampling of topics and of control sets; NaN without either.
 
@@ -192,10 +190,10 @@ def effect_limits(
     by_topic = np.zeros((len(names), len(draws) + 2))  # chosen set, control sets, samples
     table = np.column_stack([chosen[keep], draws[:, keep].T, np.ones(int(keep.sum()))])
     np.add.at(by_topic, topic, table)
-    counts = _draws(len(names), resamples, seed) @ by_topic
-    weights = _draws(len(draws), resamples, seed + 1) / len(draws)
+    counts = _draws(len(names), bootstrap.resamples, bootstrap.seed) @ by_topic
+    weights = _draws(len(draws), bootstrap.resamples, bootstrap.seed + 1) / len(draws)
     means = counts[:, 0] - np.einsum("rd,rd->r", counts[:, 1:-1], weights)
-    low, high = np.quantile(means / counts[:, -1], [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means / counts[:, -1], bootstrap.tails)
     if low == high:  # every answer alike: the bootstrap of a constant has no width
         return np.nan, np.nan
     return float(low), float(high)
@@ -210,58 +208,50 @@ def _draws(size: int, resamples: int, seed: int) -> Float[np.ndarray, "draw item
 
 def summarise_ablation(
     ablations: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """One row a model, language, chosen set and measure (docs/files.md).
 
     Args:
         ablations: ablation file of each (model, language).
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     rows = [
         {"model": model, "language": language} | row
         for (model, language), data in ablations.items()
         for measure in MEASURES
-        for row in _rows(data, measure, options)
+        for row in _rows(data, measure, bootstrap)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(data: xr.Dataset, measure: str, options: Mapping) -> Iterator[dict]:
+def _rows(data: xr.Dataset, measure: str, bootstrap: Bootstrap) -> Iterator[dict]:
     sets = chosen_sets(data)
     if not sets:
         return
     values, clusters = measure_values(data, measure), measure_clusters(data, measure)
     chosen = values[[found.place for found in sets]]
-    level = interval_of(chosen.T, clusters, measure, options)
-    change = mean_interval((chosen - values[0]).T, clusters, **options)
+    mean = interval_of(chosen.T, clusters, measure, bootstrap)
+    change = mean_interval((chosen - values[0]).T, clusters, bootstrap)
     none = row_means(values[:1])[0]
     for column, found in enumerate(sets):
         controls = answered(values[found.controls])
         draws = row_means(controls)
-        low, high = effect_limits(chosen[column], controls, clusters, **options)
+        low, high = effect_limits(chosen[column], controls, clusters, bootstrap)
         control = draws.mean() if len(draws) else np.nan
         yield found.labels | {
             "kind": str(data["kind"].to_numpy()[found.place]),
             "components": str(data["components"].to_numpy()[found.place]),
             "measure": measure,
-            "n_samples": int(level.n[column]),
-            "n_topics": int(level.n_clusters[column]),
+            **mean[column].counts,
             "n_controls": len(draws),
             "n_possible": float(data["n_possible"].to_numpy()[found.place]),
             "none": none,
-            "chosen": float(level.estimate[column]),
-            "chosen_low": float(level.low[column]),
-            "chosen_high": float(level.high[column]),
-            "change": float(change.estimate[column]),
-            "change_low": float(change.low[column]),
-            "change_high": float(change.high[column]),
+            **mean[column].columns("chosen"),
+            **change[column].columns("change"),
             "control": control,
-            "effect": float(level.estimate[column]) - control,
+            "effect": float(mean.estimate[column]) - control,
             "effect_low": low,
             "effect_high": high,
-            "level": options["level"],
+            "level": bootstrap.level,
         }

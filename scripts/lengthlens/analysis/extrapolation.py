@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from lengthlens.analysis.tokens_per_word import measure_values, slope_terms
-from lengthlens.statistics import mean_interval, ratio_interval, share_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval, share_interval
 
 PROBES = ("free", "extrapolation")
 COLUMNS = (
@@ -56,49 +56,46 @@ COLUMNS = (
 
 def extrapolate(
     probes: Mapping[tuple[str, str], pd.DataFrame],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table of the module's docstring.
 
     Args:
         probes: probes file of each (model, language).
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     rows = []
     for (model, language), table in probes.items():
         for probe in PROBES:
             answers = table[table["probe"] == probe]
             if answers.empty:
                 continue
-            gain = _gain(answers, options)
+            gain = _gain(answers, bootstrap)
             for n, part in answers.groupby("n"):
                 about = {"model": model, "language": language, "n": n, "probe": probe}
-                rows.append(about | _row(part, options) | gain)
+                rows.append(about | _row(part, bootstrap) | gain)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _gain(answers: pd.DataFrame, options: Mapping) -> dict[str, float]:
+def _gain(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
     """Slope of words on N; NaN for a single N."""
     one = np.zeros(len(answers), dtype=int)
     terms = slope_terms(answers["n"].to_numpy(), answers["words"].to_numpy(), one)
-    return ratio_interval(*terms, answers["topic"].to_numpy(), **options).columns("gain")
+    return ratio_interval(*terms, answers["topic"].to_numpy(), bootstrap).columns("gain")
 
 
-def _row(answers: pd.DataFrame, options: Mapping) -> dict[str, float]:
+def _row(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
     topics = answers["topic"].to_numpy()
     names = ("words", "error", "absolute_error")
     values = [answers["words"].to_numpy(dtype=float)]
     values += [measure_values(answers, name) for name in names[1:]]
-    means = mean_interval(np.column_stack(values), topics, **options)
-    exact = share_interval(measure_values(answers, "exact"), topics, options["level"])
+    means = mean_interval(np.column_stack(values), topics, bootstrap)
+    exact = share_interval(measure_values(answers, "exact"), topics, bootstrap.level)
     return {
         **means.columns(*names),
         **exact.columns("exact"),
         "truncated": float(answers["truncated"].mean()),
         "n_samples": len(answers),
         "n_topics": len(np.unique(topics)),
-        "level": options["level"],
+        "level": bootstrap.level,
     }

@@ -25,7 +25,7 @@ import xarray as xr
 from jaxtyping import Bool
 
 from lengthlens.forced.swaps import REASONS
-from lengthlens.statistics import mean_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval
 
 COLUMNS = (
     "model",
@@ -46,41 +46,38 @@ COLUMNS = (
 
 def summarise_nswap(
     forced: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """The table of the module's docstring.
 
     Args:
         forced: forced file of each (model, language).
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     rows = [
         {"model": model, "language": language} | row
         for (model, language), data in forced.items()
-        for row in _rows(data, options)
+        for row in _rows(data, bootstrap)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_swapped": "Int64"})
 
 
-def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     n = data["n"].to_numpy()
     for swap in data["swap"].to_numpy().tolist():
         part = data.sel(swap=swap)
         for number in ["all", *np.unique(n).tolist()]:
             chosen = np.ones(len(n), dtype=bool) if number == "all" else n == number
-            yield {"swap": swap, "n": str(number)} | _row(part, chosen, options)
+            yield {"swap": swap, "n": str(number)} | _row(part, chosen, bootstrap)
 
 
-def _row(data: xr.Dataset, chosen: Bool[np.ndarray, " sample"], options: Mapping) -> dict:
+def _row(data: xr.Dataset, chosen: Bool[np.ndarray, " sample"], bootstrap: Bootstrap) -> dict:
     """Mean over the legal swaps of some answers, and why the others were left out."""
     margins, topics = (data[name].to_numpy()[chosen] for name in ("nswap_margin", "topic"))
     reasons, others = (data[name].to_numpy()[chosen] for name in ("nswap_reason", "n_swapped"))
     numbers = np.unique(others)
     one = len(np.unique(data["n"].to_numpy()[chosen])) == 1 and numbers[0] > 0
-    found = mean_interval(margins, topics, **options)
+    found = mean_interval(margins, topics, bootstrap)
     return (
         {"n_swapped": int(numbers[0]) if one else pd.NA}
         | found.columns("margin")
@@ -89,6 +86,6 @@ def _row(data: xr.Dataset, chosen: Bool[np.ndarray, " sample"], options: Mapping
             "n_topics": int(found.n_clusters),
             "n_answers": int(chosen.sum()),
             **{reason: int((reasons == reason).sum()) for reason in REASONS},
-            "level": options["level"],
+            "level": bootstrap.level,
         }
     )

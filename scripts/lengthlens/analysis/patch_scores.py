@@ -30,7 +30,7 @@ from lengthlens.analysis.causes import (
     score_values,
 )
 from lengthlens.patching.sampled import SAMPLED
-from lengthlens.statistics import Ranking, agreement_interval, rank_components
+from lengthlens.statistics import Bootstrap, Ranking, agreement_interval, rank_components
 
 ATP = "atp"
 REFERENCE = "norm"  # the mean norm of an output: what any score must beat
@@ -45,17 +45,19 @@ Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def compare_with_patches(
-    attributions: Files, forced: Files, patching: Files, options: Mapping
+    attributions: Files, forced: Files, patching: Files, bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """One row a model, language, kind, over and score, columns `COLUMNS`.
 
     Args:
         attributions, forced, patching: the files of each (model, language).
-        options: level, resamples and seed of the intervals.
+        bootstrap: of the intervals.
     """
     rows = []
     for (model, language), patches in patching.items():
-        made = _Comparison(attributions[model, language], forced[model, language], patches, options)
+        made = _Comparison(
+            attributions[model, language], forced[model, language], patches, bootstrap
+        )
         rows += [
             {"model": model, "language": language, "kind": kind, "over": over} | row
             for kind in KINDS
@@ -69,7 +71,11 @@ class _Comparison:
     """One model in one language."""
 
     def __init__(
-        self, attribution: xr.Dataset, forced: xr.Dataset, patching: xr.Dataset, options: Mapping
+        self,
+        attribution: xr.Dataset,
+        forced: xr.Dataset,
+        patching: xr.Dataset,
+        bootstrap: Bootstrap,
     ) -> None:
         data = with_forced(attribution, forced, patching)
         patches = patching.sel(swap=1, positions="all")
@@ -77,7 +83,7 @@ class _Comparison:
         self.select = data.isel(sample=np.flatnonzero(split == "select"))
         self.evaluate = patches.isel(sample=np.flatnonzero(split == "evaluate"))
         self.sampled = patching["patched_head"].to_numpy() == SAMPLED
-        self.options = options
+        self.bootstrap = bootstrap
 
     def rows(self, kind: str, over: str) -> list[dict]:
         """Every score against the patch."""
@@ -94,7 +100,7 @@ class _Comparison:
         return [self._row(name, rankings, patch) for name in names]
 
     def _row(self, name: str, rankings: Mapping[str, Ranking], patch: Ranking) -> dict:
-        level = self.options["level"]
+        level = self.bootstrap.level
         ranking, reference = rankings[name], rankings.get(REFERENCE)
         found = agreement_interval(ranking, patch, level=level)
         row = {"outcome": OUTCOME, "score": name} | found.columns("correlation")
@@ -133,10 +139,5 @@ class _Comparison:
         groups: Int[np.ndarray, " component"] | None,
         side: int,
     ) -> Ranking:
-        return rank_components(
-            values,
-            data["topic"].to_numpy(),
-            groups,
-            resamples=self.options["resamples"],
-            seed=(self.options["seed"], side),
-        )
+        topics = data["topic"].to_numpy()
+        return rank_components(values, topics, self.bootstrap.apart(side), groups=groups)

@@ -14,7 +14,7 @@ import xarray as xr
 
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.circuits.orders import component_names
-from lengthlens.statistics import mean_interval
+from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
 COLUMNS = (
@@ -39,11 +39,11 @@ def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) ->
     return np.concatenate([heads.reshape(len(heads), -1), mlps], axis=1).astype(float)
 
 
-def summarise_patches(files: Files, options: Mapping) -> pd.DataFrame:
+def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
     """One row a model, language, swap, positions, direction and patched component.
 
     Args:
-        files: patching files; options: level, resamples and seed of the intervals.
+        files: patching files; bootstrap: of the intervals.
     """
     rows = [
         {"model": model, "language": language} | row
@@ -51,22 +51,22 @@ def summarise_patches(files: Files, options: Mapping) -> pd.DataFrame:
         for swap in data["swap"].to_numpy().tolist()
         for positions in data["positions"].to_numpy().tolist()
         for direction in DIRECTIONS
-        for row in _rows(data, swap, positions, direction, options)
+        for row in _rows(data, swap, positions, direction, bootstrap)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _rows(
-    data: xr.Dataset, swap: int, positions: str, direction: str, options: Mapping
+    data: xr.Dataset, swap: int, positions: str, direction: str, bootstrap: Bootstrap
 ) -> Iterator[dict]:
     values = component_patches(data, direction, swap, positions)
     measured = np.isfinite(values).any(axis=0)
     if not measured.any():
         return
     effect, topics = n_effect(data, swap), data["topic"].to_numpy()
-    share = share_of_effect(values[:, measured], effect, topics, options)
+    share = share_of_effect(values[:, measured], effect, topics, bootstrap)
     used = np.isfinite(values[:, measured]).all(axis=1)
-    total = mean_interval(effect[used], topics[used], **options)
+    total = mean_interval(effect[used], topics[used], bootstrap)
     atp = component_patches(data, "atp", swap, positions)[used]
     layers, heads = data.sizes["layer"], data.sizes["head"]
     names = component_names((layers, heads))
@@ -83,16 +83,11 @@ def _rows(
             "head": place % heads if is_head else None,
             "sampled": int(sampled[place]),
             "effect": float(values[used, place].mean()),
-            "share": float(share.estimate[column]),
-            "share_low": float(share.low[column]),
-            "share_high": float(share.high[column]),
+            **share[column].columns("share"),
             "atp": float(atp[:, place].mean()),
-            "n_effect": float(total.estimate),
-            "n_effect_low": float(total.low),
-            "n_effect_high": float(total.high),
-            "n_samples": int(used.sum()),
-            "n_topics": len(np.unique(topics[used])),
-            "level": options["level"],
+            **total.columns("n_effect"),
+            **total.counts,
+            "level": bootstrap.level,
         }
 
 

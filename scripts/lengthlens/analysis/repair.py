@@ -29,7 +29,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.effects import GROUP, chosen_sets, row_means
-from lengthlens.statistics import difference_interval, mean_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, difference_interval, mean_interval
 
 TERMS = ("drop", "direct", "heads", "mlps", "final_mlp", "scale")
 COLUMNS = (
@@ -65,37 +65,34 @@ def term_values(data: xr.Dataset, term: str) -> Float[np.ndarray, "condition sam
 
 def summarise_repair(
     repairs: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """All terms of all chosen sets, and their differences between languages.
 
     Args:
         repairs: repair file of each (model, language).
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     rows = [
         {"model": model, "language": language, "minus": ""} | row
         for (model, language), data in repairs.items()
-        for row in _rows(data, options)
+        for row in _rows(data, bootstrap)
     ]
     for model in dict.fromkeys(name for name, _ in repairs):
         own = [language for name, language in repairs if name == model]
         for first, second in itertools.combinations(own, 2):
             named = {"model": model, "language": second, "minus": first}
             sides = repairs[model, second], repairs[model, first]
-            rows += [named | row for row in _differences(*sides, options)]
+            rows += [named | row for row in _differences(*sides, bootstrap)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     sets, topics = chosen_sets(data), data["topic"].to_numpy()
     for term in TERMS if sets else ():
         values = term_values(data, term)
         chosen = values[[found.place for found in sets]]
-        found_interval = mean_interval(chosen.T, topics, **options)
+        interval = mean_interval(chosen.T, topics, bootstrap)
         for column, found in enumerate(sets):
             draws = row_means(values[found.controls])
             draws = draws[np.isfinite(draws)]
@@ -103,18 +100,15 @@ def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
                 "kind": str(data["kind"].to_numpy()[found.place]),
                 "components": str(data["components"].to_numpy()[found.place]),
                 "term": term,
-                "n_samples": int(found_interval.n[column]),
-                "n_topics": int(found_interval.n_clusters[column]),
+                **interval[column].counts,
                 "n_controls": len(draws),
-                "contribution": float(found_interval.estimate[column]),
-                "contribution_low": float(found_interval.low[column]),
-                "contribution_high": float(found_interval.high[column]),
+                **interval[column].columns("contribution"),
                 "control": draws.mean() if len(draws) else np.nan,
-                "level": options["level"],
+                "level": bootstrap.level,
             }
 
 
-def _differences(first: xr.Dataset, second: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _differences(first: xr.Dataset, second: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     """Terms of `first` minus those of `second`, for the sets that both have."""
     places = [
         {tuple(_labels(found.labels).values()): found for found in chosen_sets(data)}
@@ -127,21 +121,18 @@ def _differences(first: xr.Dataset, second: xr.Dataset, options: Mapping) -> Ite
             values = term_values(data, term)[[found[key].place for key in shared]].T
             sides.append((values, np.ones(len(values))))
         topics = first["topic"].to_numpy(), second["topic"].to_numpy()
-        interval = difference_interval(sides[0], topics[0], sides[1], topics[1], **options)
+        interval = difference_interval(sides[0], topics[0], sides[1], topics[1], bootstrap)
         for column, key in enumerate(shared):
             chosen = places[0][key]
             yield _labels(chosen.labels) | {
                 "kind": str(first["kind"].to_numpy()[chosen.place]),
                 "components": "",
                 "term": term,
-                "n_samples": int(interval.n[column]),
-                "n_topics": int(interval.n_clusters[column]),
+                **interval[column].counts,
                 "n_controls": 0,
-                "contribution": float(interval.estimate[column]),
-                "contribution_low": float(interval.low[column]),
-                "contribution_high": float(interval.high[column]),
+                **interval[column].columns("contribution"),
                 "control": np.nan,
-                "level": options["level"],
+                "level": bootstrap.level,
             }
 
 

@@ -11,8 +11,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -22,6 +20,7 @@ from lengthlens.ablation.selection import with_forced
 from lengthlens.analysis.causes import SCORES
 from lengthlens.analysis.named_effects import EFFECTS
 from lengthlens.statistics import (
+    Bootstrap,
     Ranking,
     agreement_interval,
     rank_components,
@@ -37,7 +36,7 @@ def score_test(
     attribution: xr.Dataset,
     forced: xr.Dataset,
     effects: xr.Dataset,
-    options: Mapping,
+    bootstrap: Bootstrap,
 ) -> dict:
     """Make the test of one model in one language.
 
@@ -46,7 +45,7 @@ def score_test(
         attribution, forced: files that the scores are read from; the forced file says how many
             key-value heads the model has.
         effects: the file that holds the named effect.
-        options: level, resamples and seed.
+        bootstrap: of the interval and the permutations.
 
     Returns:
         A part of a row of tables/confirmatory.csv.
@@ -63,38 +62,32 @@ def score_test(
     layers = np.nonzero(known)[0]
 
     def ranked(values: Float[np.ndarray, "sample layer head"], topics, side: int) -> Ranking:
-        draws = {"resamples": options["resamples"], "seed": (options["seed"], side)}
-        return rank_components(values[:, known], topics, layers, **draws)
+        return rank_components(values[:, known], topics, bootstrap.apart(side), groups=layers)
 
     topics = select["topic"].to_numpy()
     score = ranked(SCORES[hypothesis.method](select, "head"), topics, 0)
     norm = ranked(SCORES[NORM](select, "head"), topics, 0)
     of_effect = ranked(effect, effect_topics, 1)
-    found = agreement_interval(score, of_effect, level=options["level"])
+    found = agreement_interval(score, of_effect, level=bootstrap.level)
     row = {
         "n_components": int(known.sum()),
         "n_samples": min(score.n_samples, of_effect.n_samples),
         "n_topics": int(found.n_clusters),
         "n_draws": PERMUTATIONS,
-        **_limits("value", found),
+        **found.columns("value"),
     }
     if hypothesis.method != NORM:
-        gain = agreement_interval(score, of_effect, norm, level=options["level"])
-        row |= _limits("over_norm", gain)
+        gain = agreement_interval(score, of_effect, norm, level=bootstrap.level)
+        row |= gain.columns("over_norm")
     if np.isnan(found.estimate):
         return row | {"reason": "score or effect is the same for all heads of every layer"}
     grids = [np.full(known.shape, np.nan) for _ in range(2)]
     for grid, ranking in zip(grids, (score, of_effect), strict=True):
         grid[known] = ranking.ranks[0]
-    test = within_layer_test(*grids, n_groups, seed=options["seed"])
+    test = within_layer_test(*grids, n_groups, seed=bootstrap.seed)
     few = f"only {test.arrangements:g} arrangements of the heads within layers and groups"
     return row | {
         "n_possible": test.arrangements,
         "p": test.p,
         "reason": few if np.isnan(test.p) else "",
     }
-
-
-def _limits(name: str, interval) -> dict[str, float]:
-    ends = {"": interval.estimate, "_low": interval.low, "_high": interval.high}
-    return {name + end: float(value) for end, value in ends.items()}

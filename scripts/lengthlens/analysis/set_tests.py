@@ -9,8 +9,6 @@ tried p is exact, and 19 others are enough; of drawn sets it takes 99. The heads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 
@@ -23,17 +21,17 @@ from lengthlens.analysis.effects import (
     row_means,
 )
 from lengthlens.analysis.outcomes import measure_clusters, measure_values
-from lengthlens.statistics import permutation_p
+from lengthlens.statistics import Bootstrap, permutation_p
 from lengthlens.statistics.permutation import FEWEST_DRAWS, FEWEST_ENUMERATED
 
 
-def set_test(hypothesis: Hypothesis, data: xr.Dataset, options: Mapping) -> dict:
+def set_test(hypothesis: Hypothesis, data: xr.Dataset, bootstrap: Bootstrap) -> dict:
     """Make the test of one model in one language.
 
     Args:
         hypothesis: of the kind `set`.
         data: the ablation file.
-        options: level, resamples and seed of the interval of `value`.
+        bootstrap: of the interval of `value`.
 
     Returns:
         A part of a row of tables/confirmatory.csv.
@@ -47,13 +45,13 @@ def set_test(hypothesis: Hypothesis, data: xr.Dataset, options: Mapping) -> dict
         return {"reason": few}
     measure = hypothesis.effect
     values, clusters = measure_values(data, measure), measure_clusters(data, measure)
-    chosen = interval_of(values[found.place], clusters, measure, options)
+    chosen = interval_of(values[found.place], clusters, measure, bootstrap)
     controls = answered(values[found.controls])
     draws = row_means(controls)
     possible = float(data["n_possible"].to_numpy()[found.place])
     fewest = FEWEST_ENUMERATED if len(draws) >= possible else FEWEST_DRAWS
     p = float(permutation_p(float(chosen.estimate), draws, hypothesis.direction, fewest))
-    low, high = effect_limits(values[found.place], controls, clusters, **options)
+    low, high = effect_limits(values[found.place], controls, clusters, bootstrap)
     mean = draws.mean() if len(draws) else np.nan
     return {
         "mode": str(data["mode"].to_numpy()[found.place]),

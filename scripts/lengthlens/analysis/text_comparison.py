@@ -34,7 +34,7 @@ from jaxtyping import Float, Int, Shaped
 
 from lengthlens.analysis.depth import LATE, layers_between
 from lengthlens.forced.texts import on_text
-from lengthlens.statistics import Interval, combination_interval, sign_null_mean
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval, sign_null_mean
 
 # Name -> kind and layers (fractions of depth, or the last one).
 GROUPS: dict[str, tuple[str, tuple[float, float] | str]] = {
@@ -119,11 +119,11 @@ class Exchange:
         }
 
     def interval(
-        self, values: Float[np.ndarray, "row group"], coefficients: Mapping, options: Mapping
+        self, values: Float[np.ndarray, "row group"], coefficients: Mapping, bootstrap: Bootstrap
     ) -> Interval:
         """A combination of means per step, for every group."""
         return combination_interval(
-            values, self.steps, self.topics, self.cells, coefficients, **options
+            values, self.steps, self.topics, self.cells, coefficients, bootstrap=bootstrap
         )
 
 
@@ -179,36 +179,33 @@ def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
 
 
 def share_interval(
-    exchange: Exchange, group: int, observed: float, options: Mapping, name: str = "share"
+    exchange: Exchange, group: int, observed: float, bootstrap: Bootstrap, name: str = "share"
 ) -> tuple[float, Interval]:
     """A share (`SHARES`) of the observed difference of a group, with the interval around 0."""
     values, part = exchange.cwa[:, [group]], SHARES[name]
-    whole = exchange.interval(values, exchange.coefficients(part), options)
+    whole = exchange.interval(values, exchange.coefficients(part), bootstrap)
     share = float(whole.estimate[0]) / observed
     pairs = dict.fromkeys((*part, *WEIGHTS["observed"]))
     weights = {
         pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / observed
         for pair in pairs
     }
-    return share, exchange.interval(values, exchange.coefficients(weights), options)
+    return share, exchange.interval(values, exchange.coefficients(weights), bootstrap)
 
 
 def compare_texts(
     pairs: Sequence[Mapping[str, str]],
     attributions: Mapping[tuple[str, str], xr.Dataset],
     forced: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """The table of the module's docstring; pairs whose texts were not exchanged are left out.
 
     Args:
         pairs: tuning -> model.
         attributions, forced: the files of each (model, language).
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     languages = dict.fromkeys(language for _, language in attributions)
     rows: list[dict] = []
     for pair in pairs:
@@ -220,22 +217,22 @@ def compare_texts(
             exchange = exchange_texts(own, others)
             if exchange is not None:
                 names = {tuning: pair[tuning] for tuning in TUNINGS} | {"language": language}
-                rows += [names | row for row in _rows(exchange, options)]
+                rows += [names | row for row in _rows(exchange, bootstrap)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(exchange: Exchange, options: Mapping) -> list[dict]:
+def _rows(exchange: Exchange, bootstrap: Bootstrap) -> list[dict]:
     observed = exchange.coefficients(WEIGHTS["observed"])
     found = {
-        name: exchange.interval(exchange.cwa, exchange.coefficients(weights), options)
+        name: exchange.interval(exchange.cwa, exchange.coefficients(weights), bootstrap)
         for name, weights in WEIGHTS.items()
     }
-    found["shifted"] = exchange.interval(exchange.shifted, observed, options)
+    found["shifted"] = exchange.interval(exchange.shifted, observed, bootstrap)
     rows = []
     for place, group in enumerate(GROUPS):
         for quantity in QUANTITIES:
             if quantity in SHARES:
-                value, low, high = _share(exchange, place, found, quantity, options)
+                value, low, high = _share(exchange, place, found, quantity, bootstrap)
             else:
                 own = found[quantity]
                 value, low, high = own.estimate[place], own.low[place], own.high[place]
@@ -248,16 +245,18 @@ def _rows(exchange: Exchange, options: Mapping) -> list[dict]:
                     "value_high": float(high),
                     "n_samples": int(found["observed"].n[place]),
                     "n_topics": int(found["observed"].n_clusters[place]),
-                    "level": options["level"],
+                    "level": bootstrap.level,
                 }
             )
     return rows
 
 
-def _share(exchange: Exchange, place: int, found: Mapping, name: str, options: Mapping):
+def _share(exchange: Exchange, place: int, found: Mapping, name: str, bootstrap: Bootstrap):
     """Value and limits; NaN where the observed difference may be zero."""
     observed = found["observed"]
     if not observed.low[place] * observed.high[place] > 0:
         return np.nan, np.nan, np.nan
-    share, around = share_interval(exchange, place, float(observed.estimate[place]), options, name)
+    share, around = share_interval(
+        exchange, place, float(observed.estimate[place]), bootstrap, name
+    )
     return share, share + float(around.low[0]), share + float(around.high[0])

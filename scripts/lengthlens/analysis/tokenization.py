@@ -37,7 +37,14 @@ import pandas as pd
 
 from lengthlens.analysis.tokens_per_word import MEASURES, measure_values
 from lengthlens.probes.aligned import DEGENERATE
-from lengthlens.statistics import Interval, combination_interval, mean_interval, share_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Interval,
+    combination_interval,
+    mean_interval,
+    share_interval,
+)
 
 COLUMNS = (
     "model",
@@ -61,44 +68,37 @@ Sides = Sequence[tuple[float, pd.DataFrame]]  # coefficient and answers
 def separate_errors(
     probes: Mapping[tuple[str, str], pd.DataFrame],
     references: Sequence[str],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table of the module's docstring.
 
     Args:
         probes: probes file of each (model, language).
         references: languages whose every word is one token.
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     rows = []
     for (model, language), table in probes.items():
         free, aligned = _both(table)
-        about = {"model": model, "language": language, "reference": "", "level": level}
+        about = {"model": model, "language": language, "reference": "", "level": bootstrap.level}
         for measure in MEASURES:
-            found = list(_levels(free, aligned, measure, options))
-            found.append((CHANGE, "", _difference([(1, aligned), (-1, free)], measure, options)))
+            found = list(_levels(free, aligned, measure, bootstrap))
+            found.append((CHANGE, "", _difference([(1, aligned), (-1, free)], measure, bootstrap)))
             for name in references:
                 if name != language and (model, name) in probes:
                     other = _both(probes[model, name])
-                    found += _against(name, (free, aligned), other, measure, options)
+                    found += _against(name, (free, aligned), other, measure, bootstrap)
             for quantity, reference, (interval, truncated) in found:
                 named = {"measure": measure, "quantity": quantity, "reference": reference}
                 rows.append(about | named | numbers(interval) | {"truncated": truncated})
-        rows += [about | row for row in _spelling(free, aligned, options)]
-        rows += [about | row for row in _price(aligned, options)]
+        rows += [about | row for row in _spelling(free, aligned, bootstrap)]
+        rows += [about | row for row in _price(aligned, bootstrap)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def numbers(interval: Interval) -> dict[str, float]:
     """The columns of a value with its interval."""
-    return {
-        **interval.columns("value"),
-        "n_samples": int(interval.n),
-        "n_topics": int(interval.n_clusters),
-    }
+    return interval.columns("value") | interval.counts
 
 
 def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -107,17 +107,17 @@ def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return free[free["sample_id"].isin(aligned["sample_id"])], aligned
 
 
-def _levels(free, aligned, measure: str, options: Mapping) -> Iterator[tuple]:
+def _levels(free, aligned, measure: str, bootstrap: Bootstrap) -> Iterator[tuple]:
     for quantity, answers in ((FREE, free), (ALIGNED, aligned)):
         values, topics = measure_values(answers, measure), answers["topic"].to_numpy()
         if measure == "exact":
-            found = share_interval(values, topics, options["level"])
+            found = share_interval(values, topics, bootstrap.level)
         else:
-            found = mean_interval(values, topics, **options)
+            found = mean_interval(values, topics, bootstrap)
         yield quantity, "", (found, float(answers["truncated"].mean()))
 
 
-def _difference(sides: Sides, measure: str, options: Mapping) -> tuple[Interval, float]:
+def _difference(sides: Sides, measure: str, bootstrap: Bootstrap) -> tuple[Interval, float]:
     """A combination of means, each side with its coefficient, topics drawn once for all sides."""
     values = np.concatenate([measure_values(answers, measure) for _, answers in sides])
     found = combination_interval(
@@ -126,34 +126,34 @@ def _difference(sides: Sides, measure: str, options: Mapping) -> tuple[Interval,
         np.concatenate([answers["topic"].to_numpy() for _, answers in sides]),
         np.repeat(np.arange(len(sides)), [len(answers) for _, answers in sides]),
         {index: float(coefficient) for index, (coefficient, _) in enumerate(sides)},
-        **options,
+        bootstrap=bootstrap,
     )
     cut = np.concatenate([answers["truncated"].to_numpy(dtype=bool) for _, answers in sides])
     return found, float(cut.mean())
 
 
-def _against(name: str, own, other, measure: str, options: Mapping) -> list[tuple]:
+def _against(name: str, own, other, measure: str, bootstrap: Bootstrap) -> list[tuple]:
     """The rows that compare a language with the reference `name`."""
     (free, aligned), (their_free, their_aligned) = own, other
     harm = [(1, their_aligned), (-1, their_free)]
     without = [(1, aligned), (-1, free), (-1, their_aligned), (1, their_free)]
     return [
-        (CONSTRAINT, name, _difference(harm, measure, options)),
-        (TOKENIZATION, name, _difference(without, measure, options)),
-        (LEVEL_GAP, name, _difference([(1, their_free), (-1, free)], measure, options)),
+        (CONSTRAINT, name, _difference(harm, measure, bootstrap)),
+        (TOKENIZATION, name, _difference(without, measure, bootstrap)),
+        (LEVEL_GAP, name, _difference([(1, their_free), (-1, free)], measure, bootstrap)),
     ]
 
 
-def _spelling(free, aligned, options: Mapping) -> Iterator[dict]:
+def _spelling(free, aligned, bootstrap: Bootstrap) -> Iterator[dict]:
     """Tokens a word, and how many words are one token."""
     for measure in ("tokens_per_word", "one_token"):
         for quantity, answers in ((FREE, free), (ALIGNED, aligned)):
             values = answers[measure].to_numpy(dtype=float)
-            found = mean_interval(values, answers["topic"].to_numpy(), **options)
+            found = mean_interval(values, answers["topic"].to_numpy(), bootstrap)
             yield {"measure": measure, "quantity": quantity} | numbers(found)
 
 
-def _price(aligned: pd.DataFrame, options: Mapping) -> Iterator[dict]:
+def _price(aligned: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[dict]:
     """What aligned decoding could use, what it cost, and how often it broke down."""
     if aligned.empty:
         return
@@ -162,10 +162,10 @@ def _price(aligned: pd.DataFrame, options: Mapping) -> Iterator[dict]:
     coverage = {"value": whole / max(words, 1), "n_samples": words, "n_topics": 0}
     yield {"measure": "coverage", "quantity": ALIGNED} | coverage
     for measure in ("cost", "changed"):
-        found = mean_interval(aligned[measure].to_numpy(dtype=float), topics, **options)
+        found = mean_interval(aligned[measure].to_numpy(dtype=float), topics, bootstrap)
         yield {"measure": measure, "quantity": ALIGNED} | numbers(found)
     reasons = aligned["degenerate"].to_numpy(dtype=str)
     hits = {"degenerate": reasons != ""} | {name: reasons == name for name in DEGENERATE}
     for measure, hit in hits.items():
-        found = share_interval(hit, topics, options["level"])
+        found = share_interval(hit, topics, bootstrap.level)
         yield {"measure": measure, "quantity": ALIGNED} | numbers(found)

@@ -34,7 +34,7 @@ import pandas as pd
 from jaxtyping import Float, Num, Shaped
 
 from lengthlens.analysis.behaviour import ALL
-from lengthlens.statistics import mean_interval, ratio_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval
 
 MEASURES = ("error", "absolute_error", "exact")
 COLUMNS = (
@@ -85,25 +85,22 @@ def usable(free: pd.DataFrame) -> pd.DataFrame:
 
 def regress_errors(
     probes: Mapping[tuple[str, str], pd.DataFrame],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table of the module's docstring.
 
     Args:
         probes: probes file of each (model, language); rows whose probe is `free` are used.
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     rows = []
     for model, language, free in _groups(probes):
         answers = usable(free)
         if len(answers):
             rows += [
                 {"model": model, "language": language, "measure": measure}
-                | _regression(answers, measure, options)
-                | {"n_cut": int(free["truncated"].sum()), "level": level}
+                | _regression(answers, measure, bootstrap)
+                | {"n_cut": int(free["truncated"].sum()), "level": bootstrap.level}
                 for measure in MEASURES
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -124,12 +121,12 @@ def _groups(
             yield model, ALL, pd.concat(parts, ignore_index=True)
 
 
-def _regression(answers: pd.DataFrame, measure: str, options: Mapping) -> dict[str, float]:
+def _regression(answers: pd.DataFrame, measure: str, bootstrap: Bootstrap) -> dict[str, float]:
     topics = answers["topic"].to_numpy()
     x = answers["tokens_per_word"].to_numpy(dtype=float)
     top, bottom = slope_terms(x, measure_values(answers, measure), answers["cell"].to_numpy())
-    slope = ratio_interval(top, bottom, topics, **options)
-    mean = mean_interval(x, topics, **options)
+    slope = ratio_interval(top, bottom, topics, bootstrap)
+    mean = mean_interval(x, topics, bootstrap)
     return {
         **slope.columns("slope"),
         **mean.columns("tokens_per_word"),

@@ -16,7 +16,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.circuits.faithfulness import share_of_effect
-from lengthlens.statistics import mean_interval
+from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
 _EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
@@ -28,23 +28,23 @@ COLUMNS = (
 Files = Mapping[tuple[str, str], xr.Dataset]
 
 
-def summarise_tracing(files: Files, options: Mapping) -> pd.DataFrame:
+def summarise_tracing(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
     """One row a model, language, swap, direction, traced layer and role that is ever filled.
 
     Args:
-        files: tracing files; options: level, resamples and seed of the intervals.
+        files: tracing files; bootstrap: of the intervals.
     """
     rows = [
         {"model": model, "language": language, "swap": swap, "direction": direction} | row
         for (model, language), data in files.items()
         for swap in data["swap"].to_numpy().tolist()
         for direction in DIRECTIONS
-        for row in _rows(data.sel(swap=swap), direction, options)
+        for row in _rows(data.sel(swap=swap), direction, bootstrap)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(data: xr.Dataset, direction: str, options: Mapping) -> Iterator[dict]:
+def _rows(data: xr.Dataset, direction: str, bootstrap: Bootstrap) -> Iterator[dict]:
     values = data[f"{direction}_stream"].to_numpy().astype(float)
     effect = (data["margin_reached"] - data["margin_other"]).to_numpy()
     for place, role in enumerate(data["role"].to_numpy().tolist()):
@@ -52,7 +52,7 @@ def _rows(data: xr.Dataset, direction: str, options: Mapping) -> Iterator[dict]:
         layers = np.flatnonzero(np.isfinite(part).any(0))
         if not len(layers):
             continue
-        found = shares(part[:, layers], effect, data["topic"].to_numpy(), options)
+        found = shares(part[:, layers], effect, data["topic"].to_numpy(), bootstrap)
         for layer, row in zip(layers.tolist(), found, strict=True):
             yield {"layer": layer, "role": role} | row
 
@@ -61,36 +61,27 @@ def shares(
     part: Float[np.ndarray, "sample what"],
     effect: Float[np.ndarray, " sample"],
     topics: np.ndarray,
-    options: Mapping,
+    bootstrap: Bootstrap,
 ) -> list[dict]:
     """The columns `effect`, `share` with its interval, `n_effect` with its own, and counts.
 
     Args:
         part: what is to be a share of the N effect; NaN answers take no part.
         effect: the N effect of every answer; topics: of every answer.
-        options: level, resamples and seed of the intervals.
+        bootstrap: of the intervals.
     """
     used = np.isfinite(part).all(1) & np.isfinite(effect)
     part, effect, topics = part[used], effect[used], topics[used]
     if not len(part):
         return []
-    share = share_of_effect(part, effect, topics, options)
-    total = mean_interval(effect, topics, **options)
+    share = share_of_effect(part, effect, topics, bootstrap)
+    total = mean_interval(effect, topics, bootstrap)
     shared = {
-        "n_effect": float(total.estimate),
-        "n_effect_low": float(total.low),
-        "n_effect_high": float(total.high),
-        "n_samples": len(part),
-        "n_topics": len(np.unique(topics)),
-        "level": options["level"],
+        **total.columns("n_effect"),
+        **total.counts,
+        "level": bootstrap.level,
     }
     return [
-        {
-            "effect": float(part[:, place].mean()),
-            "share": float(share.estimate[place]),
-            "share_low": float(share.low[place]),
-            "share_high": float(share.high[place]),
-        }
-        | shared
+        {"effect": float(part[:, place].mean())} | share[place].columns("share") | shared
         for place in range(part.shape[1])
     ]

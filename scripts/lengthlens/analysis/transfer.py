@@ -12,6 +12,7 @@ stands what chance gives: the central range when heads are permuted within their
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -21,6 +22,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from lengthlens.analysis.effects import COLUMNS as EFFECT_COLUMNS
+from lengthlens.statistics import DEFAULT, Bootstrap
 
 MEASURES = ("exact", "absolute_error", "end_margin")
 COLUMNS = (
@@ -67,16 +69,14 @@ def summarise_transfer(effects: pd.DataFrame, untuned: Sequence[str]) -> pd.Data
 def correlate_profiles(
     selections: Mapping[tuple[str, str], pd.DataFrame],
     untuned: Sequence[str],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Correlation of every two languages' scores of heads, columns `PROFILE_COLUMNS`.
 
     Args:
         selections: ranking of each (model, language).
         untuned: languages that no model was tuned in.
-        level: of the range that chance gives; resamples, seed: of the permutations.
+        bootstrap: the permutations, and the level of the range that chance gives.
     """
     rows = []
     for model in dict.fromkeys(name for name, _ in selections):
@@ -90,16 +90,15 @@ def correlate_profiles(
                     continue
                 layers = part.index.get_level_values("layer").to_numpy()
                 a, b = (part[f"score_{side}"].to_numpy() for side in ("first", "second"))
-                rng = np.random.default_rng(seed)
-                orders = np.stack([_shuffled(layers, rng) for _ in range(resamples)])
+                orders = _orders(tuple(layers.tolist()), bootstrap)
                 row = {"model": model, "method": method, "first": first, "second": second}
-                row |= {"untuned": bool({first, second} & set(untuned)), "level": level}
+                row |= {"untuned": bool({first, second} & set(untuned)), "level": bootstrap.level}
                 row["n_heads"] = len(part)
                 names = ("correlation", "chance_low", "chance_high")
-                row |= dict(zip(names, _against_chance(a, b, orders, level), strict=True))
+                row |= dict(zip(names, _against_chance(a, b, orders, bootstrap), strict=True))
                 ranked = [_within(values, layers) for values in (a, b)]
                 names = ("within_layers", "within_low", "within_high")
-                row |= dict(zip(names, _against_chance(*ranked, orders, level), strict=True))
+                row |= dict(zip(names, _against_chance(*ranked, orders, bootstrap), strict=True))
                 rows.append(row)
     return pd.DataFrame(rows, columns=list(PROFILE_COLUMNS))
 
@@ -109,13 +108,16 @@ def _heads(selection: pd.DataFrame) -> pd.DataFrame:
     return heads.set_index(["method", "layer", "head"])[["score"]]
 
 
-def _shuffled(layers: Int[np.ndarray, " head"], rng: np.random.Generator) -> np.ndarray:
-    """An order of the heads in which each stays in its layer."""
-    order = np.arange(len(layers))
-    for layer in np.unique(layers):
-        places = np.flatnonzero(layers == layer)
-        order[places] = rng.permutation(places)
-    return order
+@functools.lru_cache(maxsize=1)
+def _orders(layers: tuple[int, ...], bootstrap: Bootstrap) -> Int[np.ndarray, "draw head"]:
+    """Random orders of the heads in which each stays in its layer; not to be changed."""
+    rng = bootstrap.rng()
+    orders = np.tile(np.arange(len(layers)), (bootstrap.resamples, 1))
+    members = [np.flatnonzero(np.equal(layers, layer)) for layer in np.unique(layers)]
+    for order in orders:
+        for places in members:
+            order[places] = rng.permutation(places)
+    return orders
 
 
 def _within(scores: Float[np.ndarray, " head"], layers: Int[np.ndarray, " head"]) -> np.ndarray:
@@ -131,7 +133,7 @@ def _against_chance(
     a: Float[np.ndarray, " head"],
     b: Float[np.ndarray, " head"],
     orders: Int[np.ndarray, "draw head"],
-    level: float,
+    bootstrap: Bootstrap,
 ) -> tuple[float, float, float]:
     """Spearman's correlation, and its central range under the permutations of b."""
     x, y = (stats.rankdata(values) for values in (a, b))
@@ -139,5 +141,5 @@ def _against_chance(
     scale = np.sqrt((x @ x) * (y @ y))
     if scale == 0:
         return np.nan, np.nan, np.nan
-    low, high = np.quantile(y[orders] @ x / scale, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(y[orders] @ x / scale, bootstrap.tails)
     return float(x @ y / scale), float(low), float(high)

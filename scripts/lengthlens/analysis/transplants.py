@@ -33,6 +33,7 @@ from lengthlens.circuits.orders import component_names
 from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.patching.sampled import SAMPLED
 from lengthlens.statistics import (
+    Bootstrap,
     Interval,
     agreement_interval,
     rank_components,
@@ -75,18 +76,18 @@ def parents(values: Float[np.ndarray, "condition sample"], data: xr.Dataset) -> 
     return {tuning: values[rows.index((NONE, tuning))] for tuning in TUNINGS}
 
 
-def share_of_tuning(data: xr.Dataset, measure: str, place: int, options: Mapping) -> Interval:
+def share_of_tuning(data: xr.Dataset, measure: str, place: int, bootstrap: Bootstrap) -> Interval:
     """The share of a hybrid (module docstring), with its interval; NaN where there is none."""
     part, gain, topics = _part_and_gain(data, measure, place)
     if measure != "exact":
-        return share_of_effect(part, gain, topics, options)
-    values, level = values_of(data, measure), options["level"]
+        return share_of_effect(part, gain, topics, bootstrap)
+    values, level = values_of(data, measure), bootstrap.level
     own, into = parents(values, data), str(data["into"].to_numpy()[place])
     every = data["topic"].to_numpy()
     brought = share_difference_interval(own["tuned"], every, own["untuned"], every, level)
     if not len(part) or not brought.low > 0:
-        return share_of_effect(part * np.nan, gain, topics, options)
-    found = ratio_of_sums(part, gain, topics, options)
+        return share_of_effect(part * np.nan, gain, topics, bootstrap)
+    found = ratio_of_sums(part, gain, topics, bootstrap)
     if np.isfinite(found.low):
         return found
     # All answers alike: Wilson's interval of the hybrid's share, on the scale from u to t.
@@ -122,22 +123,22 @@ def within_parents(data: xr.Dataset) -> np.ndarray:
     return (logliks >= ends[0] - ROUNDING) & (logliks <= ends[1] + ROUNDING)
 
 
-def summarise_transplants(files: Mapping[Key, xr.Dataset], options: Mapping) -> pd.DataFrame:
+def summarise_transplants(files: Mapping[Key, xr.Dataset], bootstrap: Bootstrap) -> pd.DataFrame:
     """One row a pair, language, hybrid and measure.
 
     Args:
         files: transplant files, by untuned and tuned model and language.
-        options: level, resamples and seed of the intervals.
+        bootstrap: of the intervals.
     """
     rows = [
         dict(zip(COLUMNS, key, strict=False)) | row
         for key, data in files.items()
-        for row in _rows(data, options)
+        for row in _rows(data, bootstrap)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     within, logliks = within_parents(data), data["neutral_loglik"].to_numpy()
     labels = {name: data[name].to_numpy().tolist() for name in LABELS}
     for measure in MEASURES:
@@ -151,11 +152,11 @@ def _rows(data: xr.Dataset, options: Mapping) -> Iterator[dict]:
                 "n_topics": len(np.unique(data["topic"].to_numpy()[known])),
                 "neutral_loglik": float(logliks[place]),
                 "neutral_within": bool(within[place]),
-                "level": options["level"],
+                "level": bootstrap.level,
                 "verdict": "",
             }
             if row["what"] != NONE and known.any():
-                found = share_of_tuning(data, measure, place, options)
+                found = share_of_tuning(data, measure, place, bootstrap)
                 row |= found.columns("share")
                 row["verdict"] = verdict(found, row["into"], bool(within[place]))
             yield row
@@ -181,17 +182,17 @@ def summarise_changes(
 
     Args:
         files: transplant files; patching: patching files of the tuned models, by the same keys.
-        options: level, resamples and seed of the intervals.
+        bootstrap: of the intervals.
     """
     rows = [
         dict(zip(CHANGE_COLUMNS, key, strict=False)) | row
         for key, data in files.items()
-        for row in _changes(data, patching[key], options)
+        for row in _changes(data, patching[key], bootstrap)
     ]
     return pd.DataFrame(rows, columns=list(CHANGE_COLUMNS))
 
 
-def _changes(data: xr.Dataset, patching: xr.Dataset, options: Mapping) -> Iterator[dict]:
+def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     evaluate = np.flatnonzero(patching["split"].to_numpy() == "evaluate")
     patching = patching.isel(sample=evaluate)
     noising, effect = component_patches(patching, "noising", 1, "all"), n_effect(patching, 1)
@@ -203,31 +204,30 @@ def _changes(data: xr.Dataset, patching: xr.Dataset, options: Mapping) -> Iterat
     names, sampled = component_names(shape), patching["patched_head"].to_numpy().ravel() == SAMPLED
     usable = {"head": np.flatnonzero(sampled), "mlp": np.arange(len(sampled), len(names))}
     for kind, places in usable.items():
-        found = _correlation(change, noising, topics, places, options)
+        found = _correlation(change, noising, topics, places, bootstrap)
         end = range(len(sampled)) if kind == "head" else usable["mlp"]
         for place in end:
-            share = share_of_effect(noising[:, place], effect, topics, options)
-            other = share_of_effect(across[:, place], gain, data["topic"].to_numpy(), options)
+            share = share_of_effect(noising[:, place], effect, topics, bootstrap)
+            other = share_of_effect(across[:, place], gain, data["topic"].to_numpy(), bootstrap)
             layer, head = (
                 divmod(place, shape[1]) if kind == "head" else (place - len(sampled), None)
             )
             yield {
                 "component": names[place], "kind": kind, "layer": layer, "head": head,
-                "change": change[place], "n_components": len(places), "level": options["level"],
-                "n_samples": int(share.n), "n_topics": int(share.n_clusters),
+                "change": change[place], "n_components": len(places), "level": bootstrap.level,
+                **share.counts,
                 **share.columns("share"), **other.columns("across_share"),
                 **found.columns("rank_correlation"),
             }  # fmt: skip
 
 
-def _correlation(change, noising, topics, places, options: Mapping) -> Interval:
+def _correlation(change, noising, topics, places, bootstrap: Bootstrap) -> Interval:
     """Rank correlation of the change of some components with their patches."""
-    drawn = {"resamples": options["resamples"], "seed": options["seed"]}
     known = np.isfinite(noising[:, places]).all(1) if len(places) else np.zeros(0, dtype=bool)
     fixed = np.tile(change[places], (len(noising), 1))
     fixed[~known[: len(fixed)]] = np.nan
-    ranked = [rank_components(values, topics, **drawn) for values in (fixed, noising[:, places])]
-    return agreement_interval(*ranked, level=options["level"])
+    ranked = [rank_components(values, topics, bootstrap) for values in (fixed, noising[:, places])]
+    return agreement_interval(*ranked, level=bootstrap.level)
 
 
 def _flat(data: xr.Dataset, name: str) -> np.ndarray:

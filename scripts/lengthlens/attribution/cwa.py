@@ -40,6 +40,8 @@ from jaxtyping import Float
 
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
     Interval,
     balanced_interval,
     ratio_interval,
@@ -73,15 +75,13 @@ MEANINGS = {
 
 def aggregate_attribution(
     attributions: Mapping[tuple[str, str], xr.Dataset],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> xr.Dataset:
     """Means of all models and languages, with intervals and nulls.
 
     Args:
         attributions: attribution file of each (model, language); pairs may be missing.
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
 
     Returns:
         The dataset of `cwa.nc` (module docstring). Models and languages keep their order.
@@ -91,14 +91,13 @@ def aggregate_attribution(
     """
     if not attributions:
         raise LengthlensError("there is no attribution to average: run the attribute stage first")
-    options = {"level": level, "resamples": resamples, "seed": seed}
     parts = {}
     for (model, language), attribution in attributions.items():
         if attribution.sizes["sample"] == 0:
             raise LengthlensError(
                 f"the attribution of {model} in {language} holds no sample: run its stage again"
             )
-        parts[model, language] = average_samples(attribution, **options)
+        parts[model, language] = average_samples(attribution, bootstrap)
     first = next(iter(parts.values()))
     models = list(dict.fromkeys(model for model, _ in parts))
     languages = list(dict.fromkeys(language for _, language in parts))
@@ -125,15 +124,14 @@ def aggregate_attribution(
     for name in ("n_samples", "n_topics", "n_mixed"):
         merged[name] = merged[name].fillna(0).astype(int)
     return merged.transpose("target", "model", "language", "n", "layer", "head").assign_attrs(
-        interval="guarded bootstrap-t, clustered by topic", level=level, resamples=resamples
+        interval="guarded bootstrap-t, clustered by topic",
+        level=bootstrap.level,
+        resamples=bootstrap.resamples,
     )
 
 
-def average_samples(
-    attribution: xr.Dataset, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> xr.Dataset:
+def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> xr.Dataset:
     """Means over the samples of one model and language, for each N and balanced over N."""
-    options = {"level": level, "resamples": resamples, "seed": seed}
     table = _Table(attribution)
     numbers, topics, n = np.unique(table.n), table.topics, table.n
     found: dict[str, list[np.ndarray]] = {}
@@ -144,7 +142,7 @@ def average_samples(
             by_n.append(
                 table.by_target(
                     lambda values, steps, rows=rows: ratio_interval(
-                        values[rows], steps[rows], topics[rows], **options
+                        values[rows], steps[rows], topics[rows], bootstrap
                     ),
                     form,
                 )
@@ -153,7 +151,7 @@ def average_samples(
             null_by_n.append(null)
             sd_by_n.append(sd)
         pooled = table.by_target(
-            lambda values, steps: balanced_interval(values, steps, topics, n, **options), form
+            lambda values, steps: balanced_interval(values, steps, topics, n, bootstrap), form
         )
         for index, suffix in enumerate(("", "_low", "_high")):
             found[form + suffix] = np.stack([part[index] for part in by_n], axis=1)

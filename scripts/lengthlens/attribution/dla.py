@@ -19,6 +19,7 @@ Method (arXiv 2509.02075, and Elhage et al. 2021 for direct logit attribution):
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,13 @@ class Scores:
         """The sum over all components, in float64."""
         heads = self.head.sum((-1, -2), dtype=np.float64)
         return heads + self.mlp.sum(-1, dtype=np.float64) + self.embed + self.bias
+
+
+def scored_blocks(readout: Readout, batches: Iterable[Batch]) -> Iterator[tuple[Scores, Batch]]:
+    """Scores of recorded answers, block by block, whether they come from memory or from a file."""
+    for batch in batches:
+        for block in batch.blocks():
+            yield attribute_steps(readout, block.steps, block.residuals), block
 
 
 def attribute_steps(readout: Readout, steps: Steps, residuals: Residuals) -> Scores:

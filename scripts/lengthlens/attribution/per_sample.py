@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
-from lengthlens.attribution.dla import attribute_steps, sum_scores
+from lengthlens.attribution.dla import scored_blocks, sum_scores
 from lengthlens.attribution.means import sum_activations
 from lengthlens.attribution.output_norms import mean_norms
 from lengthlens.attribution.pushes import batch_pushes
@@ -43,14 +43,12 @@ def attribute_batches(
         what pushed at each step (`pushes.batch_pushes`, one row a sample).
     """
     parts, sums, pushes = [], None, []
-    for batch in batches:
-        for block in batch.blocks():
-            scores = attribute_steps(readout, block.steps, block.residuals)
-            parts.append(sum_scores(scores, block).merge(mean_norms(readout, block)))
-            pushes += batch_pushes(scores, block)
-            mask = np.array([sample in selected for sample in block.samples.sample_id])
-            added = sum_activations(block, mask)
-            sums = added if sums is None else sums + added
+    for scores, block in scored_blocks(readout, batches):
+        parts.append(sum_scores(scores, block).merge(mean_norms(readout, block)))
+        pushes += batch_pushes(scores, block)
+        mask = np.array([sample in selected for sample in block.samples.sample_id])
+        added = sum_activations(block, mask)
+        sums = added if sums is None else sums + added
     return xr.concat(parts, dim="sample", coords="minimal", compat="override"), sums, pushes
 
 

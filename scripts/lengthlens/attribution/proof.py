@@ -33,7 +33,7 @@ from lengthlens.decoding.invariance import (
     probe_batches,
 )
 from lengthlens.errors import LengthlensError
-from lengthlens.generation.records import Steps
+from lengthlens.generation.records import recorded_steps
 from lengthlens.models.anatomy import Anatomy, dissect
 from lengthlens.models.architectures import ARCHITECTURES
 from lengthlens.models.detect import refusal
@@ -194,8 +194,10 @@ def measure(model: nn.Module, anatomy: Anatomy, batches: Sequence[Rows]) -> Proo
 
 def _incompleteness(model: nn.Module, anatomy: Anatomy, decoded: Decoded, logits: list) -> float:
     """Largest |sum of DLA - the model's own logit| of a batch's tokens, over max |logit|."""
-    steps, row, step = _steps(decoded)
-    total = attribute_steps(readout_of(model), steps, decoded.residuals[step, row]).total()
+    zero = np.zeros(sum(map(len, decoded.tokens)), dtype=np.int64)
+    columns = dict.fromkeys(("words_before", "words_after"), zero) | {"sign": zero + 1}
+    columns |= dict.fromkeys(("is_stop", "decision"), zero > 0) | {"boundary": zero == 0}
+    total = attribute_steps(readout_of(model), *recorded_steps(decoded, columns)).total()
     summed = total[TARGETS.index("logit")]
     if anatomy.soft_cap is not None:
         summed = anatomy.soft_cap * np.tanh(summed / anatomy.soft_cap)
@@ -205,30 +207,3 @@ def _incompleteness(model: nn.Module, anatomy: Anatomy, decoded: Decoded, logits
     ]
     gaps = np.abs(summed - torch.cat(own).double().cpu().numpy())
     return float(gaps.max()) / max(float(values.abs().max()) for values in logits)
-
-
-def _steps(decoded: Decoded) -> tuple[Steps, np.ndarray, np.ndarray]:
-    """The steps of forced answers as attribution takes them in, and each one's row and step."""
-    lengths = np.array([len(tokens) for tokens in decoded.tokens])
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    step = np.arange(len(row)) - np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)
-    count = np.zeros(len(row), dtype=np.int64)
-    logits = {
-        name: values.cpu().numpy()[row, step] for name, values in vars(decoded.logits).items()
-    }
-    return (
-        Steps(
-            sample=row,
-            token=np.concatenate([np.asarray(tokens) for tokens in decoded.tokens]),
-            is_stop=count > 0,
-            words_before=count,
-            words_after=count,
-            sign=count + 1,
-            boundary=count == 0,
-            decision=count > 0,
-            scale=decoded.residuals.scale.cpu().numpy()[step, row],
-            **logits,
-        ),
-        row,
-        step,
-    )

@@ -9,19 +9,21 @@ its whole interval; a model that N does nothing to has no share (NaN), not a sha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from lengthlens.statistics import Interval, mean_interval
+from lengthlens.statistics import Bootstrap, Interval, mean_interval
 
 
 def has_effect(
-    effect: Float[np.ndarray, " sample"], topics: Shaped[np.ndarray, " sample"], options: Mapping
+    effect: Float[np.ndarray, " sample"],
+    topics: Shaped[np.ndarray, " sample"],
+    bootstrap: Bootstrap,
 ) -> bool:
     """Whether the interval of the mean N effect lies above 0."""
-    found = mean_interval(effect, topics, **options)
+    found = mean_interval(effect, topics, bootstrap)
     return bool(found.low > 0)
 
 
@@ -29,7 +31,7 @@ def share_of_effect(
     part: Float[np.ndarray, "sample ..."],
     effect: Float[np.ndarray, " sample"],
     topics: Shaped[np.ndarray, " sample"],
-    options: Mapping,
+    bootstrap: Bootstrap,
 ) -> Interval:
     """Sum of `part` over sum of the N effect, with an interval that is clustered by topic.
 
@@ -38,32 +40,32 @@ def share_of_effect(
             their N effect.
         effect: the N effect of every sample.
         topics: of every sample.
-        options: level, resamples and seed of the interval.
+        bootstrap: of the interval.
 
     Returns:
         NaN where the mean N effect is not above 0 with its whole interval.
     """
-    flat = part.reshape(len(part), -1)
+    flat = part.reshape(len(part), math.prod(part.shape[1:]))
     known = np.isfinite(flat).all(1) & np.isfinite(effect)
     flat, effect, topics = flat[known], effect[known], topics[known]
-    if not len(flat) or not has_effect(effect, topics, options):
-        return mean_interval(np.full((1, *part.shape[1:]), np.nan), np.zeros(1), **options)
-    return ratio_of_sums(flat.reshape(-1, *part.shape[1:]), effect, topics, options)
+    if not len(flat) or not has_effect(effect, topics, bootstrap):
+        return mean_interval(np.full((1, *part.shape[1:]), np.nan), np.zeros(1), bootstrap)
+    return ratio_of_sums(flat.reshape(-1, *part.shape[1:]), effect, topics, bootstrap)
 
 
 def ratio_of_sums(
     part: Float[np.ndarray, "sample ..."],
     effect: Float[np.ndarray, " sample"],
     topics: Shaped[np.ndarray, " sample"],
-    options: Mapping,
+    bootstrap: Bootstrap,
 ) -> Interval:
     """Sum of `part` over sum of `effect`, without a look at whether there is any effect."""
-    flat = part.reshape(len(part), -1)
+    flat = part.reshape(len(part), math.prod(part.shape[1:]))
     # NOTE linearised: the effect of a single answer may lie below 0, which no denominator of
     # `ratio_interval` may. The mean of these values is the ratio, with the ratio's own influences.
     ratio = flat.sum(0) / effect.sum()
     values = ratio + (flat - ratio * effect[:, None]) / effect.mean()
-    return mean_interval(values.reshape(-1, *part.shape[1:]), topics, **options)
+    return mean_interval(values.reshape(-1, *part.shape[1:]), topics, bootstrap)
 
 
 def smallest_faithful(

@@ -45,6 +45,7 @@ from lengthlens.language.words import count_words
 from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.measure import why_none
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, Sets, SwapRuns
+from lengthlens.statistics import Bootstrap
 
 KEPT, PATCHED = "kept", "patched"
 RANDOM = "random"
@@ -121,7 +122,7 @@ def measure_circuits(
     texts: Texts,
     selections: Mapping[str, pd.DataFrame],
     plan: CircuitPlan,
-    statistics: Mapping,
+    bootstrap: Bootstrap,
 ) -> xr.Dataset:
     """The dataset of a circuits file (docs/files.md), samples in the order of the answers.
 
@@ -130,7 +131,7 @@ def measure_circuits(
         texts: the answers and their swaps.
         selections: the model's rankings, by language.
         plan: which circuits.
-        statistics: level, resamples and seed of the interval that the N effect must pass.
+        bootstrap: of the interval that the N effect must pass.
     """
     grid = _Grid(loaded, texts, plan)
     select, evaluate = (texts.column("split") == name for name in ("select", "evaluate"))
@@ -139,7 +140,7 @@ def measure_circuits(
     )
     own = ranked_order(selections[texts.language], plan.methods[0], grid.shape)
     grid.measure(_random_conditions(own, texts.language, grid.shape, plan), evaluate)
-    k = grid.smallest(plan, select, statistics)
+    k = grid.smallest(plan, select, bootstrap)
     written = np.full(len(texts.answers), np.nan)
     if k is not None:
         members = first_of(own, k)
@@ -237,13 +238,13 @@ class _Grid:
         self.free.append(found[1])
 
     def smallest(
-        self, plan: CircuitPlan, select: Bool[np.ndarray, " sample"], statistics: Mapping
+        self, plan: CircuitPlan, select: Bool[np.ndarray, " sample"], bootstrap: Bootstrap
     ) -> int | None:
         """The size of the smallest faithful circuit of the first score; None if there is none."""
         effect = (self.clean["margin_reached"] - self.clean["margin_other"])[select]
         topics = self.texts.column("topic")[select]
         known = np.isfinite(effect)
-        if not known.any() or not has_effect(effect[known], topics[known], statistics):
+        if not known.any() or not has_effect(effect[known], topics[known], bootstrap):
             return None
         wanted = (KEPT, plan.methods[0], self.texts.language)
         rows = [

@@ -21,7 +21,7 @@ from lengthlens.analysis.effects import ChosenSet, answered, chosen_sets, effect
 from lengthlens.analysis.outcomes import measure_clusters, measure_values
 from lengthlens.analysis.repair import term_values
 from lengthlens.claims.kinds import Data, Measurement, NoData
-from lengthlens.statistics import Interval, difference_interval, mean_interval
+from lengthlens.statistics import Bootstrap, Interval, difference_interval, mean_interval
 
 MEASURE_WORDS = {"exact": "share of exact answers", "end_margin": "end margin"}
 TERM_WORDS = {
@@ -33,7 +33,7 @@ TERM_WORDS = {
 }
 
 
-def ablation(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+def ablation(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Effect of a chosen set on a measure: chosen minus the mean of its random sets."""
     language = statistic["language"]
     source = statistic.get("source_language", language)
@@ -47,17 +47,13 @@ def ablation(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Meas
         raise NoData(f"beside the set in {name} there are fewer than two random ones of its layers")
     if not known.any():
         raise NoData(f"no answer of {name} has a value")
-    limits = effect_limits(chosen, controls, topics, **options)
+    limits = effect_limits(chosen, controls, topics, bootstrap)
     estimate = row_means(chosen[None])[0] - row_means(controls).mean()
     counts = (int(known.sum()), len(np.unique(topics[known])))
     cut = file["truncated"].to_numpy()[0]
     return Measurement(
-        interval=Interval(
-            *(np.asarray(float(value)) for value in (estimate, *limits, np.nan)),
-            *(np.asarray(count) for count in counts),
-            np.asarray(False),
-            options["level"],
-            "bootstrap",
+        interval=Interval.single(
+            (estimate, *limits), counts, level=bootstrap.level, method="bootstrap"
         ),
         text=f"{MEASURE_WORDS[measure]} without {_set_words(statistic)} chosen in {source}, minus "
         f"that without {len(controls)} random sets",
@@ -69,7 +65,7 @@ def ablation(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Meas
     )
 
 
-def repair(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+def repair(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Mean of a term of the decomposition, or its difference between two languages."""
     sides = [statistic, statistic | statistic.get("minus", {})]
     sides = sides[: 1 + ("minus" in statistic)]
@@ -81,10 +77,10 @@ def repair(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measur
         topics.append(file["topic"].to_numpy())
         names.append(name)
     if len(sides) == 1:
-        interval = mean_interval(values[0], topics[0], **options)
+        interval = mean_interval(values[0], topics[0], bootstrap)
     else:
         pairs = [(value, np.ones(len(value))) for value in values]
-        interval = difference_interval(pairs[0], topics[0], pairs[1], topics[1], **options)
+        interval = difference_interval(pairs[0], topics[0], pairs[1], topics[1], bootstrap)
     return Measurement(
         interval=interval,
         text=f"repair: the end margin lost through {TERM_WORDS[statistic['term']]} without "

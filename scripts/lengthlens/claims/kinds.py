@@ -21,6 +21,7 @@ from lengthlens.analysis.tokens_per_word import measure_values, slope_terms, usa
 from lengthlens.errors import LengthlensError
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import (
+    Bootstrap,
     Interval,
     combination_interval,
     share_difference_interval,
@@ -88,7 +89,7 @@ MakeSide = Callable[[Mapping[str, Any], Data, str, str], Side]
 
 
 def of_sides(
-    make: MakeSide, statistic: Mapping[str, Any], data: Data, options: Mapping[str, Any]
+    make: MakeSide, statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap[str, Any]
 ) -> Measurement:
     """Measure a statistic of one side, or the difference of two.
 
@@ -96,7 +97,7 @@ def of_sides(
         make: makes a side, given the statistic, the data, tuned or untuned, and a language.
         statistic: with `minus`, the same with these keys changed is taken off.
         data: the pair's files.
-        options: `level`, `resamples` and `seed` of the interval.
+        bootstrap: of the interval.
 
     Raises:
         NoData: the run has no such model, language, N or layers.
@@ -109,7 +110,7 @@ def of_sides(
             asked = [sorted(set(side.n.tolist())) for side in sides]
             if asked[0] != asked[1]:
                 raise NoData(f"the two sides have different N: {asked[0]} and {asked[1]}")
-    interval = _interval(sides, **options)
+    interval = _interval(sides, bootstrap)
     other = sides[1:]
     return Measurement(
         interval=interval,
@@ -129,13 +130,13 @@ def _side(make: MakeSide, statistic: Mapping[str, Any], data: Data) -> Side:
     return make(statistic, data, tuning, language)
 
 
-def _interval(sides: list[Side], level: float, resamples: int, seed: int) -> Interval:
+def _interval(sides: list[Side], bootstrap: Bootstrap) -> Interval:
     if all(side.share for side in sides):
         if len(sides) == 1:
-            return share_interval(sides[0].numerator, sides[0].topics, level)
+            return share_interval(sides[0].numerator, sides[0].topics, bootstrap.level)
         first, second = sides
         return share_difference_interval(
-            first.numerator, first.topics, second.numerator, second.topics, level
+            first.numerator, first.topics, second.numerator, second.topics, bootstrap.level
         )
     cells: list[tuple[int, int]] = []
     coefficients: dict[tuple[int, int], float] = {}
@@ -149,9 +150,7 @@ def _interval(sides: list[Side], level: float, resamples: int, seed: int) -> Int
         np.concatenate([side.topics for side in sides]),
         cells,
         coefficients,
-        level=level,
-        resamples=resamples,
-        seed=seed,
+        bootstrap=bootstrap,
     )
 
 

@@ -13,7 +13,7 @@ are measured in `kinds`. What is no sum over samples is measured here:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,19 +33,16 @@ from lengthlens.claims.kinds import (
     tokens_per_word,
 )
 from lengthlens.claims.tuning import transplant
-from lengthlens.statistics import Interval, agreement_interval
+from lengthlens.statistics import Bootstrap, agreement_interval
 
 
-def measure(
-    statistic: Mapping[str, Any], data: Data, level: float, resamples: int, seed: int
-) -> Measurement:
+def measure(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Measure one statistic of any kind.
 
     Raises:
         NoData: the run has no such model, language, N or layers.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
-    return KINDS[statistic["kind"]].measure(statistic, data, options)
+    return KINDS[statistic["kind"]].measure(statistic, data, bootstrap)
 
 
 def unit_of(statistic: Mapping[str, Any]) -> str:
@@ -66,11 +63,11 @@ def _files(data: Data, tuning: str, language: str) -> tuple[xr.Dataset, xr.Datas
     return data.attributions[tuning, language], data.forced[tuning, language]
 
 
-def agreement(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Spearman's correlation of a score on `select` with the effects on `evaluate`."""
     tuning, language = statistic["tuning"], statistic["language"]
     attribution, forced = _files(data, tuning, language)
-    made = Comparison(attribution, forced, options["resamples"], options["seed"])
+    made = Comparison(attribution, forced, bootstrap)
     kind, over = statistic["component"], statistic["over"]
     effect = made.by_effect(statistic["outcome"], made.modes[0], kind, over)
     names = [statistic["score"]]
@@ -78,7 +75,7 @@ def agreement(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Mea
         names.append(statistic["minus"]["score"])
     rankings = [made.by_score(name, kind, over) for name in names]
     other = rankings[1] if len(rankings) > 1 else None
-    interval = agreement_interval(rankings[0], effect, other, level=options["level"])
+    interval = agreement_interval(rankings[0], effect, other, level=bootstrap.level)
     components = {"head": "heads", "mlp": "MLPs", "all": "heads and MLPs"}[kind]
     components += " within layers" if over == "within" else ""
     used = np.isfinite(made.evaluate[f"effect_{'head' if kind == 'all' else kind}"].isel(mode=0))
@@ -95,7 +92,7 @@ def agreement(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Mea
     )
 
 
-def behaviour_share(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Share of the observed base-instruct difference of CWA a step that the texts explain."""
     language = statistic["language"]
     files = {tuning: _files(data, tuning, language) for tuning in TUNINGS}
@@ -108,26 +105,20 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, options: Mapping) 
     )
     if exchange is None:
         raise NoData("the answers were not exchanged between the models")
-    observed = exchange.interval(exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), options)
+    observed = exchange.interval(
+        exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), bootstrap
+    )
     if not observed.low[0] * observed.high[0] > 0:
         raise NoData("the models' difference may be zero, so that there is nothing to explain")
     whole = float(observed.estimate[0])
-    share, around = share_interval(exchange, 0, whole, options)
+    share, around = share_interval(exchange, 0, whole, bootstrap)
     ends = [
-        f"{share_interval(exchange, 0, whole, options, f'share_on_{text}')[0]:.0%} on {text}'s"
+        f"{share_interval(exchange, 0, whole, bootstrap, f'share_on_{text}')[0]:.0%} on {text}'s"
         for text in TUNINGS
     ]
-    limits = [np.asarray(share + float(end[0])) for end in (around.low, around.high)]
-    interval = Interval(
-        np.asarray(share),
-        *limits,
-        np.asarray(float(around.standard_error[0])),
-        np.asarray(int(observed.n[0])),
-        np.asarray(int(observed.n_clusters[0])),
-        np.asarray(bool(around.fallback[0])),
-        around.level,
-        around.method,
-    )
+    limits = {name: np.asarray(share + getattr(around, name)[0]) for name in ("low", "high")}
+    counted = {name: getattr(observed[0], name) for name in ("n", "n_clusters")}
+    interval = replace(around[0], estimate=np.asarray(share), **limits, **counted)
     where = "the final layer" if wanted == "final" else f"depth {wanted[0]} to {wanted[1]}"
     kind = {"head": "heads", "mlp": "MLPs"}[group[0]]
     cut = [files[tuning][0]["truncated"].to_numpy() for tuning in TUNINGS]
@@ -153,12 +144,12 @@ class Kind:
     """A kind of statistic.
 
     Attributes:
-        measure: measures one, given it, the data and the interval's options.
+        measure: measures one, given it, the data and the interval's bootstrap.
         unit: of the value, or measure -> unit.
         difference: whether the value is one number minus another; None: where it has a `minus`.
     """
 
-    measure: Callable[[Mapping[str, Any], Data, Mapping[str, Any]], Measurement]
+    measure: Callable[[Mapping[str, Any], Data, Bootstrap], Measurement]
     unit: str | Mapping[str, str]
     difference: bool | None = None
 

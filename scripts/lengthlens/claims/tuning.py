@@ -18,12 +18,12 @@ import xarray as xr
 from lengthlens.analysis.depth import layers_between
 from lengthlens.analysis.transplants import share_of_tuning, share_terms, within_parents
 from lengthlens.claims.kinds import Data, Measurement, NoData
-from lengthlens.statistics import difference_interval
+from lengthlens.statistics import Bootstrap, difference_interval
 
 WORDS = {"exact": "exact answers", "end_margin": "the end margin", "n_effect": "the effect of N"}
 
 
-def transplant(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Measurement:
+def transplant(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Share of tuning, or the difference of two shares."""
     plain = {key: value for key, value in statistic.items() if key != "minus"}
     sides = [plain] + ([plain | statistic["minus"]] if "minus" in statistic else [])
@@ -31,7 +31,7 @@ def transplant(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Me
     places = [_place(file, name, side) for (file, name), side in zip(files, sides, strict=True)]
     measure = statistic["measure"]
     shares = [
-        share_of_tuning(file, measure, place, options)
+        share_of_tuning(file, measure, place, bootstrap)
         for (file, _), place in zip(files, places, strict=True)
     ]
     for share, (_, name) in zip(shares, files, strict=True):
@@ -44,7 +44,7 @@ def transplant(statistic: Mapping[str, Any], data: Data, options: Mapping) -> Me
             for (file, _), place in zip(files, places, strict=True)
         ]
         pairs = [(values, np.ones(len(values))) for values, _ in terms]
-        interval = difference_interval(pairs[0], terms[0][1], pairs[1], terms[1][1], **options)
+        interval = difference_interval(pairs[0], terms[0][1], pairs[1], terms[1][1], bootstrap)
     verb = "brought into" if statistic["tuning"] == "untuned" else "gone from"
     return Measurement(
         interval=interval,

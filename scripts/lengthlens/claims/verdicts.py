@@ -23,6 +23,7 @@ from lengthlens.claims.measures import measure, unit_of
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import Problem, model_problems, plain_copy
 from lengthlens.settings.claims import Claims
+from lengthlens.statistics import BESIDE, DEFAULT, Bootstrap
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"
@@ -131,30 +132,29 @@ def claims_of_pairs(
 def evaluate_claims(
     claims: Sequence[Mapping[str, Any]],
     data: Data,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Verdicts on claims about one pair of models.
 
     Args:
         claims: as `read_claims` gives them.
         data: the pair's files.
-        level: of the intervals; a `near` claim is judged by the narrower interval of level
+        bootstrap: of the intervals; a `near` claim is judged by the narrower interval of level
             2 level - 1 (0.90 for 0.95), which makes it the usual equivalence test.
-        resamples, seed: of the bootstrap.
 
     Returns:
         One row a claim, columns `COLUMNS`.
     """
-    rows = [_row(claim, data, level, resamples, seed) for claim in claims]
+    rows = [_row(claim, data, bootstrap) for claim in claims]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(claim: Mapping, data: Data, level: float, resamples: int, seed: int) -> dict[str, Any]:
+def _row(claim: Mapping, data: Data, bootstrap: Bootstrap) -> dict[str, Any]:
     statistic, direction = claim["statistic"], claim["direction"]
     paper = claim.get("paper", {})
-    used = round(2 * level - 1, 12) if direction == "near" else level
+    used = bootstrap
+    if direction == "near":
+        used = bootstrap.at(round(2 * bootstrap.level - 1, 12))
     both = [statistic, statistic | statistic.get("minus", {})]
     row = {
         "id": claim["id"],
@@ -166,7 +166,7 @@ def _row(claim: Mapping, data: Data, level: float, resamples: int, seed: int) ->
         "language": _joined(side["language"] for side in both),
         "unit": unit_of(statistic),
         "sided": "two" if direction == "near" else "one",
-        "level": used,
+        "level": used.level,
         "direction": direction,
         "null": float(claim["null_value"]),
         "margin": np.nan,
@@ -179,7 +179,7 @@ def _row(claim: Mapping, data: Data, level: float, resamples: int, seed: int) ->
         missing = f"the run has no model {' or '.join(claim['models'])}"
         return row | {"model": "", "verdict": NO_DATA, "reason": missing}
     try:
-        found = measure(statistic, data, used, resamples, seed)
+        found = measure(statistic, data, used)
     except NoData as missing:
         return row | {"verdict": NO_DATA, "reason": str(missing)}
     margin = claim.get("margin", np.nan)
@@ -191,9 +191,7 @@ def _row(claim: Mapping, data: Data, level: float, resamples: int, seed: int) ->
         "statistic": found.text,
         "n": int(interval.n),
         "n_topics": int(interval.n_clusters),
-        "value": float(interval.estimate),
-        "low": float(interval.low),
-        "high": float(interval.high),
+        **interval.columns("value", ends=BESIDE),
         "margin": margin,
         "truncated": found.truncated,
         "verdict": verdict,

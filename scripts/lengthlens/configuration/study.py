@@ -12,7 +12,7 @@ import copy
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,19 @@ from lengthlens.configuration.checks import cross_problems, resample_possible
 from lengthlens.configuration.pairs import model_pairs, tunings_of
 from lengthlens.configuration.sources import Sources
 from lengthlens.errors import LengthlensError
-from lengthlens.files.validation import Problem, in_schema_order, model_problems, plain_copy
+from lengthlens.files.validation import (
+    Problem,
+    in_schema_order,
+    model_problems,
+    plain_copy,
+    schema_of,
+)
 from lengthlens.settings.sections import Settings
 
 
-@cache
 def config_schema() -> dict[str, Any]:
     """The JSON schema of the configuration."""
-    return Settings.model_json_schema()
+    return schema_of(Settings)
 
 
 class ConfigurationError(LengthlensError):

@@ -27,6 +27,7 @@ from lengthlens.figures.style import (
     percent,
     styled,
 )
+from lengthlens.statistics import DEFAULT, Bootstrap
 
 TITLE = "Ablation of chosen heads"
 _ROWS = (
@@ -43,9 +44,7 @@ _APART = 0.17
 def draw_ablation(
     ablations: Mapping[tuple[str, str], xr.Dataset],
     cast: Cast,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Figure:
     """Draw what removing heads does: rows of measures for each model, a column a language.
 
@@ -56,9 +55,8 @@ def draw_ablation(
     Args:
         ablations: ablation file of each (model, language).
         cast: models and languages, in order.
-        level: of the intervals; resamples, seed: of their bootstrap.
+        bootstrap: of the intervals.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
     rows = [
         (model, *measure)
@@ -75,7 +73,7 @@ def draw_ablation(
             row = panels[place]
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 if (model, language) in ablations:
-                    _draw_panel(axes, ablations[model, language], measure, options)
+                    _draw_panel(axes, ablations[model, language], measure, bootstrap)
                 else:
                     no_data(axes, "not ablated")
                     axes.set_xticks([])
@@ -84,7 +82,7 @@ def draw_ablation(
                 if below[place] != model:
                     axes.set_xlabel("k, heads removed")
             row[0].set_ylabel(label)
-        add_legend(figure, _legend(ablations, level), columns=2)
+        add_legend(figure, _legend(ablations, bootstrap.level), columns=2)
     return figure
 
 
@@ -120,10 +118,10 @@ def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> li
     return [*handles, controls, none]
 
 
-def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, options: Mapping) -> None:
+def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, bootstrap: Bootstrap) -> None:
     scale = 100 if measure == "exact" else 1
     values, topics = measure_values(data, measure), data["topic"].to_numpy()
-    none = interval_of(values[0], topics, measure, options)
+    none = interval_of(values[0], topics, measure, bootstrap)
     if not np.isfinite(none.estimate):
         no_data(axes, "no decision step")
         return
@@ -131,7 +129,7 @@ def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, options: Mapping) ->
     axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
     methods = [name for name in METHOD_COLOURS if (data["method"] == name).any()]
     mode = _main_mode(data)
-    series = {method: dose_response(data, measure, method, mode, options) for method in methods}
+    series = {method: dose_response(data, measure, method, mode, bootstrap) for method in methods}
     sizes = sorted({dose.k for doses in series.values() for dose in doses})
     for index, (method, doses) in enumerate(series.items()):
         places = [sizes.index(dose.k) + _APART * (2 * index - len(series) + 1) for dose in doses]

@@ -22,7 +22,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.statistics import ratio_interval, sign_null_mean
+from lengthlens.statistics import DEFAULT, Bootstrap, ratio_interval, sign_null_mean
 
 TITLE = "CWA by N"
 ROWS = (
@@ -37,19 +37,15 @@ _APART = 0.1
 def draw_cwa_by_n(
     attributions: Mapping[tuple[str, str], xr.Dataset],
     cast: Cast,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Figure:
     """Draw CWA by N, a row a component and form, a column a language.
 
     Args:
         attributions: attribution file of each (model, language).
         cast: models and languages, in order.
-        level: of the intervals, which are clustered by topic.
-        resamples: of the bootstrap; seed: of its draws.
+        bootstrap: of the intervals, which are clustered by topic.
     """
-    options = {"level": level, "resamples": resamples, "seed": seed}
     with styled():
         figure, panels = panel_grid(
             len(ROWS), len(cast.languages), [1.35] * len(ROWS), sharex=True, sharey="row"
@@ -58,7 +54,7 @@ def draw_cwa_by_n(
             drawn: list[Bars] = []
             for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
-                drawn += _draw_panel(axes, attributions, cast, language, component, form, options)
+                drawn += _draw_panel(axes, attributions, cast, language, component, form, bootstrap)
             if drawn:
                 cut_long_bars(drawn)
             row[0].set_ylabel(label)
@@ -69,7 +65,8 @@ def draw_cwa_by_n(
         numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
         panels[-1, 0].set_xticks(numbers)
         handles = [
-            look.handle(f"{model}, {percent(level)} interval") for model, look in cast.looks.items()
+            look.handle(f"{model}, {percent(bootstrap.level)} interval")
+            for model, look in cast.looks.items()
         ]
         null = Line2D(
             [],
@@ -85,7 +82,13 @@ def draw_cwa_by_n(
 
 
 def _draw_panel(
-    axes: Axes, attributions: Mapping, cast: Cast, language: str, component: str, form: str, options
+    axes: Axes,
+    attributions: Mapping,
+    cast: Cast,
+    language: str,
+    component: str,
+    form: str,
+    bootstrap,
 ) -> list[Bars]:
     drawn = []
     for index, (model, look) in enumerate(cast.looks.items()):
@@ -97,7 +100,7 @@ def _draw_panel(
         n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
         numbers = np.unique(n)
         found = [
-            ratio_interval(total[n == k], bottom[n == k], topics[n == k], **options)
+            ratio_interval(total[n == k], bottom[n == k], topics[n == k], bootstrap)
             for k in numbers
         ]
         x = numbers + _APART * (2 * index - len(cast.looks) + 1)

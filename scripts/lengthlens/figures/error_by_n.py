@@ -21,7 +21,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.statistics import mean_interval, share_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
 
 TITLE = "Word-count error by N"
 _APART = 0.13  # models stand this far to either side of N
@@ -31,9 +31,7 @@ _SPREAD = 0.09  # answers with the same error are spread over twice this width
 def draw_error_by_n(
     answers: pd.DataFrame,
     cast: Cast,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Figure:
     """Draw the mean word-count error by N, a column of panels a language.
 
@@ -43,8 +41,7 @@ def draw_error_by_n(
     Args:
         answers: one row an answer: model, language, n, topic, error [words], truncated.
         cast: models and languages, in order.
-        level: of the intervals, which are clustered by topic.
-        resamples: of the bootstrap; seed: of its draws.
+        bootstrap: of the intervals, which are clustered by topic.
     """
     tuned = [model for model, tuning in cast.tunings.items() if tuning == "tuned"]
     magnified = bool(tuned) and len(tuned) < len(cast.tunings)
@@ -57,12 +54,11 @@ def draw_error_by_n(
         )
         for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
             own = answers[answers["language"] == language]
-            options = {"level": level, "resamples": resamples, "seed": seed}
-            _draw_errors(column[0], own, cast, list(cast.tunings), options)
+            _draw_errors(column[0], own, cast, list(cast.tunings), bootstrap)
             _mark_cut(column[0], own, cast)
             if magnified:
-                _draw_errors(column[1], own, cast, tuned, options, dots=False)
-            _draw_exact(column[-1], own, cast, level)
+                _draw_errors(column[1], own, cast, tuned, bootstrap, dots=False)
+            _draw_exact(column[-1], own, cast, bootstrap.level)
             column[0].set_title(name, pad=4 + 10 * lines)
             column[-1].set_xlabel("N, words asked for")
         panels[0, 0].set_ylabel("error, words − N")
@@ -72,7 +68,7 @@ def draw_error_by_n(
         panels[-1, 0].set_ylim(-4, 104)
         ticks = sorted(answers["n"].unique())
         panels[-1, 0].set_xticks(ticks)
-        add_legend(figure, _legend(answers, cast, level))
+        add_legend(figure, _legend(answers, cast, bootstrap.level))
     return figure
 
 
@@ -96,7 +92,7 @@ def _draw_errors(
     answers: pd.DataFrame,
     cast: Cast,
     models: list[str],
-    options: dict,
+    bootstrap: Bootstrap,
     dots: bool = True,
 ) -> None:
     zero_line(axes)
@@ -109,7 +105,7 @@ def _draw_errors(
             _draw_answers(axes, own, index, len(models), look)
         groups = [own[own["n"] == number] for number in n]
         found = [
-            mean_interval(part["error"].to_numpy(float), part["topic"].to_numpy(), **options)
+            mean_interval(part["error"].to_numpy(float), part["topic"].to_numpy(), bootstrap)
             for part in groups
         ]
         interval_bars(

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -134,6 +135,12 @@ def is_text(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+@cache
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a model, made once; not to be changed."""
+    return model.model_json_schema()
+
+
 def model_problems(value: Any, model: type[BaseModel]) -> list[Problem]:
     """Everything that `model` objects to in `value`, a plain copy, in the order of the paths."""
     try:
@@ -142,7 +149,7 @@ def model_problems(value: Any, model: type[BaseModel]) -> list[Problem]:
         found = error.errors(include_url=False, include_context=False, include_input=False)
     else:
         return []
-    schema = model.model_json_schema()
+    schema = schema_of(model)
     placed = [_placed(value, each, schema) for each in found]
     problems: dict[Problem, None] = {}  # a dict keeps the order and drops repetitions
     for kind, path in placed:

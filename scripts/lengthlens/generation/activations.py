@@ -33,7 +33,7 @@ from lengthlens.files.integrity import append_digest, check_digest
 from lengthlens.files.provenance import check_schema
 from lengthlens.files.refusals import refusals, unreadable
 from lengthlens.files.whole import check_space, temporary_path
-from lengthlens.generation.records import Batch, Samples, Steps, block_steps
+from lengthlens.generation.records import Batch, Samples, Steps, block_steps, cut
 
 PRECISIONS = ("native", "float32", "float16")
 _BATCH_STEPS = 4096
@@ -227,9 +227,7 @@ class Activations:
         most = max_steps or min(_BATCH_STEPS, block_steps(self._step_elements()))
         for part in self.samples.blocks(most):
             steps = self.samples.steps(part)
-            columns = self.steps(steps).columns()
-            columns["sample"] = columns["sample"] - part.start
-            yield Batch(self.samples[part], Steps(**columns), self.residuals(steps))
+            yield cut(self.samples, part, self.steps(steps), self.residuals(steps))
 
     def _step_elements(self) -> int:
         terms = (self.file[f"activations/{name}"].shape for name in ("embed", "head", "mlp"))

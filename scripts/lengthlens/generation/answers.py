@@ -13,7 +13,7 @@ from lengthlens.decoding.decode import Decoded, decode
 from lengthlens.decoding.waves import OutOfMemory, halves
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.records import Batch, Samples, Steps
+from lengthlens.generation.records import Batch, Samples, recorded_steps
 from lengthlens.generation.steps import answer_text
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
@@ -23,7 +23,6 @@ from lengthlens.settings.sections import Generation
 
 MAX_ROWS = 256
 ANNOTATIONS = ("is_stop", "words_before", "words_after", "sign", "boundary", "decision")
-LOGITS = ("logit", "mean_logit", "ender_token", "ender_logit", "word_token", "word_logit")
 
 
 @dataclass(frozen=True)
@@ -212,29 +211,17 @@ def record_batch(
 ) -> Batch:
     """The steps of decoded answers, annotated, one after another."""
     lengths = np.array([len(tokens) for tokens in decoded.tokens])
-    first = np.cumsum([0, *lengths[:-1]])
     samples = Samples(
         [request.sample_id for request in part],
         np.array([request.prompt.n for request in part]),
-        first,
+        np.cumsum([0, *lengths[:-1]]),
         lengths,
     )
     marks = [
         loaded.annotate(tokens, request.prompt.n, counting)
         for request, tokens in zip(part, decoded.tokens, strict=True)
     ]
-
-    def joined(name: str) -> np.ndarray:
-        return np.concatenate([getattr(mark, name) for mark in marks])
-
-    row = np.repeat(np.arange(len(part)), lengths)
-    step = np.arange(len(row)) - first[row]
-    residuals = decoded.residuals[step, row]
-    steps = Steps(
-        sample=row,
-        token=np.concatenate([np.asarray(tokens, dtype=np.int64) for tokens in decoded.tokens]),
-        **{name: joined(name) for name in ANNOTATIONS},
-        **{name: getattr(decoded.logits, name).cpu().numpy()[row, step] for name in LOGITS},
-        scale=residuals.scale.cpu().numpy(),
-    )
-    return Batch(samples, steps, residuals, tuple(decoded.layout))
+    columns = {
+        name: np.concatenate([getattr(mark, name) for mark in marks]) for name in ANNOTATIONS
+    }
+    return Batch(samples, *recorded_steps(decoded, columns), tuple(decoded.layout))

@@ -6,13 +6,14 @@ one after another, sample by sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lengthlens.decoding.capture import Residuals
+from lengthlens.decoding.decode import Decoded
 from lengthlens.weights.shape import BLOCK_ELEMENTS
 
 
@@ -113,11 +114,42 @@ class Batch:
 
     def blocks(self) -> Iterator[Batch]:
         """The batch in parts of whole samples, each small enough to be worked on at once."""
-        for part in self.samples.blocks(block_steps(self.residuals.step_elements)):
+        size = block_steps(self.residuals.step_elements)
+        for part in self.samples.blocks(size):
             steps = self.samples.steps(part)
-            columns = self.steps[steps].columns()
-            columns["sample"] = columns["sample"] - part.start
-            yield Batch(self.samples[part], Steps(**columns), self.residuals[steps], self.layout)
+            yield cut(self.samples, part, self.steps[steps], self.residuals[steps], self.layout)
+
+
+def cut(
+    samples: Samples,
+    part: slice,
+    steps: Steps,
+    residuals: Residuals,
+    layout: tuple[int, ...] = (),
+) -> Batch:
+    """A batch of some of many samples, with their steps and terms, wherever these come from."""
+    return Batch(samples[part], replace(steps, sample=steps.sample - part.start), residuals, layout)
+
+
+def recorded_steps(decoded: Decoded, columns: Mapping[str, np.ndarray]) -> tuple[Steps, Residuals]:
+    """The steps of decoded answers, one answer after another, and their residual terms.
+
+    Args:
+        decoded: with its terms captured.
+        columns: of the steps, as the answers' texts decide them (`steps.annotate_steps`).
+    """
+    lengths = [len(tokens) for tokens in decoded.tokens]
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    step = np.concatenate([np.arange(length) for length in lengths])
+    residuals = decoded.residuals[step, row]
+    steps = Steps(
+        sample=row,
+        token=np.concatenate([np.asarray(tokens, dtype=np.int64) for tokens in decoded.tokens]),
+        scale=residuals.scale.cpu().numpy(),
+        **{name: value.cpu().numpy()[row, step] for name, value in vars(decoded.logits).items()},
+        **columns,
+    )
+    return steps, residuals
 
 
 def block_steps(step_elements: int) -> int:

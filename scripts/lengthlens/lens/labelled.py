@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from lengthlens.attribution.dla import KINDS, TARGETS, Scores, attribute_steps, incompleteness
+from lengthlens.attribution.dla import KINDS, TARGETS, Scores, incompleteness, scored_blocks
 from lengthlens.attribution.means import sum_activations
 from lengthlens.attribution.proof import TOLERANCES
 from lengthlens.errors import LengthlensError
@@ -63,16 +63,14 @@ def attributed(
         LengthlensError: the parts of an answer's logits do not add up to them.
     """
     blocks, sums, done = [], None, 0
-    for batch in batches:
-        for part in batch.blocks():
-            scores = attribute_steps(readout, part.steps, part.residuals)
-            sample = part.steps.sample + done
-            _check_complete(scores, part.steps, sample, TOLERANCES[dtype])
-            first = part.samples.first_step[part.steps.sample]
-            blocks.append(_Block(scores, part.steps, sample, np.arange(len(sample)) - first))
-            added = sum_activations(part, np.ones(len(part.samples), dtype=bool))
-            sums = added if sums is None else sums + added
-            done += len(part.samples)
+    for scores, part in scored_blocks(readout, batches):
+        sample = part.steps.sample + done
+        _check_complete(scores, part.steps, sample, TOLERANCES[dtype])
+        first = part.samples.first_step[part.steps.sample]
+        blocks.append(_Block(scores, part.steps, sample, np.arange(len(sample)) - first))
+        added = sum_activations(part, np.ones(len(part.samples), dtype=bool))
+        sums = added if sums is None else sums + added
+        done += len(part.samples)
     dataset = _dataset(blocks, np.asarray(known, dtype=bool)).merge(sums)
     for name, meaning in _MEANINGS.items():
         dataset[name].attrs |= {"long_name": meaning, "units": "logits"}

@@ -1,22 +1,19 @@
-"""A model's readout straight from its checkpoint, reading nothing else.
+"""A model's readout straight from its checkpoint, reading nothing else where that is possible.
 
 The model's skeleton is built on the meta device, which takes no memory, and names the parameters;
-each is then read from the safetensors file that holds it.
+each is then read from the safetensors file that holds it. Some checkpoints store weights under
+names that transformers changes as it loads them (Pythia's `embed_out` becomes `lm_head`): such a
+model is loaded whole.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, rename_source_key
 
-from lengthlens.errors import LengthlensError
+from lengthlens.models.loading import load_model
 from lengthlens.models.readout import Readout, readout_of
 from lengthlens.weights.checkpoints import ModelSpec, model_folder, weight_files
 
@@ -36,43 +33,25 @@ def read_readout(spec: ModelSpec, dtype: str) -> Readout:
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(config)
-    stored = _stored_weights(skeleton, weight_files(folder))
-    aliases = _aliases(skeleton)
+    stored, aliases = {}, _aliases(skeleton)
+    for path in weight_files(folder):
+        with safe_open(path, framework="pt") as opened:
+            stored |= dict.fromkeys(opened.keys(), path)
+    # The checkpoint of a base model lacks the prefix.
+    prefix = f"{skeleton.base_model_prefix}."
 
     def weight(name: str) -> Tensor:
-        for alias in aliases[name]:
-            if alias in stored:
-                path, key = stored[alias]
-                with safe_open(path, framework="pt") as opened:
-                    return opened.get_tensor(key).to(getattr(torch, dtype))
-        raise LengthlensError(
-            f"Model {spec.name}: no weight {name!r} in {folder}; the checkpoint is not whole, "
-            "fetch or save it again"
-        )
+        names = [key for alias in aliases[name] for key in (alias, alias.removeprefix(prefix))]
+        key = next((key for key in names if key in stored), None)
+        if key is None:
+            raise LookupError(name)
+        with safe_open(stored[key], framework="pt") as opened:
+            return opened.get_tensor(key).to(getattr(torch, dtype))
 
-    return readout_of(skeleton, weight)
-
-
-def _stored_weights(skeleton, paths: Sequence[Path]) -> dict[str, tuple[Path, str]]:
-    """For each parameter that is stored whole: its file and its name there.
-
-    transformers renames some as it loads them (Pythia's `embed_out` becomes `lm_head`, and the
-    prefix that a checkpoint of the base model lacks is added); its own rules are asked.
-    """
-    rules = get_model_conversion_mapping(skeleton)
-    converters = [rule for rule in rules if isinstance(rule, WeightConverter)]
-    renamings = [rule for rule in rules if not isinstance(rule, WeightConverter)]
-    names = skeleton.state_dict()
-    stored = {}
-    for path in paths:
-        with safe_open(path, framework="pt") as opened:
-            for key in opened.keys():  # noqa: SIM118 - no mapping, though it has keys
-                name, converted = rename_source_key(
-                    key, renamings, converters, skeleton.base_model_prefix, names
-                )
-                if converted is None:
-                    stored[name] = (path, key)
-    return stored
+    try:
+        return readout_of(skeleton, weight)
+    except LookupError:
+        return readout_of(load_model(spec, dtype, "cpu"))
 
 
 def _aliases(skeleton) -> dict[str, list[str]]:

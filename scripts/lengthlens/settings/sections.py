@@ -315,8 +315,12 @@ class AblationPlan(Section):
     )
     controls: Sets = about(
         "Random sets of heads from the same layers to compare with, for every k and method in the "
-        "main mode, and for every test of a set; all distinct sets where fewer exist. They get the "
-        "end margin, which is cheap. A test needs 99, or all distinct sets if at least 19. [sets]"
+        "main mode; all distinct sets where fewer exist. They get the end margin, which is cheap. "
+        "[sets]"
+    )
+    test_controls: Sets = about(
+        "Random sets for every test of a set (resources/claims.yaml); all distinct sets where "
+        "fewer exist. A test needs 99, or all distinct sets if at least 19. [sets]"
     )
     answered_controls: Sets = about(
         "How many of the random sets of every chosen set, drawn by the seed, answer the prompts "

@@ -1,15 +1,16 @@
 """Intervals and tests for answers that come in topics: arrays in, arrays out, no files.
 
-`intervals`: means, means per step, balanced means, differences; `shares`: Wilson;
-`permutation`: p-values against controls, Holm; `within_layers`: scores against effects by
-permutation; `sign_null`: the null of CWA; `ranks`: Spearman; `agreement`: Spearman over
-components, of means over samples.
+`bootstrap`: level and draws, passed to all others; `intervals`: means, means per step, balanced
+means, differences; `shares`: Wilson; `permutation`: p-values against controls, Holm;
+`within_layers`: scores against effects by permutation; `sign_null`: the null of CWA; `ranks`:
+Spearman; `agreement`: Spearman over components, of means over samples.
 docs/statistics.md gives the formulas and the measured coverage.
 """
 
 from lengthlens.statistics.agreement import Ranking, agreement_interval, rank_components
+from lengthlens.statistics.bootstrap import DEFAULT, METHODS, Bootstrap
 from lengthlens.statistics.intervals import (
-    METHODS,
+    BESIDE,
     Interval,
     balanced_interval,
     combination_interval,
@@ -24,7 +25,10 @@ from lengthlens.statistics.sign_null import shift_variance, sign_null_mean
 from lengthlens.statistics.within_layers import PermutationTest, within_layer_test
 
 __all__ = [
+    "BESIDE",
+    "DEFAULT",
     "METHODS",
+    "Bootstrap",
     "Interval",
     "PermutationTest",
     "Ranking",

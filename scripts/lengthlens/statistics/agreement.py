@@ -23,6 +23,7 @@ from jaxtyping import Float, Num, Shaped
 from scipy import special
 
 from lengthlens.errors import LengthlensError
+from lengthlens.statistics.bootstrap import DEFAULT, Bootstrap
 from lengthlens.statistics.intervals import FEWEST_FOR_BOOTSTRAP, Interval
 from lengthlens.statistics.ranks import FEWEST_PAIRS, MOST_UNDEFINED_DRAWS, fisher_interval
 from lengthlens.statistics.resampling import draw_counts
@@ -43,18 +44,17 @@ class Ranking:
 def rank_components(
     values: Num[np.ndarray, "sample component"],
     clusters: Shaped[np.ndarray, " sample"],
-    groups: Shaped[np.ndarray, " component"] | None = None,
+    bootstrap: Bootstrap = DEFAULT,
     *,
-    resamples: int = 2000,
-    seed: int | tuple[int, ...] = 0,
+    groups: Shaped[np.ndarray, " component"] | None = None,
 ) -> Ranking:
     """Rank components by their mean over samples; a sample that is NaN anywhere is dropped.
 
     Args:
         values: one a sample and component.
         clusters: topic of each sample. Equal clusters and seeds give equal draws of topics.
+        bootstrap: the draws. With fewer than 8 topics there are none.
         groups: rank within these; a component that is alone in its group says nothing.
-        resamples, seed: of the draws. With fewer than 8 topics there are none.
     """
     # NOTE here: scipy.stats takes 0.6 s to import, which every job that has an interval would pay.
     from scipy.stats import rankdata
@@ -67,7 +67,7 @@ def rank_components(
     n_clusters = int((totals[:, 0] > 0).sum())
     counts = np.ones((1, len(names)))
     if n_clusters >= FEWEST_FOR_BOOTSTRAP:
-        drawn = draw_counts(np.zeros(len(names), int), resamples, np.random.default_rng(seed))
+        drawn = draw_counts(np.zeros(len(names), int), bootstrap.resamples, bootstrap.rng())
         counts = np.concatenate([counts, drawn])
     sums = counts @ totals
     means = sums[:, 1:] / np.where(sums[:, :1] > 0, sums[:, :1], np.nan)
@@ -101,27 +101,26 @@ def agreement_interval(
     sizes = sorted({side.ranks.shape[1] for side in sides})
     if len(sizes) > 1:
         raise LengthlensError(f"all sides need the same components, but have {sizes} of them")
-    n, n_clusters = sizes[0], min(side.n_clusters for side in sides)
+    counts = sizes[0], min(side.n_clusters for side in sides)
     found = _correlations(score.ranks, effect.ranks)
-    draws = found[1:] if n >= FEWEST_PAIRS else np.empty(0)
+    draws = found[1:] if counts[0] >= FEWEST_PAIRS else np.empty(0)
     if minus is None:
-        return fisher_interval(found[0], draws, n, n_clusters, level)
+        return fisher_interval(found[0], draws, counts, level)
     other = _correlations(minus.ranks, effect.ranks)
     draws = draws[: len(other) - 1] - other[1 : len(draws) + 1]
-    return _difference(found[0] - other[0], draws, n, n_clusters, level)
+    return _difference(found[0] - other[0], draws, counts, level)
 
 
-def _difference(value, draws, n: int, n_clusters: int, level: float) -> Interval:
+def _difference(value, draws, counts: tuple[int, int], level: float) -> Interval:
     """Student's interval around a difference, with the spread of its draws."""
     known = draws[np.isfinite(draws)]
     error = half = np.nan
     if len(known) > 1 and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
         error = float(np.std(known, ddof=1))
     if error > 0:
-        half = special.stdtrit(n_clusters - 1, (1 + level) / 2) * error
-    numbers = [np.asarray(x, dtype=float) for x in (value, value - half, value + half, error)]
-    counts = [np.asarray(x) for x in (n, n_clusters)]
-    return Interval(*numbers, *counts, np.asarray(False), level, "student")
+        half = special.stdtrit(counts[1] - 1, (1 + level) / 2) * error
+    limits = (value, value - half, value + half)
+    return Interval.single(limits, counts, standard_error=error, level=level, method="student")
 
 
 def _correlations(a, b) -> Float[np.ndarray, " draw"]:

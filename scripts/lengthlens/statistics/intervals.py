@@ -27,7 +27,7 @@ on data that hold few different values; the further of the two stays at 94 to 97
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,17 +36,20 @@ from jaxtyping import Bool, Float, Int, Num, Shaped
 from scipy import special
 
 from lengthlens.errors import LengthlensError
+from lengthlens.statistics.bootstrap import DEFAULT, Bootstrap
 from lengthlens.statistics.resampling import (
+    Draws,
+    Linearised,
     bootstrap_limits,
     cluster_totals,
     small_sample_factor,
 )
 
-METHODS = ("guarded", "bootstrap_t", "bca", "student")
 FEWEST_CLUSTERS = 2
 FEWEST_FOR_BOOTSTRAP = 8
-FEWEST_IN_TAIL = 2  # for a quick look; for figures take 2000 resamples
 NO_WIDTH = 1e-12
+ARRAYS = ("estimate", "low", "high", "standard_error", "n", "n_clusters", "fallback")
+BESIDE = ("{}", "low", "high")  # `ends` of columns in a table with one interval a row
 
 
 @dataclass(frozen=True)
@@ -70,45 +73,77 @@ class Interval:
     level: float
     method: str
 
+    @classmethod
+    def single(
+        cls,
+        limits: tuple[float, float, float],
+        counts: tuple[int, int] = (0, 0),
+        *,
+        standard_error: float = np.nan,
+        level: float = np.nan,
+        method: str = "",
+    ) -> Interval:
+        """The interval of one number: estimate, low and high; `counts` are n and n_clusters."""
+        numbers = [np.asarray(float(value)) for value in (*limits, standard_error)]
+        sizes = [np.asarray(int(count)) for count in counts]
+        return cls(*numbers, *sizes, np.asarray(False), level, method)
+
+    def _arrays(self, change: Callable[[np.ndarray], np.ndarray]) -> Interval:
+        return replace(self, **{name: change(getattr(self, name)) for name in ARRAYS})
+
     def reshape(self, shape: tuple[int, ...]) -> Interval:
         """The same with every array in another shape."""
-        arrays = ("estimate", "low", "high", "standard_error", "n", "n_clusters", "fallback")
-        return replace(self, **{name: getattr(self, name).reshape(shape) for name in arrays})
+        return self._arrays(lambda array: array.reshape(shape))
 
-    def columns(self, *names: str) -> dict[str, float]:
-        """Columns of a table: for the name of each component its estimate, `_low` and `_high`."""
-        columns: dict[str, float] = {}
+    def __getitem__(self, place: Any) -> Interval:
+        """The interval of one component, or of some."""
+        return self._arrays(lambda array: np.asarray(array[place]))
+
+    def columns(
+        self, *names: str, ends: tuple[str, str, str] = ("{}", "{}_low", "{}_high")
+    ) -> dict[str, float]:
+        """Columns of a table: estimate and limits of each component, called as `ends` says."""
         limits = (self.estimate, self.low, self.high)
-        for name, *three in zip(names, *map(np.atleast_1d, limits), strict=True):
-            ends = zip(("", "_low", "_high"), three, strict=True)
-            columns |= {name + end: float(value) for end, value in ends}
-        return columns
+        return {
+            end.format(name): float(value)
+            for name, *three in zip(names, *map(np.atleast_1d, limits), strict=True)
+            for end, value in zip(ends, three, strict=True)
+        }
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Columns of a table: the answers behind a single interval, and their topics."""
+        return {"n_samples": int(self.n), "n_topics": int(self.n_clusters)}
 
 
 def mean_interval(
     values: Num[np.ndarray, "sample ..."],
     clusters: Shaped[np.ndarray, " sample"],
+    bootstrap: Bootstrap = DEFAULT,
+    *,
     weights: Num[np.ndarray, " sample"] | None = None,
-    **options: Any,
 ) -> Interval:
     """Interval for the mean over samples, weighted if `weights` (fixed, >= 0) are given."""
     values = np.asarray(values, dtype=float)
     if weights is None:
-        return ratio_interval(values, np.ones(len(values)), clusters, **options)
+        return ratio_interval(values, np.ones(len(values)), clusters, bootstrap)
     weights = np.asarray(weights, dtype=float)
     shape = (-1,) + (1,) * (values.ndim - 1)
-    return ratio_interval(values * weights.reshape(shape), weights, clusters, **options)
+    weighted = values * weights.reshape(shape)
+    return ratio_interval(weighted, weights, clusters, bootstrap)
 
 
 def ratio_interval(
     numerator: Num[np.ndarray, "sample ..."],
     denominator: Num[np.ndarray, " sample"],
     clusters: Shaped[np.ndarray, " sample"],
-    **options: Any,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Interval:
     """Interval for a ratio of sums, such as the mean per step: sum of CWA over sum of steps."""
     cells = np.zeros(len(numerator), dtype=int)
-    return combination_interval(numerator, denominator, clusters, cells, {0: 1.0}, **options)
+    return combination_interval(
+        numerator, denominator, clusters, cells, {0: 1.0}, bootstrap=bootstrap
+    )
 
 
 def balanced_interval(
@@ -116,12 +151,12 @@ def balanced_interval(
     denominator: Num[np.ndarray, " sample"],
     clusters: Shaped[np.ndarray, " sample"],
     strata: Shaped[np.ndarray, " sample"],
-    **options: Any,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Interval:
     """Interval for the plain mean, over strata (values of N), of each stratum's ratio of sums."""
     names = np.unique(np.asarray(strata)).tolist()
     even = {name: 1.0 / len(names) for name in names}
-    return combination_interval(numerator, denominator, clusters, strata, even, **options)
+    return combination_interval(numerator, denominator, clusters, strata, even, bootstrap=bootstrap)
 
 
 def difference_interval(
@@ -129,9 +164,10 @@ def difference_interval(
     first_clusters: Shaped[np.ndarray, " sample"],
     second: tuple[Num[np.ndarray, "other ..."], Num[np.ndarray, " other"]],
     second_clusters: Shaped[np.ndarray, " other"],
+    bootstrap: Bootstrap = DEFAULT,
+    *,
     paired: bool = True,
     strata: tuple[Shaped[np.ndarray, " sample"], Shaped[np.ndarray, " other"]] | None = None,
-    **options: Any,
 ) -> Interval:
     """Interval for `first` minus `second`, each a pair (numerators, denominators).
 
@@ -155,7 +191,7 @@ def difference_interval(
         cells,
         coefficients,
         blocks=None if paired else blocks,
-        **options,
+        bootstrap=bootstrap,
     )
 
 
@@ -167,10 +203,7 @@ def combination_interval(
     coefficients: Mapping[Any, float],
     *,
     blocks: Int[np.ndarray, " sample"] | None = None,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int | np.random.Generator = 0,
-    method: str = "guarded",
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Interval:
     """Interval for a linear combination of ratios of sums, one ratio a cell (module docstring).
 
@@ -181,7 +214,7 @@ def combination_interval(
         cells: label of each sample's cell; samples of cells without a coefficient are not used.
         coefficients: lambda of each cell. A cell without a sample makes the result NaN.
         blocks: clusters of different blocks are drawn independently (default: one block).
-        level: confidence level; resamples: draws; seed: of the draws; method: one of METHODS.
+        bootstrap: level, draws and method.
 
     Raises:
         LengthlensError: on shapes that do not agree, or an option outside its range.
@@ -189,16 +222,22 @@ def combination_interval(
     values = np.asarray(numerator, dtype=float)
     bottom = np.asarray(denominator, dtype=float)
     labels = np.asarray(cells).tolist() if isinstance(cells, np.ndarray) else list(cells)
-    _check(values, bottom, clusters, labels, level, resamples, method)
+    lengths = {
+        "numerator": len(values),
+        "denominator": len(bottom),
+        "clusters": len(clusters),
+        "cells": len(labels),
+    }
+    _check(lengths, bottom)
     number = {name: index for index, name in enumerate(coefficients)}
     code = np.array([number.get(name, -1) for name in labels], dtype=int)
     part = np.zeros(len(values), dtype=int) if blocks is None else np.asarray(blocks)
     table = values.reshape(len(values), int(np.prod(values.shape[1:])))
     usable = np.isfinite(table) & ((code >= 0) & np.isfinite(bottom))[:, None]
     patterns, which = np.unique(usable, axis=1, return_inverse=True)
-    result = _empty(table.shape[1], level, method)
+    result = _empty(table.shape[1], bootstrap.level, bootstrap.method)
     lambdas = np.array(list(coefficients.values()), dtype=float)
-    rng = np.random.default_rng(seed)
+    rng = bootstrap.rng()
     for index in range(patterns.shape[1]):
         keep, columns = patterns[:, index], np.flatnonzero(which.ravel() == index)
         totals = cluster_totals(
@@ -211,11 +250,11 @@ def combination_interval(
         )
         result.n[columns] = keep.sum()
         result.n_clusters[columns] = len(totals.blocks)
-        _solve(result, columns, totals, lambdas, resamples, rng)
+        _solve(result, columns, totals, lambdas, Draws(bootstrap.resamples, rng))
     return result.reshape(values.shape[1:])
 
 
-def _solve(result, columns, totals, lambdas, resamples, rng) -> None:
+def _solve(result, columns, totals, lambdas, draws) -> None:
     """Fill in estimate, error and limits of the columns that share one pattern of samples."""
     sums = totals.bottom.sum(axis=0)
     if len(totals.blocks) == 0 or np.any(sums <= 0):
@@ -240,9 +279,8 @@ def _solve(result, columns, totals, lambdas, resamples, rng) -> None:
         kind = "bca" if result.method == "bca" else "bootstrap_t"
         limits = (np.full_like(error, np.nan), np.full_like(error, np.nan))
         if sizes.min() >= FEWEST_FOR_BOOTSTRAP:
-            limits = bootstrap_limits(
-                kind, residuals, influence, error, totals, lambdas, tail, resamples, rng
-            )
+            terms = Linearised(totals, lambdas, residuals, influence, error)
+            limits = bootstrap_limits(kind, terms, tail, draws)
         found = np.isfinite(limits[0]) & np.isfinite(limits[1]) & ~flat
         result.fallback[columns] = ~found & ~flat
         if result.method == "guarded":
@@ -257,23 +295,8 @@ def _empty(size: int, level: float, method: str) -> Interval:
     return Interval(*numbers, *counts, np.zeros(size, dtype=bool), level, method)
 
 
-def _check(values, bottom, clusters, cells, level, resamples, method) -> None:
-    lengths = {
-        "numerator": len(values),
-        "denominator": len(bottom),
-        "clusters": len(clusters),
-        "cells": len(cells),
-    }
+def _check(lengths: Mapping[str, int], bottom: np.ndarray) -> None:
     if len(set(lengths.values())) > 1:
         raise LengthlensError(f"one entry a sample is needed everywhere, but got {lengths}")
     if np.any(bottom < 0):
         raise LengthlensError(f"denominators must not be negative, but one is {np.nanmin(bottom)}")
-    if not 0 < level < 1:
-        raise LengthlensError(f"level must lie between 0 and 1, but is {level}: try 0.95")
-    if method not in METHODS:
-        raise LengthlensError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
-    if method != "student" and resamples * (1 - level) / 2 < FEWEST_IN_TAIL:
-        raise LengthlensError(
-            f"{resamples} resamples leave fewer than {FEWEST_IN_TAIL} in each tail at level "
-            f"{level}: use at least {int(np.ceil(2 * FEWEST_IN_TAIL / (1 - level) - 1e-9))}"
-        )

@@ -11,6 +11,7 @@ from jaxtyping import Float, Num, Shaped
 from scipy import special
 
 from lengthlens.errors import LengthlensError
+from lengthlens.statistics.bootstrap import DEFAULT, Bootstrap
 from lengthlens.statistics.intervals import FEWEST_FOR_BOOTSTRAP, Interval
 from lengthlens.statistics.resampling import draw_counts
 
@@ -23,10 +24,7 @@ def spearman_interval(
     x: Num[np.ndarray, " sample"],
     y: Num[np.ndarray, " sample"],
     clusters: Shaped[np.ndarray, " sample"],
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int | np.random.Generator = 0,
+    bootstrap: Bootstrap = DEFAULT,
 ) -> Interval:
     """Spearman's correlation of two numbers a sample; pairs with a NaN are dropped.
 
@@ -46,13 +44,14 @@ def spearman_interval(
     r = _correlation(_weighted_ranks(x, once), _weighted_ranks(y, once), once)[0]
     draws = np.empty(0)
     if len(names) >= FEWEST_FOR_BOOTSTRAP and len(x) >= FEWEST_PAIRS:
-        rng = np.random.default_rng(seed)
-        weights = draw_counts(np.zeros(len(names), int), resamples, rng)[:, cluster.ravel()]
+        one_block = np.zeros(len(names), int)
+        counts = draw_counts(one_block, bootstrap.resamples, bootstrap.rng())
+        weights = counts[:, cluster.ravel()]
         draws = _correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
-    return fisher_interval(r, draws, len(x), len(names), level)
+    return fisher_interval(r, draws, (len(x), len(names)), bootstrap.level)
 
 
-def fisher_interval(r, draws, n, n_clusters, level) -> Interval:
+def fisher_interval(r, draws, counts: tuple[int, int], level: float) -> Interval:
     """The interval around a correlation r on Fisher's scale, with the spread of the draws."""
     known = draws[np.isfinite(draws)]
     low = high = error = np.nan
@@ -60,12 +59,12 @@ def fisher_interval(r, draws, n, n_clusters, level) -> Interval:
     if len(known) and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
         spread = np.std(np.arctanh(np.clip(known, -NEARLY_ONE, NEARLY_ONE)), ddof=1)
     if spread > 0 and abs(r) < NEARLY_ONE:
-        half = special.stdtrit(n_clusters - 1, (1 + level) / 2) * spread
+        half = special.stdtrit(counts[1] - 1, (1 + level) / 2) * spread
         low, high = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
         error = np.std(known, ddof=1)
-    numbers = [np.asarray(value, dtype=float) for value in (r, low, high, error)]
-    counts = [np.asarray(value) for value in (n, n_clusters)]
-    return Interval(*numbers, *counts, np.asarray(False), level, "fisher")
+    return Interval.single(
+        (r, low, high), counts, standard_error=error, level=level, method="fisher"
+    )
 
 
 def _weighted_ranks(

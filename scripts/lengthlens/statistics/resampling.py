@@ -25,6 +25,25 @@ class Totals:
     blocks: Int[np.ndarray, " cluster"]
 
 
+@dataclass(frozen=True)
+class Linearised:
+    """A combination of ratios (coefficients `lambdas`), linearised at the observed totals."""
+
+    totals: Totals
+    lambdas: Float[np.ndarray, " cell"]
+    residuals: Float[np.ndarray, "cluster cell component"]
+    influence: Float[np.ndarray, "cluster component"]
+    error: Float[np.ndarray, " component"]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How many draws, and the generator that goes on from one pattern of samples to the next."""
+
+    resamples: int
+    rng: np.random.Generator
+
+
 def cluster_totals(
     values: Float[np.ndarray, "sample component"],
     bottom: Float[np.ndarray, " sample"],
@@ -112,30 +131,23 @@ def _many_cells(weights, residuals, bottom, share, pull):
 
 
 def bootstrap_limits(
-    method: str,
-    residuals: Float[np.ndarray, "cluster cell component"],
-    influence: Float[np.ndarray, "cluster component"],
-    error: Float[np.ndarray, " component"],
-    totals: Totals,
-    lambdas: Float[np.ndarray, " cell"],
-    tail: float,
-    resamples: int,
-    rng: np.random.Generator,
+    method: str, terms: Linearised, tail: float, draws: Draws
 ) -> tuple[Float[np.ndarray, " component"], Float[np.ndarray, " component"]]:
     """Limits minus the estimate, by `bootstrap_t` or `bca`; not finite where there are none."""
-    counts = draw_counts(totals.blocks, resamples, rng)
+    totals, residuals, error = terms.totals, terms.residuals, terms.error
+    counts = draw_counts(totals.blocks, draws.resamples, draws.rng)
     counts = counts[((counts @ totals.bottom) > 0).all(axis=1)]
     n_components = residuals.shape[2]
     low, high = np.full(n_components, np.nan), np.full(n_components, np.nan)
-    if len(counts) < (1 - MOST_EMPTY_DRAWS) * resamples:
+    if len(counts) < (1 - MOST_EMPTY_DRAWS) * draws.resamples:
         return low, high  # too many draws leave a cell without any sample
-    step = max(1, CHUNK // (resamples * len(lambdas)))
+    step = max(1, CHUNK // (draws.resamples * len(terms.lambdas)))
     for start in range(0, n_components, step):
         part = slice(start, start + step)
         studentize = method == "bootstrap_t"
-        shift, spread = replicates(counts, residuals[:, :, part], totals, lambdas, studentize)
+        shift, spread = replicates(counts, residuals[:, :, part], totals, terms.lambdas, studentize)
         if spread is None:
-            low[part], high[part] = _bca(shift, influence[:, part], tail)
+            low[part], high[part] = _bca(shift, terms.influence[:, part], tail)
             continue
         # a draw without variance has an unbounded t: it belongs in the tail of its sign
         solid = spread > 1e-6 * error[part]

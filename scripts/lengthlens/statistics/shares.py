@@ -21,6 +21,7 @@ from jaxtyping import Float, Num, Shaped
 from scipy import special
 
 from lengthlens.errors import LengthlensError
+from lengthlens.statistics.bootstrap import Bootstrap
 from lengthlens.statistics.intervals import FEWEST_CLUSTERS, Interval, mean_interval
 
 
@@ -56,7 +57,7 @@ def share_interval(
     values = np.asarray(hits, dtype=float)
     if not np.isin(values[np.isfinite(values)], (0.0, 1.0)).all():
         raise LengthlensError("hits must be false or true (0 or 1); use mean_interval for numbers")
-    plain = mean_interval(values, clusters, method="student", level=level)
+    plain = mean_interval(values, clusters, Bootstrap(level, method="student"))
     effective = effective_samples(plain)
     low, high = wilson(np.nan_to_num(plain.estimate), effective, level)
     return replace(plain, low=low, high=high, method="wilson")
