@@ -1,6 +1,7 @@
 """The recipe, with its tiny budget."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest

@@ -176,7 +176,7 @@ def verdict(share: Interval, into: str, within: bool) -> str:
 
 
 def summarise_changes(
-    files: Mapping[Key, xr.Dataset], patching: Mapping[Key, xr.Dataset], options: Mapping
+    files: Mapping[Key, xr.Dataset], patching: Mapping[Key, xr.Dataset], bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """One row a pair, language and component.
 
