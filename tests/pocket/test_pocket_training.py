@@ -75,11 +75,6 @@ def test_tuning_leaves_the_words_embeddings_alone(trained):
     assert not torch.equal(before, after)
 
 
-def test_the_same_seed_trains_the_same_pair(trained, tmp_path):
-    train_pair(TINY, tmp_path)
-    assert checksums(tmp_path) == checksums(trained[0])
-
-
 def test_installing_copies_every_file_and_its_hash(trained, tmp_path):
     install_pair(trained[0], tmp_path)
     assert (tmp_path / SUMS).read_text(encoding="utf-8") == checksums(trained[0])
@@ -128,7 +123,7 @@ def test_measured_numbers(trained):
     assert numbers["stopped"] == pytest.approx(2 / 3)
 
 
-def test_checkpoints_of_tuning_are_saved_and_change_nothing(trained, tmp_path):
+def test_the_same_seed_trains_the_same_pair_with_or_without_checkpoints(trained, tmp_path):
     train_pair(replace(TINY, checkpoints=(2, 40)), tmp_path)
     assert checksums(tmp_path) == checksums(trained[0])
     models = [
