@@ -9,6 +9,7 @@ def main(snakemake) -> None:
     from lengthlens.claims.kinds import Data
     from lengthlens.claims.verdicts import claims_of_pairs, evaluate_claims, read_claims
     from lengthlens.files import formats
+    from lengthlens.files.identity import check_agreement
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
     from lengthlens.readers import (
@@ -37,6 +38,9 @@ def main(snakemake) -> None:
     check_together(*files.values())
     keys = [tuple(key) for key in params.transplanted]
     transplants = dict(zip(keys, map(open_transplants, given.transplants), strict=True))
+    origins = [file.attrs["provenance"] for file in transplants.values()]
+    origins += [file.attrs["provenance"] for file in files["attributions"].values()]
+    check_agreement(dict(zip([*given.transplants, *given.attributions], origins, strict=True)))
     tables = []
     for models, own in zip(params.models, claims_of_pairs(claims, params.models), strict=True):
         tuning_of = {model: tuning for tuning, model in models.items()}
@@ -52,7 +56,6 @@ def main(snakemake) -> None:
         mine = {key[2]: file for key, file in transplants.items() if key[:2] == both}
         data = Data(models, **of_pair, transplants=mine)
         tables.append(evaluate_claims(own, data, Bootstrap(**params.config["statistics"])))
-    origins = (a.attrs["provenance"] for a in files["attributions"].values())
     made = derived(formats.CLAIMS, params.config, origins)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)
 

@@ -152,7 +152,8 @@ def test_a_pair_without_a_difference_yields_nothing() -> None:
     assert "all 1-1" in data.attrs["absent"] and "attention" in data.attrs["absent"]
     found = summarise_transplants({KEY: data}, BOOTSTRAP)
     assert found["share"].isna().all() and set(found["verdict"]) == {""}
-    assert float(data["change_head"].max()) == float(abs(data["across_n_head"]).max()) == 0
+    assert float(data["change_head"].max()) == 0
+    assert 0 <= float(abs(data["across_n_head"]).max()) < 1e-4  # rounding alone
 
 
 def test_the_change_and_the_output_of_the_head_are_found(tmp_path) -> None:

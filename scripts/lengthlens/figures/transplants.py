@@ -35,7 +35,7 @@ def curves(table: pd.DataFrame) -> pd.DataFrame:
     own = table[
         (table["what"] == "all") & (table["layers"].fillna("") != "") & (table["scale"] == 1)
     ]
-    ends = own["layers"].str.extract(r"^(\d+)-(\d+)$").astype(int)
+    ends = own["layers"].astype(str).str.extract(r"^(\d+)-(\d+)$").astype(int)
     own = own.assign(first=ends[0], last=ends[1])
     final = own["last"].max() if len(own) else 0
     bottom = own[own["first"] == 0].assign(side="bottom", boundary=lambda rows: rows["last"] + 1)

@@ -113,7 +113,7 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
     own = table[(table["measure"] == "exact") & (table["into"] == into) & (table["what"] == "all")]
     evidence, limits = [], []
     for (tuned, language), rows in own.groupby(["tuned", "language"], sort=False):
-        ends = rows["layers"].dropna().str.extract(r"^(\d+)-(\d+)$").dropna().astype(int)
+        ends = rows["layers"].astype(str).str.extract(r"^(\d+)-(\d+)$").dropna().astype(int)
         if ends.empty:
             continue
         n_layers = int(ends[1].max()) + 1

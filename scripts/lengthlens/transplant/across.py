@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lengthlens.decoding.donors import PassRecorder
+from lengthlens.decoding.intervention import Donors
 from lengthlens.generation.score import last_logits
 from lengthlens.models.readout import projection
 from lengthlens.patching.runs import best_pair, rows_at_once
@@ -116,13 +117,15 @@ class _Differences:
                 handle.remove()
 
     def _head(self, layer: int, rows: list[tuple[int, int]]):
+        def output_of(run: tuple[Donors, list[Tensor]], head: int) -> Tensor:
+            donors, outputs = run
+            weight = outputs[layer].unflatten(1, (self._anatomy.n_heads, -1))[:, head]
+            return donors.head[:, layer, head].to(weight) @ weight.T
+
         def add(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-            changed = output.clone()
+            changed, (tuned, untuned) = output.clone(), self._runs
             for row, head in rows:
-                for sign, (donors, outputs) in zip((1, -1), self._runs, strict=True):
-                    weight = outputs[layer].unflatten(1, (self._anatomy.n_heads, -1))[:, head]
-                    x = donors.head[:, layer, head].to(weight)
-                    changed[row] += sign * (x @ weight.T).to(changed)
+                changed[row] += (output_of(tuned, head) - output_of(untuned, head)).to(changed)
             return changed
 
         return add

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lengthlens.transplant.parts import Piece
 
-IN_MEMORY = 2**28  # bytes of overwritten weights that are kept in memory
+IN_MEMORY = 2**30  # bytes of overwritten weights that are kept in memory
 
 
 @contextlib.contextmanager
@@ -37,6 +37,7 @@ def transplanted(
     mine, theirs = (dict(model.named_parameters()) for model in (into, donor))
     lent: list[tuple[Tensor, Tensor]] = []
     kept: list[tuple[Tensor, Tensor]] = []
+    room = IN_MEMORY
     with tempfile.TemporaryDirectory() as folder:
         try:
             for number, piece in enumerate(pieces if scale != 0 else ()):
@@ -47,7 +48,10 @@ def transplanted(
                     own.data = new.data
                     continue
                 view = piece.of(own.data)
-                kept.append((view, _copy(view, Path(folder) / str(number))))
+                size = view.numel() * view.element_size()
+                room -= size
+                file = Path(folder) / str(number) if room < 0 else None
+                kept.append((view, _copy(view, file)))
                 view.copy_(_blended(view, piece.of(new.data), scale))
             yield
         finally:
@@ -66,12 +70,12 @@ def _blended(own: Tensor, new: Tensor, scale: float) -> Tensor:
     return (start + scale * (new.to(own.device, exact) - start)).to(own.dtype)
 
 
-def _copy(view: Tensor, path: Path) -> Tensor:
-    """A copy on the device, or of a large one in a mapped file."""
-    if view.numel() * view.element_size() <= IN_MEMORY:
+def _copy(view: Tensor, file: Path | None) -> Tensor:
+    """A copy on the device, or in a file that is mapped into memory."""
+    if file is None:
         return view.clone()
-    path.touch()
-    mapped = torch.from_file(str(path), shared=True, size=view.numel(), dtype=view.dtype)
+    file.touch()
+    mapped = torch.from_file(str(file), shared=True, size=view.numel(), dtype=view.dtype)
     return mapped.view(view.shape).copy_(view)
 
 
