@@ -19,6 +19,7 @@ from lengthlens.ablation.conditions import Condition
 from lengthlens.analysis.transplants import summarise_changes, summarise_transplants
 from lengthlens.figures.style import Cast
 from lengthlens.figures.transplants import counts, draw_transplants
+from lengthlens.files import formats
 from lengthlens.files.tables import write_table
 from lengthlens.language.prompts import prompt_of
 from lengthlens.patching.material import Reading, swap_material
@@ -174,7 +175,7 @@ def test_the_change_and_the_output_of_the_head_are_found(tmp_path) -> None:
     assert changes["component"].tolist()[-3:] == ["L0M", "L1M", "L2M"]
     assert changes.loc[changes["component"] == NAME, "share"].item() == pytest.approx(1, abs=0.1)
     assert (changes["n_components"] == [12] * 12 + [3] * 3).all()
-    write_table(changes, tmp_path / "changes.csv", {"schema": "table/3"})
+    write_table(changes, tmp_path / "changes.csv", {"schema": formats.TABLE})
     assert len(say_changes(changes)) >= 1
 
 
