@@ -66,6 +66,22 @@ wildcard_constraints:
     i=r"\d+",
 
 
+STAGES = {
+    "prompts": (paths.prompts(), "prompts"),
+    "generate": (paths.generated(), "answers"),
+    "attribute": (paths.attributed(), "attributions"),
+    "select": (paths.selected(), "rankings"),
+    "patch": (paths.patched(), "patches"),
+    "circuits": (paths.circuits(), "circuits"),
+    "trace": (paths.traced(), "traces"),
+    "transplant": (paths.transplanted(), "transplants"),
+    "ablate": (paths.ablated(), "ablations"),
+    "probe": (paths.probed(), "probes"),
+    "figures": (paths.figures(), "figures"),
+    "report": (paths.report(), "pages of the report"),
+}
+
+
 localrules:
     all,
     fetch_weights,
@@ -109,88 +125,16 @@ rule all:
         "The study is complete"
 
 
-rule prompts:
-    input:
-        paths.prompts(),
-    message:
-        "All prompts are there"
+# Each stage's name is a target.
+for stage, (files, made) in STAGES.items():
 
-
-rule generate:
-    input:
-        paths.generated(),
-    message:
-        "All answers are there"
-
-
-rule attribute:
-    input:
-        paths.attributed(),
-    message:
-        "All attributions are there"
-
-
-rule select:
-    input:
-        paths.selected(),
-    message:
-        "All rankings are there"
-
-
-rule patch:
-    input:
-        paths.patched(),
-    message:
-        "All patches are there"
-
-
-rule circuits:
-    input:
-        paths.circuits(),
-    message:
-        "All circuits are there"
-
-
-rule trace:
-    input:
-        paths.traced(),
-    message:
-        "All traces are there"
-
-
-rule transplant:
-    input:
-        paths.transplanted(),
-    message:
-        "All transplants are there"
-
-
-rule ablate:
-    input:
-        paths.ablated(),
-    message:
-        "All ablations are there"
-
-
-rule probe:
-    input:
-        paths.probed(),
-    message:
-        "All probes are there"
-
-
-rule figures:
-    input:
-        paths.figures(),
-    message:
-        "All figures are there"
-
-
-rule report:
-    input:
-        paths.report(),
-    message:
-        "The report is there"
+    rule:
+        name:
+            stage
+        input:
+            files,
+        message:
+            f"All {made} are there"
 
 
 onstart:

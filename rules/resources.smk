@@ -163,7 +163,8 @@ def ablated_answers(wildcards, manifest):
     further = len(plan["further_k"]) * (len(plan["modes"]) + len(study.languages))
     chosen = len(plan["k"]) * (1 + answered) + further * (1 + (answered + 1) // 2)
     tested = sum(
-        1 + one.needs_answers * plan["test_controls"] for one in hypotheses_from(set_tests(wildcards))
+        1 + one.needs_answers * plan["test_controls"]
+        for one in hypotheses_from(set_tests(wildcards))
     )
     sets = 1 + len(plan["methods"]) * chosen + tested
     sets += (layers + 3) * len(plan["modes"])

@@ -15,39 +15,30 @@ def main(snakemake) -> None:
     from lengthlens.ablation.sweep import plan_sweep
     from lengthlens.attribution.means import replacement
     from lengthlens.files.formats import ABLATION, PROMPTS, REPAIR
-    from lengthlens.files.identity import check_agreement, inherited, this_run
-    from lengthlens.files.jsonl import read_rows_made
+    from lengthlens.files.identity import inherited
     from lengthlens.files.netcdf import write_dataset
     from lengthlens.files.provenance import provenance
-    from lengthlens.generation.opening import open_model, settings_of
-    from lengthlens.language.prompts import Prompt, load_language, spread_over_n
+    from lengthlens.generation.job import AnswersJob
+    from lengthlens.generation.opening import settings_of
+    from lengthlens.language.prompts import Prompt, spread_over_n
     from lengthlens.readers import open_attribution
     from lengthlens.settings.sections import AblationPlan
-    from lengthlens.weights.checkpoints import read_manifest
 
     params, language = snakemake.params, snakemake.wildcards.language
-    manifest = read_manifest(snakemake.input.manifest)
-    files = dict(zip(params.languages, snakemake.input.selections, strict=True))
-    selections = {source: read_selection(path) for source, path in files.items()}
-    attribution = open_attribution(snakemake.input.attribution)
-    rows, origin = read_rows_made(snakemake.input.prompts, PROMPTS)
-    prompts = [Prompt(**row) for row in rows]
-    check_agreement(
-        this_run(params.config, manifest)
-        | {snakemake.input.prompts: origin}
-        | {snakemake.input.attribution: attribution.attrs["provenance"]}
-        | {files[source]: table.attrs["provenance"] for source, table in selections.items()}
-    )
-    loaded = open_model(params.name, params.model, params.config)
+    job, inputs = AnswersJob(snakemake), snakemake.input
+    prompts = [Prompt(**row) for row in job.rows(inputs.prompts, PROMPTS)]
+    attribution = job.noted(inputs.attribution, open_attribution(inputs.attribution))
+    files = zip(params.languages, inputs.selections, strict=True)
+    selections = {source: job.noted(path, read_selection(path)) for source, path in files}
+    loaded = job.open_model()
     conditions = plan_sweep(
         selections,
         loaded.anatomy.n_layers,
         loaded.anatomy.n_heads,
         AblationPlan(**params.plan),
         language,
-        hypotheses_from(params.tests),
+        hypotheses=hypotheses_from(params.tests),
     )
-    language_file = load_language(snakemake.input.language)
     evaluate = [prompt for prompt in prompts if prompt.split == "evaluate"]
     answered = spread_over_n(evaluate, params.prompts, params.plan["seed"])
     resampled = any(condition.mode == "resample" for condition in conditions)
@@ -59,15 +50,14 @@ def main(snakemake) -> None:
         answered,
         settings.model_copy(update={"max_new_tokens": min(limit, settings.max_new_tokens)}),
         params.config["counting"],
-        replacement(attribution),
-        draw_donors(language_file, answered, params.config["n_words"], params.plan["seed"])
+        replacement=replacement(attribution),
+        donors=draw_donors(job.language, answered, params.config["n_words"], params.plan["seed"])
         if resampled
         else (),
     )
-    neutral = language_file.neutral
     label = f"{params.name} {language}: {len(conditions)} conditions"
     with tqdm(desc=label, unit="answer", delay=2, mininterval=1) as bar:
-        dataset, unablated = ablate(study, conditions, neutral, bar)
+        dataset, unablated = ablate(study, conditions, job.language.neutral, bar)
     if absent := dataset.attrs["resample_neutral_absent"]:
         print(f"{params.name} {language}: resample is not scored on neutral text: {absent}")
     repaired = repaired_conditions(conditions)
@@ -80,9 +70,9 @@ def main(snakemake) -> None:
                 "ablation": params.plan | {"max_new_tokens": params.max_new_tokens},
                 "tests": params.tests,
             },
-            [origin, attribution.attrs["provenance"]],
+            [job.origins[inputs.prompts], attribution.attrs["provenance"]],
         ),
-        manifest,
+        job.manifest,
     )
     write_dataset(dataset, snakemake.output.ablation, made)
     write_dataset(repair, snakemake.output.repair, made | {"schema": REPAIR})

@@ -4,30 +4,16 @@ from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.files.formats import GENERATIONS, PATCHING
-    from lengthlens.files.identity import check_agreement, inherited, this_run
-    from lengthlens.files.jsonl import read_rows_made
-    from lengthlens.files.netcdf import write_dataset
-    from lengthlens.files.provenance import provenance
-    from lengthlens.generation.opening import open_exact_model
-    from lengthlens.language.languages import load_language
-    from lengthlens.patching.material import Reading, swap_material
-    from lengthlens.patching.measure import measure_patching, plan_of
-    from lengthlens.weights.checkpoints import read_manifest
+    from lengthlens.files.formats import PATCHING
+    from lengthlens.generation.job import AnswersJob
+    from lengthlens.patching.material import swap_material
+    from lengthlens.patching.measure import Plan, measure_patching
 
-    params = snakemake.params
-    config = params.config
-    manifest = read_manifest(snakemake.input.manifest)
-    origins = this_run(config, manifest)
-    answers, origins[snakemake.input.answers] = read_rows_made(snakemake.input.answers, GENERATIONS)
-    check_agreement(origins)
-    loaded = open_exact_model(params.name, params.model, config)
-    reading = Reading(config["n_words"], config["counting"], config["generation"]["date"])
-    language = load_language(snakemake.input.language)
-    material = swap_material(loaded, language, answers, reading, config["patching"]["swaps"])
-    dataset = measure_patching(loaded, answers, material, plan_of(config))
-    made = provenance(PATCHING, inherited(config, origins.values()), manifest)
-    write_dataset(dataset, snakemake.output[0], made)
+    job = AnswersJob(snakemake)
+    answers, plan = job.answers, Plan(**job.config["patching"], memory_gb=job.memory_gb)
+    loaded = job.open_model(exact=True)
+    material = swap_material(loaded, job.language, answers, job.reading, plan.swaps)
+    job.write(measure_patching(loaded, answers, material, plan), PATCHING)
 
 
 if __name__ == "__main__":

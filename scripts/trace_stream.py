@@ -4,37 +4,18 @@ from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.files.formats import GENERATIONS, TRACING
-    from lengthlens.files.identity import check_agreement, inherited, this_run
-    from lengthlens.files.jsonl import read_rows_made
-    from lengthlens.files.netcdf import write_dataset
-    from lengthlens.files.provenance import provenance
-    from lengthlens.generation.opening import open_exact_model
-    from lengthlens.language.languages import load_language
-    from lengthlens.patching.material import Reading, swap_material
+    from lengthlens.files.formats import TRACING
+    from lengthlens.generation.job import AnswersJob
+    from lengthlens.patching.material import swap_material
     from lengthlens.tracing.roles import answer_roles
-    from lengthlens.tracing.stream import TracePlan, trace_streams
-    from lengthlens.weights.checkpoints import read_manifest
+    from lengthlens.tracing.stream import plan_of, trace_streams
 
-    params = snakemake.params
-    config = params.config
-    manifest = read_manifest(snakemake.input.manifest)
-    origins = this_run(config, manifest)
-    answers, origins[snakemake.input.answers] = read_rows_made(snakemake.input.answers, GENERATIONS)
-    check_agreement(origins)
-    loaded = open_exact_model(params.name, params.model, config)
-    reading = Reading(config["n_words"], config["counting"], config["generation"]["date"])
-    language = load_language(snakemake.input.language)
-    plan = TracePlan(
-        **config["tracing"],
-        memory_gb=config["generation"]["memory_gb"],
-        seed=config["patching"]["seed"],
-    )
-    material = swap_material(loaded, language, answers, reading, plan.swaps)
-    roles = answer_roles(loaded, language, answers, reading.date)
-    dataset = trace_streams(loaded, answers, material, roles, plan)
-    made = provenance(TRACING, inherited(config, origins.values()), manifest)
-    write_dataset(dataset, snakemake.output[0], made)
+    job = AnswersJob(snakemake)
+    answers, plan = job.answers, plan_of(job.config)
+    loaded = job.open_model(exact=True)
+    material = swap_material(loaded, job.language, answers, job.reading, plan.swaps)
+    roles = answer_roles(loaded, job.language, answers, job.reading.date)
+    job.write(trace_streams(loaded, answers, material, roles, plan), TRACING)
 
 
 if __name__ == "__main__":

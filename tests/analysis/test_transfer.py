@@ -94,12 +94,12 @@ def test_profiles_that_share_only_their_layers_are_no_more_than_chance() -> None
 
 def test_chance_holds_its_level() -> None:
     """Unrelated profiles lie outside of the 95 % range in 5 %; 300 pairs, standard error .013."""
-    rng = np.random.default_rng(2)
-    outside = 0
-    for _ in range(300):
-        row = profiles(*rng.standard_normal((2, LAYERS, HEADS)))
-        outside += not row["within_low"] <= row["within_layers"] <= row["within_high"]
-    assert outside / 300 == pytest.approx(0.05, abs=0.04)
+    scores = np.random.default_rng(2).standard_normal((25, LAYERS, HEADS))
+    selections = {("i", f"l{place}"): with_scores(own) for place, own in enumerate(scores)}
+    table = correlate_profiles(selections, [], Bootstrap(resamples=300))
+    assert len(table) == 25 * 24 / 2
+    inside = table["within_layers"].between(table["within_low"], table["within_high"])
+    assert 1 - inside.mean() == pytest.approx(0.05, abs=0.04)
 
 
 def test_a_language_without_scores_has_no_correlation() -> None:

@@ -12,7 +12,6 @@ from lengthlens.attribution.proof import (
     BATCH_TOLERANCES,
     TOLERANCES,
     probe_tokens,
-    prove,
     proven,
 )
 from lengthlens.decoding import forward
@@ -48,7 +47,7 @@ def test_half_precision_passes_with_room(row: str, dtype: str) -> None:
 @pytest.mark.parametrize("kind", ["cohere", "glm4", "bloom"])
 def test_detected_architectures_pass_both_probes(kind: str) -> None:
     model = unlisted_model(kind, ACCEPTED[kind])
-    assert prove(model, dissect(model), TEXTS, "m") <= 2e-6
+    assert proven(model, dissect(model), TEXTS, "m").deviation <= 2e-6
 
 
 class Forgetful(HiddenModel):
@@ -105,7 +104,7 @@ def test_decoding_that_goes_wrong_is_refused(kind: type, reason: str) -> None:
     model = kind(hidden_model("nothing").config).eval()
     anatomy = dissect(model)
     with pytest.raises(LengthlensError, match=f"'hidden' is not listed.*{reason}.*see docs/arch"):
-        prove(model, anatomy, TEXTS, "m")
+        proven(model, anatomy, TEXTS, "m")
 
 
 def test_altered_code_of_a_listed_architecture_is_refused() -> None:
@@ -114,14 +113,14 @@ def test_altered_code_of_a_listed_architecture_is_refused() -> None:
     model.model.layers[1].register_forward_hook(lambda m, args, r: r + 0.01 * r.roll(1, -1))
     message = r"Model m: on a probe text .* miss its own logits by .*2e-05 that float32 explains"
     with pytest.raises(LengthlensError, match=message):
-        prove(model, dissect(model), TEXTS, "m")
+        proven(model, dissect(model), TEXTS, "m")
 
 
 def test_weights_that_are_not_numbers_are_refused() -> None:
     model = tiny_model("llama")
     model.model.norm.weight[3] = torch.nan
     with pytest.raises(LengthlensError, match="not finite"):
-        prove(model, dissect(model), TEXTS, "m")
+        proven(model, dissect(model), TEXTS, "m")
 
 
 def test_probe_tokens_have_a_row(tiny_llama_dir) -> None:
@@ -137,7 +136,7 @@ def test_a_listed_architecture_whose_rows_change_each_other_is_refused() -> None
     model.model.layers[0].mlp.register_forward_hook(divided)
     message = r"Model m: rows that are decoded together.*2e-05: the other rows do.*keeps rows apart"
     with pytest.raises(LengthlensError, match=message):
-        prove(model, dissect(model), TEXTS, "m")
+        proven(model, dissect(model), TEXTS, "m")
 
 
 def phi3(limit: int):
@@ -152,11 +151,11 @@ def phi3(limit: int):
 
 def test_frequencies_by_the_longest_row_are_refused_where_they_would_change() -> None:
     model = phi3(limit=100)
-    assert prove(model, dissect(model), TEXTS, "m") <= 2e-6
+    assert proven(model, dissect(model), TEXTS, "m").deviation <= 2e-6
     short = phi3(limit=40)
     message = r"may take \d+ positions, but beyond 40 this model \(phi3\).*by the longest row"
     with pytest.raises(LengthlensError, match=message):
-        prove(short, dissect(short), TEXTS, "m")
+        proven(short, dissect(short), TEXTS, "m")
 
 
 def test_the_proof_decodes_as_the_study_does(monkeypatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from synthetic_report import evil_answers, make_material
+from synthetic_report import evil_material
 
 from lengthlens.reporting.page import render_report
 
@@ -30,7 +30,7 @@ SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "hei
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render_report(make_material(evil_answers())), encoding="utf-8")
+    path.write_text(render_report(evil_material()), encoding="utf-8")
     return path
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from synthetic_attribution import make_attribution
 
-from lengthlens.analysis.depth import layers_between
+from lengthlens.analysis.groups import layers_between
 from lengthlens.claims.kinds import Data, Measurement
 from lengthlens.claims.measures import KINDS, measure, unit_of
 from lengthlens.claims.verdicts import COLUMNS, evaluate_claims, judge, read_claims

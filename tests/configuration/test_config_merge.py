@@ -67,21 +67,28 @@ def test_languages_that_are_only_probed_belong_to_the_default_models(given: dict
 @pytest.mark.parametrize(
     ("arguments", "files", "expected"),
     [
-        (["--config", f"models={json.dumps(C)}"], {}, {**DEFAULTS, "models": C}),
-        (
+        pytest.param(
+            ["--config", f"models={json.dumps(C)}"],
+            {},
+            {**DEFAULTS, "models": C},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             ["--configfile", "1.yaml", "2.yaml"],
             {"1.yaml": {"models": C}, "2.yaml": {"models": D, "prompts": {"per_n": 9}}},
             {"models": D, "prompts": {"per_n": 9, "seed": 2}},
+            marks=pytest.mark.slow,
         ),
         (
             ["--configfile", "1.yaml", "2.yaml", "--config", f"models={json.dumps(E)}"],
             {"1.yaml": {"models": C}, "2.yaml": {"models": D}},
             {**DEFAULTS, "models": E},
         ),
-        (
+        pytest.param(
             ["--configfile", "1.yaml", "2.yaml"],
             {"1.yaml": {"models": C}, "2.yaml": {"prompts": {"per_n": 9}}},
             {"models": C, "prompts": {"per_n": 9, "seed": 2}},
+            marks=pytest.mark.slow,
         ),
         (
             ["--config", "run=007", "n_words=[3,5]", "languages=[no,en]", "prompts={seed: 4}"],

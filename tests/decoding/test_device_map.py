@@ -11,7 +11,7 @@ from architectures import tiny_model
 from test_waves import assert_same
 from toys import NO_STOP, ragged_prompts
 
-from lengthlens.attribution.proof import prove
+from lengthlens.attribution.proof import proven
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.errors import LengthlensError
@@ -53,7 +53,7 @@ def test_dispatched_models_decode_alike(row: str) -> None:
     assert_same(run(dispatched), run(plain))
     removed = some_removed(dissect(plain))
     assert_same(run(dispatched, intervention=removed), run(plain, intervention=removed))
-    assert prove(dispatched, dissect(dispatched), TEXTS, "m") <= 2e-6
+    assert proven(dispatched, dissect(dispatched), TEXTS, "m").deviation <= 2e-6
 
 
 def test_layers_on_disk_come_when_they_are_needed(tiny_llama_dir) -> None:

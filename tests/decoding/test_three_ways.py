@@ -13,7 +13,7 @@ from every_architecture import TYPES, NotBuilt, any_model
 from three_ways import PREFIX, disagreements
 from unlisted import ACCEPTED, unlisted_model
 
-from lengthlens.attribution.proof import prove
+from lengthlens.attribution.proof import proven
 from lengthlens.decoding.kvcache import repeat_shifted, reserved_cache, select_rows, shareable
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import dissect
@@ -99,7 +99,7 @@ def test_every_other_architecture_answers_alike_or_is_refused(kind: str) -> None
     try:
         model = any_model(kind)
         anatomy = dissect(model)
-        prove(model, anatomy, TEXTS, kind)
+        proven(model, anatomy, TEXTS, kind)
     except (NotBuilt, LengthlensError) as reason:
         pytest.skip(str(reason))
     window = getattr(model.config, "sliding_window", None)

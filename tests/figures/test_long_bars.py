@@ -7,11 +7,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from lengthlens.figures.long_bars import Bars, cut_long_bars
+from lengthlens.statistics import Estimate
 
 
 def bars(axes, mean, low, high) -> Bars:
     places = np.arange(len(mean), dtype=float)
-    return Bars(axes, places, *(np.array(part, dtype=float) for part in (mean, low, high)), "black")
+    return Bars(
+        axes,
+        places,
+        Estimate(*(np.array(part, dtype=float) for part in (mean, low, high))),
+        "black",
+    )
 
 
 def panels():

@@ -10,12 +10,11 @@ from toys import SETTINGS, memory_for
 
 from lengthlens.attribution.dla import attribute_batch
 from lengthlens.attribution.proof import TOLERANCES
-from lengthlens.decoding.capture import Recorder, bytes_per_step
+from lengthlens.decoding.capture import Recorder
 from lengthlens.decoding.choose import greedy
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.activations import ActivationWriter, open_activations
 from lengthlens.generation.answers import (
-    MAX_ROWS,
     answer_prompts,
     chooser,
     requests,
@@ -28,6 +27,7 @@ from lengthlens.language.words import count_words
 from lengthlens.models.readout import readout_of
 from lengthlens.models.vocabulary import CONTINUATION, Vocabulary
 from lengthlens.weights.checkpoints import ModelSpec
+from lengthlens.weights.shape import MAX_ROWS
 
 TEXTS = ["Write about the sea!", "Is it green?", "Il mare è calmo", "What a year!", "The wind"]
 PROMPTS = [
@@ -130,7 +130,7 @@ def test_declared_memory_covers_cache_and_buffers(loaded) -> None:
     recorder = Recorder(anatomy, rows, 64)
     buffers = recorder._allocate(torch.zeros(rows, 1, anatomy.d_model))
     recorded = sum(b.nbytes for b in (buffers.embed, buffers.head, buffers.mlp))
-    assert recorded == rows * 64 * bytes_per_step(anatomy, 4)
+    assert recorded == rows * 64 * anatomy.shape("float32").step_bytes(4)
     heads = loaded.model.config.num_key_value_heads
     cache = 2 * rows * anatomy.n_layers * heads * anatomy.d_head * (prompt + 64) * 4
     assert 0.4e7 < 2 * (recorded + cache) < 1e7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -156,3 +157,9 @@ def make_material(answers: pd.DataFrame) -> Material:
         provenance={"b": MADE | {"model": {}}, "i": MADE},
         made=MADE,
     )
+
+
+@functools.cache
+def evil_material() -> Material:
+    """The material of the hostile answers, made once; `replace` what is to be otherwise."""
+    return make_material(evil_answers())

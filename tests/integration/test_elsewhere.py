@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from study import copy_project, results_below, snakemake
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 run: elsewhere
 models: {mine: {path: resources/pocket/instruct, variant: instruct}}
@@ -83,7 +85,6 @@ def test_a_config_yaml_that_would_not_be_read_is_told(project: Path, work: Path)
     assert "--configfile config.yaml" in told(done)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by", ["-s", "--directory"])
 def test_a_model_is_found_from_any_folder(project: Path, work: Path, by: str):
     """Checked before the run and opened in it: in the same folder, that of the project."""
@@ -101,7 +102,6 @@ def test_a_model_is_found_from_any_folder(project: Path, work: Path, by: str):
 # --- inside of another workflow --------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_clone_below_the_working_folder_with_a_prefix(work: Path, tmp_path: Path):
     """The whole study: its files from the clone, its results below the prefix; then a copy."""
     copy_project(work / "lengthlens")

@@ -28,6 +28,7 @@ def test_the_default_run_has_few_jobs(project: Path) -> None:
     assert counts["generate_answers"] == 6  # one a model and language
 
 
+@pytest.mark.slow
 def test_every_shard_can_be_a_job_of_its_own(project: Path) -> None:
     (project / "one.yaml").write_text("jobs: {shards: one}")
     assert jobs(project, "--configfile", "one.yaml")["generate_answers"] == 42

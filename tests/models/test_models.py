@@ -12,17 +12,15 @@ from transformers import GenerationConfig
 
 from lengthlens.errors import LengthlensError
 from lengthlens.models.loading import (
-    ModelSpec,
-    format_prompt,
     load_generation_config,
     load_model,
     load_tokenizer,
-    pad_id,
     resolve_device,
     stop_ids,
     text_decoder,
-    weights_manifest,
 )
+from lengthlens.models.prompting import format_prompt
+from lengthlens.weights.checkpoints import ModelSpec, weights_manifest
 
 DATE = "2024-07-26"
 
@@ -137,6 +135,14 @@ def test_wrong_devices(device):
         resolve_device(device)
 
 
+def test_split_without_accelerate_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert resolve_device("split") == torch.device("cuda:0")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(LengthlensError, match="accelerate.*pip install -r envs/requirements-split"):
+        resolve_device("split")
+
+
 def test_wrong_dtype(tiny_llama_dir):
     with pytest.raises(LengthlensError, match="'int8'"):
         load_model(spec_of(tiny_llama_dir), dtype="int8", device="cpu")
@@ -249,13 +255,6 @@ def test_instruct_without_template_and_empty_prompts_are_refused():
         format_prompt(ModelSpec("m", "instruct", path="x"), tokenizer, "Hi.", DATE)
     with pytest.raises(LengthlensError, match="empty"):
         format_prompt(ModelSpec("m", "base", path="x"), tokenizer, " \n", DATE)
-
-
-def test_pad_id_always_has_an_embedding_row(tiny_llama_dir):
-    tokenizer = load_tokenizer(spec_of(tiny_llama_dir))
-    assert pad_id(tokenizer, len(tokenizer)) == tokenizer.pad_token_id
-    assert pad_id(tokenizer, tokenizer.pad_token_id) == 0
-    assert pad_id(metaspace_tokenizer(), 480) == 0
 
 
 def test_text_decoder_edits_nothing(tiny_llama_dir):

@@ -13,7 +13,7 @@ from lengthlens.analysis.patches import carriers, component_patches, n_effect, s
 from lengthlens.circuits.orders import component_names
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.measure import Plan, measure_patching
-from lengthlens.patching.sampled import CHOSEN, NOT, SAMPLED, SamplePlan, patched_heads
+from lengthlens.patching.sampled import CHOSEN, NOT, SAMPLED, patched_heads
 from lengthlens.statistics import Bootstrap
 
 BOOTSTRAP = Bootstrap(resamples=200)
@@ -25,7 +25,8 @@ def plan(**changes) -> Plan:
     values = {
         "per_n": 10, "further_per_n": 3, "atp_per_n": 10, "swaps": (1, -1),
         "positions": ("all", "generated", "prompt"), "directions": ("noising", "denoising"),
-        "integrated_steps": 1, "sample": SamplePlan(256, 20, 90, 0), "memory_gb": 1.0,
+        "integrated_steps": 1, "exhaustive": 256, "best": 20, "random": 90, "seed": 0,
+        "memory_gb": 1.0,
     }  # fmt: skip
     return Plan(**values | changes)
 
@@ -134,7 +135,7 @@ def test_large_models_are_patched_in_part() -> None:
     """Whole key-value groups as even over the layers as can be; the best by AtP; the rest not."""
     ranking = np.zeros((10, 8))
     ranking[3, 5], ranking[7, 0] = 2.0, 1.0
-    sample = SamplePlan(exhaustive=80, best=2, random=24, seed=0)
+    sample = plan(exhaustive=80, best=2, random=24)
     chosen = patched_heads((10, 8), 4, ranking, sample)
     drawn = chosen.reshape(10, 2, 4) == SAMPLED
     assert (drawn.all(-1) == drawn.any(-1)).all() and drawn.any(-1).sum() == 6
@@ -143,4 +144,5 @@ def test_large_models_are_patched_in_part() -> None:
     assert (chosen == CHOSEN).sum() + drawn[3, 1].any() + drawn[7, 0].any() == 2
     assert (chosen == patched_heads((10, 8), 4, ranking, sample)).all()
     assert (patched_heads((10, 8), 4, None, sample) != CHOSEN).all()
-    assert (patched_heads((9, 8), 4, ranking[:9], SamplePlan(81, 2, 24, 0)) == SAMPLED).all()
+    whole = plan(exhaustive=81, best=2, random=24)
+    assert (patched_heads((9, 8), 4, ranking[:9], whole) == SAMPLED).all()

@@ -10,12 +10,19 @@ from toys import SETTINGS
 from lengthlens.generation.answers import answer_prompts
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.language.languages import load_language
+from lengthlens.language.prompts import build_prompts
 from lengthlens.language.words import CONVENTIONS, count_words
-from lengthlens.probes.probing import ProbePlan, answer_probes, further
+from lengthlens.probes.probing import answer_probes, further, probe_prompts
 from lengthlens.weights.checkpoints import ModelSpec
 
 LANGUAGE = load_language(Path(__file__).parents[2] / "resources/languages/en.yaml")
-PLAN = ProbePlan(n_words=[2, 3], per_n=4, beyond=[5], per_beyond=2, seed=0)
+CONFIG = {
+    "n_words": [2, 3],
+    "prompts": {"per_n": 4, "seed": 0, "shard": 4},
+    "probes": {"n_words": [5], "per_n": 2},
+}
+PROMPTS = probe_prompts(LANGUAGE, CONFIG)
+OPTIONS = SETTINGS, "whitespace"
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +35,17 @@ def loaded(tiny_llama_dir: Path) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def free(loaded) -> list[dict]:
-    prompts = PLAN.prompts(LANGUAGE, PLAN.n_words, PLAN.per_n)
     return [
-        row for rows, _ in answer_prompts(loaded, prompts, SETTINGS, "whitespace") for row in rows
+        row
+        for rows, _ in answer_prompts(loaded, PROMPTS[0], SETTINGS, "whitespace")
+        for row in rows
     ]
 
 
 @pytest.fixture(scope="module")
 def rows(loaded, free) -> list[dict]:
     answered = []
-    found = answer_probes(loaded, LANGUAGE, PLAN, SETTINGS, "whitespace", free, answered.append)
+    found = answer_probes(loaded, LANGUAGE, PROMPTS, *OPTIONS, free, answered.append)
     assert sum(answered) == len(found) - len(free)  # the study's own are not answered again
     return found
 
@@ -59,7 +67,7 @@ def test_free_answers_are_those_of_the_study(loaded, rows, free) -> None:
     """Where the study has none, the same prompts are answered, without capture: the same text."""
     known = [{key: row[key] for key in free[0]} for row in of(rows, "free")]
     assert known == free
-    anew = answer_probes(loaded, LANGUAGE, PLAN, SETTINGS, "whitespace", None, lambda count: None)
+    anew = answer_probes(loaded, LANGUAGE, PROMPTS, *OPTIONS, None, lambda count: None)
     assert anew == rows
 
 
@@ -88,7 +96,7 @@ def test_the_constraint_is_felt(rows) -> None:
 
 
 def test_the_limit_grows_with_n() -> None:
-    assert further(SETTINGS, PLAN).max_new_tokens == 15  # 9 tokens for 3 words, so 15 for 5
+    assert further(SETTINGS, *PROMPTS).max_new_tokens == 15  # 9 tokens for 3 words, so 15 for 5
 
 
 def test_n_of_the_study_are_not_beyond_it() -> None:
@@ -97,10 +105,12 @@ def test_n_of_the_study_are_not_beyond_it() -> None:
         "prompts": {"per_n": 4, "seed": 1, "shard": 4},
         "probes": {"n_words": [10, 11], "per_n": 2},
     }
-    assert ProbePlan.from_config(config) == ProbePlan([3, 10], 4, [11], 2, 1)
+    study, beyond = probe_prompts(LANGUAGE, config)
+    assert study == [p for n in (3, 10) for p in build_prompts(LANGUAGE, n, 0, 4, 1)]
+    assert beyond == build_prompts(LANGUAGE, 11, 0, 2, 1)
 
 
 def test_without_n_beyond_there_is_no_extrapolation(loaded, free) -> None:
-    plan = ProbePlan([2, 3], 4, [], 2, 0)
-    rows = answer_probes(loaded, LANGUAGE, plan, SETTINGS, "whitespace", free, lambda count: None)
+    prompts = PROMPTS[0], []
+    rows = answer_probes(loaded, LANGUAGE, prompts, *OPTIONS, free, lambda count: None)
     assert {row["probe"] for row in rows} == {"free", "aligned"}

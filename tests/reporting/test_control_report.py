@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pandas as pd
-from synthetic_report import NAMES, TUNINGS, evil_answers, make_material
+from synthetic_report import NAMES, TUNINGS, evil_material
 
 from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.reporting.control import Gate, control_sentences, gate_of, wrapping_sentences
@@ -30,7 +30,7 @@ def control(opened):
 
 
 def page_of(opened):
-    material = make_material(evil_answers())
+    material = evil_material()
     return render_report(replace(material, tables=material.tables | {"control": control(opened)}))
 
 
@@ -114,7 +114,7 @@ TEXTS = {
 
 def test_politeness_and_other_languages_are_counted():
     """Of four Italian answers one begins politely, two are in English, one is too short to tell."""
-    from synthetic_report import language
+    from synthetic_report import evil_answers, language
 
     table = evil_answers()
     table = table[(table["model"] == "i") & (table["language"] == "it")].head(4)
@@ -131,7 +131,7 @@ def test_politeness_and_other_languages_are_counted():
 
 
 def test_the_last_sentence_alone_can_be_counted():
-    from synthetic_report import language
+    from synthetic_report import evil_answers, language
 
     table = evil_answers()
     table = table[(table["model"] == "i") & (table["language"] == "en")].head(2)

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from synthetic_attribution import make_attribution
-from synthetic_report import CONFIG, NAMES, TUNINGS, evil_answers, make_material, make_tokens
+from synthetic_report import CONFIG, NAMES, TUNINGS, evil_material, make_tokens
 from test_report import Structure
 
 from lengthlens.attribution.cwa import aggregate_attribution
@@ -45,7 +45,7 @@ def harmless_material() -> tuple[Material, xr.Dataset]:
     """The material of a page, and the means behind its map."""
     pairs = [(model, code) for model in TUNINGS for code in NAMES]
     sums = {pair: make_attribution(0, layers=3, heads=2).dataset for pair in pairs}
-    return make_material(evil_answers()), aggregate_attribution(sums, Bootstrap(resamples=80))
+    return evil_material(), aggregate_attribution(sums, Bootstrap(resamples=80))
 
 
 def hostile_page(attack: str) -> str:

@@ -13,8 +13,8 @@ from synthetic_report import (
     NAMES,
     claim,
     evil_answers,
+    evil_material,
     language,
-    make_material,
 )
 from synthetic_study import make_ablation
 
@@ -53,8 +53,8 @@ def answers():
 
 
 @pytest.fixture(scope="module")
-def material(answers):
-    return make_material(answers)
+def material():
+    return evil_material()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_report import NAMES, TUNINGS, evil_answers, make_material
+from synthetic_report import NAMES, TUNINGS, evil_material
 
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import tally, verdict
@@ -191,13 +191,13 @@ def test_control_beyond_the_study_and_harder_n():
 def test_every_question_is_asked_once_and_reaches_the_summary():
     asked = [ask for section in SECTIONS for ask in section.findings]
     assert len(asked) == len(set(asked)) >= 9
-    page = render_report(make_material(evil_answers()))
+    page = render_report(evil_material())
     summary = page[page.index('id="summary"') : page.index('id="behaviour"')]
     assert "Do tuned models keep to N" in summary
 
 
 def test_the_picture_shows_the_tables_numbers_for_every_k():
-    material = make_material(evil_answers())
+    material = evil_material()
     lead = draw_lead(material.tables["behaviour"], material.tables["ablation"], CAST)
     assert list(lead.doses) == [1, 2] and lead.first == 1
     effects = material.tables["ablation"]
@@ -218,7 +218,7 @@ def test_the_picture_shows_the_tables_numbers_for_every_k():
 
 def test_every_share_of_exact_answers_says_of_which_half():
     """The halves are counted in the run: 12 topics and 24 answers of each model and language."""
-    material = make_material(evil_answers())
+    material = evil_material()
     page = render_report(material)
     behaviour = material.tables["behaviour"]
     whole = behaviour[behaviour["n"] == "all"].set_index("split")
@@ -233,6 +233,6 @@ def test_every_share_of_exact_answers_says_of_which_half():
 
 
 def test_without_ablated_answers_there_is_no_picture():
-    material = make_material(evil_answers())
+    material = evil_material()
     effects = material.tables["ablation"].iloc[:0]
     assert draw_lead(material.tables["behaviour"], effects, CAST) is None

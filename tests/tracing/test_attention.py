@@ -33,7 +33,7 @@ from lengthlens.tracing.stream import TracePlan
 BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 TOPICS = 6
-PLAN = TracePlan(10, (1, -1), 1, 1.0)
+PLAN = TracePlan(per_n=10, swaps=(1, -1), every=1, memory_gb=1.0)
 PLANTED = np.array([0, 0, 0, 0, 1, 2, 3, 4], dtype=np.int8)
 ARCHITECTURES = ["llama", "gpt2", "gemma2", "gemma3_text", "mixtral", "granite", "gpt_neox"]
 

@@ -24,7 +24,7 @@ from lengthlens.tracing.stream import TracePlan, trace_streams, trace_swap
 
 BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
-PLAN = TracePlan(10, (1, -1), 1, 1.0)
+PLAN = TracePlan(per_n=10, swaps=(1, -1), every=1, memory_gb=1.0)
 PLANTED = np.array([0, 0, 0, 0, 1, 2, 3, 4], dtype=np.int8)  # the roles of the planted template
 RANDOM = np.array([0, 0, 0, 1, 2, 2, 3, 4, 4], dtype=np.int8)  # and of `random_swap`
 
@@ -151,7 +151,7 @@ def test_deep_models_are_traced_in_part() -> None:
     loaded, lang = counting_model(), language(topics=2)
     answers = answers_of(lang)
     material = swap_material(loaded, lang, answers, READING, (1,))
-    plan = TracePlan(1, (1,), 2, 1.0)
+    plan = TracePlan(per_n=1, swaps=(1,), every=2, memory_gb=1.0)
     data = trace_streams(loaded, answers, material, [PLANTED] * len(answers), plan)
     table = summarise_tracing({("m", "en"): data}, BOOTSTRAP)
     assert set(table["layer"]) == {0, 2} and (table["n_samples"] == 3).all()

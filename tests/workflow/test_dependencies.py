@@ -5,9 +5,11 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from importlinter.cli import lint_imports
 
 from lengthlens.errors import LengthlensError
 from lengthlens.workflow.dependencies import _imports, modules_of
@@ -163,28 +165,16 @@ def test_no_circular_imports_in_the_package():
     assert set(order) == set(graph)
 
 
-def test_folders_import_only_from_those_above_them_in_the_documentation():
-    table = (SCRIPTS.parent / "docs/workflow.md").read_text(encoding="utf-8")
+def test_folders_import_only_from_those_above_them_in_the_documentation(capsys):
+    """import-linter holds the contract of pyproject.toml, whose layers are the documented ones."""
+    root = SCRIPTS.parent
+    table = (root / "docs/workflow.md").read_text(encoding="utf-8")
     order = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, re.MULTILINE)
-    package = SCRIPTS / "lengthlens"
-    rooms = {
-        path.relative_to(package).parts[0].removesuffix(".py") for path in package.rglob("*.py")
-    }
-    assert sorted(order) == sorted(rooms - {"__init__"})
-    upwards = []
-    for path in package.rglob("*.py"):
-        for imported in _imports(path, SCRIPTS):
-            below, above = (_room(file.relative_to(package)) for file in (path, imported))
-            if above and below and order.index(above) > order.index(below):
-                upwards.append(
-                    f"{path.relative_to(package)} imports {imported.relative_to(package)}"
-                )
-    assert upwards == []
-
-
-def _room(path: Path) -> str:
-    """The folder of the package, or the file that lies beside folders; '' for __init__."""
-    return path.parts[0].removesuffix(".py").replace("__init__", "")
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    assert contract["layers"] == order[::-1] and contract["exhaustive"]
+    wrong = lint_imports(config_filename=str(root / "pyproject.toml"), no_cache=True)
+    assert not wrong, capsys.readouterr().out
 
 
 def test_a_module_that_is_imported_by_name_counts_with_all_that_it_imports():

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from lengthlens.weights.shape import Shape
-from lengthlens.workflow.footprint import run_dump_bytes
 
 ROOT = Path(__file__).parents[2]
 PROJECTION = runpy.run_path(str(ROOT / "benchmarks/projection.py"))
@@ -23,7 +22,7 @@ def test_the_page_shows_what_is_computed():
 def test_bytes_of_a_token_and_of_a_run():
     assert SHAPE.step_bytes(2) / 1e9 == PROJECTION["TOKEN_GB"]
     tokens = 700 * (47.4 + 61.4)
-    assert run_dump_bytes(SHAPE, tokens) / 1e9 == pytest.approx(dump_gb("base"))
+    assert tokens * SHAPE.step_bytes(2) / 1e9 == pytest.approx(dump_gb("base"))
     assert dump_gb("base", 256) == dump_gb("instruct", 256) == pytest.approx(190.8, abs=0.1)
 
 

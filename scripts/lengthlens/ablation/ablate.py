@@ -201,7 +201,7 @@ def answer_prompts(
         follows = sets.resampled[rows].tolist()
         if book is not None and any(follows):
             stop, text = loaded.classes.stop, loaded.read_answer
-            choose = InStep(book, places, follows, stop, text, study.counting)
+            choose = InStep(book, places, follows, stop, text, counting=study.counting)
             donors = choose.donors
         decoded = decode(
             loaded.model,

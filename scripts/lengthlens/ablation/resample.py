@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lengthlens.decoding.choose import Chooser, Forced, greedy
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.choose import greedy
 from lengthlens.decoding.intervention import Donors
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import rows_per_batch
@@ -63,25 +62,13 @@ def record(
 ) -> Recording:
     """Answer prompts without ablation, or feed given answers, and keep all heads and MLPs."""
     size = rows_per_batch(loaded, max(map(len, prompts)), settings, capture=True)
-    classes = loaded.classes
-    if answers is not None:  # what would end an answer is written on from like any other token
-        classes = replace(classes, stop=classes.stop[:0])
     heads, mlps, tokens = [], [], []
     for start in range(0, len(prompts), size):
         part = slice(start, start + size)
-        choose: Chooser = greedy if answers is None else Forced(answers[part])
-        limits = (
-            settings.max_new_tokens if answers is None else [len(text) for text in answers[part]]
-        )
-        decoded = decode(
-            loaded.model,
-            loaded.anatomy,
-            prompts[part],
-            classes,
-            limits,
-            choose=choose,
-            capture=True,
-        )
+        if answers is None:
+            decoded = loaded.decode(prompts[part], settings.max_new_tokens, capture=True)
+        else:
+            decoded = loaded.force(prompts[part], answers[part], capture=True)
         for row, text in enumerate(decoded.tokens):
             kept = decoded.residuals.row(row, len(text))
             heads.append(kept.head.clone())

@@ -31,12 +31,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.analysis.groups import FINAL_MLP, LATE, LATE_HEADS, Group
 from lengthlens.analysis.tokens_per_word import measure_values
 from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval
 
 BEHAVIOUR = {"exact": -1, "absolute_error": 1}  # the sign of a worse value
-CWA = ("late_heads", "late_mlps", "final_mlp")
+CWA = {"late_heads": LATE_HEADS, "late_mlps": Group("mlp", LATE), "final_mlp": FINAL_MLP}
 COLUMNS = (
     "model",
     "language",
@@ -135,13 +135,9 @@ def _measures(
     """(name, sign of a worse value, numerators, denominators) a measure, samples in one order."""
     for measure, sign in BEHAVIOUR.items():
         yield measure, sign, measure_values(answers, measure), np.ones(len(answers))
-    token = attribution.sel(target="token")
-    steps = attribution["n_steps"].to_numpy().astype(float)
-    heads = token["cwa_head"].sum("head").transpose("sample", "layer").to_numpy().astype(float)
-    mlps = token["cwa_mlp"].transpose("sample", "layer").to_numpy().astype(float)
-    late = layers_between(mlps.shape[1], *LATE)
-    for name, values in zip(CWA, (heads[:, late], mlps[:, late], mlps[:, -1:]), strict=True):
-        yield name, -1, values.sum(axis=1), steps
+    for name, group in CWA.items():
+        sums = group.sums(attribution)
+        yield name, -1, sums.total, sums.steps
 
 
 def _limits(

@@ -140,16 +140,14 @@ def dose_response(
         if tuple(found.labels[name] for name in GROUP[:4]) != wanted:
             continue
         controls = answered(values[found.controls])
-        chosen = interval_of(values[found.place], clusters, measure, bootstrap)
-        name = str(data["components"].to_numpy()[found.place])
         doses.append(
             Dose(
-                int(found.labels["k"]),
-                name,
-                chosen,
-                row_means(controls),
-                values[found.place],
-                controls,
+                k=int(found.labels["k"]),
+                components=str(data["components"].to_numpy()[found.place]),
+                chosen=interval_of(values[found.place], clusters, measure, bootstrap),
+                draws=row_means(controls),
+                samples=values[found.place],
+                control_samples=controls,
             )
         )
     return sorted(doses, key=lambda dose: dose.k)

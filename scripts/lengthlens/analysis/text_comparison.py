@@ -25,23 +25,28 @@ serves all models and texts. A share is linearised at its value s: its interval 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Int, Shaped
 
-from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.forced.texts import on_text
-from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval, sign_null_mean
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Estimate,
+    Interval,
+    combination_interval,
+)
 
-# Name -> kind and layers (fractions of depth, or the last one).
-GROUPS: dict[str, tuple[str, tuple[float, float] | str]] = {
-    "late heads": ("head", LATE),
-    "all heads": ("head", (0.0, 1.0)),
-    "final MLP": ("mlp", "final"),
-    "all MLPs": ("mlp", (0.0, 1.0)),
+GROUPS = {
+    "late heads": LATE_HEADS,
+    "all heads": Group("head", (0.0, 1.0)),
+    "final MLP": FINAL_MLP,
+    "all MLPs": Group("mlp", (0.0, 1.0)),
 }
 TUNINGS = ("tuned", "untuned")
 # Quantity -> weight of every (model, text).
@@ -130,13 +135,13 @@ class Exchange:
 def exchange_texts(
     attributions: Mapping[str, xr.Dataset],
     forced: Mapping[str, xr.Dataset],
-    groups: Sequence[tuple[str, tuple[float, float] | str]] = tuple(GROUPS.values()),
+    groups: Sequence[Group] = tuple(GROUPS.values()),
 ) -> Exchange | None:
     """Both models on both texts.
 
     Args:
         attributions, forced: the files of both models, of the same prompts.
-        groups: kind and layers of each group.
+        groups: of components; the columns.
 
     Returns:
         None where a text was not forced on the other model.
@@ -149,11 +154,12 @@ def exchange_texts(
                 return None
             labels = attributions[model]
             n: Int[np.ndarray, " sample"] = labels["n"].to_numpy()
+            sums = [group.sums(data) for group in groups]
             parts.append(
                 (
-                    np.stack([_sums(data, *group)[0] for group in groups], axis=1),
-                    np.stack([_sums(data, *group)[1] for group in groups], axis=1),
-                    data["n_steps"].to_numpy().astype(float),
+                    np.stack([own.total for own in sums], axis=1),
+                    np.stack([own.shifted for own in sums], axis=1),
+                    sums[0].steps,
                     labels["topic"].to_numpy(),
                     [(model, text, number) for number in n.tolist()],
                 )
@@ -164,33 +170,23 @@ def exchange_texts(
     )
 
 
-def _sums(data: xr.Dataset, kind: str, where) -> tuple[np.ndarray, np.ndarray]:
-    """CWA of a group in every answer, and its mean under shifted signs."""
-    depth = data.sizes["layer"]
-    layers = [depth - 1] if where == "final" else layers_between(depth, *where).tolist()
-
-    def read(name: str) -> np.ndarray:
-        values = data[name].sel(target="token").isel(layer=layers)
-        return values.sum([dim for dim in values.dims if dim != "sample"]).to_numpy().astype(float)
-
-    plus, minus = read(f"cwa_{kind}_plus"), read(f"cwa_{kind}_minus")
-    steps, negative = (data[name].to_numpy() for name in ("n_steps", "n_negative"))
-    return plus + minus, sign_null_mean(steps - negative, steps, plus - minus)
-
-
-def share_interval(
-    exchange: Exchange, group: int, observed: float, bootstrap: Bootstrap, name: str = "share"
-) -> tuple[float, Interval]:
-    """A share (`SHARES`) of the observed difference of a group, with the interval around 0."""
+def share_of_observed(
+    exchange: Exchange, group: int, observed: Interval, bootstrap: Bootstrap, name: str = "share"
+) -> Interval:
+    """A share (`SHARES`) of the observed difference of a group, whose answers it counts."""
     values, part = exchange.cwa[:, [group]], SHARES[name]
     whole = exchange.interval(values, exchange.coefficients(part), bootstrap)
-    share = float(whole.estimate[0]) / observed
+    size = float(observed.estimate)
+    share = float(whole.estimate[0]) / size
     pairs = dict.fromkeys((*part, *WEIGHTS["observed"]))
     weights = {
-        pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / observed
+        pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / size
         for pair in pairs
     }
-    return share, exchange.interval(values, exchange.coefficients(weights), bootstrap)
+    around = exchange.interval(values, exchange.coefficients(weights), bootstrap)[0]
+    low, high = (np.asarray(share + float(limit)) for limit in (around.low, around.high))
+    counts = {"n": observed.n, "n_clusters": observed.n_clusters}
+    return replace(around, estimate=np.asarray(share), low=low, high=high, **counts)
 
 
 def compare_texts(
@@ -232,31 +228,25 @@ def _rows(exchange: Exchange, bootstrap: Bootstrap) -> list[dict]:
     for place, group in enumerate(GROUPS):
         for quantity in QUANTITIES:
             if quantity in SHARES:
-                value, low, high = _share(exchange, place, found, quantity, bootstrap)
+                own = _share(exchange, place, found["observed"][place], quantity, bootstrap)
             else:
-                own = found[quantity]
-                value, low, high = own.estimate[place], own.low[place], own.high[place]
+                own = found[quantity][place]
             rows.append(
                 {
                     "group": group,
                     "quantity": quantity,
-                    "value": float(value),
-                    "value_low": float(low),
-                    "value_high": float(high),
-                    "n_samples": int(found["observed"].n[place]),
-                    "n_topics": int(found["observed"].n_clusters[place]),
+                    **own.columns("value"),
+                    **found["observed"][place].counts,
                     "level": bootstrap.level,
                 }
             )
     return rows
 
 
-def _share(exchange: Exchange, place: int, found: Mapping, name: str, bootstrap: Bootstrap):
-    """Value and limits; NaN where the observed difference may be zero."""
-    observed = found["observed"]
-    if not observed.low[place] * observed.high[place] > 0:
-        return np.nan, np.nan, np.nan
-    share, around = share_interval(
-        exchange, place, float(observed.estimate[place]), bootstrap, name
-    )
-    return share, share + float(around.low[0]), share + float(around.high[0])
+def _share(
+    exchange: Exchange, place: int, observed: Interval, name: str, bootstrap: Bootstrap
+) -> Estimate:
+    """A share with its limits; NaN where the observed difference may be zero."""
+    if not observed.low * observed.high > 0:
+        return Estimate(*np.full(3, np.nan))
+    return share_of_observed(exchange, place, observed, bootstrap, name)

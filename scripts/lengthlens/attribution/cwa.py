@@ -55,6 +55,7 @@ COMPONENTS = {
     "bias": (),
     "head_layer": ("layer",),
 }
+DIMS = ("target", "model", "language", "n", "layer", "head")
 FORMS = {"": "sum over an answer's steps", "_step": "mean per step"}
 POOLS = {"": "", "_all": ", plain mean over N"}
 STATISTICS = {
@@ -123,7 +124,7 @@ def aggregate_attribution(
         merged[name] = (("model", "language", *variable.dims), values, variable.attrs)
     for name in ("n_samples", "n_topics", "n_mixed"):
         merged[name] = merged[name].fillna(0).astype(int)
-    return merged.transpose("target", "model", "language", "n", "layer", "head").assign_attrs(
+    return merged.transpose(*DIMS).assign_attrs(
         interval="guarded bootstrap-t, clustered by topic",
         level=bootstrap.level,
         resamples=bootstrap.resamples,

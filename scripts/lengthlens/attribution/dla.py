@@ -132,7 +132,7 @@ class _Directions:
         u = torch.cat([readout.directions(tokens), readout.mean_direction()[None]])
         constant = torch.cat([readout.constants(tokens), readout.mean_constant()[None]])
         boundary = torch.from_numpy(steps.boundary.astype(bool)).to(device, u.dtype)
-        return cls(u, constant, place[0], *pairs, pair, boundary)
+        return cls(u, constant, place[0], *pairs, pair=pair, boundary=boundary)
 
     def dots(
         self, vectors: Float[Tensor, "distinct *component width"], x: Tensor

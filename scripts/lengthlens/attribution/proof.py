@@ -82,7 +82,7 @@ def probe_tokens(tokenizer, vocabulary_size: int) -> list[list[int]]:
     return [[token if token < vocabulary_size else 0 for token in text] for text in texts]
 
 
-def prove(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], name: str) -> float:
+def proven(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], name: str) -> Proof:
     """Refuse a model on which attribution is not complete or rows depend on each other.
 
     Args:
@@ -92,16 +92,11 @@ def prove(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], na
         name: what the model is called in the configuration.
 
     Returns:
-        The deviation of attribution in probe (b), relative to max |logit|.
+        Both deviations of probe (b).
 
     Raises:
         LengthlensError: a probe failed, with its numbers and the cure.
     """
-    return proven(model, anatomy, texts, name).deviation
-
-
-def proven(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], name: str) -> Proof:
-    """As `prove`, with both deviations of probe (b)."""
     kind = model.config.model_type
     _prove_small(model, kind)
     dtype = _dtype(model)

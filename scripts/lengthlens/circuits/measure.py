@@ -183,7 +183,7 @@ def _random_conditions(
         name = f"{RANDOM}_{plan.methods[0]}"
         orders[name] = permuted_orders(own, shape, plan.orders, plan.seed)
     return [
-        Condition(KEPT, name, language, k, first_of(order, k), number)
+        Condition(KEPT, name, language, k, first_of(order, k), order=number)
         for name, drawn in orders.items()
         for number, order in enumerate(drawn)
         for k in circuit_sizes(plan.sizes, shape)

@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
-from lengthlens.analysis.depth import layers_between
+from lengthlens.analysis.groups import Group
 from lengthlens.analysis.tokens_per_word import measure_values, slope_terms, usable
 from lengthlens.errors import LengthlensError
 from lengthlens.forced.texts import on_text
@@ -26,7 +26,6 @@ from lengthlens.statistics import (
     combination_interval,
     share_difference_interval,
     share_interval,
-    sign_null_mean,
 )
 
 FEWEST_MIXED, FEWEST_MIXED_TOPICS = 20, 8  # answers with both signs, for "beyond: signs"
@@ -246,38 +245,25 @@ def cwa(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) ->
         sample=_rows(attribution["n"].to_numpy(), statistic.get("n"), source)
     )
     n_layers, wanted = attribution.sizes["layer"], statistic["layers"]
-    layers = (
-        [n_layers - 1]
-        if wanted == "final"
-        else layers_between(n_layers, *map(float, wanted)).tolist()
-    )
+    target, kind = statistic.get("target", "token"), statistic["component"]
+    group = Group(kind, wanted)
+    layers = group.layers(n_layers).tolist()
     if not layers:
         raise NoData(f"none of the {n_layers} layers lies between {wanted[0]} and {wanted[1]}")
-    target, kind = statistic.get("target", "token"), statistic["component"]
-    edge = "boundary" if target == "end" else "steps"
-    steps = attribution[f"n_{edge}"].to_numpy().astype(float)
-    negative = {"steps": "n_negative", "boundary": "n_boundary_negative"}[edge]
-
-    def read(name: str) -> np.ndarray:
-        values = attribution[name].sel(target=target)
-        if "head" in values.dims:
-            values = values.sum("head")
-        return values.transpose("sample", "layer").to_numpy().astype(float)
-
-    total = read(f"cwa_{kind}")[:, layers].sum(axis=1)
+    sums = group.sums(attribution, target)
+    total, steps = sums.total, sums.steps
     per_step = statistic["form"] == "step"
     bottom = steps if per_step else np.ones_like(steps)
-    n, sizes = attribution["n"].to_numpy(), read("cwa_mlp")
+    n, sizes = attribution["n"].to_numpy(), attribution["cwa_mlp"].sel(target=target)
+    sizes = sizes.transpose("sample", "layer").to_numpy().astype(float)
     places = str(layers[0]) if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
     name = "heads" if kind == "head" else "MLP" if len(layers) == 1 else "MLPs"
     text = f"CWA of the {name} of layer{'s' * (len(layers) > 1)} {places}, target {target}"
     text += text_of + ", per step" * per_step
     kept, strata = np.ones(len(n), dtype=bool), n
     if "beyond" in statistic:
-        scores = (read(f"cwa_{kind}_plus") - read(f"cwa_{kind}_minus"))[:, layers].sum(axis=1)
-        plus = steps - attribution[negative].to_numpy()
-        total = total - sign_null_mean(plus, steps, scores)
-        kept = _mixed(plus, steps, attribution["topic"].to_numpy(), source)
+        total = total - sums.shifted
+        kept = _mixed(sums.plus, steps, attribution["topic"].to_numpy(), source)
         strata = np.zeros_like(n)  # too few answers for a mean of each N
         text += f", beyond circular shifts of the signs, {kept.sum()} of {len(n)} answers"
     return Side(

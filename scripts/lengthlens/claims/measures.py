@@ -13,7 +13,7 @@ are measured in `kinds`. What is no sum over samples is measured here:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,8 @@ import numpy as np
 import xarray as xr
 
 from lengthlens.analysis.causes import Comparison
-from lengthlens.analysis.text_comparison import TUNINGS, WEIGHTS, exchange_texts, share_interval
+from lengthlens.analysis.groups import Group
+from lengthlens.analysis.text_comparison import TUNINGS, WEIGHTS, exchange_texts, share_of_observed
 from lengthlens.claims.causal import ablation, repair
 from lengthlens.claims.kinds import (
     Data,
@@ -97,7 +98,7 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
     language = statistic["language"]
     files = {tuning: _files(data, tuning, language) for tuning in TUNINGS}
     wanted = statistic["layers"]
-    group = (statistic["component"], wanted if wanted == "final" else tuple(map(float, wanted)))
+    group = Group(statistic["component"], wanted)
     exchange = exchange_texts(
         {tuning: own for tuning, (own, _) in files.items()},
         {tuning: forced for tuning, (_, forced) in files.items()},
@@ -108,19 +109,17 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
     observed = exchange.interval(
         exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), bootstrap
     )
-    if not observed.low[0] * observed.high[0] > 0:
+    observed = observed[0]
+    if not observed.low * observed.high > 0:
         raise NoData("the models' difference may be zero, so that there is nothing to explain")
-    whole = float(observed.estimate[0])
-    share, around = share_interval(exchange, 0, whole, bootstrap)
+    interval = share_of_observed(exchange, 0, observed, bootstrap)
     ends = [
-        f"{share_interval(exchange, 0, whole, bootstrap, f'share_on_{text}')[0]:.0%} on {text}'s"
+        f"{share_of_observed(exchange, 0, observed, bootstrap, f'share_on_{text}').estimate:.0%} "
+        f"on {text}'s"
         for text in TUNINGS
     ]
-    limits = {name: np.asarray(share + getattr(around, name)[0]) for name in ("low", "high")}
-    counted = {name: getattr(observed[0], name) for name in ("n", "n_clusters")}
-    interval = replace(around[0], estimate=np.asarray(share), **limits, **counted)
     where = "the final layer" if wanted == "final" else f"depth {wanted[0]} to {wanted[1]}"
-    kind = {"head": "heads", "mlp": "MLPs"}[group[0]]
+    kind = {"head": "heads", "mlp": "MLPs"}[group.kind]
     cut = [files[tuning][0]["truncated"].to_numpy() for tuning in TUNINGS]
     return Measurement(
         interval=interval,

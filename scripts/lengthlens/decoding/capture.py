@@ -61,12 +61,6 @@ class Residuals:
         return self[:n_steps, row]
 
 
-def bytes_per_step(anatomy: Anatomy, itemsize: int) -> int:
-    """Buffer bytes that one captured step of one row takes."""
-    per_layer = anatomy.n_heads * anatomy.d_head + anatomy.d_model
-    return itemsize * (anatomy.n_layers * per_layer + anatomy.d_model)
-
-
 class Recorder:
     """Buffers for one batch, and the hooks that fill them.
 
@@ -121,28 +115,24 @@ class Recorder:
     @contextlib.contextmanager
     def attached(self) -> Iterator[Recorder]:
         """Register the hooks for the duration of the block."""
-        handles = []
-        try:
+        with contextlib.ExitStack() as hooks:
             a = self.anatomy
-            handles.append(
+            hooks.enter_context(
                 a.layers[0].first.register_forward_pre_hook(self._read_embed, with_kwargs=True)
             )
-            handles.append(a.final_norm.register_forward_pre_hook(self._read_scale))
+            hooks.enter_context(a.final_norm.register_forward_pre_hook(self._read_scale))
             for index, layer in enumerate(a.layers):
-                handles.append(
+                hooks.enter_context(
                     layer.attention_output.register_forward_pre_hook(self._head_reader(index))
                 )
-                handles.append(layer.mlp_site.register_forward_hook(self._mlp_reader(index)))
+                hooks.enter_context(layer.mlp_site.register_forward_hook(self._mlp_reader(index)))
                 if layer.attention_norm is not None:
-                    handles.append(
+                    hooks.enter_context(
                         layer.attention_norm.register_forward_pre_hook(
                             self._attention_scale_reader(index, norm_epsilon(layer.attention_norm))
                         )
                     )
             yield self
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _read_embed(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if self._rows is None:

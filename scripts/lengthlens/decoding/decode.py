@@ -18,6 +18,7 @@ the best word-beginning token, which `generation.steps` and `attribution` interp
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -125,99 +126,99 @@ def decode(
             raise LengthlensError(f"prompt {row} of the batch has no tokens; a prompt needs one")
         if limit < 1:
             raise LengthlensError(f"row {row} of the batch may produce {limit} tokens; allow one")
-    n_steps = max(limits)
-    weight = next(model.parameters())
-    surgeon = Surgeon(anatomy, intervention) if intervention is not None else None
-    recorder = Recorder(anatomy, n_rows, n_steps) if capture else None
-    record = _LogitRecord(classes, n_rows, n_steps, weight)
-    with contextlib.ExitStack() as hooks:
-        if surgeon is not None:  # before the recorder, which must read what is left
-            hooks.enter_context(surgeon.attached())
-        if recorder is not None:
-            hooks.enter_context(recorder.attached())
-        reader = hooks.enter_context(LogitReader(anatomy, weight.device).attached())
-        loop = _Loop(
-            model=model,
-            prompts=prompts,
-            classes=classes,
-            choose=choose,
-            limits=limits,
-            surgeon=surgeon,
-            recorder=recorder,
-            reader=reader,
-            record=record,
-            on_step=on_step,
-            names=names,
-        )
-        layout = in_waves(range(n_rows), loop.run, loop.unfinished)
-    return Decoded(
-        *loop.answers(), record.logits(), recorder.residuals if recorder else None, layout
-    )
+    named = names or [f"row {row} of the batch" for row in range(n_rows)]
+    decoder = Decoder(model, anatomy, _Rows(prompts, limits, named), classes, capture, intervention)
+    return decoder.answer(choose, on_step)
 
 
-@dataclass
-class _Loop:
-    """The step-by-step part of decoding, and the answers of all rows of the batch."""
+@dataclass(frozen=True)
+class _Rows:
+    """What is asked of each row of a batch: its prompt, its limit, and what errors call it."""
 
-    model: object
     prompts: Sequence[Sequence[int]]
-    classes: TokenClasses
-    choose: Chooser
     limits: list[int]
-    surgeon: Surgeon | None
-    recorder: Recorder | None
-    reader: LogitReader
-    record: _LogitRecord
-    on_step: Callable[[int, int], None] | None
-    names: Sequence[str] | None
+    names: Sequence[str]
 
-    def __post_init__(self) -> None:
-        shape = (len(self.prompts), max(self.limits))
-        device = next(self.model.parameters()).device
-        self.produced = torch.full(shape, -1, dtype=torch.long, device=device)
-        self.stopped = torch.zeros(shape[0], dtype=torch.bool, device=device)
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
+class Decoder:
+    """Decodes one batch, step by step, and holds the answers of its rows.
+
+    Args:
+        rows: what is asked; the others as for `decode`.
+    """
+
+    def __init__(
+        self,
+        model,
+        anatomy: Anatomy,
+        rows: _Rows,
+        classes: TokenClasses,
+        capture: bool,
+        intervention: Intervention | None,
+    ) -> None:
+        self.model, self.rows, self.classes = model, rows, classes
+        weight, shape = next(model.parameters()), (len(rows), max(rows.limits))
+        self.surgeon = Surgeon(anatomy, intervention) if intervention is not None else None
+        self.recorder = Recorder(anatomy, *shape) if capture else None
+        self.reader = LogitReader(anatomy, weight.device)
+        self.record = _LogitRecord(classes, *shape, weight)
+        self.produced = torch.full(shape, -1, dtype=torch.long, device=weight.device)
+        self.stopped = torch.zeros(shape[0], dtype=torch.bool, device=weight.device)
         self.finished = torch.zeros_like(self.stopped)
         self.state: State | None = None
 
-    def answers(self) -> tuple[list[list[int]], list[bool]]:
-        """Tokens of every row, and whether it stopped."""
+    def answer(self, choose: Chooser, on_step: Callable[[int, int], None] | None) -> Decoded:
+        """Decode all rows, in smaller waves where memory runs out."""
+        with contextlib.ExitStack() as hooks:
+            # NOTE the surgeon before the recorder, which must read what is left.
+            for hooked in (self.surgeon, self.recorder, self.reader):
+                if hooked is not None:
+                    hooks.enter_context(hooked.attached())
+            run = functools.partial(self._run, choose=choose, on_step=on_step)
+            layout = in_waves(range(len(self.rows)), run, self._unfinished)
         self.record.blank(self.produced < 0)
-        rows = self.produced.tolist()
-        return [[token for token in row if token >= 0] for row in rows], self.stopped.tolist()
+        tokens = [[token for token in row if token >= 0] for row in self.produced.tolist()]
+        residuals = self.recorder.residuals if self.recorder else None
+        return Decoded(tokens, self.stopped.tolist(), self.record.logits, residuals, layout)
 
-    def unfinished(self, rows: list[int]) -> list[int]:
+    def _unfinished(self, rows: list[int]) -> list[int]:
         """Those of the given rows that have no answer; what they had is forgotten."""
         self.state = None
         left = [row for row in rows if not self.finished[row]]
         self.produced[left] = -1
         return left
 
-    def run(self, wave: list[int]) -> None:
+    def _run(
+        self, wave: list[int], choose: Chooser, on_step: Callable[[int, int], None] | None
+    ) -> None:
         """Answer the given rows of the batch together."""
         if self.recorder is not None:
             self.recorder.at(0, None)
         if self.surgeon is not None:
             self.surgeon.at(None)
         device = self.produced.device
-        prompts, limits = [self.prompts[row] for row in wave], [self.limits[row] for row in wave]
         active = torch.tensor(wave, device=device)
+        n_steps = max(self.rows.limits[row] for row in wave)
         # NOTE the last prompt token apart: it is the first that an intervention may touch.
         apart = self.surgeon is not None
         self.state = prefill(
             self.model,
-            prompts,
-            max(limits),
+            [self.rows.prompts[row] for row in wave],
+            n_steps,
             surgeon=self.surgeon,
             device=device,
             rows=active,
             last_apart=apart,
         )
-        ends = torch.tensor(self.limits, device=device)
+        ends = torch.tensor(self.rows.limits, device=device)
         alive = torch.ones(len(wave), dtype=torch.bool, device=device)  # of the active rows
-        for step in range(max(limits)):
-            logits, raw = self._step(step, active, whole=len(active) == len(self.prompts))
+        for step in range(n_steps):
+            logits, raw = self._step(step, active)
             mean = self._finite_mean(step, active, raw)
-            chosen = self.choose(step, active, logits)
+            chosen = choose(step, active, logits)
             self.record.write(step, active, raw, mean, chosen)
             self.produced[active, step] = torch.where(alive, chosen, -1)
             ended = alive & torch.isin(chosen, self.classes.stop)
@@ -226,8 +227,8 @@ class _Loop:
             self.finished[active] = ~alive
             self.state.follow(chosen[:, None])
             remaining = int(alive.sum())
-            if self.on_step is not None:
-                self.on_step(step, remaining)
+            if on_step is not None:
+                on_step(step, remaining)
             if not remaining:
                 break
             if len(active) - remaining >= max(1, len(active) // 8):
@@ -235,9 +236,9 @@ class _Loop:
                 keep_rows(self.state, keep)
                 active, alive = active[keep], alive[keep]
 
-    def _step(self, step: int, active: Tensor, whole: bool) -> tuple[Tensor, Tensor]:
+    def _step(self, step: int, active: Tensor) -> tuple[Tensor, Tensor]:
         """One forward pass; the model's logits, and the same before a soft cap."""
-        rows = slice(None) if whole else active
+        rows = slice(None) if len(active) == len(self.rows) else active
         if self.recorder is not None:
             self.recorder.at(step, rows)
         if self.surgeon is not None:
@@ -257,12 +258,12 @@ class _Loop:
         """The error for a logit that is not finite, after looking for where that began."""
         if self.recorder is not None:
             self.recorder.at(0, None)
-        prompt, answer = self.prompts[row], self.produced[row, :step].tolist()
+        prompt, answer = self.rows.prompts[row], self.produced[row, :step].tolist()
         source = None
         with contextlib.suppress(RuntimeError, MemoryError):  # no memory for it: then without
             source = first_not_finite(self.model, prompt, answer, self.surgeon, row)
         began = f"it began in the output of {source}" if source else "it cannot be reproduced alone"
-        name = f"row {row} of the batch" if self.names is None else self.names[row]
+        name = self.rows.names[row]
         dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
         other = "bfloat16" if dtype == "float16" else "float32"
         return LengthlensError(
@@ -285,7 +286,7 @@ class _LogitRecord:
         def tokens() -> Tensor:
             return torch.full((n_rows, n_steps), -1, dtype=torch.long, device=device)
 
-        self._logits = StepLogits(
+        self.logits = StepLogits(
             logit=values(),
             mean_logit=values(),
             ender_token=tokens(),
@@ -299,7 +300,7 @@ class _LogitRecord:
         # NOTE index_select: indexing the columns with [] takes three times as long.
         ender, ender_place = raw.index_select(1, self.classes.enders).max(-1)
         word, word_place = raw.index_select(1, self.classes.words).max(-1)
-        out = self._logits
+        out = self.logits
         out.logit[rows, step] = raw.gather(-1, chosen[:, None])[:, 0]
         out.mean_logit[rows, step] = mean
         out.ender_token[rows, step] = self.classes.enders[ender_place]
@@ -309,11 +310,8 @@ class _LogitRecord:
 
     def blank(self, after_end: Bool[Tensor, "row step"]) -> None:
         """Forget what was recorded of rows that stayed in the batch after their end."""
-        out = self._logits
+        out = self.logits
         for values in (out.logit, out.mean_logit, out.ender_logit, out.word_logit):
             values[after_end] = torch.nan
         for tokens in (out.ender_token, out.word_token):
             tokens[after_end] = -1
-
-    def logits(self) -> StepLogits:
-        return self._logits

@@ -72,11 +72,8 @@ def _watched(model: nn.Module) -> Iterator[None]:
 
         return look
 
-    handles = [
-        module.register_forward_hook(watch(name)) for name, module in model.named_modules() if name
-    ]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if name:
+                hooks.enter_context(module.register_forward_hook(watch(name)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -28,16 +28,12 @@ class PassRecorder:
     @contextlib.contextmanager
     def attached(self) -> Iterator[PassRecorder]:
         """Record the pass in this block."""
-        handles = []
-        try:
+        with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self.anatomy.layers):
                 head, mlp = self._head_reader(index), self._mlp_reader(index)
-                handles.append(layer.attention_output.register_forward_pre_hook(head))
-                handles.append(layer.mlp_site.register_forward_hook(mlp))
+                hooks.enter_context(layer.attention_output.register_forward_pre_hook(head))
+                hooks.enter_context(layer.mlp_site.register_forward_hook(mlp))
             yield self
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def donors(self, device: torch.device) -> Donors:
         """What was recorded; entry `row * positions + position`, nothing placed yet."""

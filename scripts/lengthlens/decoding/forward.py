@@ -62,11 +62,8 @@ class LogitReader:
     @contextlib.contextmanager
     def attached(self) -> Iterator[LogitReader]:
         """Register the hook for the duration of the block."""
-        handle = self._anatomy.unembedding.register_forward_hook(self._listen)
-        try:
+        with self._anatomy.unembedding.register_forward_hook(self._listen):
             yield self
-        finally:
-            handle.remove()
 
     def _listen(self, module, args, output) -> None:
         self._output = output

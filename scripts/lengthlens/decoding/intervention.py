@@ -102,10 +102,10 @@ class Intervention:
             self.heads[rows],
             self.mlps[rows],
             self.positions,
-            pick(self.replaced),
-            self.replacement,
-            pick(self.resampled),
-            self.donors,
+            replaced=pick(self.replaced),
+            replacement=self.replacement,
+            resampled=pick(self.resampled),
+            donors=self.donors,
         )
 
 
@@ -148,19 +148,15 @@ class Surgeon:
     @contextlib.contextmanager
     def attached(self) -> Iterator[Surgeon]:
         """Register hooks, where a component is removed, for the duration of the block."""
-        handles = []
-        try:
+        with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self.anatomy.layers):
                 if bool(self._whole.heads[:, index].any()):
                     hook = self._head_remover(index)
-                    handles.append(layer.attention_output.register_forward_pre_hook(hook))
+                    hooks.enter_context(layer.attention_output.register_forward_pre_hook(hook))
                 if bool(self._whole.mlps[:, index].any()):
                     hook = self._mlp_remover(index)
-                    handles.append(layer.mlp_site.register_forward_hook(hook, prepend=True))
+                    hooks.enter_context(layer.mlp_site.register_forward_hook(hook, prepend=True))
             yield self
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _fill(self, name: str, layer: int, like: Tensor) -> Tensor:
         """What replaces a component, [row, position, …]: zero, its mean, or the donor's."""

@@ -60,12 +60,10 @@ class CleanLayers:
         def keep(module: nn.Module, args: tuple, output: torch.Tensor | tuple) -> None:
             self._outputs.append(output)
 
-        handles = [layer.register_forward_hook(keep) for layer in self._layers]
-        try:
+        with contextlib.ExitStack() as hooks:
+            for layer in self._layers:
+                hooks.enter_context(layer.register_forward_hook(keep))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     @contextlib.contextmanager
     def reused(self, below: int, rows: int | Int[torch.Tensor, " row"]) -> Iterator[None]:

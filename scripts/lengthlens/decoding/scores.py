@@ -61,8 +61,7 @@ class ScoreListener(TorchFunctionMode):
     @contextlib.contextmanager
     def attached(self, model: nn.Module) -> Iterator[ScoreListener]:
         """Listen to the passes in this block, which attend eagerly."""
-        handles = []
-        try:
+        with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self.anatomy.layers):
 
                 def enter(module: nn.Module, args: tuple, index: int = index) -> None:
@@ -71,13 +70,10 @@ class ScoreListener(TorchFunctionMode):
                 def leave(module: nn.Module, args: tuple, output) -> None:
                     self._layer = None
 
-                handles.append(layer.first.register_forward_pre_hook(enter))
-                handles.append(layer.first.register_forward_hook(leave))
+                hooks.enter_context(layer.first.register_forward_pre_hook(enter))
+                hooks.enter_context(layer.first.register_forward_hook(leave))
             with eager_attention(model), self:
                 yield self
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def missing(self) -> list[int]:
         """Layers that gave no weights."""

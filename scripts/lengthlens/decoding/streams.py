@@ -98,11 +98,7 @@ def _entering(args: tuple, kwargs: dict) -> Tensor:
 
 @contextlib.contextmanager
 def _hooked(hooks: list) -> Iterator[None]:
-    handles = []
-    try:
+    with contextlib.ExitStack() as hooks:
         for module, hook in hooks:
-            handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+            hooks.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

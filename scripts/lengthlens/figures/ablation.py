@@ -27,7 +27,7 @@ from lengthlens.figures.style import (
     percent,
     styled,
 )
-from lengthlens.statistics import DEFAULT, Bootstrap
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
 TITLE = "Ablation of chosen heads"
 _ROWS = (
@@ -144,20 +144,17 @@ def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, bootstrap: Bootstrap
 
 def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: str):
     color = METHOD_COLOURS[method]
-    means = np.array([dose.chosen.estimate for dose in doses]) * scale
-    low = np.array([dose.chosen.low for dose in doses]) * scale
-    high = np.array([dose.chosen.high for dose in doses]) * scale
-    reach = np.nan_to_num(np.maximum(np.stack([means - low, high - means]), 0))
+    means = Estimate.stacked([dose.chosen for dose in doses]).times(scale)
     axes.errorbar(
         places,
-        means,
-        yerr=reach,
+        means.estimate,
+        yerr=means.reach,
         color=color,
         elinewidth=1.0,
         linewidth=1.0,
         zorder=4,
     )
-    for x, mean, dose in zip(places, means, doses, strict=True):
+    for x, mean, dose in zip(places, means.estimate, doses, strict=True):
         axes.plot(
             x,
             mean,

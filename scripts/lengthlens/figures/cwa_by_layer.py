@@ -21,6 +21,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.statistics import Estimate
 
 TITLE = "CWA by layer"
 ROWS = (
@@ -50,7 +51,7 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
             values = chosen[f"cwa_{component}{form}_all"]
             for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
-                _draw_panel(axes, chosen, component, form, language, cast)
+                _draw_panel(axes, chosen, (component, form), language, cast)
             row[0].set_ylabel(label)
             _compress(row, values)
         for axes, name in zip(panels[0], cast.languages.values(), strict=True):
@@ -85,9 +86,10 @@ def _same_depth(chosen: xr.Dataset, cast: Cast) -> bool:
 
 
 def _draw_panel(
-    axes: Axes, chosen: xr.Dataset, component: str, form: str, language: str, cast: Cast
+    axes: Axes, chosen: xr.Dataset, row: tuple[str, str], language: str, cast: Cast
 ) -> None:
     looks, empty = cast.looks, True
+    component, form = row
     same = _same_depth(chosen, cast)
     for index, (model, look) in enumerate(looks.items()):
         depth = _layers(chosen, model)
@@ -104,7 +106,8 @@ def _draw_panel(
         layers = np.arange(depth) + (shift if depth <= 16 else 0)
         x = layers if same else 100 * (layers + 0.5) / depth
         _draw_null(axes, x, read("_null"), read("_null_sd"), look)
-        interval_bars(axes, x, read(""), read("_low"), read("_high"), look)
+        means = Estimate(*(read(end) for end in ("", "_low", "_high")))
+        interval_bars(axes, x, means, look)
         if same:
             ticks = np.arange(depth)
             axes.set_xticks(ticks[:: max(1, int(np.ceil(depth / 8)))])

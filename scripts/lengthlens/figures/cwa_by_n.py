@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.figures.long_bars import Bars, cut_long_bars
 from lengthlens.figures.style import (
     Cast,
@@ -22,14 +22,14 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.statistics import DEFAULT, Bootstrap, ratio_interval, sign_null_mean
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, ratio_interval
 
 TITLE = "CWA by N"
 ROWS = (
-    ("head", "step", "late heads,\nlogits per step"),
-    ("mlp", "step", "final MLP,\nlogits per step"),
-    ("head", "sum", "late heads,\nsum (paper), logits"),
-    ("mlp", "sum", "final MLP,\nsum (paper), logits"),
+    (LATE_HEADS, "step", "late heads,\nlogits per step"),
+    (FINAL_MLP, "step", "final MLP,\nlogits per step"),
+    (LATE_HEADS, "sum", "late heads,\nsum (paper), logits"),
+    (FINAL_MLP, "sum", "final MLP,\nsum (paper), logits"),
 )
 _APART = 0.1
 
@@ -50,11 +50,16 @@ def draw_cwa_by_n(
         figure, panels = panel_grid(
             len(ROWS), len(cast.languages), [1.35] * len(ROWS), sharex=True, sharey="row"
         )
-        for row, (component, form, label) in zip(panels, ROWS, strict=True):
+        for row, (group, form, label) in zip(panels, ROWS, strict=True):
             drawn: list[Bars] = []
             for axes, language in zip(row, cast.languages, strict=True):
                 zero_line(axes)
-                drawn += _draw_panel(axes, attributions, cast, language, component, form, bootstrap)
+                own = {
+                    model: attributions[model, language]
+                    for model in cast.looks
+                    if (model, language) in attributions
+                }
+                drawn += _draw_panel(axes, own, cast, (group, form), bootstrap)
             if drawn:
                 cut_long_bars(drawn)
             row[0].set_ylabel(label)
@@ -83,20 +88,19 @@ def draw_cwa_by_n(
 
 def _draw_panel(
     axes: Axes,
-    attributions: Mapping,
+    attributions: Mapping[str, xr.Dataset],
     cast: Cast,
-    language: str,
-    component: str,
-    form: str,
-    bootstrap,
+    row: tuple[Group, str],
+    bootstrap: Bootstrap,
 ) -> list[Bars]:
-    drawn = []
+    drawn, (group, form) = [], row
     for index, (model, look) in enumerate(cast.looks.items()):
-        if (model, language) not in attributions:
+        if model not in attributions:
             continue
-        attribution = attributions[model, language]
-        total, null, steps = _totals(attribution, component)
-        bottom = steps if form == "step" else np.ones_like(steps)
+        attribution = attributions[model]
+        sums = group.sums(attribution)
+        total, null = sums.total, sums.shifted
+        bottom = sums.steps if form == "step" else np.ones_like(sums.steps)
         n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
         numbers = np.unique(n)
         found = [
@@ -108,30 +112,12 @@ def _draw_panel(
         axes.scatter(
             x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2
         )
-        mean, low, high = (
-            np.array([getattr(part, name) for part in found])
-            for name in ("estimate", "low", "high")
-        )
-        interval_bars(axes, x, mean, low, high, look)
-        drawn.append(Bars(axes, x, mean, low, high, look.color))
+        means = Estimate.stacked(found)
+        interval_bars(axes, x, means, look)
+        drawn.append(Bars(axes, x, means, look.color))
     if not drawn:
         no_data(axes, "no samples")
     return drawn
-
-
-def _totals(attribution: xr.Dataset, component: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """CWA of each sample added up over the components, its null's mean, and its steps."""
-    depth = attribution.sizes["layer"]
-    layers = layers_between(depth, *LATE) if component == "head" else [depth - 1]
-
-    def read(end: str) -> np.ndarray:
-        values = attribution[f"cwa_{component}{end}"].sel(target="token").isel(layer=layers)
-        return values.sum([dim for dim in values.dims if dim != "sample"]).to_numpy().astype(float)
-
-    steps = attribution["n_steps"].to_numpy().astype(float)
-    plus = steps - attribution["n_negative"].to_numpy()
-    null = sign_null_mean(plus, steps, read("_plus") - read("_minus"))
-    return read(""), null, steps
 
 
 def counts(attributions: Mapping[tuple[str, str], xr.Dataset]) -> str:
@@ -143,7 +129,5 @@ def counts(attributions: Mapping[tuple[str, str], xr.Dataset]) -> str:
     ]
     text = str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     depth = {attribution.sizes["layer"] for attribution in attributions.values()}
-    late = "; ".join(
-        f"the last {len(layers_between(d, *LATE))} of {d} layers" for d in sorted(depth)
-    )
+    late = "; ".join(f"the last {len(LATE_HEADS.layers(d))} of {d} layers" for d in sorted(depth))
     return f"n = {text} answers for each model, language and N. Late: {late}."

@@ -73,7 +73,9 @@ def draw_cwa_heatmaps(
             scale = Normalize(-(limit or 1.0), limit or 1.0)
             for axes, language in zip(row, cast.languages, strict=True):
                 ranking = rankings.get((model, language))
-                mesh = _draw_map(axes, maps[language], scale, ranking, top, _MISSING[method])
+                mesh = _draw_map(
+                    axes, maps[language], scale, ranking, top, missing=_MISSING[method]
+                )
             bar = figure.colorbar(mesh, ax=list(row), aspect=12, pad=0.01, shrink=0.95)
             bar.outline.set_visible(False)
             bar.ax.set_visible(any(np.isfinite(m).any() for m in maps.values()))

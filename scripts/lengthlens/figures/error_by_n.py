@@ -21,7 +21,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, mean_interval, share_interval
 
 TITLE = "Word-count error by N"
 _APART = 0.13  # models stand this far to either side of N
@@ -111,9 +111,7 @@ def _draw_errors(
         interval_bars(
             axes,
             _place(n, index, len(models)),
-            [part.estimate for part in found],
-            [part.low for part in found],
-            [part.high for part in found],
+            Estimate.stacked(found),
             look,
         )
     if not any((answers["model"] == model).any() for model in models):
@@ -182,9 +180,7 @@ def _draw_exact(axes: Axes, answers: pd.DataFrame, cast: Cast, level: float) -> 
         interval_bars(
             axes,
             _place(n, index, len(cast.looks)),
-            [100 * part.estimate for part in found],
-            [100 * part.low for part in found],
-            [100 * part.high for part in found],
+            Estimate.stacked(found).times(100),
             look,
         )
 

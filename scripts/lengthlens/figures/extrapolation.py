@@ -21,6 +21,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.statistics import Estimate
 
 TITLE = "Control beyond the N of the study"
 DIP_TITLE = "Is any N worse than its neighbours?"
@@ -79,8 +80,7 @@ def _draw_by_n(axes: Axes, table: pd.DataFrame, drawn: Cast, cast: Cast, measure
     for index, model in enumerate(drawn.tunings):
         own = table[table["model"] == model].sort_values("n")
         x = own["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.tunings) + 1)
-        values = [own[f"{measure}{end}"] for end in ("", "_low", "_high")]
-        interval_bars(axes, x, *values, cast.looks[model])
+        interval_bars(axes, x, Estimate.read(own, measure), cast.looks[model])
     if table.empty:
         no_data(axes, "no answers")
 
@@ -92,8 +92,8 @@ def _draw_dips(axes: Axes, dips: pd.DataFrame, drawn: Cast, cast: Cast) -> None:
     for index, model in enumerate(drawn.tunings):
         rows = own[own["model"] == model].sort_values("n")
         x = rows["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.tunings) + 1)
-        values = [100 * rows[name] for name in ("value", "all_low", "all_high")]
-        interval_bars(axes, x, *values, cast.looks[model])
+        together = Estimate.read(rows, "value", "all_low", "all_high").times(100)
+        interval_bars(axes, x, together, cast.looks[model])
     if own.empty:
         no_data(axes, "nothing to compare")
 

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
+from lengthlens.statistics import Estimate
+
 _LONG = 5.0  # times the median length of a row's bars
 _BEYOND = 0.5  # how far beyond all others a long bar may reach, as a share of their extent
 _MARGIN = 0.06  # of the extent that is shown, on either side
@@ -20,9 +22,7 @@ class Bars:
 
     axes: Axes
     x: Float[np.ndarray, " bar"]
-    mean: Float[np.ndarray, " bar"]
-    low: Float[np.ndarray, " bar"]
-    high: Float[np.ndarray, " bar"]
+    means: Estimate
     color: str
 
 
@@ -35,8 +35,10 @@ def cut_long_bars(row: Sequence[Bars]) -> None:
     Args:
         row: everything that is drawn in these panels, the line at zero aside.
     """
-    low, high = (np.concatenate([getattr(bars, end) for bars in row]) for end in ("low", "high"))
-    mean = np.concatenate([bars.mean for bars in row])
+    low, high = (
+        np.concatenate([getattr(bars.means, end) for bars in row]) for end in ("low", "high")
+    )
+    mean = np.concatenate([bars.means.estimate for bars in row])
     length = high - low
     if not np.isfinite(length).any():
         return
@@ -55,7 +57,7 @@ def cut_long_bars(row: Sequence[Bars]) -> None:
     bottom, top = bottom - margin, top + margin
     row[0].axes.set_ylim(bottom, top)
     for bars in row:
-        for x, lower, upper in zip(bars.x, bars.low, bars.high, strict=True):
+        for x, lower, upper in zip(bars.x, bars.means.low, bars.means.high, strict=True):
             if upper > top:
                 _write(bars, x, f"↑ {upper:.3g}", at=1.0)
             if lower < bottom:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +18,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.statistics import Estimate
 
 TITLE = "Where the drop of the end margin comes from"
 _TERMS = {
@@ -70,12 +70,9 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
             [row] = rows[rows["term"] == term].to_dict("records")
             x = place + width * (index - (len(_TERMS) - 1) / 2)
             axes.bar(x, row["contribution"], width, color=color, zorder=2)
-            value = row["contribution"]
-            reach = np.array(
-                [[value - row["contribution_low"]], [row["contribution_high"] - value]]
-            )
             axes.errorbar(
-                x, row["contribution"], yerr=np.nan_to_num(np.maximum(reach, 0)), color=INK,
+                x, row["contribution"], color=INK,
+                yerr=Estimate.read(row, "contribution").reach[:, None],
                 elinewidth=0.7, linestyle="none", zorder=3,
             )  # fmt: skip
     names = [name for name, _ in sets]

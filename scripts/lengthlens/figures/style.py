@@ -27,6 +27,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.figures.fonts import OWN, choose_fonts
 from lengthlens.files.integrity import digest
 from lengthlens.files.whole import written_whole
+from lengthlens.statistics import Estimate
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
 INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"
@@ -188,19 +189,15 @@ def zero_line(axes: Axes) -> None:
 def interval_bars(
     axes: Axes,
     x: ArrayLike,
-    mean: ArrayLike,
-    low: ArrayLike,
-    high: ArrayLike,
+    means: Estimate,
     look: ModelLook,
     label: str | None = None,
 ):
-    """Means joined by a line, with a bar from `low` to `high`; a limit that is NaN has no bar."""
-    mean, low, high = (np.asarray(part, dtype=float) for part in (mean, low, high))
-    reach = np.nan_to_num(np.maximum(np.stack([mean - low, high - mean]), 0.0))
+    """Means joined by a line, with bars to their limits; a limit that is NaN has no bar."""
     return axes.errorbar(
         x,
-        mean,
-        yerr=reach,
+        means.estimate,
+        yerr=means.reach,
         color=look.color,
         marker=look.marker,
         linestyle=look.line,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.statistics import Estimate
 
 TITLE = "Words of one token against words of several"
 _APART, _PAIR = 0.24, 0.09  # between models; from free to aligned
@@ -45,7 +46,8 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
         for axes, measure, scale in zip(
             panels[0, :2], ("exact", "absolute_error"), (100, 1), strict=True
         ):
-            _draw_levels(axes, tokenization, models, languages, cast, measure, scale)
+            own = tokenization[tokenization["measure"] == measure]
+            _draw_levels(axes, own, models, languages, cast.looks, scale=scale)
         _draw_slopes(panels[0, 2], slopes, models, languages, cast)
         panels[0, 0].set_ylim(-4, 104)
         labels = ("exactly N words, %", "mean |error|, words", "|error| for one more token a word")
@@ -71,19 +73,18 @@ def _draw_levels(
     table: pd.DataFrame,
     models: Sequence[str],
     languages: Sequence[str],
-    cast: Cast,
-    measure: str,
+    looks: Mapping[str, ModelLook],
     scale: float,
 ) -> None:
     """A filled marker for free answers, a hollow one beside it for aligned ones."""
-    own = table[(table["measure"] == measure) & table["model"].isin(models)]
+    own = table[table["model"].isin(models)]
     for index, model in enumerate(models):
         for quantity, side in (("free", -1), ("aligned", 1)):
             chosen = own[(own["model"] == model) & (own["quantity"] == quantity)]
             rows = chosen.set_index("language").reindex(languages)
             x = np.arange(len(languages)) + _place(index, len(models)) + side * _PAIR
-            values = [scale * rows[name] for name in ("value", "value_low", "value_high")]
-            _bars(axes, x, *values, cast.looks[model], hollow=quantity == "aligned")
+            means = Estimate.read(rows, "value").times(scale)
+            _bars(axes, x, means, looks[model], hollow=quantity == "aligned")
     if own.empty:
         no_data(axes, "no answers")
 
@@ -96,19 +97,17 @@ def _draw_slopes(
     for index, model in enumerate(models):
         rows = own[own["model"] == model].set_index("language").reindex(languages)
         x = np.arange(len(languages)) + _place(index, len(models))
-        values = [rows[name] for name in ("slope", "slope_low", "slope_high")]
-        _bars(axes, x, *values, cast.looks[model], hollow=False)
+        _bars(axes, x, Estimate.read(rows, "slope"), cast.looks[model], hollow=False)
     if own["slope"].isna().all():
         no_data(axes, "nothing to compare")
 
 
-def _bars(axes: Axes, x, mean, low, high, look: ModelLook, hollow: bool) -> None:
+def _bars(axes: Axes, x, means: Estimate, look: ModelLook, hollow: bool) -> None:
     """Markers with their intervals; no line joins them, for languages have no order."""
-    mean, low, high = (np.asarray(part, dtype=float) for part in (mean, low, high))
     axes.errorbar(
         x,
-        mean,
-        yerr=np.nan_to_num(np.maximum(np.stack([mean - low, high - mean]), 0.0)),
+        means.estimate,
+        yerr=means.reach,
         color=look.color,
         marker=look.marker,
         linestyle="",

@@ -29,6 +29,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "h5py", "xarray", "s
 PROJECT = Path(__file__).resolve().parents[3]
 NO_CLONE = "the code is a copy, not a clone of its repository"
 NOT_CODE = ":(exclude)results"
+_STATUS = ("status", "--porcelain", "--untracked-files=no", "--", ".", NOT_CODE)
 CONTENT = "sha256"  # key of the hash of the text that a provenance belongs to
 
 
@@ -99,7 +100,7 @@ def commit(root: Path = PROJECT) -> dict[str, str | bool | None]:
         refused = NO_CLONE
     if head is None:
         return {"commit": None, "dirty": None, "no_commit": refused}
-    changes, _ = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", NOT_CODE)
+    changes, _ = _git(root, *_STATUS)
     return {"commit": head, "dirty": None if changes is None else bool(changes)}
 
 

@@ -93,7 +93,9 @@ def force_answers(
     used = drawn_of_each(answers, effects.per_n, effects.seed)
     parts = [
         nswap_contrast(forcing, readout, texts),
-        single_effects(loaded, own, used, effects.modes, effects.positions, effects.replacement),
+        single_effects(
+            loaded, own, used, effects.modes, effects.positions, replacement=effects.replacement
+        ),
     ]
     said = {"other_model": "", "other_absent": "the model has no partner"}
     if other is not None:

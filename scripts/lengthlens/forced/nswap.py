@@ -62,7 +62,7 @@ def nswap_contrast(forcing: Forcing, readout: Readout, texts: Sequence[SwapText]
         part = [texts[index] for index in used]
         steps = [text.step(swap) for text in part]
         own = _shares(forcing, readout, part, [t.request for t in part], steps)
-        other = _shares(forcing, readout, part, [t.swapped[swap] for t in part], steps, own)
+        other = _shares(forcing, readout, part, [t.swapped[swap] for t in part], steps, pair=own)
         for kind in shapes:
             found[kind][place, used] = swap * (own.value[kind] - other.value[kind])
         error[place, used] = np.maximum(own.error, other.error)

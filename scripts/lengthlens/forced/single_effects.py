@@ -87,7 +87,12 @@ def single_effects(
             steps = text.steps()
             if steps:
                 margins = step_margins(
-                    loaded, text.prompt, text.answer[: steps[-1]], steps, sets.rows, len(sets)
+                    loaded,
+                    text.prompt,
+                    text.answer[: steps[-1]],
+                    steps,
+                    sets.rows,
+                    n_sets=len(sets),
                 ).astype(np.float64)
                 found[0, :, column] = margins[:, -1]
                 if len(steps) > 1:

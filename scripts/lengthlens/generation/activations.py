@@ -359,7 +359,7 @@ def link_shards(
             file.attrs["shards"] = json.dumps(hashes)
             _copy_tables(file, opened, n_samples, ends)
             for name in _LARGE:
-                _link(file, f"activations/{name}", path, shards, opened, ends)
+                _link(file, f"activations/{name}", path, shards, opened, ends=ends)
         append_digest(temporary)
         os.replace(temporary, path)
     finally:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lengthlens.decoding.capture import bytes_per_step
 from lengthlens.decoding.choose import Chooser, Sampler, greedy
-from lengthlens.decoding.decode import Decoded, decode
+from lengthlens.decoding.decode import Decoded
 from lengthlens.decoding.waves import OutOfMemory, halves
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -20,8 +19,8 @@ from lengthlens.language.words import count_words
 from lengthlens.models.memory import is_out_of_memory, release_memory
 from lengthlens.models.positions import check_positions
 from lengthlens.settings.sections import Generation
+from lengthlens.weights.shape import rows_that_fit
 
-MAX_ROWS = 256
 ANNOTATIONS = ("is_stop", "words_before", "words_after", "sign", "boundary", "decision")
 
 
@@ -57,7 +56,7 @@ def rows_per_batch(
     Raises:
         LengthlensError: not even one row fits, or the model knows fewer positions.
     """
-    anatomy, config = loaded.anatomy, loaded.model.config
+    config = loaded.model.config
     positions = prompt_tokens + settings.max_new_tokens
     known = getattr(config, "max_position_embeddings", None)
     if known is not None and positions > known:
@@ -69,20 +68,16 @@ def rows_per_batch(
     check_positions(config, positions - 1)  # the last token is not fed
     if settings.batch_size != "auto":
         return int(settings.batch_size)
-    kv_heads = getattr(config, "num_key_value_heads", None) or anatomy.n_heads
-    cache = 2 * anatomy.n_layers * kv_heads * anatomy.d_head * positions * loaded.itemsize
-    logits = 4 * 4 * anatomy.vocabulary_size  # float32; selections of them for the watched classes
-    recorded = settings.max_new_tokens * bytes_per_step(anatomy, loaded.itemsize)
-    # NOTE twice: compaction copies the cache, and rows are cut out of the recorded buffers.
-    row = 2 * cache + logits + (2 * recorded if capture else 0)
-    rows = int(settings.memory_gb * 1e9 // row)
+    shape, itemsize = loaded.anatomy.shape(loaded.dtype), loaded.itemsize
+    row = shape.row_bytes(positions, settings.max_new_tokens, itemsize, capture)
+    rows = rows_that_fit(row, settings.memory_gb)
     if rows < 1:
         raise LengthlensError(
             f"generation.memory_gb is {settings.memory_gb:g}, but one answer of up to "
             f"{settings.max_new_tokens} tokens of {loaded.spec.name} needs {row / 1e9:.2f} GB; "
             "raise memory_gb or lower max_new_tokens"
         )
-    return min(rows, MAX_ROWS)
+    return rows
 
 
 def answer_prompts(
@@ -136,11 +131,8 @@ def _answer(
     on_step: Callable[[int, int], None] | None,
 ) -> tuple[list[dict], Batch]:
     """Answer the requests of one batch."""
-    decoded = decode(
-        loaded.model,
-        loaded.anatomy,
+    decoded = loaded.decode(
         [request.tokens for request in part],
-        loaded.classes,
         settings.max_new_tokens,
         choose=chooser(part, settings),
         capture=True,

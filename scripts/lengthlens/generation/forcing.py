@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from lengthlens.decoding.choose import Forced
-from lengthlens.decoding.decode import decode
 from lengthlens.generation.answers import Request, record_batch, rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.records import Batch
@@ -56,15 +54,8 @@ def forced_batches(
     with tqdm(total=len(requests), desc=label, unit="answer", delay=2, mininterval=1) as bar:
         for start in range(0, len(requests), size):
             part, texts = requests[start : start + size], answers[start : start + size]
-            decoded = decode(
-                loaded.model,
-                loaded.anatomy,
-                [request.tokens for request in part],
-                loaded.classes.endless(),
-                [len(text) for text in texts],
-                choose=Forced(texts),
-                capture=True,
-                names=[request.sample_id for request in part],
-            )
+            prompts = [request.tokens for request in part]
+            names = [request.sample_id for request in part]
+            decoded = loaded.force(prompts, texts, capture=True, names=names)
             yield record_batch(part, decoded, loaded, forcing.counting)
             bar.update(len(part))

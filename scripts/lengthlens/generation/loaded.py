@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from lengthlens.decoding.decode import TokenClasses
+from lengthlens.decoding.choose import Forced
+from lengthlens.decoding.decode import Decoded, TokenClasses, decode
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.steps import StepAnnotations, annotate_steps
 from lengthlens.models.anatomy import Anatomy, dissect
 from lengthlens.models.loading import (
-    format_prompt,
     load_generation_config,
     load_model,
     load_tokenizer,
     text_decoder,
 )
-from lengthlens.models.prompting import SpelledPrompt, lost_in_tokens, spell_prompt
+from lengthlens.models.prompting import SpelledPrompt, format_prompt, lost_in_tokens, spell_prompt
 from lengthlens.models.stopping import StopSet, stop_set
 from lengthlens.models.thinking import Thinking, thinking_of
 from lengthlens.models.vocabulary import Vocabulary, classify_vocabulary
@@ -61,12 +61,26 @@ class LoadedModel:
     def annotate(self, tokens: Sequence[int], n: int, counting: str) -> StepAnnotations:
         """The steps of an answer to a prompt for `n` words, its thinking apart."""
         return annotate_steps(
-            tokens, n, self.vocabulary, self.decode_text, counting, self.answer_start(tokens)
+            tokens, n, self.vocabulary, self.decode_text, counting, start=self.answer_start(tokens)
         )
 
     def read_answer(self, tokens: Sequence[int]) -> str:
         """The text of an answer's tokens, without its thinking."""
         return self.decode_text(tokens[self.answer_start(tokens) :])
+
+    def decode(
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int | Sequence[int], **options
+    ) -> Decoded:
+        """Answers to a batch of prompts; arguments and errors are those of `decode.decode`."""
+        return decode(self.model, self.anatomy, prompts, self.classes, max_new_tokens, **options)
+
+    def force(
+        self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], **options
+    ) -> Decoded:
+        """Given answers, decoded as if the model had chosen every token; nothing else ends them."""
+        limits, choose = [len(answer) for answer in answers], Forced(answers)
+        classes = self.classes.endless()
+        return decode(self.model, self.anatomy, prompts, classes, limits, choose=choose, **options)
 
     @property
     def device(self) -> torch.device:
@@ -117,7 +131,7 @@ def load(
 ) -> LoadedModel:
     """Load a model and sort its vocabulary.
 
-    Whether attribution is complete on it is proven apart (`proof.prove`), before anything else is
+    Whether attribution is complete on it is proven apart (`proof.proven`), before anything else is
     done with it: `rules/generate.smk`.
 
     Args:

@@ -41,7 +41,7 @@ def answer_margins(
         rows: gives the intervention of a list of sets.
         n_sets: how many sets there are.
     """
-    return step_margins(loaded, prompt, answer, [len(answer)], rows, n_sets)[:, 0]
+    return step_margins(loaded, prompt, answer, [len(answer)], rows, n_sets=n_sets)[:, 0]
 
 
 @torch.inference_mode()
@@ -102,12 +102,9 @@ def last_logits(
         stream = args[0]
         return (stream[rows.to(stream.device), last.to(stream.device)][:, None], *args[1:])
 
-    handle = loaded.anatomy.unembedding.register_forward_pre_hook(only_last)
-    try:
-        with LogitReader(loaded.anatomy, loaded.device).attached() as reader:
-            loaded.model(input_ids=tokens, position_ids=positions, use_cache=False)
-    finally:
-        handle.remove()
+    reading = LogitReader(loaded.anatomy, loaded.device).attached()
+    with loaded.anatomy.unembedding.register_forward_pre_hook(only_last), reading as reader:
+        loaded.model(input_ids=tokens, position_ids=positions, use_cache=False)
     return reader.last()
 
 
@@ -130,7 +127,7 @@ def answer_terms(
             recorder.attached(),
             LogitReader(loaded.anatomy, loaded.device).attached() as reader,
         ):
-            _after(loaded, surgeon, [prompt] * len(sets), answer, [len(answer)], recorder)
+            _after(loaded, surgeon, [prompt] * len(sets), answer, [len(answer)], recorder=recorder)
         terms.append(recorder.residuals[0])
         logits.append(reader.last())
     whole = {

@@ -115,7 +115,9 @@ class ShardJob:
 
     def _identity(self, shard: Mapping, code: str) -> str:
         weights, prompts = self.manifest["sha256"], self._prompts(shard)
-        return shard_identity(self.config, self.model, weights, prompts, code, self.computation)
+        return shard_identity(
+            self.config, self.model, weights, prompts, code, computation=self.computation
+        )
 
     def answer(self, shard: Mapping) -> Iterator[tuple[list[dict], Batch]]:
         """Answer the prompts of a shard, batch by batch, with a progress bar over its answers."""

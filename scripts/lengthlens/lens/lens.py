@@ -20,8 +20,6 @@ import xarray as xr
 
 from lengthlens.attribution.proof import Proof, probe_tokens, proven
 from lengthlens.attribution.pushes import token_texts
-from lengthlens.decoding.choose import Forced
-from lengthlens.decoding.decode import decode
 from lengthlens.errors import LengthlensError
 from lengthlens.files.provenance import versions
 from lengthlens.generation.answers import Request, record_batch, rows_per_batch
@@ -178,7 +176,7 @@ class Lens:
         numbers = _asked(n, len(prompts))
         found = []
         for row, (text, number) in enumerate(zip(prompts, numbers, strict=True)):
-            prompt = Prompt(str(row), "", number, "", "", "", text)
+            prompt = Prompt(str(row), "", number, topic="", template="", split="", text=text)
             tokens = self._loaded.checked(self._tokens(self._whole(text)), text)
             found.append(Request(f"sample {row}", prompt, tokens))
         return found
@@ -220,17 +218,13 @@ class Lens:
         size = rows_per_batch(loaded, longest, self._settings(max(limits)), capture=True)
         for start in range(0, len(requests), size):
             part = requests[start : start + size]
-            chosen = {} if forced is None else {"choose": Forced(forced[start : start + size])}
-            decoded = decode(
-                loaded.model,
-                loaded.anatomy,
+            decoding = loaded.decode if forced is None else loaded.force
+            decoded = decoding(
                 [request.tokens for request in part],
-                loaded.classes if forced is None else loaded.classes.endless(),
-                limits[start : start + size],
+                (limits if forced is None else forced)[start : start + size],
                 capture=True,
                 intervention=removed.rows(len(part)),
                 names=[request.sample_id for request in part],
-                **chosen,
             )
             yield record_batch(part, decoded, loaded, self._counting)
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from lengthlens.models.architectures import ARCHITECTURES, Architecture
 from lengthlens.models.detect import detect
+from lengthlens.weights.shape import Shape
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,18 @@ class Anatomy:
     @property
     def n_layers(self) -> int:
         return len(self.layers)
+
+    def shape(self, dtype: str) -> Shape:
+        """The sizes from which memory follows, with the precision of the weights."""
+        return Shape(
+            layers=self.n_layers,
+            d_model=self.d_model,
+            heads=self.n_heads,
+            kv_heads=self.n_kv_heads,
+            d_head=self.d_head,
+            vocabulary=self.vocabulary_size,
+            dtype=dtype,
+        )
 
 
 def n_components(anatomy: Anatomy) -> int:

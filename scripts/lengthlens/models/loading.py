@@ -4,6 +4,7 @@ Only safetensors weights are read and no code that comes with a checkpoint is ru
 lie is the business of `checkpoints`; where the components lie is the business of `anatomy`.
 """
 
+import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,25 +21,10 @@ from transformers.utils import logging as transformers_logging
 
 from lengthlens.errors import LengthlensError
 from lengthlens.models.memory import is_out_of_memory
-from lengthlens.models.prompting import format_prompt
 from lengthlens.models.raw_tokenizer import as_in_file
 from lengthlens.weights.chat_template import read_template
-from lengthlens.weights.checkpoints import ModelSpec, model_folder, weights_manifest
+from lengthlens.weights.checkpoints import ModelSpec, model_folder
 from lengthlens.weights.tensors import is_ignorable
-
-__all__ = [
-    "ModelSpec",
-    "check_finite",
-    "format_prompt",
-    "load_generation_config",
-    "load_model",
-    "load_tokenizer",
-    "pad_id",
-    "resolve_device",
-    "stop_ids",
-    "text_decoder",
-    "weights_manifest",
-]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -211,6 +197,12 @@ def resolve_device(device: str) -> torch.device:
                 "device is 'split', but torch sees no CUDA device here; write auto or cpu, or "
                 "install a torch built for this machine's GPUs."
             )
+        if importlib.util.find_spec("accelerate") is None:
+            raise LengthlensError(
+                "device is 'split', which needs the package accelerate, and it is not installed; "
+                "run pip install -r envs/requirements-split.txt (pip install 'lengthlens[split]' "
+                "without the repository), or write auto."
+            )
         return torch.device("cuda:0")
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
@@ -291,16 +283,6 @@ def _token_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, token: str | 
         f"Model {spec.name}: stop token {token!r} is not one token but "
         f"{tokenizer.convert_ids_to_tokens(pieces)}; give a string that is, or the token's id."
     )
-
-
-def pad_id(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> int:
-    """An id for the masked positions on the left of a batch, sure to have an embedding row.
-
-    Padding is masked, so any id does; only a pad token that was added to the tokenizer but never
-    to the model would be out of range.
-    """
-    token = tokenizer.pad_token_id
-    return int(token) if token is not None and token < vocab_size else 0
 
 
 def text_decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:

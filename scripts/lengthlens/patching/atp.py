@@ -228,11 +228,8 @@ class _Entering:
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
-        handle = self._first.register_forward_pre_hook(self._enter, with_kwargs=True)
-        try:
+        with self._first.register_forward_pre_hook(self._enter, with_kwargs=True):
             yield
-        finally:
-            handle.remove()
 
     def _enter(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         own = args[0] if args else kwargs["hidden_states"]
@@ -254,16 +251,12 @@ class _Products:
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
-        handles = []
-        try:
+        with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self._batch.anatomy.layers):
                 head, mlp = self._of_heads(index), self._of_mlp(index)
-                handles.append(layer.attention_output.register_forward_pre_hook(head))
-                handles.append(layer.mlp_site.register_forward_hook(mlp))
+                hooks.enter_context(layer.attention_output.register_forward_pre_hook(head))
+                hooks.enter_context(layer.mlp_site.register_forward_hook(mlp))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def stacked(self) -> list[Tensor]:
         """Heads and MLPs, by class of positions, row and layer."""

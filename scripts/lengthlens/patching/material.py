@@ -6,25 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import NO_NUMBER, SWAPS, Swap, neighbour, swap_answer
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import prompt_of
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How prompts and answers are read.
-
-    Attributes:
-        n_words: the numbers that the study asks for.
-        counting: the counting convention.
-        date: what chat templates are told.
-    """
-
-    n_words: Sequence[int]
-    counting: str
-    date: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +21,7 @@ class SwapMaterial:
 
     def legal(self, swap: int) -> list[tuple[int, Swap]]:
         """The legal swaps, each with the index of its answer."""
-        entries = enumerate(self.by_swap[swap])
+        entries = enumerate(self.by_swap.get(swap, ()))
         return [(index, entry) for index, entry in entries if isinstance(entry, Swap)]
 
     def reasons(self, swap: int) -> Counter[str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -25,7 +24,8 @@ from lengthlens.generation.swaps import REASONS, SWAPS
 from lengthlens.patching.atp import NoGradients, attribute_swaps
 from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, join_sets, single_sets
-from lengthlens.patching.sampled import SamplePlan, patched_heads
+from lengthlens.patching.sampled import patched_heads
+from lengthlens.settings.sections import Patching
 
 DIRECTIONS = {"noising": REACHED, "denoising": OTHER}  # the run that is patched
 LEGAL = "legal"
@@ -42,30 +42,14 @@ ATTRIBUTES = {
 }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The `patching` section of the configuration (see there); of the lists the first comes first.
+class Plan(Patching):
+    """The `patching` section of the configuration; of its lists the first comes first.
 
     Attributes:
         memory_gb: that batches may take beside the weights.
     """
 
-    per_n: int
-    further_per_n: int
-    atp_per_n: int
-    swaps: Sequence[int]
-    positions: Sequence[str]
-    directions: Sequence[str]
-    integrated_steps: int
-    sample: SamplePlan
     memory_gb: float
-
-
-def plan_of(config: Mapping) -> Plan:
-    """The plan, from the sections `patching` and `generation` of the configuration."""
-    section = dict(config["patching"])
-    sample = SamplePlan(**{name: section.pop(name) for name in SamplePlan.__dataclass_fields__})
-    return Plan(**section, sample=sample, memory_gb=config["generation"]["memory_gb"])
 
 
 def measure_patching(
@@ -86,13 +70,6 @@ def measure_patching(
     if not any(material.legal(swap) for swap in SWAPS):
         found = found.assign_attrs(absent=why_none(material))
     return found.assign_attrs(atp_absent=absent)
-
-
-def group_size(loaded: LoadedModel) -> int:
-    """Heads that share a key and a value."""
-    keys = getattr(loaded.model.config, "num_key_value_heads", None)
-    heads = loaded.anatomy.n_heads
-    return heads // keys if keys and heads % keys == 0 else 1
 
 
 def why_none(material: SwapMaterial) -> str:
@@ -128,7 +105,7 @@ class _Table:
 
     def _drawn(self, per_n: int) -> np.ndarray:
         """True for so many answers to each N, drawn by the seed; fewer are among more."""
-        return drawn_of_each(self.answers, per_n, self.plan.sample.seed)
+        return drawn_of_each(self.answers, per_n, self.plan.seed)
 
     def attribute(self) -> str:
         """AtP of the swaps that the plan names; why there is none, or an empty text."""
@@ -151,9 +128,8 @@ class _Table:
 
     def patch(self) -> None:
         """Margins of every legal swap, and the patches of those that the plan names."""
-        self.patched = patched_heads(
-            self.shapes["head"], group_size(self.loaded), self._ranking(), self.plan.sample
-        )
+        group = self.loaded.anatomy.n_heads // self.loaded.anatomy.n_kv_heads
+        self.patched = patched_heads(self.shapes["head"], group, self._ranking(), self.plan)
         first, further = map(self._drawn, (self.plan.per_n, self.plan.further_per_n))
         legal = [(swap, *entry) for swap in SWAPS for entry in self.material.legal(swap)]
         label = f"{self.loaded.spec.name} patched"

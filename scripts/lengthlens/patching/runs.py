@@ -191,9 +191,8 @@ def rows_at_once(loaded: LoadedModel, positions: int, memory_gb: float) -> int:
     Raises:
         LengthlensError: not even one row fits.
     """
-    a, config = loaded.anatomy, loaded.model.config
-    kv_heads = getattr(config, "num_key_value_heads", None) or a.n_heads
-    cache = 2 * a.n_layers * kv_heads * a.d_head
+    a = loaded.anatomy
+    cache = 2 * a.n_layers * a.n_kv_heads * a.d_head
     stream = 8 * a.d_model + 2 * (a.d_model + a.n_heads * a.d_head)  # one layer's, and its donors
     row = loaded.itemsize * positions * (cache + stream) + 8 * a.vocabulary_size
     rows = int(memory_gb * 1e9 // row)

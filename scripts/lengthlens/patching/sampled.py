@@ -9,34 +9,19 @@ computed on it alone. MLPs are few and always patched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float, Int
 
+from lengthlens.settings.sections import Patching
+
 NOT, CHOSEN, SAMPLED = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class SamplePlan:
-    """Attributes:
-    exhaustive: models of at most so many heads and MLPs are patched whole.
-    best: heads that AtP puts first.
-    random: heads of the random sample, whole groups.
-    seed: of the sample.
-    """
-
-    exhaustive: int
-    best: int
-    random: int
-    seed: int
 
 
 def patched_heads(
     shape: tuple[int, int],
     group: int,
     ranking: Float[np.ndarray, "layer head"] | None,
-    plan: SamplePlan,
+    plan: Patching,
 ) -> Int[np.ndarray, "layer head"]:
     """2 for the heads of the random sample (all of them in a small model), 1 for the other best.
 
@@ -44,7 +29,7 @@ def patched_heads(
         shape: layers, heads in each.
         group: heads that share a key and a value.
         ranking: the mean AtP of every head; None or NaN where there is none.
-        plan: sizes and seed.
+        plan: its `exhaustive`, `best`, `random` and `seed`.
     """
     layers, heads = shape
     if layers * (heads + 1) <= plan.exhaustive:

@@ -14,11 +14,9 @@ number of tokens that its words are made of.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 
-from lengthlens.decoding.decode import decode
 from lengthlens.generation.answers import (
     answer_row,
     chooser,
@@ -34,44 +32,28 @@ from lengthlens.probes.word_tokens import tokens_by_word
 from lengthlens.settings.sections import Generation
 
 
-@dataclass(frozen=True)
-class ProbePlan:
-    """What is asked.
+def probe_prompts(language: Language, config: Mapping) -> tuple[list[Prompt], list[Prompt]]:
+    """The study's prompts in a language, and those for N beyond the study.
 
-    Attributes:
-        n_words: N of the study, answered freely and aligned; per_n: prompts for each.
-        beyond: N of the extrapolation; per_beyond: prompts for each.
-        seed: of the prompts.
+    Args:
+        language: its topics and templates.
+        config: the sections `n_words`, `prompts` and `probes`.
     """
-
-    n_words: Sequence[int]
-    per_n: int
-    beyond: Sequence[int]
-    per_beyond: int
-    seed: int
-
-    @classmethod
-    def from_config(cls, config: Mapping) -> ProbePlan:
-        """From the sections `n_words`, `prompts` and `probes`; N of the study are not beyond it."""
-        return cls(
-            n_words=config["n_words"],
-            per_n=config["prompts"]["per_n"],
-            beyond=[n for n in config["probes"]["n_words"] if n not in config["n_words"]],
-            per_beyond=config["probes"]["per_n"],
-            seed=config["prompts"]["seed"],
-        )
-
-    def prompts(self, language: Language, n_words: Sequence[int], per_n: int) -> list[Prompt]:
-        """Prompts 0 to `per_n` - 1 of a language for each N."""
-        return [
-            prompt for n in n_words for prompt in build_prompts(language, n, 0, per_n, self.seed)
-        ]
+    own, probes = config["n_words"], config["probes"]
+    beyond = [n for n in probes["n_words"] if n not in own]
+    numbers = ((own, config["prompts"]["per_n"]), (beyond, probes["per_n"]))
+    seed = config["prompts"]["seed"]
+    study, further = (
+        [prompt for n in n_words for prompt in build_prompts(language, n, 0, per_n, seed)]
+        for n_words, per_n in numbers
+    )
+    return study, further
 
 
 def answer_probes(
     loaded: LoadedModel,
     language: Language,
-    plan: ProbePlan,
+    prompts: tuple[Sequence[Prompt], Sequence[Prompt]],
     settings: Generation,
     counting: str,
     free: Sequence[Mapping] | None,
@@ -82,13 +64,13 @@ def answer_probes(
     Args:
         loaded: the model.
         language: its topics and templates.
-        plan: what is asked.
+        prompts: those of the study, and those for N beyond it (`probe_prompts`).
         settings: how to generate.
         counting: the counting convention.
         free: the study's answers in this language, or None where it has none yet.
         on_rows: called with the number of rows just answered.
     """
-    study = plan.prompts(language, plan.n_words, plan.per_n)
+    study, beyond = prompts
 
     def answered(prompts, settings, whole=None) -> list[dict]:
         rows = []
@@ -101,9 +83,8 @@ def answer_probes(
     lexicon = language_words(language) | words_of(_whole_text(row) for row in own)
     whole = whole_words(loaded.tokenizer, loaded.vocabulary, lexicon)
     found = {"free": own, "aligned": answered(study, settings, whole)}
-    if plan.beyond:
-        beyond = plan.prompts(language, plan.beyond, plan.per_beyond)
-        found["extrapolation"] = answered(beyond, further(settings, plan))
+    if beyond:
+        found["extrapolation"] = answered(beyond, further(settings, *prompts))
     return [
         {**row, "probe": probe, **_spelling(row, loaded, counting)}
         for probe, rows in found.items()
@@ -111,9 +92,9 @@ def answer_probes(
     ]
 
 
-def further(settings: Generation, plan: ProbePlan) -> Generation:
+def further(settings: Generation, study: Sequence[Prompt], beyond: Sequence[Prompt]) -> Generation:
     """Settings for N beyond the study: as many tokens a word asked for as its largest N has."""
-    scale = max(1.0, max(plan.beyond) / max(plan.n_words))
+    scale = max(1.0, max(p.n for p in beyond) / max(p.n for p in study))
     return settings.model_copy(update={"max_new_tokens": round(settings.max_new_tokens * scale)})
 
 
@@ -137,11 +118,8 @@ def _answers(
         choose = chooser(part, settings)
         if whole is not None:
             choose = Aligned(whole, stop, ender, choose, (len(part), settings.max_new_tokens))
-        decoded = decode(
-            loaded.model,
-            loaded.anatomy,
+        decoded = loaded.decode(
             [request.tokens for request in part],
-            loaded.classes,
             settings.max_new_tokens,
             choose=choose,
             names=[request.sample_id for request in part],
@@ -177,7 +155,7 @@ def _spelling(row: Mapping, loaded: LoadedModel, counting: str) -> dict[str, flo
         loaded.vocabulary,
         loaded.decode_text,
         counting,
-        loaded.answer_start(row["tokens"]),
+        start=loaded.answer_start(row["tokens"]),
     )
     if not counts:
         return {"tokens_per_word": None, "one_token": None}

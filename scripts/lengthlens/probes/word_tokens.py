@@ -32,7 +32,7 @@ def tokens_by_word(
         convention: how words are counted.
         start: where the answer begins, after thinking.
     """
-    marks = annotate_steps(tokens, n, vocabulary, decode, convention, start)
+    marks = annotate_steps(tokens, n, vocabulary, decode, convention, start=start)
     ids = np.asarray(tokens, dtype=np.int64).reshape(-1)
     spelling = vocabulary.word[ids] | vocabulary.continuation[ids]
     # NOTE bytes of a character that is not whole yet still count to the word before it

@@ -58,7 +58,7 @@ def draw_explorer(cwa: xr.Dataset, cast: Cast) -> dict[str, Any] | None:
         limits["|".join(choice.values())] = _limits(cwa, choice, cells["value"])
     if not records:
         return None
-    return _specification(records, limits, cast, numbers, depth, heads)
+    return _specification(records, limits, cast, numbers, (depth, heads))
 
 
 def _choices(cast: Cast, numbers: list[str]) -> Iterator[dict[str, str]]:
@@ -94,8 +94,13 @@ def _limits(cwa: xr.Dataset, choice: Mapping[str, str], values: np.ndarray) -> l
 
 
 def _specification(
-    records: list[dict], limits: dict, cast: Cast, numbers: list[str], depth: int, heads: int
+    records: list[dict],
+    limits: dict,
+    cast: Cast,
+    numbers: list[str],
+    shape: tuple[int, int],
 ) -> dict[str, Any]:
+    depth, heads = shape
     width = heads + 1
     key = "pick_model+'|'+pick_language+'|'+pick_n+'|'+pick_target+'|'+pick_form"
     known = f"limits[{key}]"

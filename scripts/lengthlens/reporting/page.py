@@ -16,7 +16,6 @@ from typing import Any
 import jinja2
 import pandas as pd
 import yaml
-from markupsafe import Markup
 
 from lengthlens.figures.style import Cast
 from lengthlens.language.wrapping import WHOLE
@@ -79,11 +78,11 @@ def render_report(material: Material) -> str:
         tunings=material.tunings,
         languages=material.languages,
         sections=sections,
-        glyphs=Markup(material.glyphs),
+        glyphs=material.glyphs,
         answered=all_findings(sections),
         lead=draw_lead(behaviour, effects, Cast(dict(material.tunings), dict(material.languages))),
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         claims=describe_claims(material.claims),
         verdicts=count_verdicts(material.claims),
         behaviour=headline_rows(behaviour),
@@ -92,8 +91,8 @@ def render_report(material: Material) -> str:
         findings=describe_effects(effects, material.tunings, material.languages),
         effects=effect_rows(effects),
         samples=material.samples,
-        explorer=Markup(script_json(explorer)) if explorer else "",
-        vega=Markup(vega_bundle()) if explorer else "",
+        explorer=script_json(explorer) if explorer else "",
+        vega=vega_bundle() if explorer else "",
         closed=named(list(gate.closed), material.languages),
         closed_reasons=list(dict.fromkeys(gate.closed.values())),
         nothing=gate.nothing,

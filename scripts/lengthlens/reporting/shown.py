@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
-from markupsafe import Markup
 
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import Finding
@@ -25,13 +24,13 @@ class Shown:
     id: str
     label: str
     title: str
-    intro: str
     note: str
     template: str
-    figures: Mapping[str, Mapping[str, str]]
-    tables: tuple[Grid, ...]
-    sentences: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    intro: str = ""
+    figures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tables: tuple[Grid, ...] = ()
+    sentences: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def shown_sections(material: Material) -> list[Shown]:
@@ -52,7 +51,7 @@ def shown_sections(material: Material) -> list[Shown]:
         figures = {
             name: {
                 "title": title,
-                "html": Markup(material.figures[name].html),
+                "html": material.figures[name].html,
                 "caption": material.figures[name].caption,
                 "counts": material.figures[name].counts,
             }
@@ -82,9 +81,7 @@ def shown_sections(material: Material) -> list[Shown]:
 
 def _nothing(section: Section, note: str) -> Shown:
     """A section that would explain control where there is none."""
-    return Shown(
-        section.id, section.label, section.title, "", note, Section.template, {}, (), (), ()
-    )
+    return Shown(section.id, section.label, section.title, note=note, template=Section.template)
 
 
 def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:

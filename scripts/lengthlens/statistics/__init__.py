@@ -11,6 +11,7 @@ from lengthlens.statistics.agreement import Ranking, agreement_interval, rank_co
 from lengthlens.statistics.bootstrap import DEFAULT, METHODS, Bootstrap
 from lengthlens.statistics.intervals import (
     BESIDE,
+    Estimate,
     Interval,
     balanced_interval,
     combination_interval,
@@ -29,6 +30,7 @@ __all__ = [
     "DEFAULT",
     "METHODS",
     "Bootstrap",
+    "Estimate",
     "Interval",
     "PermutationTest",
     "Ranking",

@@ -53,19 +53,57 @@ BESIDE = ("{}", "low", "high")  # `ends` of columns in a table with one interval
 
 
 @dataclass(frozen=True)
-class Interval:
-    """Estimates with their confidence limits, one for each component.
-
-    Arrays have the shape of the components (0-d for a single one). `low` and `high` are NaN where
-    no interval can be had: fewer than two topics, or no variance between topics (use a Wilson
-    interval for shares). `n` counts the samples used (those with NaN are dropped), `n_clusters`
-    their topics. `fallback` is true where a bootstrap was asked for but has no finite limit, or
-    there are fewer than 8 topics, so that the Student interval was taken.
-    """
+class Estimate:
+    """Numbers with their confidence limits; arrays of one shape, 0-d for a single number."""
 
     estimate: Float[np.ndarray, "..."]
     low: Float[np.ndarray, "..."]
     high: Float[np.ndarray, "..."]
+
+    @classmethod
+    def read(cls, source: Any, name: str, low: str = "{}_low", high: str = "{}_high") -> Estimate:
+        """From the columns of a table, a row or a dataset; `low` and `high` form their names."""
+        names = (name, low.format(name), high.format(name))
+        return cls(*(np.asarray(source[each], dtype=float) for each in names))
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Estimate]) -> Estimate:
+        """Several side by side."""
+        ends = ("estimate", "low", "high")
+        return cls(*(np.array([getattr(part, end) for part in parts]) for end in ends))
+
+    def times(self, factor: float) -> Estimate:
+        """The same in another unit; `factor` is above 0."""
+        return Estimate(self.estimate * factor, self.low * factor, self.high * factor)
+
+    @property
+    def reach(self) -> Float[np.ndarray, "2 ..."]:
+        """How far the limits lie below and above, as error bars want it; 0 without a limit."""
+        both = np.stack([self.estimate - self.low, self.high - self.estimate])
+        return np.nan_to_num(np.maximum(both, 0.0))
+
+    def columns(
+        self, *names: str, ends: tuple[str, str, str] = ("{}", "{}_low", "{}_high")
+    ) -> dict[str, float]:
+        """Columns of a table: number and limits of each component, called as `ends` says."""
+        limits = (self.estimate, self.low, self.high)
+        return {
+            end.format(name): float(value)
+            for name, *three in zip(names, *map(np.atleast_1d, limits), strict=True)
+            for end, value in zip(ends, three, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class Interval(Estimate):
+    """Estimates from samples, with their confidence limits, one for each component.
+
+    `low` and `high` are NaN where no interval can be had: fewer than two topics, or no variance
+    between topics (use a Wilson interval for shares). `n` counts the samples used (those with NaN
+    are dropped), `n_clusters` their topics. `fallback` is true where a bootstrap was asked for but
+    has no finite limit, or there are fewer than 8 topics, so that the Student interval was taken.
+    """
+
     standard_error: Float[np.ndarray, "..."]
     n: Int[np.ndarray, "..."]
     n_clusters: Int[np.ndarray, "..."]
@@ -77,11 +115,11 @@ class Interval:
     def single(
         cls,
         limits: tuple[float, float, float],
-        counts: tuple[int, int] = (0, 0),
+        counts: tuple[int, int],
         *,
         standard_error: float = np.nan,
-        level: float = np.nan,
-        method: str = "",
+        level: float,
+        method: str,
     ) -> Interval:
         """The interval of one number: estimate, low and high; `counts` are n and n_clusters."""
         numbers = [np.asarray(float(value)) for value in (*limits, standard_error)]
@@ -98,17 +136,6 @@ class Interval:
     def __getitem__(self, place: Any) -> Interval:
         """The interval of one component, or of some."""
         return self._arrays(lambda array: np.asarray(array[place]))
-
-    def columns(
-        self, *names: str, ends: tuple[str, str, str] = ("{}", "{}_low", "{}_high")
-    ) -> dict[str, float]:
-        """Columns of a table: estimate and limits of each component, called as `ends` says."""
-        limits = (self.estimate, self.low, self.high)
-        return {
-            end.format(name): float(value)
-            for name, *three in zip(names, *map(np.atleast_1d, limits), strict=True)
-            for end, value in zip(ends, three, strict=True)
-        }
 
     @property
     def counts(self) -> dict[str, int]:
@@ -245,8 +272,8 @@ def combination_interval(
             bottom[keep],
             np.asarray(clusters)[keep],
             code[keep],
-            part[keep],
-            len(lambdas),
+            blocks=part[keep],
+            n_cells=len(lambdas),
         )
         result.n[columns] = keep.sum()
         result.n_clusters[columns] = len(totals.blocks)

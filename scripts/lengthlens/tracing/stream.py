@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from lengthlens.generation.swaps import REASONS, SWAPS, Swap
 from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.measure import DIRECTIONS, LEGAL, why_none
 from lengthlens.patching.runs import OTHER, REACHED, SwapRuns
+from lengthlens.settings.sections import Tracing
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 
 NO_ROLES = "no_roles"
@@ -45,20 +45,22 @@ ATTRIBUTES = {
 Roles = Sequence[Int8[np.ndarray, " position"] | str]
 
 
-@dataclass(frozen=True)
-class TracePlan:
-    """The `tracing` section of the configuration (see there).
+class TracePlan(Tracing):
+    """The `tracing` section of the configuration, and what it shares with others.
 
     Attributes:
         memory_gb: that batches may take beside the weights.
         seed: of the draw of answers.
     """
 
-    per_n: int
-    swaps: Sequence[int]
-    every: int
     memory_gb: float
     seed: int = 0
+
+
+def plan_of(config: Mapping) -> TracePlan:
+    """The plan, from the sections `tracing`, `generation` and `patching` of the configuration."""
+    memory_gb, seed = config["generation"]["memory_gb"], config["patching"]["seed"]
+    return TracePlan(**config["tracing"], memory_gb=memory_gb, seed=seed)
 
 
 class StreamRuns(SwapRuns):

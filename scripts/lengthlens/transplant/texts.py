@@ -14,10 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lengthlens.ablation.ablate import Ablation
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits
 from lengthlens.language.languages import Language
-from lengthlens.patching.material import Reading, swap_material
+from lengthlens.patching.material import swap_material
 from lengthlens.patching.runs import best_pair, rows_at_once
 
 SWAP = 1

@@ -13,6 +13,7 @@ ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Numbers of the residual stream that attribution works on at a time, 0.5 GB in bfloat16: what keeps
 # its memory the same however many tokens there are. 1008 tokens of Llama 3.1 8B.
 BLOCK_ELEMENTS = 2**28
+MAX_ROWS = 256  # of a batch, however much memory there is
 
 # What transformers' configurations call the same number.
 _NAMES = {
@@ -64,10 +65,27 @@ class Shape:
         """Bytes of the keys and values of one answer."""
         return 2 * self.layers * self.kv_heads * self.d_head * positions * itemsize
 
+    def row_bytes(self, positions: int, new_tokens: int, itemsize: int, captured: bool) -> int:
+        """Bytes of one answer in a batch, with what is `captured` of its residual stream.
+
+        Args:
+            positions: of prompt and answer.
+            new_tokens: of the answer.
+        """
+        # NOTE twice: compaction copies the cache, and rows are cut out of the recorded buffers.
+        held = self.cache_bytes(positions, itemsize)
+        held += new_tokens * self.step_bytes(itemsize) if captured else 0
+        return 2 * held + 16 * self.vocabulary  # logits in float32, and those of watched classes
+
     def readout_bytes(self, itemsize: int) -> int:
         """Bytes of the output projections and the unembedding: what attribution reads."""
         projections = self.layers * self.d_model * self.heads * self.d_head
         return itemsize * (projections + self.vocabulary * self.d_model)
+
+
+def rows_that_fit(row_bytes: int, memory_gb: float) -> int:
+    """Answers that are decoded together in so much memory: 0, or `MAX_ROWS` at most."""
+    return min(int(memory_gb * 1e9 // row_bytes), MAX_ROWS)
 
 
 def _counts(value: object) -> bool:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lengthlens.weights.shape import BLOCK_ELEMENTS, ITEMSIZE, Shape
+from lengthlens.weights.shape import BLOCK_ELEMENTS, ITEMSIZE, Shape, rows_that_fit
 
 # Python, torch and the scientific packages; the driver's part of the process's memory with CUDA.
 PROCESS_MB = {"cpu": 1500, "cuda": 4000}
@@ -20,7 +20,6 @@ GPU_BYTES_A_SECOND = 3e11
 GPU_STEP_SECONDS = 0.05
 CORE_OPERATIONS_A_SECOND = 4e9  # decoding, which waits for memory
 FOLDING_OPERATIONS_A_SECOND = 2e10  # products of large matrices
-LARGEST_BATCH = 256  # rows that share one reading of the weights, if memory_gb holds as many
 PROMPT_TOKENS = 32  # of a longish prompt
 SHORTEST_MINUTES = 10
 # Attribution's memory for each number of a block; measured with Llama 3.1 8B: 6.
@@ -78,16 +77,14 @@ def decoding_need(
 
 
 def _rows(shape: Shape | None, generation: Mapping, itemsize: int, captured: bool) -> int:
-    """Answers decoded together: as `generation.rows_per_batch`, whose model is loaded."""
+    """Answers decoded together, which share one reading of the weights."""
     if generation["batch_size"] != "auto":
         return int(generation["batch_size"])
     if shape is None:
         return 1
-    row = 2 * shape.cache_bytes(PROMPT_TOKENS + generation["max_new_tokens"], itemsize)
-    row += 16 * shape.vocabulary
-    if captured:
-        row += 2 * generation["max_new_tokens"] * shape.step_bytes(itemsize)
-    return max(1, min(LARGEST_BATCH, int(generation["memory_gb"] * 1e9 // row)))
+    tokens = generation["max_new_tokens"]
+    row = shape.row_bytes(PROMPT_TOKENS + tokens, tokens, itemsize, captured)
+    return max(1, rows_that_fit(row, generation["memory_gb"]))
 
 
 def attribution_need(manifest: Mapping, generation: Mapping, device: str, answers: int) -> Need:
@@ -113,11 +110,6 @@ def joining_need(manifest: Mapping, answers: int) -> Need:
     # Three targets, four sums each; the end contrast and the norm.
     scores = answers * components * 14 * 8
     return Need(PROCESS_MB["cpu"] + math.ceil(3 * scores / 1e6), 100, SHORTEST_MINUTES)
-
-
-def run_dump_bytes(shape: Shape, steps: float, itemsize: int = 2) -> float:
-    """Bytes of a run's activations with `keep: true`: one record a generated token."""
-    return steps * shape.step_bytes(itemsize)
 
 
 def _shape(manifest: Mapping) -> Shape | None:

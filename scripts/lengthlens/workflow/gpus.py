@@ -7,16 +7,19 @@ process, however it ends. Under Slurm the job sees its own GPUs only, and nothin
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 import re
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
-_held: list[IO] = []  # open for as long as the process lives
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+_held: list[FileLock] = []  # for as long as the process lives
 
 
 def machine_gpus(devices: Path = Path("/dev")) -> list[str]:
@@ -72,24 +75,23 @@ def claim_gpu(locks: Path | None = None, wait: float = 5.0, count: int = 1) -> s
     choice = visible_gpus()
     if len(choice) < 2 or "SLURM_JOB_ID" in os.environ:
         return None
+    from filelock import FileLock, Timeout
+
     folder = Path(tempfile.gettempdir()) if locks is None else locks
+    named = {gpu: FileLock(folder / f"lengthlens-{os.getuid()}-gpu-{gpu}.lock") for gpu in choice}
     count, told = min(count, len(choice)), False
     while True:
-        taken: dict[str, IO] = {}
-        for gpu in choice:
-            lock = (folder / f"lengthlens-{os.getuid()}-gpu-{gpu}.lock").open("a")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-                continue
-            taken[gpu] = lock
+        taken: dict[str, FileLock] = {}
+        for gpu, lock in named.items():
+            with contextlib.suppress(Timeout):
+                lock.acquire(blocking=False)
+                taken[gpu] = lock
             if len(taken) == count:
                 _held.extend(taken.values())
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
                 return ",".join(taken)
         for lock in taken.values():  # else two jobs might wait for each other's for ever
-            lock.close()
+            lock.release()
         if not told:
             print(f"All GPUs ({', '.join(choice)}) are in use; waiting.", file=sys.stderr)
             told = True
