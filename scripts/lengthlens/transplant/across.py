@@ -98,23 +98,20 @@ class _Differences:
     @contextlib.contextmanager
     def added(self, components: list[int]) -> Iterator[None]:
         """Add the difference of component c to row r, where c is the r-th; −1 for none."""
-        n_heads, handles = self._n_heads, []
+        n_heads = self._n_heads
         n_all = n_heads * self._anatomy.n_layers
-        try:
+        with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self._anatomy.layers):
                 own = range(index * n_heads, (index + 1) * n_heads)
                 heads = [(row, c - own.start) for row, c in enumerate(components) if c in own]
                 mlps = [row for row, c in enumerate(components) if c == n_all + index]
-                for module, rows, make in (
-                    (layer.attention_output, heads, self._head),
-                    (layer.mlp_site, mlps, self._mlp),
-                ):
-                    if rows:
-                        handles.append(module.register_forward_hook(make(index, rows)))
+                if heads:
+                    module = layer.attention_output
+                    hooks.enter_context(module.register_forward_hook(self._head(index, heads)))
+                if mlps:
+                    module = layer.mlp_site
+                    hooks.enter_context(module.register_forward_hook(self._mlp(index, mlps)))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _head(self, layer: int, rows: list[tuple[int, int]]):
         def output_of(run: tuple[Donors, list[Tensor]], head: int) -> Tensor:
