@@ -13,13 +13,13 @@ def main(snakemake) -> None:
     from lengthlens.generation.opening import settings_of
     from lengthlens.language.prompts import Prompt, load_language, spread_over_n
     from lengthlens.readers import open_attribution, open_circuits
+    from lengthlens.settings.sections import Transplant
     from lengthlens.transplant.measure import Material, measure_transplants
     from lengthlens.transplant.pair import open_pair
-    from lengthlens.transplant.plan import TransplantPlan
     from lengthlens.weights.checkpoints import read_manifest
 
     params, given = snakemake.params, snakemake.input
-    config, plan = params.config, TransplantPlan(**params.config["transplant"])
+    config, plan = params.config, Transplant(**params.config["transplant"])
     manifests = [read_manifest(path) for path in (given.untuned_manifest, given.manifest)]
     rows, origin = read_rows_made(given.prompts, PROMPTS)
     circuits, attribution = open_circuits(given.circuits), open_attribution(given.attribution)

@@ -25,19 +25,19 @@ from lengthlens.generation.job import Reading
 from lengthlens.language.prompts import prompt_of
 from lengthlens.patching.material import swap_material
 from lengthlens.patching.measure import Plan, measure_patching
-from lengthlens.patching.sampled import SamplePlan
 from lengthlens.reporting.tuning import late_layers_suffice, say_changes, say_transplants
+from lengthlens.settings.sections import Transplant
 from lengthlens.statistics import Bootstrap
 from lengthlens.transplant.measure import Material, measure_transplants
 from lengthlens.transplant.pair import Pair, alike
-from lengthlens.transplant.plan import TransplantPlan, layer_ranges
+from lengthlens.transplant.plan import layer_ranges
 from lengthlens.transplant.swap import transplanted
 
 BOOTSTRAP = Bootstrap(resamples=200)
 KEY = ("before", "after", "en")
 LAYER, HEAD = CARRIER
 NAME = f"L{LAYER}H{HEAD}"
-PLAN = TransplantPlan(
+PLAN = Transplant(
     per_n=2, every=1, answer_layers=True, scales=(0.5,), controls=2, across_per_n=2, seed=0
 )
 
@@ -185,8 +185,7 @@ def patched(loaded: Counting, lang) -> xr.Dataset:
     reading = Reading(N_WORDS, "whitespace", "2026-01-01")
     plan = Plan(
         per_n=20, further_per_n=0, atp_per_n=0, swaps=(1,), positions=("all",),
-        directions=("noising",), integrated_steps=1, sample=SamplePlan(256, 20, 90, 0),
-        memory_gb=1.0,
+        directions=("noising",), integrated_steps=1, exhaustive=256, best=20, random=90, seed=0, memory_gb=1.0,
     )  # fmt: skip
     return measure_patching(
         loaded, answers, swap_material(loaded, lang, answers, reading, (1,)), plan

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lengthlens.analysis.depth import layers_between
+from lengthlens.analysis.groups import layers_between
 from lengthlens.analysis.transplants import share_of_tuning, share_terms, within_parents
 from lengthlens.claims.kinds import Data, Measurement, NoData
 from lengthlens.statistics import Bootstrap, difference_interval

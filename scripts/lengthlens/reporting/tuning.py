@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lengthlens.analysis.depth import LATE, layers_between
+from lengthlens.analysis.groups import LATE, layers_between
 from lengthlens.analysis.transplants import OUTSIDE
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import Finding, Tables, answered, shown, who

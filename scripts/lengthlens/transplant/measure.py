@@ -24,12 +24,12 @@ from lengthlens.errors import LengthlensError
 from lengthlens.forced.measure import drawn_of_each
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt
-from lengthlens.settings.sections import Generation
+from lengthlens.settings.sections import Generation, Transplant
 from lengthlens.transplant.across import Across
 from lengthlens.transplant.changes import weight_changes
 from lengthlens.transplant.pair import Pair
 from lengthlens.transplant.parts import KINDS, Piece, differing
-from lengthlens.transplant.plan import NONE, Hybrid, TransplantPlan, plan_hybrids
+from lengthlens.transplant.plan import NONE, Hybrid, plan_hybrids
 from lengthlens.transplant.swap import transplanted, weights_hash
 from lengthlens.transplant.texts import FixedTexts
 
@@ -72,7 +72,7 @@ class Material:
 
 
 def measure_transplants(
-    pair: Pair, material: Material, circuit: Sequence[str], plan: TransplantPlan
+    pair: Pair, material: Material, circuit: Sequence[str], plan: Transplant
 ) -> xr.Dataset:
     """The dataset of a transplant file (docs/files.md), samples in the order of the prompts.
 

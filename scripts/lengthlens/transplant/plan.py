@@ -8,22 +8,10 @@ from dataclasses import dataclass, replace
 from lengthlens.ablation.conditions import heads_between, matched_draws
 from lengthlens.ablation.sweep import QUARTER
 from lengthlens.configuration.pairs import TUNINGS
+from lengthlens.settings.sections import Transplant
 from lengthlens.transplant.parts import KINDS, Parts, Piece
 
 NONE, WHOLE, HEADS, MLP = "none", "all", "heads", "mlp"
-
-
-@dataclass(frozen=True)
-class TransplantPlan:
-    """The `transplant` section of the configuration (see there)."""
-
-    per_n: int
-    every: int
-    answer_layers: bool
-    scales: Sequence[float]
-    controls: int
-    across_per_n: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,7 @@ class Hybrid:
         return " ".join(filter(None, (self.what, self.layers, self.components)))
 
 
-def plan_hybrids(parts: Parts, circuit: Sequence[str], plan: TransplantPlan) -> list[Hybrid]:
+def plan_hybrids(parts: Parts, circuit: Sequence[str], plan: Transplant) -> list[Hybrid]:
     """Nothing transplanted into either model; then every part into one, then into the other.
 
     Args:
@@ -77,7 +65,7 @@ def plan_hybrids(parts: Parts, circuit: Sequence[str], plan: TransplantPlan) -> 
     return [*(Hybrid(into) for into in TUNINGS), *untuned, *dose, *tuned]
 
 
-def _parts(parts: Parts, circuit: Sequence[str], plan: TransplantPlan) -> Iterator[Hybrid]:
+def _parts(parts: Parts, circuit: Sequence[str], plan: Transplant) -> Iterator[Hybrid]:
     n_layers, to = parts.anatomy.n_layers, TUNINGS[0]
     yield Hybrid(to, WHOLE, pieces=parts.whole())
     for first, last in layer_ranges(n_layers, plan.every):
@@ -105,7 +93,7 @@ def layer_ranges(n_layers: int, every: int) -> list[tuple[int, int]]:
     return list(dict.fromkeys([*found, (0, n_layers - 1)]))
 
 
-def _circuit(parts: Parts, circuit: Sequence[str], plan: TransplantPlan) -> Iterator[Hybrid]:
+def _circuit(parts: Parts, circuit: Sequence[str], plan: Transplant) -> Iterator[Hybrid]:
     """The circuit's heads and its MLPs, each beside random sets.
 
     Controls of heads are as many heads of the same layers; an MLP has no like in its own layer, so
