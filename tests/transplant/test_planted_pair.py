@@ -184,8 +184,9 @@ def patched(loaded: Counting, lang) -> xr.Dataset:
     answers = answers_of(lang)
     reading = Reading(N_WORDS, "whitespace", "2026-01-01")
     plan = Plan(
-        per_n=20, further_per_n=0, atp_per_n=0, swaps=(1,), positions=("all",),
-        directions=("noising",), integrated_steps=1, exhaustive=256, best=20, random=90, seed=0, memory_gb=1.0,
+        per_n=20, further_per_n=0, atp_per_n=1, swaps=(1,), positions=("all",),
+        directions=("noising",), integrated_steps=1, exhaustive=256, best=20, random=90, seed=0,
+        memory_gb=1.0,
     )  # fmt: skip
     return measure_patching(
         loaded, answers, swap_material(loaded, lang, answers, reading, (1,)), plan
