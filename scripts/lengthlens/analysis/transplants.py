@@ -223,9 +223,8 @@ def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> It
 
 def _correlation(change, noising, topics, places, bootstrap: Bootstrap) -> Interval:
     """Rank correlation of the change of some components with their patches."""
-    known = np.isfinite(noising[:, places]).all(1) if len(places) else np.zeros(0, dtype=bool)
-    fixed = np.tile(change[places], (len(noising), 1))
-    fixed[~known[: len(fixed)]] = np.nan
+    known = np.isfinite(noising[:, places]).all(1)
+    fixed = np.where(known[:, None], change[places], np.nan)
     ranked = [rank_components(values, topics, bootstrap) for values in (fixed, noising[:, places])]
     return agreement_interval(*ranked, level=bootstrap.level)
 

@@ -153,7 +153,9 @@ class _Bench:
         study, empty = self._study(hybrid.into), np.full(len(self.rows), np.nan)
         with transplanted(loaded.model, donor, hybrid.pieces, hybrid.scale):
             answered = dict.fromkeys(("words", "stopped", "truncated"), empty[None])
-            if hybrid.answered:
+            if (hybrid.what, hybrid.into) == (NONE, "tuned"):
+                answered = self._first
+            elif hybrid.answered:
                 answered = answer_prompts(study, self._sets, None, tqdm(disable=True))
             end, effect = self.texts.margins(loaded)
             logliks = score_sentences(study, self._sets, self._sentences)[0]
