@@ -28,10 +28,11 @@ def check(snakemake) -> None:
     from lengthlens.weights.unaltered import check_unaltered
 
     given, params = snakemake.input, snakemake.params
-    read = [(given.manifest, params.get("name"), params.get("model"))]
-    if names := params.get("names"):
+    if names := getattr(params, "names", None):
         manifests = {"untuned": given.untuned_manifest, "tuned": given.manifest}
         read = [(manifests[tuning], names[tuning], params.models[tuning]) for tuning in names]
+    else:
+        read = [(given.manifest, params.name, params.model)]
     for manifest, name, entry in read:
         spec = ModelSpec.from_config(name, entry)
         check_unaltered(spec, read_manifest(manifest), manifest)
