@@ -62,7 +62,6 @@ class Parts:
     def __init__(self, model: nn.Module, anatomy: Anatomy) -> None:
         self.anatomy, self._model = anatomy, model
         self._name = {id(weight): name for name, weight in model.named_parameters()}
-        self._sizes = {name: weight.numel() for name, weight in model.named_parameters()}
         norms = {
             id(weight)
             for module in model.modules()
@@ -104,7 +103,7 @@ class Parts:
 
     def whole(self) -> tuple[Piece, ...]:
         """Every parameter."""
-        return tuple(Piece(name) for name in self._sizes)
+        return tuple(Piece(name) for name in self._name.values())
 
     def groups_within(self, heads: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """The key-value groups, as (layer, group), all of whose heads are among the given ones."""

@@ -68,9 +68,10 @@ def plan_hybrids(parts: Parts, circuit: Sequence[str], plan: Transplant) -> list
 def _parts(parts: Parts, circuit: Sequence[str], plan: Transplant) -> Iterator[Hybrid]:
     n_layers, to = parts.anatomy.n_layers, TUNINGS[0]
     yield Hybrid(to, WHOLE, pieces=parts.whole())
+    late = len(heads_between(1 - QUARTER, 1, n_layers, 1))
     for first, last in layer_ranges(n_layers, plan.every):
         layers = range(first, last + 1)
-        answered = plan.answer_layers or first < last
+        answered = plan.answer_layers or first < last or n_layers - first == late
         pieces = parts.of_layers(layers)
         yield Hybrid(to, WHOLE, f"{first}-{last}", answered=answered, pieces=pieces)
     for kind in KINDS:
