@@ -1,8 +1,11 @@
 # Everything measured -> claims with verdicts; answers -> the table of how well models keep to N.
 
+from lengthlens.settings.claims import CLAIMED_TABLES
+
 
 rule evaluate_claims:
     input:
+        **{name: paths.below(f"tables/{name}.csv") for name in CLAIMED_TABLES},
         code=code("evaluate_claims"),
         claims=CLAIMS,
         attributions=paths.each_pair("attribution/{model}.{language}.nc"),
@@ -14,6 +17,7 @@ rule evaluate_claims:
         provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
         probes=paths.probed(),
         probes_provenance=paths.probed("provenance.json"),
+        tables_provenance=[paths.below(f"tables/{name}.provenance.json") for name in CLAIMED_TABLES],
     output:
         table=report(
             paths.below("claims.csv"),

@@ -149,6 +149,23 @@ def transplanted_answers(wildcards, manifest):
     return len(study.n_words) * (2 * hybrids * min(plan.per_n, study.prompts.per_n) + across)
 
 
+def path_answers(wildcards, manifest):
+    """Reading a text takes about a tenth of decoding an answer, a path half of that; each component
+    sends to each later one, of which heads receive three times."""
+    size = study.paths.most
+    rows = 2 * size * size + 7 * size
+    measured = len(study.n_words) * min(study.paths.per_n, study.prompts.per_n)
+    return measured * math.ceil(rows / 24)
+
+
+def contrast_answers(wildcards, manifest):
+    """Answers to four kinds of prompts, and their streams exchanged in one direction."""
+    layers, _ = components(manifest)
+    rows = 7 * math.ceil(layers / study.tracing.every)
+    measured = 4 * len(study.n_words) * study.contrasts.per_n
+    return measured * (1 + math.ceil(rows / 24))
+
+
 def probe_prompts(wildcards, manifest):
     """The study's prompts again, with other decoding, and those of further N."""
     return all_prompts(wildcards, manifest) + len(study.probes.n_words) * study.probes.per_n

@@ -7,7 +7,7 @@ def main(snakemake) -> None:
 
     from tqdm import tqdm
 
-    from lengthlens.ablation.ablate import Ablation, ablate
+    from lengthlens.ablation.ablate import AblationStudy, ablate
     from lengthlens.ablation.hypotheses import hypotheses_from
     from lengthlens.ablation.repair import measure_repair, repaired_conditions
     from lengthlens.ablation.resample import draw_donors
@@ -45,7 +45,7 @@ def main(snakemake) -> None:
     # Where answers are cut counts from their beginning, after the thinking.
     limit = params.max_new_tokens + int(attribution["n_thinking"].max())
     settings = settings_of(params.config)
-    study = Ablation(
+    study = AblationStudy(
         loaded,
         answered,
         settings.model_copy(update={"max_new_tokens": min(limit, settings.max_new_tokens)}),

@@ -21,8 +21,10 @@ def main(snakemake) -> None:
         open_pairs,
         open_probes,
         open_repair,
+        open_table,
         open_transplants,
     )
+    from lengthlens.settings.claims import CLAIMED_TABLES
     from lengthlens.statistics import Bootstrap
 
     params, given = snakemake.params, snakemake.input
@@ -36,6 +38,7 @@ def main(snakemake) -> None:
         "repairs": open_pairs(given.repairs, params.pairs, open_repair),
     }
     check_together(*files.values())
+    found = {name: open_table(given[name]) for name in CLAIMED_TABLES if given.get(name)}
     keys = [tuple(key) for key in params.transplanted]
     transplants = dict(zip(keys, map(open_transplants, given.transplants), strict=True))
     origins = [file.attrs["provenance"] for file in transplants.values()]
@@ -54,7 +57,7 @@ def main(snakemake) -> None:
         }
         both = (models.get("untuned"), models.get("tuned"))
         mine = {key[2]: file for key, file in transplants.items() if key[:2] == both}
-        data = Data(models, **of_pair, transplants=mine)
+        data = Data(models, **of_pair, tables=found, transplants=mine)
         tables.append(evaluate_claims(own, data, Bootstrap(**params.config["statistics"])))
     made = derived(formats.CLAIMS, params.config, origins)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)

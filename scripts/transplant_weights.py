@@ -4,7 +4,7 @@ from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.circuits.measure import circuit_members
+    from lengthlens.circuits.measure import smallest_circuit
     from lengthlens.files.formats import PROMPTS, TRANSPLANT
     from lengthlens.files.identity import check_agreement, inherited, this_run
     from lengthlens.files.jsonl import read_rows_made
@@ -41,7 +41,7 @@ def main(snakemake) -> None:
         settings.model_copy(update={"max_new_tokens": min(limit, settings.max_new_tokens)}),
     )
     pair = open_pair(params.names, params.models, config)
-    circuit = circuit_members(circuits, language.code)
+    circuit = smallest_circuit(circuits, language.code)
     dataset = measure_transplants(pair, material, circuit, plan)
     made = provenance(TRANSPLANT, inherited(config, origins.values()))
     made["models"] = {manifest["model"]: manifest["sha256"] for manifest in manifests}

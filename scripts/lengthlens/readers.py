@@ -103,6 +103,16 @@ def open_attention(path: str | Path) -> xr.Dataset:
     return _arrays(path, formats.ATTENTION)
 
 
+def open_paths(path: str | Path) -> xr.Dataset:
+    """Which component of one model hands N to which in one language, and where each matters."""
+    return _arrays(path, formats.PATHS)
+
+
+def open_contrasts(path: str | Path) -> xr.Dataset:
+    """Where N is under templates with and without a final mark, and an early or a late number."""
+    return _arrays(path, formats.CONTRASTS)
+
+
 def open_selection(path: str | Path) -> pd.DataFrame:
     """Ranking of the components of one model in one language."""
     return read_table(path, formats.SELECTION, dtype=_WHOLE)

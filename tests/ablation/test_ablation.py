@@ -12,7 +12,7 @@ from small_project import changed, generation
 from toys import CLASSES, own_logits, toy
 from tqdm import tqdm
 
-from lengthlens.ablation.ablate import Ablation, ablate
+from lengthlens.ablation.ablate import AblationStudy, ablate
 from lengthlens.ablation.conditions import Condition, matched_draws
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Intervention, Replacement
@@ -86,7 +86,7 @@ def donors_of(prompts: list[Prompt]) -> list[Prompt]:
 def run(loaded, prompts, conditions=CONDITIONS, neutral=NEUTRAL, **changes):
     settings = changed(SETTINGS, **changes)
     donors = donors_of(prompts)
-    study = Ablation(loaded, prompts, settings, "whitespace", means(loaded), donors)
+    study = AblationStudy(loaded, prompts, settings, "whitespace", means(loaded), donors)
     with tqdm(disable=True) as bar:
         return ablate(study, conditions, neutral, bar)[0]
 
@@ -178,7 +178,7 @@ def test_a_condition_that_is_not_answered_has_margins_only(dataset) -> None:
 
 def test_an_mlp_is_removed_as_by_the_intervention_alone(loaded, prompts, dataset) -> None:
     """Words of the condition `L1M` = those of a plain decode without that MLP."""
-    study = Ablation(loaded, prompts, SETTINGS, "whitespace")
+    study = AblationStudy(loaded, prompts, SETTINGS, "whitespace")
     mlps = torch.zeros(len(prompts), 2, dtype=torch.bool)
     mlps[:, 1] = True
     heads = torch.zeros(len(prompts), 2, 4, dtype=torch.bool)
@@ -227,13 +227,13 @@ def test_the_first_condition_must_be_none(loaded, prompts) -> None:
 
 
 def test_means_are_required_for_mean_ablation(loaded, prompts) -> None:
-    study = Ablation(loaded, prompts, SETTINGS, "whitespace")
+    study = AblationStudy(loaded, prompts, SETTINGS, "whitespace")
     with tqdm(disable=True) as bar, pytest.raises(LengthlensError, match="no means were given"):
         ablate(study, [CONDITIONS[0], CONDITIONS[PLACE_OF_MEAN]], NEUTRAL, bar)
 
 
 def test_resampling_needs_a_donor_for_every_prompt(loaded, prompts) -> None:
-    study = Ablation(loaded, prompts, SETTINGS, "whitespace", donors=donors_of(prompts)[1:])
+    study = AblationStudy(loaded, prompts, SETTINGS, "whitespace", donors=donors_of(prompts)[1:])
     with (
         tqdm(disable=True) as bar,
         pytest.raises(LengthlensError, match="each of 6 prompts, but 5"),

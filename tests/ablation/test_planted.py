@@ -12,7 +12,7 @@ from planted import HEAD, LANGUAGES, N_WORDS, Planted, planted_model, prompts_of
 from small_project import generation
 from tqdm import tqdm
 
-from lengthlens.ablation.ablate import Ablation, ablate
+from lengthlens.ablation.ablate import AblationStudy, ablate
 from lengthlens.ablation.repair import measure_repair, repaired_conditions
 from lengthlens.ablation.selection import component_name, select_components
 from lengthlens.ablation.sweep import plan_sweep
@@ -70,12 +70,12 @@ def stage(kind: str) -> dict[str, object]:
     }
 
 
-def study_of(loaded: Planted, language: str, sums) -> Ablation:
+def study_of(loaded: Planted, language: str, sums) -> AblationStudy:
     prompts = [prompt for prompt in prompts_of(language) if prompt.split == "evaluate"]
     by_place = {(prompt.topic, prompt.n): prompt for prompt in prompts}
     following = dict(zip(N_WORDS, [*N_WORDS[1:], N_WORDS[0]], strict=True))
     donors = [by_place[prompt.topic, following[prompt.n]] for prompt in prompts]
-    return Ablation(loaded, prompts, SETTINGS, "whitespace", replacement(sums), donors)
+    return AblationStudy(loaded, prompts, SETTINGS, "whitespace", replacement(sums), donors)
 
 
 def first(table: pd.DataFrame, method: str, kind: str) -> str:
@@ -179,7 +179,7 @@ def test_removing_the_head_everywhere_equals_zeroing_its_columns() -> None:
     """Positions `all`, through the sweep: the same words; margins within 1e-5."""
     loaded = planted_model("head")
     prompts = [prompt for prompt in prompts_of("en") if prompt.split == "evaluate"]
-    study = Ablation(loaded, prompts, SETTINGS, "whitespace")
+    study = AblationStudy(loaded, prompts, SETTINGS, "whitespace")
     table = stage("head")["selections"]["en"]
     plan = AblationPlan(**(vars(PLAN) | {"positions": "all", "modes": ("zero",)}))
     conditions = plan_sweep({"en": table}, 3, 4, plan, "en")
@@ -195,7 +195,7 @@ def test_removing_the_head_everywhere_equals_zeroing_its_columns() -> None:
         row for part, _ in answer_prompts(edited, prompts, SETTINGS, "whitespace") for row in part
     ]
     assert data["words"][place].to_numpy().tolist() == [row["words"] for row in rows]
-    again = Ablation(edited, prompts, SETTINGS, "whitespace")
+    again = AblationStudy(edited, prompts, SETTINGS, "whitespace")
     for column, (prompt, tokens) in enumerate(zip(prompts, again.encoded(), strict=True)):
         decision = again.decision(prompt, clean.answers[column])
         ids = torch.tensor([[*tokens, *clean.answers[column][:decision]]])

@@ -10,7 +10,7 @@ from architectures import ROWS, tiny_model
 from small_project import generation
 from toys import CLASSES, as_batch, ragged_prompts, toy
 
-from lengthlens.ablation.ablate import Ablation
+from lengthlens.ablation.ablate import AblationStudy
 from lengthlens.ablation.conditions import Condition
 from lengthlens.ablation.repair import measure_repair, repaired_conditions, share_margin
 from lengthlens.ablation.resample import DonorBook, record
@@ -39,14 +39,14 @@ CONDITIONS = [
 ]
 
 
-class Encoded(Ablation):
+class Encoded(AblationStudy):
     """Prompts that are token ids already, for a toy has no tokenizer."""
 
     def encoded(self) -> list[list[int]]:
         return [TOKENS[int(prompt.text)] for prompt in self.prompts]
 
 
-def study_of(loaded: LoadedModel) -> Ablation:
+def study_of(loaded: LoadedModel) -> AblationStudy:
     a = loaded.anatomy
     made = torch.Generator().manual_seed(0)
     means = Replacement(

@@ -49,6 +49,12 @@ ARRAYS = {
     "open_cwa": formats.CWA,
     "open_ablation": formats.ABLATION,
     "open_repair": formats.REPAIR,
+    "open_patching": formats.PATCHING,
+    "open_circuits": formats.CIRCUITS,
+    "open_tracing": formats.TRACING,
+    "open_attention": formats.ATTENTION,
+    "open_paths": formats.PATHS,
+    "open_contrasts": formats.CONTRASTS,
 }
 
 
@@ -170,6 +176,13 @@ def test_arrays_need_their_provenance(tmp_path, broken):
     append_digest(path)
     with pytest.raises(LengthlensError, match="does not say what made it"):
         readers.open_cwa(path)
+
+
+def test_every_reader_of_one_file_is_at_the_front():
+    """`open_{kind}`: but for those that open many files at once for the workflow itself."""
+    own = {name for name in vars(readers) if name.startswith("open_")}
+    many = {"open_pairs", "open_answers", "open_source"}
+    assert own - many == {name for name in lengthlens.__all__ if name.startswith("open_")}
 
 
 @pytest.mark.parametrize("name", [name for name in lengthlens.__all__ if name.startswith("open_")])

@@ -7,6 +7,9 @@ it with the number of words so far, which is a matter of the position, and write
 attention goes to the first token otherwise. Everything else is small noise.
 
 `null`: the mover brings nothing, and there is no noise: N cannot have any effect.
+
+`compensated`: head L2H3 of the last layer takes 2 from the margin for each word asked for, and one
+neuron of the last MLP gives back half of what it finds in that direction.
 """
 
 from __future__ import annotations
@@ -87,7 +90,7 @@ def answers_of(lang: Language) -> list[dict]:
 
 
 @torch.no_grad()
-def counting_model(null: bool = False) -> Counting:
+def counting_model(null: bool = False, compensated: bool = False) -> Counting:
     """The planted model (module docstring)."""
     torch.manual_seed(0)
     config = tiny_config("gpt2")
@@ -122,6 +125,12 @@ def counting_model(null: bool = False) -> Counting:
     mlp.c_fc.weight[:, 0] = 4.0 * (words - carried)
     mlp.c_fc.bias[0] = 2.0
     mlp.c_proj.weight[0] = 3.0 * margin
+    if compensated:
+        _attend(blocks[-1].attn, 3, late, mark)
+        _bring(blocks[-1].attn, 3, moved, -2.0 * margin)
+        blocks[-1].mlp.c_fc.weight[:, 1] = margin
+        blocks[-1].mlp.c_fc.bias[1] = 30.0  # where the activation is the identity
+        blocks[-1].mlp.c_proj.weight[1] = -0.5 * margin
     model.lm_head.weight[CLASSES.words] += 3.0 * ground
     model.lm_head.weight[CLASSES.enders] += margin
     model.lm_head.weight[STOP] += 0.2 * margin

@@ -43,6 +43,8 @@ patching: {per_n: 4, further_per_n: 1}
 circuits: {per_n: 4}
 tracing: {per_n: 2}
 transplant: {per_n: 1, every: 3, scales: [0.5], controls: 1, across_per_n: 1, answer_layers: false}
+paths: {per_n: 2, most: 4}
+contrasts: {per_n: 1}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 report: {answers: 2}
 """
@@ -137,6 +139,8 @@ KINDS = {
     "circuits/{model}.{language}.nc": "circuits/*.nc",
     "tracing/{model}.{language}.nc": "tracing/*.nc",
     "attention/{model}.{language}.nc": "attention/*.nc",
+    "paths/{model}.{language}.nc": "paths/*.nc",
+    "contrasts/{model}.{language}.nc": "contrasts/*.nc",
     "selection/{model}.{language}.csv": "selection/*.csv",
     "ablation/{model}.{language}.nc": "ablation/*.nc",
     "repair/{model}.{language}.nc": "repair/*.nc",

@@ -251,3 +251,39 @@ def test_any_bytes_whatsoever_are_refused_in_words(tmp_path: Path, text: bytes |
     path = tmp_path / "xx.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     refused(path)
+
+
+CONTRASTS = {
+    "mark": ".",
+    "early": ["Use {n} words for a text {about}"],
+    "late": ["Write a text {about} in {n} words"],
+}
+
+
+def test_contrasts_are_asked_with_and_without_their_mark(tmp_path: Path):
+    """Each wording twice; a file without them is whole."""
+    language = load_language(write(tmp_path, GOOD | {"contrasts": CONTRASTS}))
+    assert {one.id: one.text for one in language.contrasts} == {
+        "early-mark-1": "Use {n} words for a text {about}.",
+        "early-bare-1": "Use {n} words for a text {about}",
+        "late-mark-1": "Write a text {about} in {n} words.",
+        "late-bare-1": "Write a text {about} in {n} words",
+    }
+    assert load_language(write(tmp_path, GOOD)).contrasts == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ([], "must be a mapping of mark, early, late: got []"),
+        ({"mark": "."}, "must be a mapping of mark, early, late"),
+        (CONTRASTS | {"mark": ""}, "`mark`: '' is no punctuation"),
+        (CONTRASTS | {"mark": "stop"}, "`mark`: 'stop' is no punctuation"),
+        (CONTRASTS | {"late": []}, "`early` and `late` must be lists of as many wordings"),
+        (CONTRASTS | {"late": ["In {n}: {about}."]}, "ends with a mark: leave it out"),
+        (CONTRASTS | {"late": ["Say {about}"]}, "`contrasts`, template `late-1`"),
+        (CONTRASTS | {"early": [None]}, "`contrasts`, template `early-1`"),
+    ],
+)
+def test_contrasts_that_cannot_be_used_are_told(tmp_path: Path, change: object, words: str):
+    assert words in refused(write(tmp_path, GOOD | {"contrasts": change}))

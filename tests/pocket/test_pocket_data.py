@@ -46,7 +46,8 @@ def test_wordings_are_not_the_studys(code):
     wordings = load_wordings()[code]
     ours = {plain(w) for w in [*wordings.every(), *wordings.every(counted=False)]}
     developing = {plain(w) for w in wordings.develop}
-    theirs = {plain(template.text) for template in studied(code).templates}
+    language = studied(code)
+    theirs = {plain(template.text) for template in (*language.templates, *language.contrasts)}
     assert not ours & theirs
     assert not developing & theirs
     assert not developing & ours

@@ -70,7 +70,8 @@ def same_text(low: float, language: str = "en", **values: float) -> pd.DataFrame
         [
             about
             | {"quantity": name, "value": value, "n_samples": 40}
-            | {"value_low": low if "tuned" in name else value - 0.1, "value_high": value + 0.1}
+            | {"value_low": low if name == "share_on_tuned" else value - 0.1}
+            | {"value_high": value + 0.1}
             for name, value in shares.items()
         ]
     )
@@ -116,7 +117,7 @@ def test_what_the_final_mlp_gives_less_is_called_mediation():
                   "contribution_low": 0.2, "contribution_high": 0.9}  # fmt: skip
     found = passes_on({"repair": pd.DataFrame([row, late])}, CAST)
     assert found.answer == "yes" and len(found.evidence) == 1
-    assert "mediation; no test of compensation" in found.question
+    assert "mediation; no test of self-repair" in found.question
     assert "\u22120.500 logits [\u22120.900, \u22120.200]" in found.evidence[0]
     assert "all heads of the last quarter of layers are gone" in found.evidence[0]
 

@@ -8,7 +8,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics import (
-    METHODS,
+    INTERVAL_METHODS,
     Bootstrap,
     balanced_interval,
     combination_interval,
@@ -92,7 +92,10 @@ def test_bootstrap_t_is_the_loop_over_draws(lambdas):
 
 def test_guarded_takes_the_further_limit():
     values, _, topics, _ = clustered(3)
-    by = {name: mean_interval(values, topics, Bootstrap(seed=5, method=name)) for name in METHODS}
+    by = {
+        name: mean_interval(values, topics, Bootstrap(seed=5, method=name))
+        for name in INTERVAL_METHODS
+    }
     assert np.array_equal(by["guarded"].low, np.minimum(by["bootstrap_t"].low, by["student"].low))
     assert np.array_equal(
         by["guarded"].high, np.maximum(by["bootstrap_t"].high, by["student"].high)
@@ -107,7 +110,7 @@ def test_bca_agrees_with_scipy():
     assert ours.high == pytest.approx(theirs.high, abs=0.02)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INTERVAL_METHODS)
 def test_intervals_move_and_scale_with_the_data(method):
     values, steps, topics, _ = clustered(5)
     bootstrap = Bootstrap(method=method)
@@ -143,7 +146,7 @@ def test_samples_with_nan_are_dropped_by_component_and_counted():
 
 def test_no_interval_without_variance_topics_or_samples():
     topics = np.repeat(np.arange(12), 2)
-    for method in METHODS:
+    for method in INTERVAL_METHODS:
         constant = mean_interval(np.full(24, 0.1), topics, Bootstrap(method=method))
         assert constant.estimate == pytest.approx(0.1)
         assert np.isnan([constant.low, constant.high, constant.standard_error]).all()

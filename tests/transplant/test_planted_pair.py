@@ -13,7 +13,7 @@ from planted_circuit import CARRIER, N_WORDS, Counting, answers_of, counting_mod
 from toys import SETTINGS
 from tqdm import tqdm
 
-from lengthlens.ablation.ablate import Ablation, answer_prompts
+from lengthlens.ablation.ablate import AblationStudy, answer_prompts
 from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
 from lengthlens.analysis.transplants import summarise_changes, summarise_transplants
@@ -131,7 +131,7 @@ def test_the_ends_are_the_models_themselves() -> None:
 def test_the_whole_model_answers_as_the_other_token_for_token() -> None:
     pair, given = pair_of(), material()
     study = {
-        name: Ablation(getattr(pair, name), given.prompts, given.settings, given.counting)
+        name: AblationStudy(getattr(pair, name), given.prompts, given.settings, given.counting)
         for name in ("untuned", "tuned")
     }
     sets = ConditionSets([Condition()], pair.tuned.anatomy, torch.device("cpu"), None)

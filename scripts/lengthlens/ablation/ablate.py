@@ -58,7 +58,7 @@ CONDITION_LABELS = {
 
 
 @dataclass(frozen=True)
-class Ablation:
+class AblationStudy:
     """What is the same for all conditions.
 
     Attributes:
@@ -121,7 +121,7 @@ class Unablated:
 
 
 def ablate(
-    study: Ablation,
+    study: AblationStudy,
     conditions: Sequence[Condition],
     neutral: Sequence[str],
     bar: tqdm,
@@ -178,7 +178,7 @@ def tokenized(loaded: LoadedModel, neutral: Sequence[str]) -> list[list[int]]:
 
 
 def answer_prompts(
-    study: Ablation, sets: ConditionSets, book: DonorBook | None, bar: tqdm
+    study: AblationStudy, sets: ConditionSets, book: DonorBook | None, bar: tqdm
 ) -> dict[str, np.ndarray | list]:
     """Answers of every set to every prompt; prompt by prompt, so that batches share a cache.
 
@@ -227,7 +227,7 @@ def answer_prompts(
 
 
 def _end_margins(
-    study: Ablation, sets: ConditionSets, book: DonorBook | None, answers: Sequence[list[int]]
+    study: AblationStudy, sets: ConditionSets, book: DonorBook | None, answers: Sequence[list[int]]
 ) -> Float[np.ndarray, "set sample"]:
     """End margin at the decision step of the unablated answers; NaN where there is none."""
     margins = np.full((len(sets), len(study.prompts)), np.nan, dtype=np.float32)
@@ -248,7 +248,7 @@ def _end_margins(
 
 
 def donors_along(
-    study: Ablation, book: DonorBook | None, column: int, answer: Sequence[int], decision: int
+    study: AblationStudy, book: DonorBook | None, column: int, answer: Sequence[int], decision: int
 ) -> Donors | None:
     """The donors of one prompt at all steps of its answer up to the decision."""
     if book is None:
@@ -258,7 +258,7 @@ def donors_along(
 
 
 def score_sentences(
-    study: Ablation, sets: ConditionSets, sentences: Sequence[list[int]]
+    study: AblationStudy, sets: ConditionSets, sentences: Sequence[list[int]]
 ) -> Float[np.ndarray, "set sentence"]:
     """Log-likelihood of every sentence, the components removed at every position.
 

@@ -28,7 +28,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from lengthlens.ablation.ablate import Ablation, coordinates_of, donors_along
+from lengthlens.ablation.ablate import AblationStudy, coordinates_of, donors_along
 from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
 from lengthlens.ablation.resample import DonorBook
@@ -91,7 +91,7 @@ def repaired_conditions(conditions: Sequence[Condition]) -> list[Condition]:
 
 
 def measure_repair(
-    study: Ablation,
+    study: AblationStudy,
     conditions: Sequence[Condition],
     answers: Sequence[Sequence[int]],
     book: DonorBook | None = None,

@@ -35,7 +35,13 @@ from lengthlens.language.detection import UNDETERMINED, detect_language, known
 from lengthlens.language.languages import Language
 from lengthlens.language.words import count_words, mentions
 from lengthlens.language.wrapping import KINDS, WHOLE, counted_text, kinds_of
-from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    interval_columns,
+    mean_interval,
+    share_interval,
+)
 
 ALL = "all"
 COLUMNS = (
@@ -45,15 +51,7 @@ COLUMNS = (
     "split",
     "n_samples",
     "n_topics",
-    "error",
-    "error_low",
-    "error_high",
-    "absolute_error",
-    "absolute_error_low",
-    "absolute_error_high",
-    "exact",
-    "exact_low",
-    "exact_high",
+    *interval_columns("error", "absolute_error", "exact"),
     "truncated",
     "on_topic",
     "distinct",

@@ -39,7 +39,14 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lengthlens.ablation.selection import sample_scores, with_forced
-from lengthlens.statistics import DEFAULT, Bootstrap, Ranking, agreement_interval, rank_components
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Ranking,
+    agreement_interval,
+    interval_columns,
+    rank_components,
+)
 
 KINDS = ("head", "mlp", "all")
 OVERS = ("all", "within")
@@ -79,15 +86,7 @@ COLUMNS = (
     "outcome",
     "mode",
     "score",
-    "correlation",
-    "correlation_low",
-    "correlation_high",
-    "over_cwa",
-    "over_cwa_low",
-    "over_cwa_high",
-    "over_norm",
-    "over_norm_low",
-    "over_norm_high",
+    *interval_columns("correlation", "over_cwa", "over_norm"),
     "n_components",
     "n_select",
     "n_evaluate",
@@ -211,8 +210,7 @@ def compare_scores(
                 about | labels | {"score": score} | _row(made, score, **labels)
                 for score in _scores(kind, over)
             ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.assign(level=bootstrap.level)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _scores(kind: str, over: str) -> list[str]:
@@ -222,17 +220,24 @@ def _scores(kind: str, over: str) -> list[str]:
 
 
 def _row(made: Comparison, score: str, kind: str, over: str, outcome: str, mode: str) -> dict:
-    ranking, effect = made.by_score(score, kind, over), made.by_effect(outcome, mode, kind, over)
-    found = agreement_interval(ranking, effect, level=made.level)
+    references = {name: made.by_score(name, kind, over) for name in REFERENCES if name != score}
+    rankings = made.by_score(score, kind, over), made.by_effect(outcome, mode, kind, over)
+    return agreement_row(*rankings, references, made.level)
+
+
+def agreement_row(
+    score: Ranking, effect: Ranking, references: Mapping[str, Ranking], level: float
+) -> dict[str, float]:
+    """Columns of a score's correlation with effects, and of how far it exceeds other scores'."""
+    found = agreement_interval(score, effect, level=level)
     row = found.columns("correlation")
-    for name in REFERENCES:
-        if score != name:
-            reference = made.by_score(name, kind, over)
-            gain = agreement_interval(ranking, effect, reference, level=made.level)
-            row |= gain.columns(f"over_{name}")
+    for name, reference in references.items():
+        gain = agreement_interval(score, effect, reference, level=level)
+        row |= gain.columns(f"over_{name}")
     return row | {
         "n_components": int(found.n),
-        "n_select": ranking.n_samples,
+        "n_select": score.n_samples,
         "n_evaluate": effect.n_samples,
         "n_topics": int(found.n_clusters),
+        "level": level,
     }

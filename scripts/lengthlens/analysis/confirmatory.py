@@ -22,7 +22,7 @@ from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
 from lengthlens.analysis.named_effects import EFFECTS, NoEffect
 from lengthlens.analysis.score_tests import NORM, score_test
 from lengthlens.analysis.set_tests import set_test
-from lengthlens.statistics import DEFAULT, Bootstrap, holm
+from lengthlens.statistics import DEFAULT, Bootstrap, holm, interval_columns
 
 VERDICTS = {True: ("shown", "not shown"), False: ("suggested", "not suggested")}  # by confirmatory
 POSITIVE = ("shown", "suggested")
@@ -48,12 +48,7 @@ COLUMNS = (
     "n_possible",
     "chosen",
     "control",
-    "value",
-    "value_low",
-    "value_high",
-    "over_norm",
-    "over_norm_low",
-    "over_norm_high",
+    *interval_columns("value", "over_norm"),
     "p",
     "p_holm",
     "verdict",

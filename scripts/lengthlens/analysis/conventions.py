@@ -24,7 +24,13 @@ import numpy as np
 import pandas as pd
 
 from lengthlens.language.words import CONVENTIONS, count_words
-from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    interval_columns,
+    mean_interval,
+    share_interval,
+)
 
 COLUMNS = (
     "model",
@@ -32,18 +38,7 @@ COLUMNS = (
     "convention",
     "asked",
     "words",
-    "error",
-    "error_low",
-    "error_high",
-    "absolute_error",
-    "absolute_error_low",
-    "absolute_error_high",
-    "extra",
-    "extra_low",
-    "extra_high",
-    "exact",
-    "exact_low",
-    "exact_high",
+    *interval_columns("error", "absolute_error", "extra", "exact"),
     "truncated",
     "n_samples",
     "n_topics",

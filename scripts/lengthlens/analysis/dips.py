@@ -32,8 +32,14 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE, LATE_HEADS, Group
-from lengthlens.analysis.tokens_per_word import measure_values
-from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval
+from lengthlens.analysis.tokens_per_word import answer_values
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Interval,
+    combination_interval,
+    interval_columns,
+)
 
 BEHAVIOUR = {"exact": -1, "absolute_error": 1}  # the sign of a worse value
 CWA = {"late_heads": LATE_HEADS, "late_mlps": Group("mlp", LATE), "final_mlp": FINAL_MLP}
@@ -44,9 +50,7 @@ COLUMNS = (
     "n",
     "neighbours",
     "against",
-    "value",
-    "value_low",
-    "value_high",
+    *interval_columns("value"),
     "all_low",
     "all_high",
     "method",
@@ -134,7 +138,7 @@ def _measures(
 ) -> Iterator[tuple[str, int, Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]]:
     """(name, sign of a worse value, numerators, denominators) a measure, samples in one order."""
     for measure, sign in BEHAVIOUR.items():
-        yield measure, sign, measure_values(answers, measure), np.ones(len(answers))
+        yield measure, sign, answer_values(answers, measure), np.ones(len(answers))
     for name, group in CWA.items():
         sums = group.sums(attribution)
         yield name, -1, sums.total, sums.steps

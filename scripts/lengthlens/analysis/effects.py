@@ -24,7 +24,14 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
-from lengthlens.statistics import DEFAULT, Bootstrap, Interval, mean_interval, share_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Interval,
+    interval_columns,
+    mean_interval,
+    share_interval,
+)
 from lengthlens.statistics.resampling import draw_counts
 
 GROUP = ("source_language", "chosen_by", "method", "mode", "k")
@@ -40,16 +47,9 @@ COLUMNS = (
     "n_controls",
     "n_possible",
     "none",
-    "chosen",
-    "chosen_low",
-    "chosen_high",
-    "change",
-    "change_low",
-    "change_high",
+    *interval_columns("chosen", "change"),
     "control",
-    "effect",
-    "effect_low",
-    "effect_high",
+    *interval_columns("effect"),
     "level",
 )
 

@@ -23,8 +23,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lengthlens.analysis.tokens_per_word import measure_values, slope_terms
-from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval, share_interval
+from lengthlens.analysis.tokens_per_word import answer_values, slope_terms
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    interval_columns,
+    mean_interval,
+    ratio_interval,
+    share_interval,
+)
 
 PROBES = ("free", "extrapolation")
 COLUMNS = (
@@ -32,25 +39,12 @@ COLUMNS = (
     "language",
     "n",
     "probe",
-    "words",
-    "words_low",
-    "words_high",
-    "error",
-    "error_low",
-    "error_high",
-    "absolute_error",
-    "absolute_error_low",
-    "absolute_error_high",
-    "exact",
-    "exact_low",
-    "exact_high",
+    *interval_columns("words", "error", "absolute_error", "exact"),
     "truncated",
     "n_samples",
     "n_topics",
     "level",
-    "gain",
-    "gain_low",
-    "gain_high",
+    *interval_columns("gain"),
 )
 
 
@@ -88,9 +82,9 @@ def _row(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
     topics = answers["topic"].to_numpy()
     names = ("words", "error", "absolute_error")
     values = [answers["words"].to_numpy(dtype=float)]
-    values += [measure_values(answers, name) for name in names[1:]]
+    values += [answer_values(answers, name) for name in names[1:]]
     means = mean_interval(np.column_stack(values), topics, bootstrap)
-    exact = share_interval(measure_values(answers, "exact"), topics, bootstrap.level)
+    exact = share_interval(answer_values(answers, "exact"), topics, bootstrap.level)
     return {
         **means.columns(*names),
         **exact.columns("exact"),

@@ -25,7 +25,7 @@ import xarray as xr
 from jaxtyping import Bool
 
 from lengthlens.forced.swaps import REASONS
-from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, interval_columns, mean_interval
 
 COLUMNS = (
     "model",
@@ -33,9 +33,7 @@ COLUMNS = (
     "swap",
     "n",
     "n_swapped",
-    "margin",
-    "margin_low",
-    "margin_high",
+    *interval_columns("margin"),
     "n_samples",
     "n_topics",
     "n_answers",

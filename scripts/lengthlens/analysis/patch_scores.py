@@ -25,12 +25,13 @@ from lengthlens.analysis.causes import (
     KINDS,
     OVERS,
     SCORES,
+    agreement_row,
     component_values,
     layers_of,
     score_values,
 )
 from lengthlens.patching.sampled import SAMPLED
-from lengthlens.statistics import Bootstrap, Ranking, agreement_interval, rank_components
+from lengthlens.statistics import Bootstrap, Ranking, rank_components
 
 ATP = "atp"
 REFERENCE = "norm"  # the mean norm of an output: what any score must beat
@@ -100,20 +101,9 @@ class _Comparison:
         return [self._row(name, rankings, patch) for name in names]
 
     def _row(self, name: str, rankings: Mapping[str, Ranking], patch: Ranking) -> dict:
-        level = self.bootstrap.level
-        ranking, reference = rankings[name], rankings.get(REFERENCE)
-        found = agreement_interval(ranking, patch, level=level)
-        row = {"outcome": OUTCOME, "score": name} | found.columns("correlation")
-        if reference is not None and name != REFERENCE:
-            gain = agreement_interval(ranking, patch, reference, level=level)
-            row |= gain.columns("over_norm")
-        return row | {
-            "n_components": int(found.n),
-            "n_select": ranking.n_samples,
-            "n_evaluate": patch.n_samples,
-            "n_topics": int(found.n_clusters),
-            "level": level,
-        }
+        references = {REFERENCE: rankings[REFERENCE]} if name != REFERENCE else {}
+        row = agreement_row(rankings[name], patch, references, self.bootstrap.level)
+        return {"outcome": OUTCOME, "score": name} | row
 
     def _kept(self, kind: str) -> Bool[np.ndarray, " component"]:
         parts = {"head": self.sampled.ravel(), "mlp": np.ones(len(self.sampled), dtype=bool)}

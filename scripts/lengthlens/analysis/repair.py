@@ -29,7 +29,13 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.effects import GROUP, chosen_sets, row_means
-from lengthlens.statistics import DEFAULT, Bootstrap, difference_interval, mean_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    difference_interval,
+    interval_columns,
+    mean_interval,
+)
 
 TERMS = ("drop", "direct", "heads", "mlps", "final_mlp", "scale")
 COLUMNS = (
@@ -43,9 +49,7 @@ COLUMNS = (
     "n_samples",
     "n_topics",
     "n_controls",
-    "contribution",
-    "contribution_low",
-    "contribution_high",
+    *interval_columns("contribution"),
     "control",
     "level",
 )

@@ -40,6 +40,7 @@ from lengthlens.statistics import (
     Estimate,
     Interval,
     combination_interval,
+    interval_columns,
 )
 
 GROUPS = {
@@ -87,9 +88,7 @@ COLUMNS = (
     "language",
     "group",
     "quantity",
-    "value",
-    "value_low",
-    "value_high",
+    *interval_columns("value"),
     "n_samples",
     "n_topics",
     "level",

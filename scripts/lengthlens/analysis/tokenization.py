@@ -35,13 +35,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lengthlens.analysis.tokens_per_word import MEASURES, measure_values
+from lengthlens.analysis.tokens_per_word import MEASURES, answer_values
 from lengthlens.probes.aligned import DEGENERATE
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
     Interval,
     combination_interval,
+    interval_columns,
     mean_interval,
     share_interval,
 )
@@ -52,9 +53,7 @@ COLUMNS = (
     "reference",
     "measure",
     "quantity",
-    "value",
-    "value_low",
-    "value_high",
+    *interval_columns("value"),
     "n_samples",
     "n_topics",
     "truncated",
@@ -109,7 +108,7 @@ def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _levels(free, aligned, measure: str, bootstrap: Bootstrap) -> Iterator[tuple]:
     for quantity, answers in ((FREE, free), (ALIGNED, aligned)):
-        values, topics = measure_values(answers, measure), answers["topic"].to_numpy()
+        values, topics = answer_values(answers, measure), answers["topic"].to_numpy()
         if measure == "exact":
             found = share_interval(values, topics, bootstrap.level)
         else:
@@ -119,7 +118,7 @@ def _levels(free, aligned, measure: str, bootstrap: Bootstrap) -> Iterator[tuple
 
 def _difference(sides: Sides, measure: str, bootstrap: Bootstrap) -> tuple[Interval, float]:
     """A combination of means, each side with its coefficient, topics drawn once for all sides."""
-    values = np.concatenate([measure_values(answers, measure) for _, answers in sides])
+    values = np.concatenate([answer_values(answers, measure) for _, answers in sides])
     found = combination_interval(
         values,
         np.ones(len(values)),

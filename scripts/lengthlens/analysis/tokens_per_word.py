@@ -34,19 +34,20 @@ import pandas as pd
 from jaxtyping import Float, Num, Shaped
 
 from lengthlens.analysis.behaviour import ALL
-from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    interval_columns,
+    mean_interval,
+    ratio_interval,
+)
 
 MEASURES = ("error", "absolute_error", "exact")
 COLUMNS = (
     "model",
     "language",
     "measure",
-    "slope",
-    "slope_low",
-    "slope_high",
-    "tokens_per_word",
-    "tokens_per_word_low",
-    "tokens_per_word_high",
+    *interval_columns("slope", "tokens_per_word"),
     "spread",
     "one_token",
     "n_samples",
@@ -57,7 +58,7 @@ COLUMNS = (
 )
 
 
-def measure_values(answers: pd.DataFrame, measure: str) -> Float[np.ndarray, " answer"]:
+def answer_values(answers: pd.DataFrame, measure: str) -> Float[np.ndarray, " answer"]:
     """error or |error| in words, or 1 where an answer ended by itself with N words, else 0."""
     error = answers["error"].to_numpy(dtype=float)
     if measure == "absolute_error":
@@ -124,7 +125,7 @@ def _groups(
 def _regression(answers: pd.DataFrame, measure: str, bootstrap: Bootstrap) -> dict[str, float]:
     topics = answers["topic"].to_numpy()
     x = answers["tokens_per_word"].to_numpy(dtype=float)
-    top, bottom = slope_terms(x, measure_values(answers, measure), answers["cell"].to_numpy())
+    top, bottom = slope_terms(x, answer_values(answers, measure), answers["cell"].to_numpy())
     slope = ratio_interval(top, bottom, topics, bootstrap)
     mean = mean_interval(x, topics, bootstrap)
     return {

@@ -39,12 +39,18 @@ def summarise_tracing(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
         for (model, language), data in files.items()
         for swap in data["swap"].to_numpy().tolist()
         for direction in DIRECTIONS
-        for row in _rows(data.sel(swap=swap), direction, bootstrap)
+        for row in stream_shares(data.sel(swap=swap), direction, bootstrap)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(data: xr.Dataset, direction: str, bootstrap: Bootstrap) -> Iterator[dict]:
+def stream_shares(data: xr.Dataset, direction: str, bootstrap: Bootstrap) -> Iterator[dict]:
+    """What the stream into each layer carries at each role, of one swap.
+
+    Args:
+        data: a tracing file, or one like it; direction: noising or denoising.
+        bootstrap: of the intervals.
+    """
     values = data[f"{direction}_stream"].to_numpy().astype(float)
     effect = (data["margin_reached"] - data["margin_other"]).to_numpy()
     for place, role in enumerate(data["role"].to_numpy().tolist()):

@@ -153,8 +153,28 @@ def measure_circuits(
                 found[variable].attrs["long_name"] = told
     return found.assign_attrs(
         smallest=-1 if k is None else k,
+        ranked_by=plan.methods[0],
         absent="" if texts.material.legal(SWAP) else why_none(texts.material),
     )
+
+
+def smallest_circuit(circuits: xr.Dataset, language: str) -> list[str]:
+    """The members of the smallest faithful circuit; none where there is none.
+
+    Args:
+        circuits: a circuits file; language: whose own ranking counts.
+    """
+    k = int(circuits.attrs["smallest"])
+    columns = {
+        name: circuits[name].to_numpy()
+        for name in ("way", "method", "source_language", "k", "without")
+    }
+    ranked = ~np.array([str(name).startswith(RANDOM) for name in columns["method"]])
+    own = (columns["source_language"] == language) & (columns["way"] == KEPT)
+    rows = np.flatnonzero(own & ranked & (columns["k"] == k) & (columns["without"] == ""))
+    if k < 1 or not len(rows):
+        return []
+    return str(circuits["components"].to_numpy()[rows[0]]).split(";")
 
 
 def _ranked_conditions(
@@ -224,7 +244,7 @@ class _Grid:
         """Margins of conditions in the answers that are True."""
         found = np.full((2, len(conditions), len(where)), np.nan)
         wanted = [(index, swap) for index, swap in self.swaps.items() if where[index]]
-        sets = _sets(conditions, self.shape, self.loaded.device)
+        sets = component_sets(conditions, self.shape, self.loaded.device)
         label = f"{self.loaded.spec.name}, {len(conditions)} circuits"
         for index, swap in tqdm(wanted, desc=label, unit="answer", delay=2, mininterval=1):
             runs = SwapRuns(self.loaded, swap, self.memory_gb)
@@ -267,7 +287,7 @@ class _Grid:
         """
         language = self.texts.language
         circuit = Condition(PATCHED, "", language, int(members.sum()), members)
-        sets = _sets([circuit], self.shape, self.loaded.device)
+        sets = component_sets([circuit], self.shape, self.loaded.device)
         written = np.full(len(where), np.nan)
         usable = [index for index in self.swaps if where[index]]
         answers = [self.texts.answers[index] for index in usable]
@@ -324,7 +344,7 @@ class _Grid:
         )
 
 
-def _sets(conditions: Sequence[Condition], shape: Shape, device: torch.device) -> Sets:
+def component_sets(conditions: Sequence[Condition], shape: Shape, device: torch.device) -> Sets:
     """The components of each condition that come from the other run."""
     layers, heads = shape
     masks = np.array([c.members if c.way == PATCHED else ~c.members for c in conditions])
@@ -333,22 +353,3 @@ def _sets(conditions: Sequence[Condition], shape: Shape, device: torch.device) -
     place = torch.full_like(run, POSITIONS.index("all"))
     n_heads = layers * heads
     return Sets(masks[:, :n_heads].reshape(-1, layers, heads), masks[:, n_heads:], run, place)
-
-
-def circuit_members(circuits: xr.Dataset, language: str) -> list[str]:
-    """The members of the smallest faithful circuit; none where there is no such circuit.
-
-    Args:
-        circuits: a circuits file; language: whose own ranking counts.
-    """
-    k = int(circuits.attrs["smallest"])
-    columns = {
-        name: circuits[name].to_numpy()
-        for name in ("way", "method", "source_language", "k", "without")
-    }
-    ranked = ~np.array([str(name).startswith(RANDOM) for name in columns["method"]])
-    own = (columns["source_language"] == language) & (columns["way"] == KEPT)
-    rows = np.flatnonzero(own & ranked & (columns["k"] == k) & (columns["without"] == ""))
-    if k < 1 or not len(rows):
-        return []
-    return str(circuits["components"].to_numpy()[rows[0]]).split(";")

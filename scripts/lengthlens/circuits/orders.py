@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int
 from lengthlens.ablation.selection import component_name
 
 Shape = tuple[int, int]  # layers, heads in each
+EMBEDDING, LOGITS = "embedding", "logits"  # beside components at the ends of paths
 
 
 def n_components(shape: Shape) -> int:
@@ -30,6 +31,12 @@ def component_names(shape: Shape) -> list[str]:
     layers, heads = shape
     names = [component_name(layer, head) for layer in range(layers) for head in range(heads)]
     return names + [component_name(layer) for layer in range(layers)]
+
+
+def split_receiver(receiver: str) -> tuple[str, str]:
+    """The component of a receiver, and what it receives there: "L5M", "mlp" of "L5.mlp"."""
+    name, _, part = receiver.partition(".")
+    return (f"{name}M" if part == "mlp" else name), part
 
 
 def ranked_order(

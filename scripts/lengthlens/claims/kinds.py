@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.groups import Group
-from lengthlens.analysis.tokens_per_word import measure_values, slope_terms, usable
+from lengthlens.analysis.tokens_per_word import answer_values, slope_terms, usable
 from lengthlens.errors import LengthlensError
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import (
@@ -48,6 +48,7 @@ class Data:
     ablations: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
     repairs: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
     transplants: Mapping[str, xr.Dataset] = field(default_factory=dict)  # by language
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # by name
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def behaviour(statistic: Mapping[str, Any], data: Data, tuning: str, language: s
     cut = table["truncated"].to_numpy(dtype=bool)
     short = bool(np.any(cut & (table["error"].to_numpy() <= 0)))
     measure = statistic["measure"]
-    values = measure_values(table, measure)
+    values = answer_values(table, measure)
     name = {
         "error": "mean error in words",
         "absolute_error": "mean |error| in words",
@@ -221,7 +222,7 @@ def tokens_per_word(statistic: Mapping[str, Any], data: Data, tuning: str, langu
     n = table["n"].to_numpy()
     _rows(n, None, f"{source}, cut answers aside,")
     top, bottom = slope_terms(
-        table["tokens_per_word"].to_numpy(), measure_values(table, statistic["measure"]), n
+        table["tokens_per_word"].to_numpy(), answer_values(table, statistic["measure"]), n
     )
     name = {"error": "error in words", "absolute_error": "|error| in words", "exact": "exactness"}
     return Side(

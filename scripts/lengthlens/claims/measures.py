@@ -7,7 +7,8 @@ are measured in `kinds`. What is no sum over samples is measured here:
   that of another score;
 - `behaviour_share`: share of the base-instruct difference of CWA that the texts alone explain
   (`text_comparison`);
-- `ablation` and `repair`: see `causal`; `transplant`: see `tuning`.
+- `ablation` and `repair`: see `causal`; `table`: see `mechanism`; `transplant`: see
+  `tuning`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from lengthlens.claims.kinds import (
     of_sides,
     tokens_per_word,
 )
+from lengthlens.claims.mechanism import tabled
 from lengthlens.claims.tuning import transplant
 from lengthlens.statistics import Bootstrap, agreement_interval
 
@@ -49,7 +51,8 @@ def measure(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> M
 def unit_of(statistic: Mapping[str, Any]) -> str:
     """The unit of a statistic's value; the difference of two shares is not a share."""
     kind = KINDS[statistic["kind"]]
-    unit = kind.unit if isinstance(kind.unit, str) else kind.unit[statistic["measure"]]
+    measured = statistic.get("measure", statistic.get("value"))
+    unit = kind.unit if isinstance(kind.unit, str) else kind.unit[measured]
     difference = "minus" in statistic if kind.difference is None else kind.difference
     return "share difference" if unit == "share" and difference else unit
 
@@ -144,7 +147,7 @@ class Kind:
 
     Attributes:
         measure: measures one, given it, the data and the interval's bootstrap.
-        unit: of the value, or measure -> unit.
+        unit: of the value, or measure (or value) -> unit.
         difference: whether the value is one number minus another; None: where it has a `minus`.
     """
 
@@ -164,5 +167,8 @@ KINDS: dict[str, Kind] = {
     "behaviour_share": Kind(behaviour_share, "share", difference=False),
     "ablation": Kind(ablation, _OF_ANSWERS | {"end_margin": "logits"}, difference=True),
     "repair": Kind(repair, "logits"),
+    "table": Kind(
+        tabled, {"share": "share", "effect": "logits", "beyond": "R²", "slope": "words per word"}
+    ),
     "transplant": Kind(transplant, "share"),
 }

@@ -127,7 +127,8 @@ def decode(
         if limit < 1:
             raise LengthlensError(f"row {row} of the batch may produce {limit} tokens; allow one")
     named = names or [f"row {row} of the batch" for row in range(n_rows)]
-    decoder = Decoder(model, anatomy, _Rows(prompts, limits, named), classes, capture, intervention)
+    rows = _Rows(prompts, limits, named)
+    decoder = Decoder(model, anatomy, rows, classes, capture=capture, intervention=intervention)
     return decoder.answer(choose, on_step)
 
 

@@ -112,15 +112,20 @@ class ScoreListener(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def eager_attention(model: nn.Module) -> Iterator[None]:
-    """Let a model compute attention step by step, where it can be switched."""
+def eager_attention(model: nn.Module, name: str = _EAGER) -> Iterator[None]:
+    """Let a model compute attention step by step, where it can be switched.
+
+    Args:
+        model: any.
+        name: eager attention, or one that was registered with transformers.
+    """
     own = getattr(model.config, "_attn_implementation", None)
     switch = getattr(model, "set_attn_implementation", None)
-    if switch is None or own in (None, _EAGER):
+    if switch is None or own in (None, name):
         yield
         return
     try:
-        switch(_EAGER)
+        switch(name)
         yield
     finally:
         switch(own)

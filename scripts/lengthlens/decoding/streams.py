@@ -49,12 +49,12 @@ class StreamRecorder:
     def attached(self) -> Iterator[StreamRecorder]:
         def reader(index: int):
             def read(module: nn.Module, args: tuple, kwargs: dict) -> None:
-                self.streams[index] = _entering(args, kwargs).detach()
+                self.streams[index] = entering(args, kwargs).detach()
 
             return read
 
         layers = self.anatomy.layers
-        with _hooked([(layer.first, reader(index)) for index, layer in enumerate(layers)]):
+        with hooked([(layer.first, reader(index)) for index, layer in enumerate(layers)]):
             yield self
 
 
@@ -73,14 +73,14 @@ class StreamExchange:
     def attached(self) -> Iterator[StreamExchange]:
         """Exchange in the passes of this block, whose rows are the sets."""
         touched = sorted(set(self._sets.layer.tolist()))
-        with _hooked([(self.anatomy.layers[i].first, self._exchanger(i)) for i in touched]):
+        with hooked([(self.anatomy.layers[i].first, self._exchanger(i)) for i in touched]):
             yield self
 
     def _exchanger(self, layer: int):
         sets, donors = self._sets, self._streams[layer]
 
         def exchange(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            own = _entering(args, kwargs)
+            own = entering(args, kwargs)
             here = (sets.where & (sets.layer == layer)[:, None]).to(own.device)
             other = donors[(1 - sets.into).to(donors.device)].to(own)
             stream = torch.where(here[..., None], other, own)
@@ -91,14 +91,15 @@ class StreamExchange:
         return exchange
 
 
-def _entering(args: tuple, kwargs: dict) -> Tensor:
+def entering(args: tuple, kwargs: dict) -> Tensor:
     """The stream among the arguments of a layer."""
     return args[0] if args else kwargs["hidden_states"]
 
 
 @contextlib.contextmanager
-def _hooked(hooks: list) -> Iterator[None]:
-    with contextlib.ExitStack() as hooks:
+def hooked(hooks: list) -> Iterator[None]:
+    """Pre-hooks with keywords, as (module, hook), for the duration of a block."""
+    with contextlib.ExitStack() as handles:
         for module, hook in hooks:
-            hooks.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
+            handles.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
         yield

@@ -42,6 +42,7 @@ FIGURES = {
     "scores": Drawing("Causes", "Scores against effects", ("scores",)),
     "transfer": Drawing("Causes", "Transfer between languages", ("transfer",)),
     "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness",)),
+    "circuit": Drawing("Mechanism", "The circuit", ("paths", "places")),
     "tracing": Drawing("Mechanism", "Where N is", ("tracing",)),
     "transplants": Drawing("Tuning", "Where tuning put it", ("transplants",)),
     "series": Drawing("Tuning", "Tuning step by step", ("series",)),

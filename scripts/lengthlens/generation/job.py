@@ -47,12 +47,8 @@ class AnswersJob:
     """
 
     def __init__(self, snakemake) -> None:
+        self._given = snakemake
         self.config: Mapping = snakemake.params.config
-        self._params, self._input, self._output = (
-            snakemake.params,
-            snakemake.input,
-            snakemake.output,
-        )
         self.manifest = read_manifest(snakemake.input.manifest)
         self.language: Language = load_language(snakemake.input.language)
         self.origins = this_run(self.config, self.manifest)
@@ -60,7 +56,7 @@ class AnswersJob:
     @cached_property
     def answers(self) -> list[dict]:
         """The study's answers, as rows."""
-        return self.rows(self._input.answers)
+        return self.rows(self._given.input.answers)
 
     @property
     def reading(self) -> Reading:
@@ -90,9 +86,9 @@ class AnswersJob:
         """
         check_agreement(self.origins)
         opened = open_exact_model if exact else open_model
-        return opened(self._params.name, self._params.model, self.config)
+        return opened(self._given.params.name, self._given.params.model, self.config)
 
     def write(self, dataset: xr.Dataset, schema: str) -> None:
         """Write what was measured into the rule's one output."""
         made = provenance(schema, inherited(self.config, self.origins.values()), self.manifest)
-        write_dataset(dataset, self._output[0], made)
+        write_dataset(dataset, self._given.output[0], made)

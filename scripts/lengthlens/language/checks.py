@@ -15,6 +15,7 @@ from lengthlens.language.unspaced import is_unspaced_word
 from lengthlens.language.words import mentions, split_words
 
 KEYS = ("code", "name", "topics", "templates", "neutral")
+CONTRASTS = ("mark", "early", "late")
 _CODE = re.compile(r"[A-Za-z0-9-]+")
 _ID = re.compile(r"[a-z][a-z0-9-]*")
 _FORM = re.compile(r"[a-z][a-z_]*")
@@ -39,7 +40,7 @@ def find_problems(content: object, code: str) -> list[str]:
     if not isinstance(content, dict):
         return [f"the file must be a mapping with the keys {', '.join(KEYS)}"]
     missing = [key for key in KEYS if key not in content]
-    unknown = [key for key in content if key not in KEYS]
+    unknown = [key for key in content if key not in (*KEYS, "contrasts")]
     problems = [f"the key `{key}` is missing: add it (see docs/languages.md)" for key in missing]
     problems += [f"unknown key `{_name(key)}`: the keys are {', '.join(KEYS)}" for key in unknown]
     if missing:
@@ -48,6 +49,7 @@ def find_problems(content: object, code: str) -> list[str]:
     problems += _topic_problems(content["topics"], code)
     problems += _template_problems(content["templates"], content["topics"])
     problems += _neutral_problems(content["neutral"])
+    problems += _contrast_problems(content.get("contrasts"), content["topics"])
     return problems
 
 
@@ -161,6 +163,35 @@ def _template_problems(templates: object, topics: object) -> Iterator[str]:
         if texts.setdefault(_alike(text), template_id) != template_id:
             other = _name(texts[_alike(text)])
             yield f"{place}: has the same wording as template `{other}`: change one"
+
+
+def _contrast_problems(contrasts: object, topics: object) -> Iterator[str]:
+    """They may be left out; else there are as many with an early as with a late number."""
+    if contrasts is None:
+        return
+    if not isinstance(contrasts, dict) or set(contrasts) != set(CONTRASTS):
+        yield (
+            f"`contrasts` must be a mapping of {', '.join(CONTRASTS)}: got {_brief(contrasts)}; "
+            "leave it out if there are none"
+        )
+        return
+    mark, lists = contrasts["mark"], [contrasts[place] for place in CONTRASTS[1:]]
+    if not isinstance(mark, str) or not mark or any(character.isalnum() for character in mark):
+        yield f"`contrasts`, `mark`: {_brief(mark)} is no punctuation: write it in quotes"
+    if not all(isinstance(part, list) and part for part in lists) or len(set(map(len, lists))) > 1:
+        yield "`contrasts`: `early` and `late` must be lists of as many wordings, at least one"
+        return
+    wordings = {
+        f"{place}-{number}": entry
+        for place in CONTRASTS[1:]
+        for number, entry in enumerate(contrasts[place], start=1)
+    }
+    for problem in _template_problems(wordings, topics):
+        yield f"`contrasts`, {problem}"
+    texts = [entry.get(OTHER) if isinstance(entry, dict) else entry for entry in wordings.values()]
+    for text in texts:
+        if isinstance(text, str) and text and not (text[-1].isalnum() or text[-1] == "}"):
+            yield f"`contrasts`: {_brief(text)} ends with a mark: leave it out, `mark` is added"
 
 
 def _category_problems(place: str, entry: dict) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 A file gives a language's topics (each in the grammatical forms that the wordings need), its
 instruction wordings (templates) and neutral sentences. Topic and template ids, and their order, are
-the same in every language, so that differences between languages can be paired. How to write one:
-docs/languages.md.
+the same in every language, so that differences between languages can be paired. It may also give
+wordings that differ in one thing alone: where the number stands, and whether a mark ends them. How
+to write one: docs/languages.md.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,9 @@ from lengthlens.errors import LengthlensError
 from lengthlens.files.yaml_files import read_yaml
 from lengthlens.language.checks import find_problems
 from lengthlens.language.plurals import OTHER, plural_category
+
+PLACES = ("early", "late")  # where the number stands
+KINDS = tuple(f"{place}-{end}" for place in PLACES for end in ("mark", "bare"))
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Language:
     topics: tuple[Topic, ...]
     templates: tuple[Template, ...]
     neutral: tuple[str, ...]
+    contrasts: tuple[Template, ...] = ()  # ids: a kind of KINDS, a hyphen, a number
 
     def numerals(self, template: Template, topic: Topic, n: int) -> list[tuple[int, int]]:
         """The characters of the number in an instruction, [start, end), as often as it is there."""
@@ -108,6 +113,7 @@ def load_language(path: str | Path) -> Language:
         topics=tuple(topics),
         templates=tuple(_template(key, entry) for key, entry in content["templates"].items()),
         neutral=tuple(content["neutral"]),
+        contrasts=_contrasts(content.get("contrasts")),
     )
 
 
@@ -117,7 +123,8 @@ def missing_forms(language: Language, numbers: Iterable[int]) -> str | None:
     for n in numbers:
         needed.setdefault(plural_category(language.code, n), []).append(n)
     for category, used in needed.items():
-        lacking = [one for one in language.templates if one.wording(category) is None]
+        wordings = (*language.templates, *language.contrasts)
+        lacking = [one for one in wordings if one.wording(category) is None]
         if lacking:
             return _missing(language.code, category, used, lacking)
     return None
@@ -133,6 +140,18 @@ def _missing(code: str, category: str, numbers: list[int], templates: list[Templ
     )
 
 
+def _contrasts(content: Mapping | None) -> tuple[Template, ...]:
+    """Every contrasting wording, with the final mark and without."""
+    made = []
+    for place in PLACES if content else ():
+        for number, entry in enumerate(content[place], start=1):
+            for end, mark in (("mark", content["mark"]), ("bare", "")):
+                bare = _template(f"{place}-{end}-{number}", entry)
+                plurals = {category: text + mark for category, text in bare.plurals.items()}
+                made.append(Template(bare.id, bare.text + mark, plurals))
+    return tuple(made)
+
+
 def _template(template_id: str, entry: str | Mapping[str, str]) -> Template:
     forms = {OTHER: entry} if isinstance(entry, str) else dict(entry)
     return Template(template_id, forms.pop(OTHER), forms)
@@ -144,7 +163,9 @@ def check_parallel(languages: Iterable[Language]) -> None:
     languages = list(languages)
     for other in languages[1:]:
         first = languages[0]
-        for kind in ("topics", "templates"):
+        for kind in ("topics", "templates", "contrasts"):
+            if kind == "contrasts" and not (first.contrasts and other.contrasts):
+                continue  # they may be left out
             expected = [item.id for item in getattr(first, kind)]
             found = [item.id for item in getattr(other, kind)]
             if found != expected:

@@ -106,7 +106,7 @@ def one_of_each(languages: Iterable[Language], numbers: Iterable[int]) -> list[s
     return [
         language.ask(template, language.topics[0], n)
         for language in languages
-        for template in language.templates
+        for template in (*language.templates, *language.contrasts)
         for n in numbers
     ]
 

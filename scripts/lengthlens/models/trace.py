@@ -87,8 +87,6 @@ def trace(
 
 @contextlib.contextmanager
 def _listening(model: nn.Module, calls: list[Call]) -> Iterator[None]:
-    handles = []
-
     def listener(name: str):
         def listen(module: nn.Module, args: tuple, kwargs: dict, output) -> None:
             taken, given = _first_tensor((*args, *kwargs.values())), _first_tensor((output,))
@@ -97,14 +95,12 @@ def _listening(model: nn.Module, calls: list[Call]) -> Iterator[None]:
 
         return listen
 
-    try:
+    with contextlib.ExitStack() as hooks:
         for name, module in model.named_modules():
             if name:
-                handles.append(module.register_forward_hook(listener(name), with_kwargs=True))
+                hook = module.register_forward_hook(listener(name), with_kwargs=True)
+                hooks.enter_context(hook)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _first_tensor(values) -> Tensor | None:

@@ -32,7 +32,7 @@ from torch import Tensor
 from lengthlens.decoding.decode import TokenClasses
 from lengthlens.decoding.donors import PassRecorder, placed
 from lengthlens.decoding.forward import LogitReader, State, feed, prefill
-from lengthlens.decoding.intervention import Intervention, Surgeon
+from lengthlens.decoding.intervention import Donors, Intervention, Surgeon
 from lengthlens.decoding.kvcache import select_rows
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
@@ -130,13 +130,22 @@ class SwapRuns:
 
     def _patch(self, sets: Sets, below: int) -> Float[Tensor, "set vocabulary"]:
         donors = placed(self._donors, self._places(sets))
-        everywhere = torch.ones(len(sets), dtype=torch.bool, device=sets.heads.device)
-        intervention = Intervention(
-            sets.heads, sets.mlps, "placed", resampled=everywhere, donors=donors
-        )
+        return self._replaced(sets.heads, sets.mlps, sets.into, donors, below)
+
+    def _replaced(
+        self,
+        heads: Bool[Tensor, "row layer head"],
+        mlps: Bool[Tensor, "row layer"],
+        into: Int[Tensor, " row"],
+        donors: Donors,
+        below: int,
+    ) -> Float[Tensor, "row vocabulary"]:
+        """Logits of runs whose components take what donors hold, where they are placed."""
+        everywhere = torch.ones(len(heads), dtype=torch.bool, device=heads.device)
+        intervention = Intervention(heads, mlps, "placed", resampled=everywhere, donors=donors)
         surgeon = Surgeon(self._loaded.anatomy, intervention)
         with surgeon.attached():
-            return self._pass(sets.into, self._layers.reused(below, sets.into), surgeon)
+            return self._pass(into, self._layers.reused(below, into), surgeon)
 
     def _places(self, sets: Sets) -> Int[Tensor, "set position"]:
         """The donor's entry at every position from the numeral on; -1 where nothing is patched."""

@@ -120,7 +120,7 @@ def _carried(rows: pd.DataFrame) -> tuple[int, int]:
 def repair_sentences(table: pd.DataFrame) -> list[str]:
     """What the final MLP gives without the late heads, by language and between languages.
 
-    Its input from these heads is gone too: a loss is mediation, and no test of compensation. Then
+    Its input from these heads is gone too: a loss is mediation, and no test of self-repair. Then
     for how many sets found by scores the change differs between two languages.
     """
     final = table[(table["term"] == "final_mlp") & table["contribution"].notna()]

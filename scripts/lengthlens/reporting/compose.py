@@ -11,6 +11,7 @@ import xarray as xr
 from lengthlens.errors import LengthlensError
 from lengthlens.figures import (
     ablation,
+    circuit,
     cwa_by_layer,
     cwa_by_n,
     cwa_heatmaps,
@@ -89,6 +90,8 @@ def compose_material(
     for name, figure in ((module.__name__.rpartition(".")[2], module) for module in drawn):
         if name in tables:
             counts[name] = figure.counts(tables[name])
+    if "places" in tables:
+        counts["circuit"] = circuit.counts(tables["places"])
     pushes = open_pairs(files["tokens"], pairs, open_tokens)
     tokens = {
         pair: {row["sample_id"]: row for row in table.to_dict("records")}

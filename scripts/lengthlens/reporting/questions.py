@@ -162,7 +162,7 @@ def passes_on(tables: Tables, cast: Cast) -> Finding | None:
         )
     question = (
         "Does the final MLP give less when heads are gone that it reads? (mediation; no test of "
-        "compensation)"
+        "self-repair)"
     )
     return answered(question, limits, evidence, "languages")
 

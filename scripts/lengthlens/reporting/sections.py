@@ -19,6 +19,7 @@ import pandas as pd
 
 from lengthlens.figures import (
     ablation,
+    circuit,
     cwa_by_layer,
     cwa_by_n,
     cwa_heatmaps,
@@ -43,6 +44,12 @@ from lengthlens.reporting.forced_findings import say_same_text, say_scores
 from lengthlens.reporting.mechanism import say_carriers, say_circuits, say_overlap
 from lengthlens.reporting.models import model_sentences
 from lengthlens.reporting.nswap import follows_n, say_nswap
+from lengthlens.reporting.paths import (
+    say_compensation,
+    say_contrasts,
+    say_new_templates,
+    say_paths,
+)
 from lengthlens.reporting.questions import (
     beyond_random,
     carries_over,
@@ -205,13 +212,17 @@ SECTIONS = (
         "Two runs read the same words and differ in the number that is asked for. Components were "
         "exchanged between them, one by one and as whole circuits, to see which carry the "
         "difference that the number makes to the decision to end.",
-        figures={"faithfulness": faithfulness.TITLE},
+        figures={"circuit": circuit.TITLE, "faithfulness": faithfulness.TITLE},
         tables=(
+            Table("paths", "Paths between components", say_paths),
+            Table("places", "Where components matter"),
+            Table("compensation", "Does the final MLP compensate?", say_compensation),
             Table("carriers", "Single components that carry most", say_carriers),
             Table("circuits", "Smallest circuits", say_circuits),
             Table("overlap", "Circuits across languages", say_overlap),
             Table("patch_scores", "Scores against patches"),
         ),
+        explains=True,
     ),
     Section(
         "tracing",
@@ -224,9 +235,12 @@ SECTIONS = (
         figures={"tracing": tracing.TITLE},
         tables=(
             Table("tracing", "Where N is, by layer and part of the text", say_places),
+            Table("contrasts", "Templates with and without a final mark", say_contrasts),
+            Table("contrast_circuits", "The circuit on new templates", say_new_templates),
             Table("circuit_heads", "Heads of the circuit", say_heads),
             Table("knockout", "Layers kept from a part of the text", say_knockouts),
         ),
+        explains=True,
     ),
     Section(
         "tuning",
@@ -271,7 +285,7 @@ SECTIONS = (
         "gave themselves, what the others give less, and the scale of the final norm. A component "
         "that gives less lost what it read from the removed ones: that is mediation. Self-repair "
         "is where it gives more than before. Only their sum is measured: whether a component "
-        "would compensate if its input stayed as it was is not tested here.",
+        "would repair the loss if its input stayed as it was is not tested here.",
         figures={"repair": repair.TITLE},
         tables=(Table("repair", "Parts of the drop of the end margin", repair_sentences),),
         findings=(passes_on,),

@@ -42,7 +42,7 @@ def say_places(table: pd.DataFrame) -> list[str]:
                 f"interval, so that there is nothing to trace ({n})."
             )
             continue
-        most = _layers_by_role(rows[rows["share_low"] > _HALF])
+        most = say_roles(rows)
         some = _layers_by_role(rows[(rows["share_low"] > _SOME) & (rows["share_low"] <= _HALF)])
         parts = []
         if most:
@@ -102,6 +102,11 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
             f"({int(rows['n_samples'].max())} answers; the parts need not add up to 100 %)."
         )
     return sentences
+
+
+def say_roles(rows: pd.DataFrame) -> str:
+    """The parts of the text with more than half of the effect of N, and their layers."""
+    return _layers_by_role(rows[rows["share_low"] > _HALF])
 
 
 def _one_head(row: dict) -> str:

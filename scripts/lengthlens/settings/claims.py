@@ -5,7 +5,7 @@ What the keys mean is told at the top of that file. `claims.measures` measures e
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -179,6 +179,20 @@ class TransplantShare(Statistic):
     ] = None
 
 
+ClaimedTable = Literal["tracing", "knockout", "paths", "compensation", "count_probes", "steering"]
+CLAIMED_TABLES: tuple[str, ...] = get_args(ClaimedTable)
+
+
+class Tabled(Statistic):
+    kind: Literal["table"]
+    table: ClaimedTable
+    value: Literal["share", "effect", "beyond", "slope"]
+    where: Annotated[dict[str, str | int | float], Says("column: value, which a row must have")] = (
+        None
+    )
+    depth: Annotated[Fraction, Says("a number from 0 to 1")] = None
+
+
 AnyStatistic = Annotated[
     Behaviour
     | Cwa
@@ -187,7 +201,8 @@ AnyStatistic = Annotated[
     | BehaviourShare
     | AblationEffect
     | RepairTerm
-    | TransplantShare,
+    | TransplantShare
+    | Tabled,
     Field(discriminator="kind"),
     Says("a mapping with the key kind and the keys of that kind"),
 ]

@@ -378,6 +378,25 @@ class Transplant(Section):
     seed: Seed = about("Seed of the drawn prompts and of the random sets.")
 
 
+class PathSearch(Section):
+    per_n: Count = about(
+        "Answers to each N in which paths between the components of the smallest circuit are "
+        "patched; drawn by the seed of patching, of both splits. [answers]",
+        _PATCHED,
+    )
+    most: whole(1, 1000) = about(
+        "The most components of that circuit between which there are paths, the first of its "
+        "ranking; the cost grows with their square. [components]"
+    )
+
+
+class Contrasts(Section):
+    per_n: Count = about(
+        "Prompts for each N and kind of template, with and without a final mark and with an early "
+        "or a late number; their answers are generated for tracing alone. [prompts]"
+    )
+
+
 class Ablation(AblationPlan):
     base_controls: Sets = about(
         "The most random sets of any kind for untuned models, whose answers mostly run to "
@@ -472,6 +491,8 @@ class Settings(Section):
     circuits: Circuits
     tracing: Tracing
     transplant: Transplant
+    paths: PathSearch
+    contrasts: Contrasts
     ablation: Ablation
     probes: Probes
     figures: Figures

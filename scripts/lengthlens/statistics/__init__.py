@@ -8,7 +8,7 @@ docs/statistics.md gives the formulas and the measured coverage.
 """
 
 from lengthlens.statistics.agreement import Ranking, agreement_interval, rank_components
-from lengthlens.statistics.bootstrap import DEFAULT, METHODS, Bootstrap
+from lengthlens.statistics.bootstrap import DEFAULT, INTERVAL_METHODS, Bootstrap
 from lengthlens.statistics.intervals import (
     BESIDE,
     Estimate,
@@ -16,6 +16,7 @@ from lengthlens.statistics.intervals import (
     balanced_interval,
     combination_interval,
     difference_interval,
+    interval_columns,
     mean_interval,
     ratio_interval,
 )
@@ -28,7 +29,7 @@ from lengthlens.statistics.within_layers import PermutationTest, within_layer_te
 __all__ = [
     "BESIDE",
     "DEFAULT",
-    "METHODS",
+    "INTERVAL_METHODS",
     "Bootstrap",
     "Estimate",
     "Interval",
@@ -39,6 +40,7 @@ __all__ = [
     "combination_interval",
     "difference_interval",
     "holm",
+    "interval_columns",
     "mean_interval",
     "permutation_p",
     "rank_components",

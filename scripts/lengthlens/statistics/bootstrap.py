@@ -8,7 +8,7 @@ import numpy as np
 
 from lengthlens.errors import LengthlensError
 
-METHODS = ("guarded", "bootstrap_t", "bca", "student")  # module docstring of `intervals`
+INTERVAL_METHODS = ("guarded", "bootstrap_t", "bca", "student")  # module docstring of `intervals`
 FEWEST_IN_TAIL = 2  # for a quick look; for figures take 2000 resamples
 
 
@@ -20,7 +20,7 @@ class Bootstrap:
         level: coverage of the intervals, between 0 and 1.
         resamples: number of draws.
         seed: of the draws; equal seeds give equal draws of equal topics.
-        method: of intervals for means and ratios, one of METHODS.
+        method: of intervals for means and ratios, one of INTERVAL_METHODS.
 
     Raises:
         LengthlensError: a value is out of its range, or there are too few draws for the level.
@@ -34,9 +34,9 @@ class Bootstrap:
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise LengthlensError(f"level must lie between 0 and 1, but is {self.level}: try 0.95")
-        if self.method not in METHODS:
+        if self.method not in INTERVAL_METHODS:
             raise LengthlensError(
-                f"unknown method {self.method!r}: choose one of {', '.join(METHODS)}"
+                f"unknown method {self.method!r}: choose one of {', '.join(INTERVAL_METHODS)}"
             )
         if not self.enough_for(self.level) and self.method != "student":
             raise LengthlensError(

@@ -49,7 +49,13 @@ FEWEST_CLUSTERS = 2
 FEWEST_FOR_BOOTSTRAP = 8
 NO_WIDTH = 1e-12
 ARRAYS = ("estimate", "low", "high", "standard_error", "n", "n_clusters", "fallback")
-BESIDE = ("{}", "low", "high")  # `ends` of columns in a table with one interval a row
+ENDS = ("{}", "{}_low", "{}_high")  # how the columns of an interval are called
+BESIDE = ("{}", "low", "high")  # in a table with one interval a row
+
+
+def interval_columns(*names: str) -> tuple[str, ...]:
+    """Names of the columns that `Estimate.columns` gives."""
+    return tuple(end.format(name) for name in names for end in ENDS)
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,7 @@ class Estimate:
         both = np.stack([self.estimate - self.low, self.high - self.estimate])
         return np.nan_to_num(np.maximum(both, 0.0))
 
-    def columns(
-        self, *names: str, ends: tuple[str, str, str] = ("{}", "{}_low", "{}_high")
-    ) -> dict[str, float]:
+    def columns(self, *names: str, ends: tuple[str, str, str] = ENDS) -> dict[str, float]:
         """Columns of a table: number and limits of each component, called as `ends` says."""
         limits = (self.estimate, self.low, self.high)
         return {

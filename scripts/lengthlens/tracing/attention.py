@@ -23,7 +23,7 @@ import xarray as xr
 from jaxtyping import Float, Int8
 from tqdm import tqdm
 
-from lengthlens.circuits.measure import circuit_members
+from lengthlens.circuits.measure import smallest_circuit
 from lengthlens.circuits.orders import component_names
 from lengthlens.decoding.scores import Knockouts
 from lengthlens.forced.measure import drawn_of_each
@@ -89,7 +89,7 @@ def circuit_heads(circuits: xr.Dataset, language: str) -> list[str]:
     Args:
         circuits: a circuits file; language: whose own ranking counts.
     """
-    return [name for name in circuit_members(circuits, language) if "H" in name]
+    return [name for name in smallest_circuit(circuits, language) if "H" in name]
 
 
 def measure_attention(

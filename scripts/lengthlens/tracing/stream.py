@@ -92,6 +92,7 @@ def trace_swap(
     roles: Int8[np.ndarray, " position"],
     layers: Sequence[int],
     memory_gb: float,
+    directions: Sequence[str] = tuple(DIRECTIONS),
 ) -> tuple[SwapRuns, dict[str, Float[np.ndarray, "layer role"]]]:
     """The runs of a swap and, by direction, what its streams carry. [logits]
 
@@ -101,7 +102,7 @@ def trace_swap(
         roles: of every position up to the one that the margin is read from.
         layers: those that are traced; the others are NaN, as are empty roles.
         memory_gb: that batches may take beside the weights.
-        seed: of the draw of answers.
+        directions: noising, denoising or both.
     """
     runs = StreamRuns(loaded, swap, memory_gb)
     places = masks(roles)
@@ -110,7 +111,8 @@ def trace_swap(
     layer, role = np.array(cells).reshape(-1, 2).T
     where = torch.from_numpy(places[role][:, swap.numeral :]).to(loaded.device)
     found = {}
-    for name, run in DIRECTIONS.items():
+    for name in directions:
+        run = DIRECTIONS[name]
         entering = torch.from_numpy(layer.copy()).to(loaded.device)
         margins = runs.exchanged(StreamSets(entering, where, torch.full_like(entering, run)))
         change = runs.clean.fixed[run] - margins
@@ -191,15 +193,21 @@ def swap_coords(answers: Sequence[Mapping]) -> dict:
     }
 
 
-def count_swaps(material: SwapMaterial, roles: Roles) -> xr.DataArray:
-    """Answers by swap: those with a legal swap and roles, and the others by reason."""
+def count_swaps(material: SwapMaterial, roles: Roles | None) -> xr.DataArray:
+    """Answers by swap: those with a legal swap and roles, and the others by reason.
+
+    Without roles (None) those are not asked for.
+    """
     reasons = [LEGAL, *TRACE_REASONS]
     counts = []
     for swap in SWAPS:
         count: Counter[str] = Counter()
         if swap in material.by_swap:
             count = material.reasons(swap)
-            unknown = [isinstance(roles[index], str) for index, _ in material.legal(swap)]
+            unknown = [
+                roles is not None and isinstance(roles[index], str)
+                for index, _ in material.legal(swap)
+            ]
             count |= {LEGAL: len(unknown) - sum(unknown), NO_ROLES: sum(unknown)}
         counts.append([count[name] for name in reasons])
     return xr.DataArray(np.array(counts), {"swap": list(SWAPS), "reason": reasons})

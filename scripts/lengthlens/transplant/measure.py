@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Float
 from tqdm import tqdm
 
-from lengthlens.ablation.ablate import Ablation, answer_prompts, score_sentences, tokenized
+from lengthlens.ablation.ablate import AblationStudy, answer_prompts, score_sentences, tokenized
 from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
 from lengthlens.errors import LengthlensError
@@ -143,9 +143,9 @@ class _Bench:
         )  # fmt: skip
         self.rows = [{**vars(prompt), "sample_id": f"{prompt.id}#0"} for prompt in material.prompts]
 
-    def _study(self, into: str) -> Ablation:
+    def _study(self, into: str) -> AblationStudy:
         m = self.material
-        return Ablation(self.pair.into(into)[0], m.prompts, m.settings, m.counting)
+        return AblationStudy(self.pair.into(into)[0], m.prompts, m.settings, m.counting)
 
     def measure(self, hybrid: Hybrid) -> dict[str, np.ndarray]:
         """One row of every variable."""

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lengthlens.ablation.ablate import Ablation
+from lengthlens.ablation.ablate import AblationStudy
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits
@@ -34,7 +34,7 @@ class FixedTexts:
 
     def __init__(
         self,
-        study: Ablation,
+        study: AblationStudy,
         answers: Sequence[Sequence[int]],
         language: Language,
         n_words: Sequence[int],

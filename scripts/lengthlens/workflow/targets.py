@@ -23,6 +23,11 @@ TRACE_TABLES = {
     "attention": "What heads look at",
     "knockout": "Layers kept from a role",
     "circuit_heads": "Heads of the circuit",
+    "paths": "Paths between components",
+    "places": "Where components matter",
+    "compensation": "Late heads and the final MLP",
+    "contrasts": "Where N is, by kind of template",
+    "contrast_circuits": "Circuits on new templates",
 }
 TRANSPLANT_TABLES = {
     "transplants": "Parts of the weights exchanged",
@@ -165,6 +170,8 @@ class Paths:
         return [
             *self.each_tuned("tracing/{model}.{language}.nc"),
             *self.each_tuned("attention/{model}.{language}.nc"),
+            *self.each_tuned("paths/{model}.{language}.nc"),
+            *self.each_tuned("contrasts/{model}.{language}.nc"),
             *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
         ]
 

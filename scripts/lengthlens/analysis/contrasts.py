@@ -1,0 +1,83 @@
+"""Where N is under prompts with and without a final mark, and an early or a late number, as tables.
+
+| table | a row is |
+|---|---|
+| `contrasts` | a kind of template, a layer and a role: its share of the N effect, by noising |
+| `contrast_circuits` | a kind, or `all`: what the smallest circuit keeps, and exact answers |
+
+Where nothing was traced, one row of `contrasts` has the reason in `absent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from lengthlens.analysis.tracing import shares, stream_shares
+from lengthlens.language.languages import KINDS
+from lengthlens.statistics import Bootstrap, mean_interval
+
+ALL = "all"
+_SWAP = 1
+_EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
+_LABELS = ("model", "language", "swap", "kind")
+CONTRASTS = (
+    *_LABELS, "layer", "role", "effect", "share", "share_low", "share_high", *_EFFECT, "absent",
+)  # fmt: skip
+CIRCUITS = (
+    *_LABELS, "n_answers", "exact", "exact_low", "exact_high", "k", "faithfulness", "low", "high",
+    *_EFFECT,
+)  # fmt: skip
+
+Files = Mapping[tuple[str, str], xr.Dataset]
+
+
+def summarise_contrasts(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
+    """The two tables, by name.
+
+    Args:
+        files: contrasts files; bootstrap: of the intervals.
+    """
+    streams, circuits = [], []
+    for (model, language), data in files.items():
+        kinds = data["kind"].to_numpy()
+        if reason := data.attrs["absent"]:
+            labels = {"model": model, "language": language, "swap": _SWAP}
+            streams.append(labels | {"kind": ALL, "absent": reason})
+        for swap in data["swap"].to_numpy().tolist():
+            for kind in (*KINDS, ALL):
+                chosen = data.sel(swap=swap).isel(sample=(kinds == kind) | (kind == ALL))
+                labels = {"model": model, "language": language, "swap": swap, "kind": kind}
+                circuits += [labels | row for row in _kept(chosen, bootstrap)]
+                if kind != ALL:
+                    streams += [labels | row for row in stream_shares(chosen, "noising", bootstrap)]
+    return {
+        "contrasts": pd.DataFrame(streams, columns=list(CONTRASTS)),
+        "contrast_circuits": pd.DataFrame(circuits, columns=list(CIRCUITS)),
+    }
+
+
+def _kept(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    """What the circuit keeps of the N effect; nothing where no swap was measured."""
+    other, topics = data["margin_other"].to_numpy(), data["topic"].to_numpy()
+    effect = data["margin_reached"].to_numpy() - other
+    if not np.isfinite(effect).any():
+        return
+    members = [name for name in str(data.attrs["components"]).split(";") if name]
+    right = (data["error"] == 0) & ~data["truncated"].astype(bool)
+    exact = mean_interval(right.to_numpy().astype(float), topics, bootstrap)
+    exact = replace(exact, low=np.clip(exact.low, 0, 1), high=np.clip(exact.high, 0, 1))
+    row = {
+        "n_answers": data.sizes["sample"],
+        **exact.columns("exact"),
+        "k": len(members) or np.nan,
+    }
+    kept = data["kept"].to_numpy() - other
+    (share,) = shares((kept if members else effect)[:, None], effect, topics, bootstrap)
+    for name, column in (("faithfulness", "share"), ("low", "share_low"), ("high", "share_high")):
+        row[name] = share[column] if members else np.nan
+    yield row | {name: share[name] for name in _EFFECT}

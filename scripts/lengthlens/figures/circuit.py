@@ -1,0 +1,266 @@
+"""The circuit drawn: components by layer and by the part of the text where they matter."""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch
+
+from lengthlens.circuits.orders import EMBEDDING, LOGITS
+from lengthlens.figures.style import (
+    HAIR,
+    INK,
+    MUTED,
+    PAPER,
+    Cast,
+    add_legend,
+    no_data,
+    page_width,
+    styled,
+)
+from lengthlens.figures.tracing import ROLES
+
+TITLE = "The circuit that counts, as measured"
+UNKNOWN, ALL = "unknown", "all"
+_SWAP = 1
+_NAMED = 0.1  # a component is named in the title from this share on
+_SHOWN = 0.03  # components and paths are drawn whose share lies above this, with the interval
+_LABELLED = 0.15  # share from which on a path has its number
+_ROLES = {
+    "numeral": "the number",
+    "between": "the words after it",
+    "mark": "the final mark",
+    "closing": "the end of the prompt",
+    "answer": "the answer so far",
+    "last": "the last token",
+    UNKNOWN: "an unknown place",
+}
+_INPUTS = {
+    "v": ("#0072b2", "what a head copies (value)"),
+    "k": ("#cc79a7", "what makes a head look there (key)"),
+    "q": ("#e69f00", "what makes a head look (query)"),
+    "mlp": ("#009e73", "what an MLP reads"),
+    LOGITS: (MUTED, "straight to the decision"),
+}
+_AREA = 260.0  # points², of a component that carries all of the effect
+_ROW = 0.62  # inches, of a layer where there is room
+_SIDE = 1.15  # between neighbours in a layer, in widths of an empty column
+_NOTHING, _NO_EFFECT = "no paths were measured", "N has no effect to explain"
+
+Node = tuple[float, float]
+
+
+def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw one row a tuned model and one panel a language.
+
+    Args:
+        paths: tables/paths.csv.
+        places: tables/places.csv.
+        cast: models and languages, in order.
+    """
+    paths, places = (table[table["swap"] == _SWAP] for table in (paths, places))
+    models = [model for model in cast.tunings if (places["model"] == model).any()]
+    models = models or list(cast.tunings)[-1:]
+    layers = int(places["layer"].max()) + 1 if len(places) else 1
+    with styled():
+        height = float(np.clip(_ROW * layers, 2.0, 7.0)) + 1.4
+        size = (page_width(len(cast.languages)), height * len(models) + 0.5)
+        figure = Figure(figsize=size)
+        panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey=True)
+        for row, model in zip(panels, models, strict=True):
+            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+                own = [
+                    table[(table["model"] == model) & (table["language"] == language)]
+                    for table in (paths, places)
+                ]
+                _draw_panel(axes, *own, layers)
+                told = textwrap.fill(f"{model}, {name}: {sentence(*own)}", 64)
+                axes.set_title(told, fontsize=6.5, fontweight="normal")
+            row[0].set_ylabel("layer")
+        add_legend(figure, _legend())
+    return figure
+
+
+def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
+    """Where the effect of N passes and by which components, of one model and language."""
+    where = _home(places)
+    if nothing := _nothing(paths, where):
+        return nothing
+    named = where[where["share_low"] > _NAMED].sort_values("share", ascending=False, kind="stable")
+    parts = []
+    for role, name in _ROLES.items():
+        own = [
+            f"{row.component}\u00a0{100 * row.share:.0f}\u00a0%"
+            for row in named[named["role"] == role].head(3).itertuples()
+        ]
+        if own:
+            parts.append(f"{name} ({', '.join(own)})")
+    if not parts:
+        return f"no single component carries more than {100 * _NAMED:.0f} % of the effect of N"
+    return "the effect of N passes through " + ", then ".join(parts)
+
+
+def _nothing(paths: pd.DataFrame, home: pd.DataFrame) -> str:
+    """Why there is nothing to draw; empty where there is something."""
+    if home.empty:
+        return next(iter(paths["absent"].dropna()), _NOTHING)
+    return _NO_EFFECT if home["share"].isna().all() else ""
+
+
+def _home(places: pd.DataFrame) -> pd.DataFrame:
+    """A row a component: its share at all positions, and the role at which it carries most."""
+    whole = places[places["place"] == ALL]
+    by_role = places[places["place"] != ALL].dropna(subset="share")
+    best = by_role.sort_values("share", ascending=False, kind="stable")
+    best = best.drop_duplicates("component").set_index("component")["place"].to_dict()
+    return whole.assign(role=[best.get(name, UNKNOWN) for name in whole["component"]])
+
+
+def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: int) -> None:
+    home = _home(places)
+    shown = home[home["share_low"] > _SHOWN]
+    columns = _columns(shown)
+    axes.set_xlim(columns["numeral"] - 0.7, max(columns.values()) + _SIDE * 2.2)
+    axes.set_ylim(-1.5, layers + 1.1)
+    names = [ROLES.get(role, role) for role in columns]
+    axes.set_xticks(list(columns.values()), names, rotation=35, ha="right", fontsize=6)
+    axes.set_yticks(range(0, layers, max(1, int(np.ceil(layers / 8)))))
+    axes.grid(False)
+    for x in columns.values():
+        axes.axvline(x, color=HAIR, linewidth=0.5, zorder=0)
+    if nothing := _nothing(paths, home):
+        no_data(axes, textwrap.fill(nothing, 40))
+        return
+    nodes = _nodes(shown, columns) | {
+        EMBEDDING: (columns["numeral"], -1.0),
+        LOGITS: (columns["last"], layers + 0.6),
+    }
+    reach = {row.component: _reach(row.share) for row in shown.itertuples()}
+    _draw_edges(axes, paths, nodes, reach)
+    for row in shown.itertuples():
+        _draw_node(axes, row, nodes[row.component])
+    box = {"boxstyle": "round", "facecolor": PAPER, "edgecolor": INK, "linewidth": 0.6}
+    for name, text in ((EMBEDDING, "number as written"), (LOGITS, "decision: end or go on")):
+        x, y = nodes[name]
+        align = {"va": "center", "ha": "left" if name == EMBEDDING else "center"}
+        axes.text(x - (name == EMBEDDING) * 0.5, y, text, fontsize=6, bbox=box, zorder=4, **align)
+
+
+def _columns(home: pd.DataFrame) -> dict[str, float]:
+    """Where each role stands: as wide as its fullest layer, narrow where there is nothing."""
+    heads = home[home["component"].str.contains("H")]
+    fullest = heads.groupby(["role", "layer"]).size().groupby("role").max().to_dict()
+    roles = [*ROLES, UNKNOWN] if (home["role"] == UNKNOWN).any() else list(ROLES)
+    columns, right = {}, 0.0
+    for role in roles:
+        used = bool((home["role"] == role).any())
+        half = max(0.6 if used else 0.4, _SIDE * fullest.get(role, 0) / 2)
+        columns[role] = right + half
+        right += 2 * half
+    return columns
+
+
+def _nodes(home: pd.DataFrame, columns: dict[str, float]) -> dict[str, Node]:
+    """Where each component stands: heads of one role and layer side by side, MLPs above them."""
+    nodes = {}
+    for (role, layer), own in home.groupby(["role", "layer"], sort=False):
+        heads = sorted(name for name in own["component"] if "H" in name)
+        for place, name in enumerate(heads):
+            offset = (place - (len(heads) - 1) / 2) * _SIDE
+            nodes[name] = (columns[role] + offset, float(layer))
+        for name in own["component"]:
+            if "H" not in name:
+                nodes[name] = (columns[role], layer + 0.5)
+    return nodes
+
+
+def _draw_node(axes: Axes, row, place: Node) -> None:
+    """A disc as large as the share, its lower limit filled; MLPs are squares, named beside them."""
+    head = "H" in row.component
+    for value, face in ((row.share, PAPER), (row.share_low, HAIR)):
+        axes.scatter(
+            *place, s=_AREA * max(float(value), 0.0) + 4.0, marker="o" if head else "s",
+            facecolor=face, edgecolor=INK, linewidth=0.6, zorder=3,
+        )  # fmt: skip
+    label = f"{row.component} {100 * row.share:.0f} %\n"
+    label += f"[{100 * row.share_low:.0f}, {100 * row.share_high:.0f}]"
+    reach = _reach(row.share)
+    offset, align = ((0, -reach), ("center", "top")) if head else ((reach, 0), ("left", "center"))
+    axes.annotate(
+        label, place, xytext=offset, textcoords="offset points", ha=align[0], va=align[1],
+        fontsize=4.8, linespacing=0.95, zorder=5,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.75},
+    )  # fmt: skip
+
+
+def _draw_edges(
+    axes: Axes, paths: pd.DataFrame, nodes: dict[str, Node], reach: dict[str, float]
+) -> None:
+    """The strongest path between two components, as wide as its share.
+
+    Args:
+        axes: of the panel.
+        paths: of its model and language.
+        nodes: where components stand.
+        reach: how far they reach from there. [points]
+    """
+    bow, scale = 0.15, _scale(axes)
+    shown = paths[paths["share_low"] > _SHOWN].sort_values("share", ascending=False, kind="stable")
+    for row in shown.drop_duplicates(["sender", "component"]).itertuples():
+        if row.sender not in nodes or row.component not in nodes:
+            continue
+        ends = np.array([nodes[row.sender], nodes[row.component]])
+        part = LOGITS if row.receiver == LOGITS else row.receiver.partition(".")[2]
+        colour = _INPUTS[part][0]
+        arrow = FancyArrowPatch(
+            *ends, arrowstyle="-|>", mutation_scale=5, shrinkA=reach.get(row.sender, 6),
+            shrinkB=reach.get(row.component, 7), connectionstyle=f"arc3,rad={bow}", color=colour,
+            linewidth=0.4 + 3.0 * min(row.share, 1.2), alpha=0.75, zorder=2,
+        )  # fmt: skip
+        axes.add_patch(arrow)
+        if row.share >= _LABELLED:
+            across, up = (ends[1] - ends[0]) * scale
+            middle = ends.mean(0) + bow / 2 * np.array([up, -across]) / scale
+            axes.text(
+                *middle, f"{100 * row.share:.0f}", fontsize=5, color=colour, zorder=6,
+                ha="center", va="center",
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.85},
+            )  # fmt: skip
+
+
+def _scale(axes: Axes) -> np.ndarray:
+    """About how many inches a unit of either axis takes."""
+    grid = axes.get_gridspec()
+    width, height = axes.figure.get_size_inches() / (grid.ncols, grid.nrows)
+    spans = np.diff(axes.get_xlim())[0], np.diff(axes.get_ylim())[0]
+    return np.array([0.87 * width, 0.75 * height]) / spans
+
+
+def _reach(share: float) -> float:
+    """How far a component reaches from where it stands. [points]"""
+    return float(np.sqrt(_AREA * max(share, 0.0) + 4.0) / 2 + 1.5)
+
+
+def _legend() -> list[Line2D]:
+    lines = [
+        Line2D([], [], color=colour, linewidth=1.6, label=name) for colour, name in _INPUTS.values()
+    ]
+    shapes = (("o", "head"), ("s", "MLP"))
+    return [
+        Line2D([], [], color=INK, marker=marker, linestyle="", markerfacecolor=PAPER, label=name)
+        for marker, name in shapes
+    ] + lines
+
+
+def counts(table: pd.DataFrame) -> str:
+    """What the figure rests on; `table` is tables/places.csv."""
+    if table.empty:
+        return _NOTHING
+    low, high = int(table["n_samples"].min()), int(table["n_samples"].max())
+    answers = f"{low}" if low == high else f"{low} to {high}"
+    return f"n = {answers} answers of at least {int(table['n_topics'].min())} topics"

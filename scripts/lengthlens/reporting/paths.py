@@ -1,0 +1,166 @@
+"""Paths, compensation and contrasting prompts, in sentences: never beyond the intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from lengthlens.circuits.orders import EMBEDDING, LOGITS
+from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.reporting.traces import say_roles
+
+_SWAP = 1
+_SOME, _NAMED = 0.05, 5  # of the effect of N; paths in a sentence
+_INPUTS = {"q": "query", "k": "key", "v": "value"}
+_KINDS = {
+    "early-mark": "number early, with a final mark",
+    "early-bare": "number early, without one",
+    "late-mark": "number late, with a final mark",
+    "late-bare": "number late, without one",
+}
+
+
+def say_paths(table: pd.DataFrame) -> list[str]:
+    """The paths that carry most, by model and language.
+
+    Args:
+        table: tables/paths.csv.
+    """
+    sentences = _missing(table)
+    for who, own in _pairs(table):
+        n = f"{int(own['n_samples'].max())} answers"
+        if own["share"].isna().all():
+            sentences.append(f"{who}: no effect of N is shown, so no path carries it ({n}).")
+            continue
+        most = own[own["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
+        told = "; ".join(
+            f"{_spelled(row)} {_share(row)}" for row in most.head(_NAMED).to_dict("records")
+        )
+        told = told or "none that is above 5 % with its whole interval"
+        sentences.append(
+            f"{who}: of the effect of N this goes with a single path: {told} ({n}; paths that "
+            "follow each other carry the same effect, so the parts do not add up)."
+        )
+    return sentences
+
+
+def say_compensation(table: pd.DataFrame) -> list[str]:
+    """Whether the final MLP compensates for the late heads, by model and language.
+
+    Args:
+        table: tables/compensation.csv.
+    """
+    verdicts = {
+        "yes": "so the MLP compensates for them",
+        "no": "so the MLP does not compensate for them",
+        "open": "which leaves open whether the MLP compensates for them",
+    }
+    sentences = _missing(table)
+    for who, own in _pairs(table):
+        terms = own.set_index("term").to_dict("index")
+        if not {"direct", "mediated"} <= set(terms):
+            sentences.append(
+                f"{who}: the final MLP does not read the late heads (parallel blocks), so it "
+                "cannot compensate for them."
+            )
+            continue
+        parts = {name: _logits(terms[name]) for name in ("direct", "mediated", "rest")}
+        sentences.append(
+            f"{who}: from the run with the larger number, the heads of the last quarter of layers "
+            f"move the end margin directly by {parts['direct']} and through the final MLP by "
+            f"{parts['mediated']}, {verdicts[terms['direct']['compensates']]}; everything else "
+            f"that reaches this MLP moves it by {parts['rest']} "
+            f"({int(terms['direct']['n_samples'])} answers; positive: carries N)."
+        )
+    return sentences
+
+
+def say_contrasts(table: pd.DataFrame) -> list[str]:
+    """Where N is under each kind of template, by model and language.
+
+    Args:
+        table: tables/contrasts.csv.
+    """
+    sentences = _missing(table)
+    for who, own in _pairs(table):
+        parts = []
+        for kind, name in _KINDS.items():
+            rows = own[own["kind"] == kind]
+            if rows.empty:
+                parts.append(f"{name}: no answer could be traced")
+                continue
+            n = f"{int(rows['n_samples'].max())} answers"
+            if rows["share"].isna().all():
+                parts.append(f"{name}: no effect of N is shown ({n})")
+                continue
+            parts.append(f"{name}: {say_roles(rows) or 'no part of the text'} ({n})")
+        sentences.append(
+            f"{who}: where more than half of the effect of N passes, by kind of template. "
+            f"{'; '.join(parts)}."
+        )
+    return sentences
+
+
+def say_new_templates(table: pd.DataFrame) -> list[str]:
+    """What the smallest circuit keeps on templates that it was not ranked on.
+
+    Args:
+        table: tables/contrast_circuits.csv.
+    """
+    sentences = []
+    for who, own in _pairs(table):
+        parts = []
+        for row in own[own["kind"] != "all"].to_dict("records"):
+            exact = f"{number(row['exact'], 'percent')} % "
+            exact += in_brackets(row["exact_low"], row["exact_high"], "percent")
+            said = f"{_KINDS[row['kind']]}: {exact} of {row['n_answers']} answers are exact, "
+            if pd.isna(row["k"]):
+                said += "and there is no circuit to try"
+            elif pd.isna(row["faithfulness"]):
+                said += f"and no effect of N is shown ({int(row['n_samples'])} answers)"
+            else:
+                said += f"and the circuit of {int(row['k'])} components keeps "
+                said += f"{number(row['faithfulness'], 'percent')} % "
+                said += in_brackets(row["low"], row["high"], "percent")
+                said += f" of the effect of N ({int(row['n_samples'])} answers)"
+            parts.append(said)
+        sentences.append(f"{who}: new templates and topics. {'; '.join(parts)}.")
+    return sentences
+
+
+def _missing(table: pd.DataFrame) -> list[str]:
+    """Why something could not be measured, by model and language."""
+    rows = table[_says_missing(table)].to_dict("records")
+    return [f"{row['model']} ({row['language']}): {row['absent']}." for row in rows]
+
+
+def _says_missing(table: pd.DataFrame) -> pd.Series:
+    if "absent" not in table:
+        return pd.Series(False, index=table.index)
+    return table["absent"].notna() & (table["absent"] != "")
+
+
+def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Who, and the rows of the swap to the next larger number that say what there is."""
+    own = table[(table["swap"] == _SWAP) & ~_says_missing(table)]
+    for (model, language), rows in own.groupby(["model", "language"], sort=False):
+        yield f"{model} ({language})", rows
+
+
+def _spelled(row: dict) -> str:
+    sender = "the number as written" if row["sender"] == EMBEDDING else row["sender"]
+    if row["receiver"] == LOGITS:
+        return f"{sender} straight to the decision"
+    part = _INPUTS.get(row["receiver"].partition(".")[2])
+    return f"{sender} to {row['component']}" + (f" ({part})" if part else "")
+
+
+def _share(row: dict) -> str:
+    limits = in_brackets(row["share_low"], row["share_high"], "percent")
+    return f"{number(row['share'], 'percent')} % {limits}"
+
+
+def _logits(row: dict) -> str:
+    value = number(row["effect"], "logits", sign=True)
+    return f"{value} logits {in_brackets(row['effect_low'], row['effect_high'], 'logits', True)}"

@@ -1,0 +1,199 @@
+"""Does N gather at the final mark because it is the final mark? `contrasts/{model}.{language}.nc`.
+
+The study's own templates all end with a mark. A language file therefore gives wordings that differ
+in one thing alone (`contrasts`): the same with and without the final mark, and with the number
+early or late. Their prompts are answered greedily, and then
+
+1. traced like the study's (`tracing.stream`): the stream that enters a layer, at the positions of a
+   role, from the run with the larger number;
+2. rebuilt from the smallest faithful circuit, all else from that run. The circuit was ranked on
+   other templates and, since topics of the split `evaluate` alone are used, on other topics.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from lengthlens.circuits.measure import KEPT, Condition, component_sets
+from lengthlens.circuits.orders import component_names
+from lengthlens.generation.answers import answer_row, chooser, requests, rows_per_batch
+from lengthlens.generation.job import Reading
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.swaps import SWAPS, neighbour
+from lengthlens.language.ids import prompt_id
+from lengthlens.language.languages import KINDS, Language
+from lengthlens.language.prompts import Prompt, drawn_places, topic_split
+from lengthlens.patching.material import swap_material
+from lengthlens.patching.runs import OTHER, REACHED
+from lengthlens.settings.sections import Generation
+from lengthlens.tracing.paths import SWAP, Members
+from lengthlens.tracing.roles import ROLES, answer_roles, text_roles
+from lengthlens.tracing.stream import (
+    ATTRIBUTES,
+    TracePlan,
+    count_swaps,
+    legal_swaps,
+    swap_coords,
+    trace_swap,
+    why_untraced,
+)
+
+NOISING = ("noising",)
+KEPT_MARGIN = (
+    "end margin of the reached run with everything outside of the smallest circuit from the other "
+    "run [logits]"
+)
+
+
+@dataclass(frozen=True)
+class ContrastPlan:
+    """The `contrasts` section of the configuration (see there).
+
+    Attributes:
+        every: into every so many-th layer the stream is traced.
+        seed: of the prompts' split and draw.
+    """
+
+    per_n: int
+    every: int
+    seed: int
+
+
+def plan_of(config: Mapping) -> ContrastPlan:
+    """The plan, from the sections `contrasts`, `tracing` and `prompts` of the configuration."""
+    every, seed = config["tracing"]["every"], config["prompts"]["seed"]
+    return ContrastPlan(config["contrasts"]["per_n"], every, seed)
+
+
+def contrast_prompts(
+    language: Language, n_words: Iterable[int], per_n: int, seed: int
+) -> list[Prompt]:
+    """As many prompts of each kind for each N that has a larger neighbour.
+
+    The topics are of the split `evaluate`, drawn by the seed, and the same in every kind; the
+    wordings of a kind take turns. None where the language has no contrasting wordings.
+    """
+    topics = [topic for topic in language.topics if topic_split(topic.id, seed) == "evaluate"]
+    prompts = []
+    for n in (n for n in n_words if neighbour(n, n_words, SWAP) is not None):
+        (places,) = drawn_places([(n, topic.id) for topic in topics], len(topics), seed)
+        index = itertools.count()
+        for kind in KINDS if language.contrasts else ():
+            wordings = [one for one in language.contrasts if one.id.startswith(f"{kind}-")]
+            for draw in range(min(per_n, len(topics) * len(wordings))):
+                topic = topics[places[draw % len(topics)]]
+                wording = wordings[(draw + draw // len(topics)) % len(wordings)]
+                name, text = (
+                    prompt_id(language.code, n, next(index)),
+                    language.ask(wording, topic, n),
+                )
+                prompts.append(
+                    Prompt(name, language.code, n, topic.id, wording.id, "evaluate", text)
+                )
+    return prompts
+
+
+def kind_of(template: str) -> str:
+    """The kind of a contrasting template, one of KINDS."""
+    return template.rpartition("-")[0]
+
+
+def greedy_answers(
+    loaded: LoadedModel, prompts: Sequence[Prompt], settings: Generation, counting: str
+) -> list[dict]:
+    """The likeliest answer to each prompt, as rows of a generations file."""
+    settings = settings.model_copy(update={"temperature": 0, "samples": 1})
+    wanted = requests(loaded, prompts, settings)
+    longest = max((len(request.tokens) for request in wanted), default=1)
+    size, rows = rows_per_batch(loaded, longest, settings, capture=False), []
+    for start in range(0, len(wanted), size):
+        part = wanted[start : start + size]
+        decoded = loaded.decode(
+            [request.tokens for request in part],
+            settings.max_new_tokens,
+            choose=chooser(part, settings),
+            names=[request.sample_id for request in part],
+        )
+        rows += [
+            answer_row(request, tokens, stopped, loaded, counting)
+            for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
+        ]
+    return rows
+
+
+def measure_contrasts(
+    loaded: LoadedModel,
+    language: Language,
+    members: Members,
+    reading: Reading,
+    options: tuple[ContrastPlan, Generation],
+) -> xr.Dataset:
+    """The dataset of a contrasts file (docs/files.md).
+
+    Args:
+        loaded: the model, in float32 or better.
+        language: with its contrasting wordings.
+        members: of the smallest circuit, all of them.
+        reading: how prompts and answers are read.
+        options: which prompts, and how answers are generated.
+    """
+    plan, settings = options
+    prompts = contrast_prompts(language, reading.n_words, plan.per_n, plan.seed)
+    asked = replace(language, templates=language.contrasts)
+    answers = greedy_answers(loaded, prompts, settings, reading.counting)
+    material = swap_material(loaded, asked, answers, reading, (SWAP,))
+    roles = answer_roles(loaded, asked, answers, reading.date)
+    n_layers, grid = loaded.anatomy.n_layers, (len(SWAPS), len(answers))
+    names = ("margin_reached", "margin_other", "n_swapped", "kept")
+    values = {name: np.full(grid, np.nan) for name in names}
+    streams = np.full((*grid, n_layers, len(ROLES)), np.nan, dtype=np.float32)
+    everything = TracePlan(max(1, len(answers)), (SWAP,), plan.every, settings.memory_gb)
+    kept = _kept(loaded, members)
+    todo = legal_swaps(answers, material, roles, everything)
+    label = f"{loaded.spec.name}, contrasting prompts"
+    for swap, index, entry in tqdm(todo, desc=label, unit="answer", delay=2, mininterval=1):
+        positions = text_roles(roles[index], len(entry.answer))
+        layers = range(0, n_layers, plan.every)
+        runs, found = trace_swap(loaded, entry, positions, layers, settings.memory_gb, NOISING)
+        cell = (SWAPS.index(swap), index)
+        streams[cell] = found["noising"]
+        values["n_swapped"][cell] = entry.n_swapped
+        values["margin_reached"][cell] = runs.clean.fixed[REACHED]
+        values["margin_other"][cell] = runs.clean.fixed[OTHER]
+        if kept is not None:
+            values["kept"][cell] = runs.patched(kept).fixed[0]
+    dims = ("swap", "sample")
+    data = {name: (dims, part) for name, part in values.items()}
+    data["noising_stream"] = ((*dims, "layer", "role"), streams)
+    kinds = np.array([kind_of(row["template"]) for row in answers], dtype=str)
+    coords = {"layer": np.arange(n_layers), "kind": ("sample", kinds)} | swap_coords(answers)
+    dataset = xr.Dataset(data, coords=coords).set_coords("n_swapped")
+    dataset["n_answers"] = count_swaps(material, roles)
+    for name, told in (ATTRIBUTES | {"kept": KEPT_MARGIN}).items():
+        if name in dataset.variables:
+            dataset[name].attrs["long_name"] = told
+    absent = why_untraced(material, roles) if answers else _why_no_prompts(language)
+    circuit = {"components": ";".join(members.names), "circuit_absent": members.absent}
+    return dataset.assign_attrs(every=plan.every, absent=absent, **circuit)
+
+
+def _why_no_prompts(language: Language) -> str:
+    if language.contrasts:
+        return "the study asks for one number of words only, so there is none to swap"
+    return f"resources/languages/{language.code}.yaml has no `contrasts`, so nothing was asked"
+
+
+def _kept(loaded: LoadedModel, members: Members):
+    """The set that keeps the circuit; None without one."""
+    if not members.names:
+        return None
+    shape = loaded.anatomy.n_layers, loaded.anatomy.n_heads
+    mask = np.isin(component_names(shape), members.names)
+    condition = Condition(KEPT, "", "", len(members.names), mask)
+    return component_sets([condition], shape, loaded.device)
