@@ -60,6 +60,8 @@ wildcard_constraints:
     model="[A-Za-z0-9-]+",
     language="[A-Za-z0-9-]+",
     key="[0-9a-f]{8}",
+    untuned="|".join(pair["untuned"] for pair in study.whole_pairs) or "-",
+    tuned="|".join(pair["tuned"] for pair in study.whole_pairs) or "-",
     n=r"\d+",
     i=r"\d+",
 
@@ -73,6 +75,7 @@ STAGES = {
     "circuits": (paths.circuits(), "circuits"),
     "trace": (paths.traced(), "traces"),
     "count": (paths.counted(), "measurements of the count in the stream"),
+    "transplant": (paths.transplanted(), "transplants"),
     "ablate": (paths.ablated(), "ablations"),
     "probe": (paths.probed(), "probes"),
     "figures": (paths.figures(), "figures"),
@@ -91,6 +94,7 @@ localrules:
     circuits,
     trace,
     count,
+    transplant,
     ablate,
     probe,
     figures,
@@ -107,6 +111,7 @@ include: "rules/force.smk"
 include: "rules/patch.smk"
 include: "rules/trace.smk"
 include: "rules/count.smk"
+include: "rules/transplant.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"

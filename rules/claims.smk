@@ -12,6 +12,7 @@ rule evaluate_claims:
         forced=paths.each_pair("forced/{model}.{language}.nc"),
         ablations=paths.each_pair("ablation/{model}.{language}.nc"),
         repairs=paths.each_pair("repair/{model}.{language}.nc"),
+        transplants=paths.each_transplant("transplant/{untuned}--{tuned}.{language}.nc"),
         answers=paths.each_pair("generations/{model}.{language}.jsonl"),
         provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
         probes=paths.probed(),
@@ -33,6 +34,7 @@ rule evaluate_claims:
         models=study.model_pairs,
         pairs=paths.pairs,
         probed=paths.probed_pairs,
+        transplanted=paths.transplant_keys,
         config=study.slice("statistics"),
     message:
         "Judging the claims"

@@ -10,11 +10,23 @@ POCKET_DATA = sorted(str(path) for path in (ROOT / "resources/pocket/lexicon").i
 
 localrules:
     pocket,
+    pocket_seeds,
+    pocket_series,
 
 
 rule pocket:
     input:
         "results/pocket-training/shipped/provenance.json",
+
+
+rule pocket_seeds:
+    input:
+        expand("results/pocket-training/{budget}/provenance.json", budget=["seed1", "seed2"]),
+
+
+rule pocket_series:
+    input:
+        "results/pocket-training/series/provenance.json",
 
 
 rule train_pocket:

@@ -128,6 +128,27 @@ def traced_answers(wildcards, manifest):
     return measured * math.ceil(rows / 24) + 2 * len(study.n_words)
 
 
+def of_two_models(resources):
+    """The resources of a rule that holds two models of one shape."""
+    one = resources["mem_mb"]
+
+    def both(wildcards, input, attempt):
+        return 2 * one(wildcards, input, attempt)
+
+    return resources | {"mem_mb": both}
+
+
+def transplanted_answers(wildcards, manifest):
+    """Every hybrid answers, and costs about as much again on fixed and neutral text; a component's
+    output in the other's run costs half of a text read twice."""
+    layers, heads = components(manifest)
+    plan = study.transplant
+    single = layers + 2 * plan.controls if plan.answer_layers else 0
+    hybrids = 2 * (1 + 2 * layers // plan.every + 8 + single) + len(plan.scales)
+    across = min(plan.across_per_n, study.prompts.per_n) * math.ceil(2 * layers * (heads + 1) / 24)
+    return len(study.n_words) * (2 * hybrids * min(plan.per_n, study.prompts.per_n) + across)
+
+
 def path_answers(wildcards, manifest):
     """Reading a text takes about a tenth of decoding an answer, a path half of that; each component
     sends to each later one, of which heads receive three times."""

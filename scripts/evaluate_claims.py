@@ -9,6 +9,7 @@ def main(snakemake) -> None:
     from lengthlens.claims.kinds import Data
     from lengthlens.claims.verdicts import claims_of_pairs, evaluate_claims, read_claims
     from lengthlens.files import formats
+    from lengthlens.files.identity import check_agreement
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
     from lengthlens.readers import (
@@ -21,6 +22,7 @@ def main(snakemake) -> None:
         open_probes,
         open_repair,
         open_table,
+        open_transplants,
     )
     from lengthlens.settings.claims import CLAIMED_TABLES
     from lengthlens.statistics import Bootstrap
@@ -37,6 +39,11 @@ def main(snakemake) -> None:
     }
     check_together(*files.values())
     found = {name: open_table(given[name]) for name in CLAIMED_TABLES if given.get(name)}
+    keys = [tuple(key) for key in params.transplanted]
+    transplants = dict(zip(keys, map(open_transplants, given.transplants), strict=True))
+    origins = [file.attrs["provenance"] for file in transplants.values()]
+    origins += [file.attrs["provenance"] for file in files["attributions"].values()]
+    check_agreement(dict(zip([*given.transplants, *given.attributions], origins, strict=True)))
     tables = []
     for models, own in zip(params.models, claims_of_pairs(claims, params.models), strict=True):
         tuning_of = {model: tuning for tuning, model in models.items()}
@@ -48,9 +55,10 @@ def main(snakemake) -> None:
             }
             for name, opened in files.items()
         }
-        data = Data(models, **of_pair, tables=found)
+        both = (models.get("untuned"), models.get("tuned"))
+        mine = {key[2]: file for key, file in transplants.items() if key[:2] == both}
+        data = Data(models, **of_pair, tables=found, transplants=mine)
         tables.append(evaluate_claims(own, data, Bootstrap(**params.config["statistics"])))
-    origins = (a.attrs["provenance"] for a in files["attributions"].values())
     made = derived(formats.CLAIMS, params.config, origins)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)
 

@@ -31,6 +31,7 @@ _READERS = {
     "open_selection",
     "open_ablation",
     "open_repair",
+    "open_transplants",
     "open_claims",
     "open_table",
 }

@@ -133,6 +133,11 @@ def open_repair(path: str | Path) -> xr.Dataset:
     return _arrays(path, formats.REPAIR)
 
 
+def open_transplants(path: str | Path) -> xr.Dataset:
+    """What a pair's models do with parts of each other's weights, in one language."""
+    return _arrays(path, formats.TRANSPLANT)
+
+
 def open_claims(path: str | Path) -> pd.DataFrame:
     """Claims with their values, intervals and verdicts; empty texts where there is nothing."""
     texts = ("model", "tuning", "language", "statistic", "paper_says", "reason", "source")

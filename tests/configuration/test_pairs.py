@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lengthlens.configuration.checks import check_series
 from lengthlens.configuration.pairs import check_pairs, check_shapes, model_pairs
 from lengthlens.configuration.study import Study
 from lengthlens.workflow.targets import Paths
@@ -89,6 +90,15 @@ def test_both_models_may_be_prompted_alike(config: dict[str, Any], root):
     expected = {"small": "untuned", "smol": "untuned", "counts": "tuned", "other": "tuned"}
     assert study.tunings == expected
     assert {model for model, _ in Paths(study).tuned_pairs} == {"counts", "other"}
+
+
+def test_a_checkpoint_has_a_series_and_a_step_of_its_own():
+    models = {name: {"series": "s", "step": step} for step, name in enumerate("ab")}
+    assert list(check_series(models | {"c": {}})) == []
+    [problem] = check_series(models | {"c": {"series": "s", "step": 1}})
+    assert str(problem).startswith("models.c.step: 1 is the step of 'b', too")
+    [problem] = check_series(models | {"c": {"series": "s"}})
+    assert str(problem).startswith("models.c.step: missing; a checkpoint of a series has both")
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ class Analysis:
             "models": model_pairs(dict(shape.models), []),
             "tests": as_values(read_hypotheses(CLAIMS)),
             "untuned": ["lb"],
+            "transplanted": [],
             "references": list(shape.probed),
             "dpi": DPI,
         }
@@ -133,7 +134,8 @@ class Analysis:
         probes = self.tables(*PROBE_TABLES)
         self.job("summarise_probes", probes, "probes", "answers", "attributions")
         kinds = ("attributions", "forced", "ablations", "repairs", "answers", "probes")
-        self.job("evaluate_claims", {"table": self.below("claims.csv")}, *kinds, claims=CLAIMS)
+        further = {"claims": CLAIMS, "transplants": []}
+        self.job("evaluate_claims", {"table": self.below("claims.csv")}, *kinds, **further)
 
     def draw(self) -> None:
         """From tables and files to all figures."""

@@ -42,6 +42,7 @@ probes: {n_words: [6], per_n: 2}
 patching: {per_n: 4, further_per_n: 1}
 circuits: {per_n: 4}
 tracing: {per_n: 2}
+transplant: {per_n: 1, every: 3, scales: [0.5], controls: 1, across_per_n: 1, answer_layers: false}
 paths: {per_n: 2, most: 4}
 contrasts: {per_n: 1}
 count: {per_n: 4, draws: 2, neurons: [1, 8]}
@@ -145,6 +146,7 @@ KINDS = {
     "selection/{model}.{language}.csv": "selection/*.csv",
     "ablation/{model}.{language}.nc": "ablation/*.nc",
     "repair/{model}.{language}.nc": "repair/*.nc",
+    "transplant/{untuned}--{tuned}.{language}.nc": "transplant/*.nc",
     "claims.csv": "claims.csv",
 }
 

@@ -1,6 +1,7 @@
 """The recipe, with its tiny budget."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,11 +75,6 @@ def test_tuning_leaves_the_words_embeddings_alone(trained):
     assert not torch.equal(before, after)
 
 
-def test_the_same_seed_trains_the_same_pair(trained, tmp_path):
-    train_pair(TINY, tmp_path)
-    assert checksums(tmp_path) == checksums(trained[0])
-
-
 def test_installing_copies_every_file_and_its_hash(trained, tmp_path):
     install_pair(trained[0], tmp_path)
     assert (tmp_path / SUMS).read_text(encoding="utf-8") == checksums(trained[0])
@@ -125,6 +121,46 @@ def test_measured_numbers(trained):
     assert numbers["distinct"] == 1 and numbers["split"] == 1
     assert numbers["token_counter"] == 0
     assert numbers["stopped"] == pytest.approx(2 / 3)
+
+
+def test_the_same_seed_trains_the_same_pair_with_or_without_checkpoints(trained, tmp_path):
+    train_pair(replace(TINY, checkpoints=(2, 40)), tmp_path)
+    assert checksums(tmp_path) == checksums(trained[0])
+    models = [
+        load_pair_model(tmp_path / name)[0].model.layers[0].mlp.up_proj.weight
+        for name in ("base", "steps/2", "steps/40", "instruct")
+    ]
+    ends = [float((model - models[0]).norm()) for model in models]
+    assert ends == sorted(ends) and len(set(ends)) == 4
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "steps/2")
+    assert tokenizer.chat_template is not None
+
+
+def test_a_checkpoint_beyond_tuning_is_refused():
+    with pytest.raises(LengthlensError, match="checkpoints holds 80, but tuning"):
+        Recipe.from_dict(BUDGETS["tiny"] | {"checkpoints": [2, 80]})
+
+
+def test_series_and_seeds_are_trained_by_the_recipe():
+    """Their configurations name what the recipe makes, and the claims name their models."""
+    shipped = BUDGETS["shipped"]
+    for seed in (1, 2):
+        assert BUDGETS[f"seed{seed}"] == shipped | {"seed": seed}
+    series = Recipe.from_dict(BUDGETS["series"])
+    assert replace(series, checkpoints=()) == Recipe.from_dict(shipped)
+    study = yaml.safe_load((ROOT / "config/pocket-series.yaml").read_text(encoding="utf-8"))
+    steps = [0, *series.checkpoints, series.tuning.steps]
+    assert [model["step"] for model in study["models"].values()] == steps
+    assert [Path(model["path"]).name for model in study["models"].values()] == [
+        "base", *map(str, series.checkpoints), "instruct",
+    ]  # fmt: skip
+    seeds = yaml.safe_load((ROOT / "config/pocket-seeds.yaml").read_text(encoding="utf-8"))
+    claims = yaml.safe_load((ROOT / "resources/claims.yaml").read_text(encoding="utf-8"))
+    named = {model for row in claims["claims"] + claims["tests"] for model in row.get("models", ())}
+    assert named - {"smol-counts"} == {pair["tuned"] for pair in seeds["pairs"]}
+    for name, model in seeds["models"].items():
+        _, seed, kind = name.split("-")
+        assert model["path"] == f"results/pocket-training/{seed}/{kind}"
 
 
 def test_the_shipped_budget_is_what_was_shipped():

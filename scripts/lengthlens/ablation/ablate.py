@@ -144,17 +144,17 @@ def ablate(
         )
     loaded = study.loaded
     sets = ConditionSets(conditions, loaded.anatomy, loaded.device, study.replacement)
-    sentences = _tokenized(loaded, neutral)
+    sentences = tokenized(loaded, neutral)
     book = study.book() if bool(sets.resampled.any()) else None
     bar.reset(total=int(sets.answered.sum()) * len(study.prompts))
-    outcome = _generate(study, sets, book, bar)
+    outcome = answer_prompts(study, sets, book, bar)
     margins = _end_margins(study, sets, book, outcome["answers"])
     dims, by_sentence = ("condition", "sample"), ("condition", "sentence")
     data = {name: (dims, outcome[name][sets.order]) for name in ("words", "stopped", "truncated")}
     n = np.array([prompt.n for prompt in study.prompts], dtype=np.float32)
     data["error"] = (dims, outcome["words"][sets.order] - n)
     data["end_margin"] = (dims, margins[sets.order])
-    logliks = _neutral(study, sets, sentences)[sets.order]
+    logliks = score_sentences(study, sets, sentences)[sets.order]
     tokens = np.array([len(text) - 1 for text in sentences])
     data["sentence_loglik"] = (by_sentence, logliks)
     data["sentence_tokens"] = (("sentence",), tokens)
@@ -165,7 +165,7 @@ def ablate(
     return dataset.assign_attrs(resample_neutral_absent=absent), Unablated(outcome["answers"], book)
 
 
-def _tokenized(loaded: LoadedModel, neutral: Sequence[str]) -> list[list[int]]:
+def tokenized(loaded: LoadedModel, neutral: Sequence[str]) -> list[list[int]]:
     """Token ids of the neutral sentences; each needs two, for the first one is not predicted."""
     sentences = [loaded.tokenizer(sentence)["input_ids"] for sentence in neutral]
     for text, tokens in zip(neutral, sentences, strict=True):
@@ -177,7 +177,7 @@ def _tokenized(loaded: LoadedModel, neutral: Sequence[str]) -> list[list[int]]:
     return sentences
 
 
-def _generate(
+def answer_prompts(
     study: AblationStudy, sets: ConditionSets, book: DonorBook | None, bar: tqdm
 ) -> dict[str, np.ndarray | list]:
     """Answers of every set to every prompt; prompt by prompt, so that batches share a cache.
@@ -257,7 +257,7 @@ def donors_along(
     return book.recording.donors(torch.tensor([book.along(column, words.tolist())]))
 
 
-def _neutral(
+def score_sentences(
     study: AblationStudy, sets: ConditionSets, sentences: Sequence[list[int]]
 ) -> Float[np.ndarray, "set sentence"]:
     """Log-likelihood of every sentence, the components removed at every position.

@@ -50,6 +50,17 @@ def share_of_effect(
     flat, effect, topics = flat[known], effect[known], topics[known]
     if not len(flat) or not has_effect(effect, topics, bootstrap):
         return mean_interval(np.full((1, *part.shape[1:]), np.nan), np.zeros(1), bootstrap)
+    return ratio_of_sums(flat.reshape(-1, *part.shape[1:]), effect, topics, bootstrap)
+
+
+def ratio_of_sums(
+    part: Float[np.ndarray, "sample ..."],
+    effect: Float[np.ndarray, " sample"],
+    topics: Shaped[np.ndarray, " sample"],
+    bootstrap: Bootstrap,
+) -> Interval:
+    """Sum of `part` over sum of `effect`, without a look at whether there is any effect."""
+    flat = part.reshape(len(part), math.prod(part.shape[1:]))
     # NOTE linearised: the effect of a single answer may lie below 0, which no denominator of
     # `ratio_interval` may. The mean of these values is the ratio, with the ratio's own influences.
     ratio = flat.sum(0) / effect.sum()

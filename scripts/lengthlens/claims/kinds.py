@@ -47,6 +47,7 @@ class Data:
     forced: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
     ablations: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
     repairs: Mapping[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+    transplants: Mapping[str, xr.Dataset] = field(default_factory=dict)  # by language
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # by name
 
 

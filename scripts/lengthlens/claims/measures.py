@@ -7,7 +7,8 @@ are measured in `kinds`. What is no sum over samples is measured here:
   that of another score;
 - `behaviour_share`: share of the base-instruct difference of CWA that the texts alone explain
   (`text_comparison`);
-- `ablation` and `repair`: see `causal`; `table`: see `mechanism`.
+- `ablation` and `repair`: see `causal`; `table`: see `mechanism`; `transplant`: see
+  `tuning`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from lengthlens.claims.kinds import (
     tokens_per_word,
 )
 from lengthlens.claims.mechanism import tabled
+from lengthlens.claims.tuning import transplant
 from lengthlens.statistics import Bootstrap, agreement_interval
 
 
@@ -168,4 +170,5 @@ KINDS: dict[str, Kind] = {
     "table": Kind(
         tabled, {"share": "share", "effect": "logits", "beyond": "R²", "slope": "words per word"}
     ),
+    "transplant": Kind(transplant, "share"),
 }

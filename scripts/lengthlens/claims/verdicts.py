@@ -107,9 +107,15 @@ def _problems(values: Any) -> list[Problem]:
 
 
 def concerns(claim: Mapping[str, Any], models: Mapping[str, str]) -> bool:
-    """Whether a claim is about a pair of models, given as tuning -> name."""
-    named = claim.get("models", ())
-    return not named or models.get(claim["statistic"]["tuning"]) in named
+    """Whether a claim is about a pair of models, given as tuning -> name.
+
+    A claim about transplants is about both models: those that it names may be either of them.
+    """
+    named, statistic = claim.get("models", ()), claim["statistic"]
+    asked = {models.get(statistic["tuning"])}
+    if statistic["kind"] == "transplant":
+        asked = set(models.values())
+    return not named or bool(asked & set(named))
 
 
 def claims_of_pairs(

@@ -81,6 +81,7 @@ def cross_problems(
         there = {name: folder for name, folder in folders.items() if folder is not None}
         problems += wrong or check_shapes(values["pairs"], variants, there)
     problems += check_twins({name: models[name] for name in whole}, root)
+    problems += check_series({name: models[name] for name in whole})
     for key in ("k", "further_k"):
         if usable("ablation", key):
             sizes = values["ablation"][key]
@@ -356,6 +357,21 @@ def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Pr
                 f"the same model as {show(other)}, and prompted in the same way; legal: another "
                 "`path` or `hub`, another `variant`, or remove one of them",
             )
+
+
+def check_series(models: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
+    """A checkpoint of a series has a step, and no other one has the same."""
+    first: dict[tuple, str] = {}
+    for name, model in models.items():
+        if ("series" in model) != ("step" in model):
+            missing = "step" if "series" in model else "series"
+            message = "missing; a checkpoint of a series has both, series and step"
+            yield Problem(("models", name, missing), message)
+        elif "series" in model:
+            other = first.setdefault((model["series"], model["step"]), name)
+            if other != name:
+                message = f"{show(model['step'])} is the step of {show(other)}, too; correct one"
+                yield Problem(("models", name, "step"), message)
 
 
 def check_heads(

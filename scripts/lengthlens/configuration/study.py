@@ -167,6 +167,17 @@ class Study(Settings):
         variants = {name: model.variant for name, model in self.models.items()}
         return model_pairs(variants, self.values["pairs"])
 
+    @property
+    def whole_pairs(self) -> list[dict[str, str]]:
+        """The pairs, without models that are alone."""
+        return [pair for pair in self.model_pairs if len(pair) == 2]
+
+    @property
+    def steps(self) -> dict[str, tuple[str, int]]:
+        """Every model of a series -> its series and step."""
+        found = {name: (model.series, model.step) for name, model in self.models.items()}
+        return {name: place for name, place in found.items() if place[0] is not None}
+
     @cached_property
     def tunings(self) -> dict[str, str]:
         """Every model -> untuned or tuned: what it is in its pair; alone, instruct is tuned."""

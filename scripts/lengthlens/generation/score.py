@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from lengthlens.decoding.capture import Recorder, Residuals
 from lengthlens.decoding.decode import TokenClasses
@@ -83,6 +83,29 @@ def step_margins(
             )
         margins[sets] = _margin(reader.kept(), loaded.classes).to(margins)
     return _finite(margins.cpu().numpy(), "end margin", loaded, [*prompt, *answer])
+
+
+def last_logits(
+    loaded: LoadedModel, tokens: Int[torch.Tensor, "row position"], last: Int[torch.Tensor, " row"]
+) -> Float[torch.Tensor, "row vocabulary"]:
+    """Logits at the last position of every text, before a soft cap; with gradients where enabled.
+
+    Args:
+        loaded: the model.
+        tokens: texts, padded on the right, which in a causal model changes nothing before it.
+        last: the last position of each.
+    """
+    rows = torch.arange(len(tokens), device=tokens.device)
+    positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+
+    def only_last(module: torch.nn.Module, args: tuple) -> tuple:
+        stream = args[0]
+        return (stream[rows.to(stream.device), last.to(stream.device)][:, None], *args[1:])
+
+    reading = LogitReader(loaded.anatomy, loaded.device).attached()
+    with loaded.anatomy.unembedding.register_forward_pre_hook(only_last), reading as reader:
+        loaded.model(input_ids=tokens, position_ids=positions, use_cache=False)
+    return reader.last()
 
 
 @torch.inference_mode()

@@ -123,7 +123,7 @@ def readout_of(model: nn.Module, weight: Callable[[str], Tensor] | None = None) 
         return parameter.detach() if weight is None else weight(names[id(parameter)])
 
     anatomy = dissect(model)
-    projections = [_projection(layer.attention_output, read) for layer in anatomy.layers]
+    projections = [projection(layer.attention_output, read) for layer in anatomy.layers]
     gains = [_attention_gain(anatomy, layer.attention_norm, read) for layer in anatomy.layers]
     unembedding = read(anatomy.unembedding.weight)
     exact, place = torch.promote_types(unembedding.dtype, torch.float32), unembedding.device
@@ -149,7 +149,7 @@ def readout_of(model: nn.Module, weight: Callable[[str], Tensor] | None = None) 
     )
 
 
-def _projection(module: nn.Module, read) -> tuple[Tensor, Tensor | None]:
+def projection(module: nn.Module, read) -> tuple[Tensor, Tensor | None]:
     """W_O as [d_model, head * d_head] and its bias; GPT-2's Conv1D stores the transpose."""
     weight = read(module.weight)
     if not isinstance(module, nn.Linear):

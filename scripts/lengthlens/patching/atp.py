@@ -34,10 +34,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lengthlens.decoding.donors import PassRecorder
-from lengthlens.decoding.forward import LogitReader
 from lengthlens.decoding.intervention import Donors
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.score import last_logits
 from lengthlens.generation.swaps import Swap
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, best_pair
 
@@ -264,19 +264,7 @@ class _Batch:
 
     def _pass(self, run: int) -> Float[Tensor, "row vocabulary"]:
         """Logits at the last position of every text."""
-        tokens = self.tokens[run]
-        rows = torch.arange(len(tokens), device=tokens.device)
-        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-
-        def only_last(module: nn.Module, args: tuple) -> tuple:
-            stream = args[0]
-            return (stream[rows.to(stream.device), self.last.to(stream.device)][:, None], *args[1:])
-
-        unembedding = self.anatomy.unembedding
-        reading = LogitReader(self.anatomy, self.loaded.device).attached()
-        with unembedding.register_forward_pre_hook(only_last), reading as reader:
-            self.loaded.model(input_ids=tokens, position_ids=positions, use_cache=False)
-        return reader.last()
+        return last_logits(self.loaded, self.tokens[run], self.last)
 
     def _margin(self, reached: Tensor, other: Tensor) -> Float[Tensor, ""]:
         """The sum of the margins of the reached runs; no row touches another's gradient."""

@@ -21,7 +21,7 @@ class SwapMaterial:
 
     def legal(self, swap: int) -> list[tuple[int, Swap]]:
         """The legal swaps, each with the index of its answer."""
-        entries = enumerate(self.by_swap[swap])
+        entries = enumerate(self.by_swap.get(swap, ()))
         return [(index, entry) for index, entry in entries if isinstance(entry, Swap)]
 
     def reasons(self, swap: int) -> Counter[str]:

@@ -69,12 +69,21 @@ class Recipe:
     pretraining: Phase
     tuning: Phase
     mixture: Mixture  # of the tuning examples
+    checkpoints: tuple[int, ...] = ()  # steps of tuning after which the model is saved, too
 
     @classmethod
     def from_dict(cls, values: dict) -> Recipe:
         """From the budget's mapping in config/pocket.yaml."""
         phases = {name: Phase(**values[name]) for name in ("pretraining", "tuning")}
-        return cls(**{**values, **phases, "mixture": Mixture(**values["mixture"])})
+        saved = tuple(values.get("checkpoints", ()))
+        late = [step for step in saved if not 0 < step < phases["tuning"].steps]
+        if late:
+            raise LengthlensError(
+                f"checkpoints holds {late[0]}, but tuning has the steps 1 to "
+                f"{phases['tuning'].steps}, the last of which is the tuned model itself"
+            )
+        made = {"mixture": Mixture(**values["mixture"]), "checkpoints": saved}
+        return cls(**{**values, **phases, **made})
 
 
 @dataclass(frozen=True)
@@ -189,9 +198,19 @@ def rate_at(step: int, phase: Phase) -> float:
 
 
 def optimise(
-    model, rows: Iterator[Row], phase: Phase, pad: int, name: str, tied: bool = False
+    model,
+    rows: Iterator[Row],
+    phase: Phase,
+    pad: int,
+    name: str,
+    tied: bool = False,
+    after: Callable[[int], None] = lambda step: None,
 ) -> list[float]:
-    """Run a phase in place and return the losses. Raises LengthlensError at a non-finite loss."""
+    """Run a phase in place and return the losses; `after` is told how many steps are done.
+
+    Raises:
+        LengthlensError: a loss is not finite.
+    """
     decayed = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
     others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and "layers" in n)]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
@@ -213,6 +232,7 @@ def optimise(
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
+        after(step + 1)
     return losses
 
 
@@ -244,13 +264,22 @@ def pretrain(
 
 
 def tune(
-    model: LlamaForCausalLM, recipe: Recipe, tokenizer: PreTrainedTokenizerFast
+    model: LlamaForCausalLM, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path
 ) -> list[float]:
-    """Turn the base model, in place, into the instruct model; returns the losses."""
+    """Turn the base model, in place, into the instruct model; returns the losses.
+
+    Its checkpoints go to `folder`/{step}.
+    """
     unfreeze = freeze_words(model, tokenizer)
+
+    def save(step: int) -> None:
+        if step in recipe.checkpoints:
+            save_model(model, tokenizer, folder / str(step), "instruct")
+
     try:
         rows = example_rows(recipe, tokenizer)
-        losses = optimise(model, rows, recipe.tuning, tokenizer.pad_token_id, "tuning")
+        pad = tokenizer.pad_token_id
+        losses = optimise(model, rows, recipe.tuning, pad, "tuning", after=save)
     finally:
         unfreeze()
     model.eval()
@@ -260,13 +289,14 @@ def tune(
 def train_pair(recipe: Recipe, folder: Path) -> dict[str, list[float]]:
     """Train both models, save them to `folder`/base and `folder`/instruct; returns the losses.
 
-    The instruct model starts from the base model as it was saved, rounded to float16.
+    Checkpoints of tuning, if the recipe names any, go to `folder`/steps/{step}. The instruct model
+    starts from the base model as it was saved, rounded to float16.
     """
     torch.set_num_threads(1)
     tokenizer = make_tokenizer(recipe)
     model, pretraining = pretrain(recipe, tokenizer)
     save_model(model, tokenizer, folder / "base", "base")
     model = load_pair_model(folder / "base")[0]
-    tuning = tune(model, recipe, tokenizer)
+    tuning = tune(model, recipe, tokenizer, folder / "steps")
     save_model(model, tokenizer, folder / "instruct", "instruct")
     return {"pre-training": pretraining, "tuning": tuning}

@@ -29,8 +29,10 @@ from lengthlens.figures import (
     extrapolation,
     faithfulness,
     repair,
+    series,
     tokenization,
     tracing,
+    transplants,
 )
 from lengthlens.reporting.answers import Ask
 from lengthlens.reporting.causes import (
@@ -69,6 +71,13 @@ from lengthlens.reporting.tokenization import (
     tokens_per_word_sentences,
 )
 from lengthlens.reporting.traces import say_heads, say_knockouts, say_places
+from lengthlens.reporting.tuning import (
+    late_layers_necessary,
+    late_layers_suffice,
+    say_changes,
+    say_series,
+    say_transplants,
+)
 
 
 def no_sentences(table: pd.DataFrame) -> list[str]:
@@ -102,6 +111,7 @@ class Section:
         tables: shown folded, below the figures.
         findings: the questions that the summary answers from this section, asked only where the
             run has all of the section's tables.
+        optional: whether it is left out where its tables have no rows.
         explains: whether it explains control; then it shows nothing of models that have none.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
@@ -115,6 +125,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     findings: tuple[Ask, ...] = ()
     explains: bool = False
+    optional: bool = False
     template: str = "section.html.j2"
 
 
@@ -250,6 +261,31 @@ SECTIONS = (
             Table("neurons", "Neurons of the final MLP", say_neurons),
             Table("depth", "The end margin by depth", say_depth),
         ),
+    ),
+    Section(
+        "tuning",
+        "Tuning",
+        "Tuning: where did it put control?",
+        "Tuned weights of some layers or components were put into the untuned model, and untuned "
+        "ones into the tuned model. What brings counting suffices for it; what takes it away is "
+        "necessary. Both are said only where neutral text is still as likely as it is to one of "
+        "the two models, or between them: an exchange may simply break a model.",
+        figures={"transplants": transplants.TITLE},
+        tables=(
+            Table("transplants", "Parts of the weights exchanged", say_transplants),
+            Table("weight_change", "Where the weights moved", say_changes),
+        ),
+        findings=(late_layers_suffice, late_layers_necessary),
+    ),
+    Section(
+        "series",
+        "Series",
+        "Series: when does tuning bring control?",
+        "Checkpoints of one training, measured alike. Members of the circuit were chosen at the "
+        "last step: what they do there is flattered by the choice.",
+        figures={"series": series.TITLE},
+        tables=(Table("series", "Tuning step by step", say_series),),
+        optional=True,
     ),
     Section(
         "confirmatory",

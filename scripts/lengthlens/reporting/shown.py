@@ -60,6 +60,8 @@ def shown_sections(material: Material) -> list[Shown]:
         }
         if section.template == Section.template and not figures and not tables:
             continue
+        if section.optional and all(own[table.name].empty for table in tables):
+            continue
         shown.append(
             Shown(
                 id=section.id,

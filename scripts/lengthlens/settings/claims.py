@@ -38,6 +38,7 @@ Layers = Annotated[
     Says("final, or [from, to] as fractions of depth from 0 to 1"),
 ]
 Component = Literal["head", "mlp"]
+TransplantPart = Literal["all", "attention", "mlp", "embedding", "unembedding", "norms"]
 BehaviourMeasure = Literal["error", "absolute_error", "exact"]
 Probe = Annotated[
     Literal["study", "free", "aligned", "extrapolation"],
@@ -161,6 +162,23 @@ class RepairTerm(Statistic):
     minus: Annotated[OtherLanguage, Says("a mapping with the key language")] = None
 
 
+class OtherPart(Section):
+    what: TransplantPart = None
+    layers: Layers = None
+    language: Code = None
+
+
+class TransplantShare(Statistic):
+    kind: Literal["transplant"]
+    tuning: Annotated[Tuning, Says("untuned or tuned: the model that the other's weights go into")]
+    what: TransplantPart
+    measure: Literal["exact", "end_margin", "n_effect"]
+    layers: Layers = None
+    minus: Annotated[
+        OtherPart, NotEmpty, Says("a mapping with one or more of what, layers, language")
+    ] = None
+
+
 ClaimedTable = Literal["tracing", "knockout", "paths", "compensation", "count_probes", "steering"]
 CLAIMED_TABLES: tuple[str, ...] = get_args(ClaimedTable)
 
@@ -183,6 +201,7 @@ AnyStatistic = Annotated[
     | BehaviourShare
     | AblationEffect
     | RepairTerm
+    | TransplantShare
     | Tabled,
     Field(discriminator="kind"),
     Says("a mapping with the key kind and the keys of that kind"),

@@ -119,6 +119,15 @@ class Model(Section):
         default="auto",
     )
 
+    series: Name = about(
+        "Name of the series of checkpoints that the model belongs to (optional); with `step`.",
+        default=None,
+    )
+    step: whole(0, 1_000_000_000) = about(
+        "Step of its training at which the checkpoint was saved; with `series`. [steps]",
+        default=None,
+    )
+
 
 class Pair(Section):
     untuned: Annotated[Name, Says("the name of the model before tuning")]
@@ -339,6 +348,36 @@ class Tracing(Section):
     )
 
 
+class Transplant(Section):
+    per_n: Count = about(
+        "Evaluate prompts to each N that every hybrid of a pair answers (one model with parts of "
+        "the other's weights); drawn by the seed. [prompts]"
+    )
+    every: whole(1, 1000) = about(
+        "Layers are transplanted one by one, and cumulatively from the bottom and from the top in "
+        "steps of so many. [layers]"
+    )
+    answer_layers: StrictBool = about(
+        "Whether hybrids of single layers and of random sets answer prompts, too; else they are "
+        "only read on the tuned model's answers, which is cheap."
+    )
+    scales: several(
+        Annotated[float, Field(strict=True, gt=0, le=1.5), Says("a number > 0 and ≤ 1.5")]
+    ) = about(
+        "Doses of tuning: the whole difference between both models times each of these, into the "
+        "untuned one; 0 and 1 are the models themselves.",
+        "a list of numbers > 0 and ≤ 1.5, without duplicates",
+    )
+    controls: Sets = about(
+        "Random sets of heads of the same layers, and of MLPs, beside those of the circuit. [sets]"
+    )
+    across_per_n: Count = about(
+        "Answers to each N on which every component's output of the tuned model is put into the "
+        "untuned one's run. [answers]"
+    )
+    seed: Seed = about("Seed of the drawn prompts and of the random sets.")
+
+
 class PathSearch(Section):
     per_n: Count = about(
         "Answers to each N in which paths between the components of the smallest circuit are "
@@ -480,6 +519,7 @@ class Settings(Section):
     patching: Patching
     circuits: Circuits
     tracing: Tracing
+    transplant: Transplant
     paths: PathSearch
     contrasts: Contrasts
     count: StreamCount

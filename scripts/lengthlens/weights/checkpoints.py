@@ -39,7 +39,7 @@ from lengthlens.weights.shape import Shape
 PROMPTED = {
     key: field.default
     for key, field in Model.model_fields.items()
-    if key not in ("path", "hub", "revision", "variant")
+    if key not in ("path", "hub", "revision", "variant", "series", "step")
 }
 
 

@@ -23,10 +23,16 @@ def run_model_job(main: Callable, snakemake) -> None:
 
 
 def check(snakemake) -> None:
-    """Whether the files of the job's model are those of its manifest."""
+    """Whether the files of the job's model are those of its manifest; of a pair both models'."""
     from lengthlens.weights.checkpoints import ModelSpec, read_manifest
     from lengthlens.weights.unaltered import check_unaltered
 
-    manifest, params = snakemake.input.manifest, snakemake.params
-    spec = ModelSpec.from_config(params.name, params.model)
-    check_unaltered(spec, read_manifest(manifest), manifest)
+    given, params = snakemake.input, snakemake.params
+    if names := getattr(params, "names", None):
+        manifests = {"untuned": given.untuned_manifest, "tuned": given.manifest}
+        read = [(manifests[tuning], names[tuning], params.models[tuning]) for tuning in names]
+    else:
+        read = [(given.manifest, params.name, params.model)]
+    for manifest, name, entry in read:
+        spec = ModelSpec.from_config(name, entry)
+        check_unaltered(spec, read_manifest(manifest), manifest)

@@ -35,6 +35,10 @@ COUNT_TABLES = {
     "neurons": "Neurons of the final MLP",
     "depth": "The end margin by depth",
 }
+TRANSPLANT_TABLES = {
+    "transplants": "Parts of the weights exchanged",
+    "weight_change": "Where the weights moved",
+}
 CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
 PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
 TABLES = (
@@ -45,6 +49,8 @@ TABLES = (
     *CIRCUIT_TABLES,
     *TRACE_TABLES,
     *COUNT_TABLES,
+    *TRANSPLANT_TABLES,
+    "series",
     "same_text",
     "scores",
     "nswap",
@@ -182,6 +188,28 @@ class Paths:
             *(self.below(f"tables/{table}.csv") for table in COUNT_TABLES),
         ]
 
+    @property
+    def transplant_keys(self) -> list[tuple[str, str, str]]:
+        """Untuned and tuned model of every whole pair, with every language."""
+        return [
+            (pair["untuned"], pair["tuned"], language)
+            for pair in self.study.whole_pairs
+            for language in self.study.languages
+        ]
+
+    def each_transplant(self, pattern: str) -> list[str]:
+        """One file of every pair and language, in the order of `transplant_keys`."""
+        return [
+            self.below(pattern.format(untuned=untuned, tuned=tuned, language=language))
+            for untuned, tuned, language in self.transplant_keys
+        ]
+
+    def transplanted(self) -> list[str]:
+        return [
+            *self.each_transplant("transplant/{untuned}--{tuned}.{language}.nc"),
+            *(self.below(f"tables/{table}.csv") for table in TRANSPLANT_TABLES),
+        ]
+
     def ablated(self) -> list[str]:
         return [
             *self.each_pair("ablation/{model}.{language}.nc"),
@@ -224,6 +252,7 @@ class Paths:
             *self.circuits(),
             *self.traced(),
             *self.counted(),
+            *self.transplanted(),
             *self.ablated(),
             *self.probed(),
             *self.selected(),

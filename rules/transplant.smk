@@ -1,0 +1,101 @@
+# Parts of the weights exchanged between the models of a pair: what does tuning's part of the weights
+# suffice for, and what is necessary?
+
+from lengthlens.workflow.targets import TRANSPLANT_TABLES
+
+
+rule transplant_weights:
+    input:
+        code=code("transplant_weights"),
+        manifest=lambda wildcards: paths.manifest(wildcards.tuned),
+        untuned_manifest=lambda wildcards: paths.manifest(wildcards.untuned),
+        proofs=lambda wildcards: [proof_of(wildcards.untuned), proof_of(wildcards.tuned)],
+        language=language_file,
+        prompts=paths.below("prompts/{language}.jsonl"),
+        prompts_provenance=paths.below("prompts/{language}.provenance.json"),
+        circuits=paths.below("circuits/{tuned}.{language}.nc"),
+        attribution=paths.below("attribution/{tuned}.{language}.nc"),
+    output:
+        paths.below("transplant/{untuned}--{tuned}.{language}.nc"),
+    log:
+        paths.below("logs/transplant_weights/{untuned}--{tuned}.{language}.log"),
+    conda:
+        "../envs/environment.yaml"
+    threads: study.generation.threads
+    resources:
+        **of_two_models(
+            decoding(transplanted_answers, tokens=study.ablated_tokens, captured=False, exact=True)
+        ),
+    params:
+        names=lambda wildcards: {"untuned": wildcards.untuned, "tuned": wildcards.tuned},
+        models=lambda wildcards: {
+            tuning: study.model_entry(getattr(wildcards, tuning))
+            for tuning in ("untuned", "tuned")
+        },
+        config=study.slice("generation", "counting", "n_words", "transplant"),
+        max_new_tokens=study.ablated_tokens,
+    message:
+        "Transplanting between {wildcards.untuned} and {wildcards.tuned} in {wildcards.language}"
+    script:
+        "../scripts/transplant_weights.py"
+
+
+rule summarise_transplants:
+    input:
+        code=code("summarise_transplants"),
+        transplants=paths.each_transplant("transplant/{untuned}--{tuned}.{language}.nc"),
+        patching=paths.each_transplant("patching/{tuned}.{language}.nc"),
+    output:
+        **{
+            name: report(
+                paths.below(f"tables/{name}.csv"),
+                caption=f"captions/{name}.rst",
+                category="Tuning",
+                labels={"table": label},
+            )
+            for name, label in TRANSPLANT_TABLES.items()
+        },
+        provenance=[paths.below(f"tables/{name}.provenance.json") for name in TRANSPLANT_TABLES],
+    log:
+        paths.below("logs/summarise_transplants.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        files=paths.transplant_keys,
+        config=study.slice("statistics"),
+    message:
+        "Summarising what tuning changed"
+    script:
+        "../scripts/summarise_transplants.py"
+
+
+rule summarise_series:
+    input:
+        **{
+            name: paths.below(f"tables/{name}.csv")
+            for name in ("behaviour", "patches", "circuit_members", "attention")
+        },
+        code=code("summarise_series"),
+        provenance=[
+            paths.below(f"tables/{name}.provenance.json")
+            for name in ("behaviour", "patches", "circuit_members", "attention")
+        ],
+    output:
+        table=report(
+            paths.below("tables/series.csv"),
+            caption="captions/series.rst",
+            category="Tuning",
+            labels={"table": "Tuning step by step"},
+        ),
+        provenance=paths.below("tables/series.provenance.json"),
+    log:
+        paths.below("logs/summarise_series.log"),
+    conda:
+        "../envs/environment.yaml"
+    params:
+        steps=study.steps,
+        config=study.slice("statistics"),
+    message:
+        "Following tuning step by step"
+    script:
+        "../scripts/summarise_series.py"

@@ -1,0 +1,235 @@
+"""What tuning changed, as tables: `transplants.csv` and `weight_change.csv`.
+
+**transplants**: one row a hybrid and measure (`exact`, `end_margin`, `n_effect`). With u, t and h
+the values of the untuned model, the tuned one and the hybrid on one answer, its `share` is
+
+    into the untuned model  sum of (h - u) / sum of (t - u)  what the part brings: does it suffice?
+    into the tuned model    sum of (t - h) / sum of (t - u)  what goes without: is it necessary?
+
+given only where the mean of t - u is above 0 with its whole interval. The verdict needs the
+hybrid's neutral log-likelihood within the range of both parents (`neutral_within`): a part whose
+exchange breaks the model is not called necessary for counting.
+
+**weight_change**: one row a component: how far tuning moved its weights, beside the share of the N
+effect that a noising patch of it takes from the tuned model, and beside what its output does in the
+untuned model's run on the same text. `rank_correlation` is Spearman's, of the change with the
+patch, over the components of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.analysis.outcomes import measure_values
+from lengthlens.analysis.patches import component_patches, n_effect
+from lengthlens.circuits.faithfulness import ratio_of_sums, share_of_effect
+from lengthlens.circuits.orders import component_names
+from lengthlens.configuration.pairs import TUNINGS
+from lengthlens.patching.sampled import SAMPLED
+from lengthlens.statistics import (
+    Bootstrap,
+    Interval,
+    agreement_interval,
+    rank_components,
+    share_difference_interval,
+    share_interval,
+)
+
+NONE = "none"  # of the hybrids, the models themselves
+MEASURES = ("exact", "end_margin", "n_effect")
+HALF = 0.5  # of what tuning brought: a part that suffices, or is necessary, has more of it
+BRINGS = {"untuned": ("suffices", "does not suffice"), "tuned": ("necessary", "not necessary")}
+UNDECIDED, OUTSIDE = "undecided", "outside the parents' range"
+ROUNDING = 1e-6  # nats
+FEWEST_TOPICS = 8  # whose answers may be alike by more than chance
+LABELS = ("into", "what", "layers", "components", "kv", "scale", "prompting", "control")
+COLUMNS = (
+    "untuned", "tuned", "language", *LABELS, "measure", "value", "share", "share_low", "share_high",
+    "n_samples", "n_topics", "neutral_loglik", "neutral_within", "verdict", "level",
+)  # fmt: skip
+CHANGE_COLUMNS = (
+    "untuned", "tuned", "language", "component", "kind", "layer", "head", "change", "share",
+    "share_low", "share_high", "across_share", "across_share_low", "across_share_high",
+    "rank_correlation", "rank_correlation_low", "rank_correlation_high", "n_components",
+    "n_samples", "n_topics", "level",
+)  # fmt: skip
+
+Key = tuple[str, str, str]  # untuned, tuned, language
+
+
+def values_of(data: xr.Dataset, measure: str) -> Float[np.ndarray, "condition sample"]:
+    """A measure of every hybrid and sample."""
+    if measure == "n_effect":
+        return data[measure].to_numpy().astype(float)
+    return measure_values(data, measure)
+
+
+def parents(values: Float[np.ndarray, "condition sample"], data: xr.Dataset) -> dict:
+    """untuned and tuned -> the values of the model itself."""
+    rows = list(zip(data["what"].to_numpy(), data["into"].to_numpy(), strict=True))
+    return {tuning: values[rows.index((NONE, tuning))] for tuning in TUNINGS}
+
+
+def share_of_tuning(data: xr.Dataset, measure: str, place: int, bootstrap: Bootstrap) -> Interval:
+    """The share of a hybrid (module docstring), with its interval; NaN where there is none."""
+    part, gain, topics = _part_and_gain(data, measure, place)
+    if measure != "exact":
+        return share_of_effect(part, gain, topics, bootstrap)
+    values, level = values_of(data, measure), bootstrap.level
+    own, into = parents(values, data), str(data["into"].to_numpy()[place])
+    every = data["topic"].to_numpy()
+    brought = share_difference_interval(own["tuned"], every, own["untuned"], every, level)
+    if not len(part) or not brought.low > 0:
+        return share_of_effect(part * np.nan, gain, topics, bootstrap)
+    found = ratio_of_sums(part, gain, topics, bootstrap)
+    if np.isfinite(found.low):
+        return found
+    # All answers alike: Wilson's interval of the hybrid's share, on the scale from u to t.
+    plain, sign = share_interval(values[place], every, level), 1 if into == "untuned" else -1
+    ends = sign * (np.array([plain.low, plain.high]) - np.nanmean(own[into])) / gain.mean()
+    low, high = map(np.asarray, np.sort(ends))
+    return replace(found, low=low, high=high, method=plain.method)
+
+
+def share_terms(
+    data: xr.Dataset, measure: str, place: int
+) -> tuple[Float[np.ndarray, " sample"], np.ndarray]:
+    """Numbers whose mean is a hybrid's share, with the share's own influences; their topics."""
+    part, gain, topics = _part_and_gain(data, measure, place)
+    ratio = part.sum() / gain.sum()
+    return ratio + (part - ratio * gain) / gain.mean(), topics
+
+
+def _part_and_gain(data: xr.Dataset, measure: str, place: int) -> tuple[np.ndarray, ...]:
+    """What a hybrid brings or takes in every answer, what tuning brought, and the topics."""
+    values, topics = values_of(data, measure), data["topic"].to_numpy()
+    own, into = parents(values, data), str(data["into"].to_numpy()[place])
+    gain = own["tuned"] - own["untuned"]
+    part = values[place] - own[into] if into == "untuned" else own[into] - values[place]
+    known = np.isfinite(part) & np.isfinite(gain)
+    return part[known], gain[known], topics[known]
+
+
+def within_parents(data: xr.Dataset) -> np.ndarray:
+    """Whether the neutral log-likelihood of every hybrid is in the range of both parents."""
+    logliks = data["neutral_loglik"].to_numpy()
+    ends = sorted(parents(logliks[:, None], data)[tuning][0] for tuning in TUNINGS)
+    return (logliks >= ends[0] - ROUNDING) & (logliks <= ends[1] + ROUNDING)
+
+
+def summarise_transplants(files: Mapping[Key, xr.Dataset], bootstrap: Bootstrap) -> pd.DataFrame:
+    """One row a pair, language, hybrid and measure.
+
+    Args:
+        files: transplant files, by untuned and tuned model and language.
+        bootstrap: of the intervals.
+    """
+    rows = [
+        dict(zip(COLUMNS, key, strict=False)) | row
+        for key, data in files.items()
+        for row in _rows(data, bootstrap)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    within, logliks = within_parents(data), data["neutral_loglik"].to_numpy()
+    labels = {name: data[name].to_numpy().tolist() for name in LABELS}
+    for measure in MEASURES:
+        values = values_of(data, measure)
+        for place, own in enumerate(values):
+            known = np.isfinite(own)
+            row = {name: column[place] for name, column in labels.items()} | {
+                "measure": measure,
+                "value": float(own[known].mean()) if known.any() else np.nan,
+                "n_samples": int(known.sum()),
+                "n_topics": len(np.unique(data["topic"].to_numpy()[known])),
+                "neutral_loglik": float(logliks[place]),
+                "neutral_within": bool(within[place]),
+                "level": bootstrap.level,
+                "verdict": "",
+            }
+            if row["what"] != NONE and known.any():
+                found = share_of_tuning(data, measure, place, bootstrap)
+                row |= found.columns("share")
+                row["verdict"] = verdict(found, row["into"], bool(within[place]))
+            yield row
+
+
+def verdict(share: Interval, into: str, within: bool) -> str:
+    """What a share says: more than half with its whole interval, less than half, or undecided."""
+    if not np.isfinite(share.estimate):
+        return ""
+    if not within:
+        return OUTSIDE
+    yes, no = BRINGS[into]
+    low, high = float(share.low), float(share.high)
+    if np.isnan(low) and share.n_clusters >= FEWEST_TOPICS:  # the same share in every answer
+        low = high = float(share.estimate)
+    return yes if low > HALF else no if high < HALF else UNDECIDED
+
+
+def summarise_changes(
+    files: Mapping[Key, xr.Dataset], patching: Mapping[Key, xr.Dataset], bootstrap: Bootstrap
+) -> pd.DataFrame:
+    """One row a pair, language and component.
+
+    Args:
+        files: transplant files; patching: patching files of the tuned models, by the same keys.
+        bootstrap: of the intervals.
+    """
+    rows = [
+        dict(zip(CHANGE_COLUMNS, key, strict=False)) | row
+        for key, data in files.items()
+        for row in _changes(data, patching[key], bootstrap)
+    ]
+    return pd.DataFrame(rows, columns=list(CHANGE_COLUMNS))
+
+
+def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    evaluate = np.flatnonzero(patching["split"].to_numpy() == "evaluate")
+    patching = patching.isel(sample=evaluate)
+    noising, effect = component_patches(patching, "noising", 1, "all"), n_effect(patching, 1)
+    topics = patching["topic"].to_numpy()
+    change = _flat(data, "change")
+    own = parents(values_of(data, "n_effect"), data)
+    gain, across = own["tuned"] - own["untuned"], _flat(data, "across_n")
+    shape = (data.sizes["layer"], data.sizes["head"])
+    names, sampled = component_names(shape), patching["patched_head"].to_numpy().ravel() == SAMPLED
+    usable = {"head": np.flatnonzero(sampled), "mlp": np.arange(len(sampled), len(names))}
+    for kind, places in usable.items():
+        found = _correlation(change, noising, topics, places, bootstrap)
+        end = range(len(sampled)) if kind == "head" else usable["mlp"]
+        for place in end:
+            share = share_of_effect(noising[:, place], effect, topics, bootstrap)
+            other = share_of_effect(across[:, place], gain, data["topic"].to_numpy(), bootstrap)
+            layer, head = (
+                divmod(place, shape[1]) if kind == "head" else (place - len(sampled), None)
+            )
+            yield {
+                "component": names[place], "kind": kind, "layer": layer, "head": head,
+                "change": change[place], "n_components": len(places), "level": bootstrap.level,
+                **share.counts,
+                **share.columns("share"), **other.columns("across_share"),
+                **found.columns("rank_correlation"),
+            }  # fmt: skip
+
+
+def _correlation(change, noising, topics, places, bootstrap: Bootstrap) -> Interval:
+    """Rank correlation of the change of some components with their patches."""
+    known = np.isfinite(noising[:, places]).all(1)
+    fixed = np.where(known[:, None], change[places], np.nan)
+    ranked = [rank_components(values, topics, bootstrap) for values in (fixed, noising[:, places])]
+    return agreement_interval(*ranked, level=bootstrap.level)
+
+
+def _flat(data: xr.Dataset, name: str) -> np.ndarray:
+    """Values of heads, then MLPs, in the last axis."""
+    heads, mlps = (data[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
+    return np.concatenate([heads.reshape(*mlps.shape[:-1], -1), mlps], axis=-1)

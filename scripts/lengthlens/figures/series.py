@@ -1,0 +1,85 @@
+"""Tuning step by step: behaviour, the effect of N, and the members of the last circuit."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lengthlens.figures.style import (
+    PAPER,
+    TUNING_COLOURS,
+    Cast,
+    add_legend,
+    no_data,
+    page_width,
+    styled,
+    zero_line,
+)
+
+TITLE = "Tuning step by step"
+PANELS = {
+    "exact": "exact answers\n[share]",
+    "n_effect": "effect of N\n[logits]",
+    "member": "carried by\n[share of it]",
+}
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a", "#6e7781")
+_MARKERS = "osD^vP<>"
+_ROW = 1.4  # inches
+_EMPTY = "no model belongs to a series"
+
+
+def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw a row for each series and quantity, a column for each language.
+
+    Args:
+        table: tables/series.csv.
+        cast: models and languages, in order.
+    """
+    rows = [(series, name) for series in table["series"].unique() for name in PANELS]
+    rows = rows or [("", "exact")]
+    with styled():
+        size = (page_width(len(cast.languages)), _ROW * len(rows) + 0.7)
+        figure = Figure(figsize=size)
+        panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
+        handles = {}
+        for row, (series, quantity) in zip(panels, rows, strict=True):
+            own = table[(table["series"] == series) & (table["quantity"] == quantity)]
+            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+                handles |= _draw_panel(axes, own[own["language"] == language])
+                axes.set_title(name, fontsize=7)
+            row[0].set_ylabel(PANELS[quantity])
+        for axes in panels[-1]:
+            axes.set_xlabel("step of tuning")
+        if handles:
+            add_legend(figure, list(handles.values()))
+    return figure
+
+
+def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
+    """A line for each component, or one; the handles of components by name."""
+    if part["value"].isna().all():
+        no_data(axes, _EMPTY)
+        return {}
+    zero_line(axes)
+    handles = {}
+    for place, (name, curve) in enumerate(part.groupby(part["component"].fillna(""), sort=True)):
+        curve = curve.dropna(subset="value").sort_values("step")
+        colour = _COLOURS[place % len(_COLOURS)] if name else TUNING_COLOURS["tuned"]
+        axes.vlines(curve["step"], curve["value_low"], curve["value_high"], color=colour)
+        (line,) = axes.plot(
+            curve["step"], curve["value"], color=colour, marker=_MARKERS[place % len(_MARKERS)],
+            markeredgecolor=PAPER, markeredgewidth=0.4, label=name,
+        )  # fmt: skip
+        if name:
+            handles[name] = line
+    axes.set_xscale("symlog", linthresh=100)
+    return handles
+
+
+def counts(table: pd.DataFrame) -> str:
+    """What the figure rests on."""
+    if table.empty:
+        return _EMPTY
+    steps = table.groupby("series")["step"].nunique().max()
+    return f"{steps} steps; at least {int(table['n_topics'].min())} topics"

@@ -1,0 +1,117 @@
+"""Where tuning put control: tuned weights of ever more layers, from the bottom and from the top."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lengthlens.figures.style import (
+    HAIR,
+    MUTED,
+    PAPER,
+    Cast,
+    add_legend,
+    no_data,
+    page_width,
+    styled,
+    zero_line,
+)
+
+TITLE = "Where tuning put it: layers exchanged between both models"
+DIRECTIONS = {
+    "untuned": "brought into\nthe untuned model",
+    "tuned": "gone from\nthe tuned model",
+}
+SIDES = {"bottom": ("#b8860b", "all layers below"), "top": ("#6a3d9a", "all layers from there on")}
+MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
+_ROW = 1.9  # inches
+_EMPTY = "tuning brought nothing to explain"
+
+
+def curves(table: pd.DataFrame) -> pd.DataFrame:
+    """The cumulative hybrids, with `side` and `boundary`: the layer from which, or below which."""
+    own = table[
+        (table["what"] == "all") & (table["layers"].fillna("") != "") & (table["scale"] == 1)
+    ]
+    ends = own["layers"].astype(str).str.extract(r"^(\d+)-(\d+)$").astype(int)
+    own = own.assign(first=ends[0], last=ends[1])
+    final = own["last"].max() if len(own) else 0
+    bottom = own[own["first"] == 0].assign(side="bottom", boundary=lambda rows: rows["last"] + 1)
+    top = own[own["last"] == final].assign(side="top", boundary=lambda rows: rows["first"])
+    return pd.concat([bottom, top])
+
+
+def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw a row for each pair and direction, a column for each language.
+
+    Args:
+        table: tables/transplants.csv.
+        cast: models and languages, in order.
+    """
+    pairs = list(table[["untuned", "tuned"]].drop_duplicates().itertuples(index=False, name=None))
+    rows = [(pair, into) for pair in pairs or [("", "")] for into in DIRECTIONS]
+    with styled():
+        size = (page_width(len(cast.languages)), _ROW * len(rows) + 0.7)
+        figure = Figure(figsize=size)
+        panels = figure.subplots(
+            len(rows), len(cast.languages), squeeze=False, sharex="row", sharey=True
+        )
+        for row, ((untuned, tuned), into) in zip(panels, rows, strict=True):
+            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+                part = table[(table["untuned"] == untuned) & (table["tuned"] == tuned)]
+                part = part[(part["language"] == language) & (part["into"] == into)]
+                _draw_panel(axes, curves(part))
+                axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
+            row[0].set_ylabel(f"share of tuning\n{DIRECTIONS[into]}")
+        for axes in panels[-1]:
+            axes.set_xlabel("layer")
+        add_legend(figure, _legend())
+    return figure
+
+
+def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
+    axes.set_ylim(-0.5, 1.5)
+    if part.empty or part["share"].isna().all():
+        no_data(axes, _EMPTY)
+        return
+    zero_line(axes)
+    axes.axhline(1, color=HAIR, linewidth=0.8, zorder=1)
+    for (side, measure), curve in part.groupby(["side", "measure"], sort=False):
+        if measure not in MEASURES:
+            continue
+        curve = curve.dropna(subset="share").sort_values("boundary")
+        colour, (line, marker, _) = SIDES[side][0], MEASURES[measure]
+        x = curve["boundary"].to_numpy(dtype=float)
+        axes.vlines(x, curve["share_low"], curve["share_high"], color=colour, linewidth=0.8)
+        axes.plot(x, curve["share"], color=colour, linestyle=line, zorder=2)
+        for within, face in ((True, colour), (False, PAPER)):
+            own = curve[curve["neutral_within"].astype(bool) == within]
+            axes.plot(
+                own["boundary"], own["share"], linestyle="none", marker=marker, color=colour,
+                markerfacecolor=face, zorder=3,
+            )  # fmt: skip
+
+
+def _legend() -> list[Line2D]:
+    sides = [Line2D([], [], color=colour, label=label) for colour, label in SIDES.values()]
+    measures = [
+        Line2D([], [], color=MUTED, linestyle=line, marker=marker, label=label)
+        for line, marker, label in MEASURES.values()
+    ]
+    broken = Line2D(
+        [], [], color=MUTED, marker="o", markerfacecolor=PAPER, linestyle="none",
+        label="neutral text outside the parents' range",
+    )  # fmt: skip
+    return [*sides, *measures, broken]
+
+
+def counts(table: pd.DataFrame) -> str:
+    """What the figure rests on."""
+    drawn = curves(table)
+    if drawn.empty:
+        return "no pair of models had weights exchanged"
+    low, high = int(drawn["n_samples"].min()), int(drawn["n_samples"].max())
+    answers = f"{low}" if low == high else f"{low} to {high}"
+    return f"{answers} evaluate prompts of at least {int(drawn['n_topics'].min())} topics"

@@ -1,0 +1,130 @@
+"""What tuning changed, in sentences: never beyond the intervals of the tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lengthlens.analysis.groups import LATE, layers_between
+from lengthlens.analysis.transplants import OUTSIDE
+from lengthlens.figures.style import Cast
+from lengthlens.reporting.answers import Finding, Tables, answered, shown, who
+from lengthlens.reporting.numbers import in_brackets, number
+
+_MEASURES = {"exact": "exact answers", "n_effect": "the effect of N"}
+_SAID = {
+    "untuned": ("suffices", "into the untuned model bring", "no part brings more than half of"),
+    "tuned": ("necessary", "are necessary for", "no part is necessary for more than half of"),
+}
+_NAMED = 6
+
+
+def say_transplants(table: pd.DataFrame) -> list[str]:
+    """Which parts suffice and which are necessary, by pair, language and measure.
+
+    Args:
+        table: tables/transplants.csv.
+    """
+    own = table[table["measure"].isin(list(_MEASURES)) & ~table["control"].astype(bool)]
+    own = own[(own["what"] != "none") & (own["scale"] == 1)]
+    own = own[(own["what"] != "all") | (own["layers"].fillna("") != "")]
+    sentences = []
+    for names, rows in own.groupby(["tuned", "language", "into", "measure"], sort=False):
+        tuned, language, into, measure = names
+        who = f"{tuned} ({language}), {_MEASURES[measure]}"
+        if rows["share"].isna().all():
+            sentences.append(f"{who}: tuning brought no gain that is above 0 with its interval.")
+            continue
+        verdict, words, none = _SAID[into]
+        found = rows[rows["verdict"] == verdict].sort_values("share", ascending=False)
+        told = "; ".join(_part(row) for row in found.head(_NAMED).to_dict("records"))
+        broken = int((rows["verdict"] == OUTSIDE).sum())
+        said = f"tuned weights of these parts {words} more than half of what tuning brought: {told}"
+        if into == "tuned":
+            said = f"these parts {words} more than half of what tuning brought: {told}"
+        said = said if told else f"{none} what tuning brought with its whole interval"
+        sentences.append(
+            f"{who}: {said} ({int(rows['n_samples'].max())} prompts; of {len(rows)} parts "
+            f"{broken} take neutral text outside the range of both models and are not judged)."
+        )
+    return sentences
+
+
+def _part(row: dict) -> str:
+    layers = str(row["layers"]) if isinstance(row["layers"], str) and row["layers"] else ""
+    components = str(row["components"]) if isinstance(row["components"], str) else ""
+    kind = "layers" if row["what"] == "all" else str(row["what"])
+    part = " ".join(filter(None, (kind, layers, components)))
+    share = f"{number(row['share'], 'percent')} %"
+    return f"{part} {share} {in_brackets(row['share_low'], row['share_high'], 'percent')}"
+
+
+def say_changes(table: pd.DataFrame) -> list[str]:
+    """Whether the size of the change tells where N is carried.
+
+    Args:
+        table: tables/weight_change.csv.
+    """
+    sentences = []
+    names = {"head": "heads", "mlp": "MLPs"}
+    for (tuned, language, kind), rows in table.groupby(["tuned", "language", "kind"], sort=False):
+        row = rows.iloc[0]
+        if pd.isna(row["rank_correlation"]):
+            continue
+        value = number(row["rank_correlation"], "correlation")
+        ends = (row["rank_correlation_low"], row["rank_correlation_high"])
+        sentences.append(
+            f"{tuned} ({language}): over {int(row['n_components'])} {names[kind]} the change of "
+            f"their weights has the rank correlation {value} {in_brackets(*ends, 'correlation')} "
+            f"with the share of the effect of N that each carries."
+        )
+    return sentences
+
+
+def say_series(table: pd.DataFrame) -> list[str]:
+    """Exact answers and the effect of N at the first and the last step of a series.
+
+    Args:
+        table: tables/series.csv.
+    """
+    sentences = []
+    units = {"exact": ("exact answers", "percent"), "n_effect": ("the effect of N", "logits")}
+    own = table[table["quantity"].isin(list(units))]
+    for names, rows in own.groupby(["series", "language", "quantity"], sort=False):
+        name, unit = units[names[2]]
+        ends = rows.sort_values("step").iloc[[0, -1]].to_dict("records")
+        first, last = (f"step {row['step']} {shown(row, 'value', unit)}" for row in ends)
+        sentences.append(f"{names[0]} ({names[1]}), {name}: {first}; {last}.")
+    return sentences
+
+
+def late_layers_suffice(tables: Tables, cast: Cast) -> Finding | None:
+    """Do the tuned weights of the last quarter of layers bring most of the counting?"""
+    question = "Do the tuned weights of the last quarter of layers suffice for counting?"
+    return _late(tables["transplants"], cast, "untuned", question, "bring")
+
+
+def late_layers_necessary(tables: Tables, cast: Cast) -> Finding | None:
+    """Does most of the counting go without them?"""
+    question = "Are the tuned weights of the last quarter of layers necessary for counting?"
+    return _late(tables["transplants"], cast, "tuned", question, "take away")
+
+
+def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str) -> Finding | None:
+    own = table[(table["measure"] == "exact") & (table["into"] == into) & (table["what"] == "all")]
+    evidence, limits = [], []
+    for (tuned, language), rows in own.groupby(["tuned", "language"], sort=False):
+        ends = rows["layers"].astype(str).str.extract(r"^(\d+)-(\d+)$").dropna().astype(int)
+        if ends.empty:
+            continue
+        n_layers = int(ends[1].max()) + 1
+        first = int(layers_between(n_layers, *LATE)[0])
+        for row in rows[rows["layers"] == f"{first}-{n_layers - 1}"].to_dict("records"):
+            outside = "" if row["neutral_within"] else ", but neutral text is outside the range"
+            evidence.append(
+                f"{who(cast, tuned, language)}: layers {row['layers']} {words} "
+                f"{shown(row, 'share', 'percent')} of the exact answers that tuning brought "
+                f"({row['n_samples']} prompts{outside})"
+            )
+            if row["neutral_within"]:
+                limits.append((float(row["share_low"]), float(row["share_high"])))
+    return answered(question, limits, evidence, "languages", 0.5) if evidence else None

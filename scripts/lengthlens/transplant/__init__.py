@@ -1,0 +1,1 @@
+"""What tuning changed: parts of one model's weights in the other, and outputs across both."""

@@ -1,0 +1,147 @@
+"""The tuned model's component outputs in the untuned model's run, both reading the same text.
+
+What is patched is the *output*, as the tuned model adds it to the stream: the same input of the
+output projection would mean another output under another W_O. A single component leaves everything
+before it as it was, so the exchange adds a known difference to the stream, at all positions:
+
+    a_tuned(c) − a_untuned(c).
+
+Measured is what this does to the untuned model's end margin and to its N effect (the component then
+comes from the tuned model's run under the same prompt, in both of the runs that differ in N).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from lengthlens.decoding.donors import PassRecorder
+from lengthlens.decoding.intervention import Donors
+from lengthlens.generation.score import last_logits
+from lengthlens.models.readout import projection
+from lengthlens.patching.runs import best_pair, rows_at_once
+from lengthlens.transplant.pair import Pair
+from lengthlens.transplant.texts import FixedTexts, padded
+
+
+class Across:
+    """Patches across the models of a pair.
+
+    Attributes:
+        n_heads: heads of the model; 0 where a norm follows the attention, whose scale the sum of
+            all heads sets, so that no head adds an output of its own.
+    """
+
+    def __init__(self, pair: Pair, texts: FixedTexts, memory_gb: float) -> None:
+        self.pair, self.texts, self.memory_gb = pair, texts, memory_gb
+        a = pair.untuned.anatomy
+        self.n_heads = 0 if a.layers[0].attention_norm is not None else a.n_heads
+        self._size = a.n_layers * (self.n_heads + 1)
+
+    @torch.inference_mode()
+    def measure(
+        self, used: Bool[np.ndarray, " sample"]
+    ) -> tuple[Float[np.ndarray, "sample component"], Float[np.ndarray, "sample component"]]:
+        """Change of the untuned model's end margin and N effect; heads layer by layer, then MLPs.
+
+        Args:
+            used: True for the samples to be measured; NaN for others, and without such a text.
+        """
+        end, effect = (np.full((len(used), self._size), np.nan) for _ in range(2))
+        for place in np.flatnonzero(used):
+            own, other = self.texts.own[place], self.texts.other[place]
+            if own is None:
+                continue
+            logits = self._patched(own)
+            pairs = [best_pair(row, self.pair.untuned.classes) for row in logits]
+            margins = _margins(logits, pairs)
+            end[place] = margins[1:] - margins[0]
+            if other is not None:
+                effects = margins - _margins(self._patched(other), pairs)
+                effect[place] = effects[1:] - effects[0]
+        return end, effect
+
+    def _patched(self, text: tuple[int, ...]) -> Float[Tensor, "row vocabulary"]:
+        """Logits after a text: of the plain run, then with every component exchanged."""
+        untuned = self.pair.untuned
+        differences = _Differences(self, text)
+        size = rows_at_once(untuned, len(text), self.memory_gb)
+        parts = []
+        for start in range(0, self._size + 1, size):
+            rows = range(start, min(start + size, self._size + 1))
+            with differences.added([row - 1 for row in rows]):
+                parts.append(last_logits(untuned, *padded([text] * len(rows), untuned.device)))
+        return torch.cat(parts)
+
+
+class _Differences:
+    """What each component of the tuned model adds to the stream beyond the untuned one's."""
+
+    def __init__(self, across: Across, text: tuple[int, ...]) -> None:
+        self._anatomy, self._n_heads = across.pair.untuned.anatomy, across.n_heads
+        self._runs = []
+        for loaded in (across.pair.tuned, across.pair.untuned):
+            recorder = PassRecorder(loaded.anatomy)
+            with recorder.attached():
+                last_logits(loaded, *padded([text], loaded.device))
+            outputs = [
+                projection(layer.attention_output, lambda weight: weight)[0]
+                for layer in loaded.anatomy.layers
+            ]
+            self._runs.append((recorder.donors(loaded.device), outputs))
+
+    @contextlib.contextmanager
+    def added(self, components: list[int]) -> Iterator[None]:
+        """Add the difference of component c to row r, where c is the r-th; −1 for none."""
+        n_heads = self._n_heads
+        n_all = n_heads * self._anatomy.n_layers
+        with contextlib.ExitStack() as hooks:
+            for index, layer in enumerate(self._anatomy.layers):
+                own = range(index * n_heads, (index + 1) * n_heads)
+                heads = [(row, c - own.start) for row, c in enumerate(components) if c in own]
+                mlps = [row for row, c in enumerate(components) if c == n_all + index]
+                if heads:
+                    module = layer.attention_output
+                    hooks.enter_context(module.register_forward_hook(self._head(index, heads)))
+                if mlps:
+                    module = layer.mlp_site
+                    hooks.enter_context(module.register_forward_hook(self._mlp(index, mlps)))
+            yield
+
+    def _head(self, layer: int, rows: list[tuple[int, int]]):
+        def output_of(run: tuple[Donors, list[Tensor]], head: int) -> Tensor:
+            donors, outputs = run
+            weight = outputs[layer].unflatten(1, (self._anatomy.n_heads, -1))[:, head]
+            return donors.head[:, layer, head].to(weight) @ weight.T
+
+        def add(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+            changed, (tuned, untuned) = output.clone(), self._runs
+            for row, head in rows:
+                changed[row] += (output_of(tuned, head) - output_of(untuned, head)).to(changed)
+            return changed
+
+        return add
+
+    def _mlp(self, layer: int, rows: list[int]):
+        def add(module: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
+            own = output[0] if isinstance(output, tuple) else output
+            tuned, untuned = (donors.mlp[:, layer] for donors, _ in self._runs)
+            changed = own.clone()
+            changed[rows] += ((tuned - untuned) / self._anatomy.residual_multiplier).to(changed)
+            return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+        return add
+
+
+def _margins(
+    logits: Float[Tensor, "row vocabulary"], pairs: list[tuple[int, int]]
+) -> Float[np.ndarray, " row"]:
+    found = [
+        float(row[ender] - row[word]) for row, (ender, word) in zip(logits, pairs, strict=True)
+    ]
+    return np.array(found)

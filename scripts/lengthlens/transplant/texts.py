@@ -1,0 +1,103 @@
+"""The fixed texts on which hybrids are compared: the tuned model's own answers.
+
+Each is read up to its decision step under its own prompt, and up to the same step under the prompt
+with the next larger number, where that swap is legal (`generation.swaps`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lengthlens.ablation.ablate import AblationStudy
+from lengthlens.generation.job import Reading
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.score import last_logits
+from lengthlens.language.languages import Language
+from lengthlens.patching.material import swap_material
+from lengthlens.patching.runs import best_pair, rows_at_once
+
+SWAP = 1
+
+
+class FixedTexts:
+    """Texts of some answers.
+
+    Attributes:
+        own, other: of every sample, the tokens read under its own prompt and under the other one;
+            None where there is no decision step, or no legal swap.
+    """
+
+    def __init__(
+        self,
+        study: AblationStudy,
+        answers: Sequence[Sequence[int]],
+        language: Language,
+        n_words: Sequence[int],
+        memory_gb: float,
+    ) -> None:
+        self._memory_gb = memory_gb
+        rows = [
+            {**vars(prompt), "prompt_id": prompt.id, "tokens": list(answer)}
+            for prompt, answer in zip(study.prompts, answers, strict=True)
+        ]
+        reading = Reading(n_words, study.counting, study.settings.date)
+        material = swap_material(study.loaded, language, rows, reading, (SWAP,))
+        self.own: list[tuple[int, ...] | None] = []
+        self.other: list[tuple[int, ...] | None] = [None] * len(rows)
+        asked = zip(study.prompts, study.encoded(), answers, strict=True)
+        for prompt, tokens, answer in asked:
+            step = study.decision(prompt, answer)
+            self.own.append(None if step is None else (*tokens, *answer[:step]))
+        for place, swap in material.legal(SWAP):
+            self.other[place] = (*swap.other, *swap.answer)
+
+    @torch.inference_mode()
+    def margins(
+        self, loaded: LoadedModel
+    ) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
+        """End margin under the own prompt, and N effect, of every sample; NaN without. [logits]
+
+        The end margin is that of the best ender and the best word; the N effect is the fall of the
+        margin of these two tokens under the other prompt.
+        """
+        end, effect = (np.full(len(self.own), np.nan) for _ in range(2))
+        known = [place for place, text in enumerate(self.own) if text is not None]
+        swapped = [place for place in known if self.other[place] is not None]
+        texts = [self.own[place] for place in known] + [self.other[place] for place in swapped]
+        if not texts:
+            return end, effect
+        logits = self._logits(loaded, texts)
+        pairs = {}
+        for place, row in zip(known, logits, strict=False):
+            pairs[place] = ender, word = best_pair(row, loaded.classes)
+            end[place] = float(row[ender] - row[word])
+        for place, row in zip(swapped, logits[len(known) :], strict=True):
+            ender, word = pairs[place]
+            effect[place] = end[place] - float(row[ender] - row[word])
+        return end, effect
+
+    def _logits(
+        self, loaded: LoadedModel, texts: Sequence[Sequence[int]]
+    ) -> Float[Tensor, "text vocabulary"]:
+        size = rows_at_once(loaded, max(map(len, texts)), self._memory_gb)
+        parts = [
+            last_logits(loaded, *padded(texts[start : start + size], loaded.device))
+            for start in range(0, len(texts), size)
+        ]
+        return torch.cat(parts)
+
+
+def padded(
+    texts: Sequence[Sequence[int]], device: torch.device
+) -> tuple[Int[Tensor, "text position"], Int[Tensor, " text"]]:
+    """Texts as one tensor, padded on the right, and the last position of each."""
+    tokens = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.long)
+    for row, text in enumerate(texts):
+        tokens[row, : len(text)] = torch.tensor(text)
+    last = torch.tensor([len(text) - 1 for text in texts])
+    return tokens.to(device), last.to(device)
