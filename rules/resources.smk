@@ -119,6 +119,12 @@ def circuit_answers(wildcards, manifest):
 
 
 def traced_answers(wildcards, manifest):
+    """The stream exchanged and attention read; then paths, and contrasting prompts."""
+    streams = 2 * stream_answers(wildcards, manifest)
+    return streams + path_answers(wildcards, manifest) + contrast_answers(wildcards, manifest)
+
+
+def stream_answers(wildcards, manifest):
     """Reading a text takes about a tenth of decoding an answer, an exchanged stream half of that;
     a knockout reads one token."""
     layers, _ = components(manifest)

@@ -1,67 +1,12 @@
 # Where N is in the stream, by layer and role of tokens, and what heads look at. Tuned models only,
 # for there must be control to explain.
 
-from lengthlens.workflow.targets import TRACE_TABLES
+from lengthlens.workflow.targets import TRACE_TABLES, TRACES
 
 
-rule trace_stream:
+rule trace_model:
     input:
-        code=code("trace_stream"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
-        answers=ANSWERS,
-        provenance=ANSWERS_PROVENANCE,
-    output:
-        paths.below("tracing/{model}.{language}.nc"),
-    log:
-        paths.below("logs/trace_stream/{model}.{language}.log"),
-    conda:
-        "../envs/environment.yaml"
-    threads: study.generation.threads
-    resources:
-        **decoding(traced_answers, captured=False, exact=True),
-    params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
-        config=study.slice("generation", "counting", "n_words", "tracing", "patching.seed"),
-    message:
-        "Tracing the stream of {wildcards.model} in {wildcards.language}"
-    script:
-        "../scripts/trace_stream.py"
-
-
-rule read_attention:
-    input:
-        code=code("read_attention"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
-        answers=ANSWERS,
-        provenance=ANSWERS_PROVENANCE,
-        circuits=paths.below("circuits/{model}.{language}.nc"),
-    output:
-        paths.below("attention/{model}.{language}.nc"),
-    log:
-        paths.below("logs/read_attention/{model}.{language}.log"),
-    conda:
-        "../envs/environment.yaml"
-    threads: study.generation.threads
-    resources:
-        **decoding(traced_answers, captured=False, exact=True),
-    params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
-        config=study.slice("generation", "counting", "n_words", "tracing", "patching.seed"),
-    message:
-        "Reading the attention of {wildcards.model} in {wildcards.language}"
-    script:
-        "../scripts/read_attention.py"
-
-
-rule measure_paths:
-    input:
-        code=code("measure_paths"),
+        code=code("trace_model"),
         manifest=manifest,
         proof=proof,
         language=language_file,
@@ -71,61 +16,31 @@ rule measure_paths:
         selection=paths.below("selection/{model}.{language}.csv"),
         selection_provenance=paths.below("selection/{model}.{language}.provenance.json"),
     output:
-        paths.below("paths/{model}.{language}.nc"),
+        **{name: paths.below(name + "/{model}.{language}.nc") for name in TRACES},
     log:
-        paths.below("logs/measure_paths/{model}.{language}.log"),
+        paths.below("logs/trace_model/{model}.{language}.log"),
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
     resources:
-        **decoding(path_answers, captured=False, exact=True),
-    params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
-        config=study.slice("generation", "counting", "n_words", "paths", "patching.seed"),
-    message:
-        "Patching the paths of {wildcards.model} in {wildcards.language}"
-    script:
-        "../scripts/measure_paths.py"
-
-
-rule trace_contrasts:
-    input:
-        code=code("trace_contrasts"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
-        circuits=paths.below("circuits/{model}.{language}.nc"),
-        selection=paths.below("selection/{model}.{language}.csv"),
-        selection_provenance=paths.below("selection/{model}.{language}.provenance.json"),
-    output:
-        paths.below("contrasts/{model}.{language}.nc"),
-    log:
-        paths.below("logs/trace_contrasts/{model}.{language}.log"),
-    conda:
-        "../envs/environment.yaml"
-    threads: study.generation.threads
-    resources:
-        **decoding(contrast_answers, captured=False, exact=True),
+        **decoding(traced_answers, captured=False, exact=True),
     params:
         name=lambda wildcards: wildcards.model,
         model=model_entry,
         config=study.slice(
-            "generation", "counting", "n_words", "contrasts", "tracing.every", "prompts.seed"
+            *("generation", "counting", "n_words", "tracing", "paths", "contrasts"),
+            *("patching.seed", "prompts.seed"),
         ),
     message:
-        "Tracing contrasting prompts of {wildcards.model} in {wildcards.language}"
+        "Following N through {wildcards.model} in {wildcards.language}"
     script:
-        "../scripts/trace_contrasts.py"
+        "../scripts/trace_model.py"
 
 
 rule summarise_tracing:
     input:
+        **{name: paths.each_tuned(name + "/{model}.{language}.nc") for name in TRACES},
         code=code("summarise_tracing"),
-        tracing=paths.each_tuned("tracing/{model}.{language}.nc"),
-        attention=paths.each_tuned("attention/{model}.{language}.nc"),
-        paths=paths.each_tuned("paths/{model}.{language}.nc"),
-        contrasts=paths.each_tuned("contrasts/{model}.{language}.nc"),
     output:
         **{
             name: report(

@@ -88,7 +88,7 @@ class AnswersJob:
         opened = open_exact_model if exact else open_model
         return opened(self._given.params.name, self._given.params.model, self.config)
 
-    def write(self, dataset: xr.Dataset, schema: str) -> None:
-        """Write what was measured into the rule's one output."""
+    def write(self, dataset: xr.Dataset, schema: str, path: str | None = None) -> None:
+        """Write what was measured into one of the rule's outputs, or into its only one."""
         made = provenance(schema, inherited(self.config, self.origins.values()), self.manifest)
-        write_dataset(dataset, self._given.output[0], made)
+        write_dataset(dataset, path or self._given.output[0], made)

@@ -18,6 +18,12 @@ CIRCUIT_TABLES = {
     "circuit_members": "Members of the smallest circuits",
     "overlap": "Circuits across languages",
 }
+TRACES = (
+    "tracing",
+    "attention",
+    "paths",
+    "contrasts",
+)  # folders, a file of each model and language
 TRACE_TABLES = {
     "tracing": "Where N is",
     "attention": "What heads look at",
@@ -175,10 +181,7 @@ class Paths:
 
     def traced(self) -> list[str]:
         return [
-            *self.each_tuned("tracing/{model}.{language}.nc"),
-            *self.each_tuned("attention/{model}.{language}.nc"),
-            *self.each_tuned("paths/{model}.{language}.nc"),
-            *self.each_tuned("contrasts/{model}.{language}.nc"),
+            *(f for name in TRACES for f in self.each_tuned(name + "/{model}.{language}.nc")),
             *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
         ]
 
