@@ -74,6 +74,7 @@ STAGES = {
     "patch": (paths.patched(), "patches"),
     "circuits": (paths.circuits(), "circuits"),
     "trace": (paths.traced(), "traces"),
+    "count": (paths.counted(), "measurements of the count in the stream"),
     "transplant": (paths.transplanted(), "transplants"),
     "ablate": (paths.ablated(), "ablations"),
     "probe": (paths.probed(), "probes"),
@@ -92,6 +93,7 @@ localrules:
     patch,
     circuits,
     trace,
+    count,
     transplant,
     ablate,
     probe,
@@ -108,6 +110,7 @@ include: "rules/probes.smk"
 include: "rules/force.smk"
 include: "rules/patch.smk"
 include: "rules/trace.smk"
+include: "rules/count.smk"
 include: "rules/transplant.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"

@@ -166,6 +166,16 @@ def contrast_answers(wildcards, manifest):
     return measured * (1 + math.ceil(rows / 24))
 
 
+def counted_answers(wildcards, manifest):
+    """Reading a text takes about a tenth of decoding an answer, under every N; shifted ones are
+    decoded."""
+    plan, numbers = study.count, len(study.n_words)
+    measured = numbers * min(plan.per_n, study.prompts.per_n)
+    shifts = 1 + len(plan.steps) * (1 + plan.draws)
+    sets = len(plan.neurons) * (1 + plan.draws)
+    return measured * (math.ceil(numbers / 10) + shifts + math.ceil(sets / 24))
+
+
 def probe_prompts(wildcards, manifest):
     """The study's prompts again, with other decoding, and those of further N."""
     return all_prompts(wildcards, manifest) + len(study.probes.n_words) * study.probes.per_n

@@ -27,6 +27,7 @@ _READERS = {
     "open_attention",
     "open_paths",
     "open_contrasts",
+    "open_count",
     "open_selection",
     "open_ablation",
     "open_repair",

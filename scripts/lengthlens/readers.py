@@ -113,6 +113,11 @@ def open_contrasts(path: str | Path) -> xr.Dataset:
     return _arrays(path, formats.CONTRASTS)
 
 
+def open_count(path: str | Path) -> xr.Dataset:
+    """The count in the stream of one model in one language: probes, steering, neurons."""
+    return _arrays(path, formats.COUNT)
+
+
 def open_selection(path: str | Path) -> pd.DataFrame:
     """Ranking of the components of one model in one language."""
     return read_table(path, formats.SELECTION, dtype=_WHOLE)

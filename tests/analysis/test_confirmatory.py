@@ -118,6 +118,24 @@ def scored(follows: str = "nswap", seed: int = 0, n_kv_heads: int = 5) -> dict:
     return {"attribution": {("m", "en"): own}, "forced": {("m", "en"): forced}}
 
 
+def test_the_same_heads_stand_beside_it_in_every_mode() -> None:
+    """Chosen minus other random heads, mode by mode; a mode that the file lacks has none."""
+    data = ablation("en", {}, 0, controls=19, family=FAMILY[:1])
+    beside = data.isel(condition=np.flatnonzero(data["pool"] == "disjoint"))
+    resampled = beside.assign_coords(mode=("condition", ["resample"] * beside.sizes["condition"]))
+    shift = xr.where(resampled["control"], 0.0, -2.0)
+    resampled["end_margin"] = resampled["end_margin"] + shift
+    files = {"ablation": {("m", "en"): xr.concat([data, resampled], "condition")}}
+    (row,) = confirm(FAMILY[:1], PAIRS, files, FAST).to_dict("records")
+    margins = beside["end_margin"].mean("sample").to_numpy()
+    control = beside["control"].to_numpy()
+    effect = margins[~control][0] - margins[control].mean()
+    assert row["effect_zero"] == pytest.approx(effect)
+    assert row["effect_resample"] == pytest.approx(effect - 2)
+    assert row["effect_resample_low"] < row["effect_resample"] < row["effect_resample_high"]
+    assert np.isnan(row["effect_mean"]) and row["mode"] == "zero"
+
+
 # --- sets ----------------------------------------------------------------------------------------
 
 

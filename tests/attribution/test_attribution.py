@@ -13,6 +13,7 @@ from lengthlens.attribution import dla
 from lengthlens.attribution.dla import (
     KINDS,
     TARGETS,
+    at_decision,
     attribute_batch,
     attribute_steps,
     end_contrast,
@@ -212,6 +213,7 @@ def test_end_contrast_by_hand() -> None:
     steps = Steps(**columns)
     expected = np.array([10.0 - 2.0, np.nan, np.nan, 1.0])
     np.testing.assert_array_equal(end_contrast(share, steps, 4), expected)
+    np.testing.assert_array_equal(at_decision(share, steps, 4), [10.0, np.nan, 6.0, -1.0])
     wide = share[:, None, None] * np.array([[1.0, 2.0, 0.0]])
     np.testing.assert_array_equal(
         end_contrast(wide, steps, 4)[:, 0], expected[:, None] * [1.0, 2.0, 0.0]

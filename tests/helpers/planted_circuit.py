@@ -10,6 +10,9 @@ attention goes to the first token otherwise. Everything else is small noise.
 
 `compensated`: head L2H3 of the last layer takes 2 from the margin for each word asked for, and one
 neuron of the last MLP gives back half of what it finds in that direction.
+
+`idle`: mover and carrier also bring two features of N along that nothing reads, larger than N and
+unrelated to it.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ DIGIT = 30  # the token of the number 0
 TEMPLATE = "11 12 {name} N{n} 13 14 15"  # 14 is the mark, 15 the last prompt token
 MARK, LAST = 6, 7
 STOP = 2
+IDLE = {"square": (12, -12, -12, 12), "cube": (-6, 18, -18, 6)}  # of N_WORDS
 
 
 class Identity(nn.Module):
@@ -90,7 +94,7 @@ def answers_of(lang: Language) -> list[dict]:
 
 
 @torch.no_grad()
-def counting_model(null: bool = False, compensated: bool = False) -> Counting:
+def counting_model(null: bool = False, compensated: bool = False, idle: bool = False) -> Counting:
     """The planted model (module docstring)."""
     torch.manual_seed(0)
     config = tiny_config("gpt2")
@@ -100,9 +104,8 @@ def counting_model(null: bool = False, compensated: bool = False) -> Counting:
     for parameter in model.parameters():
         parameter.copy_(noise * torch.randn_like(parameter))
     width = config.n_embd
-    number, moved, carried, words, margin, ground, first, numeral, mark, late = torch.linalg.qr(
-        torch.randn(width, 10)
-    ).Q.T
+    basis = torch.linalg.qr(torch.randn(width, 10)).Q
+    number, moved, carried, words, margin, ground, first, numeral, mark, late = basis.T
     tokens, places = model.transformer.wte.weight, model.transformer.wpe.weight
     for n in range(10):
         tokens[DIGIT + n] += n * number + numeral
@@ -121,6 +124,14 @@ def counting_model(null: bool = False, compensated: bool = False) -> Counting:
     _bring(blocks[MOVER[0]].attn, MOVER[1], number, 0.0 * moved if null else moved)
     _attend(blocks[CARRIER[0]].attn, CARRIER[1], late, mark)
     _bring(blocks[CARRIER[0]].attn, CARRIER[1], moved, carried)
+    for place, feature in enumerate(IDLE.values() if idle else (), start=1):
+        found = torch.linalg.qr(torch.cat([basis, torch.randn(width, 3)], 1)).Q[:, -3:]
+        read, moved_on, left = found.T
+        basis = torch.cat([basis, found], 1)
+        for n, value in zip(N_WORDS, feature, strict=True):
+            tokens[DIGIT + n] += value * read
+        _bring(blocks[MOVER[0]].attn, MOVER[1], read, moved_on, place)
+        _bring(blocks[CARRIER[0]].attn, CARRIER[1], moved_on, left, place)
     mlp = blocks[COMPARISON].mlp
     mlp.c_fc.weight[:, 0] = 4.0 * (words - carried)
     mlp.c_fc.bias[0] = 2.0
@@ -156,9 +167,9 @@ def _attend(attention, head: int, query: torch.Tensor | None, key: torch.Tensor)
     attention.c_attn.weight[:, width + dimension] = key
 
 
-def _bring(attention, head: int, read: torch.Tensor, write: torch.Tensor) -> None:
+def _bring(attention, head: int, read: torch.Tensor, write: torch.Tensor, place: int = 0) -> None:
     """Let a head read one direction where it attends, and write another."""
     width, d_head = attention.embed_dim, attention.head_dim
-    dimension = head * d_head
+    dimension = head * d_head + place
     attention.c_attn.weight[:, 2 * width + dimension] = read
     attention.c_proj.weight[dimension] = write

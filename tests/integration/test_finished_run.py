@@ -45,6 +45,7 @@ tracing: {per_n: 2}
 transplant: {per_n: 1, every: 3, scales: [0.5], controls: 1, across_per_n: 1, answer_layers: false}
 paths: {per_n: 2, most: 4}
 contrasts: {per_n: 1}
+count: {per_n: 4, draws: 2, neurons: [1, 8]}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 report: {answers: 2}
 """
@@ -141,6 +142,7 @@ KINDS = {
     "attention/{model}.{language}.nc": "attention/*.nc",
     "paths/{model}.{language}.nc": "paths/*.nc",
     "contrasts/{model}.{language}.nc": "contrasts/*.nc",
+    "count/{model}.{language}.nc": "count/*.nc",
     "selection/{model}.{language}.csv": "selection/*.csv",
     "ablation/{model}.{language}.nc": "ablation/*.nc",
     "repair/{model}.{language}.nc": "repair/*.nc",

@@ -9,7 +9,12 @@ import docutils.core
 import pytest
 
 from lengthlens.figures.registry import FIGURES
-from lengthlens.workflow.targets import CIRCUIT_TABLES, TRACE_TABLES, TRANSPLANT_TABLES
+from lengthlens.workflow.targets import (
+    CIRCUIT_TABLES,
+    COUNT_TABLES,
+    TRACE_TABLES,
+    TRANSPLANT_TABLES,
+)
 
 ROOT = Path(__file__).parents[2]
 CAPTIONS = sorted((ROOT / "rules/captions").glob("*.rst"))
@@ -42,5 +47,5 @@ def test_every_caption_is_used_and_there():
     """Those that rules name for tables, and one for every figure."""
     rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
     named = set(re.findall(r'caption="captions/(\w+)\.rst"', rules))
-    named |= {*FIGURES, *CIRCUIT_TABLES, *TRACE_TABLES, *TRANSPLANT_TABLES}
+    named |= {*FIGURES, *CIRCUIT_TABLES, *TRACE_TABLES, *COUNT_TABLES, *TRANSPLANT_TABLES}
     assert named == {path.stem for path in CAPTIONS}

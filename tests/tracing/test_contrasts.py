@@ -23,7 +23,7 @@ from lengthlens.tracing.paths import Members
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
-PLAN = ContrastPlan(2, 1, 0)
+PLAN = ContrastPlan(per_n=2, every=1, seed=0)
 SETTINGS = generation(max_new_tokens=12, batch_size=8, memory_gb=1.0, date="2026-01-01")
 
 

@@ -20,7 +20,7 @@ from lengthlens.tracing.paths import Members, PathPlan, circuit_members, measure
 BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 PLANTED = np.array([0, 0, 0, 0, 1, 2, 3, 4], dtype=np.int8)  # the roles of the planted template
-PLAN = PathPlan(2, 5, 1.0)
+PLAN = PathPlan(per_n=2, most=5, memory_gb=1.0)
 MEMBERS = Members((*NAMES, "L1H3", "L0M"), 5)  # two beside the planted ones that do nothing
 
 

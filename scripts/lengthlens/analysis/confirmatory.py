@@ -21,7 +21,7 @@ import xarray as xr
 from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
 from lengthlens.analysis.named_effects import EFFECTS, NoEffect
 from lengthlens.analysis.score_tests import NORM, score_test
-from lengthlens.analysis.set_tests import set_test
+from lengthlens.analysis.set_tests import MODES, set_test
 from lengthlens.statistics import DEFAULT, Bootstrap, holm, interval_columns
 
 VERDICTS = {True: ("shown", "not shown"), False: ("suggested", "not suggested")}  # by confirmatory
@@ -48,7 +48,7 @@ COLUMNS = (
     "n_possible",
     "chosen",
     "control",
-    *interval_columns("value", "over_norm"),
+    *interval_columns("value", *(f"effect_{mode}" for mode in MODES), "over_norm"),
     "p",
     "p_holm",
     "verdict",

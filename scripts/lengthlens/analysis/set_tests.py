@@ -5,6 +5,9 @@ among sets drawn from *all* layer-matched ones (pool `all`) is then uniform:
 p = (1 + #{controls at least as extreme}) / (1 + #controls), one-sided. Where all distinct sets were
 tried p is exact, and 19 others are enough; of drawn sets it takes 99. The heads are ranked on the
 `select` topics and removed on the `evaluate` topics; k is fixed in claims.yaml.
+
+The test is made in the first mode. Beside it stands what the same heads do in every mode, as in
+`tables/ablation.csv`: against random sets of *other* heads, for the sizes `ablation.further_k`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import xarray as xr
 
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.analysis.effects import (
+    ChosenSet,
     answered,
     chosen_sets,
     effect_limits,
@@ -23,6 +27,8 @@ from lengthlens.analysis.effects import (
 from lengthlens.analysis.outcomes import measure_clusters, measure_values
 from lengthlens.statistics import Bootstrap, permutation_p
 from lengthlens.statistics.permutation import FEWEST_DRAWS, FEWEST_ENUMERATED
+
+MODES = ("zero", "mean", "resample")
 
 
 def set_test(hypothesis: Hypothesis, data: xr.Dataset, bootstrap: Bootstrap) -> dict:
@@ -66,9 +72,26 @@ def set_test(hypothesis: Hypothesis, data: xr.Dataset, bootstrap: Bootstrap) -> 
         "value": float(chosen.estimate) - mean,
         "value_low": low,
         "value_high": high,
+        **_by_mode(data, found, measure, bootstrap),
         "p": p,
         "reason": "" if np.isfinite(p) else _why(float(chosen.estimate), len(draws), possible),
     }
+
+
+def _by_mode(data: xr.Dataset, tested: ChosenSet, measure: str, bootstrap: Bootstrap) -> dict:
+    """The effect of the tested heads in every mode that the file has them in."""
+    values, clusters = measure_values(data, measure), measure_clusters(data, measure)
+    row: dict[str, float] = {}
+    for found in chosen_sets(data):
+        mode = str(found.labels["mode"])
+        if {**found.labels, "mode": ""} != {**tested.labels, "mode": ""} or mode not in MODES:
+            continue
+        controls = answered(values[found.controls])
+        mean = row_means(controls).mean() if len(controls) else np.nan
+        low, high = effect_limits(values[found.place], controls, clusters, bootstrap)
+        row[f"effect_{mode}"] = float(row_means(values[found.place][None])[0] - mean)
+        row |= {f"effect_{mode}_low": low, f"effect_{mode}_high": high}
+    return row
 
 
 def _why(chosen: float, n_draws: int, possible: float) -> str:

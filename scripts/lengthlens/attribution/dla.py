@@ -186,10 +186,9 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
         data[f"cwa_{kind}_plus"] = (labels, plus)
         data[f"cwa_{kind}_minus"] = (labels, minus)
         data[f"null_variance_{kind}"] = (labels, null_variance(value, steps, n_samples))
-        data[f"end_contrast_{kind}"] = (
-            labels[1:],
-            end_contrast(value[TARGETS.index("end")], steps, n_samples),
-        )
+        share = value[TARGETS.index("end")]
+        data[f"decision_{kind}"] = (labels[1:], at_decision(share, steps, n_samples))
+        data[f"end_contrast_{kind}"] = (labels[1:], end_contrast(share, steps, n_samples))
     layers = scores.head.astype(np.float64).sum(axis=-1)
     labels = ("target", "sample", "layer")
     data["null_variance_head_layer"] = (labels, null_variance(layers, steps, n_samples))
@@ -236,6 +235,15 @@ def null_variance(
     return found
 
 
+def at_decision(
+    share: Float[np.ndarray, "step ..."], steps: Steps, n_samples: int
+) -> Float[np.ndarray, "sample ..."]:
+    """Share of the end margin at the decision step; NaN for samples without one."""
+    found = np.full((n_samples, *share.shape[1:]), np.nan)
+    found[steps.sample[steps.decision]] = share[steps.decision]
+    return found
+
+
 def end_contrast(
     share: Float[np.ndarray, "step ..."], steps: Steps, n_samples: int
 ) -> Float[np.ndarray, "sample ..."]:
@@ -248,16 +256,11 @@ def end_contrast(
     earlier = steps.boundary & (np.arange(len(steps)) < first_decision[steps.sample])
     component = (None,) * (share.ndim - 1)
     counts = np.bincount(steps.sample[earlier], minlength=n_samples)
-    decided = np.bincount(steps.sample[steps.decision], minlength=n_samples)
-    at_decision = _sum_by_sample(
-        share[None] * steps.decision[(None, slice(None), *component)], steps.sample, n_samples
-    )[0]
     before = _sum_by_sample(
         share[None] * earlier[(None, slice(None), *component)], steps.sample, n_samples
     )[0]
-    defined = ((counts > 0) & (decided > 0))[(slice(None), *component)]
-    divisor = np.maximum(counts, 1)[(slice(None), *component)]
-    return np.where(defined, at_decision - before / divisor, np.nan)
+    divisor = np.where(counts > 0, counts, np.nan)[(slice(None), *component)]
+    return at_decision(share, steps, n_samples) - before / divisor
 
 
 def _step_counts(steps: Steps, n_samples: int) -> dict[str, tuple[tuple[str], np.ndarray]]:

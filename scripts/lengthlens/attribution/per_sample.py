@@ -19,6 +19,7 @@ LABELS = ("topic", "template", "split", "words", "error", "stopped", "truncated"
 ATTRIBUTES = {
     "cwa": "sum over the answer's steps of adherence sign times DLA [logits]",
     "null_variance": "variance of CWA over all circular shifts of the answer's signs [logits^2]",
+    "decision": "share of the end margin at the decision step [logits]",
     "end_contrast": "share of the end margin at the decision step minus its mean at earlier "
     "boundary steps [logits]",
     "norm": "norm of what the component adds to the residual stream, mean over the answer's steps",

@@ -260,6 +260,18 @@ def check_resample(values: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
+def check_steered(values: dict[str, Any]) -> Iterator[Problem]:
+    """Only languages of the run can be steered."""
+    named = values["count"]["steered"]
+    for index, code in enumerate([] if named == "auto" else named):
+        if code not in values["languages"]:
+            yield Problem(
+                ("count", "steered", index),
+                f"{show(code)} is no language of this run; legal: auto, or some of "
+                + ", ".join(values["languages"]),
+            )
+
+
 CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]]]] = [
     (
         ("n_words", "probes.n_words", "generation.max_new_tokens", "ablation.max_new_tokens"),
@@ -270,6 +282,7 @@ CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]
     (("ablation.modes", "ablation.positions", "n_words"), check_resample),
     (("models", "languages", "probes.languages"), check_letter_case),
     (("figures.formats",), check_formats),
+    (("count.steered", "languages"), check_steered),
 ]
 
 

@@ -31,6 +31,7 @@ from lengthlens.decoding.choose import Chooser, greedy
 from lengthlens.decoding.diagnosis import first_not_finite
 from lengthlens.decoding.forward import LogitReader, State, feed, keep_rows, prefill
 from lengthlens.decoding.intervention import Intervention, Surgeon
+from lengthlens.decoding.streams import Shift, StreamShift
 from lengthlens.decoding.waves import in_waves
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import Anatomy
@@ -96,7 +97,7 @@ def decode(
     *,
     choose: Chooser = greedy,
     capture: bool = False,
-    intervention: Intervention | None = None,
+    intervention: Intervention | Shift | None = None,
     on_step: Callable[[int, int], None] | None = None,
     names: Sequence[str] | None = None,
 ) -> Decoded:
@@ -110,7 +111,7 @@ def decode(
         max_new_tokens: the limit, for all rows or for each; at least 1.
         choose: how the next token is chosen.
         capture: whether to record the residual stream's terms at every step.
-        intervention: components removed in each row.
+        intervention: components removed in each row, or what is added to its stream.
         on_step: called after every step with (step, rows that remain).
         names: what the rows are called in errors: their sample ids.
 
@@ -158,11 +159,11 @@ class Decoder:
         rows: _Rows,
         classes: TokenClasses,
         capture: bool,
-        intervention: Intervention | None,
+        intervention: Intervention | Shift | None,
     ) -> None:
         self.model, self.rows, self.classes = model, rows, classes
         weight, shape = next(model.parameters()), (len(rows), max(rows.limits))
-        self.surgeon = Surgeon(anatomy, intervention) if intervention is not None else None
+        self.surgeon = _surgeon(anatomy, intervention)
         self.recorder = Recorder(anatomy, *shape) if capture else None
         self.reader = LogitReader(anatomy, weight.device)
         self.record = _LogitRecord(classes, *shape, weight)
@@ -272,6 +273,15 @@ class Decoder:
             f"Its weights or its precision ({dtype}) are not sound: try generation.dtype: {other}, "
             "or fetch the model again"
         )
+
+
+def _surgeon(
+    anatomy: Anatomy, intervention: Intervention | Shift | None
+) -> Surgeon | StreamShift | None:
+    """What intervenes in the passes."""
+    if isinstance(intervention, Shift):
+        return StreamShift(anatomy, intervention)
+    return None if intervention is None else Surgeon(anatomy, intervention)
 
 
 class _LogitRecord:

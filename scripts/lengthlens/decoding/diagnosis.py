@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lengthlens.decoding.forward import feed, prefill
 from lengthlens.decoding.intervention import Surgeon
+from lengthlens.decoding.streams import StreamShift
 
 
 class _Found(Exception):
@@ -25,7 +26,7 @@ def first_not_finite(
     model: nn.Module,
     prompt: Sequence[int],
     answer: Sequence[int],
-    surgeon: Surgeon | None = None,
+    surgeon: Surgeon | StreamShift | None = None,
     row: int = 0,
 ) -> str | None:
     """Name of the module whose output first is not finite.

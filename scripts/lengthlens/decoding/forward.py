@@ -21,6 +21,7 @@ from lengthlens.decoding.kvcache import (
     select_rows,
     shareable,
 )
+from lengthlens.decoding.streams import StreamShift
 from lengthlens.models.anatomy import Anatomy
 from lengthlens.models.positions import check_positions
 
@@ -84,7 +85,7 @@ def prefill(
     model,
     prompts: Sequence[Sequence[int]],
     room: int,
-    surgeon: Surgeon | None,
+    surgeon: Surgeon | StreamShift | None,
     device,
     rows: Tensor | slice = slice(None),
     last_apart: bool = True,

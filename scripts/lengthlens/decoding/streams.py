@@ -1,4 +1,4 @@
-"""The residual stream that enters each layer: recorded, and exchanged between the runs of a batch.
+"""The residual stream that enters each layer: recorded, exchanged between runs, or shifted.
 
 Everything that a position knows when it enters a layer is in its stream, so exchanging it there
 exchanges all that the layers below have written, and nothing else.
@@ -7,7 +7,7 @@ exchanges all that the layers below have written, and nothing else.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,22 +39,25 @@ class StreamSets:
 
 
 class StreamRecorder:
-    """Hooks that keep the stream entering every layer in the last pass of a block."""
+    """Hooks that keep the stream entering every layer, and the final norm, in a block's last pass.
 
-    def __init__(self, anatomy: Anatomy) -> None:
-        self.anatomy = anatomy
-        self.streams: list[Float[Tensor, "row position d_model"] | None] = [None] * anatomy.n_layers
+    With `places`, only at these positions of the pass; negative ones count from its end.
+    """
+
+    def __init__(self, anatomy: Anatomy, places: Sequence[int] | slice = slice(None)) -> None:
+        self.anatomy, self._places = anatomy, places
+        self._sites = _sites(anatomy)
+        self.streams: list[Float[Tensor, "row position d_model"] | None] = [None] * len(self._sites)
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[StreamRecorder]:
         def reader(index: int):
             def read(module: nn.Module, args: tuple, kwargs: dict) -> None:
-                self.streams[index] = entering(args, kwargs).detach()
+                self.streams[index] = entering(args, kwargs).detach()[:, self._places]
 
             return read
 
-        layers = self.anatomy.layers
-        with hooked([(layer.first, reader(index)) for index, layer in enumerate(layers)]):
+        with hooked([(site, reader(index)) for index, site in enumerate(self._sites)]):
             yield self
 
 
@@ -83,17 +86,64 @@ class StreamExchange:
             own = entering(args, kwargs)
             here = (sets.where & (sets.layer == layer)[:, None]).to(own.device)
             other = donors[(1 - sets.into).to(donors.device)].to(own)
-            stream = torch.where(here[..., None], other, own)
-            if args:
-                return (stream, *args[1:]), kwargs
-            return args, kwargs | {"hidden_states": stream}
+            return _with_stream(args, kwargs, torch.where(here[..., None], other, own))
 
         return exchange
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What is added to the stream entering one layer, row by row, while a model decodes.
+
+    It is added at every position from the last prompt token on.
+    """
+
+    layer: int
+    by: Float[Tensor, "row d_model"]
+
+
+class StreamShift:
+    """Hooks that shift the stream; driven pass by pass as `intervention.Surgeon` is."""
+
+    positions = "generated"
+    has_donors = False
+
+    def __init__(self, anatomy: Anatomy, shift: Shift) -> None:
+        self.anatomy, self._shift = anatomy, shift
+        self._rows: Tensor | slice | None = None
+
+    def at(self, rows: Tensor | slice | None, position_classes: Sequence[int] = (0,)) -> None:
+        """Shift the next pass, which computes these rows; None switches it off."""
+        self._rows = rows
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[StreamShift]:
+        """Shift in the passes of this block."""
+        with hooked([(self.anatomy.layers[self._shift.layer].first, self._add)]):
+            yield self
+
+    def _add(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        if self._rows is None:
+            return None
+        own = entering(args, kwargs)
+        return _with_stream(args, kwargs, own + self._shift.by[self._rows].to(own)[:, None])
+
+
+def _sites(anatomy: Anatomy) -> list[nn.Module]:
+    """The modules that the stream enters: the layers, then the final norm."""
+    return [*(layer.first for layer in anatomy.layers), anatomy.final_norm]
 
 
 def entering(args: tuple, kwargs: dict) -> Tensor:
     """The stream among the arguments of a layer."""
     return args[0] if args else kwargs["hidden_states"]
+
+
+def _with_stream(args: tuple, kwargs: dict, stream: Tensor) -> tuple[tuple, dict]:
+    """The arguments of a layer with another stream."""
+    if args:
+        return (stream, *args[1:]), kwargs
+    return args, kwargs | {"hidden_states": stream}
 
 
 @contextlib.contextmanager

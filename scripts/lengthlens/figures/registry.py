@@ -44,6 +44,8 @@ FIGURES = {
     "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness",)),
     "circuit": Drawing("Mechanism", "The circuit", ("paths", "places")),
     "tracing": Drawing("Mechanism", "Where N is", ("tracing",)),
+    "count": Drawing("Mechanism", "Words left in the stream", ("count_probes", "steering")),
+    "depth": Drawing("Mechanism", "The end margin by depth", ("depth",)),
     "transplants": Drawing("Tuning", "Where tuning put it", ("transplants",)),
     "series": Drawing("Tuning", "Tuning step by step", ("series",)),
     "repair": Drawing("Causes", "Where the drop comes from", ("repair",)),

@@ -88,6 +88,23 @@ def projection_width(projection: nn.Module) -> int:
     return projection.weight.shape[1 if isinstance(projection, nn.Linear) else 0]
 
 
+def down_projection(anatomy: Anatomy, layer: int) -> nn.Module | None:
+    """The linear map that takes in the neurons of a layer's MLP, gated or plain.
+
+    None where there is not exactly one: among experts, or where the neurons are as many as the
+    stream has dimensions and the map into them looks alike.
+    """
+    mlp = anatomy.layers[layer].mlp
+    if any(hasattr(module, "experts") for module in mlp.modules()):
+        return None
+    found = [
+        module
+        for module in mlp.modules()
+        if getattr(module, "out_features", getattr(module, "nf", None)) == anatomy.d_model
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def key_value_heads(config) -> int:
     """How many heads of keys and values a layer has; as many as query heads where none are shared.
 

@@ -76,15 +76,34 @@ def attribute_swaps(
     a = loaded.anatomy
     head = np.empty((len(POSITIONS), len(swaps), a.n_layers, a.n_heads))
     mlp = np.empty((len(POSITIONS), len(swaps), a.n_layers))
-    order = np.argsort([swap.last for swap in swaps], kind="stable")  # alike lengths together
-    start = 0
-    while start < len(order):
-        size, checkpointed = plan_batch(loaded, swaps[order[-1]].last + 1, memory_gb)
-        part = order[start : start + size]
-        batch = _Batch(loaded, [swaps[index] for index in part], checkpointed)
+    for part, batch in _batches(loaded, swaps, memory_gb):
         head[:, part], mlp[:, part] = batch.attribute(integrated_steps)
-        start += size
     return Attribution(head, mlp)
+
+
+def attribute_neurons(
+    loaded: LoadedModel, swaps: Sequence[Swap], site: nn.Module, memory_gb: float
+) -> Float[np.ndarray, "swap neuron"]:
+    """AtP of the final MLP's neurons, at the position that the margin is read from. [logits]
+
+    No later layer reads what they write elsewhere.
+
+    Args:
+        loaded: the model, in float32 or better.
+        swaps: legal swaps.
+        site: the projection whose input they are (`anatomy.down_projection`).
+        memory_gb: that batches may take, beside the weights.
+
+    Raises:
+        NoGradients: the model cannot be differentiated (quantized weights, say).
+    """
+    if reason := why_no_gradients(loaded):
+        raise NoGradients(reason)
+    found: list = [None] * len(swaps)
+    for part, batch in _batches(loaded, swaps, memory_gb):
+        for index, values in zip(part, batch.neurons(site), strict=True):
+            found[index] = values
+    return np.stack(found)
 
 
 def why_no_gradients(loaded: LoadedModel) -> str:
@@ -127,6 +146,19 @@ def plan_batch(loaded: LoadedModel, positions: int, memory_gb: float) -> tuple[i
     return max(1, min(int(budget // one), MOST_ROWS)), True
 
 
+def _batches(
+    loaded: LoadedModel, swaps: Sequence[Swap], memory_gb: float
+) -> Iterator[tuple[np.ndarray, _Batch]]:
+    """The swaps in batches of alike lengths, with their places."""
+    order = np.argsort([swap.last for swap in swaps], kind="stable")
+    start = 0
+    while start < len(order):
+        size, checkpointed = plan_batch(loaded, swaps[order[-1]].last + 1, memory_gb)
+        part = order[start : start + size]
+        yield part, _Batch(loaded, [swaps[index] for index in part], checkpointed)
+        start += size
+
+
 class _Batch:
     """Some swaps whose gradients are computed together."""
 
@@ -161,14 +193,39 @@ class _Batch:
                 start = other_stream + (stream - other_stream) * (step / steps)
             found = self._differentiate(other, other_logits, reached, start)
             total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
-        head, mlp = (-part / steps for part in total)
-        for part in (head, mlp):
-            if not bool(torch.isfinite(part).all()):
-                raise LengthlensError(
-                    f"{self.loaded.spec.name}: a gradient of the end margin is not finite; its "
-                    "weights are not sound"
-                )
-        return head.double().cpu().numpy(), mlp.double().cpu().numpy()
+        head, mlp = (self._finite(-part / steps) for part in total)
+        return head, mlp
+
+    def neurons(self, site: nn.Module) -> Float[np.ndarray, "row neuron"]:
+        """AtP of the final MLP's neurons, which a projection takes in, at the last position."""
+        held: list[Tensor] = []
+
+        def take(module: nn.Module, args: tuple) -> tuple:
+            held.append(args[0].detach().requires_grad_(torch.is_grad_enabled()))
+            return (held[-1], *args[1:])
+
+        handle = site.register_forward_pre_hook(take)
+        try:
+            with torch.no_grad():
+                other_logits = self._pass(OTHER)
+            with torch.enable_grad():
+                margin = self._margin(self._pass(REACHED), other_logits)
+        finally:
+            handle.remove()
+        other, reached = held
+        (gradient,) = torch.autograd.grad(margin, reached)
+        product = gradient * (reached.detach() - other)
+        rows = torch.arange(len(product), device=product.device)
+        return self._finite(product[rows, self.last.to(product.device)])
+
+    def _finite(self, values: Tensor) -> np.ndarray:
+        """Values for a file, or the error that they are none."""
+        if not bool(torch.isfinite(values).all()):
+            raise LengthlensError(
+                f"{self.loaded.spec.name}: a gradient of the end margin is not finite; its "
+                "weights are not sound"
+            )
+        return values.double().cpu().numpy()
 
     @torch.no_grad()
     def _record(self, run: int) -> tuple[Donors, Tensor, Tensor]:

@@ -16,6 +16,7 @@ from lengthlens.analysis.outcomes import SHARES
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.numbers import in_brackets, number
 
+_MODES = {"zero": "set to zero", "mean": "to their mean", "resample": "to those of another N"}
 # What a component gives after a removal, beside what it gave: mediation and self-repair in one sum.
 LESS = "it gives less, as it no longer reads from them: mediation"
 MORE = "it gives more, though it no longer reads from them: self-repair"
@@ -73,11 +74,23 @@ def _test_sentence(row: Mapping) -> str:
         found = f"difference {number(row['value'], unit, sign=True)}"
         found += " points" if unit == "percent" else " logits"
         found += f" {in_brackets(row['value_low'], row['value_high'], unit, True)}"
+        found += _in_other_modes(row, unit)
         basis = f"{int(row['n_draws'])} other sets of {int(row['k'])} heads"
     return (
         f"{claim} ({found}; p = {row['p']:.3g}, corrected {row['p_holm']:.3g}; "
         f"{int(row['n_samples'])} answers, {basis})."
     )
+
+
+def _in_other_modes(row: Mapping, unit: str) -> str:
+    """What the same heads do when something else than the test's mode replaces them."""
+    told = [
+        f"{_MODES[mode]} {number(row[f'effect_{mode}'], unit, sign=True)} "
+        + in_brackets(row[f"effect_{mode}_low"], row[f"effect_{mode}_high"], unit, True)
+        for mode in _MODES
+        if not pd.isna(row.get(f"effect_{mode}"))
+    ]
+    return f"; against other random heads {', '.join(told)}" if told else ""
 
 
 def transfer_sentences(table: pd.DataFrame) -> list[str]:

@@ -12,9 +12,11 @@ from lengthlens.errors import LengthlensError
 from lengthlens.figures import (
     ablation,
     circuit,
+    count,
     cwa_by_layer,
     cwa_by_n,
     cwa_heatmaps,
+    depth,
     error_by_n,
     faithfulness,
     repair,
@@ -86,12 +88,14 @@ def compose_material(
         "cwa_by_n": cwa_by_n.counts(attributions),
         "ablation": ablation.counts(ablations),
     }
-    drawn = (same_text, scores, faithfulness, tracing, transfer, repair)
+    drawn = (same_text, scores, faithfulness, tracing, depth, transfer, repair)
     for name, figure in ((module.__name__.rpartition(".")[2], module) for module in drawn):
         if name in tables:
             counts[name] = figure.counts(tables[name])
     if "places" in tables:
         counts["circuit"] = circuit.counts(tables["places"])
+    if "count_probes" in tables:
+        counts["count"] = count.counts(tables["count_probes"])
     pushes = open_pairs(files["tokens"], pairs, open_tokens)
     tokens = {
         pair: {row["sample_id"]: row for row in table.to_dict("records")}

@@ -20,9 +20,11 @@ import pandas as pd
 from lengthlens.figures import (
     ablation,
     circuit,
+    count,
     cwa_by_layer,
     cwa_by_n,
     cwa_heatmaps,
+    depth,
     error_by_n,
     extrapolation,
     faithfulness,
@@ -39,6 +41,7 @@ from lengthlens.reporting.causes import (
     transfer_sentences,
 )
 from lengthlens.reporting.control import control_sentences
+from lengthlens.reporting.count import say_depth, say_neurons, say_probes, say_steering
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
 from lengthlens.reporting.mechanism import say_carriers, say_circuits, say_overlap
@@ -241,6 +244,23 @@ SECTIONS = (
             Table("knockout", "Layers kept from a part of the text", say_knockouts),
         ),
         explains=True,
+    ),
+    Section(
+        "count",
+        "Count",
+        "Count: does the model hold how many words are left?",
+        "Each answer was read under every N that it had not passed, so that the text does not tell "
+        "how many words are left. A linear probe then read them from the stream, on topics that it "
+        "was not fitted on. Answers were written while what the probe found was added to the "
+        "stream. Last, neurons of the final MLP were exchanged between runs that differ in N "
+        "alone, and the end margin was summed layer by layer.",
+        figures={"count": count.TITLE, "depth": depth.TITLE},
+        tables=(
+            Table("count_probes", "Words left, read from the stream", say_probes),
+            Table("steering", "Words left, written to the stream", say_steering),
+            Table("neurons", "Neurons of the final MLP", say_neurons),
+            Table("depth", "The end margin by depth", say_depth),
+        ),
     ),
     Section(
         "tuning",

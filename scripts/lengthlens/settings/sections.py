@@ -397,6 +397,35 @@ class Contrasts(Section):
     )
 
 
+class StreamCount(Section):
+    per_n: Count = about(
+        "Answers to each N that are forced under every number of words, to probe the stream for "
+        "words left; drawn by the seed, of both splits. Those of the evaluate split are also "
+        "written anew with the stream shifted, and have neurons exchanged. [answers]",
+        _PATCHED,
+    )
+    every: whole(1, 1000) = about(
+        "The stream that enters every so many-th layer is probed, from the first on. [layers]"
+    )
+    steered: Literal["auto"] | several(Language) = about(
+        "Languages in which answers are written with the stream shifted along words left; auto: "
+        "the first one of the run.",
+        "auto, or a list of languages of the run without duplicates, perhaps empty",
+    )
+    steps: several(Annotated[float, Field(strict=True, gt=-1000, lt=1000)], 1) = about(
+        "By how many words the stream is shifted there. [words]",
+        "a list of numbers > -1000 and < 1000, without duplicates",
+    )
+    neurons: several(Sets, 1, _SIZES) = about(
+        "How many neurons of the final MLP are exchanged together; all of them always are. "
+        "[neurons]"
+    )
+    draws: whole(1, 1000) = about(
+        "Permutations of n beside the true one, and random sets beside the best neurons. [draws]"
+    )
+    seed: Seed = about("Seed of the answers, of the permutations and of the random sets.")
+
+
 class Ablation(AblationPlan):
     base_controls: Sets = about(
         "The most random sets of any kind for untuned models, whose answers mostly run to "
@@ -493,6 +522,7 @@ class Settings(Section):
     transplant: Transplant
     paths: PathSearch
     contrasts: Contrasts
+    count: StreamCount
     ablation: Ablation
     probes: Probes
     figures: Figures

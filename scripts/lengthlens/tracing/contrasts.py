@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -31,7 +31,7 @@ from lengthlens.language.languages import KINDS, Language
 from lengthlens.language.prompts import Prompt, drawn_places, topic_split
 from lengthlens.patching.material import swap_material
 from lengthlens.patching.runs import OTHER, REACHED
-from lengthlens.settings.sections import Generation
+from lengthlens.settings.sections import Contrasts, Generation
 from lengthlens.tracing.paths import SWAP, Members
 from lengthlens.tracing.roles import ROLES, answer_roles, text_roles
 from lengthlens.tracing.stream import (
@@ -51,16 +51,14 @@ KEPT_MARGIN = (
 )
 
 
-@dataclass(frozen=True)
-class ContrastPlan:
-    """The `contrasts` section of the configuration (see there).
+class ContrastPlan(Contrasts):
+    """The `contrasts` section of the configuration, and what it shares with others.
 
     Attributes:
         every: into every so many-th layer the stream is traced.
         seed: of the prompts' split and draw.
     """
 
-    per_n: int
     every: int
     seed: int
 
@@ -68,7 +66,7 @@ class ContrastPlan:
 def plan_of(config: Mapping) -> ContrastPlan:
     """The plan, from the sections `contrasts`, `tracing` and `prompts` of the configuration."""
     every, seed = config["tracing"]["every"], config["prompts"]["seed"]
-    return ContrastPlan(config["contrasts"]["per_n"], every, seed)
+    return ContrastPlan(**config["contrasts"], every=every, seed=seed)
 
 
 def contrast_prompts(
@@ -153,7 +151,9 @@ def measure_contrasts(
     names = ("margin_reached", "margin_other", "n_swapped", "kept")
     values = {name: np.full(grid, np.nan) for name in names}
     streams = np.full((*grid, n_layers, len(ROLES)), np.nan, dtype=np.float32)
-    everything = TracePlan(max(1, len(answers)), (SWAP,), plan.every, settings.memory_gb)
+    everything = TracePlan(
+        per_n=max(1, len(answers)), swaps=[SWAP], every=plan.every, memory_gb=settings.memory_gb
+    )
     kept = _kept(loaded, members)
     todo = legal_swaps(answers, material, roles, everything)
     label = f"{loaded.spec.name}, contrasting prompts"

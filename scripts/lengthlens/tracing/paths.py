@@ -26,6 +26,7 @@ from lengthlens.generation.swaps import SWAPS, Swap
 from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.measure import why_none
 from lengthlens.patching.runs import OTHER, REACHED
+from lengthlens.settings.sections import PathSearch
 from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 from lengthlens.tracing.stream import Roles, count_swaps, swap_coords
@@ -48,17 +49,14 @@ ATTRIBUTES = {
 }
 
 
-@dataclass(frozen=True)
-class PathPlan:
-    """The `paths` section of the configuration (see there).
+class PathPlan(PathSearch):
+    """The `paths` section of the configuration, and what it shares with others.
 
     Attributes:
         memory_gb: that batches may take beside the weights.
         seed: of the draw of answers.
     """
 
-    per_n: int
-    most: int
     memory_gb: float
     seed: int = 0
 

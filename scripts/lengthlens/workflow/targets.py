@@ -29,6 +29,12 @@ TRACE_TABLES = {
     "contrasts": "Where N is, by kind of template",
     "contrast_circuits": "Circuits on new templates",
 }
+COUNT_TABLES = {
+    "count_probes": "Words left in the stream",
+    "steering": "The stream shifted along words left",
+    "neurons": "Neurons of the final MLP",
+    "depth": "The end margin by depth",
+}
 TRANSPLANT_TABLES = {
     "transplants": "Parts of the weights exchanged",
     "weight_change": "Where the weights moved",
@@ -42,6 +48,7 @@ TABLES = (
     *CAUSAL_TABLES,
     *CIRCUIT_TABLES,
     *TRACE_TABLES,
+    *COUNT_TABLES,
     *TRANSPLANT_TABLES,
     "series",
     "same_text",
@@ -175,6 +182,12 @@ class Paths:
             *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
         ]
 
+    def counted(self) -> list[str]:
+        return [
+            *self.each_tuned("count/{model}.{language}.nc"),
+            *(self.below(f"tables/{table}.csv") for table in COUNT_TABLES),
+        ]
+
     @property
     def transplant_keys(self) -> list[tuple[str, str, str]]:
         """Untuned and tuned model of every whole pair, with every language."""
@@ -238,6 +251,7 @@ class Paths:
             *self.patched(),
             *self.circuits(),
             *self.traced(),
+            *self.counted(),
             *self.transplanted(),
             *self.ablated(),
             *self.probed(),

@@ -1,0 +1,143 @@
+"""The count in the stream, as tables: `count_probes.csv`, `steering.csv`, `neurons.csv`.
+
+- `count_probes`, a row a layer that the stream enters. `beyond`: the share of what the covariates
+  leave of words left that the stream explains (`count.probing`); `control`: the same of permuted n.
+- `steering`, a row a shift delta. `change`: words written minus those without it; `null`: the same
+  of the directions of permuted n; `slope`: words written for one word of delta, over all delta.
+- `neurons`, a row a number k. `share`: of the N effect what goes with the first k neurons of the
+  final MLP by AtP; `random`: with k drawn at random.
+
+`low` and `high` of what is permuted or random are the lowest and the highest draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.circuits.faithfulness import share_of_effect
+from lengthlens.statistics import Bootstrap, mean_interval, ratio_interval
+
+TRUE = -1  # in the place of the number of a draw
+_LABELS = ("model", "language")
+_COUNTS = ("n_draws", "n_samples", "n_topics", "level", "absent")
+PROBES = (
+    *_LABELS, "layer", "depth", "beyond", "beyond_low", "beyond_high", "control", "control_low",
+    "control_high", "covariates", "select", *_COUNTS,
+)  # fmt: skip
+STEERING = (
+    *_LABELS, "layer", "delta", "written", "change", "change_low", "change_high", "null",
+    "null_low", "null_high", "cut", "slope", "slope_low", "slope_high", "null_slope",
+    "null_slope_low", "null_slope_high", *_COUNTS,
+)  # fmt: skip
+NEURONS = (
+    *_LABELS, "layer", "k", "n_neurons", "neurons", "share", "share_low", "share_high", "random",
+    "random_low", "random_high", "n_effect", "n_effect_low", "n_effect_high", *_COUNTS,
+)  # fmt: skip
+_NAMED = 16  # neurons that a row names
+
+Files = Mapping[tuple[str, str], xr.Dataset]
+
+
+def summarise_count(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
+    """The three tables; what was not measured has one row with the reason in `absent`.
+
+    Args:
+        files: count files; bootstrap: of the intervals.
+    """
+    makers = {
+        "count_probes": (_probes, PROBES, "absent"),
+        "steering": (_steering, STEERING, "steering_absent"),
+        "neurons": (_neurons, NEURONS, "neurons_absent"),
+    }
+    tables = {}
+    for name, (make, columns, absent) in makers.items():
+        rows: list[dict] = []
+        for (model, language), data in files.items():
+            reason = data.attrs[absent]
+            made = [{"absent": reason}] if reason else make(data, bootstrap)
+            labels = {"model": model, "language": language, "level": bootstrap.level}
+            rows += [labels | {"absent": ""} | row for row in made]
+        tables[name] = pd.DataFrame(rows, columns=list(columns))
+    return tables
+
+
+def _probes(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    topics, layers = data["topic"].to_numpy(), data["layer"].to_numpy().tolist()
+    stream = data["sse_stream"].transpose("draw", "sample", "layer").to_numpy()
+    covariates, mean = (data[f"sse_{name}"].to_numpy() for name in ("covariates", "mean"))
+    known = np.isfinite(covariates[0]) & (covariates[0] > 0)
+    found = ratio_interval(stream[0, known], covariates[0, known], topics[known], bootstrap)
+    beyond = 1 - stream[:, known].sum(1) / covariates[:, known].sum(1)[:, None]
+    for place, layer in enumerate(layers):
+        yield {
+            "layer": layer,
+            "depth": layer / data.attrs["n_layers"],
+            "beyond": 1 - float(found.estimate[place]),
+            "beyond_low": 1 - float(found.high[place]),
+            "beyond_high": 1 - float(found.low[place]),
+            **_of_draws("control", beyond[1:, place]),
+            "covariates": 1 - covariates[0, known].sum() / mean[0, known].sum(),
+            "select": float(data["select"].to_numpy()[place]),
+            **_counts(len(beyond) - 1, topics[known]),
+        }
+
+
+def _steering(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    written, topics = data["written"].to_numpy(), data["topic"].to_numpy()
+    known = np.isfinite(written)
+    change = (data["steered"] - data["written"]).to_numpy()[..., known]
+    cut, topics, delta = data["cut"].to_numpy()[0][:, known], topics[known], data["delta"]
+    steps = delta.to_numpy()
+    own = mean_interval(change[0].T, topics, bootstrap)
+    slopes = np.einsum("wds,d->ws", change, steps) / np.square(steps).sum()
+    slope = mean_interval(slopes[0], topics, bootstrap).columns("slope")
+    slope |= _of_draws("null_slope", slopes[1:].mean(1))
+    for place, step in enumerate(steps.tolist()):
+        yield {
+            "layer": int(data["steered_layer"]),
+            "delta": step,
+            "written": float(written[known].mean() + change[0, place].mean()),
+            **own[place].columns("change"),
+            **_of_draws("null", change[1:, place].mean(1)),
+            "cut": float(cut[place].mean()),
+            **slope,
+            **_counts(len(change) - 1, topics),
+        }
+
+
+def _neurons(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    effect, topics = data["n_effect"].to_numpy(), data["topic"].to_numpy()
+    known = np.isfinite(effect)
+    effect, topics = effect[known], topics[known]
+    noised = data["noised"].to_numpy()[:, known].T
+    share = share_of_effect(noised, effect, topics, bootstrap)
+    total = mean_interval(effect, topics, bootstrap).columns("n_effect")
+    k, draw = data["k"].to_numpy(), data["neuron_draw"].to_numpy()
+    order = np.argsort(-data["atp_neuron"].to_numpy(), kind="stable")
+    for place in np.flatnonzero(draw == TRUE).tolist():
+        drawn = (k == k[place]) & (draw != TRUE)
+        yield {
+            "layer": data.attrs["n_layers"] - 1,
+            "k": int(k[place]),
+            "n_neurons": len(order),
+            "neurons": ";".join(map(str, order[: min(int(k[place]), _NAMED)])),
+            **share[place].columns("share"),
+            **_of_draws("random", share.estimate[drawn]),
+            **total,
+            **_counts(int(drawn.sum()), topics),
+        }
+
+
+def _of_draws(name: str, values: Float[np.ndarray, " draw"]) -> dict[str, float]:
+    """Mean, lowest and highest of some draws."""
+    limits = (values.mean(), values.min(), values.max()) if len(values) else (np.nan,) * 3
+    return {name + end: float(v) for end, v in zip(("", "_low", "_high"), limits, strict=True)}
+
+
+def _counts(draws: int, topics: np.ndarray) -> dict[str, int]:
+    return {"n_draws": draws, "n_samples": len(topics), "n_topics": len(np.unique(topics))}

@@ -1,0 +1,82 @@
+"""How the end margin builds up with depth: `tables/depth.csv`.
+
+The final residual is a sum: the embedding (here with all biases), then what the heads and the MLP
+of each layer add. With the norm's scale as it is at the end, so is the end margin. A partial sum
+is what of it has been added so far. That is not the logit lens, which normalises each layer's
+stream by that stream's own scale: there, a layer may change the margin by changing the scale.
+
+Each model is read at its own decisions and, where its partner's answers were forced on it, at
+the decisions of that text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from lengthlens.forced.texts import on_text
+from lengthlens.statistics import Bootstrap, mean_interval
+
+EMBEDDING, HEADS, MLP = "embedding", "heads", "mlp"
+COLUMNS = (
+    "model", "tuning", "language", "text", "place", "layer", "after", "margin", "margin_low",
+    "margin_high", "n_samples", "n_topics", "level",
+)  # fmt: skip
+Files = Mapping[tuple[str, str], xr.Dataset]
+
+
+def summarise_depth(
+    tunings: Mapping[str, str],
+    model_pairs: Sequence[Mapping[str, str]],
+    attributions: Files,
+    forced: Files,
+    bootstrap: Bootstrap,
+) -> pd.DataFrame:
+    """One row a model, language, text and place in the sum; a text without decisions has none.
+
+    Args:
+        tunings: model -> untuned or tuned.
+        model_pairs: tuning -> model, of each pair.
+        attributions, forced: the files of each (model, language).
+        bootstrap: of the intervals.
+    """
+    rows: list[dict] = []
+    for (model, language), own in attributions.items():
+        pair = next(pair for pair in model_pairs if model in pair.values())
+        for text, author in pair.items():
+            data = on_text(own, forced[model, language], text, tunings[model])
+            if data is None:
+                continue
+            labels = {"model": model, "tuning": tunings[model], "language": language}
+            topics = own["topic"].to_numpy()
+            rows += [labels | {"text": author} | row for row in _rows(data, topics, bootstrap)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def partial_sums(data: xr.Dataset) -> Float[np.ndarray, "sample place"]:
+    """Embedding and biases, then heads and MLP of each layer added in turn. [logits]"""
+    start = data["decision_embed"] + data["decision_bias"]
+    heads, mlps = data["decision_head"].sum("head", skipna=False), data["decision_mlp"]
+    blocks = np.stack([heads.to_numpy(), mlps.to_numpy()], -1)
+    return np.cumsum(np.column_stack([start, blocks.reshape(len(blocks), -1)]), axis=1)
+
+
+def _rows(data: xr.Dataset, topics: np.ndarray, bootstrap: Bootstrap) -> Iterator[dict]:
+    sums = partial_sums(data)
+    known = np.isfinite(sums).all(1)
+    if not known.any():
+        return
+    found = mean_interval(sums[known], topics[known], bootstrap)
+    for place in range(sums.shape[1]):
+        yield {
+            "place": place,
+            "layer": np.nan if place == 0 else (place - 1) // 2,
+            "after": EMBEDDING if place == 0 else (HEADS, MLP)[(place - 1) % 2],
+            **found[place].columns("margin"),
+            **found[place].counts,
+            "level": bootstrap.level,
+        }

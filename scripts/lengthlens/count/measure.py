@@ -1,0 +1,228 @@
+"""Everything that is measured on the count in the stream: `count/{model}.{language}.nc`.
+
+1. Probes of words left in every layer, with their control (`probing`).
+2. Answers written while the stream is shifted along what the probe found (`steering`), in the
+   languages that the plan names.
+3. The neurons of the final MLP, exchanged from the best to all (`neurons`).
+
+What cannot be measured is NaN, and an attribute says why: `absent`, `steering_absent`,
+`neurons_absent`. The other parts go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from lengthlens.count.crossed import crossed_streams
+from lengthlens.count.neurons import NeuronRuns, neuron_sets
+from lengthlens.count.probing import Design, Probes, design, probe
+from lengthlens.count.steering import chosen_layer, prompts_of, steered_words
+from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.language.languages import Language
+from lengthlens.models.anatomy import down_projection
+from lengthlens.patching.atp import NoGradients, attribute_neurons
+from lengthlens.patching.material import Reading, swap_material
+from lengthlens.patching.measure import why_none
+from lengthlens.patching.runs import OTHER, REACHED
+from lengthlens.settings.sections import Generation
+
+SWAP = 1
+TRUE = -1  # in the place of the number of a draw: the true n, the first neurons by rank
+ATTRIBUTES = {
+    "sse_stream": "squared error of words left from covariates and stream, summed over the steps "
+    "and versions of an answer [words^2]",
+    "sse_covariates": "the same from covariates alone [words^2]",
+    "sse_mean": "the same from the mean alone [words^2]",
+    "select": "share of what covariates leave that the stream explains, on held-out select topics",
+    "written": "words of the answer written with the stream as it is [words]",
+    "steered": "words of the answer written with the stream shifted [words]",
+    "cut": "1: an answer that was cut, so that its words are a lower bound",
+    "atp_neuron": "AtP of the final MLP's neurons, mean over select answers [logits]",
+    "noised": "fall of the end margin with a set of neurons from the other run [logits]",
+    "n_effect": "the N effect of the same answers [logits]",
+}
+
+
+@dataclass(frozen=True)
+class CountPlan:
+    """The `count` section of the configuration (see there).
+
+    Attributes:
+        memory_gb: that streams may take, and batches beside the weights.
+    """
+
+    per_n: int
+    every: int
+    steered: str | Sequence[str]
+    steps: Sequence[float]
+    neurons: Sequence[int]
+    draws: int
+    seed: int
+    memory_gb: float
+
+
+@dataclass(frozen=True)
+class CountTexts:
+    """What is measured.
+
+    Attributes:
+        language: topics and templates; answers: rows of the generations file.
+        reading: how they are read; settings: how they are generated.
+        steered: whether this language is.
+    """
+
+    language: Language
+    answers: Sequence[Mapping]
+    reading: Reading
+    settings: Generation
+    steered: bool
+
+
+def is_steered(plan: CountPlan, language: str, languages: Sequence[str]) -> bool:
+    """Whether a language of a run is steered; `auto` is the first one."""
+    named = languages[:1] if plan.steered == "auto" else plan.steered
+    return language in named
+
+
+def measure_count(loaded: LoadedModel, texts: CountTexts, plan: CountPlan) -> xr.Dataset:
+    """The dataset of a count file (docs/files.md), samples in the order of the answers.
+
+    Args:
+        loaded: the model, in float32 or better.
+        texts: the answers.
+        plan: what is measured, and on how many of them.
+    """
+    used = np.flatnonzero(drawn_of_each(texts.answers, plan.per_n, plan.seed))
+    answers = [texts.answers[index] for index in used]
+    crossed = crossed_streams(
+        loaded, texts.language, answers, texts.reading, plan.every, plan.memory_gb
+    )
+    made = design(crossed, answers, plan.draws, plan.seed)
+    absent = made.missing
+    probes = None if absent else probe(made)
+    steering_absent = absent or ("" if texts.steered else "count.steered does not name it")
+    parts = [_probed(probes, made, used, texts.answers)]
+    if not steering_absent:
+        found, steering_absent = _steered(loaded, texts, plan, (made, probes), used)
+        parts += found
+    found, neurons_absent = _neurons(loaded, texts, plan, used)
+    dataset = xr.merge([*parts, *found]).assign_coords(
+        sample_id=("sample", [row["sample_id"] for row in texts.answers]),
+        **{label: ("sample", [row[label] for row in texts.answers]) for label in LABELS},
+    )
+    for name in dataset.data_vars:
+        dataset[name].attrs["long_name"] = ATTRIBUTES[name]
+    return dataset.assign_attrs(
+        absent=absent,
+        steering_absent=steering_absent,
+        neurons_absent=neurons_absent,
+        n_layers=loaded.anatomy.n_layers,
+    )
+
+
+def _probed(
+    probes: Probes | None, made: Design, used: np.ndarray, answers: Sequence[Mapping]
+) -> xr.Dataset:
+    """Errors of the probes, NaN where there are none."""
+    layers, labels = list(made.crossed.layers), made.labels.shape[1]
+    errors = {
+        "sse_stream": (("draw", "layer"), (labels, len(layers))),
+        "sse_covariates": (("draw",), (labels,)),
+        "sse_mean": (("draw",), (labels,)),
+    }
+    data = {}
+    for name, (dims, shape) in errors.items():
+        values = np.full((*shape, len(answers)), np.nan)
+        if probes is not None:
+            values[..., used] = getattr(probes, name.removeprefix("sse_"))
+        data[name] = ((*dims, "sample"), values)
+    select = np.full(len(layers), np.nan) if probes is None else probes.select
+    coords = {"layer": layers, "draw": np.arange(labels) + TRUE}
+    return xr.Dataset(data | {"select": ("layer", select)}, coords)
+
+
+def _steered(
+    loaded: LoadedModel,
+    texts: CountTexts,
+    plan: CountPlan,
+    probed: tuple[Design, Probes],
+    used: np.ndarray,
+) -> tuple[list[xr.Dataset], str]:
+    """Words written under every shift, or why there are none."""
+    made, probes = probed
+    layers = made.crossed.layers
+    place = chosen_layer(probes, layers, loaded.anatomy.n_layers)
+    if place is None:
+        return [], "no layer's stream tells words left on held-out select topics"
+    where = [index for index in used if texts.answers[index]["split"] == "evaluate"]
+    answers = [texts.answers[index] for index in where]
+    requests = prompts_of(loaded, texts.language, answers, texts.reading.date)
+    settings = (texts.settings, texts.reading.counting)
+    words, cut = steered_words(loaded, requests, made, place, plan.steps, settings)
+    dims = ("steered_draw", "delta", "sample")
+    shape = (made.labels.shape[1], len(plan.steps), len(texts.answers))
+    data = {
+        "written": (dims[2:], np.full(shape[2:], np.nan)),
+        "steered": (dims, np.full(shape, np.nan)),
+        "cut": (dims, np.full(shape, np.nan)),
+    }
+    data["written"][1][where] = words[0]
+    data["steered"][1][..., where] = words[1:].reshape(*shape[:2], -1)
+    data["cut"][1][..., where] = cut[1:].reshape(*shape[:2], -1)
+    coords = {"steered_draw": np.arange(shape[0]) + TRUE, "delta": list(plan.steps)}
+    found = xr.Dataset(data, coords).assign_coords(steered_layer=layers[place])
+    return [found], ""
+
+
+def _neurons(
+    loaded: LoadedModel, texts: CountTexts, plan: CountPlan, used: np.ndarray
+) -> tuple[list[xr.Dataset], str]:
+    """Neurons ranked and exchanged, or why they are not."""
+    site = down_projection(loaded.anatomy, loaded.anatomy.n_layers - 1)
+    if site is None:
+        reason = "the final MLP has no single projection of neurons (experts, say)"
+        return [], f"{loaded.spec.name}: {reason}"
+    answers = [texts.answers[index] for index in used]
+    material = swap_material(loaded, texts.language, answers, texts.reading, [SWAP])
+    legal = [(int(used[place]), swap) for place, swap in material.legal(SWAP)]
+    split = {
+        name: [pair for pair in legal if texts.answers[pair[0]]["split"] == name]
+        for name in ("select", "evaluate")
+    }
+    if missing := [name for name, pairs in split.items() if not pairs]:
+        reason = "" if legal else why_none(material)
+        return [], reason or f"no answer of the split {missing[0]} has a legal swap"
+    try:
+        swaps = [swap for _, swap in split["select"]]
+        ranking = attribute_neurons(loaded, swaps, site, plan.memory_gb).mean(0)
+    except NoGradients as error:
+        return [], str(error)
+    labels, sets = neuron_sets(ranking, plan.neurons, plan.draws, plan.seed)
+    noised = np.full((len(sets), len(texts.answers)), np.nan)
+    effect = np.full(len(texts.answers), np.nan)
+    label = f"{loaded.spec.name}, neurons"
+    for index, swap in tqdm(split["evaluate"], label, unit="answer", delay=2, mininterval=1):
+        runs = NeuronRuns(loaded, swap, site, plan.memory_gb)
+        effect[index] = runs.clean.fixed[REACHED] - runs.clean.fixed[OTHER]
+        noised[:, index] = runs.clean.fixed[REACHED] - runs.noised(sets)
+    k, draw = np.array(labels).T
+    return [
+        xr.Dataset(
+            {
+                "atp_neuron": ("neuron", ranking),
+                "noised": (("set", "sample"), noised),
+                "n_effect": ("sample", effect),
+            },
+            {
+                "neuron": np.arange(len(ranking)),
+                "k": ("set", k),
+                "neuron_draw": ("set", draw),
+            },
+        )
+    ], ""

@@ -1,0 +1,91 @@
+"""Writing to the count: answers written while the stream is shifted along words left.
+
+At every position from the last prompt token on, delta times d (`probing`) is added to the stream
+that enters one layer; delta is in words. If the model reads its words left there, and along d, it
+writes delta words more. The layer is the one whose probe does best on held-out select topics; the
+answers are those to prompts of evaluate topics. Beside it stand the directions of permuted n, as
+long as d: they lie in the same part of the stream and say nothing of N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+
+from lengthlens.count.probing import Design, Probes, directions
+from lengthlens.decoding.decode import decode
+from lengthlens.decoding.streams import Shift
+from lengthlens.generation.answers import Request, answer_row, chooser, rows_per_batch
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.language.languages import Language
+from lengthlens.language.prompts import prompt_of
+from lengthlens.settings.sections import Generation
+
+
+def chosen_layer(probes: Probes, layers: Sequence[int], n_layers: int) -> int | None:
+    """Place of the layer that is steered: none of the final norm; None where no probe finds n."""
+    usable = [place for place, layer in enumerate(layers) if layer < n_layers]
+    best = max(usable, key=lambda place: probes.select[place])
+    return best if probes.select[best] > 0 else None
+
+
+def steered_words(
+    loaded: LoadedModel,
+    requests: Sequence[Request],
+    made: Design,
+    place: int,
+    deltas: Sequence[float],
+    settings: tuple[Generation, str],
+) -> tuple[Int[np.ndarray, "shift prompt"], Bool[np.ndarray, "shift prompt"]]:
+    """Words written to each prompt, and whether the answer was cut.
+
+    Args:
+        loaded: the model.
+        requests: the prompts.
+        made: what d is fitted on; place: of the layer among those that were read.
+        deltas: words by which the stream is shifted.
+        settings: how answers are generated, and the counting convention.
+
+    Returns:
+        Two arrays [shift, prompt]: no shift, then d by every delta, then each permuted one.
+    """
+    d = torch.from_numpy(directions(made, place)).float().to(loaded.device)
+    steps = torch.tensor(deltas, dtype=torch.float32, device=loaded.device)
+    shifts = torch.cat([torch.zeros_like(d[:1]), (d[:, None] * steps[:, None]).flatten(0, 1)])
+    rows = [(shift, request) for request in requests for shift in shifts]
+    generation, counting = settings
+    longest = max(len(request.tokens) for request in requests)
+    size = rows_per_batch(loaded, longest, generation, capture=False)
+    words, cut = [], []
+    for start in range(0, len(rows), size):
+        by, part = zip(*rows[start : start + size], strict=True)
+        decoded = decode(
+            loaded.model,
+            loaded.anatomy,
+            [request.tokens for request in part],
+            loaded.classes,
+            generation.max_new_tokens,
+            choose=chooser(part, generation),
+            intervention=Shift(made.crossed.layers[place], torch.stack(by)),
+            names=[request.sample_id for request in part],
+        )
+        for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True):
+            row = answer_row(request, tokens, stopped, loaded, counting)
+            words.append(row["words"])
+            cut.append(row["truncated"])
+    shape = (len(requests), len(shifts))
+    return np.reshape(words, shape).T, np.reshape(cut, shape).T
+
+
+def prompts_of(
+    loaded: LoadedModel, language: Language, answers: Sequence[Mapping], date: str
+) -> list[Request]:
+    """The prompts that answers were written to."""
+    prompts = [prompt_of(language, row, row["n"]) for row in answers]
+    return [
+        Request(row["sample_id"], prompt, loaded.encode(prompt.text, date))
+        for row, prompt in zip(answers, prompts, strict=True)
+    ]

@@ -1,0 +1,111 @@
+"""Words left in the stream: how well they are read by layer, and what writing to them does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lengthlens.figures.style import (
+    HAIR,
+    MUTED,
+    Cast,
+    ModelLook,
+    add_legend,
+    interval_bars,
+    no_data,
+    page_width,
+    styled,
+    zero_line,
+)
+
+TITLE = "Where the model holds how many words are left"
+_ROW = 1.9  # inches
+_NOT_STEERED = "not steered"
+
+
+def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw two rows a tuned model (probes, steering) and one column a language.
+
+    Args:
+        probes: tables/count_probes.csv; steering: tables/steering.csv.
+        cast: models and languages, in order.
+    """
+    models = [model for model in cast.tunings if (probes["model"] == model).any()]
+    models = models or list(cast.tunings)[-1:]
+    with styled():
+        figure = Figure(figsize=(page_width(len(cast.languages)), 2 * _ROW * len(models) + 0.6))
+        panels = figure.subplots(2 * len(models), len(cast.languages), squeeze=False, sharey="row")
+        for index, model in enumerate(models):
+            look = cast.looks[model]
+            for column, (language, name) in enumerate(cast.languages.items()):
+                above, below = panels[2 * index : 2 * index + 2, column]
+                _draw_probes(above, _of(probes, model, language), look)
+                _draw_steering(below, _of(steering, model, language), look)
+                above.set_title(f"{model}, {name}", fontsize=7)
+            panels[2 * index, 0].set_ylabel("explained of words left")
+            panels[2 * index + 1, 0].set_ylabel("words written, change")
+        band = Patch(facecolor=HAIR, edgecolor=MUTED, linewidth=0.4, label="N permuted, all draws")
+        add_legend(figure, [look.handle("true N"), band])
+    return figure
+
+
+def _of(table: pd.DataFrame, model: str, language: str) -> pd.DataFrame:
+    return table[(table["model"] == model) & (table["language"] == language)]
+
+
+def _draw_probes(axes: Axes, part: pd.DataFrame, look: ModelLook) -> None:
+    part = part.dropna(subset=["layer"]).sort_values("layer")
+    if part.empty:
+        no_data(axes, "not probed")
+        return
+    _draw(axes, part, "layer", ("beyond", "control"), look)
+    axes.set_xlabel("stream entering layer (last: final norm)")
+
+
+def _draw_steering(axes: Axes, part: pd.DataFrame, look: ModelLook) -> None:
+    part = part.dropna(subset=["delta"]).sort_values("delta")
+    if part.empty:
+        no_data(axes, _NOT_STEERED)
+        return
+    _draw(axes, part, "delta", ("change", "null"), look)
+    axes.set_xlabel(f"words added to the stream entering layer {int(part['layer'].iloc[0])}")
+
+
+def _draw(axes: Axes, part: pd.DataFrame, x: str, names: tuple[str, str], look: ModelLook) -> None:
+    """The true values with their intervals over the band of the permuted ones."""
+    own, permuted = names
+    columns = {
+        name: part[name].to_numpy(dtype=float)
+        for start in names
+        for name in (start, f"{start}_low", f"{start}_high")
+    }
+    place = part[x].to_numpy(dtype=float)
+    zero_line(axes)
+    axes.fill_between(
+        place, columns[f"{permuted}_low"], columns[f"{permuted}_high"], facecolor=HAIR,
+        edgecolor=MUTED, linewidth=0.4, zorder=1.5,
+    )  # fmt: skip
+    limits = (columns[f"{own}_low"], columns[f"{own}_high"])
+    interval_bars(axes, place, columns[own], *limits, look)
+    every = max(1, int(np.ceil(len(place) / 10)))
+    axes.set_xticks(place[::every], [f"{value:g}" for value in place[::every]])
+
+
+def counts(table: pd.DataFrame) -> str:
+    """What the figure rests on.
+
+    Args:
+        table: tables/count_probes.csv.
+    """
+    own = table.dropna(subset=["layer"])
+    if own.empty:
+        return "no answer was probed"
+    low, high = int(own["n_samples"].min()), int(own["n_samples"].max())
+    answers = f"{low}" if low == high else f"{low} to {high}"
+    return (
+        f"{answers} evaluate answers of at least {int(own['n_topics'].min())} topics, each under "
+        f"every N that it has not passed; {int(own['n_draws'].max())} permutations"
+    )

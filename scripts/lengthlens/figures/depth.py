@@ -1,0 +1,71 @@
+"""How the end margin builds up with depth, tuned beside untuned."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lengthlens.figures.style import (
+    Cast,
+    add_legend,
+    interval_bars,
+    no_data,
+    page_width,
+    styled,
+    zero_line,
+)
+
+TITLE = "How the decision to end builds up with depth"
+_ROW = 1.9  # inches
+
+
+def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
+    """Draw one column a language; a row for own answers, and one for each text that models share.
+
+    Args:
+        table: tables/depth.csv.
+        cast: models and languages, in order.
+    """
+    shared = [
+        author for author in cast.tunings if (table["model"][table["text"] == author].nunique() > 1)
+    ]
+    own = table[table["text"] == table["model"]]
+    parts = [("own answers", own)]
+    parts += [(f"answers of {author}", table[table["text"] == author]) for author in shared]
+    with styled():
+        figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(parts) + 0.6))
+        panels = figure.subplots(
+            len(parts), len(cast.languages), squeeze=False, sharex=True, sharey=True
+        )
+        for row, (name, part) in zip(panels, parts, strict=True):
+            for axes, (language, title) in zip(row, cast.languages.items(), strict=True):
+                _draw_panel(axes, part[part["language"] == language], cast)
+                axes.set_title(f"{title}, {name}", fontsize=7)
+            row[0].set_ylabel("end margin so far [logits]")
+        for axes in panels[-1]:
+            axes.set_xlabel("layers added, final scale")
+        drawn = [model for model in cast.tunings if (table["model"] == model).any()]
+        if drawn:
+            add_legend(figure, [cast.looks[model].handle(model) for model in drawn])
+    return figure
+
+
+def _draw_panel(axes: Axes, part: pd.DataFrame, cast: Cast) -> None:
+    zero_line(axes)
+    if part.empty:
+        no_data(axes, "no decision was reached")
+    for model in cast.tunings:
+        curve = part[part["model"] == model].sort_values("place")
+        if len(curve):
+            values = (curve[name] for name in ("margin", "margin_low", "margin_high"))
+            interval_bars(axes, curve["place"] / 2, *values, cast.looks[model])
+
+
+def counts(table: pd.DataFrame) -> str:
+    """What the figure rests on."""
+    if table.empty:
+        return "no answer reaches a decision step"
+    low, high = int(table["n_samples"].min()), int(table["n_samples"].max())
+    answers = f"{low}" if low == high else f"{low} to {high}"
+    return f"n = {answers} decisions of at least {int(table['n_topics'].min())} topics"
