@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.decoding.decode import TokenClasses
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.opening import open_exact_model
@@ -45,14 +46,14 @@ def open_pair(names: Mapping[str, str], models: Mapping[str, Mapping], config: M
 
     Args:
         names: untuned and tuned -> model.
-        models: the entry of each model.
+        models: untuned and tuned -> the entry of the model.
         config: with the section `generation`.
 
     Raises:
         LengthlensError: a model cannot be loaded, or their weights have other shapes.
     """
     return alike(
-        *(open_exact_model(names[tuning], models[names[tuning]], config) for tuning in names)
+        *(open_exact_model(names[tuning], models[tuning], config) for tuning in TUNINGS)
     )
 
 
