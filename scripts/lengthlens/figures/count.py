@@ -20,6 +20,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.statistics import Estimate
 
 TITLE = "Where the model holds how many words are left"
 _ROW = 1.9  # inches
@@ -76,20 +77,14 @@ def _draw_steering(axes: Axes, part: pd.DataFrame, look: ModelLook) -> None:
 
 def _draw(axes: Axes, part: pd.DataFrame, x: str, names: tuple[str, str], look: ModelLook) -> None:
     """The true values with their intervals over the band of the permuted ones."""
-    own, permuted = names
-    columns = {
-        name: part[name].to_numpy(dtype=float)
-        for start in names
-        for name in (start, f"{start}_low", f"{start}_high")
-    }
+    own, permuted = (Estimate.read(part, name) for name in names)
     place = part[x].to_numpy(dtype=float)
     zero_line(axes)
     axes.fill_between(
-        place, columns[f"{permuted}_low"], columns[f"{permuted}_high"], facecolor=HAIR,
-        edgecolor=MUTED, linewidth=0.4, zorder=1.5,
+        place, permuted.low, permuted.high, facecolor=HAIR, edgecolor=MUTED, linewidth=0.4,
+        zorder=1.5,
     )  # fmt: skip
-    limits = (columns[f"{own}_low"], columns[f"{own}_high"])
-    interval_bars(axes, place, columns[own], *limits, look)
+    interval_bars(axes, place, own, look)
     every = max(1, int(np.ceil(len(place) / 10)))
     axes.set_xticks(place[::every], [f"{value:g}" for value in place[::every]])
 

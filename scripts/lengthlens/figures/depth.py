@@ -15,6 +15,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.statistics import Estimate
 
 TITLE = "How the decision to end builds up with depth"
 _ROW = 1.9  # inches
@@ -58,8 +59,8 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, cast: Cast) -> None:
     for model in cast.tunings:
         curve = part[part["model"] == model].sort_values("place")
         if len(curve):
-            values = (curve[name] for name in ("margin", "margin_low", "margin_high"))
-            interval_bars(axes, curve["place"] / 2, *values, cast.looks[model])
+            x = curve["place"].to_numpy(dtype=float) / 2
+            interval_bars(axes, x, Estimate.read(curve, "margin"), cast.looks[model])
 
 
 def counts(table: pd.DataFrame) -> str:

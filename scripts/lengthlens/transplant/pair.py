@@ -52,9 +52,7 @@ def open_pair(names: Mapping[str, str], models: Mapping[str, Mapping], config: M
     Raises:
         LengthlensError: a model cannot be loaded, or their weights have other shapes.
     """
-    return alike(
-        *(open_exact_model(names[tuning], models[tuning], config) for tuning in TUNINGS)
-    )
+    return alike(*(open_exact_model(names[tuning], models[tuning], config) for tuning in TUNINGS))
 
 
 def alike(untuned: LoadedModel, tuned: LoadedModel) -> Pair:
