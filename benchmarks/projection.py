@@ -141,12 +141,13 @@ def planned_sets(variant: str) -> Sets:
 
     rankings = {language: ranking(seed) for seed, language in enumerate(study.languages)}
     tests = read_hypotheses(ROOT / "resources/claims.yaml")
+    tuning = "tuned" if variant == "instruct" else "untuned"
     found = []
     for language in study.languages:
         mine = [
             test
             for test in tests
-            if (test.variant, test.language) == (variant, language) and not test.models
+            if (test.tuning, test.language) == (tuning, language) and not test.models
         ]
         conditions = plan_sweep(rankings, LAYERS, HEADS, plan, language, mine)
         answered = {(c.heads, c.mlps, c.mode) for c in conditions if c.answered}

@@ -10,7 +10,7 @@ import torch
 from architectures import tiny_model
 from toys import NO_STOP, as_batch, ragged_prompts
 
-from lengthlens.attribution import per_sample
+from lengthlens.attribution import dla as attribution
 from lengthlens.attribution.dla import attribute_steps
 from lengthlens.attribution.per_sample import attribute_batches, attribution_file
 from lengthlens.attribution.recorded import joined_scores, recorded_batches, recorded_dtype
@@ -152,7 +152,7 @@ def test_large_batches_are_worked_on_in_blocks_of_whole_answers(
         seen.append(len(steps))
         return attribute_steps(readout, steps, residuals)
 
-    monkeypatch.setattr(per_sample, "attribute_steps", watched)
+    monkeypatch.setattr(attribution, "attribute_steps", watched)
     for most, lengths in ((7, [3, 7, 4] * 2), (4, [3, 5, 2, 4] * 2)):
         elements = most * batches[0].residuals.step_elements
         monkeypatch.setattr(records, "BLOCK_ELEMENTS", elements)

@@ -309,7 +309,7 @@ def test_inline_figures_follow_the_theme_and_keep_ids_apart(tmp_path, drawing):
     save_figure(drawing, tmp_path / "a.svg", {}, "A title")
     first = embed_figure(tmp_path / "a.svg", "one", 'Errors & "words"')
     second = embed_figure(tmp_path / "a.svg", "two", "")
-    assert "var(--base)" in first and "var(--ink)" in first
+    assert "var(--untuned)" in first and "var(--ink)" in first
     assert INK not in first and TUNING_COLOURS["untuned"] not in first
     ids = Structure(first).ids + Structure(second).ids
     assert len(ids) == len(set(ids))

@@ -168,9 +168,7 @@ def test_pairing_uses_what_the_topics_share():
     sides = [(normal(rng, topics, effects), np.ones(len(topics))) for _ in range(2)]
     widths = []
     for paired in (True, False):
-        found = difference_interval(
-            sides[0], topics, sides[1], topics, paired=paired, method="student"
-        )
+        found = difference_interval(sides[0], topics, sides[1], topics, STUDENT, paired=paired)
         widths.append(np.mean(found.high - found.low))
     assert widths[0] < 0.4 * widths[1]
 

@@ -146,9 +146,9 @@ def _versions(
             text,
             numbers,
             [loaded.encode(prompt_of(language, row, n).text, reading.date) for n in numbers],
-            row["tokens"][: max(steps)],
-            words,
-            steps,
+            tokens=row["tokens"][: max(steps)],
+            words=words,
+            steps=steps,
         )
 
 

@@ -101,7 +101,7 @@ def measure_count(loaded: LoadedModel, texts: CountTexts, plan: CountPlan) -> xr
     used = np.flatnonzero(drawn_of_each(texts.answers, plan.per_n, plan.seed))
     answers = [texts.answers[index] for index in used]
     crossed = crossed_streams(
-        loaded, texts.language, answers, texts.reading, plan.every, plan.memory_gb
+        loaded, texts.language, answers, texts.reading, every=plan.every, memory_gb=plan.memory_gb
     )
     made = design(crossed, answers, plan.draws, plan.seed)
     absent = made.missing
@@ -164,7 +164,7 @@ def _steered(
     answers = [texts.answers[index] for index in where]
     requests = prompts_of(loaded, texts.language, answers, texts.reading.date)
     settings = (texts.settings, texts.reading.counting)
-    words, cut = steered_words(loaded, requests, made, place, plan.steps, settings)
+    words, cut = steered_words(loaded, requests, made, place, deltas=plan.steps, settings=settings)
     dims = ("steered_draw", "delta", "sample")
     shape = (made.labels.shape[1], len(plan.steps), len(texts.answers))
     data = {

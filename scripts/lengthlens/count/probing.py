@@ -90,7 +90,7 @@ def design(crossed: Crossed, answers: Sequence[Mapping], draws: int, seed: int) 
     permuted = [permuted_numbers(crossed, rng) - crossed.words for _ in range(draws)]
     return Design(
         crossed,
-        np.column_stack(
+        covariates=np.column_stack(
             [
                 np.ones(len(template)),
                 *(crossed.words == w for w in np.unique(crossed.words)[1:]),
@@ -98,10 +98,10 @@ def design(crossed: Crossed, answers: Sequence[Mapping], draws: int, seed: int) 
                 crossed.position,
             ]
         ).astype(float),
-        np.column_stack([crossed.left, *permuted]).astype(float),
-        split == "select",
-        np.array([row["topic"] for row in answers])[crossed.text],
-        len(answers),
+        labels=np.column_stack([crossed.left, *permuted]).astype(float),
+        select=split == "select",
+        topic=np.array([row["topic"] for row in answers])[crossed.text],
+        n_texts=len(answers),
     )
 
 

@@ -55,6 +55,8 @@ CLAIM_UNITS = {
     "logits": ("logits", suffix("logits")),
     "correlation": ("correlation", suffix("correlation")),
     "words per token": ("words", " words for one more token a word"),
+    "R²": ("correlation", " of what the text leaves open"),
+    "words per word": ("words", " words for each word of shift"),
     "share per token": ("percent", " points for one more token a word"),
 }
 MODE_WORDS = {"zero": "", "mean": ", mean", "resample": ", resampled"}
@@ -92,7 +94,7 @@ def describe_claims(claims: pd.DataFrame) -> list[Claim]:
 
 def _claim(row: Mapping) -> Claim:
     unit, after = CLAIM_UNITS[row["unit"]]
-    counted = "components" if unit == "correlation" else "answers"
+    counted = "components" if row["unit"] == "correlation" else "answers"
     known, sign = pd.notna(row["value"]), row["unit"] != "share"
     paper = re.sub(r"(?<!\w)-(?=\d)", MINUS, row["paper_says"])
     if not paper and pd.notna(row["paper"]):

@@ -92,7 +92,15 @@ def contrast_prompts(
                     language.ask(wording, topic, n),
                 )
                 prompts.append(
-                    Prompt(name, language.code, n, topic.id, wording.id, "evaluate", text)
+                    Prompt(
+                        id=name,
+                        language=language.code,
+                        n=n,
+                        topic=topic.id,
+                        template=wording.id,
+                        split="evaluate",
+                        text=text,
+                    )
                 )
     return prompts
 
@@ -160,7 +168,9 @@ def measure_contrasts(
     for swap, index, entry in tqdm(todo, desc=label, unit="answer", delay=2, mininterval=1):
         positions = text_roles(roles[index], len(entry.answer))
         layers = range(0, n_layers, plan.every)
-        runs, found = trace_swap(loaded, entry, positions, layers, settings.memory_gb, NOISING)
+        runs, found = trace_swap(
+            loaded, entry, positions, layers, settings.memory_gb, directions=NOISING
+        )
         cell = (SWAPS.index(swap), index)
         streams[cell] = found["noising"]
         values["n_swapped"][cell] = entry.n_swapped
