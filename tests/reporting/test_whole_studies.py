@@ -120,14 +120,8 @@ def check_gate(page: str, control: pd.DataFrame, shape: Shape) -> None:
         assert "Nothing to explain" in causes and not re.search(r"\d", causes)
 
 
-# Each takes up to half a minute: one of them in `make test`, all by `make check-long`.
-QUICK = ("one answer",)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CORNERS],
-)
+@pytest.mark.slow  # each takes up to half a minute; `.ci/run` makes two of them
+@pytest.mark.parametrize("name", CORNERS)
 def test_a_report_from_every_corner(name):
     reported(CORNERS[name])
 

@@ -84,6 +84,7 @@ def found_names(script: Path) -> list[str]:
     return [str(path.relative_to(script.parent / "lengthlens")) for path in modules_of(script)]
 
 
+@pytest.mark.slow
 def test_every_script_of_the_workflow():
     truth = load_for_real(SCRIPTS)
     assert truth, "there are no scripts"
