@@ -1,7 +1,7 @@
 # Where N is in the stream, by layer and role of tokens, and what heads look at. Tuned models only,
 # for there must be control to explain.
 
-from lengthlens.workflow.targets import TRACE_TABLES, TRACES
+from lengthlens.workflow.targets import TRACE_TABLES
 
 
 rule trace_model:
@@ -16,7 +16,7 @@ rule trace_model:
         selection=paths.below("selection/{model}.{language}.csv"),
         selection_provenance=paths.below("selection/{model}.{language}.provenance.json"),
     output:
-        **{name: paths.below(name + "/{model}.{language}.nc") for name in TRACES},
+        **paths.traces,
     log:
         paths.below("logs/trace_model/{model}.{language}.log"),
     conda:
@@ -39,7 +39,7 @@ rule trace_model:
 
 rule summarise_tracing:
     input:
-        **{name: paths.each_tuned(name + "/{model}.{language}.nc") for name in TRACES},
+        **paths.all_traces,
         code=code("summarise_tracing"),
     output:
         **{

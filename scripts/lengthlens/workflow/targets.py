@@ -179,9 +179,19 @@ class Paths:
             *(self.below(f"tables/{table}.csv") for table in CIRCUIT_TABLES),
         ]
 
+    @property
+    def traces(self) -> dict[str, str]:
+        """What follows N through a model: name -> pattern of its files."""
+        return {name: self.below(f"{name}/{{model}}.{{language}}.nc") for name in TRACES}
+
+    @property
+    def all_traces(self) -> dict[str, list[str]]:
+        """The same, name -> a file of every tuned model and language."""
+        return {name: self.each_tuned(f"{name}/{{model}}.{{language}}.nc") for name in TRACES}
+
     def traced(self) -> list[str]:
         return [
-            *(f for name in TRACES for f in self.each_tuned(name + "/{model}.{language}.nc")),
+            *(file for files in self.all_traces.values() for file in files),
             *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
         ]
 
