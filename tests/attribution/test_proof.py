@@ -44,6 +44,7 @@ def test_half_precision_passes_with_room(row: str, dtype: str) -> None:
     assert proof.batch_deviation <= BATCH_TOLERANCES[dtype] / 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cohere", "glm4", "bloom"])
 def test_detected_architectures_pass_both_probes(kind: str) -> None:
     model = unlisted_model(kind, ACCEPTED[kind])

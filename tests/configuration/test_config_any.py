@@ -45,13 +45,13 @@ def hold_to_the_promise(config: Any, root: Path) -> None:
         assert (root / study.results).resolve().parent == (root / "results").resolve()
 
 
-@settings(max_examples=at_least(250), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=at_least(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(config=VALUES)
 def test_any_data(root: Path, config: Any):
     hold_to_the_promise(config, root)
 
 
-@settings(max_examples=at_least(500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=at_least(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_a_valid_configuration_damaged_in_places(root: Path, data: st.DataObject, seed: int):
     config = make_config()

@@ -246,7 +246,7 @@ def spoilt(draw: st.DrawFn) -> tuple[dict, tuple[str, ...]]:
     return config, path
 
 
-@settings(max_examples=at_least(600), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=at_least(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=spoilt())
 def test_any_malformed_configuration_is_refused_under_its_key(root: Path, case: tuple):
     config, path = case

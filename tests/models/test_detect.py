@@ -38,6 +38,7 @@ def test_detection_finds_what_the_table_says(row: str) -> None:
         assert submodule(layer, found.mlp) is sites.mlp_site
 
 
+@pytest.mark.slow  # `.ci/run` makes them all
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_unlisted_architectures_are_complete(kind: str) -> None:
     """As for the listed ones, on a model of three layers. Measured: 5.7e-7 of max |logit|."""
