@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lengthlens.decoding.hooks import added_by, entering
 from lengthlens.models.anatomy import Anatomy
 from lengthlens.models.norms import norm_epsilon, rms
 
@@ -137,7 +138,7 @@ class Recorder:
     def _read_embed(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if self._rows is None:
             return
-        stream = args[0] if args else kwargs["hidden_states"]
+        stream = entering(args, kwargs)
         if self._residuals is None:
             self._residuals = self._allocate(stream)
         self._write(self._residuals.embed, stream[:, -1])
@@ -164,7 +165,7 @@ class Recorder:
 
         def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
             if self._rows is not None:
-                added = (output[0] if isinstance(output, tuple) else output)[:, -1]
+                added = added_by(output)[:, -1]
                 added = added if multiplier == 1.0 else added * multiplier
                 self._write(self.residuals.mlp, added, layer)
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from lengthlens.decoding.hooks import added_by
 from lengthlens.decoding.intervention import Donors
 from lengthlens.models.anatomy import Anatomy
 
@@ -53,7 +54,7 @@ class PassRecorder:
 
     def _mlp_reader(self, layer: int):
         def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            self._mlps[layer] = (output[0] if isinstance(output, tuple) else output).detach()
+            self._mlps[layer] = added_by(output).detach()
 
         return read
 

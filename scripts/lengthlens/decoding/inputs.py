@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
+from lengthlens.decoding.hooks import added_by, entering, hooked, with_stream
 from lengthlens.decoding.scores import eager_attention
-from lengthlens.decoding.streams import entering, hooked
 from lengthlens.models.anatomy import Anatomy
 
 PARTS = ("q", "k", "v")
@@ -83,9 +83,7 @@ class ShiftedInputs:
             self._layer = layer
             own = entering(args, kwargs)
             stream = self._streams[layer].to(own) + self._changes.to(own)
-            if args:
-                return (stream, *args[1:]), kwargs
-            return args, kwargs | {"hidden_states": stream}
+            return with_stream(args, kwargs, stream)
 
         return shift
 
@@ -102,7 +100,7 @@ class ShiftedInputs:
         multiplier = self.anatomy.residual_multiplier
 
         def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            self.mlps[layer] = (output[0] if isinstance(output, tuple) else output) * multiplier
+            self.mlps[layer] = added_by(output) * multiplier
 
         return read
 
@@ -147,15 +145,13 @@ def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " la
 
                 def keep(module, args, kwargs, index=index):
                     stream = streams.setdefault(index, entering(args, kwargs))
-                    if args:
-                        return (stream, *args[1:]), kwargs
-                    return args, kwargs | {"hidden_states": stream}
+                    return with_stream(args, kwargs, stream)
 
                 def weaken(module, args, factor=factor):
                     return (args[0] * factor, *args[1:])
 
                 def read(module, args, output, outputs=outputs):
-                    outputs.append(output[0] if isinstance(output, tuple) else output)
+                    outputs.append(added_by(output))
 
                 hooks.enter_context(hooked([(layer.first, keep)]))
                 hooks.enter_context(layer.attention_output.register_forward_pre_hook(weaken))

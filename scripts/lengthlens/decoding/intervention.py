@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from lengthlens.decoding.hooks import added_by, with_added
 from lengthlens.models.anatomy import Anatomy
 
 POSITIONS = ("generated", "all", "placed")
@@ -215,12 +216,11 @@ class Surgeon:
             current = self._current
             if current is None:
                 return None
-            added = output[0] if isinstance(output, tuple) else output
+            added = added_by(output)
             gone = current.mlps[:, layer].to(added.device)[:, None, None]
             gone = self._where_placed(gone, added)
             fill = self._fill("mlp", layer, like=added) / multiplier
-            added = torch.where(gone, fill, added)
-            return (added, *output[1:]) if isinstance(output, tuple) else added
+            return with_added(output, torch.where(gone, fill, added))
 
         return remove
 

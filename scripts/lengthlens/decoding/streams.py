@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from lengthlens.decoding.hooks import entering, hooked, with_stream
 from lengthlens.models.anatomy import Anatomy
 
 
@@ -86,7 +87,7 @@ class StreamExchange:
             own = entering(args, kwargs)
             here = (sets.where & (sets.layer == layer)[:, None]).to(own.device)
             other = donors[(1 - sets.into).to(donors.device)].to(own)
-            return _with_stream(args, kwargs, torch.where(here[..., None], other, own))
+            return with_stream(args, kwargs, torch.where(here[..., None], other, own))
 
         return exchange
 
@@ -126,30 +127,9 @@ class StreamShift:
         if self._rows is None:
             return None
         own = entering(args, kwargs)
-        return _with_stream(args, kwargs, own + self._shift.by[self._rows].to(own)[:, None])
+        return with_stream(args, kwargs, own + self._shift.by[self._rows].to(own)[:, None])
 
 
 def _sites(anatomy: Anatomy) -> list[nn.Module]:
     """The modules that the stream enters: the layers, then the final norm."""
     return [*(layer.first for layer in anatomy.layers), anatomy.final_norm]
-
-
-def entering(args: tuple, kwargs: dict) -> Tensor:
-    """The stream among the arguments of a layer."""
-    return args[0] if args else kwargs["hidden_states"]
-
-
-def _with_stream(args: tuple, kwargs: dict, stream: Tensor) -> tuple[tuple, dict]:
-    """The arguments of a layer with another stream."""
-    if args:
-        return (stream, *args[1:]), kwargs
-    return args, kwargs | {"hidden_states": stream}
-
-
-@contextlib.contextmanager
-def hooked(hooks: list) -> Iterator[None]:
-    """Pre-hooks with keywords, as (module, hook), for the duration of a block."""
-    with contextlib.ExitStack() as handles:
-        for module, hook in hooks:
-            handles.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
-        yield

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lengthlens.decoding.donors import PassRecorder
+from lengthlens.decoding.hooks import added_by, entering, with_stream
 from lengthlens.decoding.intervention import Donors
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -289,12 +290,10 @@ class _Entering:
             yield
 
     def _enter(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        own = args[0] if args else kwargs["hidden_states"]
+        own = entering(args, kwargs)
         stream = (own if self._start is None else self._start).detach()
         self.stream = stream.requires_grad_() if self._leaf else stream
-        if args:
-            return (self.stream, *args[1:]), kwargs
-        return args, kwargs | {"hidden_states": self.stream}
+        return with_stream(args, kwargs, self.stream)
 
 
 class _Products:
@@ -345,7 +344,7 @@ class _Products:
         multiplier = self._batch.anatomy.residual_multiplier
 
         def hook(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            added = output[0] if isinstance(output, tuple) else output
+            added = added_by(output)
             difference = self._difference("mlp", layer, added * multiplier) / multiplier
 
             def multiply(gradient: Tensor) -> None:
