@@ -8,11 +8,11 @@ import pytest
 import yaml
 from synthetic_attribution import make_attribution
 
-from lengthlens.analysis.groups import layers_between
 from lengthlens.claims.kinds import Data, Measurement
 from lengthlens.claims.measures import KINDS, measure, unit_of
 from lengthlens.claims.verdicts import COLUMNS, evaluate_claims, judge, read_claims
 from lengthlens.errors import LengthlensError
+from lengthlens.models.depth import layers_between
 from lengthlens.reporting.findings import CLAIM_UNITS
 from lengthlens.settings.claims import Claims
 from lengthlens.statistics import Bootstrap, Interval, share_difference_interval

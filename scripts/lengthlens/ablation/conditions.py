@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from lengthlens.ablation.selection import component_name
+from lengthlens.models.depth import layers_between
 
 Head = tuple[int, int]
 POOLS = ("all", "disjoint")
@@ -96,9 +97,8 @@ def ranked_heads(
 
 
 def heads_between(low: float, high: float, n_layers: int, n_heads: int) -> tuple[Head, ...]:
-    """All heads of the layers in a range of depth, where layer l of L lies at (l + 1/2) / L."""
-    layers = [layer for layer in range(n_layers) if low <= (layer + 0.5) / n_layers <= high]
-    return tuple(itertools.product(layers, range(n_heads)))
+    """All heads of the layers in a range of depth (`models.depth`)."""
+    return tuple(itertools.product(layers_between(n_layers, low, high).tolist(), range(n_heads)))
 
 
 def count_matched(chosen: Sequence[Head], n_heads: int, pool: str) -> int:

@@ -34,9 +34,8 @@ from lengthlens.ablation.conditions import (
     ranked_heads,
 )
 from lengthlens.ablation.hypotheses import Hypothesis
+from lengthlens.models.depth import EARLY, LATE
 from lengthlens.settings.sections import AblationPlan
-
-QUARTER = 0.25
 
 
 @dataclass(frozen=True)
@@ -159,8 +158,8 @@ def _further(
 def _by_position(
     plan: AblationPlan, n_layers: int, n_heads: int, language: str
 ) -> Iterator[Condition]:
-    late = heads_between(1 - QUARTER, 1, n_layers, n_heads)
-    early = heads_between(0, QUARTER, n_layers, n_heads)
+    late = heads_between(*LATE, n_layers, n_heads)
+    early = heads_between(*EARLY, n_layers, n_heads)
     final = n_layers - 1
     sets: list[tuple[str, tuple[Head, ...], tuple[int, ...], int]] = [
         ("late_heads", late, (), 0),

@@ -31,8 +31,9 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from lengthlens.analysis.groups import FINAL_MLP, LATE, LATE_HEADS, Group
+from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.analysis.tokens_per_word import answer_values
+from lengthlens.models.depth import LATE
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,

@@ -1,7 +1,4 @@
-"""Groups of components: heads or MLPs of some layers, whose CWA is added up within each answer.
-
-Layers are told by their depth, so that models of different numbers of layers compare.
-"""
+"""Groups of components: heads or MLPs of some layers, whose CWA is added up within each answer."""
 
 from __future__ import annotations
 
@@ -12,19 +9,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+from lengthlens.models.depth import LATE, layers_between
 from lengthlens.statistics import sign_null_mean
 
-LATE = (0.75, 1.0)  # fractions of depth: layers 24 to 31 of 32, as in the paper
 FINAL = "final"
-
-
-def layers_between(n_layers: int, start: float, stop: float) -> Int[np.ndarray, " layer"]:
-    """Layers whose middle lies between two fractions of depth: layer l of L at (l + 1/2)/L.
-
-    The last quarter (0.75 ... 1) is layers 24-31 of 32, and 4-5 of 6.
-    """
-    middle = (np.arange(n_layers) + 0.5) / n_layers
-    return np.flatnonzero((middle >= start - 1e-9) & (middle <= stop + 1e-9))
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lengthlens.analysis.groups import layers_between
 from lengthlens.analysis.transplants import share_of_tuning, share_terms, within_parents
 from lengthlens.claims.kinds import Data, Measurement, NoData
+from lengthlens.models.depth import layers_between
 from lengthlens.statistics import Bootstrap, difference_interval
 
 WORDS = {"exact": "exact answers", "end_margin": "the end margin", "n_effect": "the effect of N"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lengthlens.analysis.groups import LATE, layers_between
 from lengthlens.analysis.transplants import OUTSIDE
 from lengthlens.figures.style import Cast
+from lengthlens.models.depth import LATE, layers_between
 from lengthlens.reporting.answers import Finding, Tables, answered, shown, who
-from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.reporting.numbers import estimated
 
 _MEASURES = {"exact": "exact answers", "n_effect": "the effect of N"}
 _SAID = {
@@ -54,8 +54,7 @@ def _part(row: dict) -> str:
     components = str(row["components"]) if isinstance(row["components"], str) else ""
     kind = "layers" if row["what"] == "all" else str(row["what"])
     part = " ".join(filter(None, (kind, layers, components)))
-    share = f"{number(row['share'], 'percent')} %"
-    return f"{part} {share} {in_brackets(row['share_low'], row['share_high'], 'percent')}"
+    return f"{part} {estimated(row, 'share', 'percent', after=' %')}"
 
 
 def say_changes(table: pd.DataFrame) -> list[str]:
@@ -70,11 +69,10 @@ def say_changes(table: pd.DataFrame) -> list[str]:
         row = rows.iloc[0]
         if pd.isna(row["rank_correlation"]):
             continue
-        value = number(row["rank_correlation"], "correlation")
-        ends = (row["rank_correlation_low"], row["rank_correlation_high"])
         sentences.append(
             f"{tuned} ({language}): over {int(row['n_components'])} {names[kind]} the change of "
-            f"their weights has the rank correlation {value} {in_brackets(*ends, 'correlation')} "
+            f"their weights has the rank correlation "
+            f"{estimated(row, 'rank_correlation', 'correlation')} "
             f"with the share of the effect of N that each carries."
         )
     return sentences

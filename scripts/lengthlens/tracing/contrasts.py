@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from lengthlens.circuits.measure import KEPT, Condition, component_sets
 from lengthlens.circuits.orders import component_names
-from lengthlens.generation.answers import answer_row, chooser, requests, rows_per_batch
+from lengthlens.generation.answers import answered, in_batches, requests
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import SWAPS, neighbour
@@ -115,22 +115,8 @@ def greedy_answers(
 ) -> list[dict]:
     """The likeliest answer to each prompt, as rows of a generations file."""
     settings = settings.model_copy(update={"temperature": 0, "samples": 1})
-    wanted = requests(loaded, prompts, settings)
-    longest = max((len(request.tokens) for request in wanted), default=1)
-    size, rows = rows_per_batch(loaded, longest, settings, capture=False), []
-    for start in range(0, len(wanted), size):
-        part = wanted[start : start + size]
-        decoded = loaded.decode(
-            [request.tokens for request in part],
-            settings.max_new_tokens,
-            choose=chooser(part, settings),
-            names=[request.sample_id for request in part],
-        )
-        rows += [
-            answer_row(request, tokens, stopped, loaded, counting)
-            for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
-        ]
-    return rows
+    parts = in_batches(loaded, requests(loaded, prompts, settings), settings, capture=False)
+    return [row for part in parts for row in answered(loaded, part, settings, counting)[0]]
 
 
 def measure_contrasts(

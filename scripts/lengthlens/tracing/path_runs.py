@@ -26,7 +26,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lengthlens.ablation.conditions import heads_between
-from lengthlens.ablation.sweep import QUARTER
 from lengthlens.circuits.orders import EMBEDDING, LOGITS, component_names, split_receiver
 from lengthlens.decoding.donors import placed
 from lengthlens.decoding.inputs import PARTS, ShiftedInputs, reads_attention
@@ -35,6 +34,7 @@ from lengthlens.decoding.reuse import batches
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import Swap
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.depth import LATE
 from lengthlens.models.norms import norm_epsilon, rms
 from lengthlens.models.readout import Readout, readout_of
 from lengthlens.patching.runs import OTHER, REACHED
@@ -65,7 +65,7 @@ class Network:
     def late_heads(self) -> list[str]:
         """All heads of the last quarter of layers: the ablation's `late_heads`."""
         a = self.loaded.anatomy
-        late = set(heads_between(1 - QUARTER, 1, a.n_layers, a.n_heads))
+        late = set(heads_between(*LATE, a.n_layers, a.n_heads))
         return [name for name, place in self.places.items() if place in late]
 
     def may_send(self, sender: str, receiver: str) -> bool:

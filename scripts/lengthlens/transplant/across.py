@@ -21,12 +21,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lengthlens.decoding.donors import PassRecorder
+from lengthlens.decoding.hooks import added_by, with_added
 from lengthlens.decoding.intervention import Donors
 from lengthlens.generation.score import last_logits
 from lengthlens.models.readout import projection
 from lengthlens.patching.runs import best_pair, rows_at_once
 from lengthlens.transplant.pair import Pair
-from lengthlens.transplant.texts import FixedTexts, padded
+from lengthlens.transplant.texts import FixedTexts, padded, pair_margins
 
 
 class Across:
@@ -59,10 +60,10 @@ class Across:
                 continue
             logits = self._patched(own)
             pairs = [best_pair(row, self.pair.untuned.classes) for row in logits]
-            margins = _margins(logits, pairs)
+            margins = pair_margins(logits, pairs)
             end[place] = margins[1:] - margins[0]
             if other is not None:
-                effects = margins - _margins(self._patched(other), pairs)
+                effects = margins - pair_margins(self._patched(other), pairs)
                 effect[place] = effects[1:] - effects[0]
         return end, effect
 
@@ -129,19 +130,10 @@ class _Differences:
 
     def _mlp(self, layer: int, rows: list[int]):
         def add(module: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
-            own = output[0] if isinstance(output, tuple) else output
+            own = added_by(output)
             tuned, untuned = (donors.mlp[:, layer] for donors, _ in self._runs)
             changed = own.clone()
             changed[rows] += ((tuned - untuned) / self._anatomy.residual_multiplier).to(changed)
-            return (changed, *output[1:]) if isinstance(output, tuple) else changed
+            return with_added(output, changed)
 
         return add
-
-
-def _margins(
-    logits: Float[Tensor, "row vocabulary"], pairs: list[tuple[int, int]]
-) -> Float[np.ndarray, " row"]:
-    found = [
-        float(row[ender] - row[word]) for row, (ender, word) in zip(logits, pairs, strict=True)
-    ]
-    return np.array(found)

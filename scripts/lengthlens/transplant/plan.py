@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from lengthlens.ablation.conditions import heads_between, matched_draws
-from lengthlens.ablation.sweep import QUARTER
+from lengthlens.ablation.conditions import matched_draws
 from lengthlens.configuration.pairs import TUNINGS
+from lengthlens.models.depth import LATE, layers_between
 from lengthlens.settings.sections import Transplant
 from lengthlens.transplant.parts import KINDS, Parts, Piece
 
@@ -68,7 +68,7 @@ def plan_hybrids(parts: Parts, circuit: Sequence[str], plan: Transplant) -> list
 def _parts(parts: Parts, circuit: Sequence[str], plan: Transplant) -> Iterator[Hybrid]:
     n_layers, to = parts.anatomy.n_layers, TUNINGS[0]
     yield Hybrid(to, WHOLE, pieces=parts.whole())
-    late = len(heads_between(1 - QUARTER, 1, n_layers, 1))
+    late = len(layers_between(n_layers, *LATE))
     for first, last in layer_ranges(n_layers, plan.every):
         layers = range(first, last + 1)
         answered = plan.answer_layers or first < last or n_layers - first == late
@@ -86,7 +86,7 @@ def layer_ranges(n_layers: int, every: int) -> list[tuple[int, int]]:
 
     The last quarter, and what is below it, is always among them.
     """
-    late = heads_between(1 - QUARTER, 1, n_layers, 1)[0][0]
+    late = int(layers_between(n_layers, *LATE)[0])
     edges = sorted({*range(0, n_layers, every), late} - {0})
     found = [(layer, layer) for layer in range(n_layers)]
     found += [(0, edge - 1) for edge in edges]

@@ -72,13 +72,11 @@ class FixedTexts:
         if not texts:
             return end, effect
         logits = self._logits(loaded, texts)
-        pairs = {}
-        for place, row in zip(known, logits, strict=False):
-            pairs[place] = ender, word = best_pair(row, loaded.classes)
-            end[place] = float(row[ender] - row[word])
-        for place, row in zip(swapped, logits[len(known) :], strict=True):
-            ender, word = pairs[place]
-            effect[place] = end[place] - float(row[ender] - row[word])
+        pairs = [best_pair(row, loaded.classes) for row in logits[: len(known)]]
+        again = [pairs[known.index(place)] for place in swapped]
+        margins = pair_margins(logits, [*pairs, *again])
+        end[known] = margins[: len(known)]
+        effect[swapped] = end[swapped] - margins[len(known) :]
         return end, effect
 
     def _logits(
@@ -90,6 +88,16 @@ class FixedTexts:
             for start in range(0, len(texts), size)
         ]
         return torch.cat(parts)
+
+
+def pair_margins(
+    logits: Float[Tensor, "row vocabulary"], pairs: Sequence[tuple[int, int]]
+) -> Float[np.ndarray, " row"]:
+    """Logit of one token minus that of another, row by row."""
+    found = [
+        float(row[ender] - row[word]) for row, (ender, word) in zip(logits, pairs, strict=True)
+    ]
+    return np.array(found)
 
 
 def padded(
