@@ -23,7 +23,8 @@ def main(snakemake) -> None:
     roles = answer_roles(loaded, language, answers, reading.date)
 
     plan = stream.plan_of(job.config)
-    swaps = swap_material(loaded, language, answers, reading, plan.swaps)
+    material = swap_material(loaded, language, answers, reading, {*plan.swaps, paths.SWAP})
+    swaps = material.only(plan.swaps)
     job.write(stream.trace_streams(loaded, answers, swaps, roles, plan), TRACING, made.tracing)
 
     texts = attention.own_texts(loaded, language, answers, reading)
@@ -32,8 +33,8 @@ def main(snakemake) -> None:
     job.write(looks, ATTENTION, made.attention)
 
     plan = paths.plan_of(job.config)
-    swaps = swap_material(loaded, language, answers, reading, (paths.SWAP,))
     members = paths.circuit_members(circuits, selection, language.code, plan.most)
+    swaps = material.only([paths.SWAP])
     found = paths.measure_paths(loaded, answers, (swaps, roles), members, plan)
     job.write(found, PATHS, made.paths)
 

@@ -16,9 +16,8 @@ import torch
 from jaxtyping import Bool, Int
 
 from lengthlens.count.probing import Design, Probes, directions
-from lengthlens.decoding.decode import decode
 from lengthlens.decoding.streams import Shift
-from lengthlens.generation.answers import Request, answer_row, chooser, rows_per_batch
+from lengthlens.generation.answers import Request, answered, in_batches
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import prompt_of
@@ -55,27 +54,14 @@ def steered_words(
     d = torch.from_numpy(directions(made, place)).float().to(loaded.device)
     steps = torch.tensor(deltas, dtype=torch.float32, device=loaded.device)
     shifts = torch.cat([torch.zeros_like(d[:1]), (d[:, None] * steps[:, None]).flatten(0, 1)])
-    rows = [(shift, request) for request in requests for shift in shifts]
+    wanted = [request for request in requests for _ in shifts]
+    by = shifts.repeat(len(requests), 1)
     generation, counting = settings
-    longest = max(len(request.tokens) for request in requests)
-    size = rows_per_batch(loaded, longest, generation, capture=False)
-    words, cut = [], []
-    for start in range(0, len(rows), size):
-        by, part = zip(*rows[start : start + size], strict=True)
-        decoded = decode(
-            loaded.model,
-            loaded.anatomy,
-            [request.tokens for request in part],
-            loaded.classes,
-            generation.max_new_tokens,
-            choose=chooser(part, generation),
-            intervention=Shift(made.crossed.layers[place], torch.stack(by)),
-            names=[request.sample_id for request in part],
-        )
-        for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True):
-            row = answer_row(request, tokens, stopped, loaded, counting)
-            words.append(row["words"])
-            cut.append(row["truncated"])
+    found: list[dict] = []
+    for part in in_batches(loaded, wanted, generation, capture=False):
+        shift = Shift(made.crossed.layers[place], by[len(found) : len(found) + len(part)])
+        found += answered(loaded, part, generation, counting, intervention=shift)[0]
+    words, cut = ([row[name] for row in found] for name in ("words", "truncated"))
     shape = (len(requests), len(shifts))
     return np.reshape(words, shape).T, np.reshape(cut, shape).T
 

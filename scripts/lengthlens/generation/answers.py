@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -103,47 +104,58 @@ def answer_prompts(
     Raises:
         LengthlensError: not even one answer fits into memory.
     """
-    wanted = requests(loaded, prompts, settings)
-    longest = max(len(request.tokens) for request in wanted)
-    size = rows_per_batch(loaded, longest, settings, capture=True)
-    parts = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+    parts = in_batches(loaded, requests(loaded, prompts, settings), settings, capture=True)
     while parts:
         part = parts.pop(0)
         try:
-            answered = _answer(loaded, part, settings, counting, on_step)
+            rows, decoded = answered(
+                loaded, part, settings, counting, capture=True, on_step=on_step
+            )
+            batch = record_batch(part, decoded, loaded, counting)
         except (RuntimeError, MemoryError, OutOfMemory) as error:
             if not (isinstance(error, OutOfMemory) or is_out_of_memory(error)):
                 raise
             if len(part) == 1:
                 raise _too_large(loaded, part[0], settings) from error
         else:
-            yield answered
+            yield rows, batch
             continue
         release_memory()
         parts[:0] = halves(part)
 
 
-def _answer(
+def in_batches(
+    loaded: LoadedModel, wanted: Sequence[Request], settings: Generation, capture: bool
+) -> list[Sequence[Request]]:
+    """The requests, cut into batches that fit into memory as far as is known beforehand."""
+    longest = max((len(request.tokens) for request in wanted), default=1)
+    size = rows_per_batch(loaded, longest, settings, capture)
+    return [wanted[start : start + size] for start in range(0, len(wanted), size)]
+
+
+def answered(
     loaded: LoadedModel,
     part: Sequence[Request],
     settings: Generation,
     counting: str,
-    on_step: Callable[[int, int], None] | None,
-) -> tuple[list[dict], Batch]:
-    """Answer the requests of one batch."""
+    **options: Any,
+) -> tuple[list[dict], Decoded]:
+    """Answer the requests of one batch: rows of a generations file, and how they were decoded.
+
+    Args:
+        options: of `decode.decode`; `choose` is that of the settings unless it is given.
+    """
     decoded = loaded.decode(
         [request.tokens for request in part],
         settings.max_new_tokens,
-        choose=chooser(part, settings),
-        capture=True,
-        on_step=on_step,
         names=[request.sample_id for request in part],
+        **{"choose": chooser(part, settings)} | options,
     )
     rows = [
         answer_row(request, tokens, stopped, loaded, counting)
         for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
     ]
-    return rows, record_batch(part, decoded, loaded, counting)
+    return rows, decoded
 
 
 def _too_large(loaded: LoadedModel, request: Request, settings: Generation) -> LengthlensError:

@@ -24,6 +24,10 @@ class SwapMaterial:
         entries = enumerate(self.by_swap.get(swap, ()))
         return [(index, entry) for index, entry in entries if isinstance(entry, Swap)]
 
+    def only(self, swaps: Iterable[int]) -> SwapMaterial:
+        """The same of some of the swaps."""
+        return SwapMaterial({swap: self.by_swap[swap] for swap in swaps})
+
     def reasons(self, swap: int) -> Counter[str]:
         """How many answers have no legal swap, by reason."""
         return Counter(entry for entry in self.by_swap[swap] if isinstance(entry, str))

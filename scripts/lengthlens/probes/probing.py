@@ -17,12 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
-from lengthlens.generation.answers import (
-    answer_row,
-    chooser,
-    requests,
-    rows_per_batch,
-)
+from lengthlens.generation.answers import answered, chooser, in_batches, requests
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt, build_prompts
@@ -72,19 +67,19 @@ def answer_probes(
     """
     study, beyond = prompts
 
-    def answered(prompts, settings, whole=None) -> list[dict]:
+    def all_rows(prompts, settings, whole=None) -> list[dict]:
         rows = []
         for part in _answers(loaded, prompts, settings, counting, whole):
             rows += part
             on_rows(len(part))
         return rows
 
-    own = answered(study, settings) if free is None else [dict(row) for row in free]
+    own = all_rows(study, settings) if free is None else [dict(row) for row in free]
     lexicon = language_words(language) | words_of(_whole_text(row) for row in own)
     whole = whole_words(loaded.tokenizer, loaded.vocabulary, lexicon)
-    found = {"free": own, "aligned": answered(study, settings, whole)}
+    found = {"free": own, "aligned": all_rows(study, settings, whole)}
     if beyond:
-        found["extrapolation"] = answered(beyond, further(settings, *prompts))
+        found["extrapolation"] = all_rows(beyond, further(settings, *prompts))
     return [
         {**row, "probe": probe, **_spelling(row, loaded, counting)}
         for probe, rows in found.items()
@@ -107,27 +102,15 @@ def _answers(
 ) -> Iterator[list[dict]]:
     """Rows of a generations file, batch by batch; aligned where `whole` words are given."""
     wanted = requests(loaded, prompts, settings)
-    longest = max(len(request.tokens) for request in wanted)
-    size = rows_per_batch(loaded, longest, settings, capture=False)
     stop, ender = (
         torch.from_numpy(mask.copy()).to(loaded.device)
         for mask in (loaded.vocabulary.stop, loaded.vocabulary.ender)
     )
-    for start in range(0, len(wanted), size):
-        part = wanted[start : start + size]
+    for part in in_batches(loaded, wanted, settings, capture=False):
         choose = chooser(part, settings)
         if whole is not None:
             choose = Aligned(whole, stop, ender, choose, (len(part), settings.max_new_tokens))
-        decoded = loaded.decode(
-            [request.tokens for request in part],
-            settings.max_new_tokens,
-            choose=choose,
-            names=[request.sample_id for request in part],
-        )
-        rows = [
-            answer_row(request, tokens, stopped, loaded, counting)
-            for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
-        ]
+        rows, _ = answered(loaded, part, settings, counting, choose=choose)
         if whole is not None:
             for place, row in enumerate(rows):
                 row |= _price(choose, place, row, whole)

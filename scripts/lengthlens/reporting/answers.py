@@ -6,13 +6,13 @@ value, interval and n.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.numbers import in_brackets, number, suffix
+from lengthlens.reporting.numbers import estimated, suffix
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -94,7 +94,12 @@ def who(cast: Cast, model: str, language: str) -> str:
     return name if len(tuned_models(cast)) < 2 else f"{model}, {name}"
 
 
+def by_model(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Model and language in words, and their rows, in the table's order."""
+    for (model, language), rows in table.groupby(["model", "language"], sort=False):
+        yield f"{model} ({language})", rows
+
+
 def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
     """A value with its unit and interval."""
-    limits = in_brackets(row[f"{name}_low"], row[f"{name}_high"], unit, sign)
-    return f"{number(row[name], unit, sign)}{suffix(unit, sign)} {limits}"
+    return estimated(row, name, unit, sign, suffix(unit, sign))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.reporting.numbers import estimated, number
 
 NOTHING = "Nothing to explain"
 _MODEL = ("model", "tuned")  # the column that names a table's subject
@@ -122,8 +122,7 @@ def _sentence(row: Mapping) -> str:
 def _value(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
     """A value with its unit and interval."""
     end = {"percent": " points" if sign else " %", "words": " words", "logits": " logits"}[unit]
-    limits = in_brackets(row[f"{name}_low"], row[f"{name}_high"], unit, sign)
-    return f"{number(row[name], unit, sign)}{end} {limits}"
+    return estimated(row, name, unit, sign, end)
 
 
 def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from lengthlens.figures.scores import SCORE_NAMES
-from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.numbers import estimated, in_brackets, number
 
 _NAMED = 4  # components in a sentence
 
@@ -17,26 +18,24 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
         table: tables/carriers.csv.
     """
     sentences = []
-    for (model, language), own in table.groupby(["model", "language"], sort=False):
+    for who, own in by_model(table):
         if own["share"].isna().all():
             sentences.append(
-                f"{model} ({language}): the number has no effect on the end margin that is above 0 "
+                f"{who}: the number has no effect on the end margin that is above 0 "
                 f"with its whole interval, so that nothing carries it "
                 f"({int(own['n_samples'].max())} answers)."
             )
             continue
         first = own.iloc[0]
-        effect = f"{number(first['n_effect'], 'logits')} logits "
-        effect += in_brackets(first["n_effect_low"], first["n_effect_high"], "logits")
+        effect = estimated(first, "n_effect", "logits", after=" logits")
         named = [
-            f"{row['component']} {number(row['share'], 'percent')} % "
-            f"{in_brackets(row['share_low'], row['share_high'], 'percent')}"
+            f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
             for row in own.head(_NAMED).to_dict("records")
             if row["share_low"] > 0
         ]
         said = "; ".join(named) or "no single component with an interval above 0"
         sentences.append(
-            f"{model} ({language}): one word more asked for moves the end margin by {effect}. Of "
+            f"{who}: one word more asked for moves the end margin by {effect}. Of "
             f"this goes when a single component comes from that run: {said} "
             f"({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
         )
@@ -71,9 +70,8 @@ def say_circuits(table: pd.DataFrame) -> list[str]:
 
 
 def _exchanged(row: dict) -> str:
-    value = f"{number(row['interchange'], 'percent')} %"
-    limits = in_brackets(row["interchange_low"], row["interchange_high"], "percent")
-    said = f"exchanged alone, they turn {value} {limits} of {int(row['n_interchange'])} decisions"
+    turned = estimated(row, "interchange", "percent", after=" %")
+    said = f"exchanged alone, they turn {turned} of {int(row['n_interchange'])} decisions"
     if row["n_written"] > 0:
         exact = f"{number(row['written_exact'], 'percent')} %"
         said += f", and {exact} of {int(row['n_written'])} answers written so have one word more"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import Finding, Tables, answered, shown, tuned_models, who
-from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.reporting.numbers import estimated
 
 TOWARDS = {-1: "the next smaller number", 1: "the next larger number"}
 LEFT_OUT = {
@@ -43,8 +43,7 @@ def say_nswap(table: pd.DataFrame) -> list[str]:
 
 
 def _margin(row: Mapping) -> str:
-    limits = in_brackets(row["margin_low"], row["margin_high"], "logits", True)
-    return f"{number(row['margin'], 'logits', True)} {limits}"
+    return estimated(row, "margin", "logits", True)
 
 
 def _left_out(row: Mapping) -> str:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+Row = Mapping | pd.Series
 
 MINUS = "\u2212"
 NONE = "\u2013"
@@ -40,6 +45,12 @@ def in_brackets(low: float, high: float, unit: str, sign: bool = False) -> str:
     """[low, high] within a sentence, which says so where there is no interval."""
     limits = interval(low, high, unit, sign)
     return "(no interval)" if limits == NONE else limits
+
+
+def estimated(row: Row, name: str, unit: str, sign: bool = False, after: str = "") -> str:
+    """A number of a row, what follows it, and its interval, such as "12.3 % [1.0, 20.5]"."""
+    limits = in_brackets(row[f"{name}_low"], row[f"{name}_high"], unit, sign)
+    return f"{number(row[name], unit, sign)}{after} {limits}"
 
 
 def suffix(unit: str, difference: bool = False) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
-from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.numbers import estimated, in_brackets, number
 from lengthlens.reporting.traces import say_roles
 
 _SWAP = 1
@@ -112,8 +113,7 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
     for who, own in _pairs(table):
         parts = []
         for row in own[own["kind"] != "all"].to_dict("records"):
-            exact = f"{number(row['exact'], 'percent')} % "
-            exact += in_brackets(row["exact_low"], row["exact_high"], "percent")
+            exact = estimated(row, "exact", "percent", after=" %")
             said = f"{_KINDS[row['kind']]}: {exact} of {row['n_answers']} answers are exact, "
             if pd.isna(row["k"]):
                 said += "and there is no circuit to try"
@@ -143,9 +143,7 @@ def _says_missing(table: pd.DataFrame) -> pd.Series:
 
 def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Who, and the rows of the swap to the next larger number that say what there is."""
-    own = table[(table["swap"] == _SWAP) & ~_says_missing(table)]
-    for (model, language), rows in own.groupby(["model", "language"], sort=False):
-        yield f"{model} ({language})", rows
+    yield from by_model(table[(table["swap"] == _SWAP) & ~_says_missing(table)])
 
 
 def _spelled(row: dict) -> str:
@@ -157,10 +155,8 @@ def _spelled(row: dict) -> str:
 
 
 def _share(row: dict) -> str:
-    limits = in_brackets(row["share_low"], row["share_high"], "percent")
-    return f"{number(row['share'], 'percent')} % {limits}"
+    return estimated(row, "share", "percent", after=" %")
 
 
 def _logits(row: dict) -> str:
-    value = number(row["effect"], "logits", sign=True)
-    return f"{value} logits {in_brackets(row['effect_low'], row['effect_high'], 'logits', True)}"
+    return estimated(row, "effect", "logits", True, " logits")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.analysis.behaviour import ALL
-from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.reporting.numbers import estimated, in_brackets, number
 from lengthlens.reporting.order import least_cut_first
 
 POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
@@ -62,8 +62,7 @@ def _against(reference: str, rows: Mapping[str, Mapping], poor: bool) -> str:
 
 def _value(row: Mapping) -> str:
     """A share with its interval."""
-    bounds = in_brackets(row["value_low"], row["value_high"], "percent")
-    return f"{number(row['value'], 'percent')} % {bounds}"
+    return estimated(row, "value", "percent", after=" %")
 
 
 def _points(row: Mapping) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lengthlens.figures.tracing import ROLES
-from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.numbers import estimated, in_brackets, number
 
 _HALF, _SOME = 0.5, 0.05  # of the effect of N
 _SWAP = 1
@@ -33,8 +34,7 @@ def say_places(table: pd.DataFrame) -> list[str]:
     """
     own = table[(table["swap"] == _SWAP) & (table["direction"] == "noising")]
     sentences = []
-    for (model, language), rows in own.groupby(["model", "language"], sort=False):
-        who = f"{model} ({language})"
+    for who, rows in by_model(own):
         n = f"{int(rows['n_samples'].max())} answers"
         if rows["share"].isna().all():
             sentences.append(
@@ -65,12 +65,12 @@ def say_heads(table: pd.DataFrame) -> list[str]:
     """
     own = table[table["swap"] == _SWAP]
     sentences = []
-    for (model, language), rows in own.groupby(["model", "language"], sort=False):
+    for who, rows in by_model(own):
         heads = rows["component"][rows["attention"].notna()].nunique()
         told = [_one_head(row) for row in rows[rows["low"] > _HALF].to_dict("records")]
         said = "; ".join(told) or "none with its whole interval"
         sentences.append(
-            f"{model} ({language}): of the {heads} heads of the circuit, these have more than half "
+            f"{who}: of the {heads} heads of the circuit, these have more than half "
             f"of their attention on one part of the text when the model decides: {said} "
             f"({int(rows['n_decided'].max())} answers)."
         )
@@ -85,19 +85,18 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
     """
     own = table[(table["swap"] == _SWAP) & table["role"].isin(list(ROLES))]
     sentences = []
-    for (model, language), rows in own.groupby(["model", "language"], sort=False):
+    for who, rows in by_model(own):
         if rows["share"].isna().all():
             continue
         lost = rows[rows["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = [
             f"layer {row['layer']} from {_NAMES[row['role']]} "
-            f"{number(row['share'], 'percent')} % "
-            f"{in_brackets(row['share_low'], row['share_high'], 'percent')}"
+            f"{estimated(row, 'share', 'percent', after=' %')}"
             for row in lost.head(4).to_dict("records")
         ]
         said = "; ".join(told) or "nothing that is above 5 % with its interval"
         sentences.append(
-            f"{model} ({language}): of the effect of N this goes when the last token cannot attend "
+            f"{who}: of the effect of N this goes when the last token cannot attend "
             f"to a part of the text in one layer: {said} "
             f"({int(rows['n_samples'].max())} answers; the parts need not add up to 100 %)."
         )
@@ -115,8 +114,7 @@ def _one_head(row: dict) -> str:
     share += in_brackets(row["low"], row["high"], "percent")
     told = f"{row['component']} {share} on {_NAMES[row['role']]}"
     if row["share_low"] > _SOME:
-        lost = f"{number(row['share'], 'percent')} % "
-        lost += in_brackets(row["share_low"], row["share_high"], "percent")
+        lost = estimated(row, "share", "percent", after=" %")
         told += f" (kept from it, {lost} of the effect of N go)"
     return told
 
