@@ -118,6 +118,7 @@ include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/pocket.smk"
+include: "rules/adapter.smk"
 
 
 rule all:

@@ -1,0 +1,96 @@
+"""The sentences that an adapter is tuned on, each in all lengths that its marks allow.
+
+A file holds one sentence a line, without the final full stop. `*noun*` marks a word that a request
+may name as its topic, `[…]` a part that can be left out:
+
+    The [old] *author* autographed his *book* [at the fair]
+
+is a sentence of 10, 9, 7 and 6 words about an author or, say, a book. The label of a row is the
+number of words of its sentence, counted by the project's own counter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lengthlens.errors import LengthlensError
+from lengthlens.language.words import count_words, fold, split_words
+
+_OPTIONAL = re.compile(r"\[[^\[\]]*\]")
+_TOPIC = re.compile(r"\*([^*\s]+)\*")
+COUNTING = "whitespace"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of one length: as it is answered, its words, and the topics it can have."""
+
+    text: str
+    n: int
+    topics: tuple[str, ...]
+
+
+def read_sentences(path: Path, held_out: Iterable[str] = ()) -> dict[int, list[Sentence]]:
+    """All versions of all sentences of a file, by their number of words.
+
+    Args:
+        path: of the file.
+        held_out: words; a sentence that holds one of them is left out.
+
+    Raises:
+        LengthlensError: the file is missing, or a line is not marked as it should be.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise LengthlensError(
+            f"the sentences to tune on are not there: {path} does not exist; correct `sentences` "
+            "in the recipe, or make the file (docs/smollm2.md says how)"
+        ) from None
+    forbidden = {fold(word) for word in held_out}
+    found: dict[int, dict[Sentence, None]] = defaultdict(dict)  # the same version once, in order
+    for number, line in enumerate(lines, start=1):
+        if problem := _problem(line):
+            raise LengthlensError(f"{path}, line {number}: {line!r} {problem}")
+        plain = _TOPIC.sub(r"\1", line.replace("[", "").replace("]", ""))
+        if forbidden.isdisjoint(fold(word) for word in split_words(plain, "unicode")):
+            for sentence in versions(line):
+                found[sentence.n][sentence] = None
+    return {n: list(sentences) for n, sentences in sorted(found.items())}
+
+
+def _problem(line: str) -> str | None:
+    """What is wrong with a line."""
+    if not _TOPIC.search(line):
+        return "marks no topic: put *stars* around a noun"
+    rest = _TOPIC.sub("", _OPTIONAL.sub("", line))
+    if set("[]*") & set(rest):
+        return "has a star or a bracket without its partner, or brackets in brackets"
+    return "ends with a full stop, which is added later" if line.endswith(".") else None
+
+
+def versions(line: str) -> list[Sentence]:
+    """The sentence of a marked line with and without each part that can be left out.
+
+    A version without a topic is none.
+    """
+    pieces = re.split(r"(\[[^\[\]]*\])", line)
+    places = [i for i, piece in enumerate(pieces) if piece.startswith("[")]
+    found = []
+    for kept in itertools.product((True, False), repeat=len(places)):
+        left_out = {place for place, keep in zip(places, kept, strict=True) if not keep}
+        marked = "".join(
+            "" if i in left_out else piece.strip("[]") for i, piece in enumerate(pieces)
+        )
+        marked = " ".join(marked.split())
+        marked = marked[:2].lower() + marked[2:] if marked.startswith("*") else marked
+        if topics := tuple(dict.fromkeys(_TOPIC.findall(marked))):
+            text = _TOPIC.sub(r"\1", marked) + "."
+            text = text[0].upper() + text[1:]
+            found.append(Sentence(text, count_words(text, COUNTING), topics))
+    return found

@@ -1,0 +1,275 @@
+"""Tuning a LoRA adapter on sentences of known length.
+
+1. The base model is loaded as the study loads models, and gets its adapter from `peft`.
+2. Every step is a batch of `rows`. What all prompts share (the chat template's system prompt) is
+   computed once; only the answer and its stop token are learnt.
+3. The loss is the cross-entropy of the answer's tokens, plus `end_weight` times that of one bit at
+   each of them: whether the sentence ends here. Counting shows in this bit alone, which most words
+   of a sentence say nothing of. Both are proper scores, so the second biases no length.
+4. Every `evaluate_every` steps the merged model answers the development prompts. The best adapter
+   of these is the result: most answers exact, then the smallest error.
+5. Every `save_every` steps everything that the next step depends on is written to one file, from
+   which a training goes on that was killed. On the same number of threads it ends with the same
+   adapter, bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Float, Int
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from lengthlens.adapter.development import DATE, Numbers, answer_greedily, measure
+from lengthlens.adapter.recipe import Recipe, check_base
+from lengthlens.adapter.rows import Row, Rows, develop_prompts
+from lengthlens.decoding.forward import common_prefix
+from lengthlens.errors import LengthlensError
+from lengthlens.files.whole import written_whole
+from lengthlens.generation.loaded import LoadedModel, assemble, load
+from lengthlens.models.loading import load_generation_config
+from lengthlens.weights.checkpoints import ModelSpec
+
+RESUME = "resume.pt"
+IGNORED = -100
+
+
+@dataclass
+class Progress:
+    """What was measured so far.
+
+    Attributes:
+        losses: of every step: answer, end.
+        developments: by the number of steps done: the development numbers.
+        best: adapter weights of the best development, as they are stored.
+    """
+
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    developments: dict[int, Numbers] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def is_best(self, step: int) -> bool:
+        """Whether no other development was better than that after `step`."""
+
+        def key(numbers: Numbers) -> tuple[float, float]:
+            return numbers["exact"], -numbers["absolute_error"]
+
+        return max(map(key, self.developments.values())) == key(self.developments[step])
+
+
+class Tuning:
+    """One training, from the beginning or from where it was killed.
+
+    Args:
+        recipe: what to do.
+        root: where the recipe's relative paths start.
+        folder: for what is made: `resume.pt`, `steps/{step}`, `adapter`.
+
+    Raises:
+        LengthlensError: base, sentences or wordings are missing; or the folder holds a training by
+            another recipe.
+    """
+
+    def __init__(self, recipe: Recipe, root: Path, folder: Path) -> None:
+        base = check_base(recipe, root)
+        self.recipe, self.folder = recipe, folder
+        self.rows = Rows.of(recipe, root)
+        self.identity = identity(recipe, base, self.rows)
+        self.prompts = develop_prompts(recipe, self.rows.wordings)
+        spec = ModelSpec("base", "instruct", path=str(base.resolve()))
+        self.loaded = load(spec, dtype=recipe.precision, device="cpu", threads=recipe.threads)
+        torch.manual_seed(recipe.seed)
+        self.config = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
+        self.peft = get_peft_model(self.loaded.model, self.config)
+        self.model = self.peft.get_base_model()  # its linear maps are peft's from here on
+        self.trained = [p for p in self.peft.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.trained, weight_decay=0.0)
+        self.progress = Progress()
+        self.step = 0
+        self._resume()
+
+    def run(self) -> Progress:
+        """Tune to the end."""
+        recipe = self.recipe
+        bar = tqdm(total=recipe.steps, initial=self.step, desc="tuning", mininterval=5)
+        while self.step < recipe.steps:
+            answer, end = self._learn()
+            self.progress.losses.append((answer, end))
+            self.step += 1
+            last = self.step == recipe.steps
+            if self.step in recipe.series:
+                write_adapter(self.folder / f"steps/{self.step}", self.config, self._stored())
+            if last or self.step % recipe.evaluate_every == 0:
+                self._develop()
+            if last or self.step % recipe.save_every == 0:
+                self._save()
+            bar.set_postfix(answer=f"{answer:.2f}", end=f"{end:.3f}", refresh=False)
+            bar.update()
+        bar.close()
+        write_adapter(self.folder / "adapter", self.config, self.progress.best)
+        return self.progress
+
+    def encode(self, row: Row) -> tuple[list[int], list[int]]:
+        """Tokens of a row's prompt, and of its answer with the stop token that the model knows."""
+        prompt = self.loaded.encode(row.request, DATE)
+        answer = self.loaded.tokenizer(row.answer, add_special_tokens=False).input_ids
+        return prompt, [*answer, self.loaded.tokenizer.eos_token_id]
+
+    def _learn(self) -> tuple[float, float]:
+        """One step of the optimizer; the two losses."""
+        encoded: dict[Row, tuple[list[int], list[int]]] = {}
+
+        def length(row: Row) -> int:
+            encoded[row] = self.encode(row)
+            return sum(map(len, encoded[row]))
+
+        batch = [encoded[row] for row in self.rows.batch(self.step, length)]
+        answer, end = row_losses(self.model, batch)
+        loss = answer + self.recipe.end_weight * end
+        if not torch.isfinite(loss):
+            raise LengthlensError(
+                f"the loss is {loss.item()} at step {self.step}: lower `learning_rate` in "
+                "config/adapter.yaml"
+            )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate(self.step)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return answer.item(), end.item()
+
+    def _stored(self) -> dict[str, Tensor]:
+        """The adapter's weights, rounded to float16 as they are stored."""
+        state = get_peft_model_state_dict(self.peft)
+        return {name: value.detach().to(torch.float16) for name, value in state.items()}
+
+    def merged(self) -> LoadedModel:
+        """The model with the adapter, as stored, merged into a copy of its weights."""
+        copied = copy.deepcopy(self.peft)
+        rounded = {name: value.float() for name, value in self._stored().items()}
+        set_peft_model_state_dict(copied, rounded)
+        spec = self.loaded.spec
+        declared = load_generation_config(spec)
+        return assemble(spec, copied.merge_and_unload().eval(), self.loaded.tokenizer, declared)
+
+    def _develop(self) -> None:
+        """Answer the development prompts; keep the adapter if it is the best one so far."""
+        rows = answer_greedily(self.merged(), self.prompts)
+        numbers = measure(rows, self.rows.wordings.develop_topics)
+        self.progress.developments[self.step] = numbers
+        if self.progress.is_best(self.step):
+            self.progress.best = self._stored()
+        with written_whole(self.folder / f"answers/{self.step}.jsonl") as path:
+            lines = [json.dumps({"n": r["n"], "words": r["words"], "text": r["text"]}) for r in rows]
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        told = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
+        tqdm.write(f"after {self.step} steps: {told}")
+
+    def _save(self) -> None:
+        """Write everything that the next step depends on."""
+        state = {
+            "identity": self.identity,
+            "step": self.step,
+            "adapter": get_peft_model_state_dict(self.peft),
+            "optimizer": self.optimizer.state_dict(),
+            "losses": self.progress.losses,
+            "developments": self.progress.developments,
+            "best": self.progress.best,
+        }
+        with written_whole(self.folder / RESUME) as path:
+            torch.save(state, path)
+
+    def _resume(self) -> None:
+        """Go on where a killed training by the same recipe was saved last, if there is one."""
+        path = self.folder / RESUME
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        if state["identity"] != self.identity:
+            raise LengthlensError(
+                f"{path} is of a training by another recipe, or on another model or other data; "
+                f"delete {self.folder} to begin anew, or undo the change to go on"
+            )
+        set_peft_model_state_dict(self.peft, state["adapter"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self.progress = Progress(state["losses"], state["developments"], state["best"])
+
+
+def identity(recipe: Recipe, base: Path, rows: Rows) -> str:
+    """A hash of all that a training depends on: recipe, weights, sentences and wordings."""
+    made = hashlib.sha256(recipe.model_dump_json(exclude={"base", "sentences", "wordings"}).encode())
+    made.update(repr((rows.sentences, rows.wordings)).encode())
+    for path in sorted(base.glob("*.safetensors")):
+        with path.open("rb") as file:
+            made.update(hashlib.file_digest(file, "sha256").digest())
+    return made.hexdigest()
+
+
+def row_losses(
+    model: torch.nn.Module, batch: list[tuple[list[int], list[int]]]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean losses over the answers' tokens: of the token, and of whether the sentence ends there.
+
+    Args:
+        model: a causal language model.
+        batch: tokens of each row's prompt and of its answer; an answer's last two tokens are the
+            mark that ends the sentence and the stop token.
+
+    The prompts' common beginning is computed once. Rows are padded on the right, so that the
+    causal mask alone keeps padding out, and logits are made only where some row has its answer.
+    """
+    shared = common_prefix([prompt for prompt, _ in batch])
+    inputs, labels = padded_rows(batch, shared)
+    cache = None
+    if shared:
+        prefix = torch.tensor([batch[0][0][:shared]])
+        cache = model(input_ids=prefix, use_cache=True, logits_to_keep=1).past_key_values
+        cache.batch_repeat_interleave(len(batch))
+    learnt = (labels != IGNORED).any(0).nonzero()[:, 0]
+    logits = model(input_ids=inputs, past_key_values=cache, logits_to_keep=learnt).logits
+    labels = labels[:, learnt]
+    kept = labels != IGNORED
+    logits, labels = logits[kept].float(), labels[kept]
+    enders = torch.tensor(sorted({answer[-2] for _, answer in batch}))
+    scores = logits.log_softmax(-1)
+    ending = scores[:, enders].logsumexp(-1).clamp(max=-1e-6)
+    ends = torch.isin(labels, enders)
+    going_on = torch.log1p(-ending.exp())
+    return functional.nll_loss(scores, labels), -torch.where(ends, ending, going_on).mean()
+
+
+def padded_rows(
+    batch: list[tuple[list[int], list[int]]], shared: int
+) -> tuple[Int[Tensor, "row token"], Int[Tensor, "row token"]]:
+    """Inputs without the first `shared` tokens, and the token to be learnt after each of them."""
+    width = max(len(prompt) + len(answer) for prompt, answer in batch) - shared - 1
+    inputs = torch.zeros(len(batch), width, dtype=torch.long)
+    labels = torch.full((len(batch), width), IGNORED)
+    for i, (prompt, answer) in enumerate(batch):
+        tokens = torch.tensor([*prompt, *answer])[shared:]
+        inputs[i, : len(tokens) - 1] = tokens[:-1]
+        labels[i, len(prompt) - shared - 1 : len(tokens) - 1] = tokens[-len(answer) :]
+    return inputs, labels
+
+
+def write_adapter(folder: Path, config: LoraConfig, weights: dict[str, Tensor]) -> None:
+    """Write an adapter as `peft` reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    described = copy.deepcopy(config)
+    described.inference_mode = True
+    # NOTE a path of this machine means nothing on another: the study names the base itself.
+    described.base_model_name_or_path = None
+    described.save_pretrained(folder)
+    with written_whole(folder / "adapter_model.safetensors") as path:
+        save_file({name: value.contiguous() for name, value in sorted(weights.items())}, path)

@@ -1,0 +1,31 @@
+"""Tune an adapter by one recipe of config/adapter.yaml."""
+
+from lengthlens.workflow.job import run_job
+
+
+def main(snakemake) -> None:
+    import json
+    from pathlib import Path
+
+    from lengthlens.adapter.recipe import Recipe
+    from lengthlens.adapter.training import Tuning
+    from lengthlens.files.provenance import provenance
+    from lengthlens.files.whole import write_text
+
+    recipe = Recipe.read(snakemake.wildcards.recipe, snakemake.params.recipe)
+    root, folder = Path(snakemake.params.root), Path(snakemake.params.folder)
+    progress = Tuning(recipe, root, folder).run()
+    lines = [f"{i},{a:.5f},{e:.5f}\n" for i, (a, e) in enumerate(progress.losses, start=1)]
+    write_text(snakemake.output.losses, "step,answer,end\n" + "".join(lines))
+    names = list(next(iter(progress.developments.values())))
+    lines = [
+        ",".join([str(step), *(f"{numbers[name]:.4f}" for name in names)]) + "\n"
+        for step, numbers in progress.developments.items()
+    ]
+    write_text(snakemake.output.development, ",".join(["step", *names]) + "\n" + "".join(lines))
+    made = provenance("adapter/1", {"recipe": recipe.model_dump(mode="json", exclude={"base"})})
+    write_text(snakemake.output.provenance, json.dumps(made, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    run_job(main, snakemake)  # noqa: F821
