@@ -7,10 +7,10 @@ def main(snakemake) -> None:
     import json
     from pathlib import Path
 
-    from lengthlens.adapter.recipe import Recipe
-    from lengthlens.adapter.training import Tuning
     from lengthlens.files.provenance import provenance
     from lengthlens.files.whole import write_text
+    from lengthlens.tuning.recipe import Recipe
+    from lengthlens.tuning.training import Tuning
 
     recipe = Recipe.read(snakemake.wildcards.recipe, snakemake.params.recipe)
     root, folder = Path(snakemake.params.root), Path(snakemake.params.folder)

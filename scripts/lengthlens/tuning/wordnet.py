@@ -1,4 +1,4 @@
-"""Short sentences out of WordNet's data files: which of its examples are sentences, and their marks.
+"""Short sentences out of WordNet: which of its examples are sentences, and how they are marked.
 
 WordNet's glosses hold quoted examples, phrases as often as sentences. An example is kept if simple
 signs of a finite verb say that it is a sentence (`is_sentence`); on 200 kept ones read by hand, see

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lengthlens.adapter.sentences import COUNTING
 from lengthlens.decoding.choose import greedy
 from lengthlens.generation.answers import Request, answer_row
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import mentions
+from lengthlens.tuning.sentences import COUNTING
 
 DATE = "2024-07-26"  # for chat templates that print one
 MAX_NEW_TOKENS = 32

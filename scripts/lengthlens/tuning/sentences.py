@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
-from lengthlens.language.words import count_words, fold, split_words
+from lengthlens.language.words import count_words, fold
 
 _OPTIONAL = re.compile(r"\[[^\[\]]*\]")
 _TOPIC = re.compile(r"\*([^*\s]+)\*")
+_WORD = re.compile(r"\w+")
 COUNTING = "whitespace"
 
 
@@ -53,15 +54,15 @@ def read_sentences(path: Path, held_out: Iterable[str] = ()) -> dict[int, list[S
             "in the recipe, or make the file (docs/smollm2.md says how)"
         ) from None
     forbidden = {fold(word) for word in held_out}
-    found: dict[int, dict[Sentence, None]] = defaultdict(dict)  # the same version once, in order
+    found: dict[int, dict[str, Sentence]] = defaultdict(dict)  # the same text once
     for number, line in enumerate(lines, start=1):
         if problem := _problem(line):
             raise LengthlensError(f"{path}, line {number}: {line!r} {problem}")
         plain = _TOPIC.sub(r"\1", line.replace("[", "").replace("]", ""))
-        if forbidden.isdisjoint(fold(word) for word in split_words(plain, "unicode")):
+        if forbidden.isdisjoint(_WORD.findall(fold(plain))):
             for sentence in versions(line):
-                found[sentence.n][sentence] = None
-    return {n: list(sentences) for n, sentences in sorted(found.items())}
+                found[sentence.n].setdefault(sentence.text, sentence)
+    return {n: list(sentences.values()) for n, sentences in sorted(found.items())}
 
 
 def _problem(line: str) -> str | None:

@@ -29,14 +29,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from lengthlens.adapter.development import DATE, Numbers, answer_greedily, measure
-from lengthlens.adapter.recipe import Recipe, check_base
-from lengthlens.adapter.rows import Row, Rows, develop_prompts
 from lengthlens.decoding.forward import common_prefix
 from lengthlens.errors import LengthlensError
 from lengthlens.files.whole import written_whole
 from lengthlens.generation.loaded import LoadedModel, assemble, load
 from lengthlens.models.loading import load_generation_config
+from lengthlens.tuning.development import DATE, Numbers, answer_greedily, measure
+from lengthlens.tuning.recipe import Recipe, check_base
+from lengthlens.tuning.rows import Row, Rows, develop_prompts
 from lengthlens.weights.checkpoints import ModelSpec
 
 RESUME = "resume.pt"
@@ -87,6 +87,7 @@ class Tuning:
         self.prompts = develop_prompts(recipe, self.rows.wordings)
         spec = ModelSpec("base", "instruct", path=str(base.resolve()))
         self.loaded = load(spec, dtype=recipe.precision, device="cpu", threads=recipe.threads)
+        self.turn_end = _turn_end(self.loaded)
         torch.manual_seed(recipe.seed)
         self.config = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
         self.peft = get_peft_model(self.loaded.model, self.config)
@@ -119,10 +120,10 @@ class Tuning:
         return self.progress
 
     def encode(self, row: Row) -> tuple[list[int], list[int]]:
-        """Tokens of a row's prompt, and of its answer with the stop token that the model knows."""
+        """Tokens of a row's prompt, and of its answer with what closes a turn of the template."""
         prompt = self.loaded.encode(row.request, DATE)
         answer = self.loaded.tokenizer(row.answer, add_special_tokens=False).input_ids
-        return prompt, [*answer, self.loaded.tokenizer.eos_token_id]
+        return prompt, [*answer, self.turn_end]
 
     def _learn(self) -> tuple[float, float]:
         """One step of the optimizer; the two losses."""
@@ -170,7 +171,9 @@ class Tuning:
         if self.progress.is_best(self.step):
             self.progress.best = self._stored()
         with written_whole(self.folder / f"answers/{self.step}.jsonl") as path:
-            lines = [json.dumps({"n": r["n"], "words": r["words"], "text": r["text"]}) for r in rows]
+            lines = [
+                json.dumps({"n": r["n"], "words": r["words"], "text": r["text"]}) for r in rows
+            ]
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         told = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
         tqdm.write(f"after {self.step} steps: {told}")
@@ -206,9 +209,22 @@ class Tuning:
         self.progress = Progress(state["losses"], state["developments"], state["best"])
 
 
+def _turn_end(loaded: LoadedModel) -> int:
+    """The token that ends an answer in the chat template."""
+    turn_end = loaded.stops.turn_end if loaded.stops else None
+    if turn_end is None:
+        raise LengthlensError(
+            f"the chat template of {loaded.spec.source} closes no turn with a token of its own, "
+            "so an answer could not be taught to end; tune a model whose template does"
+        )
+    return turn_end
+
+
 def identity(recipe: Recipe, base: Path, rows: Rows) -> str:
     """A hash of all that a training depends on: recipe, weights, sentences and wordings."""
-    made = hashlib.sha256(recipe.model_dump_json(exclude={"base", "sentences", "wordings"}).encode())
+    made = hashlib.sha256(
+        recipe.model_dump_json(exclude={"base", "sentences", "wordings"}).encode()
+    )
     made.update(repr((rows.sentences, rows.wordings)).encode())
     for path in sorted(base.glob("*.safetensors")):
         with path.open("rb") as file:

@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from lengthlens.adapter.recipe import Recipe
-from lengthlens.adapter.sentences import Sentence, read_sentences
 from lengthlens.errors import LengthlensError
 from lengthlens.language.languages import load_language
 from lengthlens.language.prompts import Prompt
+from lengthlens.tuning.recipe import Recipe
+from lengthlens.tuning.sentences import Sentence, read_sentences
 
 SORTED = 8  # batches drawn and sorted by length together, so that little is padding
 _SLOT = re.compile(r"\{(\w+)\}")
