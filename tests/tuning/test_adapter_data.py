@@ -52,7 +52,7 @@ def rows():
 @pytest.fixture(scope="module")
 def drawn(rows):
     random = Random(7)
-    return [rows.draw(random) for _ in range(1500)]
+    return [row for _ in range(1200) for row in rows.draw(random)]
 
 
 def test_wordings_are_not_the_studys(wordings):
@@ -113,6 +113,18 @@ def test_one_sentence_has_many_lengths():
     assert versions("He slept [in the *barn*]") == versions("He slept in the *barn*")
     [bare] = versions("*Silence* fell")
     assert (bare.text, bare.topics) == ("Silence fell.", ("silence",))
+
+
+def test_a_sentence_with_versions_comes_in_two_lengths(rows):
+    """Asked for in the same words but for the number."""
+    together = {frozenset(s.text for s in versions) for versions in rows.versions.values()}
+    random = Random(3)
+    pairs = [drawn for drawn in (rows.draw(random) for _ in range(400)) if len(drawn) == 2]
+    assert len(pairs) > 80
+    for one, other in pairs:
+        assert one.n != other.n
+        assert re.sub(r"\d+", "N", one.request) == re.sub(r"\d+", "N", other.request)
+        assert any({one.answer, other.answer} <= texts for texts in together)
 
 
 def test_batches_depend_on_seed_and_step_alone(rows):

@@ -36,7 +36,7 @@ def whole(tiny, tmp_path_factory):
 
 
 def encoded(tuning, count):
-    return [tuning.encode(tuning.rows.draw(Random(i))) for i in range(count)]
+    return [tuning.encode(tuning.rows.draw(Random(i))[0]) for i in range(count)]
 
 
 def test_a_killed_training_ends_with_the_same_adapter(tiny, whole, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ training that goes on in the middle sees what an uninterrupted one would have se
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,10 @@ class Rows:
         self, recipe: Recipe, wordings: Wordings, sentences: Mapping[int, Sequence[Sentence]]
     ) -> None:
         self.recipe, self.wordings, self.sentences = recipe, wordings, sentences
+        self.versions: dict[int, list[Sentence]] = defaultdict(list)
+        for n in recipe.n_words:
+            for sentence in sentences.get(n, ()):
+                self.versions[sentence.line].append(sentence)
         if missing := [n for n in recipe.n_words if not sentences.get(n)]:
             raise LengthlensError(
                 f"{recipe.sentences} has no sentence of {missing[0]} words; take it out of n_words"
@@ -106,29 +111,37 @@ class Rows:
         held_out |= {word for words in wordings.develop_topics.values() for word in words}
         return cls(recipe, wordings, read_sentences(root / recipe.sentences, held_out))
 
-    def draw(self, random: Random) -> Row:
-        """One row."""
+    def draw(self, random: Random) -> list[Row]:
+        """A row, and one that asks in the same words for the same sentence in another length.
+
+        The second only where the sentence has another version about the same topic.
+        """
         numbers, weights = zip(*self.recipe.n_words.items(), strict=True)
         n = random.choices(numbers, weights)[0]
         sentence = random.choice(self.sentences[n])
         topic = random.choice(sentence.topics)
-        request = self.wordings.draw(random).format(n=n, topic=topic)
-        return Row(request, sentence.text, n)
+        wording = self.wordings.draw(random)
+        others = [s for s in self.versions[sentence.line] if s.n != n and topic in s.topics]
+        chosen = [sentence, *([random.choice(others)] if others else [])]
+        return [Row(wording.format(n=s.n, topic=topic), s.text, s.n) for s in chosen]
 
     def batch(self, step: int, length: Callable[[Row], int]) -> list[Row]:
-        """The rows of a step, counted from 0.
+        """The rows of a step, counted from 0: a pure function of it and of the seed.
 
         Args:
-            step: a pure function of it and of the seed.
-            length: in tokens; rows of like length share a batch.
+            step: which one.
+            length: of a row in tokens; rows of like length share a batch.
         """
         group, place = divmod(step, SORTED)
         random = Random(f"{self.recipe.seed}/{group}")
-        drawn = [self.draw(random) for _ in range(SORTED * self.recipe.batch)]
-        drawn.sort(key=length)
-        order = random.sample(range(SORTED), SORTED)
-        start = order[place] * self.recipe.batch
-        return drawn[start : start + self.recipe.batch]
+        drawn, count = [], 0
+        while count < SORTED * self.recipe.batch:
+            drawn.append(self.draw(random))
+            count += len(drawn[-1])
+        drawn.sort(key=lambda rows: max(map(length, rows)))
+        rows = [row for rows in drawn for row in rows]
+        start = random.sample(range(SORTED), SORTED)[place] * self.recipe.batch
+        return rows[start : start + self.recipe.batch]
 
 
 def held_out_words(recipe: Recipe, root: Path) -> Iterable[str]:

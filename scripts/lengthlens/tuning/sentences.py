@@ -29,11 +29,19 @@ COUNTING = "whitespace"
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of one length: as it is answered, its words, and the topics it can have."""
+    """A sentence of one length.
+
+    Attributes:
+        text: as it is answered.
+        n: its words.
+        topics: those it can have.
+        line: of the file it is from; other versions of it have the same.
+    """
 
     text: str
     n: int
     topics: tuple[str, ...]
+    line: int
 
 
 def read_sentences(path: Path, held_out: Iterable[str] = ()) -> dict[int, list[Sentence]]:
@@ -60,7 +68,7 @@ def read_sentences(path: Path, held_out: Iterable[str] = ()) -> dict[int, list[S
             raise LengthlensError(f"{path}, line {number}: {line!r} {problem}")
         plain = _TOPIC.sub(r"\1", line.replace("[", "").replace("]", ""))
         if forbidden.isdisjoint(_WORD.findall(fold(plain))):
-            for sentence in versions(line):
+            for sentence in versions(line, number):
                 found[sentence.n].setdefault(sentence.text, sentence)
     return {n: list(sentences.values()) for n, sentences in sorted(found.items())}
 
@@ -75,10 +83,10 @@ def _problem(line: str) -> str | None:
     return "ends with a full stop, which is added later" if line.endswith(".") else None
 
 
-def versions(line: str) -> list[Sentence]:
+def versions(line: str, number: int = 0) -> list[Sentence]:
     """The sentence of a marked line with and without each part that can be left out.
 
-    A version without a topic is none.
+    A version without a topic is none. `number` is that of the line.
     """
     pieces = re.split(r"(\[[^\[\]]*\])", line)
     places = [i for i, piece in enumerate(pieces) if piece.startswith("[")]
@@ -93,5 +101,5 @@ def versions(line: str) -> list[Sentence]:
         if topics := tuple(dict.fromkeys(_TOPIC.findall(marked))):
             text = _TOPIC.sub(r"\1", marked) + "."
             text = text[0].upper() + text[1:]
-            found.append(Sentence(text, count_words(text, COUNTING), topics))
+            found.append(Sentence(text, count_words(text, COUNTING), topics, number))
     return found
