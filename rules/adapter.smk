@@ -11,7 +11,8 @@ localrules:
 
 def base_files(wildcards):
     """Weights of the model to tune; where there are none, the job says so in words of its own."""
-    folder = local_folder(ADAPTERS[wildcards.recipe]["base"], PROJECT)
+    base = ADAPTERS[wildcards.recipe]["base"]
+    folder = local_folder(base, "." if base.startswith("results/") else PROJECT)
     return sorted(local(str(path)) for path in folder.glob("*.safetensors"))
 
 

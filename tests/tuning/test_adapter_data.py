@@ -233,6 +233,8 @@ def test_wrong_keys_of_a_recipe_are_named():
     wrong = RECIPES["shipped"] | {"steps": 0, "rate": 1}
     with pytest.raises(LengthlensError, match="adapter.yaml, mine: steps: .*; rate: Extra"):
         Recipe.read("mine", wrong)
+    with pytest.raises(LengthlensError, match="lora: .*lora_dropout would be ignored"):
+        Recipe.read("mine", RECIPES["tiny"] | {"lora": {"r": 2, "lora_dropout": 0.1}})
     late = RECIPES["shipped"] | {"series": [5, 5000]}
     with pytest.raises(LengthlensError, match="series holds 5000"):
         Recipe.read("mine", late)

@@ -125,6 +125,12 @@ def test_only_the_adapter_learns(tiny, tmp_path):
         # lora_A does not move while lora_B is 0, but B has moved after the first step.
 
 
+def test_an_adapter_that_does_not_fit_is_refused(tiny, tmp_path):
+    for lora in ({"target_modules": ["q_projection"]}, {"rank": 3}):
+        with pytest.raises(LengthlensError, match="`lora` of .* does not fit .*: "):
+            Tuning(tiny.model_copy(update={"lora": lora}), ROOT, tmp_path)
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(tiny, tmp_path):
     tuning = Tuning(tiny, ROOT, tmp_path)
     with torch.no_grad():

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from lengthlens.errors import LengthlensError
 
@@ -45,6 +52,13 @@ class Recipe(BaseModel):
         if late:
             raise ValueError(f"series holds {late[0]}, but the last of {self.steps} steps is apart")
         return self
+
+    @field_validator("lora")
+    @classmethod
+    def _without_dropout(cls, lora: dict[str, Any]) -> dict[str, Any]:
+        if lora.get("lora_dropout"):
+            raise ValueError("lora_dropout would be ignored: tuning is deterministic; leave it out")
+        return lora
 
     @classmethod
     def read(cls, name: str, values: dict[str, Any]) -> Recipe:

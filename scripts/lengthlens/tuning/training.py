@@ -24,7 +24,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Float, Int
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -89,8 +95,7 @@ class Tuning:
         self.loaded = load(spec, dtype=recipe.precision, device="cpu", threads=recipe.threads)
         self.turn_end = _turn_end(self.loaded)
         torch.manual_seed(recipe.seed)
-        self.config = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
-        self.peft = get_peft_model(self.loaded.model, self.config)
+        self.config, self.peft = with_adapter(self.loaded, recipe)
         self.model = self.peft.get_base_model()  # its linear maps are peft's from here on
         self.trained = [p for p in self.peft.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, weight_decay=0.0)
@@ -200,13 +205,24 @@ class Tuning:
         state = torch.load(path, weights_only=True)
         if state["identity"] != self.identity:
             raise LengthlensError(
-                f"{path} is of a training by another recipe, or on another model or other data; "
-                f"delete {self.folder} to begin anew, or undo the change to go on"
+                f"{path} is of a training by another recipe or code, or on another model or other "
+                f"data; delete {self.folder} to begin anew, or undo the change to go on"
             )
         set_peft_model_state_dict(self.peft, state["adapter"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         self.progress = Progress(state["losses"], state["developments"], state["best"])
+
+
+def with_adapter(loaded: LoadedModel, recipe: Recipe) -> tuple[LoraConfig, PeftModel]:
+    """The base model with a fresh adapter, put into it by peft."""
+    try:
+        config = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
+        return config, get_peft_model(loaded.model, config)
+    except (TypeError, ValueError) as error:
+        raise LengthlensError(
+            f"`lora` of config/adapter.yaml does not fit {loaded.spec.source}: {error}"
+        ) from error
 
 
 def _turn_end(loaded: LoadedModel) -> int:
@@ -221,12 +237,13 @@ def _turn_end(loaded: LoadedModel) -> int:
 
 
 def identity(recipe: Recipe, base: Path, rows: Rows) -> str:
-    """A hash of all that a training depends on: recipe, weights, sentences and wordings."""
+    """A hash of all that a training depends on: recipe, weights, sentences, wordings and code."""
     made = hashlib.sha256(
         recipe.model_dump_json(exclude={"base", "sentences", "wordings"}).encode()
     )
     made.update(repr((rows.sentences, rows.wordings)).encode())
-    for path in sorted(base.glob("*.safetensors")):
+    own = Path(__file__).parent.glob("*.py")
+    for path in (*sorted(base.glob("*.safetensors")), *sorted(own)):
         with path.open("rb") as file:
             made.update(hashlib.file_digest(file, "sha256").digest())
     return made.hexdigest()
