@@ -9,10 +9,12 @@ localrules:
     adapter,
 
 
-def base_files(wildcards):
-    """Weights of the model to tune; where there are none, the job says so in words of its own."""
+def weights_to_tune(wildcards):
+    """Those of the base; where there are none and no rule makes them, the job tells how to."""
     base = ADAPTERS[wildcards.recipe]["base"]
-    folder = local_folder(base, "." if base.startswith("results/") else PROJECT)
+    folder = local_folder(base, PROJECT)
+    if not folder.exists() and base.startswith("results/weights/dequantized."):
+        return [base]
     return sorted(local(str(path)) for path in folder.glob("*.safetensors"))
 
 
@@ -24,7 +26,7 @@ rule adapter:
 rule tune_adapter:
     input:
         code=code("tune_adapter"),
-        base=base_files,
+        base=weights_to_tune,
         data=lambda wildcards: [
             project_file(ROOT / path)
             for path in (

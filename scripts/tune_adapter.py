@@ -11,10 +11,12 @@ def main(snakemake) -> None:
     from lengthlens.files.whole import write_text
     from lengthlens.tuning.recipe import Recipe
     from lengthlens.tuning.training import Tuning
+    from lengthlens.weights.checkpoints import weights_manifest
 
     recipe = Recipe.read(snakemake.wildcards.recipe, snakemake.params.recipe)
     root, folder = Path(snakemake.params.root), Path(snakemake.params.folder)
-    progress = Tuning(recipe, root, folder).run()
+    tuning = Tuning(recipe, root, folder)
+    progress = tuning.run()
     lines = [f"{i},{a:.5f},{e:.5f}\n" for i, (a, e) in enumerate(progress.losses, start=1)]
     write_text(snakemake.output.losses, "step,answer,end\n" + "".join(lines))
     names = list(next(iter(progress.developments.values())))
@@ -23,7 +25,8 @@ def main(snakemake) -> None:
         for step, numbers in progress.developments.items()
     ]
     write_text(snakemake.output.development, ",".join(["step", *names]) + "\n" + "".join(lines))
-    made = provenance("adapter/1", {"recipe": recipe.model_dump(mode="json", exclude={"base"})})
+    values = recipe.model_dump(mode="json", exclude={"base"})
+    made = provenance("adapter/1", {"recipe": values}, weights_manifest(tuning.loaded.spec))
     write_text(snakemake.output.provenance, json.dumps(made, indent=1, sort_keys=True) + "\n")
 
 

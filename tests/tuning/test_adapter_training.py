@@ -1,5 +1,6 @@
 """Tuning, on a tiny random model."""
 
+import json
 import math
 from pathlib import Path
 from random import Random
@@ -79,7 +80,9 @@ def test_the_adapter_loads_with_peft_and_gives_the_merged_model(tiny, whole, tmp
     """logits(base + adapter by peft) = logits(merged), the adapter as stored."""
     folder, _ = whole
     tuning = Tuning(tiny, ROOT, folder)
-    weights = load_file(folder / "adapter" / "adapter_model.safetensors")
+    described = json.loads((folder / "adapter/adapter_config.json").read_text(encoding="utf-8"))
+    assert described["base_model_name_or_path"] == Path(tiny.base).name
+    weights = load_file(folder / "adapter/adapter_model.safetensors")
     assert all(value.dtype == torch.float16 for value in weights.values())
     merged = tuning.merged().model
     base = tuning.peft.unload()

@@ -26,6 +26,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: str
+    base_name: str | None = None
     sentences: str
     wordings: str
     held_out: tuple[str, ...] = ()

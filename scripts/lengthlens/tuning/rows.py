@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -51,7 +51,7 @@ def read_wordings(path: Path) -> Wordings:
         LengthlensError: it is missing, or not what it should be.
     """
     try:
-        raw: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise LengthlensError(
             f"the wordings of requests are not there: {path} does not exist; correct `wordings` "
@@ -65,7 +65,7 @@ def read_wordings(path: Path) -> Wordings:
         if names.count("n") != 1 or names.count("topic") != 1:
             raise LengthlensError(f"{path}: {text!r} needs {{n}} and {{topic}} once each")
         if unknown := set(names) - _OPEN - set(raw["slots"]):
-            raise LengthlensError(f"{path}: {text!r} has a slot {sorted(unknown)[0]!r} unknown")
+            raise LengthlensError(f"{path}: {text!r} needs {sorted(unknown)[0]!r} among the slots")
     return Wordings(tuple(raw["tune"]), raw["slots"], tuple(raw["develop"]), raw["develop_topics"])
 
 
@@ -125,12 +125,10 @@ class Rows:
         chosen = [sentence, *([random.choice(others)] if others else [])]
         return [Row(wording.format(n=s.n, topic=topic), s.text, s.n) for s in chosen]
 
-    def batch(self, step: int, length: Callable[[Row], int]) -> list[Row]:
+    def batch(self, step: int) -> list[Row]:
         """The rows of a step, counted from 0: a pure function of it and of the seed.
 
-        Args:
-            step: which one.
-            length: of a row in tokens; rows of like length share a batch.
+        Rows of like length share a batch.
         """
         group, place = divmod(step, SORTED)
         random = Random(f"{self.recipe.seed}/{group}")
@@ -138,7 +136,7 @@ class Rows:
         while count < SORTED * self.recipe.batch:
             drawn.append(self.draw(random))
             count += len(drawn[-1])
-        drawn.sort(key=lambda rows: max(map(length, rows)))
+        drawn.sort(key=lambda rows: max(len(row.request + row.answer) for row in rows))
         rows = [row for rows in drawn for row in rows]
         start = random.sample(range(SORTED), SORTED)[place] * self.recipe.batch
         return rows[start : start + self.recipe.batch]
@@ -159,7 +157,15 @@ def develop_prompts(recipe: Recipe, wordings: Wordings) -> list[Prompt]:
         for index in range(recipe.develop_per_n):
             topic = topics[(index + 5 * n) % len(topics)]
             place = (index + index // len(topics) + n) % len(wordings.develop)
-            text = wordings.develop[place].format(n=n, topic=topic)
-            name = f"develop-{n}-{index}"
-            prompts.append(Prompt(name, "en", n, topic, str(place), "develop", text))
+            prompts.append(
+                Prompt(
+                    id=f"develop-{n}-{index}",
+                    language="en",
+                    n=n,
+                    topic=topic,
+                    template=str(place),
+                    split="develop",
+                    text=wordings.develop[place].format(n=n, topic=topic),
+                )
+            )
     return prompts

@@ -113,7 +113,7 @@ class Tuning:
             self.step += 1
             last = self.step == recipe.steps
             if self.step in recipe.series:
-                write_adapter(self.folder / f"steps/{self.step}", self.config, self._stored())
+                self._write(f"steps/{self.step}", self._stored())
             if last or self.step % recipe.evaluate_every == 0:
                 self._develop()
             if last or self.step % recipe.save_every == 0:
@@ -121,7 +121,7 @@ class Tuning:
             bar.set_postfix(answer=f"{answer:.2f}", end=f"{end:.3f}", refresh=False)
             bar.update()
         bar.close()
-        write_adapter(self.folder / "adapter", self.config, self.progress.best)
+        self._write("adapter", self.progress.best)
         return self.progress
 
     def encode(self, row: Row) -> tuple[list[int], list[int]]:
@@ -132,14 +132,8 @@ class Tuning:
 
     def _learn(self) -> tuple[float, float]:
         """One step of the optimizer; the two losses."""
-        encoded: dict[Row, tuple[list[int], list[int]]] = {}
-
-        def length(row: Row) -> int:
-            encoded[row] = self.encode(row)
-            return sum(map(len, encoded[row]))
-
-        batch = [encoded[row] for row in self.rows.batch(self.step, length)]
-        answer, end = row_losses(self.model, batch)
+        batch = self.rows.batch(self.step)
+        answer, end = row_losses(self.model, [self.encode(row) for row in batch])
         loss = answer + self.recipe.end_weight * end
         if not torch.isfinite(loss):
             raise LengthlensError(
@@ -213,6 +207,19 @@ class Tuning:
         self.step = state["step"]
         self.progress = Progress(state["losses"], state["developments"], state["best"])
 
+    def _write(self, name: str, weights: dict[str, Tensor]) -> None:
+        """Write an adapter as peft reads it."""
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        described = copy.deepcopy(self.config)
+        described.inference_mode = True
+        # NOTE by name: a path of this machine means nothing on another.
+        told = self.recipe.base_name or Path(self.recipe.base).name
+        described.base_model_name_or_path = told
+        described.save_pretrained(folder)
+        with written_whole(folder / "adapter_model.safetensors") as path:
+            save_file({key: weights[key].contiguous() for key in sorted(weights)}, path)
+
 
 def with_adapter(loaded: LoadedModel, recipe: Recipe) -> tuple[LoraConfig, PeftModel]:
     """The base model with a fresh adapter, put into it by peft."""
@@ -239,7 +246,7 @@ def _turn_end(loaded: LoadedModel) -> int:
 def identity(recipe: Recipe, base: Path, rows: Rows) -> str:
     """A hash of all that a training depends on: recipe, weights, sentences, wordings and code."""
     made = hashlib.sha256(
-        recipe.model_dump_json(exclude={"base", "sentences", "wordings"}).encode()
+        recipe.model_dump_json(exclude={"base", "base_name", "sentences", "wordings"}).encode()
     )
     made.update(repr((rows.sentences, rows.wordings)).encode())
     own = Path(__file__).parent.glob("*.py")
@@ -294,15 +301,3 @@ def padded_rows(
         inputs[i, : len(tokens) - 1] = tokens[:-1]
         labels[i, len(prompt) - shared - 1 : len(tokens) - 1] = tokens[-len(answer) :]
     return inputs, labels
-
-
-def write_adapter(folder: Path, config: LoraConfig, weights: dict[str, Tensor]) -> None:
-    """Write an adapter as `peft` reads it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    described = copy.deepcopy(config)
-    described.inference_mode = True
-    # NOTE a path of this machine means nothing on another: the study names the base itself.
-    described.base_model_name_or_path = None
-    described.save_pretrained(folder)
-    with written_whole(folder / "adapter_model.safetensors") as path:
-        save_file({name: value.contiguous() for name, value in sorted(weights.items())}, path)
