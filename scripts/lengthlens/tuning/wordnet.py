@@ -1,13 +1,14 @@
 """Short sentences out of WordNet: which of its examples are sentences, and how they are marked.
 
 WordNet's glosses hold quoted examples, phrases as often as sentences. An example is kept if simple
-signs of a finite verb say that it is a sentence (`is_sentence`); on 200 kept ones read by hand, see
-docs/smollm2.md. A kept sentence is marked: `*noun*` is a word that a request may name as its topic,
+signs of a finite verb say that it is a sentence (`is_sentence`); docs/smollm2.md tells how often
+they are right. A kept sentence is marked: `*noun*` is a word that a request may name as its topic,
 `[…]` a part that can be left out, so that one sentence is there in several lengths:
 
-    The [old] *author* autographed his *book* [at the fair]
+    The [old] *author* autographed his *book* [at the *fair*]
 
-Parts of speech come from WordNet itself: a word's is that of which its tagged texts have most.
+Parts of speech come from WordNet itself: a form has the one that it most often has in WordNet's
+tagged texts.
 """
 
 from __future__ import annotations
@@ -169,15 +170,11 @@ def mark(words: list[str], net: WordNet) -> str | None:
     """The sentence with marks, or None if it has no noun that could be a topic."""
     parts = [net.part(word.strip(",").lower()) for word in words]
     lower = [word.strip(",").lower() for word in words]
-    marked = [f"*{word}*" if _is_topic(i, lower, parts) else word for i, word in enumerate(words)]
+    marked = [_starred(w) if _is_topic(i, lower, parts) else w for i, w in enumerate(words)]
     if words[0][0].isupper() and any(lemma in net.names for lemma, _ in net.readings(lower[0])):
         marked[0] = words[0]
     if marked == words:
         return None
-    marked = [
-        f"*{word[1:-2]}*," if word.startswith("*") and word.endswith(",*") else word
-        for word in marked
-    ]
     start = _last_phrase(lower, parts)
     for i in range(len(words) if start is None else start):
         if _is_optional(i, lower, parts) and "," not in words[i]:
@@ -185,6 +182,11 @@ def mark(words: list[str], net: WordNet) -> str | None:
     if start is not None:
         marked[start], marked[-1] = f"[{marked[start]}", f"{marked[-1]}]"
     return " ".join(marked)
+
+
+def _starred(word: str) -> str:
+    """The word between stars, a comma behind them."""
+    return f"*{word[:-1]}*," if word.endswith(",") else f"*{word}*"
 
 
 def _is_topic(i: int, lower: list[str], parts: list[str]) -> bool:
