@@ -2,8 +2,8 @@
 
     PYTHONPATH=scripts python benchmarks/transplant.py [--size 30M]
 
-Two random Llamas; 32 of the study's prompts, answered with the lengths of the pocket model's answers.
-CPU seconds on one thread, medians of several turns:
+Two random Llamas; 32 of the study's prompts, answered with the lengths of the pocket model's
+answers. CPU seconds on one thread, medians of several turns:
 
 - `swap`: the donor's weights in and the own ones back;
 - `copy`: as many bytes copied twice, which is what a swap in place must do;
