@@ -3,9 +3,9 @@
 A file holds one sentence a line, without the final full stop. `*noun*` marks a word that a request
 may name as its topic, `[…]` a part that can be left out:
 
-    The [old] *author* autographed his *book* [at the fair]
+    The [old] *author* autographed his *book* [at the *fair*]
 
-is a sentence of 10, 9, 7 and 6 words about an author or, say, a book. The label of a row is the
+is a sentence of 9, 8, 6 and 5 words about an author or a book. The label of a row is the
 number of words of its sentence, counted by the project's own counter.
 """
 
