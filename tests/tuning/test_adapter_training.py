@@ -76,6 +76,15 @@ def test_another_recipe_does_not_go_on(tiny, whole):
         Tuning(tiny.model_copy(update={"learning_rate": 0.5}), ROOT, folder)
 
 
+@pytest.mark.parametrize(
+    "spoil", [lambda content: b"", lambda content: content[: len(content) // 2]]
+)
+def test_a_damaged_save_is_told(tiny, whole, tmp_path, spoil):
+    (tmp_path / RESUME).write_bytes(spoil((whole[0] / RESUME).read_bytes()))
+    with pytest.raises(LengthlensError, match="resume.pt is damaged .*; delete it to begin anew"):
+        Tuning(tiny, ROOT, tmp_path)
+
+
 def test_the_adapter_loads_with_peft_and_gives_the_merged_model(tiny, whole, tmp_path):
     """logits(base + adapter by peft) = logits(merged), the adapter as stored."""
     folder, _ = whole

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import json
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from peft import (
     get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
@@ -188,15 +190,23 @@ class Tuning:
             "developments": self.progress.developments,
             "best": self.progress.best,
         }
+        # NOTE by way of bytes: a full disk then is an OSError, which the job tells in plain words.
+        content = io.BytesIO()
+        torch.save(state, content)
         with written_whole(self.folder / RESUME) as path:
-            torch.save(state, path)
+            path.write_bytes(content.getbuffer())
 
     def _resume(self) -> None:
         """Go on where a killed training by the same recipe was saved last, if there is one."""
         path = self.folder / RESUME
         if not path.exists():
             return
-        state = torch.load(path, weights_only=True)
+        try:
+            state = torch.load(path, weights_only=True)
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            raise LengthlensError(
+                f"{path} is damaged ({str(error).partition(chr(10))[0]}); delete it to begin anew"
+            ) from error
         if state["identity"] != self.identity:
             raise LengthlensError(
                 f"{path} is of a training by another recipe or code, or on another model or other "
@@ -218,7 +228,7 @@ class Tuning:
         described.base_model_name_or_path = told
         described.save_pretrained(folder)
         with written_whole(folder / "adapter_model.safetensors") as path:
-            save_file({key: weights[key].contiguous() for key in sorted(weights)}, path)
+            path.write_bytes(save({key: weights[key].contiguous() for key in sorted(weights)}))
 
 
 def with_adapter(loaded: LoadedModel, recipe: Recipe) -> tuple[LoraConfig, PeftModel]:
