@@ -19,8 +19,11 @@ import pytest
 from examples import at_most
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from whole_analysis import MADE, analyse
+from whole_analysis import analyse, arrays_in_memory
 from whole_study import ANSWERS, Shape, Study
+
+from lengthlens.figures.registry import FIGURES
+from lengthlens.workflow.targets import TABLES
 
 BASE, INSTRUCT = {"b": "base"}, {"i": "instruct"}
 ONE = ("en",)
@@ -73,7 +76,7 @@ def reported(shape: Shape) -> str:
         study = Study(shape, Path(folder))
         study.write()
         page = analyse(study)
-        tables = {name: pd.read_csv(study.below(f"tables/{name}.csv")) for name in MADE}
+        tables = {name: pd.read_csv(study.below(f"tables/{name}.csv")) for name in TABLES}
     check_numbers(tables)
     check_words(page)
     check_gate(page, tables["control"], shape)
