@@ -1,8 +1,8 @@
 """The whole analysis of a study's files, from the first table to the report, in this process.
 
 It calls the rules' own scripts, in the rules' order, with the files and settings that the rules
-give them: what a job would refuse or break on breaks here. Arrays may be kept in memory instead of
-netCDF files, which are most of the cost of a small study.
+give them: what a job would refuse or break on breaks here. netCDF files and YAML are half of the
+cost of a small study: `cheaply` keeps arrays in memory, and reads languages and claims once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 import xarray as xr
+import yaml
 from snakemake.iocontainers import InputFiles, OutputFiles, Params
 from whole_mechanism import CIRCUITS
 from whole_study import ROOT, Study, language_file
@@ -27,6 +28,7 @@ from lengthlens.configuration.pairs import model_pairs
 from lengthlens.figures.registry import FIGURES
 from lengthlens.files.netcdf import check_names
 from lengthlens.files.provenance import check_schema
+from lengthlens.files.yaml_files import read_yaml
 from lengthlens.settings.claims import CLAIMED_TABLES
 from lengthlens.workflow.targets import (
     CAUSAL_TABLES,
@@ -70,9 +72,13 @@ def run(name: str, given: Mapping, made: Mapping, params: Mapping) -> None:
     script(name).main(Job(*(kind(fromdict=dict(named)) for kind, named in values)))
 
 
+_yaml = functools.cache(read_yaml)
+_yaml_text = functools.cache(yaml.safe_load)
+
+
 @contextlib.contextmanager
-def arrays_in_memory() -> Iterator[None]:
-    """Datasets that are written are kept, and read again as they were written."""
+def cheaply() -> Iterator[None]:
+    """Datasets that are written are kept and read as they were; YAML is read once."""
     kept: dict[str, xr.Dataset] = {}
 
     def write(dataset: xr.Dataset, path: str | Path, made: Mapping) -> None:
@@ -88,6 +94,8 @@ def arrays_in_memory() -> Iterator[None]:
     with (
         patch("lengthlens.files.netcdf.write_dataset", write),
         patch("lengthlens.readers.read_dataset", read),
+        patch("lengthlens.language.languages.read_yaml", _yaml),
+        patch("yaml.safe_load", _yaml_text),
     ):
         yield
 
@@ -187,12 +195,14 @@ class Analysis:
 
     def _tables_of_answers(self) -> None:
         """How well the models keep to N, and how they were used."""
-        table, models = (lambda name: {"table": self.below(f"tables/{name}.csv")}), self.shape.models
+        paths = self.tables("behaviour", "control", "models")
+        behaviour, control, models = ({"table": path} for path in paths.values())
         given = self.some("answers") | {"languages": self.languages}
-        self.job("summarise_answers", table("behaviour"), given)
-        self.job("summarise_control", table("control"), self.some("answers", "forced"))
-        given = self.some("answers") | {"proofs": [self.below(f"proofs/{m}.json") for m in models]}
-        self.job("summarise_models", table("models"), given, models=list(models))
+        self.job("summarise_answers", behaviour, given)
+        self.job("summarise_control", control, self.some("answers", "forced"))
+        names = list(self.shape.models)
+        given = self.some("answers") | {"proofs": [self.below(f"proofs/{m}.json") for m in names]}
+        self.job("summarise_models", models, given, models=names)
 
     def _tables_of_mechanism(self) -> None:
         """What carries N, where it is, the count in the stream, and what tuning changed."""

@@ -28,7 +28,7 @@ from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt
 from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.measure import Plan, measure_patching
-from lengthlens.patching.runs import OTHER, REACHED, Margins, Sets
+from lengthlens.patching.runs import REACHED, Margins, Sets
 from lengthlens.settings.sections import Contrasts, Patching, PathSearch, Tracing, Transplant
 from lengthlens.statistics import Bootstrap
 from lengthlens.tracing import attention, contrasts, paths, stream
@@ -244,7 +244,8 @@ class Mechanism:
         pair = SimpleNamespace(
             **models, parts=parts, prompting="chat", into=lambda name: (models[name], None)
         )
-        material = Material(prompts, self.language, self.reading.n_words, "whitespace", self.settings)
+        numbers, settings = self.reading.n_words, self.settings
+        material = Material(prompts, self.language, numbers, "whitespace", settings)
         circuit = smallest_circuit(circuits, self.language.code)
         with self._without_models():
             return measure_transplants(pair, material, circuit, SMALL["transplant"])
@@ -345,8 +346,8 @@ class Mechanism:
                 "ConditionSets": lambda *settings: None,
                 "tokenized": lambda loaded, sentences: [[0] * 8 for _ in sentences],
                 "answer_prompts": self._answered,
-                "score_sentences": lambda study, sets, texts: -self.loaded.rng.gamma(
-                    20, 1, (1, len(texts))
+                "score_sentences": lambda study, sets, texts: (
+                    -self.loaded.rng.gamma(20, 1, (1, len(texts)))
                 ),
                 "FixedTexts": FixedTexts,
                 "transplanted": lambda *pieces: contextlib.nullcontext(),

@@ -337,7 +337,8 @@ class Study:
     def _mechanism(self, model: str, language: str) -> None:
         measuring, name = self.mechanism(model, language), f"{model}.{language}.nc"
         circuits = measuring.circuits()
-        made = {"circuits": circuits, "count": measuring.count(), **dict(measuring.traces(circuits))}
+        made = {"circuits": circuits, "count": measuring.count()}
+        made |= dict(measuring.traces(circuits))
         for kind, dataset in made.items():
             schema = getattr(formats, kind.upper())
             netcdf.write_dataset(dataset, self.below(f"{kind}/{name}"), self.made(schema, model))
