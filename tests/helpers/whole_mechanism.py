@@ -18,11 +18,13 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import xarray as xr
+from small_project import generation
 
 from lengthlens.circuits.measure import CircuitPlan, Texts, measure_circuits, smallest_circuit
 from lengthlens.count.crossed import Crossed
 from lengthlens.count.measure import CountPlan, CountTexts, measure_count
 from lengthlens.generation.job import Reading
+from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import LENGTH, NO_NUMBER, NO_READ_STEP, SWAPS, Swap, neighbour
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt
@@ -31,11 +33,11 @@ from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.patching.runs import REACHED, Margins, Sets
 from lengthlens.settings.sections import Contrasts, Patching, PathSearch, Tracing, Transplant
 from lengthlens.statistics import Bootstrap
-from lengthlens.tracing import attention, contrasts, paths, stream
-from lengthlens.tracing.path_runs import WAYS
+from lengthlens.tracing import attention, contrasts, path_runs, paths, stream
+from lengthlens.tracing.last_step import LastStep
 from lengthlens.tracing.roles import BEFORE, BETWEEN, CLOSING, MARK, NUMERAL, ROLES
+from lengthlens.transplant import across, pair, parts, texts
 from lengthlens.transplant.measure import Material, measure_transplants
-from lengthlens.transplant.parts import KINDS
 
 PROMPT = (BEFORE, BEFORE, NUMERAL, BETWEEN, MARK, CLOSING)  # the role of each of its tokens
 NEURONS, WIDTH = 12, 4
@@ -58,12 +60,48 @@ CIRCUITS = {"per_n": 4, "methods": ("atp", "cwa"), "sizes": (0.2, 0.5, 0.9), "fa
 BOOTSTRAP = Bootstrap(resamples=100)
 
 
-class Runs:
+class Model(LoadedModel):
+    """In the place of a model: what the package asks of it, and random numbers."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, **known: Any) -> None:
+        self.__dict__.update(known)  # a frozen dataclass
+
+
+class Parts(parts.Parts):
+    """In the place of the parts of its weights: none is moved."""
+
+    def __init__(self, anatomy: SimpleNamespace) -> None:
+        self.anatomy = anatomy
+
+    def why_no_heads(self) -> str:
+        return ""
+
+    def nothing(self, *which: Any) -> tuple:
+        return ()
+
+    whole = of_layers = of_kind = of_heads = groups_within = nothing
+
+
+class Pair(pair.Pair):
+    """In the place of two models."""
+
+    parts = None
+
+    def __init__(self, **known: Any) -> None:
+        self.__dict__.update(known)
+
+    def into(self, tuning: str) -> tuple[Model, None]:
+        return getattr(self, tuning), None
+
+
+class Runs(path_runs.PathRuns):
     """In the place of the runs of a swap, of whatever kind."""
 
     unsplit: frozenset[int] = frozenset()
 
-    def __init__(self, model: SimpleNamespace, swap: Swap, *settings: Any) -> None:
+    def __init__(self, model: Model, swap: Swap, *settings: Any) -> None:
         self.rng = model.rng
         margins = self.rng.normal(0, 1, (2, 2))
         margins[REACHED] += model.effect
@@ -86,7 +124,9 @@ class Runs:
         return self.rng.normal(0, 1, len(sets))
 
     def mediation(self) -> dict[str, float]:
-        return dict(zip(WAYS, self.rng.normal(0, 1, len(WAYS)).tolist(), strict=True))
+        return dict(
+            zip(path_runs.WAYS, self.rng.normal(0, 1, len(path_runs.WAYS)).tolist(), strict=True)
+        )
 
     def paths(self, senders: Sequence[str], receivers: Sequence[str]) -> np.ndarray:
         found = self.rng.normal(0, 1, (len(senders), len(receivers)))
@@ -97,13 +137,13 @@ class Runs:
         return self.rng.normal(0, 1, (len(names), len(places)))
 
 
-class Step:
+class Step(LastStep):
     """In the place of a decision step with its attention."""
 
     missing: tuple[int, ...] = ()
     pair = (0, 1)
 
-    def __init__(self, model: SimpleNamespace, text: Sequence[int], memory_gb: float) -> None:
+    def __init__(self, model: Model, text: Sequence[int], memory_gb: float) -> None:
         a, self.rng = model.anatomy, model.rng
         self.weights = self.rng.dirichlet(np.ones(len(text)), (a.n_layers, a.n_heads))
 
@@ -114,21 +154,21 @@ class Step:
         return self.rng.normal(0, 1, len(knockouts))
 
 
-class FixedTexts:
+class FixedTexts(texts.FixedTexts):
     """In the place of the texts that hybrids are read on."""
 
     def __init__(self, study: Any, answers: Sequence, *rest: Any) -> None:
         self.rng, self.number = study.loaded.rng, len(answers)
         self.effect = study.loaded.effect
 
-    def margins(self, model: SimpleNamespace) -> list[np.ndarray]:
+    def margins(self, model: Model) -> list[np.ndarray]:
         return [self.rng.normal(self.effect / 2, 1, self.number) for _ in range(2)]
 
 
-class Across:
+class Across(across.Across):
     """In the place of outputs exchanged between two models."""
 
-    def __init__(self, pair: SimpleNamespace, texts: FixedTexts, memory_gb: float) -> None:
+    def __init__(self, pair: Pair, texts: FixedTexts, memory_gb: float) -> None:
         self.pair, a = pair, pair.untuned.anatomy
         self.n_heads = a.n_heads
         self._size = a.n_layers * (a.n_heads + 1)
@@ -158,14 +198,14 @@ class Mechanism:
             n_layers=shape.layers, n_heads=shape.heads, n_kv_heads=shape.heads, d_model=WIDTH,
             layers=(),
         )  # fmt: skip
-        self.loaded = SimpleNamespace(
+        self.loaded = Model(
             anatomy=anatomy, rng=study.rng(model, language.code, "mechanism"),
             effect=shape.effect, spec=SimpleNamespace(name=model), device=torch.device("cpu"),
             classes=SimpleNamespace(stop=torch.tensor([2])), model=None,
             decode_text=lambda ids: " a" * len(ids), late_heads=[f"L{shape.layers - 1}H0"],
         )  # fmt: skip
         self.reading = Reading(list(shape.n_words), "whitespace", "2026-01-01")
-        self.settings = SimpleNamespace(memory_gb=MEMORY)
+        self.settings = generation(memory_gb=MEMORY)
 
     def material(self, answers: Sequence[Mapping], swaps: Sequence[int] = SWAPS) -> SwapMaterial:
         """The swaps of answers."""
@@ -195,12 +235,11 @@ class Mechanism:
             return measure_patching(self.loaded, self.answers, self.material(self.answers), plan)
 
     def circuits(self) -> xr.Dataset:
-        texts = Texts(
-            self.answers, self.material(self.answers, (1,)), self.language.code, "whitespace"
-        )
+        material = self.material(self.answers, (1,))
+        measured = Texts(self.answers, material, self.language.code, "whitespace")
         plan = CircuitPlan(**CIRCUITS, orders=3, seed=0, memory_gb=MEMORY)
         with self._without_models():
-            return measure_circuits(self.loaded, texts, self.selections, plan, BOOTSTRAP)
+            return measure_circuits(self.loaded, measured, self.selections, plan, BOOTSTRAP)
 
     def traces(self, circuits: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
         """Name and dataset of everything that follows N."""
@@ -226,29 +265,21 @@ class Mechanism:
 
     def count(self) -> xr.Dataset:
         steered = self.language.code == self.study.shape.languages[0]
-        texts = CountTexts(self.language, self.answers, self.reading, self.settings, steered)
+        asked = CountTexts(self.language, self.answers, self.reading, self.settings, steered)
         plan = CountPlan(**COUNT, draws=2, seed=0, memory_gb=MEMORY)
         with self._without_models():
-            return measure_count(self.loaded, texts, plan)
+            return measure_count(self.loaded, asked, plan)
 
     def transplants(self, circuits: xr.Dataset, prompts: Sequence[Prompt]) -> xr.Dataset:
         """Of this model, the tuned one, and an untuned one of the same shape."""
-        nothing = dict.fromkeys(("whole", "of_layers", "of_kind", "of_heads", "groups_within"))
-        parts = SimpleNamespace(
-            anatomy=self.loaded.anatomy,
-            why_no_heads=lambda: "",
-            **dict.fromkeys(nothing, lambda *which: ()),
-        )
-        untuned = SimpleNamespace(**vars(self.loaded) | {"effect": 0.0})
+        untuned = Model(**vars(self.loaded) | {"effect": 0.0})
         models = {"untuned": untuned, "tuned": self.loaded}
-        pair = SimpleNamespace(
-            **models, parts=parts, prompting="chat", into=lambda name: (models[name], None)
-        )
+        both = Pair(**models, parts=Parts(self.loaded.anatomy), prompting="chat")
         numbers, settings = self.reading.n_words, self.settings
         material = Material(prompts, self.language, numbers, "whitespace", settings)
         circuit = smallest_circuit(circuits, self.language.code)
         with self._without_models():
-            return measure_transplants(pair, material, circuit, SMALL["transplant"])
+            return measure_transplants(both, material, circuit, SMALL["transplant"])
 
     def _own_texts(self) -> attention.OwnTexts:
         steps = [row["n"] if row["words"] >= row["n"] else None for row in self.answers]
@@ -256,8 +287,8 @@ class Mechanism:
             step if step is not None and step < len(row["tokens"]) else None
             for step, row in zip(steps, self.answers, strict=True)
         ]
-        texts = [None if step is None else (0,) * (len(PROMPT) + step) for step in steps]
-        return attention.OwnTexts(texts, [step or 0 for step in steps])
+        tokens = [None if step is None else (0,) * (len(PROMPT) + step) for step in steps]
+        return attention.OwnTexts(tokens, [step or 0 for step in steps])
 
     def _crossed(self, answers: Sequence[Mapping]) -> Crossed:
         """Streams that tell words left, more or less."""
@@ -309,7 +340,7 @@ class Mechanism:
         return {
             "change_head": xr.Variable(("layer", "head"), rng.random((a.n_layers, a.n_heads))),
             "change_mlp": xr.Variable("layer", rng.random(a.n_layers)),
-            "change_kind": xr.Variable("part", rng.random(len(KINDS))),
+            "change_kind": xr.Variable("part", rng.random(len(parts.KINDS))),
         }
 
     @contextlib.contextmanager

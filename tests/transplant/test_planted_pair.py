@@ -195,10 +195,10 @@ def patched(loaded: Counting, lang) -> xr.Dataset:
 
 def test_report_and_figure_name_the_layer() -> None:
     said = say_transplants(table())
-    assert any("layers 1-1 100.0 %" in one and f"heads {NAME}" in one for one in said)
+    assert any("layer 1 100.0 %" in one and f"heads {NAME}" in one for one in said)
     cast = Cast({"before": "untuned", "after": "tuned"}, {"en": "English"})
     finding = late_layers_suffice({"transplants": table()}, cast)
-    assert finding is None or "layers 2-2" in finding.evidence[0]
+    assert finding is None or "layer 2" in finding.evidence[0]
     figure = draw_transplants(table(), cast)
     assert len(figure.axes) == 2 and "evaluate prompts" in counts(table())
     nothing = draw_transplants(table().head(0), cast)

@@ -6,6 +6,7 @@ NaN where the mean N effect is not above 0 with its whole interval (`circuits.fa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -36,7 +37,8 @@ def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) ->
     """`noising`, `denoising` or `atp` of every answer and component: heads, then MLPs."""
     chosen = data.sel(swap=swap, positions=positions)
     heads, mlps = (chosen[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
-    return np.concatenate([heads.reshape(len(heads), -1), mlps], axis=1).astype(float)
+    heads = heads.reshape(len(heads), math.prod(heads.shape[1:]))  # -1 fails on no answer
+    return np.concatenate([heads, mlps], axis=1).astype(float)
 
 
 def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:

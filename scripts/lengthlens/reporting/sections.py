@@ -261,6 +261,7 @@ SECTIONS = (
             Table("neurons", "Neurons of the final MLP", say_neurons),
             Table("depth", "The end margin by depth", say_depth),
         ),
+        explains=True,
     ),
     Section(
         "tuning",
@@ -276,6 +277,7 @@ SECTIONS = (
             Table("weight_change", "Where the weights moved", say_changes),
         ),
         findings=(late_layers_suffice, late_layers_necessary),
+        explains=True,
     ),
     Section(
         "series",
