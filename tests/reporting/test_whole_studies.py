@@ -125,7 +125,7 @@ def check_words(page: str) -> None:
     for bad in (r"\bnan\b", r"\bNaN\b", r"\bNone\b", r"\binf\b", r"<NA>", r"\bNaT\b"):
         found = re.search(rf".{{60}}{bad}.{{30}}", words)
         assert not found, f"shown to a reader: {found and found.group()}"
-    for listed in re.findall(r"<ul>(.*?)</ul>", page, flags=re.DOTALL):
+    for listed in re.findall(r"<ul[^>]*>(.*?)</ul>", page, flags=re.DOTALL):
         items = re.findall(r"<li>(.*?)</li>", listed, flags=re.DOTALL)
         assert len({*items}) == len(items), f"said twice: {listed}"
     for item in re.findall(r"<li>(.*?)</li>", page, flags=re.DOTALL):
