@@ -18,7 +18,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import xarray as xr
-from small_project import generation
+from small_project import DEFAULTS, generation
 
 from lengthlens.circuits.measure import CircuitPlan, Texts, measure_circuits, smallest_circuit
 from lengthlens.count.crossed import Crossed
@@ -42,19 +42,20 @@ from lengthlens.transplant.measure import Material, measure_transplants
 PROMPT = (BEFORE, BEFORE, NUMERAL, BETWEEN, MARK, CLOSING)  # the role of each of its tokens
 NEURONS, WIDTH = 12, 4
 MEMORY = 2.0
-SMALL: dict[str, Any] = {
-    "patching": Patching(
-        per_n=9, further_per_n=1, atp_per_n=9, swaps=[1, -1], positions=["all", "generated"],
-        directions=["noising", "denoising"], integrated_steps=1, exhaustive=8, best=2, random=2,
-        seed=0,
-    ),
-    "tracing": Tracing(per_n=3, swaps=[1], every=1),
-    "paths": PathSearch(per_n=3, most=3),
-    "contrasts": Contrasts(per_n=2),
-    "transplant": Transplant(
-        per_n=2, every=2, answer_layers=False, scales=[0.5], controls=1, across_per_n=1, seed=0
-    ),
+CHANGED: dict[str, dict[str, Any]] = {
+    "patching": {"further_per_n": 1, "exhaustive": 8, "best": 2, "random": 2},
+    "tracing": {"per_n": 3},
+    "paths": {"per_n": 3, "most": 3},
+    "contrasts": {"per_n": 2},
+    "transplant": {"per_n": 2, "every": 2, "scales": [0.5], "controls": 1, "across_per_n": 1},
+}
+KINDS = {
+    "patching": Patching, "tracing": Tracing, "paths": PathSearch, "contrasts": Contrasts,
+    "transplant": Transplant,
 }  # fmt: skip
+SMALL: dict[str, Any] = {
+    name: kind(**DEFAULTS[name] | CHANGED[name]) for name, kind in KINDS.items()
+}
 COUNT = {"per_n": 3, "every": 1, "steered": "auto", "steps": [-1, 1], "neurons": [1, 4]}
 CIRCUITS = {"per_n": 4, "methods": ("atp", "cwa"), "sizes": (0.2, 0.5, 0.9), "faithful": 0.6}
 BOOTSTRAP = Bootstrap(resamples=100)

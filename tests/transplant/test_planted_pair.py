@@ -207,6 +207,7 @@ def test_report_and_figure_name_the_layer() -> None:
 
 def test_the_last_quarter_is_always_among_the_layers() -> None:
     assert set(layer_ranges(6, 1)) >= {(4, 5), (0, 3), (0, 5), (5, 5), (1, 5), (0, 4)}
+    assert layer_ranges(1, 1) == [(0, 0)]  # which is neither late nor early
     found = layer_ranges(32, 8)
     assert {(24, 31), (0, 23), (8, 31), (0, 31)} <= set(found) and len(found) == 32 + 6 + 1
     assert len(set(found)) == len(found)

@@ -122,8 +122,8 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
         if ends.empty:
             continue
         n_layers = int(ends[1].max()) + 1
-        first = int(layers_between(n_layers, *LATE)[0])
-        for row in rows[rows["layers"] == f"{first}-{n_layers - 1}"].to_dict("records"):
+        late = [f"{first}-{n_layers - 1}" for first in layers_between(n_layers, *LATE)[:1]]
+        for row in rows[rows["layers"].isin(late)].to_dict("records"):
             name = who(cast, tuned, language)
             if pd.isna(row["share"]):
                 evidence.append(f"{name}: {NO_GAIN}, so there is no share of it")
