@@ -248,7 +248,8 @@ class Analysis:
         }
         path = self.below("report.html")
         given |= self.some("answers", "tokens", "attributions", "ablations")
-        self.job("render_report", {"report": path}, given, config=config_of(self.study))
+        made = {"report": path, "findings": self.below("findings.md")}
+        self.job("render_report", made, given, config=config_of(self.study))
         return Path(path).read_text(encoding="utf-8")
 
 
