@@ -160,7 +160,7 @@ def test_a_report_from_every_corner(name):
 
 @pytest.mark.slow
 @settings(
-    max_examples=between(8, 300),
+    max_examples=between(4, 300),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink takes dozens of cases
