@@ -11,7 +11,7 @@ from lengthlens.reporting.mechanism import say_carriers, say_circuits, say_overl
 CARRIER = {
     "model": "m", "language": "en", "component": "L0H6", "share": 0.887, "share_low": 0.83,
     "share_high": 0.94, "n_effect": 13.49, "n_effect_low": 11.7, "n_effect_high": 15.2,
-    "n_samples": 71,
+    "n_unpatched": 0, "n_samples": 71, "level": 0.95,
 }  # fmt: skip
 
 
@@ -20,6 +20,19 @@ def test_carriers_are_named_with_their_intervals() -> None:
     (said,) = say_carriers(pd.DataFrame([CARRIER, weak]))
     assert "13.5 logits [11.7, 15.2]" in said and "L0H6 88.7 % [83.0, 94.0]" in said
     assert "L5H3" not in said and "(71 answers" in said
+
+
+def test_heads_that_were_not_patched_are_told_with_what_they_may_carry() -> None:
+    """Only where there are any; without a sample no number is made up."""
+    (said,) = say_carriers(pd.DataFrame([CARRIER]))
+    assert "not patched" not in said
+    bound = {"unpatched": 0.12, "unpatched_low": 0.03, "unpatched_high": 0.21, "unpatched_most": 9}
+    (said,) = say_carriers(pd.DataFrame([CARRIER | bound | {"n_unpatched": 160}]))
+    assert "160 heads were not patched" in said and "12.0 % [3.0, 21.0] together" in said
+    assert "at most 9 of them more than 5 % each (level 0.95)" in said
+    unknown = dict.fromkeys(bound, np.nan) | {"n_unpatched": 160}
+    (said,) = say_carriers(pd.DataFrame([CARRIER | unknown]))
+    assert "no sample tells what they carry" in said
 
 
 def test_without_an_effect_nothing_carries_it() -> None:
@@ -31,6 +44,7 @@ def test_circuits_are_told_with_their_size_or_the_reason() -> None:
     found = {
         "model": "m", "language": "en", "source_language": "en", "method": "atp", "k": 8,
         "n_components": 54, "faithfulness": 0.9, "low": 0.85, "high": 0.95, "n_samples": 22,
+        "random": 0.07, "random_low": 0.01, "random_high": 0.3,
         "interchange": 1.0, "interchange_low": 0.77, "interchange_high": 1.0,
         "n_interchange": 16, "written_exact": 0.75, "n_written": 12, "absent": "",
     }  # fmt: skip
@@ -39,6 +53,7 @@ def test_circuits_are_told_with_their_size_or_the_reason() -> None:
     said = say_circuits(pd.DataFrame([found, none, other], columns=list(CIRCUITS)))
     assert len(said) == 2
     assert "first 8 of 54 components by AtP keep 90.0 % [85.0, 95.0]" in said[0]
+    assert "within their layers keep 7.0 % (1.0 to 30.0 % over the orders)" in said[0]
     assert "100.0 % [77.0, 100.0] of 16 decisions" in said[0] and "75.0 % of 12 answers" in said[0]
     assert said[1] == "m (en): no circuit by CWA: no measured size is faithful."
     unranked = {"model": "m", "language": "en", "method": "", "absent": "no score ranks"}

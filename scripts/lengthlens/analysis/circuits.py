@@ -33,6 +33,7 @@ FAITHFULNESS = (
 CIRCUITS = (
     "model", "language", "source_language", "method", "k", "n_components", "components",
     "faithfulness_select", "faithfulness", "low", "high", "completeness", "area",
+    "random", "random_low", "random_high",
     "interchange", "interchange_low", "interchange_high", "n_interchange",
     "written_exact", "n_written", "n_samples", "n_topics", "absent",
 )  # fmt: skip
@@ -198,8 +199,22 @@ def _circuits(
         row |= {"k": k, "components": chosen["components"].iloc[0], "absent": ""}
         row |= {name: point[name] for name in ("faithfulness", "low", "high", "completeness")}
         row |= {"faithfulness_select": float(shares[place])}
+        row |= _random(curves, method, source, k)
         row |= _interchange(evaluate, evaluate.rows(way=PATCHED, k=k, **labels).index[0])
         yield row | _written(evaluate, method, source)
+
+
+def _random(curves: list[dict], method: str, source: str, k: int) -> dict[str, float]:
+    """F of as many components with the heads of each layer permuted; none of other languages."""
+    wanted = {"method": f"{RANDOM}_{method}", "source_language": source, "k": k}
+    for row in curves:
+        if all(row[name] == value for name, value in wanted.items()):
+            return {
+                "random": row["faithfulness"],
+                "random_low": row["low"],
+                "random_high": row["high"],
+            }
+    return {}
 
 
 def _interchange(file: CircuitFile, condition: int) -> dict[str, float]:

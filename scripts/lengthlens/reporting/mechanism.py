@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from lengthlens.analysis.unpatched import LARGE
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.reporting.answers import by_model
 from lengthlens.reporting.numbers import estimated, in_brackets, number
@@ -38,8 +39,24 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
             f"{who}: one word more asked for moves the end margin by {effect}. Of "
             f"this goes when a single component comes from that run: {said} "
             f"({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
+            + _unpatched(first)
         )
     return sentences
+
+
+def _unpatched(row: pd.Series) -> str:
+    """What heads that were not patched may carry; "" where all were."""
+    number_of = int(row["n_unpatched"])
+    if not number_of:
+        return ""
+    if pd.isna(row["unpatched"]):
+        return f" {number_of} heads were not patched, and no sample tells what they carry."
+    share = estimated(row, "unpatched", "percent", after=" %")
+    return (
+        f" {number_of} heads were not patched. By a random sample of heads, they carry {share} "
+        f"together, added up, and at most {int(row['unpatched_most'])} of them more than "
+        f"{100 * LARGE:g} % each (level {row['level']:g})."
+    )
 
 
 def say_circuits(table: pd.DataFrame) -> list[str]:
@@ -63,10 +80,24 @@ def say_circuits(table: pd.DataFrame) -> list[str]:
         sentences.append(
             f"{who}: the first {int(row['k'])} of {int(row['n_components'])} components by {score} "
             f"keep {share} of the effect of N ({int(row['n_samples'])} answers)"
+            + _against_random(row)
             + (f"; {_exchanged(row)}" if row["n_interchange"] > 0 else "")
             + "."
         )
     return sentences
+
+
+def _against_random(row: dict) -> str:
+    """What as many components keep whose heads are drawn within their layers."""
+    if pd.isna(row["random"]):
+        return ""
+    keep, low, high = (
+        number(row[name], "percent") for name in ("random", "random_low", "random_high")
+    )
+    return (
+        f"; as many with the heads drawn at random within their layers keep {keep} % "
+        f"({low} to {high} % over the orders)"
+    )
 
 
 def _exchanged(row: dict) -> str:

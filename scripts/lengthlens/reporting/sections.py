@@ -261,6 +261,7 @@ SECTIONS = (
             Table("neurons", "Neurons of the final MLP", say_neurons),
             Table("depth", "The end margin by depth", say_depth),
         ),
+        explains=True,
     ),
     Section(
         "tuning",
