@@ -35,9 +35,9 @@ def test_heads_that_were_not_patched_are_told_with_what_they_may_carry() -> None
     assert "no sample tells what they carry" in said
 
 
-def test_without_an_effect_nothing_carries_it() -> None:
+def test_without_an_effect_no_share_is_given() -> None:
     (said,) = say_carriers(pd.DataFrame([CARRIER | {"share": np.nan}]))
-    assert "nothing carries it" in said and "%" not in said
+    assert "no share of it to give" in said and "%" not in said
 
 
 def test_circuits_are_told_with_their_size_or_the_reason() -> None:

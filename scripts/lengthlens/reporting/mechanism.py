@@ -23,7 +23,7 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
         if own["share"].isna().all():
             sentences.append(
                 f"{who}: the number has no effect on the end margin that is above 0 "
-                f"with its whole interval, so that nothing carries it "
+                f"with its whole interval, so that there is no share of it to give "
                 f"({int(own['n_samples'].max())} answers)."
             )
             continue
@@ -110,7 +110,7 @@ def _exchanged(row: dict) -> str:
 
 
 def say_overlap(table: pd.DataFrame) -> list[str]:
-    """How much two languages share, at the size where AtP's circuits are compared first."""
+    """How much two languages share of AtP's circuits, at the middle one of the measured sizes."""
     rows = table[(table["method"] == "atp") & (table["heads"] > 0)]
     sentences = []
     for names, own in rows.groupby(["model", "language", "source_language"], sort=False):
