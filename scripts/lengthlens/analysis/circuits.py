@@ -35,7 +35,8 @@ CIRCUITS = (
     "faithfulness_select", "faithfulness", "low", "high", "completeness", "area",
     "random", "random_low", "random_high",
     "interchange", "interchange_low", "interchange_high", "n_interchange",
-    "written_exact", "n_written", "n_samples", "n_topics", "absent",
+    "written_exact", "written_exact_low", "written_exact_high", "n_written",
+    "n_samples", "n_topics", "absent",
 )  # fmt: skip
 MEMBERS = (
     "model", "language", "method", "k", "component", "minimality", "low", "high", "n_samples",
@@ -238,8 +239,11 @@ def _written(file: CircuitFile, method: str, source: str) -> dict[str, float]:
         return {}
     words, asked = file.data["written"].to_numpy(), file.data["n_swapped"].to_numpy()
     known = np.isfinite(words)
-    exact = float((words == asked)[known].mean()) if known.any() else np.nan
-    return {"written_exact": exact, "n_written": int(known.sum())}
+    if not known.any():
+        return {"n_written": 0}
+    hits = (words == asked)[known].astype(float)
+    found = share_interval(hits, file.topics[known], file.bootstrap.level)
+    return found.columns("written_exact") | {"n_written": len(hits)}
 
 
 def _members(file: CircuitFile) -> Iterator[dict]:

@@ -6,10 +6,12 @@ import pandas as pd
 
 from lengthlens.analysis.unpatched import LARGE
 from lengthlens.figures.scores import SCORE_NAMES
+from lengthlens.figures.style import METHOD_NAMES
 from lengthlens.reporting.answers import by_model
 from lengthlens.reporting.numbers import estimated, in_brackets, number
 
 _NAMED = 4  # components in a sentence
+_SCORES = METHOD_NAMES | {"effect": "effect of removal"}
 
 
 def say_carriers(table: pd.DataFrame) -> list[str]:
@@ -36,7 +38,7 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
         ]
         said = "; ".join(named) or "no single component with an interval above 0"
         sentences.append(
-            f"{who}: one word more asked for moves the end margin by {effect}. Of "
+            f"{who}: against the next larger number, the end margin is larger by {effect}. Of "
             f"this goes when a single component comes from that run: {said} "
             f"({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
             + _unpatched(first)
@@ -104,9 +106,36 @@ def _exchanged(row: dict) -> str:
     turned = estimated(row, "interchange", "percent", after=" %")
     said = f"exchanged alone, they turn {turned} of {int(row['n_interchange'])} decisions"
     if row["n_written"] > 0:
-        exact = f"{number(row['written_exact'], 'percent')} %"
-        said += f", and {exact} of {int(row['n_written'])} answers written so have one word more"
+        exact = estimated(row, "written_exact", "percent", after=" %")
+        said += f", and {exact} of {int(row['n_written'])} answers written so have as many words "
+        said += "as the other prompt asks for"
     return said
+
+
+def say_patch_scores(table: pd.DataFrame) -> list[str]:
+    """How well scores foretell which head of a layer carries N, and which beat the output's norm.
+
+    Args:
+        table: tables/patch_scores.csv.
+    """
+    own = table[(table["kind"] == "head") & (table["over"] == "within")]
+    sentences = []
+    for who, rows in by_model(own[own["score"].isin(_SCORES) & own["correlation"].notna()]):
+        rows = rows.sort_values("correlation", ascending=False, kind="stable")
+        told = [
+            f"{_SCORES[row['score']]} {estimated(row, 'correlation', 'correlation')}"
+            for row in rows.to_dict("records")
+        ]
+        better = [_SCORES[score] for score in rows["score"][rows["over_norm_low"] > 0]]
+        first = rows.iloc[0]
+        sentences.append(
+            f"{who}: rank correlation of scores with these patches within layers: "
+            f"{', '.join(told)}. Shown to exceed the norm of a head's output: "
+            f"{', '.join(better) or 'none'} ({int(first['n_components'])} heads; scored on "
+            f"{int(rows['n_select'].max())} answers, patched in {int(first['n_evaluate'])} of "
+            "other topics)."
+        )
+    return sentences
 
 
 def say_overlap(table: pd.DataFrame) -> list[str]:

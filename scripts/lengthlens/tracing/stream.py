@@ -40,7 +40,7 @@ ATTRIBUTES = {
     "[logits]",
     "n_answers": "answers with a legal swap, and those without by reason",
 }
-Roles = Sequence[Int8[np.ndarray, " position"] | str]
+Roles = Sequence[Int8[np.ndarray, " _"] | str]  # as long as each prompt is
 
 
 class TracePlan(Tracing):
