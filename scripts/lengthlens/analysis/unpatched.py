@@ -9,8 +9,10 @@ all that are not:
    around the estimate are joined as independent errors are.
 2. `unpatched_most`: a sum says little of a rare head that carries much and was not drawn. If x of n
    sampled groups hold a head whose share may exceed `LARGE` (its upper limit does), the number K of
-   such groups among all G is bounded by the hypergeometric distribution: the largest K that gives x
-   or fewer with a probability above 1 - level. Told are the heads of the K - x groups left.
+   such groups among all G is bounded: the largest K that gives x or fewer of them, each drawn with
+   the probability n / G, with a probability above 1 - level. Told are the heads of the K - x groups
+   left. Groups are drawn within layers, so that those of different layers are independent, and
+   those of one layer exclude each other: the binomial distribution errs to the safe side.
 
 After the diagnostics of Kramár et al. (2024, arXiv 2403.00745), with single heads in the place of
 random subsets.
@@ -47,9 +49,11 @@ def unpatched_share(
     patched = data["patched_head"].to_numpy().ravel()
     missing = int((patched == NOT).sum())
     row = dict.fromkeys(COLUMNS, np.nan) | {COLUMNS[0]: missing}
+    if not missing:
+        return row
     ordinary = data["best_head"].to_numpy().ravel() == 0
     drawn = ordinary & (patched == SAMPLED)
-    if not missing or not drawn.any():
+    if not drawn.any():
         return row
     values, topics = patches.reshape(len(patches), -1)[:, drawn], data["topic"].to_numpy()
     by_head = share_of_effect(values, effect, topics, bootstrap)
@@ -79,12 +83,12 @@ def _most(
     missing: Bool[np.ndarray, " head"],
 ) -> int:
     """How many heads that were not patched may carry more than `LARGE`, at most."""
-    from scipy.stats import hypergeom  # NOTE here: it takes half a second to import
+    from scipy.stats import binom  # NOTE here: it takes half a second to import
 
     population, sample = (len(np.unique(group[heads])) for heads in (ordinary, drawn))
     large = len(np.unique(group[drawn][~(share.high <= LARGE)]))
     numbers = np.arange(large, population - sample + large + 1)
-    likely = hypergeom.cdf(large, population, numbers, sample) > 1 - share.level
+    likely = binom.cdf(large, numbers, sample / population) > 1 - share.level
     groups = int(numbers[likely].max()) - large
     sizes = np.sort(np.unique(group[missing], return_counts=True)[1])[::-1]
     return int(sizes[:groups].sum())
