@@ -98,7 +98,7 @@ def test_sections_are_declared_once_and_read_as_they_are_given():
 
 def test_every_key_has_a_description_and_says_what_is_legal():
     keys = documented_keys(SCHEMA)
-    assert len(keys) == 98
+    assert len(keys) == 99
     for path, key in keys.items():
         assert key["description"].strip() and legal_values(key).strip(), dotted(path)
 
@@ -118,13 +118,13 @@ def test_attributes_and_slices(config: dict[str, Any], root: Path):
     spec = ModelSpec.from_config("small", study.model_entry("small"))
     assert spec_folder(spec).resolve() == root / "models/small"
     assert study.generation.max_new_tokens == 64
-    assert study.ablation.k == (1, 2, 4, 8, 16)
+    assert study.ablation.k == (1, 2, 4, 8)
     assert study.results == "results/pocket"
     assert study.capacity == {"en": 12, "it": 12}
     assert study.slice("counting", "prompts.seed", "ablation.k") == {
         "counting": "whitespace",
         "prompts": {"seed": 0},
-        "ablation": {"k": [1, 2, 4, 8, 16]},
+        "ablation": {"k": [1, 2, 4, 8]},
     }
 
 
@@ -151,7 +151,7 @@ def test_the_configuration_is_not_changed(config: dict[str, Any], root: Path):
     study = Study.from_config(config, {"models": config["models"]}, root)
     study.slice("ablation")["ablation"]["k"].append(99)
     assert config == before
-    assert study.ablation.k == (1, 2, 4, 8, 16)
+    assert study.ablation.k == (1, 2, 4, 8)
 
 
 def test_shards_are_full_until_the_prompts_run_out(config: dict[str, Any], root: Path):

@@ -115,6 +115,7 @@ ILLEGAL: dict[str, list[Any]] = {
     "tracing.swaps": [1, None, [], [0], [1, 1], ["1"], [2], {}],
     "tracing.every": [*COUNT, 1001],
     "transplant": [None, [], 3],
+    "transplant.languages": [None, 3, "en", ["en", "en"], ["xx"], [None], {}],
     "transplant.answer_layers": [1, None, "true", []],
     "transplant.scales": [0.5, None, [0], [1.6], [0.5, 0.5], ["1"], [True], {}],
     "transplant.every": [*COUNT, 1001],

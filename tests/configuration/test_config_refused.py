@@ -225,6 +225,24 @@ def test_languages_without_a_file_are_misspelt(config, root: Path):
     assert problem.endswith("did you mean it?")
 
 
+@pytest.mark.parametrize(("section", "key"), [("count", "steered"), ("transplant", "languages")])
+def test_languages_named_by_a_section_are_those_of_the_run(config, root: Path, section, key):
+    config[section][key] = ["en", "xx"]
+    [problem] = problems_of(config, root)
+    assert problem.startswith(f"{section}.{key}[1]: 'xx' is no language of this run; legal: auto")
+
+
+def test_transplants_are_made_where_models_were_tuned(config, root: Path):
+    config["languages"], config["ablation"]["untuned"] = ["en", "it"], ["it"]
+    assert Study.from_config(config, root=root).transplant_languages == ["en"]
+    config["ablation"]["untuned"] = ["it", "en"]  # all of them: then nothing is left out
+    assert Study.from_config(config, root=root).transplant_languages == ["en", "it"]
+    config["transplant"]["languages"] = ["it"]
+    assert Study.from_config(config, root=root).transplant_languages == ["it"]
+    config["transplant"]["languages"] = []
+    assert Study.from_config(config, root=root).transplant_languages == []
+
+
 def test_probes_beyond_the_limit_of_tokens(config, root: Path):
     config["probes"]["n_words"] = [64]
     [problem] = problems_of(config, root)

@@ -85,7 +85,7 @@ def test_the_gate_is_asked_of_instruct_models_or_else_of_all():
 def test_all_sections_on_the_mechanism_wait_for_the_gate():
     """Weights put into a model without control are told all the same: what they bring is asked."""
     gated = {section.id for section in SECTIONS if section.explains}
-    assert {"causes", "scores", "mechanism", "tracing", "count"} <= gated
+    assert {"causes", "scores", "mechanism", "circuits", "attention", "count"} <= gated
     assert not {"behaviour", "tuning"} & gated
 
 

@@ -260,16 +260,17 @@ def check_resample(values: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
-def check_steered(values: dict[str, Any]) -> Iterator[Problem]:
-    """Only languages of the run can be steered."""
-    named = values["count"]["steered"]
-    for index, code in enumerate([] if named == "auto" else named):
-        if code not in values["languages"]:
-            yield Problem(
-                ("count", "steered", index),
-                f"{show(code)} is no language of this run; legal: auto, or some of "
-                + ", ".join(values["languages"]),
-            )
+def check_named_languages(values: dict[str, Any]) -> Iterator[Problem]:
+    """Languages that a section names for itself are languages of the run."""
+    for section, key in (("count", "steered"), ("transplant", "languages")):
+        named = values[section][key]
+        for index, code in enumerate([] if named == "auto" else named):
+            if code not in values["languages"]:
+                yield Problem(
+                    (section, key, index),
+                    f"{show(code)} is no language of this run; legal: auto, or some of "
+                    + ", ".join(values["languages"]),
+                )
 
 
 CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]]]] = [
@@ -282,7 +283,7 @@ CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]
     (("ablation.modes", "ablation.positions", "n_words"), check_resample),
     (("models", "languages", "probes.languages"), check_letter_case),
     (("figures.formats",), check_formats),
-    (("count.steered", "languages"), check_steered),
+    (("count.steered", "transplant.languages", "languages"), check_named_languages),
 ]
 
 

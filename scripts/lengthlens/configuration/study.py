@@ -173,6 +173,15 @@ class Study(Settings):
         return [pair for pair in self.model_pairs if len(pair) == 2]
 
     @property
+    def transplant_languages(self) -> list[str]:
+        """Languages of transplants; by `auto` those that models were tuned in, or else all."""
+        named = self.transplant.languages
+        if named != "auto":
+            return list(named)
+        tuned = [code for code in self.languages if code not in self.ablation.untuned]
+        return tuned or list(self.languages)
+
+    @property
     def steps(self) -> dict[str, tuple[str, int]]:
         """Every model of a series -> its series and step."""
         found = {name: (model.series, model.step) for name, model in self.models.items()}

@@ -33,6 +33,7 @@ from lengthlens.settings.fields import (
 _UP_TO_CAPACITY = "a whole number ≥ 1, at most topics × templates of the language"
 _TOKENS = "a whole number > the largest N, at most 100000"
 _SIZES = "a list of at least one whole number from 1 to 100000, without duplicates"
+_OF_THE_RUN = "auto, or a list of languages of the run without duplicates, perhaps empty"
 _PATCHED = "a whole number ≥ 1; more than prompts.per_n means all"
 
 Mode = Literal["zero", "mean", "resample"]
@@ -349,6 +350,11 @@ class Tracing(Section):
 
 
 class Transplant(Section):
+    languages: Literal["auto"] | several(Language) = about(
+        "Languages in which hybrids of a pair are measured; auto: those of the run that "
+        "ablation.untuned does not name, for the question is what tuning brought.",
+        _OF_THE_RUN,
+    )
     per_n: Count = about(
         "Evaluate prompts to each N that every hybrid of a pair answers (one model with parts of "
         "the other's weights); drawn by the seed. [prompts]"
@@ -410,7 +416,7 @@ class StreamCount(Section):
     steered: Literal["auto"] | several(Language) = about(
         "Languages in which answers are written with the stream shifted along words left; auto: "
         "the first one of the run.",
-        "auto, or a list of languages of the run without duplicates, perhaps empty",
+        _OF_THE_RUN,
     )
     steps: several(Annotated[float, Field(strict=True, gt=-1000, lt=1000)], 1) = about(
         "By how many words the stream is shifted there. [words]",

@@ -203,11 +203,11 @@ class Paths:
 
     @property
     def transplant_keys(self) -> list[tuple[str, str, str]]:
-        """Untuned and tuned model of every whole pair, with every language."""
+        """Untuned and tuned model of every whole pair, with every language of `transplant`."""
         return [
             (pair["untuned"], pair["tuned"], language)
             for pair in self.study.whole_pairs
-            for language in self.study.languages
+            for language in self.study.transplant_languages
         ]
 
     def each_transplant(self, pattern: str) -> list[str]:
