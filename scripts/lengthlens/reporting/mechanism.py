@@ -38,9 +38,9 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
         ]
         said = "; ".join(named) or "no single component with an interval above 0"
         sentences.append(
-            f"{who}: against the next larger number, the end margin is larger by {effect}. Of "
-            f"this goes when a single component comes from that run: {said} "
-            f"({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
+            f"{who}: once N words are written, the end margin exceeds that under the next larger "
+            f"number by {effect}. So much of it goes when one component comes from that run: "
+            f"{said} ({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
             + _unpatched(first)
         )
     return sentences
