@@ -132,6 +132,21 @@ def test_a_model_without_gradients_is_patched_all_the_same() -> None:
     assert np.isnan(component_patches(data, "noising", -1, "all")).all()
 
 
+def test_what_a_model_patched_in_part_may_miss_is_told() -> None:
+    """Mover and carrier are the best two; the rest carries nothing, and few heads show that."""
+    loaded, lang = counting_model(), language(topics=4)
+    answers = answers_of(lang)
+    material = swap_material(loaded, lang, answers, READING, (1,))
+    part = plan(exhaustive=4, best=2, random=3, further_per_n=0)
+    data = measure_patching(loaded, answers, material, part)
+    assert data["best_head"].to_numpy().nonzero() == (pytest.approx([0, 1]), pytest.approx([2, 1]))
+    missing = int((data["patched_head"] == NOT).sum())
+    assert data.attrs["group"] == 1 and 12 - missing in (3, 4, 5)
+    table = summarise_patches({("m", "en"): data}, BOOTSTRAP)
+    assert (table["n_unpatched"] == missing).all() and len(table) == 12 - missing + 3
+    assert table["unpatched"].abs().max() < 0.05 and (table["unpatched_most"] > 0).all()
+
+
 def test_large_models_are_patched_in_part() -> None:
     """Whole key-value groups as even over the layers as can be; the best by AtP; the rest not."""
     ranking = np.zeros((10, 8))

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
+from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.circuits.orders import component_names
 from lengthlens.statistics import Bootstrap, mean_interval
@@ -21,7 +23,7 @@ DIRECTIONS = ("noising", "denoising")
 COLUMNS = (
     "model", "language", "swap", "positions", "direction", "component", "kind", "layer", "head",
     "sampled", "effect", "share", "share_low", "share_high", "atp", "n_effect", "n_effect_low",
-    "n_effect_high", "n_samples", "n_topics", "level",
+    "n_effect_high", *UNPATCHED, "n_samples", "n_topics", "level",
 )  # fmt: skip
 
 Files = Mapping[tuple[str, str], xr.Dataset]
@@ -73,6 +75,8 @@ def _rows(
     layers, heads = data.sizes["layer"], data.sizes["head"]
     names = component_names((layers, heads))
     sampled = np.append(data["patched_head"].to_numpy().ravel(), np.full(layers, 2))
+    by_head = values[:, : layers * heads].reshape(-1, layers, heads)
+    others = unpatched_share(data, by_head, effect, bootstrap)
     for column, place in enumerate(np.flatnonzero(measured).tolist()):
         is_head = place < layers * heads
         yield {
@@ -88,6 +92,7 @@ def _rows(
             **share[column].columns("share"),
             "atp": float(atp[:, place].mean()),
             **total.columns("n_effect"),
+            **others,
             **total.counts,
             "level": bootstrap.level,
         }

@@ -281,8 +281,8 @@ class Circuits(Section):
         "splits. [answers]"
     )
     methods: several(Literal["atp", "nswap", "effect", "end_contrast", "cwa"], 1) = about(
-        "The scores by which components enter a circuit; the first one also gets random orders "
-        "with the MLPs kept."
+        "The scores by which components enter a circuit; the first one gets random orders with "
+        "the MLPs kept at every size, the others at the size of their smallest circuit."
     )
     sizes: several(Share, 1) = about(
         "How large circuits are, as shares of all heads and MLPs.",
