@@ -139,7 +139,7 @@ def test_split_without_accelerate_says_what_to_install(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert resolve_device("split") == torch.device("cuda:0")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(LengthlensError, match="accelerate.*pip install -r envs/requirements-split"):
+    with pytest.raises(LengthlensError, match="accelerate.*pip install -r envs/requirements"):
         resolve_device("split")
 
 
