@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from tokenizers import pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -28,7 +29,13 @@ from lengthlens.files.provenance import versions_of
 from lengthlens.files.sharing import public_path
 from lengthlens.settings.sections import Gguf
 from lengthlens.weights.checkpoints import file_hash
-from lengthlens.weights.gguf_header import DIGIT_SPLITS, Header, gguf_problem, read_header
+from lengthlens.weights.gguf_header import (
+    DIGIT_SPLITS,
+    WHOLE_SPLITS,
+    Header,
+    gguf_problem,
+    read_header,
+)
 from lengthlens.weights.made import PRECISION, made_whole, room_problem, write_origin
 from lengthlens.weights.packages import check_hash
 
@@ -69,12 +76,23 @@ def _tokenizer(folder: str, header: Header) -> PreTrainedTokenizerBase:
     tokenizer = AutoTokenizer.from_pretrained(
         folder, gguf_file="model.gguf", local_files_only=True, trust_remote_code=False
     )
-    if header.settings.get("tokenizer.ggml.pre") in DIGIT_SPLITS:
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    read, split = tokenizer.backend_tokenizer, header.settings.get("tokenizer.ggml.pre")
+    if split in DIGIT_SPLITS:
+        read.pre_tokenizer = pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Digits(individual_digits=True),
                 pre_tokenizers.ByteLevel(add_prefix_space=False),
             ]
+        )
+    if split in WHOLE_SPLITS:
+        read.model.ignore_merges = True  # what the vocabulary holds as a whole is one token
+    begins = header.settings.get("tokenizer.ggml.add_bos_token", split in WHOLE_SPLITS)
+    if header.settings["tokenizer.ggml.model"] == "gpt2":
+        bos, token = tokenizer.bos_token, tokenizer.bos_token_id
+        read.post_processor = (
+            TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, token)])
+            if begins
+            else TemplateProcessing(single="$A")
         )
     return tokenizer
 

@@ -19,10 +19,11 @@ from typing import Any
 MAGIC = b"GGUF"
 # Architectures as GGUF calls them; Llama's is also that of SmolLM, Mistral and others.
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
-# Rules by which byte-level tokenizers split text, as GGUF calls them. transformers knows all but
-# the first two; to it, an unknown rule is that of GPT-2.
+# Rules by which byte-level tokenizers split text, as GGUF calls them. Where transformers knows none
+# of a name, it takes that of GPT-2.
 DIGIT_SPLITS = ("smollm",)  # as GPT-2, but each digit by itself
-SPLITS = (*DIGIT_SPLITS, "gpt-2", "llama-bpe", "llama3", "llama-v3", "qwen2", "tekken")
+WHOLE_SPLITS = ("llama-bpe",)  # Llama 3: texts begin with a token, and known words are not merged
+SPLITS = (*DIGIT_SPLITS, *WHOLE_SPLITS, "gpt-2", "qwen2")
 _NEEDED = {
     "block_count",
     "feed_forward_length",
@@ -33,6 +34,7 @@ _NEEDED = {
     "rope.freq_base",
 }
 _READ = {*_NEEDED, "context_length", "vocab_size", "rope.dimension_count"}
+_OF_TOKENIZER = (".model", ".pre", ".eos_token_id", ".bos_token_id", ".add_bos_token")
 _HEAD_SIZES = ("attention.key_length", "attention.value_length")
 _QWEN3_HEAD = 128  # which transformers takes for granted
 _TENSOR = re.compile(
@@ -85,8 +87,7 @@ def read_header(path: Path) -> Header:
     settings = {
         key: field.contents()
         for key, field in reader.fields.items()
-        if not key.startswith("tokenizer.ggml.")
-        or key.endswith((".model", ".pre", ".eos_token_id"))
+        if not key.startswith("tokenizer.ggml.") or key.endswith(_OF_TOKENIZER)
     }
     return Header(
         settings,
@@ -150,8 +151,11 @@ def _tokenizer_problems(path: Path, header: Header) -> Iterator[str]:
         yield f"{path} names no token that ends answers (tokenizer.ggml.eos_token_id); {_CURE}"
     kind = header.settings.get("tokenizer.ggml.model")
     split = header.settings.get("tokenizer.ggml.pre")
+    begins = header.settings.get("tokenizer.ggml.add_bos_token", split in WHOLE_SPLITS)
     if kind not in ("gpt2", "llama"):
         yield f"{path} has a tokenizer of the kind {kind!r}, which cannot be read; {_CURE}"
+    elif begins and "tokenizer.ggml.bos_token_id" not in header.settings:
+        yield f"{path} does not tell with which token texts begin (bos_token_id); {_CURE}"
     elif kind == "gpt2" and split not in SPLITS:
         yield (
             f"{path} splits text by the rule {split!r} (tokenizer.ggml.pre), and only "
