@@ -1,7 +1,7 @@
 """A GGUF file as a model in transformers' format, in float32.
 
 transformers dequantizes the weights and builds the tokenizer. A block of GGUF stands for products
-and sums of numbers of 16 bits or fewer, which float32 holds and 16 bits would not. Beside what
+and sums of short numbers, which are computed in float32; 16 bits would round them. Beside what
 `weights.gguf_header` finds in the header, it is checked here that every tensor of the file went
 into the model and that the model lacks none.
 """
