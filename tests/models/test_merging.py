@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from lengthlens.models.merging import merge
 from lengthlens.weights.adapters import adapter_problem, unmatched_name
 from lengthlens.weights.checkpoints import ModelSpec, check_files, spec_folder, weights_manifest
 from lengthlens.weights.made import read_origin
+from lengthlens.weights.presence import check_model
 
 FACTORS = "adapter_model.safetensors"
 PROMPT = "Write a sentence of exactly five words about the sea!"
@@ -156,6 +158,19 @@ def test_names_of_bases(declared, name, same, tmp_path):
     about = json.dumps({"base_model_name_or_path": declared})
     (tmp_path / "adapter_config.json").write_text(about)
     assert unmatched_name(tmp_path, (name,)) == (None if same else declared)
+
+
+def test_what_is_to_be_made_is_looked_at_before_any_job(spec, adapter, tmp_path, monkeypatch):
+    found = check_model(spec, False)
+    assert found.problem is None and "to be made below" in found.state
+    other = settings(adapter, tmp_path / "other", task_type="SEQ_CLS")
+    wrong = check_model(spec.model_copy(update={"adapter": str(other)}), False)
+    assert wrong.problem.startswith("Model tuned: the adapter") and wrong.there
+    gone = check_model(spec.model_copy(update={"path": "gone"}), False)
+    assert "there is no folder 'gone'" in gone.problem
+    full = namedtuple("usage", "total used free")(10, 10, 0)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: full)
+    assert "are free; make room" in check_model(spec, False).problem
 
 
 # --- refused ---------------------------------------------------------------------------------

@@ -49,8 +49,7 @@ def dequantize(file: Gguf, path: Path, folder: Path) -> None:
         folder: of the model; appears when it is whole.
 
     Raises:
-        LengthlensError: the file has another hash or cannot be read without loss, or the disk is
-        full.
+        LengthlensError: the file has another hash or cannot be read as it is, or the disk is full.
     """
     if problem := gguf_problem(path):
         raise LengthlensError(problem)
@@ -65,7 +64,9 @@ def dequantize(file: Gguf, path: Path, folder: Path) -> None:
         (Path(alone) / "model.gguf").symlink_to(path.absolute())
         try:
             tokenizer, model = _tokenizer(alone, header), _model(alone, header, path)
-        except (ValueError, KeyError, RuntimeError, NotImplementedError) as error:
+        except LengthlensError:
+            raise
+        except (ValueError, KeyError, RuntimeError) as error:
             raise LengthlensError(f"transformers cannot read {path} ({error})") from error
         model.save_pretrained(made)
         tokenizer.save_pretrained(made)

@@ -24,13 +24,14 @@ from lengthlens.weights.adapters import FACTORS, unmatched_name
 from lengthlens.weights.checkpoints import (
     ModelSpec,
     file_hash,
+    kept_files,
     local_folder,
     spec_folder,
     weight_files,
     weights_manifest,
 )
-from lengthlens.weights.checks import read_json
-from lengthlens.weights.made import PRECISION, made_whole, write_origin
+from lengthlens.weights.checks import INDEX, read_json
+from lengthlens.weights.made import PRECISION, gguf_of, made_whole, write_origin
 from lengthlens.weights.places import ADAPTER
 from lengthlens.weights.presence import what_makes
 from lengthlens.weights.tensors import read_header, tensors_in
@@ -55,19 +56,15 @@ def merge(spec: ModelSpec, folder: Path) -> None:
         raise LengthlensError(f"Model {spec.name}: {problem}")
     model = merged(load_model(spec.base, "float32", "cpu"), adapter)
     with made_whole(folder) as made:
-        weights = {path.name for path in weight_files(from_folder)}
-        for path in from_folder.iterdir():
-            if (
-                path.is_file()
-                and path.name not in weights
-                and not path.name.endswith(".index.json")
-            ):
-                shutil.copy(path, made)
+        weights = {INDEX, *(path.name for path in weight_files(from_folder))}
+        for path in kept_files(from_folder):
+            if path.name not in weights:
+                shutil.copyfile(path, made / path.name)
         own = [name for name in _TOKENIZER if _differs(adapter / name, from_folder / name)]
         model.save_pretrained(made)
         _keep_settings(from_folder, made)
         for name in own:
-            shutil.copy(adapter / name, made)
+            shutil.copyfile(adapter / name, made / name)
         write_origin(made, _origin(spec, base, adapter, own))
 
 
@@ -115,7 +112,7 @@ def _keep_settings(base: Path, made: Path) -> None:
     generation = "generation_config.json"
     (made / generation).unlink(missing_ok=True)
     if (base / generation).is_file():
-        shutil.copy(base / generation, made)
+        shutil.copyfile(base / generation, made / generation)
 
 
 def _differs(one: Path, other: Path) -> bool:
@@ -137,8 +134,9 @@ def _origin(spec: ModelSpec, base: dict[str, Any], adapter: Path, own: list[str]
         f"the LoRA adapter {name} (rank {config.get('r')}{kind}; {told}) is merged into its "
         f"weights, in {PRECISION}",
     ]
-    names = (spec.base.source, str(origin.get("gguf", {}).get("name", "")))
-    if declared := unmatched_name(adapter, tuple(n.partition("@")[0] for n in names if n)):
+    file = gguf_of(spec)
+    names = [spec.hub or spec.path] if file is None else [file.file, origin["gguf"]["name"]]
+    if declared := unmatched_name(adapter, names):
         notes.append(
             f"the adapter names {public_path(declared)} as its base, and it was merged into "
             f"{spec.base.public_source}: shapes agree, names do not"

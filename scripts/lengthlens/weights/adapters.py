@@ -9,7 +9,7 @@ import importlib.util
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ from lengthlens.weights.tensors import Tensor, read_header, tensors_in
 FACTORS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
-_IN_LAYER = re.compile(r"(?P<above>.*?\.(?:layers|h|blocks))\.(?P<layer>\d+)\.(?P<module>.+)")
-
+_IN_LAYER = re.compile(r".*?\.(?:layers|h|blocks)\.(?P<layer>\d+)\.(?P<module>.+)")
 _PRECISION = re.compile(r"([.-](I?Q\d\w*|B?F(16|32)|UD-\w+))?\.gguf$", re.IGNORECASE)
 
 
@@ -54,12 +53,11 @@ def numbers_in(folder: Path) -> int:
     return sum(math.prod(tensor.shape) for tensor in _weights_of(folder).values())
 
 
-def unmatched_name(adapter: Path, names: tuple[str, ...]) -> str | None:
+def unmatched_name(adapter: Path, names: Sequence[str]) -> str | None:
     """The base that an adapter declares, where it is none of the model's names; else None.
 
     Names are compared by their last part, without case and what is no letter or digit: an adapter
-    that was tuned from a local folder declares its path. A GGUF file adds its precision to the
-    name.
+    that was tuned from a local folder declares its path. A GGUF file's name ends in its precision.
     """
     declared = base_of(adapter / ADAPTER)
     if not declared or _plain(declared) in map(_plain, names):
@@ -132,8 +130,7 @@ def _absent(
 ) -> Iterator[str]:
     """Layers that an adapter should change and has no weights for.
 
-    Targets that name layers themselves are left to peft, and so are layers that were not to be
-    tuned.
+    Left to peft are targets that name layers themselves, and adapters that skip layers on purpose.
     """
     targets = config.get("target_modules")
     chosen = config.get("layers_to_transform"), config.get("exclude_modules")

@@ -33,9 +33,9 @@ _NEEDED = {
     "attention.layer_norm_rms_epsilon",
     "rope.freq_base",
 }
-_READ = {*_NEEDED, "context_length", "vocab_size", "rope.dimension_count"}
+_READ = {*_NEEDED, "context_length", "vocab_size"}
 _OF_TOKENIZER = (".model", ".pre", ".eos_token_id", ".bos_token_id", ".add_bos_token")
-_HEAD_SIZES = ("attention.key_length", "attention.value_length")
+_HEAD_SIZES = ("attention.key_length", "attention.value_length", "rope.dimension_count")
 _QWEN3_HEAD = 128  # which transformers takes for granted
 _TENSOR = re.compile(
     r"(token_embd|output|output_norm)\.weight|blk\.\d+\."
@@ -142,7 +142,7 @@ def _settings_problems(path: Path, header: Header, found: dict[str, Any]) -> Ite
     for key, value in found.items():
         if key in _HEAD_SIZES and value != size:
             yield f"{path} has heads of size {value} ({key}), but {size} would be used; {_CURE}"
-        elif key not in _READ and key not in _HEAD_SIZES:
+        elif key not in {*_READ, *_HEAD_SIZES}:
             yield f"{path} sets {key} to {str(value)[:40]}, which would be left out; {_CURE}"
 
 

