@@ -156,6 +156,17 @@ def check_before_jobs(workflow):
         raise WorkflowError(f"No job was started: {told_problems}")
 
 
+def look_for_jobs_when_one_ends(workflow):
+    """Lift Snakemake's limit of 100 job starts a second, its default, on the local machine.
+
+    For its sake Snakemake looks for jobs once a second, and once more for every job that has ended,
+    and asks for the size of every input each time: late in a run that takes a processor core.
+    """
+    limit = getattr(workflow.scheduler, "job_rate_limiter", None)
+    if workflow.local_exec and limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 JOB, SHARDS = paths.generation_job()
 
 

@@ -49,7 +49,7 @@ def visit(browser, file):
     """Open the report; at the end of the test nothing may have been complained of or loaded."""
     told, pages = [], []
 
-    def opened(size: str = "desktop", theme: str = "light"):
+    def opened(size: str = "desktop", theme: str = "light", unfolded: bool = True):
         page = browser.new_page(viewport=SIZES[size], color_scheme=theme, reduced_motion="reduce")
         pages.append(page)
         page.set_default_timeout(60_000)
@@ -58,7 +58,9 @@ def visit(browser, file):
         page.on("dialog", lambda dialog: (told.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: told.append(request.url))
         page.goto(file.as_uri())
-        page.wait_for_selector("#explorer[data-ready]")
+        page.wait_for_selector("#explorer[data-ready]", state="attached")
+        if unfolded:
+            page.eval_on_selector_all("details", "all => all.forEach(each => each.open = true)")
         return page
 
     yield opened
@@ -115,7 +117,6 @@ def test_hovering_tells_a_cells_value(visit):
 
 def test_tokens_tell_what_pushed_by_mouse_and_by_keyboard(visit):
     page = visit("phone", "dark")
-    page.eval_on_selector_all("#answers details", "all => all.forEach(each => each.open = true)")
     token = page.locator(".tokens button.decision").first
     token.click()
     step = page.locator(".step:popover-open")
@@ -132,7 +133,6 @@ def test_tokens_tell_what_pushed_by_mouse_and_by_keyboard(visit):
 
 def test_arrow_keys_go_along_an_answer(visit):
     page = visit()
-    page.eval_on_selector_all("#answers details", "all => all.forEach(each => each.open = true)")
     tokens = page.locator(".tokens").filter(has=page.locator("button.decision")).first
     buttons = tokens.locator("button")
     buttons.first.click()
@@ -145,12 +145,11 @@ def test_arrow_keys_go_along_an_answer(visit):
     page.keyboard.press("ArrowLeft")  # there is nothing before the first
     assert page.locator("#step-token").inner_text() == told[0]
     page.keyboard.press("Escape")
-    assert page.locator(".tokens .told").count() == 0
+    page.locator(".tokens .told").wait_for(state="detached")
 
 
 def test_pressing_another_token_tells_of_that_one(visit):
     page = visit()
-    page.eval_on_selector_all("#answers details", "all => all.forEach(each => each.open = true)")
     buttons = page.locator(".tokens:has(button.decision)").first.locator("button")
     seen = []
     for place in (0, 1):
@@ -168,14 +167,25 @@ def test_the_picture_follows_the_number_of_heads_removed(visit):
     assert shown.count() == 1 and "top 2 by" in shown.inner_text()
 
 
-def test_claims_are_filtered_by_verdict_and_origin(visit):
-    page = visit()
-    rows = page.locator("#claims tbody tr:visible")
-    whole = rows.count()
-    page.get_by_label("not supported", exact=True).check()
-    assert 0 < rows.count() < whole
-    page.get_by_label("this project", exact=True).check()
-    assert rows.count() == 0
-    page.get_by_label("all verdicts", exact=True).check()
-    page.get_by_label("paper and project", exact=True).check()
-    assert rows.count() == whole
+def test_links_and_lines_unfold_what_they_are_about(visit):
+    page = visit(unfolded=False)
+    assert page.locator("#claims tbody tr:visible").count() == 0
+    page.locator("#claims summary").first.click()
+    assert page.locator("#claims tbody tr:visible").count() > 0
+    assert not page.locator("#explorer-map").is_visible()
+    page.evaluate("location.hash = '#attribution'")
+    page.wait_for_timeout(500)
+    assert page.locator("#explorer-map").is_visible()
+    widths = (
+        "[document.querySelector('#explorer-map svg'), document.querySelector('#explorer-map')]"
+    )
+    drawn, room = page.evaluate(f"{widths}.map(each => each.getBoundingClientRect().width)")
+    assert 0.8 * room < drawn <= room + 1  # the map learnt its width when it was unfolded
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_folded_the_page_is_short_and_fits(visit, size):
+    page = visit(size, unfolded=False)
+    found = axe.Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

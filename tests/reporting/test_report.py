@@ -34,10 +34,9 @@ from lengthlens.reporting.sections import SECTIONS, Section, Table
 from lengthlens.reporting.shown import headline
 from lengthlens.statistics import Bootstrap
 
-SHOWN = (
-    "summary",
+STORY = ("summary", "claims")
+FOLDED = (
     "behaviour",
-    "claims",
     "attribution",
     "causes",
     "answers",
@@ -88,9 +87,12 @@ class Structure(HTMLParser):
 def test_every_section_is_there_and_linked(page):
     structure = Structure(page)
     assert structure.open == []
-    for section in SHOWN:
-        assert section in structure.ids
+    assert [part for part in structure.ids if part in STORY + FOLDED] == [*STORY, *FOLDED]
+    for section in STORY:
         assert f"#{section}" in structure.links
+    for section in FOLDED:  # their headings are in sight
+        part = page[page.index(f'<section id="{section}"') :]
+        assert part.index("<details") < part.index("<h3") < part.index("</summary>")
     assert len(structure.ids) == len(set(structure.ids))
 
 
@@ -123,15 +125,16 @@ def test_values_stand_beside_the_papers(page):
 
 
 def test_claims_without_data_are_listed_apart(page):
-    table = page[page.index('aria-label="Claims"') : page.index('id="attribution"')]
-    rows, below = table.split("</table>")
+    claims = page[page.index('<section id="claims"') : page.index('<section id="in-depth"')]
+    rows, below = claims.rsplit("</table>", 1)
     assert "No data" not in rows and "No data" in below
     assert "the run has no untuned model" in below
 
 
 def test_errors_of_cut_answers_are_lower_bounds(page):
-    tile = page[page.index('class="tile untuned"') :]
-    assert tile.index("≥") < tile.index("</b>")
+    table = page[page.index('aria-label="Word-count errors"') :]
+    rows = [row for row in table[: table.index("</table>")].split("<tr>") if "≥" in row]
+    assert rows and all('<th scope="row">b</th>' in row and "≥ +" in row for row in rows)
     assert "lower\nbounds" in page
 
 
@@ -167,7 +170,7 @@ def test_a_study_without_ablation_or_answers(material):
 
 
 def test_sections_appear_with_their_tables_and_vanish_without_a_trace(material, page, monkeypatch):
-    """One entry in SECTIONS is all it takes, and its first sentence reaches the summary."""
+    """One entry in SECTIONS is all it takes; what leads opens it, the rest is folded in it."""
     from dataclasses import replace
 
     from lengthlens.reporting import shown
@@ -186,17 +189,19 @@ def test_sections_appear_with_their_tables_and_vanish_without_a_trace(material, 
         "Echo",
         "What makes up for it?",
         f"Intro {EVIL}.",
-        tables=(Table("echo", "Echo", lambda table: ["Half of it.", f"{len(table)} rows."]),),
+        tables=(
+            Table("echo", "Echo", lambda table: ["Half of it.", f"{len(table)} rows."], leads=True),
+        ),
     )
     monkeypatch.setattr(shown, "SECTIONS", [*SECTIONS, section])
     assert render_report(material) == page
     filled = render_report(replace(material, tables=dict(material.tables) | {"echo": echo}))
     structure = Structure(filled)
-    assert structure.open == [] and "echo" in structure.ids and "#echo" in structure.links
-    assert filled.count("Half of it.") == 2 and filled.count("1 rows.") == 1
+    assert structure.open == [] and "echo" in structure.ids
+    assert filled.count("Half of it.") == 1 and filled.count("1 rows.") == 1
     assert "−0.500 [−0.750, 0.100]" in filled
-    summary = filled[filled.index('id="summary"') : filled.index('id="behaviour"')]
-    assert "Half of it." in summary and "1 rows." not in summary
+    own = filled[filled.index('<section id="echo"') :]
+    assert own.index("Half of it.") < own.index("More: 1 sentence, 1 table") < own.index("1 rows.")
 
 
 def test_sections_are_named_once():
@@ -367,6 +372,7 @@ def test_a_correlation_has_no_unit_and_counts_components():
         "id": "r",
         "claim": "It ranks.",
         "origin": "ours",
+        "theme": "scores",
         "paper_says": "",
         "paper": float("nan"),
         "statistic": "rank correlation with the measured effect of 48 heads: cwa",

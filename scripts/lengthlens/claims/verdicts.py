@@ -20,6 +20,7 @@ import yaml
 from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, problems_of
 from lengthlens.claims.kinds import Data, Measurement, NoData
 from lengthlens.claims.measures import measure, unit_of
+from lengthlens.claims.themes import theme_of
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import Problem, model_problems, plain_copy
 from lengthlens.settings.claims import Claims
@@ -35,6 +36,7 @@ COLUMNS = (
     "claim",
     "origin",
     "status",
+    "theme",
     "model",
     "tuning",
     "language",
@@ -161,6 +163,7 @@ def _row(claim: Mapping, data: Data, bootstrap: Bootstrap) -> dict[str, Any]:
         "claim": claim["claim"],
         "origin": claim["origin"],
         "status": claim.get("status", EXPLORATORY),
+        "theme": theme_of(statistic),
         "model": _joined(data.models.get(side["tuning"], "") for side in both),
         "tuning": _joined(side["tuning"] for side in both),
         "language": _joined(side["language"] for side in both),

@@ -79,7 +79,9 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
                     for table in (paths, places)
                 ]
                 _draw_panel(axes, *own, layers)
-                told = textwrap.fill(f"{model}, {name}: {sentence(*own)}", 64)
+                told = textwrap.fill(
+                    f"{model}, {name}: {sentence(*own)}", int(16 * size[0] / len(row))
+                )
                 axes.set_title(told, fontsize=6.5, fontweight="normal")
             row[0].set_ylabel("layer")
         add_legend(figure, _legend())
@@ -142,8 +144,10 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
     }
     reach = {row.component: _reach(row.share) for row in shown.itertuples()}
     _draw_edges(axes, paths, nodes, reach)
-    for row in shown.itertuples():
-        _draw_node(axes, row, nodes[row.component])
+    level = dict.fromkeys(range(layers), 0)  # heads named in a layer so far
+    for row in shown.sort_values("component").itertuples():
+        _draw_node(axes, row, nodes[row.component], level[row.layer] % 2)
+        level[row.layer] += "H" in row.component
     box = {"boxstyle": "round", "facecolor": PAPER, "edgecolor": INK, "linewidth": 0.6}
     for name, text in ((EMBEDDING, "number as written"), (LOGITS, "decision: end or go on")):
         x, y = nodes[name]
@@ -179,8 +183,11 @@ def _nodes(home: pd.DataFrame, columns: dict[str, float]) -> dict[str, Node]:
     return nodes
 
 
-def _draw_node(axes: Axes, row, place: Node) -> None:
-    """A disc as large as the share, its lower limit filled; MLPs are squares, named beside them."""
+def _draw_node(axes: Axes, row, place: Node, lower: int) -> None:
+    """A disc as large as the share, its lower limit filled; MLPs are squares, named beside them.
+
+    The name of a head stands below it, of every second one in a layer one line lower.
+    """
     head = "H" in row.component
     for value, face in ((row.share, PAPER), (row.share_low, HAIR)):
         axes.scatter(
@@ -190,7 +197,8 @@ def _draw_node(axes: Axes, row, place: Node) -> None:
     label = f"{row.component} {100 * row.share:.0f} %\n"
     label += f"[{100 * row.share_low:.0f}, {100 * row.share_high:.0f}]"
     reach = _reach(row.share)
-    offset, align = ((0, -reach), ("center", "top")) if head else ((reach, 0), ("left", "center"))
+    below = (0, -reach - 11 * lower)
+    offset, align = (below, ("center", "top")) if head else ((reach, 0), ("left", "center"))
     axes.annotate(
         label, place, xytext=offset, textcoords="offset points", ha=align[0], va=align[1],
         fontsize=4.8, linespacing=0.95, zorder=5,

@@ -48,7 +48,7 @@ def draw_error_by_n(
     cut = answers[answers["truncated"]].groupby("language")["model"].nunique()
     lines = int(cut.max()) if len(cut) else 0  # of percentages above the panels
     with styled():
-        heights = [1.9, 1.15, 1.15] if magnified else [1.9, 1.15]
+        heights = [1.5, 0.95, 0.95] if magnified else [1.6, 1.1]
         figure, panels = panel_grid(
             len(heights), len(cast.languages), heights, sharex=True, sharey="row"
         )

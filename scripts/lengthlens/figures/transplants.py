@@ -26,7 +26,7 @@ DIRECTIONS = {
 }
 SIDES = {"bottom": ("#b8860b", "all layers below"), "top": ("#6a3d9a", "all layers from there on")}
 MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
-_ROW = 1.9  # inches
+_ROW = 1.6  # inches
 _EMPTY = "tuning brought nothing to explain"
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from lengthlens.claims.themes import THEMES
 from lengthlens.reporting.numbers import MINUS, interval, number, suffix
 
 VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", "no data")
@@ -74,6 +75,7 @@ class Claim:
     id: str
     text: str
     origin: str
+    theme: str
     paper: str
     value: str
     interval: str
@@ -103,6 +105,7 @@ def _claim(row: Mapping) -> Claim:
         id=row["id"],
         text=row["claim"],
         origin=row["origin"],
+        theme=row["theme"],
         paper=paper,
         value=number(row["value"], unit, sign) + (after if known else ""),
         interval=interval(row["low"], row["high"], unit, sign),
@@ -128,6 +131,24 @@ def count_verdicts(claims: pd.DataFrame) -> list[tuple[str, str, int]]:
     """(verdict, its CSS class, how many claims have it), of those that occur."""
     counts = claims["verdict"].value_counts()
     return [(name, VERDICT_CLASSES[name], int(counts[name])) for name in VERDICTS if name in counts]
+
+
+@dataclass(frozen=True)
+class ClaimGroup:
+    """Claims of one theme, with how many got each verdict."""
+
+    title: str
+    claims: Sequence[Claim]
+    verdicts: Sequence[tuple[str, str, int]]
+
+
+def group_claims(claims: pd.DataFrame) -> list[ClaimGroup]:
+    """The claims by theme, in the order of `THEMES`."""
+    return [
+        ClaimGroup(title, describe_claims(own), count_verdicts(own))
+        for theme, title in THEMES.items()
+        if len(own := claims[claims["theme"] == theme])
+    ]
 
 
 @dataclass(frozen=True)

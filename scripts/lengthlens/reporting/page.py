@@ -25,9 +25,9 @@ from lengthlens.reporting.findings import (
     MEASURE_UNITS,
     MEASURE_WORDS,
     MODE_WORDS,
-    count_verdicts,
     describe_claims,
     describe_effects,
+    group_claims,
     method_words,
 )
 from lengthlens.reporting.lead import draw_lead
@@ -39,11 +39,11 @@ from lengthlens.reporting.public import (
     public_provenance,
     uses_pocket,
 )
-from lengthlens.reporting.shown import all_findings, shown_sections
+from lengthlens.reporting.samples import Sample
+from lengthlens.reporting.shown import shown_sections
 
 TEMPLATES = Path(__file__).parent / "templates"
 INCOMPLETE = 0.1  # logits; rounding of bfloat16 stays below, a wrong decomposition does not
-MOST_SENTENCES = 4  # of a section, before the rest is folded
 # Of the provenance, for programs.
 TOLD = ("schema", "lengthlens", "commit", "dirty", "no_commit", "versions")
 SHOWN_MEASURES = ("exact", "absolute_error", "end_margin", "neutral_loglik")
@@ -63,10 +63,8 @@ def render_report(material: Material) -> str:
         "number": number,
         "interval": interval,
         "suffix": suffix,
-        "most_sentences": MOST_SENTENCES,
         "percent": lambda share: number(share, "percent") + suffix("percent"),
     }
-    sections = shown_sections(material)
     behaviour = material.tables["behaviour"]
     gate = gate_of(material.tables, material.tunings)
     effects = gate.explained(material.tables["ablation"])
@@ -77,14 +75,14 @@ def render_report(material: Material) -> str:
         run=material.run,
         tunings=material.tunings,
         languages=material.languages,
-        sections=sections,
+        sections=shown_sections(material),
         glyphs=material.glyphs,
-        answered=all_findings(sections),
+        first_samples=first_samples(material),
         lead=draw_lead(behaviour, effects, Cast(dict(material.tunings), dict(material.languages))),
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         claims=describe_claims(material.claims),
-        verdicts=count_verdicts(material.claims),
+        groups=group_claims(material.claims),
         behaviour=headline_rows(behaviour),
         by_n=n_rows(behaviour),
         halves=half_sizes(behaviour),
@@ -113,6 +111,17 @@ def render_report(material: Material) -> str:
         made=material.made,
         machine_provenance=json.dumps(page_provenance(material), sort_keys=True),
     )  # fmt: skip
+
+
+def first_samples(material: Material) -> list[tuple[str, str, Sample]]:
+    """The middle sample of every model of the first pair in the first language: the same prompt."""
+    language = next(iter(material.languages), None)
+    wanted: dict[str, tuple[str, str, Sample]] = {}
+    for model, tuning in material.tunings.items():
+        rows = material.samples.get((model, language), ())
+        if rows:
+            wanted.setdefault(tuning, (model, language, rows[len(rows) // 2]))
+    return [wanted[tuning] for tuning in ("untuned", "tuned") if tuning in wanted]
 
 
 def page_provenance(material: Material) -> dict[str, Any]:

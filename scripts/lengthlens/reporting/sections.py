@@ -5,9 +5,9 @@ as in tables/{name}.csv; what a run does not have is left out, and a section tha
 show disappears with its entry in the navigation. A table may come with a function
 `sentences(table)` that says in words what the table holds: each sentence with its interval and n.
 
-What the summary says of a section is declared by its `findings`: the questions of `questions` that
-it answers. Of a section without any the summary repeats a sentence of each table, so each must be
-fit to stand alone.
+The first sections tell the story of a run and stand open; all others are folded, and open with
+what they find: the questions of `questions` that are declared as `findings`, or a sentence of each
+table that `leads`, which must be fit to stand alone.
 """
 
 from __future__ import annotations
@@ -93,11 +93,13 @@ class Table:
         name: of the file, tables/{name}.csv.
         title: what it holds, in words.
         sentences: from the table to what it says.
+        leads: whether its first sentence about a tuned model opens the section.
     """
 
     name: str
     title: str
     sentences: Callable[[pd.DataFrame], list[str]] = no_sentences
+    leads: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,10 @@ class Section:
         intro: what the question is and how it was answered.
         figures: name -> title.
         tables: shown folded, below the figures.
-        findings: the questions that the summary answers from this section, asked only where the
-            run has all of the section's tables.
+        findings: the questions that it answers, asked only where the run has all of its tables.
         optional: whether it is left out where its tables have no rows.
         explains: whether it explains control; then it shows nothing of models that have none.
+        story: whether it stands open at the top of the page; all others are folded below.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
     """
@@ -126,17 +128,65 @@ class Section:
     findings: tuple[Ask, ...] = ()
     explains: bool = False
     optional: bool = False
+    story: bool = False
     template: str = "section.html.j2"
 
 
 SECTIONS = (
-    Section("summary", "Summary", "Summary", template="summary.html.j2"),
+    Section(
+        "summary",
+        "What they did",
+        "What was asked, and what the models did",
+        figures={"error_by_n": error_by_n.TITLE},
+        findings=(keeps_to_n,),
+        story=True,
+        template="summary.html.j2",
+    ),
+    Section(
+        "mechanism",
+        "How it counts",
+        "How does the tuned model count?",
+        "Two runs read the same words and differ in the number that is asked for. Parts of one run "
+        "were put into the other: what the text has become at one place and layer, single "
+        "components, and single paths between them. What moves the decision to end by as much as "
+        "the number itself does carries the number.",
+        figures={"circuit": circuit.TITLE, "tracing": tracing.TITLE},
+        tables=(
+            Table("tracing", "Where N is, by layer and part of the text", say_places, leads=True),
+            Table("carriers", "Single components that carry most", say_carriers, leads=True),
+            Table("paths", "Paths between components", say_paths),
+            Table("compensation", "Does the final MLP compensate?", say_compensation, leads=True),
+        ),
+        explains=True,
+        story=True,
+    ),
+    Section(
+        "tuning",
+        "What tuning changed",
+        "Where did tuning put it?",
+        "Tuned weights of some layers or components were put into the untuned model, and untuned "
+        "ones into the tuned model. What brings counting suffices for it; what takes it away is "
+        "necessary. Both are said only where neutral text is still as likely as it is to one of "
+        "the two models, or between them: an exchange may simply break a model.",
+        figures={"transplants": transplants.TITLE},
+        tables=(
+            Table("transplants", "Parts of the weights exchanged", say_transplants),
+            Table("weight_change", "Where the weights moved", say_changes),
+        ),
+        findings=(late_layers_suffice, late_layers_necessary),
+        story=True,
+    ),
+    Section(
+        "claims",
+        "What holds",
+        "What holds, and what does not",
+        story=True,
+        template="claims.html.j2",
+    ),
     Section(
         "behaviour",
         "Behaviour",
-        "Behaviour: who keeps to the word count?",
-        figures={"error_by_n": error_by_n.TITLE},
-        findings=(keeps_to_n,),
+        "Behaviour: errors by model, language and N",
         template="behaviour.html.j2",
     ),
     Section(
@@ -147,13 +197,14 @@ SECTIONS = (
         "nothing. So each model is asked first whether it is exact more often than chance gives, "
         "and whether N moves its decision to end. Only where both intervals lie above zero is "
         "control shown.",
-        tables=(Table("control", "Exactness beyond chance, and the N effect", control_sentences),),
-    ),
-    Section(
-        "claims",
-        "Claims",
-        "Claims: the paper's words beside our numbers",
-        template="claims.html.j2",
+        tables=(
+            Table(
+                "control",
+                "Exactness beyond chance, and the N effect",
+                control_sentences,
+                leads=True,
+            ),
+        ),
     ),
     Section(
         "attribution",
@@ -209,39 +260,31 @@ SECTIONS = (
         explains=True,
     ),
     Section(
-        "mechanism",
-        "Mechanism",
-        "Mechanism: what carries N from the prompt to the decision?",
-        "Two runs read the same words and differ in the number that is asked for. Components were "
-        "exchanged between them, one by one and as whole circuits, to see which carry the "
-        "difference that the number makes to the decision to end.",
-        figures={"circuit": circuit.TITLE, "faithfulness": faithfulness.TITLE},
+        "circuits",
+        "Circuits",
+        "Circuits: how many components does it take?",
+        "Whole sets of components were exchanged between runs that differ in the number alone. A "
+        "circuit is the smallest set that keeps most of what the number does to the decision.",
+        figures={"faithfulness": faithfulness.TITLE},
         tables=(
-            Table("paths", "Paths between components", say_paths),
-            Table("places", "Where components matter"),
-            Table("compensation", "Does the final MLP compensate?", say_compensation),
-            Table("carriers", "Single components that carry most", say_carriers),
-            Table("circuits", "Smallest circuits", say_circuits),
+            Table("circuits", "Smallest circuits", say_circuits, leads=True),
             Table("overlap", "Circuits across languages", say_overlap),
+            Table("places", "Where components matter"),
             Table("patch_scores", "Scores against patches"),
         ),
         explains=True,
     ),
     Section(
-        "tracing",
-        "Tracing",
-        "Tracing: where is N on its way to the decision?",
-        "Two runs read the same words and differ in the number that is asked for. What one part of "
-        "the text has become when it enters a layer was exchanged between them, to see where the "
-        "number is by then. Then the last token was kept from attending to each part of the text, "
-        "to see what it reads there.",
-        figures={"tracing": tracing.TITLE},
+        "attention",
+        "Attention",
+        "Attention: what do the heads look at, and does it hold on other templates?",
+        "The last token was kept from attending to each part of the text, to see what it reads "
+        "there. Further templates put the number early or late, with and without a final mark.",
         tables=(
-            Table("tracing", "Where N is, by layer and part of the text", say_places),
+            Table("circuit_heads", "Heads of the circuit", say_heads, leads=True),
+            Table("knockout", "Layers kept from a part of the text", say_knockouts),
             Table("contrasts", "Templates with and without a final mark", say_contrasts),
             Table("contrast_circuits", "The circuit on new templates", say_new_templates),
-            Table("circuit_heads", "Heads of the circuit", say_heads),
-            Table("knockout", "Layers kept from a part of the text", say_knockouts),
         ),
         explains=True,
     ),
@@ -256,26 +299,11 @@ SECTIONS = (
         "alone, and the end margin was summed layer by layer.",
         figures={"count": count.TITLE, "depth": depth.TITLE},
         tables=(
-            Table("count_probes", "Words left, read from the stream", say_probes),
+            Table("count_probes", "Words left, read from the stream", say_probes, leads=True),
             Table("steering", "Words left, written to the stream", say_steering),
             Table("neurons", "Neurons of the final MLP", say_neurons),
             Table("depth", "The end margin by depth", say_depth),
         ),
-    ),
-    Section(
-        "tuning",
-        "Tuning",
-        "Tuning: where did it put control?",
-        "Tuned weights of some layers or components were put into the untuned model, and untuned "
-        "ones into the tuned model. What brings counting suffices for it; what takes it away is "
-        "necessary. Both are said only where neutral text is still as likely as it is to one of "
-        "the two models, or between them: an exchange may simply break a model.",
-        figures={"transplants": transplants.TITLE},
-        tables=(
-            Table("transplants", "Parts of the weights exchanged", say_transplants),
-            Table("weight_change", "Where the weights moved", say_changes),
-        ),
-        findings=(late_layers_suffice, late_layers_necessary),
     ),
     Section(
         "series",
@@ -284,7 +312,7 @@ SECTIONS = (
         "Checkpoints of one training, measured alike. Members of the circuit were chosen at the "
         "last step: what they do there is flattered by the choice.",
         figures={"series": series.TITLE},
-        tables=(Table("series", "Tuning step by step", say_series),),
+        tables=(Table("series", "Tuning step by step", say_series, leads=True),),
         optional=True,
     ),
     Section(
@@ -363,7 +391,7 @@ SECTIONS = (
         "The models as they came",
         "How each model was prompted, what ended its answers, which of its settings were passed "
         "over, and where its answers begin.",
-        tables=(Table("models", "Models and their settings", model_sentences),),
+        tables=(Table("models", "Models and their settings", model_sentences, leads=True),),
     ),
     Section("answers", "Answers", "Sample answers", template="answers.html.j2"),
     Section("limits", "Limits", "Limits", template="limits.html.j2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ from lengthlens.reporting.grid import Grid, grid
 from lengthlens.reporting.material import Material
 from lengthlens.reporting.sections import SECTIONS, Section
 
+CAPTION_SENTENCES = 3
 _LANGUAGES = ("language", "source_language", "target_language", "reference", "minus")
 
 
@@ -29,6 +31,8 @@ class Shown:
     intro: str = ""
     figures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tables: tuple[Grid, ...] = ()
+    story: bool = False
+    leads: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
@@ -48,11 +52,16 @@ def shown_sections(material: Material) -> list[Shown]:
         own = explained if section.explains else material.tables
         tables = [table for table in section.tables if table.name in material.tables]
         said = [table.sentences(_named(own[table.name], material.languages)) for table in tables]
+        leads = [
+            headline(each, material.tunings)
+            for table, each in zip(tables, said, strict=True)
+            if table.leads and each
+        ]
         figures = {
             name: {
                 "title": title,
                 "html": material.figures[name].html,
-                "caption": material.figures[name].caption,
+                **cut_caption(material.figures[name].caption),
                 "counts": material.figures[name].counts,
             }
             for name, title in section.figures.items()
@@ -72,16 +81,29 @@ def shown_sections(material: Material) -> list[Shown]:
                 template=section.template,
                 figures=figures,
                 tables=tuple(grid(own[table.name], table.title) for table in tables),
-                sentences=tuple(sentence for each in said for sentence in each),
-                findings=_findings(section, replace(material, tables=own), said),
+                story=section.story,
+                leads=tuple(leads),
+                sentences=tuple(text for each in said for text in each if text not in leads),
+                findings=_findings(section, replace(material, tables=own)),
             )
         )
     return shown
 
 
+def cut_caption(caption: str) -> dict[str, str]:
+    """A caption's first three sentences, and the rest, which the page folds."""
+    parts = re.split(r"(?<=[.?]) +(?=[A-Z])", caption.replace("\n", " "))
+    return {
+        "caption": " ".join(parts[:CAPTION_SENTENCES]),
+        "more": " ".join(parts[CAPTION_SENTENCES:]),
+    }
+
+
 def _nothing(section: Section, note: str) -> Shown:
     """A section that would explain control where there is none."""
-    return Shown(section.id, section.label, section.title, note=note, template=Section.template)
+    return Shown(
+        section.id, section.label, section.title, note, Section.template, story=section.story
+    )
 
 
 def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
@@ -90,13 +112,8 @@ def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
     return table.assign(**{name: table[name].replace(dict(languages)) for name in columns})
 
 
-def _findings(
-    section: Section, material: Material, said: Sequence[Sequence[str]]
-) -> tuple[Finding, ...]:
-    """The answers to a section's questions; without questions a sentence of each of its tables."""
-    if not section.findings:
-        lines = tuple(headline(each, material.tunings) for each in said if each)
-        return (Finding(section.title, "", "", lines),) if lines else ()
+def _findings(section: Section, material: Material) -> tuple[Finding, ...]:
+    """The answers to a section's questions."""
     if not all(table.name in material.tables for table in section.tables):
         return ()
     cast = Cast(dict(material.tunings), dict(material.languages))
@@ -109,8 +126,3 @@ def headline(sentences: Sequence[str], tunings: Mapping[str, str]) -> str:
     tuned = [model for model, tuning in tunings.items() if tuning == "tuned"]
     named = (text for text in sentences if any(model in text for model in tuned))
     return next(named, sentences[0])
-
-
-def all_findings(sections: Sequence[Shown]) -> list[tuple[str, Finding]]:
-    """(section, finding): what the summary says."""
-    return [(section.id, found) for section in sections for found in section.findings]

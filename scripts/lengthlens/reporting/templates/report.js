@@ -1,3 +1,16 @@
+// A link to a folded section opens it; a map that was folded learns its width.
+function reveal() {
+  const target = document.getElementById(location.hash.slice(1));
+  target?.querySelector(":scope > details")?.setAttribute("open", "");
+  for (let box = target; box; box = box.parentElement) if (box.localName === "details") box.open = true;
+  target?.scrollIntoView();
+}
+addEventListener("hashchange", reveal);
+if (location.hash) reveal();
+for (const fold of document.querySelectorAll(".fold")) {
+  fold.addEventListener("toggle", () => dispatchEvent(new Event("resize")));
+}
+
 // What pushed at a token: one panel, filled when a token is pressed; arrow keys go along the answer.
 const panel = document.getElementById("step");
 const at = (name) => document.getElementById(`step-${name}`);
@@ -57,6 +70,6 @@ for (const answer of document.querySelectorAll(".tokens")) {
     if (panel.matches(":popover-open")) tell(next);
   });
 }
-panel.addEventListener("toggle", ({ newState }) => {
+panel?.addEventListener("toggle", ({ newState }) => {
   if (newState === "closed") document.querySelector(".tokens .told")?.classList.remove("told");
 });
