@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from adapters import write_adapter
 from architectures import tiny_model
 from gguf_files import write_gguf
 from tiny_tokenizers import byte_level_tokenizer
@@ -22,6 +23,7 @@ from lengthlens.settings.sections import Gguf
 from lengthlens.weights.checkpoints import ModelSpec, check_files, weights_manifest
 from lengthlens.weights.gguf_header import ARCHITECTURES, SPLITS, gguf_problem
 from lengthlens.weights.made import made_folder, read_origin
+from lengthlens.weights.presence import check_model
 
 ROWS = {
     "llama": {"tie_word_embeddings": False, "attention_bias": False, "mlp_bias": False},
@@ -172,6 +174,22 @@ def test_the_frequencies_of_llama_3_are_refused(llama, tokenizer, tmp_path):
     scaled = {"rope_freqs.weight": np.ones(8, np.float32)}
     path = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer, further=scaled)
     assert "'rope_freqs.weight' (scaled rotary positions)" in gguf_problem(path)
+
+
+def test_an_adapter_is_held_against_the_file_before_anything_is_made(llama, tokenizer, tmp_path):
+    path = write_gguf(tmp_path / "tiny.gguf", llama, tokenizer, kind="Q8_0")
+    llama.save_pretrained(tmp_path / "same")
+    wide = tiny_model("mistral", vocab_size=len(tokenizer), hidden_size=96, intermediate_size=96)
+    wide.save_pretrained(tmp_path / "other")
+
+    def problem(base: str) -> str | None:
+        adapter = write_adapter(tmp_path / f"to-{base}", tmp_path / base)
+        made = {"gguf": str(path), "adapter": str(adapter), "made_below": str(tmp_path / "made")}
+        return check_model(ModelSpec("m", "base", **made), False).problem
+
+    assert problem("same") is None
+    told = problem("other")
+    assert told.startswith("Model m: the adapter") and f"of {path} has" in told
 
 
 def test_damaged_files(llama, tokenizer, tmp_path):

@@ -9,12 +9,13 @@ import importlib.util
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lengthlens.weights import gguf_header
 from lengthlens.weights.checks import INDEX, SINGLE, file_problems, number_of_heads, read_json
-from lengthlens.weights.gguf_header import INSTALL
 from lengthlens.weights.places import ADAPTER, base_of
 from lengthlens.weights.tensors import Tensor, read_header, tensors_in
 
@@ -30,7 +31,8 @@ def adapter_problem(folder: Path, base: Path | None) -> str | None:
 
     Args:
         folder: of the adapter.
-        base: the folder of its model; None where that is not on this machine yet.
+        base: the folder of its model, or the GGUF file that it will be made of; None where neither
+            is on this machine yet.
     """
     if not folder.is_dir():
         return f"there is no adapter folder {folder}; correct `adapter:` of this model"
@@ -43,14 +45,14 @@ def adapter_problem(folder: Path, base: Path | None) -> str | None:
         return f"{folder / ADAPTER} is damaged: it is no JSON mapping; copy or fetch it again"
     tensors: dict[str, Tensor] = {}
     found = next(_problems(folder, config, tensors), None)
-    if found is None and base is not None and base.is_dir():
+    if found is None and base is not None and base.exists():
         found = next(_misfits(folder, config, tensors, base), None)
     return found
 
 
-def numbers_in(folder: Path) -> int:
-    """How many numbers the weights of a model's folder have, from the headers of its files."""
-    return sum(math.prod(tensor.shape) for tensor in _weights_of(folder).values())
+def numbers_in(base: Path) -> int:
+    """How many numbers the weights of a model's folder or GGUF file have, from headers alone."""
+    return _Base.of(base).numbers
 
 
 def unmatched_name(adapter: Path, names: Sequence[str]) -> str | None:
@@ -72,7 +74,10 @@ def _plain(name: str) -> str:
 
 def _problems(folder: Path, config: Mapping[str, Any], tensors: dict[str, Tensor]) -> Iterator[str]:
     if importlib.util.find_spec("peft") is None:
-        yield f"the adapter {folder} takes the package peft, which is not installed; run {INSTALL}"
+        yield (
+            f"the adapter {folder} takes the package peft, which is not installed; run "
+            f"{gguf_header.INSTALL}"
+        )
     kind, task = config.get("peft_type"), config.get("task_type")
     if kind != "LORA":
         yield f"the adapter {folder} is of the kind {kind}, and only LORA can be merged; give one"
@@ -93,26 +98,26 @@ def _misfits(
     folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], base: Path
 ) -> Iterator[str]:
     """Factors without a place in the model, of other shapes, or missing in some layers."""
-    weights, counted = _weights_of(base), number_of_heads(base)
+    model = _Base.of(base)
     cure = f"its base is {base_of(folder / ADAPTER) or 'another model'}; give that one"
     layers: dict[str, set[int]] = defaultdict(set)
     for name, tensor in tensors.items():
         place = _IN_LAYER.fullmatch(name.removeprefix(_PREFIX))
-        if place and counted and int(place["layer"]) >= counted[0]:
+        if place and model.layers is not None and int(place["layer"]) >= model.layers:
             yield (
                 f"the adapter {folder} does not fit: it has weights of layer {place['layer']}, but "
-                f"{base} has {counted[0]} layers, from 0 on; {cure}"
+                f"{base} has {model.layers} layers, from 0 on; {cure}"
             )
         factor = _FACTOR.fullmatch(name.removeprefix(_PREFIX))
         if factor is None:
             continue
         if place:
             layers[_FACTOR.fullmatch(place["module"])["module"]].add(int(place["layer"]))
-        weight = weights.get(f"{factor['module']}.weight")
-        if weight is None or len(weight.shape) != 2 or len(tensor.shape) != 2:
+        sizes = model.shape(factor["module"])
+        if len(sizes) != 2 or len(tensor.shape) != 2:
             continue
-        into = config.get("fan_in_fan_out") is True
-        sizes = weight.shape[::-1] if into else weight.shape  # out, in
+        if config.get("fan_in_fan_out") is True:
+            sizes = sizes[::-1]  # out, in
         size, wanted = (
             (tensor.shape[1], sizes[1]) if factor["side"] == "A" else (tensor.shape[0], sizes[0])
         )
@@ -121,8 +126,8 @@ def _misfits(
                 f"the adapter {folder} does not fit: {name} is made for {size} numbers, but "
                 f"{factor['module']} of {base} has {wanted}; {cure}"
             )
-    if counted:
-        yield from _absent(folder, config, layers, counted[0])
+    if model.layers is not None:
+        yield from _absent(folder, config, layers, model.layers)
 
 
 def _absent(
@@ -149,13 +154,41 @@ def _absent(
             )
 
 
-def _weights_of(base: Path) -> dict[str, Tensor]:
-    """The tensors of a model's folder, from the headers of its files."""
-    index = read_json(base / INDEX)
-    where = index.get("weight_map") if isinstance(index, dict) else None
-    names = {SINGLE} if (base / SINGLE).is_file() else set(map(str, (where or {}).values()))
-    found: dict[str, Tensor] = {}
-    for path in sorted(base / name for name in names):
-        header = read_header(path) if path.is_file() else None
-        found |= {} if header is None else tensors_in(header[1])
-    return found
+@dataclass(frozen=True)
+class _Base:
+    """The model of an adapter, as headers tell it."""
+
+    layers: int | None
+    numbers: int  # of all weights together
+    shape: Callable[[str], tuple[int, ...]]  # of a module's weight, by its name; () if unknown
+
+    @classmethod
+    def of(cls, path: Path) -> _Base:
+        """The model in a folder, or the one that a GGUF file will become."""
+        if path.is_file():
+            return cls._of_gguf(path)
+        index = read_json(path / INDEX)
+        where = index.get("weight_map") if isinstance(index, dict) else None
+        names = {SINGLE} if (path / SINGLE).is_file() else set(map(str, (where or {}).values()))
+        found: dict[str, tuple[int, ...]] = {}
+        for file in sorted(path / name for name in names):
+            header = read_header(file) if file.is_file() else None
+            tensors = {} if header is None else tensors_in(header[1])
+            found |= {name: tensor.shape for name, tensor in tensors.items()}
+        layers, _ = number_of_heads(path) or (None, None)
+        numbers = sum(map(math.prod, found.values()))
+        return cls(layers, numbers, lambda module: found.get(f"{module}.weight", ()))
+
+    @classmethod
+    def _of_gguf(cls, path: Path) -> _Base:
+        from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+        header = gguf_header.read_header(path)
+        kinds = {name: kind for kind, name in MODEL_ARCH_NAMES.items()}
+        layers = header.of_architecture()["block_count"]
+        names = get_tensor_name_map(kinds[header.architecture], layers)
+        return cls(
+            layers,
+            header.numbers,
+            lambda module: header.tensors.get(f"{names.get_name(module)}.weight", ()),
+        )

@@ -9,6 +9,7 @@ name. Read with the library `gguf`; no weights are read, and torch is not needed
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -47,12 +48,16 @@ _CURE = "give the checkpoint in transformers' format (safetensors) that the file
 
 @dataclass(frozen=True)
 class Header:
-    """A file's settings by key; names of its tensors; how many of each type; how many numbers."""
+    """What a file's header tells."""
 
     settings: dict[str, Any]
-    tensors: tuple[str, ...]
-    types: dict[str, int]
-    numbers: int
+    tensors: dict[str, tuple[int, ...]]  # name -> shape, as torch tells it
+    types: dict[str, int]  # how many tensors of each type
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers all tensors have."""
+        return sum(math.prod(shape) for shape in self.tensors.values())
 
     @property
     def architecture(self) -> str:
@@ -91,9 +96,8 @@ def read_header(path: Path) -> Header:
     }
     return Header(
         settings,
-        tuple(str(tensor.name) for tensor in reader.tensors),
+        {str(one.name): tuple(int(size) for size in reversed(one.shape)) for one in reader.tensors},
         dict(Counter(tensor.tensor_type.name for tensor in reader.tensors)),
-        sum(int(tensor.n_elements) for tensor in reader.tensors),
     )
 
 

@@ -113,19 +113,17 @@ def told(found: Iterable[Presence]) -> str:
 
 def _to_make(spec: ModelSpec) -> Presence:
     """A model that is made of a GGUF file or with an adapter, and whether these are right."""
-    base, folder = None, None
+    to_fetch, base = 0, None
     if spec.adapter is not None:
-        base = check_model(spec.base, False)
-        folder = _folder_of(spec.base)
-    told = what_makes(spec, folder)
-    if told is None and base is not None and base.problem is not None:
-        return replace(base, state=f"{spec.source}, {base.state.rpartition(', ')[2]}")
-    if told is not None:
-        return Presence(
-            spec.name, f"{spec.source}, not usable", f"Model {spec.name}: {told}", there=True
-        )
+        there = check_model(spec.base, False)
+        if there.problem is not None:
+            return replace(there, state=f"{spec.source}, {there.state.rpartition(', ')[2]}")
+        to_fetch, base = there.to_fetch, _base_of(spec)
+    if told := what_makes(spec, base):
+        state = f"{spec.source}, not usable"
+        return Presence(spec.name, state, f"Model {spec.name}: {told}", there=True)
     state = f"{spec.source}, to be made below {spec.made_below}"
-    return Presence(spec.name, state, None, 0 if base is None else base.to_fetch, there=True)
+    return Presence(spec.name, state, None, to_fetch, there=True)
 
 
 def what_makes(spec: ModelSpec, base: Path | None) -> str | None:
@@ -133,7 +131,8 @@ def what_makes(spec: ModelSpec, base: Path | None) -> str | None:
 
     Args:
         spec: which model.
-        base: of a model with an adapter, the folder of the one without; None if it is not here.
+        base: of a model with an adapter, the folder of the one without, or the GGUF file that it
+            will be made of; None if neither is here.
     """
     if spec.adapter is not None:
         adapter = local_folder(spec.adapter, spec.root)
@@ -146,13 +145,13 @@ def what_makes(spec: ModelSpec, base: Path | None) -> str | None:
     return problem or room_problem(Path(spec.made_below), numbers)
 
 
-def _folder_of(spec: ModelSpec) -> Path | None:
-    """The folder of a model that is here."""
+def _base_of(spec: ModelSpec) -> Path | None:
+    """The folder of a model without its adapter, or its GGUF file: whichever is here."""
     try:
-        folder = spec_folder(spec)
-    except LengthlensError:
+        places = [spec_folder(spec.base), *([gguf_path(spec)] if spec.gguf is not None else [])]
+    except LengthlensError:  # a hub model that is going to be fetched
         return None
-    return folder if folder.is_dir() else None
+    return next((place for place in places if place.exists()), None)
 
 
 def _to_fetch(spec: ModelSpec) -> Presence:
