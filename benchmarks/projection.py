@@ -51,7 +51,7 @@ ABLATED_CUT = 40
 # What config/llama31-8b.yaml asks for beyond that: every single component removed from some answers
 # (its conditions are planned by the study's own code, `planned_sets`).
 LAYERS, HEADS = 32, 32
-SINGLES, SINGLE_ANSWERS = LAYERS * (HEADS + 1), 56
+SINGLES, SINGLE_ANSWERS = LAYERS * (HEADS + 1), 42
 TO_DECISION, BOUNDARIES = 10, 7  # tokens up to the decision step, and boundary steps among them
 LOGITS_AT_ONCE = 2**26  # in a scored pass (scripts/lengthlens/generation/score.py)
 VOCABULARY = 128_256
