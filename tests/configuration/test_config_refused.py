@@ -69,6 +69,12 @@ WRONG = [
         "sha256: 'c'} is not legal",
     ),
     ("models.m", {"adapter": "a", "variant": "base"}, "none of `path`, `hub` and `gguf`"),
+    (
+        "models.m",
+        {"gguf": "a{b}.gguf", "variant": "base"},
+        "models.m.gguf: 'a{b}.gguf' holds a brace",
+    ),
+    ("models.small.adapter", "{a}", "models.small.adapter: '{a}' holds a brace"),
     ("models.small.adapter", "gone", "models.small.adapter: there is no adapter folder"),
     ("models.small.adapter", "models/small", "holds no adapter (adapter_config.json"),
     ("models.m", {"path": "gone", "variant": "base"}, "models.m.path: 'gone' is not a folder"),

@@ -315,18 +315,25 @@ def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Proble
         yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")
     if "path" not in model:
         return
-    if set("{}") & set(model["path"]):
-        yield Problem(
-            (*path, "path"),
-            f"{show(model['path'])} holds a brace, which Snakemake takes for a wildcard; rename "
-            "the folder, or link it under another name",
-        )
+    if brace := _brace((*path, "path"), model["path"]):
+        yield brace
         return
     folder = _folder(model, root)
     try:
         yield from _folder_problems(path, model, folder)
     except OSError as error:  # no permission, a name that is too long, …
         yield Problem((*path, "path"), f"{show(model['path'])} cannot be read ({error.strerror})")
+
+
+def _brace(path: KeyPath, value: str) -> Problem | None:
+    """A brace in the name of a file or folder that is an input of rules."""
+    if not set("{}") & set(value):
+        return None
+    return Problem(
+        path,
+        f"{show(value)} holds a brace, which Snakemake takes for a wildcard; rename it, or link it "
+        "under another name",
+    )
 
 
 def _made_problems(path: KeyPath, model: dict[str, Any], root: Path) -> Iterator[Problem]:
@@ -340,13 +347,16 @@ def _made_problems(path: KeyPath, model: dict[str, Any], root: Path) -> Iterator
                 "missing, so nothing would say whether the package holds the file that is meant; "
                 "legal: its SHA-256, as sha256sum prints it",
             )
-        local = file is not None and file.pip is None
-        if local and (wrong := file_problem(local_folder(file.file, root))):
-            yield Problem((*path, key), wrong)
+        if file is not None and file.pip is None:
+            if brace := _brace((*path, key), file.file):
+                yield brace
+            elif wrong := file_problem(local_folder(file.file, root)):
+                yield Problem((*path, key), wrong)
         key = "adapter"
-        if "adapter" in model:
-            adapter = local_folder(model["adapter"], root)
-            if wrong := adapter_problem(adapter, _folder(model, root)):
+        if key in model:
+            if brace := _brace((*path, key), model[key]):
+                yield brace
+            elif wrong := adapter_problem(local_folder(model[key], root), _folder(model, root)):
                 yield Problem((*path, key), wrong)
     except OSError as error:  # no permission, a name that is too long, …
         yield Problem((*path, key), f"{show(model[key])} cannot be read ({error.strerror})")
