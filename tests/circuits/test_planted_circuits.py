@@ -117,6 +117,7 @@ def test_the_area_is_the_trapezoid() -> None:
     assert row["area"] == pytest.approx(1 - 2.5 / 15, abs=0.02)
 
 
+@pytest.mark.slow
 def test_without_an_effect_there_is_no_circuit() -> None:
     found = tables(True)
     assert found["faithfulness"]["faithfulness"].isna().all()

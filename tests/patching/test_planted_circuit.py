@@ -100,6 +100,7 @@ def test_what_cannot_be_swapped_is_counted_by_reason() -> None:
     assert data["n_swapped"].sel(swap=-1).to_numpy()[10] == 3
 
 
+@pytest.mark.slow
 def test_without_an_effect_there_are_no_shares() -> None:
     """NaN, not 0: of nothing there is no share."""
     data = measured(True)

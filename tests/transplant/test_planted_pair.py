@@ -38,7 +38,14 @@ KEY = ("before", "after", "en")
 LAYER, HEAD = CARRIER
 NAME = f"L{LAYER}H{HEAD}"
 PLAN = Transplant(
-    per_n=2, every=1, answer_layers=True, scales=(0.5,), controls=2, across_per_n=2, seed=0
+    languages="auto",
+    per_n=2,
+    every=1,
+    answer_layers=True,
+    scales=(0.5,),
+    controls=2,
+    across_per_n=2,
+    seed=0,
 )
 
 
