@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from adapters import write_adapter
 from gguf_files import write_gguf
 from study import ROOT, copy_project, snakemake
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from wheels import write_wheel
 
 pytestmark = pytest.mark.slow
 
@@ -37,12 +37,7 @@ def package(tmp_path, monkeypatch) -> dict:
     tokenizer = AutoTokenizer.from_pretrained(POCKET)
     path = write_gguf(tmp_path / "pocket.gguf", model, tokenizer, kind="Q8_0", settings=settings)
     folder = tmp_path / "packages"
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "tiny_model-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.write(path, "tiny_model/pocket.gguf")
-        wheel.writestr("tiny_model-1.0.dist-info/METADATA", "Name: tiny-model\nVersion: 1.0\n")
-        wheel.writestr("tiny_model-1.0.dist-info/WHEEL", "Tag: py3-none-any\n")
-        wheel.writestr("tiny_model-1.0.dist-info/RECORD", "")
+    write_wheel(folder, "tiny_model/pocket.gguf", path.read_bytes())
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

