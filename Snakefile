@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from lengthlens.configuration.sources import Sources, merge
 from lengthlens.configuration.study import ConfigurationError, Study, config_schema
+from lengthlens.weights.made import MADE_BELOW
 from lengthlens.workflow.surroundings import path_problems
 from lengthlens.workflow.targets import Paths
 
@@ -50,7 +51,8 @@ else:  # the other workflow gives the configuration; it may be part of its own
 
 try:
     values = merge(load_configfile(DEFAULTS), given)
-    study = Study.from_config(values, given, root=ROOT, sources=sources)
+    made_below = workflow.modifier.path_modifier.replace_prefix(MADE_BELOW)
+    study = Study.from_config(values, given, ROOT, sources, made_below)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 paths = Paths(study)
@@ -86,6 +88,7 @@ STAGES = {
 localrules:
     all,
     fetch_weights,
+    fetch_gguf,
     prompts,
     generate,
     attribute,

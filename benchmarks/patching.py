@@ -9,11 +9,12 @@ over the same text (one row, no cache):
 - `atp`: all heads and MLPs by attribution patching, this one text; `atp, together`: the same texts
   in batches;
 - `patches`: every head and MLP exchanged at all positions, ours;
+- `atp, lens`: TransformerLens' own attribution patching, text by text, summed over positions;
 - `lens`: the same patches by TransformerLens, one `run_with_hooks` a component, as its tutorials
-  do; left out, with a word, where it is not installed.
+  do. Both are left out, with a word, where it is not installed.
 
-The last column is the largest difference of a patch from that of `lens` or of AtP's batches from
-single texts. [logits]
+The last column is the largest difference: of AtP's batches from single texts, of ours from
+TransformerLens. [logits]
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from lengthlens.generation.swaps import Swap
 from lengthlens.language.prompts import build_prompts, load_language
 from lengthlens.patching.atp import attribute_swaps
 from lengthlens.patching.material import Reading, swap_material
-from lengthlens.patching.runs import OTHER, REACHED, SwapRuns, single_sets
+from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, single_sets
 from lengthlens.weights.checkpoints import ModelSpec
 
 FOLDER = "resources/pocket/instruct"
@@ -41,6 +42,7 @@ N_WORDS = (3, 4, 5, 6, 7, 8, 9)
 DATE = "2026-01-01"
 SETTINGS = generation(max_new_tokens=64, batch_size=64, memory_gb=2, date=DATE)
 MEMORY_GB = 2.0
+ALL = POSITIONS.index("all")
 
 
 def texts(loaded: LoadedModel, per_n: int) -> list[Swap]:
@@ -111,6 +113,26 @@ class Lens:
         clean = margin([])
         return np.array([clean - margin([(name, exchange(head))]) for name, head in sites])
 
+    def attribute(self, swap: Swap, pair: tuple[int, int]) -> np.ndarray:
+        """AtP of every head and MLP, from the gradient in the reached run."""
+        from transformer_lens.tools.analysis.attribution_patching import attribution_patch
+
+        ids, a = token_ids(swap), self.loaded.anatomy
+        with torch.enable_grad():
+            made = attribution_patch(
+                self.bridge,
+                ids[OTHER:],
+                ids[REACHED : REACHED + 1],
+                lambda logits: logits[0, -1, pair[0]] - logits[0, -1, pair[1]],
+            )
+        heads, mlps = np.zeros((a.n_layers, a.n_heads)), np.zeros(a.n_layers)
+        for node, score in made.node_scores.items():
+            if node.kind == "attn_head_out":
+                heads[node.layer, node.head] -= score
+            elif node.kind == "mlp_out":
+                mlps[node.layer] -= score
+        return np.concatenate([heads.ravel(), mlps])
+
 
 def seconds(run: Callable) -> tuple[float, object]:
     """CPU seconds, and the result."""
@@ -131,8 +153,9 @@ def main() -> None:
         lens = Lens(loaded)
     except ImportError:
         lens, _ = None, print("TransformerLens is not installed: left out")
-    spent: dict[str, list[float]] = {"forward": [], "atp": [], "patches": [], "lens": []}
-    single, deviation = [], 0.0
+    names = ("forward", "atp", "atp, lens", "patches", "lens")
+    spent: dict[str, list[float]] = {name: [] for name in names}
+    single, deviation = [], {"patches": 0.0, "atp": 0.0}
     for swap in swaps[:1] + swaps:  # the first one twice: the first time warms up
         ids = token_ids(swap)[:1]
         with torch.no_grad():
@@ -141,10 +164,15 @@ def main() -> None:
         taken["patches"], ours = seconds(lambda swap=swap: patches(loaded, swap))
         runs = SwapRuns(loaded, swap, MEMORY_GB)
         if lens is not None:
-            taken["lens"], theirs = seconds(
-                lambda swap=swap, runs=runs: lens(swap, (runs.ender, runs.word))
+            pair = runs.ender, runs.word
+            taken["lens"], patched = seconds(lambda swap=swap, pair=pair: lens(swap, pair))
+            taken["atp, lens"], estimated = seconds(
+                lambda swap=swap, pair=pair: lens.attribute(swap, pair)
             )
-            deviation = max(deviation, float(np.abs(ours - theirs).max()))
+            own_atp = np.concatenate([found.head[ALL, 0].ravel(), found.mlp[ALL, 0]])
+            sides = {"patches": (ours, patched), "atp": (own_atp, estimated)}
+            for name, (own, theirs) in sides.items():
+                deviation[name] = max(deviation[name], float(np.abs(own - theirs).max()))
         single.append(found.head)
         for name, value in taken.items():
             spent[name].append(value)
@@ -156,7 +184,7 @@ def main() -> None:
     print(f"{'method':16}{'forward passes a text':>24}{'difference':>14}")
     rows = [(name, sum(values[1:]) / reference) for name, values in spent.items() if values]
     rows.insert(2, ("atp, together", together / reference))
-    told = {"atp, together": batches, "patches": deviation if lens else np.nan}
+    told = {"atp, together": batches} | (deviation if lens else {})
     for name, ratio in rows:
         print(f"{name:16}{ratio:24.2f}{told.get(name, np.nan):14.2g}")
 

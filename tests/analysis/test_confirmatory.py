@@ -139,6 +139,7 @@ def test_the_same_heads_stand_beside_it_in_every_mode() -> None:
 # --- sets ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pattern", "before"), [((1, 2), 0.1), ((3,), None)])
 def test_random_sets_are_rarely_significant_and_were_often_with_disjoint_controls(
     pattern: tuple[int, ...], before: float | None

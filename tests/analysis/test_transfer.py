@@ -92,6 +92,7 @@ def test_profiles_that_share_only_their_layers_are_no_more_than_chance() -> None
     assert row["within_low"] <= row["within_layers"] <= row["within_high"]
 
 
+@pytest.mark.slow
 def test_chance_holds_its_level() -> None:
     """Unrelated profiles lie outside of the 95 % range in 5 %; 300 pairs, standard error .013."""
     scores = np.random.default_rng(2).standard_normal((25, LAYERS, HEADS))

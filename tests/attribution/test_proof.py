@@ -92,6 +92,7 @@ class Contrary(HiddenModel):
         return super().forward(*args, **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [

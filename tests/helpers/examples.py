@@ -11,6 +11,6 @@ def at_least(count: int) -> int:
     return max(count, WANTED)
 
 
-def at_most(count: int) -> int:
-    """As many examples, or fewer where the environment asks for fewer: for slow tests."""
-    return min(count, WANTED or count)
+def between(few: int, many: int) -> int:
+    """Few examples, or as many as the environment asks for up to a limit: for slow tests."""
+    return min(max(few, WANTED), many)

@@ -3,11 +3,12 @@
 A `Shape` says what there is: models, languages, N, prompts, and how each model answers. The numbers
 are random; what is fixed is the form, so that any corner (one row, no decision step, every answer
 cut or empty) can be put through the analysis, the claims, the figures and the report
-(`whole_analysis`).
+(`whole_analysis`). What says how a model keeps to N is put together by `whole_mechanism`.
 """
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from whole_mechanism import SMALL, Mechanism
 
 from lengthlens.ablation.ablate import CONDITION_LABELS
 from lengthlens.ablation.hypotheses import read_hypotheses
@@ -24,13 +26,13 @@ from lengthlens.ablation.selection import select_components, with_forced
 from lengthlens.ablation.sweep import plan_sweep
 from lengthlens.attribution.dla import TARGETS
 from lengthlens.configuration.pairs import model_pairs, tunings_of
-from lengthlens.files import formats
+from lengthlens.files import formats, netcdf
+from lengthlens.files.integrity import sealed
 from lengthlens.files.jsonl import write_rows
-from lengthlens.files.netcdf import write_dataset
 from lengthlens.files.provenance import provenance
 from lengthlens.files.tables import write_table
 from lengthlens.generation.swaps import SWAPS, neighbour
-from lengthlens.language.prompts import Prompt, build_prompts, load_language
+from lengthlens.language.prompts import Prompt, build_prompts, load_language, spread_over_n
 from lengthlens.settings.sections import AblationPlan
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +54,9 @@ class Shape:
         layers, heads: of every model.
         probed: further languages; beyond: N beyond those of the study.
         swapped: whether any prompt has a legal swap of its number.
+        roles: whether the roles of prompts' tokens can be had.
+        effect: of N on margins, on average. [logits]
+        series: whether the models are steps of one tuning.
         seed: of the random numbers.
     """
 
@@ -66,6 +71,9 @@ class Shape:
     probed: tuple[str, ...] = ()
     beyond: tuple[int, ...] = (10,)
     swapped: bool = True
+    roles: bool = True
+    effect: float = 3.0
+    series: bool = False
     seed: int = 0
 
     @property
@@ -77,6 +85,22 @@ class Shape:
     def tunings(self) -> dict[str, str]:
         """Every model -> untuned or tuned."""
         return tunings_of(model_pairs(self.models, []), list(self.models))
+
+    @property
+    def tuned_pairs(self) -> list[tuple[str, str]]:
+        """Every tuned model with every language."""
+        return [pair for pair in self.pairs if self.tunings[pair[0]] == "tuned"]
+
+    @property
+    def transplanted(self) -> list[tuple[str, str, str]]:
+        """Untuned and tuned model of every whole pair, with every language."""
+        whole = [pair for pair in model_pairs(self.models, []) if len(pair) == 2]
+        return [(p["untuned"], p["tuned"], code) for p in whole for code in self.languages]
+
+    @property
+    def steps(self) -> dict[str, tuple[str, int]]:
+        """Every model of a series -> its series and step."""
+        return {name: ("tuning", i) for i, name in enumerate(self.models) if self.series}
 
     @property
     def probed_pairs(self) -> list[tuple[str, str]]:
@@ -105,6 +129,7 @@ class Study:
         self.answers: dict[tuple[str, str], list[dict]] = {}
         self.attributions: dict[tuple[str, str], xr.Dataset] = {}
         self.forced: dict[tuple[str, str], xr.Dataset] = {}
+        self.patching: dict[tuple[str, str], xr.Dataset] = {}
         self.selections: dict[tuple[str, str], pd.DataFrame] = {}
 
     def below(self, name: str) -> str:
@@ -121,13 +146,21 @@ class Study:
             rows = [vars(prompt) for prompt in self.prompts(language)]
             path = self.below(f"prompts/{language}.jsonl")
             write_rows(rows, path, self.made(formats.PROMPTS))
-        for steps in (
-            self._answers, self._tokens, self._attribution, self._forced, self._selection
-        ):  # fmt: skip
-            for model, language in self.shape.pairs:
+        for model in self.shape.models:
+            self._proof(model)
+        every, tuned = self.shape.pairs, self.shape.tuned_pairs
+        for steps, pairs in {
+            self._answers: every,
+            self._tokens: every,
+            self._attribution: every,
+            self._forced: every,
+            self._patching: tuned,
+            self._selection: every,
+            self._ablation: every,
+            self._mechanism: tuned,
+        }.items():
+            for model, language in pairs:
                 steps(model, language)
-        for model, language in self.shape.pairs:
-            self._ablation(model, language)
         for model, language in self.shape.probed_pairs:
             self._probes(model, language)
 
@@ -184,6 +217,7 @@ class Study:
         plus = np.array([sum(sign > 0 for sign in signs(row)) for row in rows])
         minus = np.array([sum(sign < 0 for sign in signs(row)) for row in rows])
         data: dict = {}
+        undecided = [decision(row) is None for row in rows]
         for kind, dims in DIMS.items():
             size = (len(TARGETS), len(rows), *self.size(kind))
             wide = (slice(None), *(None,) * len(self.size(kind)))
@@ -201,6 +235,9 @@ class Study:
             contrast = rng.normal(0, 1, size[1:])
             contrast[[decision(row) in (None, 0) for row in rows]] = np.nan
             data[f"end_contrast_{kind}"] = (over[1:], contrast)
+            margin = rng.normal(0, 1, size[1:])
+            margin[undecided] = np.nan
+            data[f"decision_{kind}"] = (over[1:], margin)
         layers = (len(TARGETS), len(rows), self.shape.layers)
         mixed = ((plus > 0) & (minus > 0))[None, :, None]
         data["null_variance_head_layer"] = (
@@ -222,15 +259,12 @@ class Study:
         labels = self.labels(rows) | self.places() | {"target": list(TARGETS)}
         self.attributions[model, language] = dataset = xr.Dataset(data, coords=labels)
         path = self.below(f"attribution/{model}.{language}.nc")
-        write_dataset(dataset, path, self.made(formats.ATTRIBUTION, model))
+        netcdf.write_dataset(dataset, path, self.made(formats.ATTRIBUTION, model))
 
     def _partner(self, model: str) -> str | None:
-        """The other model of a pair, in the order of the models."""
-        variants = self.shape.models
-        mine = [name for name in variants if variants[name] == variants[model]]
-        others = [name for name in variants if variants[name] != variants[model]]
-        place = mine.index(model)
-        return others[place] if place < len(others) else None
+        """The other model of a pair."""
+        pair = next(p for p in model_pairs(self.shape.models, []) if model in p.values())
+        return next((name for name in pair.values() if name != model), None)
 
     def _forced(self, model: str, language: str) -> None:
         rows, rng = self.answers[model, language], self.rng(model, language, "forced")
@@ -269,14 +303,54 @@ class Study:
         said["n_kv_heads"] = self.shape.heads
         self.forced[model, language] = dataset = xr.Dataset(data, coords=labels, attrs=said)
         path = self.below(f"forced/{model}.{language}.nc")
-        write_dataset(dataset, path, self.made(formats.FORCED, model))
+        netcdf.write_dataset(dataset, path, self.made(formats.FORCED, model))
 
     def _selection(self, model: str, language: str) -> None:
         pair = model, language
-        table = select_components(with_forced(self.attributions[pair], self.forced[pair]))
+        table = select_components(
+            with_forced(self.attributions[pair], self.forced[pair], self.patching.get(pair))
+        )
         self.selections[pair] = table
         path = self.below(f"selection/{model}.{language}.csv")
         write_table(table, path, self.made(formats.SELECTION, model))
+
+    def _proof(self, model: str) -> None:
+        use = {
+            "prompt_form": "plain text", "template": {}, "stop_tokens": ["</s>"],
+            "added_stop_token": None, "thinking": None, "passed_over": {}, "notes": [],
+        }  # fmt: skip
+        made = self.made(formats.PROOF, model)
+        text = json.dumps(sealed({"use": use, "provenance": made}))
+        path = Path(self.below(f"proofs/{model}.json"))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    def mechanism(self, model: str, language: str) -> Mechanism:
+        """What measures the mechanism of a model in a language."""
+        return Mechanism(self, model, load_language(language_file(language)), make_answer)
+
+    def _patching(self, model: str, language: str) -> None:
+        found = self.patching[model, language] = self.mechanism(model, language).patching()
+        path = self.below(f"patching/{model}.{language}.nc")
+        netcdf.write_dataset(found, path, self.made(formats.PATCHING, model))
+
+    def _mechanism(self, model: str, language: str) -> None:
+        measuring, name = self.mechanism(model, language), f"{model}.{language}.nc"
+        circuits = measuring.circuits()
+        made = {"circuits": circuits, "count": measuring.count()}
+        made |= dict(measuring.traces(circuits))
+        for kind, dataset in made.items():
+            schema = getattr(formats, kind.upper())
+            netcdf.write_dataset(dataset, self.below(f"{kind}/{name}"), self.made(schema, model))
+        if (partner := self._partner(model)) is not None:
+            plan = SMALL["transplant"]
+            prompts = [p for p in self.prompts(language) if p.split == "evaluate"]
+            prompts = spread_over_n(prompts, plan.per_n * len(self.shape.n_words), plan.seed)
+            both = self.made(formats.TRANSPLANT)
+            manifests = [self.made(formats.TRANSPLANT, one)["model"] for one in (partner, model)]
+            both["models"] = {one["model"]: one["sha256"] for one in manifests}
+            path = self.below(f"transplant/{partner}--{name}")
+            netcdf.write_dataset(measuring.transplants(circuits, prompts), path, both)
 
     def _ablation(self, model: str, language: str) -> None:
         shape, rng = self.shape, self.rng(model, language, "ablation")
@@ -315,7 +389,7 @@ class Study:
         }
         made = self.made(formats.ABLATION, model)
         path = self.below(f"ablation/{model}.{language}.nc")
-        write_dataset(xr.Dataset(data, coords=coordinates(conditions, rows)), path, made)
+        netcdf.write_dataset(xr.Dataset(data, coords=coordinates(conditions, rows)), path, made)
         self._repair(model, language, repaired_conditions(conditions), rows)
 
     def _repair(self, model: str, language: str, conditions: list, rows: list[dict]) -> None:
@@ -338,7 +412,7 @@ class Study:
             data[f"removed_{kind}"] = (("condition", *DIMS[kind]), gone)
         path = self.below(f"repair/{model}.{language}.nc")
         dataset = xr.Dataset(data, coords=coordinates(conditions, rows))
-        write_dataset(dataset, path, self.made(formats.REPAIR, model))
+        netcdf.write_dataset(dataset, path, self.made(formats.REPAIR, model))
 
     def _probes(self, model: str, language: str) -> None:
         rng, kind = self.rng(model, language, "probes"), self.shape.answers[model]

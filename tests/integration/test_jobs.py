@@ -22,6 +22,7 @@ def jobs(project: Path, *words: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in table}
 
 
+@pytest.mark.slow
 def test_the_default_run_has_few_jobs(project: Path) -> None:
     counts = jobs(project)
     assert counts["total"] <= 100

@@ -52,7 +52,7 @@ def test_spec_from_config():
         ("a/b", {"path": "x", "variant": "base"}, "letters, digits and hyphens"),
         ("m", {"path": "x", "variant": "chat"}, "'chat'"),
         ("m", {"path": "x"}, "variant: missing; legal: base or instruct"),
-        ("m", {"variant": "base"}, "either a path or a hub"),
+        ("m", {"variant": "base"}, "either a path, a hub"),
         ("m", {"path": "x", "hub": "y", "revision": "z", "variant": "base"}, "either a path"),
         ("m", {"hub": "y", "variant": "base"}, "no revision"),
         ("m", {"path": "x", "variant": "base", "dtype": "float16"}, "dtype: unknown key"),
@@ -139,7 +139,7 @@ def test_split_without_accelerate_says_what_to_install(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert resolve_device("split") == torch.device("cuda:0")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(LengthlensError, match="accelerate.*pip install -r envs/requirements-split"):
+    with pytest.raises(LengthlensError, match="accelerate.*pip install -r envs/requirements"):
         resolve_device("split")
 
 

@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 from architectures import tiny_model
 from linear import linear_toy, random_swap
+from scipy.stats import spearmanr
+from small_project import ROOT, generation
 from toys import toy
 
-from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.answers import answer_prompts
+from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.generation.swaps import Swap
+from lengthlens.language.languages import load_language
+from lengthlens.language.prompts import build_prompts
 from lengthlens.patching import atp
 from lengthlens.patching.atp import NoGradients, attribute_swaps, plan_batch
+from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import POSITIONS, REACHED, SwapRuns, join_sets, single_sets
+from lengthlens.weights.checkpoints import ModelSpec
 
+ALL = POSITIONS.index("all")
 SWAPS = [
     random_swap(),
     random_swap(-1, seed=1, answer=3),
@@ -84,6 +92,30 @@ def test_memory_decides_rows_and_checkpoints() -> None:
     assert plans[0][0] == atp.MOST_ROWS > plans[1][0] >= 1
     with pytest.raises(Exception, match=r"need .* GB; raise memory_gb"):
         plan_batch(loaded, 40, 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", ["en", "it"])
+def test_pocket_heads_rank_as_their_patches_do(code: str) -> None:
+    """Spearman's correlation over the 48 heads, on the same answers, at all positions.
+
+    Measured on 71 answers: .997 in English, .988 in Italian; on these 12: at least .95.
+    """
+    path = str(ROOT / "resources/pocket/instruct")
+    loaded = load(ModelSpec("pocket", "instruct", path=path), dtype="float32", threads=1)
+    lang, n_words = load_language(ROOT / f"resources/languages/{code}.yaml"), range(3, 10)
+    prompts = [prompt for n in n_words for prompt in build_prompts(lang, n, 0, 2, 0)]
+    settings = generation(max_new_tokens=64, batch_size=64, memory_gb=1.0)
+    rows = [
+        row for part, _ in answer_prompts(loaded, prompts, settings, "whitespace") for row in part
+    ]
+    reading = Reading(n_words, "whitespace", settings.date)
+    swaps = [swap for _, swap in swap_material(loaded, lang, rows, reading, (1,)).legal(1)]
+    assert len(swaps) >= 10
+    patches, found = noising(loaded, swaps), flat(attribute_swaps(loaded, swaps, 1.0))
+    heads = slice(0, loaded.anatomy.n_layers * loaded.anatomy.n_heads)
+    patch, atp = (values[ALL].mean(0)[heads] for values in (patches, found))
+    assert spearmanr(patch, atp).statistic >= 0.95
 
 
 def test_a_model_without_gradients_is_named() -> None:

@@ -100,6 +100,7 @@ def test_what_cannot_be_swapped_is_counted_by_reason() -> None:
     assert data["n_swapped"].sel(swap=-1).to_numpy()[10] == 3
 
 
+@pytest.mark.slow
 def test_without_an_effect_there_are_no_shares() -> None:
     """NaN, not 0: of nothing there is no share."""
     data = measured(True)
@@ -129,6 +130,21 @@ def test_a_model_without_gradients_is_patched_all_the_same() -> None:
     noising = component_patches(data, "noising", 1, "all")
     assert np.isfinite(noising).all(1).sum() == 6  # two answers to each of three numbers
     assert np.isnan(component_patches(data, "noising", -1, "all")).all()
+
+
+def test_what_a_model_patched_in_part_may_miss_is_told() -> None:
+    """Mover and carrier are the best two; the rest carries nothing, and few heads show that."""
+    loaded, lang = counting_model(), language(topics=4)
+    answers = answers_of(lang)
+    material = swap_material(loaded, lang, answers, READING, (1,))
+    part = plan(exhaustive=4, best=2, random=3, further_per_n=0)
+    data = measure_patching(loaded, answers, material, part)
+    assert data["best_head"].to_numpy().nonzero() == (pytest.approx([0, 1]), pytest.approx([2, 1]))
+    missing = int((data["patched_head"] == NOT).sum())
+    assert data.attrs["group"] == 1 and 12 - missing in (3, 4, 5)
+    table = summarise_patches({("m", "en"): data}, BOOTSTRAP)
+    assert (table["n_unpatched"] == missing).all() and len(table) == 12 - missing + 3
+    assert table["unpatched"].abs().max() < 0.05 and (table["unpatched_most"] > 0).all()
 
 
 def test_large_models_are_patched_in_part() -> None:

@@ -123,6 +123,7 @@ def test_measured_numbers(trained):
     assert numbers["stopped"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_pair_with_or_without_checkpoints(trained, tmp_path):
     train_pair(replace(TINY, checkpoints=(2, 40)), tmp_path)
     assert checksums(tmp_path) == checksums(trained[0])

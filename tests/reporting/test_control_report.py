@@ -8,6 +8,7 @@ from synthetic_report import NAMES, TUNINGS, evil_material
 from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.reporting.control import Gate, control_sentences, gate_of, wrapping_sentences
 from lengthlens.reporting.page import render_report
+from lengthlens.reporting.sections import SECTIONS
 from lengthlens.statistics import Bootstrap
 
 
@@ -79,6 +80,13 @@ def test_the_gate_is_asked_of_instruct_models_or_else_of_all():
     alone = gate_of({"control": table[table["model"] == "b"]}, {"b": "untuned"})
     assert alone.nothing and set(alone.closed) == {("b", "en"), ("b", "it")}
     assert not gate_of({}, TUNINGS).closed
+
+
+def test_all_sections_on_the_mechanism_wait_for_the_gate():
+    """Weights put into a model without control are told all the same: what they bring is asked."""
+    gated = {section.id for section in SECTIONS if section.explains}
+    assert {"causes", "scores", "mechanism", "circuits", "attention", "count"} <= gated
+    assert not {"behaviour", "tuning"} & gated
 
 
 def test_rows_of_closed_pairs_are_left_out_of_every_kind_of_table():

@@ -71,7 +71,15 @@ def test_probes_are_told_from_the_first_layer_that_shows_words_left() -> None:
     assert "60.0 % [56.0, 64.0]" in found and "at most 1.0 % (31 evaluate answers" in found
     assert absent == "t (it): words left were not probed: one number only."
     nothing, _ = say_probes(probes([0.0, 0.02, 0.06]))
-    assert "in no layer does the stream tell more than 5.0 %" in nothing
+    assert "in no layer is the stream shown to tell more than 5.0 %" in nothing
+
+
+def test_the_best_layer_is_that_of_the_select_topics() -> None:
+    """Picked by the values that are told, the largest of many would be too large."""
+    table = probes([0.0, 0.3, 0.6])
+    table.loc[:2, "select"] = [0.0, 0.5, 0.4]
+    found, _ = say_probes(table)
+    assert "best entering layer 1: 30.0 % [26.0, 34.0]" in found
 
 
 def test_steering_is_told_with_its_null() -> None:

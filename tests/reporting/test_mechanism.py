@@ -6,12 +6,17 @@ import numpy as np
 import pandas as pd
 
 from lengthlens.analysis.circuits import CIRCUITS, OVERLAP
-from lengthlens.reporting.mechanism import say_carriers, say_circuits, say_overlap
+from lengthlens.reporting.mechanism import (
+    say_carriers,
+    say_circuits,
+    say_overlap,
+    say_patch_scores,
+)
 
 CARRIER = {
     "model": "m", "language": "en", "component": "L0H6", "share": 0.887, "share_low": 0.83,
     "share_high": 0.94, "n_effect": 13.49, "n_effect_low": 11.7, "n_effect_high": 15.2,
-    "n_samples": 71,
+    "n_unpatched": 0, "n_samples": 71, "level": 0.95,
 }  # fmt: skip
 
 
@@ -22,28 +27,66 @@ def test_carriers_are_named_with_their_intervals() -> None:
     assert "L5H3" not in said and "(71 answers" in said
 
 
-def test_without_an_effect_nothing_carries_it() -> None:
+def test_heads_that_were_not_patched_are_told_with_what_they_may_carry() -> None:
+    """Only where there are any; without a sample no number is made up."""
+    (said,) = say_carriers(pd.DataFrame([CARRIER]))
+    assert "not patched" not in said
+    bound = {"unpatched": 0.12, "unpatched_low": 0.03, "unpatched_high": 0.21, "unpatched_most": 9}
+    (said,) = say_carriers(pd.DataFrame([CARRIER | bound | {"n_unpatched": 160}]))
+    assert "160 heads were not patched" in said and "12.0 % [3.0, 21.0] together" in said
+    assert "at most 9 of them more than 5 % each (level 0.95)" in said
+    unknown = dict.fromkeys(bound, np.nan) | {"n_unpatched": 160}
+    (said,) = say_carriers(pd.DataFrame([CARRIER | unknown]))
+    assert "no sample tells what they carry" in said
+
+
+def test_without_an_effect_no_share_is_given() -> None:
     (said,) = say_carriers(pd.DataFrame([CARRIER | {"share": np.nan}]))
-    assert "nothing carries it" in said and "%" not in said
+    assert "no share of it to give" in said and "%" not in said
 
 
 def test_circuits_are_told_with_their_size_or_the_reason() -> None:
     found = {
         "model": "m", "language": "en", "source_language": "en", "method": "atp", "k": 8,
         "n_components": 54, "faithfulness": 0.9, "low": 0.85, "high": 0.95, "n_samples": 22,
+        "random": 0.07, "random_low": 0.01, "random_high": 0.3,
         "interchange": 1.0, "interchange_low": 0.77, "interchange_high": 1.0,
-        "n_interchange": 16, "written_exact": 0.75, "n_written": 12, "absent": "",
+        "n_interchange": 16, "written_exact": 0.75, "written_exact_low": 0.45,
+        "written_exact_high": 0.91, "n_written": 12, "absent": "",
     }  # fmt: skip
     none = found | {"method": "cwa", "k": np.nan, "absent": "no measured size is faithful"}
     other = found | {"source_language": "it"}
     said = say_circuits(pd.DataFrame([found, none, other], columns=list(CIRCUITS)))
     assert len(said) == 2
     assert "first 8 of 54 components by AtP keep 90.0 % [85.0, 95.0]" in said[0]
-    assert "100.0 % [77.0, 100.0] of 16 decisions" in said[0] and "75.0 % of 12 answers" in said[0]
+    assert "within their layers keep 7.0 % (1.0 to 30.0 % over the orders)" in said[0]
+    assert (
+        "100.0 % [77.0, 100.0] of 16 decisions" in said[0]
+        and "75.0 % [45.0, 91.0] of 12 answers" in said[0]
+    )
     assert said[1] == "m (en): no circuit by CWA: no measured size is faithful."
     unranked = {"model": "m", "language": "en", "method": "", "absent": "no score ranks"}
     (said,) = say_circuits(pd.DataFrame([unranked], columns=list(CIRCUITS)))
     assert said == "m (en): no circuit: no score ranks."
+
+
+def test_scores_are_told_beside_the_norm_they_must_exceed() -> None:
+    shared = {
+        "model": "m", "language": "en", "kind": "head", "over": "within", "n_components": 48,
+        "n_select": 54, "n_evaluate": 46,
+    }  # fmt: skip
+    values = {"cwa": (-0.1, -0.1), "atp": (0.68, 0.69), "norm": (-0.2, np.nan)}
+    rows = [
+        shared | {
+            "score": score, "correlation": value, "correlation_low": value - 0.1,
+            "correlation_high": value + 0.1, "over_norm_low": over,
+        }
+        for score, (value, over) in values.items()
+    ]  # fmt: skip
+    (said,) = say_patch_scores(pd.DataFrame(rows))
+    assert "AtP 0.68 [0.58, 0.78], CWA \u22120.10" in said and "output norm \u22120.20" in said
+    assert "norm of a head's output: AtP (48 heads" in said
+    assert say_patch_scores(pd.DataFrame(rows).assign(correlation=np.nan)) == []
 
 
 def test_overlap_is_told_against_chance() -> None:

@@ -62,6 +62,14 @@ def test_models_are_told_apart_only_where_their_intervals_do_not_touch():
     assert keeps_to_n(behaviour({"i": (0.9, 0.8, 0.95)}), CAST) is None
 
 
+def test_each_of_several_untuned_models_is_named():
+    cast = Cast({"i": "tuned", "b": "untuned", "c": "untuned"}, {"en": "English"})
+    found = keeps_to_n(behaviour(dict.fromkeys("ibc", (0.9, 0.8, 0.95))), cast)
+    assert ["b's 90.0" in found.evidence[0], "c's 90.0" in found.evidence[1]] == [True, True]
+    both = keeps_to_n(behaviour(dict.fromkeys("ib", (0.9, 0.8, 0.95))), CAST)
+    assert "the untuned model's 90.0" in both.evidence[0]
+
+
 def same_text(low: float, language: str = "en", **values: float) -> pd.DataFrame:
     """Shares of .6 and .9 on the two texts; `low`: the lower limit of the first."""
     about = {"group": "late heads", "tuned": "i", "untuned": "b", "language": language}

@@ -133,6 +133,7 @@ def test_mean_per_step(name):
     assert 0.93 <= coverage(name, make) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["all", "split"])
 def test_balanced_over_n(name):
     """Measured: all 0.949, split 0.956. Means per step grow with N: (3 + ... + 9) / 7 = 6."""
@@ -145,6 +146,7 @@ def test_balanced_over_n(name):
     assert 0.93 <= coverage(name, make) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paired", [True, False])
 def test_difference(paired):
     """Measured: 0.958 on the same topics (topic effects shared), 0.949 on unrelated ones."""
@@ -206,6 +208,7 @@ def test_share_difference(shares):
     assert 0.93 <= coverage("all", make) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.0, 0.6])
 def test_spearman(rho):
     """Truth for a normal pair: 6/pi arcsin(rho/2). Measured: 0.953, 0.970 (300 simulations)."""
@@ -220,6 +223,7 @@ def test_spearman(rho):
     assert 0.92 <= np.mean(held) <= 0.985
 
 
+@pytest.mark.slow
 def test_false_positives_of_the_difference():
     """Two sides of one distribution: the 95 % interval leaves out 0 in 5.1 % (measured)."""
 

@@ -214,6 +214,7 @@ def test_sentences_name_what_is_read_and_where() -> None:
     assert "layer 1 from the final mark" in knocked
 
 
+@pytest.mark.slow
 def test_without_an_effect_there_are_no_shares() -> None:
     tables = summarise_attention({("m", "en"): measured((), True)}, BOOTSTRAP)
     assert tables["knockout"]["share"].isna().all() and tables["circuit_heads"].empty

@@ -116,6 +116,7 @@ def test_sentences_name_the_places() -> None:
     assert "18 answers" in said and "above 5 %" not in said
 
 
+@pytest.mark.slow
 def test_without_an_effect_there_is_nothing_to_trace() -> None:
     table = summarise_tracing({("m", "en"): traced(True)}, BOOTSTRAP)
     assert len(table) and table["share"].isna().all()

@@ -38,7 +38,14 @@ KEY = ("before", "after", "en")
 LAYER, HEAD = CARRIER
 NAME = f"L{LAYER}H{HEAD}"
 PLAN = Transplant(
-    per_n=2, every=1, answer_layers=True, scales=(0.5,), controls=2, across_per_n=2, seed=0
+    languages="auto",
+    per_n=2,
+    every=1,
+    answer_layers=True,
+    scales=(0.5,),
+    controls=2,
+    across_per_n=2,
+    seed=0,
 )
 
 
@@ -195,10 +202,10 @@ def patched(loaded: Counting, lang) -> xr.Dataset:
 
 def test_report_and_figure_name_the_layer() -> None:
     said = say_transplants(table())
-    assert any("layers 1-1 100.0 %" in one and f"heads {NAME}" in one for one in said)
+    assert any("layer 1 100.0 %" in one and f"heads {NAME}" in one for one in said)
     cast = Cast({"before": "untuned", "after": "tuned"}, {"en": "English"})
     finding = late_layers_suffice({"transplants": table()}, cast)
-    assert finding is None or "layers 2-2" in finding.evidence[0]
+    assert finding is None or "layer 2" in finding.evidence[0]
     figure = draw_transplants(table(), cast)
     assert len(figure.axes) == 2 and "evaluate prompts" in counts(table())
     nothing = draw_transplants(table().head(0), cast)
@@ -207,6 +214,7 @@ def test_report_and_figure_name_the_layer() -> None:
 
 def test_the_last_quarter_is_always_among_the_layers() -> None:
     assert set(layer_ranges(6, 1)) >= {(4, 5), (0, 3), (0, 5), (5, 5), (1, 5), (0, 4)}
+    assert layer_ranges(1, 1) == [(0, 0)]  # which is neither late nor early
     found = layer_ranges(32, 8)
     assert {(24, 31), (0, 23), (8, 31), (0, 31)} <= set(found) and len(found) == 32 + 6 + 1
     assert len(set(found)) == len(found)

@@ -179,6 +179,7 @@ def test_without_a_network(hub, cache):
     assert str(cache) in problem and "HF_HOME" in problem and "`path:`" in problem
 
 
+@pytest.mark.slow
 def test_a_hub_that_takes_the_question_and_never_answers_is_not_waited_for(hub, cache):
     """As behind a firewall that swallows packets: the library alone would wait for ever."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

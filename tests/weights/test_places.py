@@ -67,14 +67,17 @@ def original(folder: Path) -> Path:
 
 
 PLACES: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "adapter": (adapter, r"holds an adapter to some/base .*not a model; merge it"),
+    "adapter": (adapter, r"holds an adapter to some/base .*not a model; give it as `adapter:`"),
     "adapter beside weights": (beside, r"whole weights and beside them an adapter to some/base"),
     "repository of the cache": (repository, r"give `hub: some/one` with `revision: aaaa"),
     "cache": (cache, r"is the hub's cache, which holds some/one; give one of them as `hub:`"),
     "home of the cache": (home, r"is the hub's cache, which holds some/one"),
     "checkpoints": (checkpoints, r"2 of its folders do: checkpoint-100, checkpoint-200; give one"),
-    "GGUF folder": (gguf, r"holds a GGUF file \(model.Q4_0.gguf\)"),
-    "GGUF file": (lambda f: gguf(f) / "model.Q4_0.gguf", r"is a GGUF file, .*quantized"),
+    "GGUF folder": (gguf, r"holds a GGUF file; give it as `gguf: .*model.Q4_0.gguf`"),
+    "GGUF file": (
+        lambda f: gguf(f) / "model.Q4_0.gguf",
+        r"is a GGUF file; give it as `gguf:` instead",
+    ),
     "a file": (lambda f: gguf(f).with_name("x.safetensors"), r"is a file; give the folder"),
     "original weights": (original, r"their author's own format .*transformers' format"),
 }

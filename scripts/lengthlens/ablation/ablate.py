@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Float
@@ -145,7 +144,8 @@ def ablate(
     loaded = study.loaded
     sets = ConditionSets(conditions, loaded.anatomy, loaded.device, study.replacement)
     sentences = tokenized(loaded, neutral)
-    book = study.book() if bool(sets.resampled.any()) else None
+    resampled = bool(sets.resampled.any())
+    book = study.book() if resampled and study.prompts else None
     bar.reset(total=int(sets.answered.sum()) * len(study.prompts))
     outcome = answer_prompts(study, sets, book, bar)
     margins = _end_margins(study, sets, book, outcome["answers"])
@@ -160,7 +160,7 @@ def ablate(
     data["sentence_tokens"] = (("sentence",), tokens)
     data["neutral_loglik"] = (("condition",), logliks.sum(axis=1) / max(tokens.sum(), 1))
     dataset = xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
-    alone = book is not None and len(sentences) == 1
+    alone = resampled and len(sentences) == 1
     absent = "the only neutral sentence has no other as its donor" if alone else ""
     return dataset.assign_attrs(resample_neutral_absent=absent), Unablated(outcome["answers"], book)
 
@@ -186,7 +186,7 @@ def answer_prompts(
     model may never stop, and a batch goes on until its last answer ends.
     """
     loaded, prompts = study.loaded, study.encoded()
-    longest = max(len(tokens) for tokens in prompts)
+    longest = max(map(len, prompts), default=0)  # a small study may have no evaluate prompt
     size = rows_per_batch(loaded, longest, study.settings, capture=False)
     kinds = (sets.answered & ~sets.by_position, sets.answered & sets.by_position)
     which = [np.flatnonzero(kind).tolist() for kind in kinds]
@@ -294,12 +294,15 @@ def coordinates_of(
     }
     labels["control"] = [c.draw > 0 for c in conditions]
     labels["answered"] = sets.answered[sets.order].tolist()
-    table = pd.DataFrame([vars(prompt) for prompt in prompts])
-    columns = ("n", "topic", "template", "split")
+    kinds = {"n": int, "topic": object, "template": object, "split": object}  # of no prompts, too
+    columns = {
+        name: np.array([getattr(prompt, name) for prompt in prompts], dtype=kind)
+        for name, kind in kinds.items()
+    }
     ids = [f"{prompt.id}#0" for prompt in prompts]
     donors = [0] * len(ids) if book is None else book.n
     return {name: ("condition", values) for name, values in labels.items()} | {
-        "sample_id": ("sample", ids),
+        "sample_id": ("sample", np.array(ids, dtype=object)),
         "donor_n": ("sample", donors),
-        **{name: ("sample", table[name].to_list()) for name in columns},
+        **{name: ("sample", values) for name, values in columns.items()},
     }

@@ -33,8 +33,10 @@ FAITHFULNESS = (
 CIRCUITS = (
     "model", "language", "source_language", "method", "k", "n_components", "components",
     "faithfulness_select", "faithfulness", "low", "high", "completeness", "area",
+    "random", "random_low", "random_high",
     "interchange", "interchange_low", "interchange_high", "n_interchange",
-    "written_exact", "n_written", "n_samples", "n_topics", "absent",
+    "written_exact", "written_exact_low", "written_exact_high", "n_written",
+    "n_samples", "n_topics", "absent",
 )  # fmt: skip
 MEMBERS = (
     "model", "language", "method", "k", "component", "minimality", "low", "high", "n_samples",
@@ -198,8 +200,22 @@ def _circuits(
         row |= {"k": k, "components": chosen["components"].iloc[0], "absent": ""}
         row |= {name: point[name] for name in ("faithfulness", "low", "high", "completeness")}
         row |= {"faithfulness_select": float(shares[place])}
+        row |= _random(curves, method, source, k)
         row |= _interchange(evaluate, evaluate.rows(way=PATCHED, k=k, **labels).index[0])
         yield row | _written(evaluate, method, source)
+
+
+def _random(curves: list[dict], method: str, source: str, k: int) -> dict[str, float]:
+    """F of as many components with the heads of each layer permuted; none of other languages."""
+    wanted = {"method": f"{RANDOM}_{method}", "source_language": source, "k": k}
+    for row in curves:
+        if all(row[name] == value for name, value in wanted.items()):
+            return {
+                "random": row["faithfulness"],
+                "random_low": row["low"],
+                "random_high": row["high"],
+            }
+    return {}
 
 
 def _interchange(file: CircuitFile, condition: int) -> dict[str, float]:
@@ -223,8 +239,11 @@ def _written(file: CircuitFile, method: str, source: str) -> dict[str, float]:
         return {}
     words, asked = file.data["written"].to_numpy(), file.data["n_swapped"].to_numpy()
     known = np.isfinite(words)
-    exact = float((words == asked)[known].mean()) if known.any() else np.nan
-    return {"written_exact": exact, "n_written": int(known.sum())}
+    if not known.any():
+        return {"n_written": 0}
+    hits = (words == asked)[known].astype(float)
+    found = share_interval(hits, file.topics[known], file.bootstrap.level)
+    return found.columns("written_exact") | {"n_written": len(hits)}
 
 
 def _members(file: CircuitFile) -> Iterator[dict]:

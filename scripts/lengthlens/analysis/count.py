@@ -79,7 +79,7 @@ def _probes(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
             "depth": layer / data.attrs["n_layers"],
             "beyond": 1 - float(found.estimate[place]),
             "beyond_low": 1 - float(found.high[place]),
-            "beyond_high": 1 - float(found.low[place]),
+            "beyond_high": 1 - max(float(found.low[place]), 0.0),  # errors are never below 0
             **_of_draws("control", beyond[1:, place]),
             "covariates": 1 - covariates[0, known].sum() / mean[0, known].sum(),
             "select": float(data["select"].to_numpy()[place]),

@@ -44,7 +44,7 @@ def summarise_models(uses: Mapping[str, Mapping[str, Any]], answers: pd.DataFram
                 "added_stop_token": use["added_stop_token"] or "",
                 "thinking": "; ".join(" … ".join(pair) for pair in marks),
                 "passed_over": _settings(use["passed_over"]),
-                "notes": ". ".join(use["notes"]),
+                "notes": "; ".join(use["notes"]),
                 "n_samples": len(own),
                 "thinking_tokens": float(own["thinking_tokens"].mean()),
                 "thought": float((own["thinking_tokens"] > 0).mean()),

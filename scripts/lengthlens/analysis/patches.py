@@ -6,12 +6,15 @@ NaN where the mean N effect is not above 0 with its whole interval (`circuits.fa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
+from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.circuits.orders import component_names
 from lengthlens.statistics import Bootstrap, mean_interval
@@ -20,7 +23,7 @@ DIRECTIONS = ("noising", "denoising")
 COLUMNS = (
     "model", "language", "swap", "positions", "direction", "component", "kind", "layer", "head",
     "sampled", "effect", "share", "share_low", "share_high", "atp", "n_effect", "n_effect_low",
-    "n_effect_high", "n_samples", "n_topics", "level",
+    "n_effect_high", *UNPATCHED, "n_samples", "n_topics", "level",
 )  # fmt: skip
 
 Files = Mapping[tuple[str, str], xr.Dataset]
@@ -36,7 +39,8 @@ def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) ->
     """`noising`, `denoising` or `atp` of every answer and component: heads, then MLPs."""
     chosen = data.sel(swap=swap, positions=positions)
     heads, mlps = (chosen[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
-    return np.concatenate([heads.reshape(len(heads), -1), mlps], axis=1).astype(float)
+    heads = heads.reshape(len(heads), math.prod(heads.shape[1:]))  # -1 fails on no answer
+    return np.concatenate([heads, mlps], axis=1).astype(float)
 
 
 def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -71,6 +75,8 @@ def _rows(
     layers, heads = data.sizes["layer"], data.sizes["head"]
     names = component_names((layers, heads))
     sampled = np.append(data["patched_head"].to_numpy().ravel(), np.full(layers, 2))
+    by_head = values[:, : layers * heads].reshape(-1, layers, heads)
+    others = unpatched_share(data, by_head, effect, bootstrap)
     for column, place in enumerate(np.flatnonzero(measured).tolist()):
         is_head = place < layers * heads
         yield {
@@ -86,6 +92,7 @@ def _rows(
             **share[column].columns("share"),
             "atp": float(atp[:, place].mean()),
             **total.columns("n_effect"),
+            **others,
             **total.counts,
             "level": bootstrap.level,
         }

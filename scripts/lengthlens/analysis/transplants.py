@@ -18,6 +18,7 @@ patch, over the components of its kind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -232,4 +233,5 @@ def _correlation(change, noising, topics, places, bootstrap: Bootstrap) -> Inter
 def _flat(data: xr.Dataset, name: str) -> np.ndarray:
     """Values of heads, then MLPs, in the last axis."""
     heads, mlps = (data[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
-    return np.concatenate([heads.reshape(*mlps.shape[:-1], -1), mlps], axis=-1)
+    heads = heads.reshape(*mlps.shape[:-1], math.prod(heads.shape[-2:]))  # -1 fails on no sample
+    return np.concatenate([heads, mlps], axis=-1)

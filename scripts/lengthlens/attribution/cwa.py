@@ -106,7 +106,7 @@ def aggregate_attribution(
     sizes = {dim: max(part.sizes[dim] for part in parts.values()) for dim in ("layer", "head")}
     coords = {"target": first["target"].to_numpy(), "model": models, "language": languages}
     places = {dim: np.arange(size) for dim, size in sizes.items()}
-    merged = xr.Dataset(coords=coords | {"n": numbers} | places)
+    data: dict[str, tuple] = {}
     grid = {"target": len(first["target"]), "n": len(numbers), **sizes}
     for name, variable in first.variables.items():
         if name in first.indexes:
@@ -121,7 +121,8 @@ def aggregate_attribution(
                 inside[own.dims.index("n")] = np.searchsorted(numbers, part["n"].to_numpy())
             place = values[models.index(model), languages.index(language)]
             place[tuple(inside)] = own.to_numpy()
-        merged[name] = (("model", "language", *variable.dims), values, variable.attrs)
+        data[name] = (("model", "language", *variable.dims), values, variable.attrs)
+    merged = xr.Dataset(data, coords | {"n": numbers} | places)
     for name in ("n_samples", "n_topics", "n_mixed"):
         merged[name] = merged[name].fillna(0).astype(int)
     return merged.transpose(*DIMS).assign_attrs(
@@ -161,27 +162,26 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
         found[f"{form}_all_null"] = np.mean(null_by_n, axis=0)
         found[f"{form}_null_sd"] = np.stack(sd_by_n, axis=1)
         found[f"{form}_all_null_sd"] = np.sqrt(np.sum(np.square(sd_by_n), axis=0)) / len(numbers)
-    result = xr.Dataset(
-        coords={
-            "target": attribution["target"].to_numpy(),
-            "n": numbers,
-            "layer": attribution["layer"].to_numpy(),
-            "head": np.arange(attribution.sizes["head"]),
-        }
-    )
+    data: dict[str, tuple] = {}
     for component, dims in COMPONENTS.items():
         for name, meaning in _names():
             lead = ("target",) if "_all" in name else ("target", "n")
             values = table.component(found[name], component)
             attrs = {"units": "logits", "long_name": f"{MEANINGS[component]}: {meaning}"}
-            result[f"cwa_{component}{name}"] = ((*lead, *dims), values, attrs)
+            data[f"cwa_{component}{name}"] = ((*lead, *dims), values, attrs)
     counts = [np.sum(n == number) for number in numbers]
     topic_counts = [len(np.unique(topics[n == number])) for number in numbers]
-    result["n_samples"] = (("n",), counts, {"long_name": "samples"})
-    result["n_topics"] = (("n",), topic_counts, {"long_name": "topics of these samples"})
+    data["n_samples"] = (("n",), counts, {"long_name": "samples"})
+    data["n_topics"] = (("n",), topic_counts, {"long_name": "topics of these samples"})
     mixed = [int(table.mixed[n == number].sum()) for number in numbers]
-    result["n_mixed"] = (("n",), mixed, {"long_name": "samples with signs of both kinds"})
-    return result
+    data["n_mixed"] = (("n",), mixed, {"long_name": "samples with signs of both kinds"})
+    coords = {
+        "target": attribution["target"].to_numpy(),
+        "n": numbers,
+        "layer": attribution["layer"].to_numpy(),
+        "head": np.arange(attribution.sizes["head"]),
+    }
+    return xr.Dataset(data, coords)
 
 
 def _names() -> list[tuple[str, str]]:

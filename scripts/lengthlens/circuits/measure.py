@@ -8,11 +8,14 @@ Every condition is a set C of components and a way to use it, at all positions, 
 | `patched` | those of C | completeness (1 minus it is F of the complement); interchange |
 
 1. Circuits by each score and size, kept and patched, on all answers; by the first score also those
-   that were ranked in every other language; random orders, kept, on the `evaluate` answers.
-2. The smallest circuit of the first score: the smallest k whose F on `select` reaches `faithful`,
-   there and at every larger k that was measured.
-3. Of that circuit, on `evaluate`: kept without each member, and answers written while it alone
-   comes from the other prompt.
+   that were ranked in every other language.
+2. The smallest circuit of each score: the smallest k whose F on `select` reaches `faithful`, there
+   and at every larger k that was measured.
+3. Random orders, kept, on `evaluate`: of all components, and of the heads of each layer in the
+   order of a score, its MLPs where they are. The latter at every size for the first score; of any
+   other at the size of its smallest circuit, for without one there is nothing to compare.
+4. Of the smallest circuit of the first score, on `evaluate`: kept without each member, and answers
+   written while it alone comes from the other prompt.
 """
 
 from __future__ import annotations
@@ -42,8 +45,7 @@ from lengthlens.forced.measure import LABELS, drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import Swap
 from lengthlens.language.words import count_words
-from lengthlens.patching.material import SwapMaterial
-from lengthlens.patching.measure import why_none
+from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, Sets, SwapRuns
 from lengthlens.statistics import Bootstrap
 
@@ -138,13 +140,18 @@ def measure_circuits(
     grid.measure(
         _ranked_conditions(selections, texts.language, grid.shape, plan), select | evaluate
     )
-    own = ranked_order(selections[texts.language], plan.methods[0], grid.shape)
-    grid.measure(_random_conditions(own, texts.language, grid.shape, plan), evaluate)
-    k = grid.smallest(plan, select, bootstrap)
+    orders = {
+        method: ranked_order(selections[texts.language], method, grid.shape)
+        for method in plan.methods
+    }
+    smallest = {method: grid.smallest(method, plan, select, bootstrap) for method in plan.methods}
+    grid.measure(_random_conditions(orders, smallest, texts.language, grid.shape, plan), evaluate)
+    first = plan.methods[0]
+    k = smallest[first]
     written = np.full(len(texts.answers), np.nan)
     if k is not None:
-        members = first_of(own, k)
-        grid.measure(_without_each(members, plan.methods[0], texts.language, grid.shape), evaluate)
+        members = first_of(orders[first], k)
+        grid.measure(_without_each(members, first, texts.language, grid.shape), evaluate)
         written = grid.write(members, evaluate)
     found = grid.dataset().assign(written=("sample", written))
     for name, told in ATTRIBUTES.items():
@@ -153,7 +160,7 @@ def measure_circuits(
                 found[variable].attrs["long_name"] = told
     return found.assign_attrs(
         smallest=-1 if k is None else k,
-        ranked_by=plan.methods[0],
+        ranked_by=first,
         absent="" if texts.material.legal(SWAP) else why_none(texts.material),
     )
 
@@ -195,18 +202,25 @@ def _ranked_conditions(
 
 
 def _random_conditions(
-    own: Int[np.ndarray, " component"] | None, language: str, shape: Shape, plan: CircuitPlan
+    orders: Mapping[str, Int[np.ndarray, " component"] | None],
+    smallest: Mapping[str, int | None],
+    language: str,
+    shape: Shape,
+    plan: CircuitPlan,
 ) -> list[Condition]:
-    """Random orders of all components, and of the heads of every layer in the first score's."""
-    orders = {RANDOM: uniform_orders(shape, plan.orders, plan.seed)}
-    if own is not None:
-        name = f"{RANDOM}_{plan.methods[0]}"
-        orders[name] = permuted_orders(own, shape, plan.orders, plan.seed)
+    """Random orders of all components, and of the heads of every layer in the order of a score."""
+    sizes = circuit_sizes(plan.sizes, shape)
+    drawn = {RANDOM: (uniform_orders(shape, plan.orders, plan.seed), sizes)}
+    for method, order in orders.items():
+        own = sizes if method == plan.methods[0] else [smallest[method]]
+        if order is not None and None not in own:
+            permuted = permuted_orders(order, shape, plan.orders, plan.seed)
+            drawn[f"{RANDOM}_{method}"] = (permuted, own)
     return [
         Condition(KEPT, name, language, k, first_of(order, k), order=number)
-        for name, drawn in orders.items()
-        for number, order in enumerate(drawn)
-        for k in circuit_sizes(plan.sizes, shape)
+        for name, (permuted, own) in drawn.items()
+        for number, order in enumerate(permuted)
+        for k in own
     ]
 
 
@@ -258,20 +272,26 @@ class _Grid:
         self.free.append(found[1])
 
     def smallest(
-        self, plan: CircuitPlan, select: Bool[np.ndarray, " sample"], bootstrap: Bootstrap
+        self,
+        method: str,
+        plan: CircuitPlan,
+        select: Bool[np.ndarray, " sample"],
+        bootstrap: Bootstrap,
     ) -> int | None:
-        """The size of the smallest faithful circuit of the first score; None if there is none."""
+        """The size of the smallest faithful circuit of a score; None if there is none."""
         effect = (self.clean["margin_reached"] - self.clean["margin_other"])[select]
         topics = self.texts.column("topic")[select]
         known = np.isfinite(effect)
         if not known.any() or not has_effect(effect[known], topics[known], bootstrap):
             return None
-        wanted = (KEPT, plan.methods[0], self.texts.language)
+        wanted = (KEPT, method, self.texts.language)
         rows = [
             row
             for row, condition in enumerate(self.conditions)
             if (condition.way, condition.method, condition.source_language) == wanted
         ]
+        if not rows:
+            return None
         part = np.concatenate(self.fixed)[rows] - self.clean["margin_other"]
         shares = part[:, select][:, known].sum(1) / effect[known].sum()
         sizes = np.array([self.conditions[row].k for row in rows], dtype=float)
@@ -322,7 +342,7 @@ class _Grid:
         }
         members = [";".join(names[condition.members]) for condition in self.conditions]
         dims = ("condition", "sample")
-        return xr.Dataset(
+        found = xr.Dataset(
             {
                 "margin": (dims, np.concatenate(self.fixed)),
                 "free": (dims, np.concatenate(self.free)),
@@ -342,6 +362,7 @@ class _Grid:
                 "positions": "all",
             },
         )
+        return found.assign(n_answers=count_swaps(self.texts.material))
 
 
 def component_sets(conditions: Sequence[Condition], shape: Shape, device: torch.device) -> Sets:

@@ -14,6 +14,7 @@ from lengthlens.files.validation import KeyPath, Problem, show, suggest
 from lengthlens.language.languages import Language, check_parallel, load_language, missing_forms
 from lengthlens.language.prompts import SPLITS, build_prompts
 from lengthlens.language.unspaced import counting_problem
+from lengthlens.weights.adapters import adapter_problem
 from lengthlens.weights.checkpoints import PROMPTED, local_folder
 from lengthlens.weights.checks import (
     number_of_heads,
@@ -21,7 +22,9 @@ from lengthlens.weights.checks import (
     template_problem,
     variables_problem,
 )
+from lengthlens.weights.gguf_header import file_problem
 from lengthlens.weights.hub_cache import snapshot_folder
+from lengthlens.weights.made import MADE_BELOW, as_gguf, file_key
 from lengthlens.weights.places import odd_place
 
 LANGUAGES = "resources/languages"
@@ -290,14 +293,16 @@ CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]
 def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Problem]:
     """A model is given in one way; if local, it is whole."""
     path = ("models", name)
-    if ("path" in model) == ("hub" in model):
-        which = "both `path` and `hub`" if "path" in model else "neither `path` nor `hub`"
+    given = [key for key in ("path", "hub", "gguf") if key in model]
+    if len(given) != 1:
+        which = " and ".join(f"`{key}`" for key in given) or "none of `path`, `hub` and `gguf`"
         yield Problem(
             path,
             f"{show(model)} has {which}; legal: exactly one (models given by the user "
             "replace the default set, so each must be complete)",
         )
         return
+    yield from _made_problems(path, model, root)
     if "hub" in model:
         if "revision" not in model:
             yield Problem(
@@ -308,18 +313,53 @@ def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Proble
         return
     if "revision" in model:
         yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")
-    if set("{}") & set(model["path"]):
-        yield Problem(
-            (*path, "path"),
-            f"{show(model['path'])} holds a brace, which Snakemake takes for a wildcard; rename "
-            "the folder, or link it under another name",
-        )
+    if "path" not in model:
+        return
+    if brace := _brace((*path, "path"), model["path"]):
+        yield brace
         return
     folder = _folder(model, root)
     try:
         yield from _folder_problems(path, model, folder)
     except OSError as error:  # no permission, a name that is too long, …
         yield Problem((*path, "path"), f"{show(model['path'])} cannot be read ({error.strerror})")
+
+
+def _brace(path: KeyPath, value: str) -> Problem | None:
+    """A brace in the name of a file or folder that is an input of rules."""
+    if not set("{}") & set(value):
+        return None
+    return Problem(
+        path,
+        f"{show(value)} holds a brace, which Snakemake takes for a wildcard; rename it, or link it "
+        "under another name",
+    )
+
+
+def _made_problems(path: KeyPath, model: dict[str, Any], root: Path) -> Iterator[Problem]:
+    """What is wrong with a GGUF file or an adapter, told by small reads."""
+    key = "gguf"
+    try:
+        file = as_gguf(model["gguf"]) if "gguf" in model else None
+        if file is not None and file.pip is not None and file.sha256 is None:
+            yield Problem(
+                (*path, "gguf", "sha256"),
+                "missing, so nothing would say whether the package holds the file that is meant; "
+                "legal: its SHA-256, as sha256sum prints it",
+            )
+        if file is not None and file.pip is None:
+            if brace := _brace((*path, key), file.file):
+                yield brace
+            elif wrong := file_problem(local_folder(file.file, root)):
+                yield Problem((*path, key), wrong)
+        key = "adapter"
+        if key in model:
+            if brace := _brace((*path, key), model[key]):
+                yield brace
+            elif wrong := adapter_problem(local_folder(model[key], root), _folder(model, root)):
+                yield Problem((*path, key), wrong)
+    except OSError as error:  # no permission, a name that is too long, …
+        yield Problem((*path, key), f"{show(model[key])} cannot be read ({error.strerror})")
 
 
 def _folder_problems(path: KeyPath, model: dict[str, Any], folder: Path) -> Iterator[Problem]:
@@ -335,6 +375,8 @@ def _folder_problems(path: KeyPath, model: dict[str, Any], folder: Path) -> Iter
         return
     for problem in quick_problems(folder):
         yield Problem((*path, "path"), problem)
+    if "adapter" in model:  # which may bring a chat template
+        return
     if missing := template_problem(folder, model["variant"]):
         yield Problem((*path, "variant"), missing)
     elif wrong := variables_problem(folder, model["variant"], model.get("template", {})):
@@ -345,9 +387,10 @@ def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Pr
     """No two names stand for the same model, prompted and stopped alike."""
     first: dict[tuple, str] = {}
     for name, model in models.items():
-        source = model.get("hub"), model.get("revision")
+        gguf = json.dumps(model.get("gguf"), sort_keys=True)
+        source = model.get("hub"), model.get("revision"), gguf, model.get("adapter")
         if "path" in model:
-            source = (_real(_folder(model, root)),)
+            source = _real(local_folder(model["path"], root)), model.get("adapter")
         prompted = {key: model.get(key, default) for key, default in PROMPTED.items()}
         prompted["stop_tokens"] = sorted(map(repr, prompted["stop_tokens"]))
         told = json.dumps(prompted, sort_keys=True)
@@ -356,7 +399,7 @@ def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Pr
             yield Problem(
                 ("models", name),
                 f"the same model as {show(other)}, and prompted in the same way; legal: another "
-                "`path` or `hub`, another `variant`, or remove one of them",
+                "`path`, `hub`, `gguf` or `adapter`, another `variant`, or remove one of them",
             )
 
 
@@ -403,7 +446,10 @@ def _real(folder: Path) -> str:
 
 
 def _folder(model: Mapping[str, Any], root: Path) -> Path | None:
-    """Where a model lies on this machine, if it does."""
+    """Where a model lies on this machine, if it does; of one with an adapter the one without."""
+    if "gguf" in model:
+        folder = Path(MADE_BELOW) / f"dequantized.{file_key(as_gguf(model['gguf']))}"
+        return folder if folder.is_dir() else None
     if "path" in model:
         return local_folder(model["path"], root)
     if "hub" in model and "revision" in model:

@@ -28,6 +28,7 @@ from lengthlens.files.validation import (
     schema_of,
 )
 from lengthlens.settings.sections import Settings
+from lengthlens.weights.made import MADE_BELOW
 
 
 def config_schema() -> dict[str, Any]:
@@ -73,11 +74,13 @@ class Study(Settings):
         capacity: language -> number of different prompts for each N (topics × templates).
         values: the configuration as plain dicts and lists, keys in the schema's order.
         root: the project's folder; resources and relative model paths are below it.
+        made_below: the folder of models that are made here, relative to the working directory.
     """
 
     capacity: dict[str, int]
     values: dict[str, Any]
     root: Path
+    made_below: str = MADE_BELOW
 
     @classmethod
     def from_config(
@@ -86,6 +89,7 @@ class Study(Settings):
         given: dict[str, Any] | None = None,
         root: Path | str = ".",
         sources: Sources | None = None,
+        made_below: str = MADE_BELOW,
     ) -> "Study":
         """Validate `config` and make a study of it.
 
@@ -96,6 +100,7 @@ class Study(Settings):
             root: the project's folder.
             sources: the files and arguments that it was read from, to say where a wrong value
                 stands, and to find what YAML reads otherwise than it is written.
+            made_below: the folder of models that are made of a GGUF file or with an adapter.
 
         Raises:
             ConfigurationError: lists all problems at once.
@@ -111,7 +116,9 @@ class Study(Settings):
         if found := [*problems, *as_given, *further]:
             raise ConfigurationError(_placed(found, as_given, sources))
         values = in_schema_order(values, config_schema())
-        return cls(**values, capacity=capacity, values=values, root=root)
+        return cls(
+            **values, capacity=capacity, values=values, root=root, made_below=str(made_below)
+        )
 
     @property
     def ablation_modes(self) -> list[str]:
@@ -159,7 +166,12 @@ class Study(Settings):
         """
         entry = copy.deepcopy(self.values["models"][name])
         root = os.path.relpath(self.root)
-        return entry if root == "." or "hub" in entry else entry | {"root": root}
+        made = "gguf" in entry or "adapter" in entry
+        if root != "." and (made or "path" in entry):
+            entry["root"] = root
+        if made and self.made_below != MADE_BELOW:
+            entry["made_below"] = self.made_below
+        return entry
 
     @property
     def model_pairs(self) -> list[dict[str, str]]:

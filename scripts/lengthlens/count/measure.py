@@ -27,8 +27,7 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.languages import Language
 from lengthlens.models.anatomy import down_projection
 from lengthlens.patching.atp import NoGradients, attribute_neurons
-from lengthlens.patching.material import Reading, swap_material
-from lengthlens.patching.measure import why_none
+from lengthlens.patching.material import Reading, SwapMaterial, count_swaps, swap_material, why_none
 from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.settings.sections import Generation
 
@@ -111,13 +110,15 @@ def measure_count(loaded: LoadedModel, texts: CountTexts, plan: CountPlan) -> xr
     if not steering_absent:
         found, steering_absent = _steered(loaded, texts, plan, (made, probes), used)
         parts += found
-    found, neurons_absent = _neurons(loaded, texts, plan, used)
+    material = swap_material(loaded, texts.language, answers, texts.reading, [SWAP])
+    found, neurons_absent = _neurons(loaded, texts, plan, used, material)
     dataset = xr.merge([*parts, *found]).assign_coords(
         sample_id=("sample", [row["sample_id"] for row in texts.answers]),
         **{label: ("sample", [row[label] for row in texts.answers]) for label in LABELS},
     )
     for name in dataset.data_vars:
         dataset[name].attrs["long_name"] = ATTRIBUTES[name]
+    dataset["n_answers"] = count_swaps(material)
     return dataset.assign_attrs(
         absent=absent,
         steering_absent=steering_absent,
@@ -181,15 +182,17 @@ def _steered(
 
 
 def _neurons(
-    loaded: LoadedModel, texts: CountTexts, plan: CountPlan, used: np.ndarray
+    loaded: LoadedModel,
+    texts: CountTexts,
+    plan: CountPlan,
+    used: np.ndarray,
+    material: SwapMaterial,
 ) -> tuple[list[xr.Dataset], str]:
     """Neurons ranked and exchanged, or why they are not."""
     site = down_projection(loaded.anatomy, loaded.anatomy.n_layers - 1)
     if site is None:
         reason = "the final MLP has no single projection of neurons (experts, say)"
         return [], f"{loaded.spec.name}: {reason}"
-    answers = [texts.answers[index] for index in used]
-    material = swap_material(loaded, texts.language, answers, texts.reading, [SWAP])
     legal = [(int(used[place]), swap) for place, swap in material.legal(SWAP)]
     split = {
         name: [pair for pair in legal if texts.answers[pair[0]]["split"] == name]

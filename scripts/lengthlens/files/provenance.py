@@ -39,7 +39,8 @@ def provenance(schema: str, config: Mapping, model: Mapping | None = None) -> di
     Args:
         schema: name and version of the file's format, one of `formats`.
         config: the slice of the configuration that the file depends on, seeds included.
-        model: manifest of the model's files (`checkpoints.weights_manifest`), if one was used.
+        model: manifest of the model's files (`checkpoints.weights_manifest`), if one was used; of a
+            model that was made of a GGUF file or with an adapter its origin is told, too.
     """
     made = {
         "schema": schema,
@@ -51,6 +52,8 @@ def provenance(schema: str, config: Mapping, model: Mapping | None = None) -> di
     if model is not None:
         made["model"] = {key: model[key] for key in ("model", "source", "sha256")}
         made["model"]["source"] = public_path(made["model"]["source"])
+        if "origin" in model:
+            made["model"]["origin"] = model["origin"]
     return made
 
 
@@ -71,8 +74,13 @@ def derived(schema: str, config: Mapping, sources: Iterable[Mapping]) -> dict:
 @functools.cache
 def versions() -> dict[str, str]:
     """Installed versions of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    return {"python": platform.python_version()} | versions_of(*PACKAGES)
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """Installed versions of some packages, without those that are not there."""
+    found = {}
+    for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -10,6 +10,7 @@ from lengthlens.models.prompting import chat_prompt
 from lengthlens.models.raw_tokenizer import FILE, TEXTS, difference
 from lengthlens.models.stopping import passed_over
 from lengthlens.weights.checkpoints import model_folder
+from lengthlens.weights.made import read_origin
 
 _ASKED = ("Write a sentence of exactly 7 words.", "In 15 words: the sea.")
 
@@ -55,6 +56,7 @@ def describe(loaded: LoadedModel, date: str) -> dict[str, Any]:
         "notes": [
             note
             for note in (
+                *(read_origin(model_folder(spec))["notes"] if spec.is_made else ()),
                 stops.note,
                 getattr(tokenizer, "instead_of", ""),
                 "" if compared else uncompared,

@@ -200,8 +200,8 @@ def resolve_device(device: str) -> torch.device:
         if importlib.util.find_spec("accelerate") is None:
             raise LengthlensError(
                 "device is 'split', which needs the package accelerate, and it is not installed; "
-                "run pip install -r envs/requirements-split.txt (pip install 'lengthlens[split]' "
-                "without the repository), or write auto."
+                "run pip install -r envs/requirements.txt (pip install accelerate without the "
+                "repository), or write auto."
             )
         return torch.device("cuda:0")
     kind, _, index = device.partition(":")

@@ -6,11 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import xarray as xr
+
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import NO_NUMBER, SWAPS, Swap, neighbour, swap_answer
+from lengthlens.generation.swaps import NO_NUMBER, REASONS, SWAPS, Swap, neighbour, swap_answer
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import prompt_of
+
+LEGAL = "legal"
 
 
 @dataclass(frozen=True)
@@ -63,3 +68,22 @@ def swap_material(
             )
             entries.append(swap_answer(own, swapped, row["tokens"], marks, loaded.decode_text))
     return SwapMaterial(found)
+
+
+def count_swaps(material: SwapMaterial) -> xr.DataArray:
+    """Answers by swap: those with a legal one, and the others by reason."""
+    counts = []
+    for swap in SWAPS:
+        count: Counter[str] = Counter()
+        if swap in material.by_swap:
+            count = material.reasons(swap) + Counter({LEGAL: len(material.legal(swap))})
+        counts.append([count[name] for name in (LEGAL, *REASONS)])
+    found = xr.DataArray(np.array(counts), {"swap": list(SWAPS), "reason": [LEGAL, *REASONS]})
+    return found.assign_attrs(long_name="answers with a legal swap, and those without by reason")
+
+
+def why_none(material: SwapMaterial) -> str:
+    """In words why no answer has a legal swap."""
+    counts: Counter[str] = sum(map(material.reasons, material.by_swap), start=Counter())
+    told = [f"{REASONS[reason]} ({number})" for reason, number in counts.most_common()]
+    return "no answer has a legal swap: " + ("; ".join(told) or "there are no answers")

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,15 +19,14 @@ from tqdm import tqdm
 
 from lengthlens.forced.measure import LABELS, drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import REASONS, SWAPS
+from lengthlens.generation.swaps import SWAPS
 from lengthlens.patching.atp import NoGradients, attribute_swaps
-from lengthlens.patching.material import SwapMaterial
+from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, join_sets, single_sets
-from lengthlens.patching.sampled import patched_heads
+from lengthlens.patching.sampled import best_heads, patched_heads
 from lengthlens.settings.sections import Patching
 
 DIRECTIONS = {"noising": REACHED, "denoising": OTHER}  # the run that is patched
-LEGAL = "legal"
 ATTRIBUTES = {
     "margin_reached": "end margin at the read step under the smaller number [logits]",
     "margin_other": "the same under the larger number, of the same two tokens [logits]",
@@ -38,7 +36,7 @@ ATTRIBUTES = {
     "[logits]",
     "atp": "first-order estimate of noising; it ranks and is no share [logits]",
     "patched_head": "2: patched, in the random sample; 1: patched, one of the best; 0: not patched",
-    "n_answers": "answers with a legal swap, and those without by reason",
+    "best_head": "1: one of the best by AtP, in the random sample or not",
 }
 
 
@@ -72,13 +70,6 @@ def measure_patching(
     return found.assign_attrs(atp_absent=absent)
 
 
-def why_none(material: SwapMaterial) -> str:
-    """In words why no answer has a legal swap."""
-    counts: Counter[str] = sum(map(material.reasons, material.by_swap), start=Counter())
-    told = [f"{REASONS[reason]} ({number})" for reason, number in counts.most_common()]
-    return "no answer has a legal swap: " + ("; ".join(told) or "there are no answers")
-
-
 class _Table:
     """The arrays of one file, filled step by step."""
 
@@ -102,6 +93,8 @@ class _Table:
             for kind, shape in self.shapes.items()
         }
         self.patched = np.zeros(self.shapes["head"], dtype=int)
+        self.best = np.zeros(self.shapes["head"], dtype=bool)
+        self.group = a.n_heads // a.n_kv_heads
 
     def _drawn(self, per_n: int) -> np.ndarray:
         """True for so many answers to each N, drawn by the seed; fewer are among more."""
@@ -128,8 +121,9 @@ class _Table:
 
     def patch(self) -> None:
         """Margins of every legal swap, and the patches of those that the plan names."""
-        group = self.loaded.anatomy.n_heads // self.loaded.anatomy.n_kv_heads
-        self.patched = patched_heads(self.shapes["head"], group, self._ranking(), self.plan)
+        ranking = self._ranking()
+        self.best = best_heads(self.shapes["head"], ranking, self.plan)
+        self.patched = patched_heads(self.shapes["head"], self.group, ranking, self.plan)
         first, further = map(self._drawn, (self.plan.per_n, self.plan.further_per_n))
         legal = [(swap, *entry) for swap in SWAPS for entry in self.material.legal(swap)]
         label = f"{self.loaded.spec.name} patched"
@@ -182,18 +176,12 @@ class _Table:
             layers = ("layer", "head") if name.endswith("head") else ("layer",)
             data[name] = (("positions", *dims, *layers), values)
         data["patched_head"] = (("layer", "head"), self.patched)
-        reasons = [LEGAL, *REASONS]
-        counts = [self._counts(swap) for swap in SWAPS]
-        data["n_answers"] = (
-            ("swap", "reason"),
-            np.array([[count[name] for name in reasons] for count in counts]),
-        )
+        data["best_head"] = (("layer", "head"), self.best.astype(int))
         found = xr.Dataset(
             data,
             coords={
                 "positions": list(POSITIONS),
                 "swap": list(SWAPS),
-                "reason": reasons,
                 "layer": np.arange(self.shapes["mlp"][0]),
                 "head": np.arange(self.shapes["head"][1]),
                 "sample_id": ("sample", [row["sample_id"] for row in self.answers]),
@@ -204,9 +192,7 @@ class _Table:
         for name in (*found.data_vars, "n_swapped"):
             start = next(start for start in ATTRIBUTES if name.startswith(start))
             found[name].attrs["long_name"] = ATTRIBUTES[start]
-        return found.assign_attrs(integrated_steps=self.plan.integrated_steps, absent="")
-
-    def _counts(self, swap: int) -> Counter[str]:
-        if swap not in self.material.by_swap:
-            return Counter()
-        return self.material.reasons(swap) + Counter({LEGAL: len(self.material.legal(swap))})
+        found["n_answers"] = count_swaps(self.material)
+        return found.assign_attrs(
+            integrated_steps=self.plan.integrated_steps, group=self.group, absent=""
+        )

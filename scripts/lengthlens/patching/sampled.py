@@ -10,7 +10,7 @@ computed on it alone. MLPs are few and always patched.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from lengthlens.settings.sections import Patching
 
@@ -34,10 +34,7 @@ def patched_heads(
     layers, heads = shape
     if layers * (heads + 1) <= plan.exhaustive:
         return np.full(shape, SAMPLED)
-    chosen = np.full(shape, NOT)
-    if ranking is not None and np.isfinite(ranking).all():
-        best = np.argsort(-ranking, axis=None, kind="stable")[: plan.best]
-        chosen.flat[best] = CHOSEN
+    chosen = np.where(best_heads(shape, ranking, plan), CHOSEN, NOT)
     rng = np.random.default_rng(plan.seed)
     n_groups = heads // group
     wanted = min(-(-plan.random // group), layers * n_groups)
@@ -47,3 +44,13 @@ def patched_heads(
         for first in rng.permutation(n_groups)[:number] * group:
             chosen[layer, first : first + group] = SAMPLED
     return chosen
+
+
+def best_heads(
+    shape: tuple[int, int], ranking: Float[np.ndarray, "layer head"] | None, plan: Patching
+) -> Bool[np.ndarray, "layer head"]:
+    """The heads that are patched for their AtP, whether or not the random sample has them, too."""
+    best = np.zeros(shape, dtype=bool)
+    if ranking is not None and np.isfinite(ranking).all():
+        best.flat[np.argsort(-ranking, axis=None, kind="stable")[: plan.best]] = True
+    return best

@@ -52,12 +52,15 @@ def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
             "their models were run are about models that it does not have."
         )
     present = table[table["family"].fillna("") != ""]
-    return sentences + [_test_sentence(row) for row in present.to_dict("records")]
+    several = present["model"].nunique() > 1
+    return sentences + [_test_sentence(row, several) for row in present.to_dict("records")]
 
 
-def _test_sentence(row: Mapping) -> str:
+def _test_sentence(row: Mapping, several: bool) -> str:
+    """What came of a test; of several models it says of which."""
     verdict = f"{row['verdict'][0].upper()}{row['verdict'][1:]}"
-    claim = f"{verdict} ({row['status']}): “{row['claim']}”"
+    of = f", {row['model']}" if several else ""
+    claim = f"{verdict} ({row['status']}{of}): “{row['claim']}”"
     if pd.isna(row["p"]):
         return f"{claim} ({row['reason']})."
     if row["test"] == "permutation":

@@ -27,10 +27,11 @@ def _probed(rows: pd.DataFrame) -> str:
     found = rows[rows["beyond_low"] > rows["control_high"].clip(lower=_FOUND)]
     if found.empty:
         return (
-            f"in no layer does the stream tell more than {number(_FOUND, 'percent')} % "
+            f"in no layer is the stream shown to tell more than {number(_FOUND, 'percent')} % "
             f"of words left beyond what the text tells ({n})"
         )
-    first, best = found.iloc[0], found.loc[found["beyond"].idxmax()]
+    # NOTE the best one of the select topics: the best of what is told would be told too well.
+    first, best = found.iloc[0], found.loc[found["select"].idxmax()]
     return (
         f"the stream tells words left first {_where(first)}, and best {_where(best)}: "
         f"{estimated(best, 'beyond', 'percent', after=' %')} of what the words so far, the "

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
+from lengthlens.analysis.unpatched import LARGE
 from lengthlens.figures.scores import SCORE_NAMES
+from lengthlens.figures.style import METHOD_NAMES
 from lengthlens.reporting.answers import by_model
 from lengthlens.reporting.numbers import estimated, in_brackets, number
 
 _NAMED = 4  # components in a sentence
+_SCORES = METHOD_NAMES | {"effect": "effect of removal"}
 
 
 def say_carriers(table: pd.DataFrame) -> list[str]:
@@ -22,7 +25,7 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
         if own["share"].isna().all():
             sentences.append(
                 f"{who}: the number has no effect on the end margin that is above 0 "
-                f"with its whole interval, so that nothing carries it "
+                f"with its whole interval, so that there is no share of it to give "
                 f"({int(own['n_samples'].max())} answers)."
             )
             continue
@@ -35,11 +38,27 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
         ]
         said = "; ".join(named) or "no single component with an interval above 0"
         sentences.append(
-            f"{who}: one word more asked for moves the end margin by {effect}. Of "
-            f"this goes when a single component comes from that run: {said} "
-            f"({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
+            f"{who}: once N words are written, the end margin exceeds that under the next larger "
+            f"number by {effect}. So much of it goes when one component comes from that run: "
+            f"{said} ({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
+            + _unpatched(first)
         )
     return sentences
+
+
+def _unpatched(row: pd.Series) -> str:
+    """What heads that were not patched may carry; "" where all were."""
+    number_of = int(row["n_unpatched"])
+    if not number_of:
+        return ""
+    if pd.isna(row["unpatched"]):
+        return f" {number_of} heads were not patched, and no sample tells what they carry."
+    share = estimated(row, "unpatched", "percent", after=" %")
+    return (
+        f" {number_of} heads were not patched. By a random sample of heads, they carry {share} "
+        f"together, added up, and at most {int(row['unpatched_most'])} of them more than "
+        f"{100 * LARGE:g} % each (level {row['level']:g})."
+    )
 
 
 def say_circuits(table: pd.DataFrame) -> list[str]:
@@ -63,23 +82,64 @@ def say_circuits(table: pd.DataFrame) -> list[str]:
         sentences.append(
             f"{who}: the first {int(row['k'])} of {int(row['n_components'])} components by {score} "
             f"keep {share} of the effect of N ({int(row['n_samples'])} answers)"
+            + _against_random(row)
             + (f"; {_exchanged(row)}" if row["n_interchange"] > 0 else "")
             + "."
         )
     return sentences
 
 
+def _against_random(row: dict) -> str:
+    """What as many components keep whose heads are drawn within their layers."""
+    if pd.isna(row["random"]):
+        return ""
+    keep, low, high = (
+        number(row[name], "percent") for name in ("random", "random_low", "random_high")
+    )
+    return (
+        f"; as many with the heads drawn at random within their layers keep {keep} % "
+        f"({low} to {high} % over the orders)"
+    )
+
+
 def _exchanged(row: dict) -> str:
     turned = estimated(row, "interchange", "percent", after=" %")
     said = f"exchanged alone, they turn {turned} of {int(row['n_interchange'])} decisions"
     if row["n_written"] > 0:
-        exact = f"{number(row['written_exact'], 'percent')} %"
-        said += f", and {exact} of {int(row['n_written'])} answers written so have one word more"
+        exact = estimated(row, "written_exact", "percent", after=" %")
+        said += f", and {exact} of {int(row['n_written'])} answers written so have as many words "
+        said += "as the other prompt asks for"
     return said
 
 
+def say_patch_scores(table: pd.DataFrame) -> list[str]:
+    """How well scores foretell which head of a layer carries N, and which beat the output's norm.
+
+    Args:
+        table: tables/patch_scores.csv.
+    """
+    own = table[(table["kind"] == "head") & (table["over"] == "within")]
+    sentences = []
+    for who, rows in by_model(own[own["score"].isin(_SCORES) & own["correlation"].notna()]):
+        rows = rows.sort_values("correlation", ascending=False, kind="stable")
+        told = [
+            f"{_SCORES[row['score']]} {estimated(row, 'correlation', 'correlation')}"
+            for row in rows.to_dict("records")
+        ]
+        better = [_SCORES[score] for score in rows["score"][rows["over_norm_low"] > 0]]
+        first = rows.iloc[0]
+        sentences.append(
+            f"{who}: rank correlation of scores with these patches within layers: "
+            f"{', '.join(told)}. Shown to exceed the norm of a head's output: "
+            f"{', '.join(better) or 'none'} ({int(first['n_components'])} heads; scored on "
+            f"{int(rows['n_select'].max())} answers, patched in {int(first['n_evaluate'])} of "
+            "other topics)."
+        )
+    return sentences
+
+
 def say_overlap(table: pd.DataFrame) -> list[str]:
-    """How much two languages share, at the size where AtP's circuits are compared first."""
+    """How much two languages share of AtP's circuits, at the middle one of the measured sizes."""
     rows = table[(table["method"] == "atp") & (table["heads"] > 0)]
     sentences = []
     for names, own in rows.groupby(["model", "language", "source_language"], sort=False):

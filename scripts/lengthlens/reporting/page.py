@@ -10,6 +10,7 @@ say and nothing beyond them.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from lengthlens.reporting.public import (
     uses_pocket,
 )
 from lengthlens.reporting.samples import Sample
-from lengthlens.reporting.shown import shown_sections
+from lengthlens.reporting.shown import Shown, shown_sections
 
 TEMPLATES = Path(__file__).parent / "templates"
 INCOMPLETE = 0.1  # logits; rounding of bfloat16 stays below, a wrong decomposition does not
@@ -49,8 +50,13 @@ TOLD = ("schema", "lengthlens", "commit", "dirty", "no_commit", "versions")
 SHOWN_MEASURES = ("exact", "absolute_error", "end_margin", "neutral_loglik")
 
 
-def render_report(material: Material) -> str:
-    """The whole page as text."""
+def render_report(material: Material, sections: Sequence[Shown] | None = None) -> str:
+    """The whole page as text.
+
+    Args:
+        material: of the run.
+        sections: those of `shown_sections`, where they have been made already.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -75,7 +81,7 @@ def render_report(material: Material) -> str:
         run=material.run,
         tunings=material.tunings,
         languages=material.languages,
-        sections=shown_sections(material),
+        sections=shown_sections(material) if sections is None else sections,
         glyphs=material.glyphs,
         first_samples=first_samples(material),
         lead=draw_lead(behaviour, effects, Cast(dict(material.tunings), dict(material.languages))),

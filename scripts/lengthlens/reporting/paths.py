@@ -95,7 +95,7 @@ def say_contrasts(table: pd.DataFrame) -> list[str]:
             if rows["share"].isna().all():
                 parts.append(f"{name}: no effect of N is shown ({n})")
                 continue
-            parts.append(f"{name}: {say_roles(rows) or 'no part of the text'} ({n})")
+            parts.append(f"{name}: {say_roles(rows) or 'not shown of any part'} ({n})")
         sentences.append(
             f"{who}: where more than half of the effect of N passes, by kind of template. "
             f"{'; '.join(parts)}."

@@ -23,11 +23,21 @@ def uses_pocket(config: Mapping[str, Any]) -> bool:
 
 def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration without the folders of the machine: of absolute paths the last part."""
-    models = {
-        name: dict(entry) | ({"path": public_path(entry["path"])} if "path" in entry else {})
-        for name, entry in config["models"].items()
-    }
+    models = {name: _public_entry(entry) for name, entry in config["models"].items()}
     return dict(config) | {"models": models}
+
+
+def _public_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `models`, and that of a GGUF file in it, without the folders of the machine."""
+    paths = ("path", "adapter", "gguf", "file")
+    return {
+        key: _public_entry(value)
+        if key == "gguf" and isinstance(value, Mapping)
+        else public_path(value)
+        if key in paths
+        else value
+        for key, value in entry.items()
+    }
 
 
 def public_provenance(made: Mapping) -> dict[str, Any]:

@@ -46,9 +46,10 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
             gaps.append(
                 (row["exact_low"] - rival["exact_high"], row["exact_high"] - rival["exact_low"])
             )
+            whose = "the untuned model" if len(rivals) == 1 else rival["model"]
             evidence.append(
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
-                f"{row['n_samples']} answers have exactly N words, the untuned model's "
+                f"{row['n_samples']} answers have exactly N words, {whose}'s "
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (both halves)"
             )
     question = "Do tuned models keep to N more often than untuned models?"

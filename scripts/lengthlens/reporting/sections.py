@@ -44,7 +44,12 @@ from lengthlens.reporting.control import control_sentences
 from lengthlens.reporting.count import say_depth, say_neurons, say_probes, say_steering
 from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
 from lengthlens.reporting.forced_findings import say_same_text, say_scores
-from lengthlens.reporting.mechanism import say_carriers, say_circuits, say_overlap
+from lengthlens.reporting.mechanism import (
+    say_carriers,
+    say_circuits,
+    say_overlap,
+    say_patch_scores,
+)
 from lengthlens.reporting.models import model_sentences
 from lengthlens.reporting.nswap import follows_n, say_nswap
 from lengthlens.reporting.paths import (
@@ -174,6 +179,7 @@ SECTIONS = (
             Table("weight_change", "Where the weights moved", say_changes),
         ),
         findings=(late_layers_suffice, late_layers_necessary),
+        explains=True,
         story=True,
     ),
     Section(
@@ -270,7 +276,7 @@ SECTIONS = (
             Table("circuits", "Smallest circuits", say_circuits, leads=True),
             Table("overlap", "Circuits across languages", say_overlap),
             Table("places", "Where components matter"),
-            Table("patch_scores", "Scores against patches"),
+            Table("patch_scores", "Scores against patches", say_patch_scores),
         ),
         explains=True,
     ),
@@ -304,6 +310,7 @@ SECTIONS = (
             Table("neurons", "Neurons of the final MLP", say_neurons),
             Table("depth", "The end margin by depth", say_depth),
         ),
+        explains=True,
     ),
     Section(
         "series",

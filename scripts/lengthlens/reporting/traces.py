@@ -49,7 +49,8 @@ def say_places(table: pd.DataFrame) -> list[str]:
             parts.append(f"more than half of the effect of N passes through {most}")
         if some:
             parts.append(f"a part that need not be half of it, but is above 5 %, through {some}")
-        said = "; ".join(parts) or "no part of the text passes on more than 5 % of the effect of N"
+        nothing = "no part of the text is shown to pass on more than 5 % of the effect of N"
+        said = "; ".join(parts) or nothing
         sentences.append(f"{who}: {said} ({n}; layers are those that the stream enters).")
     return sentences
 

@@ -16,6 +16,7 @@ _SAID = {
     "tuned": ("necessary", "are necessary for", "no part is necessary for more than half of"),
 }
 _NAMED = 6
+NO_GAIN = "tuning brought no gain that is above 0 with its interval"
 
 
 def say_transplants(table: pd.DataFrame) -> list[str]:
@@ -32,7 +33,7 @@ def say_transplants(table: pd.DataFrame) -> list[str]:
         tuned, language, into, measure = names
         who = f"{tuned} ({language}), {_MEASURES[measure]}"
         if rows["share"].isna().all():
-            sentences.append(f"{who}: tuning brought no gain that is above 0 with its interval.")
+            sentences.append(f"{who}: {NO_GAIN}.")
             continue
         verdict, words, none = _SAID[into]
         found = rows[rows["verdict"] == verdict].sort_values("share", ascending=False)
@@ -46,15 +47,21 @@ def say_transplants(table: pd.DataFrame) -> list[str]:
             f"{who}: {said} ({int(rows['n_samples'].max())} prompts; of {len(rows)} parts "
             f"{broken} take neutral text outside the range of both models and are not judged)."
         )
-    return sentences
+    return list(dict.fromkeys(sentences))  # without a gain it is the same both ways
 
 
 def _part(row: dict) -> str:
     layers = str(row["layers"]) if isinstance(row["layers"], str) and row["layers"] else ""
     components = str(row["components"]) if isinstance(row["components"], str) else ""
-    kind = "layers" if row["what"] == "all" else str(row["what"])
-    part = " ".join(filter(None, (kind, layers, components)))
+    kind = "" if row["what"] == "all" else str(row["what"])
+    part = " ".join(filter(None, (kind, _layers(layers), components)))
     return f"{part} {estimated(row, 'share', 'percent', after=' %')}"
+
+
+def _layers(places: str) -> str:
+    """ "4-5" as "layers 4-5", "5-5" as "layer 5"."""
+    first, _, last = places.partition("-")
+    return f"layer {first}" if first and first == last else f"layers {places}" * bool(places)
 
 
 def say_changes(table: pd.DataFrame) -> list[str]:
@@ -115,11 +122,15 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
         if ends.empty:
             continue
         n_layers = int(ends[1].max()) + 1
-        first = int(layers_between(n_layers, *LATE)[0])
-        for row in rows[rows["layers"] == f"{first}-{n_layers - 1}"].to_dict("records"):
+        late = [f"{first}-{n_layers - 1}" for first in layers_between(n_layers, *LATE)[:1]]
+        for row in rows[rows["layers"].isin(late)].to_dict("records"):
+            name = who(cast, tuned, language)
+            if pd.isna(row["share"]):
+                evidence.append(f"{name}: {NO_GAIN}, so there is no share of it")
+                continue
             outside = "" if row["neutral_within"] else ", but neutral text is outside the range"
             evidence.append(
-                f"{who(cast, tuned, language)}: layers {row['layers']} {words} "
+                f"{name}: those of {_layers(row['layers'])} {words} "
                 f"{shown(row, 'share', 'percent')} of the exact answers that tuning brought "
                 f"({row['n_samples']} prompts{outside})"
             )

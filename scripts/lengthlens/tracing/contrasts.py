@@ -37,7 +37,7 @@ from lengthlens.tracing.roles import ROLES, answer_roles, text_roles
 from lengthlens.tracing.stream import (
     ATTRIBUTES,
     TracePlan,
-    count_swaps,
+    count_traced,
     legal_swaps,
     swap_coords,
     trace_swap,
@@ -170,7 +170,7 @@ def measure_contrasts(
     kinds = np.array([kind_of(row["template"]) for row in answers], dtype=str)
     coords = {"layer": np.arange(n_layers), "kind": ("sample", kinds)} | swap_coords(answers)
     dataset = xr.Dataset(data, coords=coords).set_coords("n_swapped")
-    dataset["n_answers"] = count_swaps(material, roles)
+    dataset["n_answers"] = count_traced(material, roles)
     for name, told in (ATTRIBUTES | {"kept": KEPT_MARGIN}).items():
         if name in dataset.variables:
             dataset[name].attrs["long_name"] = told

@@ -23,13 +23,12 @@ from lengthlens.circuits.orders import EMBEDDING, component_names, ranked_order
 from lengthlens.forced.measure import drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import SWAPS, Swap
-from lengthlens.patching.material import SwapMaterial
-from lengthlens.patching.measure import why_none
+from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
 from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.settings.sections import PathSearch
 from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
-from lengthlens.tracing.stream import Roles, count_swaps, swap_coords
+from lengthlens.tracing.stream import Roles, swap_coords
 
 SWAP = 1
 ALL = "all"
@@ -192,7 +191,7 @@ class _Table:
         del shared["role"]
         found = xr.Dataset(data, coords=text | shared).set_coords("n_swapped")
         # NOTE paths need no roles: an answer without them is measured, but for where it matters.
-        found["n_answers"] = count_swaps(self.swaps, None)
+        found["n_answers"] = count_swaps(self.swaps)
         for name, told in ATTRIBUTES.items():
             found[name].attrs["long_name"] = told
         legal = self.swaps.legal(SWAP)

@@ -106,7 +106,7 @@ def masks(roles: Int8[np.ndarray, " position"]) -> Bool[np.ndarray, "role positi
 
 def answer_roles(
     loaded: LoadedModel, language: Language, answers: Sequence[Mapping], date: str
-) -> list[Int8[np.ndarray, " position"] | str]:
+) -> list[Int8[np.ndarray, " _"] | str]:
     """The roles of every answer's own prompt, or the reason why they cannot be had.
 
     Args:
@@ -115,7 +115,7 @@ def answer_roles(
         answers: rows of the model's generations file, of that language.
         date: what chat templates are told.
     """
-    found: list[Int8[np.ndarray, " position"] | str] = []
+    found: list[Int8[np.ndarray, " _"] | str] = []
     for text, numerals in instructions(language, answers):
         try:
             found.append(prompt_roles(loaded.spell(text, date), text, numerals))

@@ -10,7 +10,6 @@ are rows of one batch. Before the numeral both runs are alike: `before` is 0 by 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,15 +22,14 @@ from lengthlens.decoding.reuse import batches
 from lengthlens.decoding.streams import StreamExchange, StreamRecorder, StreamSets
 from lengthlens.forced.measure import LABELS, drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import REASONS, SWAPS, Swap
-from lengthlens.patching.material import SwapMaterial
-from lengthlens.patching.measure import DIRECTIONS, LEGAL, why_none
+from lengthlens.generation.swaps import SWAPS, Swap
+from lengthlens.patching.material import LEGAL, SwapMaterial, count_swaps, why_none
+from lengthlens.patching.measure import DIRECTIONS
 from lengthlens.patching.runs import OTHER, REACHED, SwapRuns
 from lengthlens.settings.sections import Tracing
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 
-NO_ROLES = "no_roles"
-TRACE_REASONS = REASONS | {NO_ROLES: "the roles of the prompt's tokens cannot be had"}
+NO_ROLES = "no_roles"  # the roles of the prompt's tokens cannot be had
 ATTRIBUTES = {
     "margin_reached": "end margin at the read step under the smaller number [logits]",
     "margin_other": "the same under the larger number, of the same two tokens [logits]",
@@ -42,7 +40,7 @@ ATTRIBUTES = {
     "[logits]",
     "n_answers": "answers with a legal swap, and those without by reason",
 }
-Roles = Sequence[Int8[np.ndarray, " position"] | str]
+Roles = Sequence[Int8[np.ndarray, " _"] | str]  # as long as each prompt is
 
 
 class TracePlan(Tracing):
@@ -164,7 +162,7 @@ def trace_streams(
     data |= {f"{name}_stream": ((*dims, "layer", "role"), part) for name, part in streams.items()}
     found = xr.Dataset(data, coords={"layer": np.arange(n_layers)} | swap_coords(answers))
     found = found.set_coords("n_swapped")
-    found["n_answers"] = count_swaps(material, roles)
+    found["n_answers"] = count_traced(material, roles)
     for name, told in ATTRIBUTES.items():
         found[name].attrs["long_name"] = told
     return found.assign_attrs(every=plan.every, absent=why_untraced(material, roles))
@@ -193,24 +191,15 @@ def swap_coords(answers: Sequence[Mapping]) -> dict:
     }
 
 
-def count_swaps(material: SwapMaterial, roles: Roles | None) -> xr.DataArray:
-    """Answers by swap: those with a legal swap and roles, and the others by reason.
-
-    Without roles (None) those are not asked for.
-    """
-    reasons = [LEGAL, *TRACE_REASONS]
-    counts = []
-    for swap in SWAPS:
-        count: Counter[str] = Counter()
-        if swap in material.by_swap:
-            count = material.reasons(swap)
-            unknown = [
-                roles is not None and isinstance(roles[index], str)
-                for index, _ in material.legal(swap)
-            ]
-            count |= {LEGAL: len(unknown) - sum(unknown), NO_ROLES: sum(unknown)}
-        counts.append([count[name] for name in reasons])
-    return xr.DataArray(np.array(counts), {"swap": list(SWAPS), "reason": reasons})
+def count_traced(material: SwapMaterial, roles: Roles) -> xr.DataArray:
+    """Answers by swap: those with a legal one and with roles, and the others by reason."""
+    found = count_swaps(material)
+    unknown = np.zeros((len(SWAPS), 1), dtype=int)
+    for row, swap in enumerate(SWAPS):
+        unknown[row] = sum(isinstance(roles[index], str) for index, _ in material.legal(swap))
+    found.loc[{"reason": [LEGAL]}] -= unknown
+    without = xr.DataArray(unknown, {"swap": found["swap"], "reason": [NO_ROLES]})
+    return xr.concat([found, without], "reason")
 
 
 def why_untraced(material: SwapMaterial, roles: Roles) -> str:

@@ -86,8 +86,8 @@ def layer_ranges(n_layers: int, every: int) -> list[tuple[int, int]]:
 
     The last quarter, and what is below it, is always among them.
     """
-    late = int(layers_between(n_layers, *LATE)[0])
-    edges = sorted({*range(0, n_layers, every), late} - {0})
+    late = layers_between(n_layers, *LATE)[:1].tolist()  # none of a single layer
+    edges = sorted({*range(0, n_layers, every), *late} - {0})
     found = [(layer, layer) for layer in range(n_layers)]
     found += [(0, edge - 1) for edge in edges]
     found += [(edge, n_layers - 1) for edge in edges]

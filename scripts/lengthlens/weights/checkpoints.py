@@ -1,9 +1,11 @@
 """Where a model's files are, and what exactly they are.
 
-A model is named by a folder or by a repository of the Hugging Face hub at a fixed revision. Both
-end up as a local folder in transformers' format; a hub model must have been fetched into the hub's
-cache, for nothing here uses the network. Nothing imports torch or transformers either, so that the
-manifest of a model costs no more than reading its files once.
+A model is named by a folder, by a repository of the Hugging Face hub at a fixed revision, or by a
+GGUF file; a LoRA adapter may come on top of each. All end up as a local folder in transformers'
+format: a hub model must have been fetched into the hub's cache, and what is made of a GGUF file or
+an adapter lies below `results/weights` (`made`), for nothing here uses the network. Nothing imports
+torch or transformers either, so that the manifest of a model costs no more than reading its files
+once.
 """
 
 import hashlib
@@ -32,6 +34,15 @@ from lengthlens.weights.checks import (
     variables_problem,
 )
 from lengthlens.weights.hub_cache import expected_hash, how_to_fetch, snapshot_folder
+from lengthlens.weights.made import (
+    MADE_BELOW,
+    ORIGIN,
+    fetched_file,
+    gguf_of,
+    made_folder,
+    read_origin,
+    source_of,
+)
 from lengthlens.weights.places import odd_place
 from lengthlens.weights.shape import Shape
 
@@ -39,19 +50,21 @@ from lengthlens.weights.shape import Shape
 PROMPTED = {
     key: field.default
     for key, field in Model.model_fields.items()
-    if key not in ("path", "hub", "revision", "variant", "series", "step")
+    if key not in ("path", "hub", "revision", "gguf", "adapter", "variant", "series", "step")
 }
 
 
 class ModelSpec(Model):
     """One model of the study: an entry of `models` in the configuration, with its name.
 
-    Either `path` (a folder) or `hub` with `revision` (a repository and one of its commits) is set.
-    A relative `path` starts from `root`.
+    Exactly one of `path` (a folder), `hub` with `revision` (a repository and one of its commits)
+    and `gguf` is set, and `adapter` beside it or not. Relative paths start from `root`; what is
+    made of a GGUF file or an adapter lies below `made_below`, relative to the working directory.
     """
 
     name: str
     root: str = "."
+    made_below: str = MADE_BELOW
 
     def __init__(self, name: str, variant: str | None = None, **entry: Any) -> None:
         entry = {key: value for key, value in entry.items() if value is not None}
@@ -61,15 +74,16 @@ class ModelSpec(Model):
                 f"The model name {name!r} is used in file names: "
                 "use letters, digits and hyphens only."
             )
-        of_model = {key: value for key, value in entry.items() if key != "root"}
+        of_model = {k: value for k, value in entry.items() if k not in ("root", "made_below")}
         values, problems = plain_copy(of_model)
         if problems := problems + model_problems(values, Model):
             raise LengthlensError(f"Model {name}: {'; '.join(map(str, problems))}")
         super().__init__(name=name, **entry)
-        if (self.path is None) == (self.hub is None):
+        given = {"path": self.path, "hub": self.hub, "gguf": self.gguf}
+        if sum(value is not None for value in given.values()) != 1:
+            told = ", ".join(f"{key}: {value!r}" for key, value in given.items())
             raise LengthlensError(
-                f"Model {name}: give either a path or a hub repository "
-                f"(path: {self.path!r}, hub: {self.hub!r})."
+                f"Model {name}: give either a path, a hub repository or a GGUF file ({told})."
             )
         if self.hub is not None and not self.revision:
             raise LengthlensError(
@@ -84,8 +98,31 @@ class ModelSpec(Model):
 
     @property
     def source(self) -> str:
-        """The model in words: its folder, or `repository@revision`."""
-        return self.path if self.path is not None else f"{self.hub}@{self.revision}"
+        """The model in words: its folder, `repository@revision` or GGUF file, and its adapter."""
+        return source_of(self)
+
+    @property
+    def public_source(self) -> str:
+        """The same, of folders outside of the project only the last part."""
+        public = {
+            key: public_path(value)
+            for key in ("path", "adapter")
+            if (value := getattr(self, key)) is not None
+        }
+        file = gguf_of(self)
+        if file is not None:
+            public["gguf"] = file.model_copy(update={"file": public_path(file.file)})
+        return source_of(self.model_copy(update=public))
+
+    @property
+    def base(self) -> "ModelSpec":
+        """The model without its adapter, whose chat template may be the adapter's own."""
+        return self.model_copy(update={"adapter": None, "variant": "base", "template": {}})
+
+    @property
+    def is_made(self) -> bool:
+        """Whether its folder is made on this machine, of a GGUF file or with an adapter."""
+        return self.gguf is not None or self.adapter is not None
 
 
 def local_folder(path: str, root: str | Path) -> Path:
@@ -96,12 +133,22 @@ def local_folder(path: str, root: str | Path) -> Path:
     return Path(root) / os.path.expanduser(path)
 
 
+def gguf_path(spec: ModelSpec) -> Path:
+    """Where the GGUF file of a model lies, or is going to lie once its package was fetched."""
+    file = gguf_of(spec)
+    if file.pip is not None:
+        return Path(spec.made_below) / fetched_file(file)
+    return local_folder(file.file, spec.root)
+
+
 def spec_folder(spec: ModelSpec) -> Path:
     """The local folder of a model, unchecked; that of a hub model lies in the hub's cache.
 
     Raises:
         LengthlensError: a hub model was not fetched (`fetching.fetch_model` does).
     """
+    if spec.is_made:
+        return Path(spec.made_below) / made_folder(spec)
     if spec.path is not None:
         return local_folder(spec.path, spec.root)
     folder = snapshot_folder(spec.hub, spec.revision)
@@ -122,6 +169,11 @@ def model_folder(spec: ModelSpec) -> Path:
     folder = spec_folder(spec)
     if odd := odd_place(folder):
         raise LengthlensError(f"Model {spec.name}: {odd}")
+    if not folder.is_dir() and spec.is_made:
+        raise LengthlensError(
+            f"Model {spec.name}: {folder}, which is made of {spec.source}, is not there; if "
+            f"{folder.parent} has a manifest {spec.name}.*.json, delete it and run again"
+        )
     if not folder.is_dir():
         raise LengthlensError(
             f"Model {spec.name}: there is no folder {spec.path!r} "
@@ -198,8 +250,9 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         for each weight, configuration and tokenizer file its `sha256` and size in `bytes`; `bytes`:
         their total; `weights_sha256` and `sha256`: one hash over the weight files and one over all
         files; `shape`: numbers of layers, heads and so on (`shape.Shape`), null where config.json
-        does not tell. A model that was moved to another folder keeps its hashes; a hub model keeps
-        them wherever its cache lies.
+        does not tell; `origin`: of a model that was made of a GGUF file or with an adapter, from
+        what and how (`made`). A model that was moved to another folder keeps its hashes; a hub
+        model keeps them wherever its cache lies.
     """
     folder = check_files(spec)
     weights = {path.name for path in weight_files(folder)}
@@ -211,8 +264,9 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
     return {
         "schema": WEIGHTS,
         "model": spec.name,
-        "source": public_path(spec.source) if spec.path is not None else spec.source,
+        "source": spec.public_source,
         "shape": None if shape is None else shape.values(),
+        **({"origin": read_origin(folder)} if spec.is_made else {}),
         "files": files,
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "weights_sha256": _combined({name: files[name] for name in sorted(weights)}),
@@ -281,7 +335,7 @@ def _is_kept(path: Path, weights: set[str]) -> bool:
     """
     if path.suffix == ".safetensors":
         return path.name in weights
-    readable = path.suffix in {".json", ".jinja", ".model"}
+    readable = path.suffix in {".json", ".jinja", ".model"} and path.name != ORIGIN
     return readable or path.name in {"merges.txt", *VOCABULARIES}
 
 

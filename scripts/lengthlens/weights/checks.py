@@ -225,7 +225,7 @@ def _weight_problems(folder: Path, tensors: dict[str, Tensor]) -> Iterator[str]:
     """What is wrong with the weight files; the tensors that they hold are added to `tensors`."""
     single, index = folder / SINGLE, folder / INDEX
     if single.is_file():
-        yield from _file_problems(single, None, tensors)
+        yield from file_problems(single, None, tensors)
     elif index.is_file():
         content = read_json(index)
         where = content.get("weight_map") if isinstance(content, dict) else None
@@ -242,7 +242,7 @@ def _weight_problems(folder: Path, tensors: dict[str, Tensor]) -> Iterator[str]:
                     "again"
                 )
             else:
-                yield from _file_problems(folder / name, expected, tensors)
+                yield from file_problems(folder / name, expected, tensors)
     else:
         pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
         if pickles:
@@ -254,7 +254,7 @@ def _weight_problems(folder: Path, tensors: dict[str, Tensor]) -> Iterator[str]:
             yield f"{folder} holds no weights; expected {SINGLE} or {INDEX} with its files"
 
 
-def _file_problems(
+def file_problems(
     path: Path, expected: set[str] | None, tensors: dict[str, Tensor]
 ) -> Iterator[str]:
     """A safetensors file must be as long as its header says and hold the expected tensors."""

@@ -1,4 +1,4 @@
-"""Fetching a model from the Hugging Face hub: the only place that uses the network.
+"""Fetching a model from the Hugging Face hub; with `packages` the only place that uses the network.
 
 The hub's library goes on where a connection broke, and gives a file its name only when it is whole:
 after a killed fetch the finished files stay, and the one that it was in starts anew. What was

@@ -30,18 +30,12 @@ def odd_place(path: Path) -> str | None:
 
 def _file(path: Path) -> str:
     if path.suffix == ".gguf":
-        return f"{path} is a GGUF file, and its weights are quantized; {_NO_GGUF}"
+        return f"{path} is a GGUF file; give it as `gguf:` instead of `path:`"
     return f"{path} is a file; give the folder that holds it, with config.json and the tokenizer"
 
 
-_NO_GGUF = (
-    "give the checkpoint in transformers' format (safetensors) that it was made from, as a folder "
-    "or from the hub"
-)
-
-
 def _adapter(folder: Path) -> str:
-    base = _base_of(folder / ADAPTER)
+    base = base_of(folder / ADAPTER)
     of = f" to {base}" if base else ""
     whole = any(
         path.name.startswith(("model", "pytorch_model"))
@@ -56,13 +50,13 @@ def _adapter(folder: Path) -> str:
             "merge_and_unload, then save_pretrained) and give the merged model"
         )
     return (
-        f"{folder} holds an adapter{of} ({ADAPTER}), such as LoRA's, and not a model; merge it "
-        "into its model (peft: merge_and_unload, then save_pretrained for model and tokenizer) "
-        "and give that folder"
+        f"{folder} holds an adapter{of} ({ADAPTER}), such as LoRA's, and not a model; give it as "
+        "`adapter:`, beside the `path:`, `hub:` or `gguf:` of its model"
     )
 
 
-def _base_of(path: Path) -> str | None:
+def base_of(path: Path) -> str | None:
+    """The model that an adapter's config names as its base."""
     try:
         base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -99,7 +93,7 @@ def _more(commits: list[str]) -> str:
 def _other_format(folder: Path) -> str | None:
     """Weights as other programs save them."""
     if gguf := sorted(path.name for path in folder.glob("*.gguf")):
-        return f"{folder} holds a GGUF file ({gguf[0]}), quantized weights; {_NO_GGUF}"
+        return f"{folder} holds a GGUF file; give it as `gguf: {folder / gguf[0]}`"
     if (folder / "params.json").is_file() and list(folder.glob("consolidated*")):
         return (
             f"{folder} holds weights in their author's own format (params.json, consolidated.*); "
@@ -119,8 +113,8 @@ def _above(folder: Path) -> str | None:
         )
     if adapters:
         return (
-            f"{folder} holds no model, but adapters in {_listed(adapters)}; merge one into its "
-            "model (peft: merge_and_unload, then save_pretrained) and give that folder"
+            f"{folder} holds no model, but adapters in {_listed(adapters)}; give one as "
+            "`adapter:`, beside the `path:`, `hub:` or `gguf:` of its model"
         )
     return None
 

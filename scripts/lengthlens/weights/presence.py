@@ -13,14 +13,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
-from lengthlens.weights.checkpoints import ModelSpec, check_files, model_folder, spec_folder
+from lengthlens.weights.adapters import adapter_problem, numbers_in
+from lengthlens.weights.checkpoints import (
+    ModelSpec,
+    check_files,
+    gguf_path,
+    local_folder,
+    model_folder,
+    spec_folder,
+)
 from lengthlens.weights.fetching import Offer, ask_hub
+from lengthlens.weights.gguf_header import gguf_problem, read_header
 from lengthlens.weights.hub_cache import (
     cache_folder,
     how_to_do_without,
     is_offline,
     repository_folder,
 )
+from lengthlens.weights.made import gguf_of, room_problem
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[P
         specs: the models.
         fetched: for a hub model whether it was fetched before, by its name. What was fetched must
             still be in the cache; what was not is going to be fetched, so the hub is asked for it.
+            Of a GGUF file or with an adapter: whether the model was made before.
     """
     found = [check_model(spec, fetched.get(spec.name, False)) for spec in specs]
     together, free = sum(model.to_fetch for model in found), _free()
@@ -57,7 +68,9 @@ def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[P
 
 def check_model(spec: ModelSpec, was_fetched: bool) -> Presence:
     """Look for one model; see `check_models`."""
-    if spec.hub is not None and not was_fetched:
+    if spec.is_made and not was_fetched:
+        return _to_make(spec)
+    if spec.hub is not None and not spec.is_made and not was_fetched:
         try:
             model_folder(spec)
         except LengthlensError:
@@ -96,6 +109,49 @@ def told(found: Iterable[Presence]) -> str:
     lines = [f"  {model.name:{width}}  {model.state}" for model in found]
     problems = [model.problem for model in found if model.problem is not None]
     return "\n".join(["Models:", *lines, *(f"\n{problem}" for problem in problems)])
+
+
+def _to_make(spec: ModelSpec) -> Presence:
+    """A model that is made of a GGUF file or with an adapter, and whether these are right."""
+    to_fetch, base = 0, None
+    if spec.adapter is not None:
+        there = check_model(spec.base, False)
+        if there.problem is not None:
+            return replace(there, state=f"{spec.source}, {there.state.rpartition(', ')[2]}")
+        to_fetch, base = there.to_fetch, _base_of(spec)
+    if told := what_makes(spec, base):
+        state = f"{spec.source}, not usable"
+        return Presence(spec.name, state, f"Model {spec.name}: {told}", there=True)
+    state = f"{spec.source}, to be made below {spec.made_below}"
+    return Presence(spec.name, state, None, to_fetch, there=True)
+
+
+def what_makes(spec: ModelSpec, base: Path | None) -> str | None:
+    """What is wrong with the GGUF file or the adapter of a model, as far as they are here.
+
+    Args:
+        spec: which model.
+        base: of a model with an adapter, the folder of the one without, or the GGUF file that it
+            will be made of; None if neither is here.
+    """
+    if spec.adapter is not None:
+        adapter = local_folder(spec.adapter, spec.root)
+        numbers = 0 if base is None else numbers_in(base)
+        problem = adapter_problem(adapter, base)
+    else:
+        path = gguf_path(spec)
+        problem = gguf_problem(path) if path.exists() or gguf_of(spec).pip is None else None
+        numbers = read_header(path).numbers if problem is None and path.exists() else 0
+    return problem or room_problem(Path(spec.made_below), numbers)
+
+
+def _base_of(spec: ModelSpec) -> Path | None:
+    """The folder of a model without its adapter, or its GGUF file: whichever is here."""
+    try:
+        places = [spec_folder(spec.base), *([gguf_path(spec)] if spec.gguf is not None else [])]
+    except LengthlensError:  # a hub model that is going to be fetched
+        return None
+    return next((place for place in places if place.exists()), None)
 
 
 def _to_fetch(spec: ModelSpec) -> Presence:

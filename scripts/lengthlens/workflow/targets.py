@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import dataclass
 
 from lengthlens.configuration.study import Shard, Study
 from lengthlens.figures.registry import FIGURES
+from lengthlens.weights.made import key_of, made_folder, source_of
 
 CIRCUIT_TABLES = {
     "patches": "Single components",
@@ -115,8 +115,9 @@ class Paths:
 
     def _weights(self, model: str) -> str:
         entry = self.study.models[model]
-        source = entry.path or f"{entry.hub}@{entry.revision}"
-        return f"results/weights/{model}.{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+        made = entry.gguf is not None or entry.adapter is not None
+        key = made_folder(entry).partition(".")[2] if made else key_of(source_of(entry))
+        return f"results/weights/{model}.{key}"
 
     def generation_job(self) -> tuple[str, list[str]]:
         """Pattern of a generation job's name, and patterns of the shards that it makes."""

@@ -1,0 +1,72 @@
+"""What a run finds, as Markdown: the report's short answers and first sentences.
+
+    PYTHONPATH=scripts python -m lengthlens.reporting.digest results/pocket
+
+puts the digest of a finished run into README.md (its story) and docs/findings.md (all of it).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lengthlens.reporting.shown import Shown
+
+BEGIN, END = "<!-- findings: begin -->", "<!-- findings: end -->"
+DEEPER = "<!-- in depth -->"  # between the story and everything else
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|])(?!\\)")
+
+
+def digest(sections: Iterable[Shown], run: str, made: Mapping) -> str:
+    """Everything that sections find, the story first; intervals stand in brackets.
+
+    Args:
+        sections: of the report.
+        run: its name; made: its provenance.
+    """
+    sections = list(sections)
+    parts = [f"<!-- run {run}, lengthlens {made['lengthlens']}, commit {made['commit']} -->"]
+    parts += [_section(section) for section in sections if section.story]
+    parts += [DEEPER, *(_section(section) for section in sections if not section.story)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(section: Shown) -> str:
+    lines = [f"- {_escaped(text)}" for text in section.leads]
+    for found in section.findings:
+        answer = f" *{_escaped(found.answer)}*" if found.answer else ""
+        lines += ["", f"**{_escaped(found.question)}**{answer}", ""]
+        lines += [f"- {_escaped(text)}" for text in found.evidence]
+    return f"### {_escaped(section.title)}\n\n" + "\n".join(lines).strip() if lines else ""
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is; brackets of intervals do no harm and stay."""
+    return _SPECIAL.sub(lambda sign: sign[0] if sign[0] in "[]|" else "\\" + sign[0], text)
+
+
+def put(page: str, text: str) -> str:
+    """A page with the text between its marks.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{text.strip()}\n{END}{after}"
+
+
+def main(folder: str) -> None:
+    found = Path(folder, "findings.md").read_text(encoding="utf-8")
+    story = found.partition(DEEPER)[0]
+    for name, text in (("README.md", story), ("docs/findings.md", found)):
+        page = Path(name)
+        page.write_text(put(page.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

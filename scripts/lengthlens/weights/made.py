@@ -1,0 +1,119 @@
+"""Models that are made on this machine: of a GGUF file, or of a model and a LoRA adapter.
+
+Both are folders in transformers' format below `results/weights`, which runs share. A folder is
+named by what it is made of, so that two models of a study with one GGUF file, or a model and its
+own adapter, share what they have in common. Weights are stored in float32: the numbers that a
+quantized block stands for, and a sum of weights and adapter, would be rounded in anything shorter.
+
+Beside the weights lies `origin.json`, which says what they were made of. It is no part of the
+model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lengthlens.errors import LengthlensError
+from lengthlens.settings.sections import Gguf, Model
+
+MADE_BELOW = "results/weights"
+ORIGIN = "origin.json"
+PRECISION = "float32"
+
+
+def gguf_of(entry: Model) -> Gguf | None:
+    """The GGUF file of a model, if it has one."""
+    return None if entry.gguf is None else as_gguf(entry.gguf)
+
+
+def as_gguf(given: str | Mapping[str, str] | Gguf) -> Gguf:
+    """A GGUF file as a configuration gives it; a text alone is a file on this machine."""
+    return Gguf.model_validate({"file": given} if isinstance(given, str) else given)
+
+
+def source_of(entry: Model) -> str:
+    """A model in words: its folder, `repository@revision` or GGUF file; `+` and its adapter."""
+    file = gguf_of(entry)
+    if file is not None:
+        source = file.source
+    else:
+        source = entry.path if entry.path is not None else f"{entry.hub}@{entry.revision}"
+    return source if entry.adapter is None else f"{source} + {entry.adapter}"
+
+
+def key_of(source: str) -> str:
+    """What stands for a source in names of files."""
+    return hashlib.sha256(source.encode()).hexdigest()[:8]
+
+
+def file_key(file: Gguf) -> str:
+    """The same for a GGUF file; another hash means another file."""
+    return key_of(file.source if file.sha256 is None else f"{file.source} {file.sha256}")
+
+
+def made_folder(entry: Model) -> str:
+    """The name of the folder that a model is made into."""
+    file = gguf_of(entry)
+    if entry.adapter is None:
+        return f"dequantized.{file_key(file)}"
+    told = source_of(entry) if file is None else f"{file_key(file)} + {entry.adapter}"
+    return f"merged.{key_of(told)}"
+
+
+def fetched_file(file: Gguf) -> str:
+    """The name of a GGUF file that came in a package."""
+    return f"fetched.{file_key(file)}.gguf"
+
+
+@contextmanager
+def made_whole(folder: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder, which gets its name when the block ends without an error."""
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def room_problem(folder: Path, numbers: int) -> str | None:
+    """Whether the disk of a folder, which may be missing, has room for so many numbers."""
+    there = next(above for above in (folder, *folder.absolute().parents) if above.is_dir())
+    needed, free = 4 * numbers, shutil.disk_usage(there).free
+    if needed <= free:
+        return None
+    return (
+        f"it takes {needed / 1e9:.2f} GB below {folder} in {PRECISION}, but {free / 1e9:.2f} GB "
+        "are free; make room, or link results to a folder on a larger disk"
+    )
+
+
+def write_origin(folder: Path, origin: Mapping[str, Any]) -> None:
+    """Say in a folder what its model was made of."""
+    text = json.dumps(dict(origin), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    (folder / ORIGIN).write_text(text, encoding="utf-8")
+
+
+def read_origin(folder: Path) -> dict[str, Any]:
+    """What a folder says that its model was made of.
+
+    Raises:
+        LengthlensError: it does not say it.
+    """
+    try:
+        return json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LengthlensError(
+            f"{folder / ORIGIN} cannot be read ({error}); delete {folder} and run again"
+        ) from error

@@ -1,0 +1,46 @@
+"""What the report says of tuning where there is little to say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lengthlens.analysis.transplants import COLUMNS
+from lengthlens.figures.style import Cast
+from lengthlens.reporting.tuning import late_layers_suffice, say_transplants
+
+CAST = Cast({"b": "untuned", "i": "tuned"}, {"en": "English"})
+
+
+def table(share: float) -> pd.DataFrame:
+    """Each of three layers alone, both ways."""
+    rows = [
+        {"untuned": "b", "tuned": "i", "language": "en", "into": into, "what": "all"}
+        | {"layers": f"{layer}-{layer}", "scale": 1.0, "control": False, "measure": "exact"}
+        | {"share": share, "share_low": share - 0.1, "share_high": share + 0.1, "verdict": ""}
+        | {"n_samples": 4, "neutral_within": True}
+        for into in ("untuned", "tuned")
+        for layer in range(3)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def test_without_a_gain_there_is_no_share_and_it_is_said_once() -> None:
+    none = table(np.nan)
+    assert say_transplants(none) == [
+        "i (en), exact answers: tuning brought no gain that is above 0 with its interval."
+    ]
+    found = late_layers_suffice({"transplants": none}, CAST)
+    assert found.answer == "no interval"
+    (said,) = found.evidence
+    assert said == (
+        "English: tuning brought no gain that is above 0 with its interval, so there is no share "
+        "of it"
+    )
+
+
+def test_one_layer_is_called_a_layer() -> None:
+    (said,) = late_layers_suffice({"transplants": table(0.8)}, CAST).evidence
+    assert said.startswith(
+        "English: those of layer 2 bring 80.0\u202f% [70.0, 90.0] of the exact answers"
+    )
