@@ -1,6 +1,8 @@
 # The recipe that tunes a chat model to keep to a word count; not part of the default run.
-# `snakemake --cores 2 adapter` makes what resources/smollm2 ships, from a model that is fetched
-# before. A training that was killed goes on where it was saved last: start it again.
+# `snakemake --cores 2 adapter` makes what resources/smollm2 ships. A training that was killed goes
+# on where it was saved last: start it again.
+from lengthlens.settings.sections import Model
+
 with open(ROOT / "config/adapter.yaml", encoding="utf-8") as file:
     ADAPTERS = yaml.safe_load(file)
 
@@ -9,13 +11,19 @@ localrules:
     adapter,
 
 
-def weights_to_tune(wildcards):
-    """Those of the base; where there are none and no rule makes them, the job tells how to."""
-    base = ADAPTERS[wildcards.recipe]["base"]
-    folder = local_folder(base, PROJECT)
-    if not folder.exists() and base.startswith("results/weights/dequantized."):
-        return [base]
-    return sorted(local(str(path)) for path in folder.glob("*.safetensors"))
+# What is tuned: a folder, or a model entry as in config.yaml that is made into one.
+BASES = {
+    name: Model(variant="instruct", **(base if isinstance(base, dict) else {"path": base}))
+    for name, base in ((name, recipe["base"]) for name, recipe in ADAPTERS.items())
+}
+GGUF_FILES |= {file_key(gguf_of(base)): gguf_of(base) for base in BASES.values() if base.gguf}
+
+
+def recipe_of(wildcards):
+    """A recipe with the folder of its base."""
+    base = BASES[wildcards.recipe]
+    made = base.path is None
+    return ADAPTERS[wildcards.recipe] | {"base": model_files(base)[0] if made else base.path}
 
 
 rule adapter:
@@ -26,7 +34,7 @@ rule adapter:
 rule tune_adapter:
     input:
         code=code("tune_adapter"),
-        base=weights_to_tune,
+        base=lambda wildcards: model_files(BASES[wildcards.recipe]),
         data=lambda wildcards: [
             project_file(ROOT / path)
             for path in (
@@ -49,7 +57,7 @@ rule tune_adapter:
         "../envs/environment.yaml"
     threads: lambda wildcards: ADAPTERS[wildcards.recipe]["threads"]
     params:
-        recipe=lambda wildcards: ADAPTERS[wildcards.recipe],
+        recipe=recipe_of,
         root=str(ROOT),
         folder=lambda wildcards, output: str(Path(output.provenance).parent),
     message:

@@ -19,7 +19,7 @@ from lengthlens.tuning.wordnet import WordNet, marked_sentences
 ROOT = Path(__file__).parents[2]
 SMOLLM2 = ROOT / "resources/smollm2"
 RECIPES = yaml.safe_load((ROOT / "config/adapter.yaml").read_text(encoding="utf-8"))
-SHIPPED = Recipe.read("shipped", RECIPES["shipped"])
+SHIPPED = Recipe.read("shipped", RECIPES["shipped"] | {"base": "resources/pocket/instruct"})
 STUDY = load_language(ROOT / "resources/languages/en.yaml")
 
 

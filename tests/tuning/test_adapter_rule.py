@@ -22,7 +22,10 @@ def test_the_recipe_runs_and_a_missing_base_is_told(tmp_path):
     assert sorted(path.name for path in (folder / "tiny/steps").iterdir()) == ["2", "6"]
     again = snakemake(project, "--dry-run", "results/adapter-training/tiny/provenance.json")
     assert "Nothing to be done" in again.stdout + again.stderr
-    refused = snakemake(project, "adapter")
+    recipes = (project / "config/adapter.yaml").read_text(encoding="utf-8")
+    nowhere = recipes.replace("base: resources/pocket/instruct", "base: resources/nowhere")
+    (project / "config/adapter.yaml").write_text(nowhere, encoding="utf-8")
+    refused = snakemake(project, "results/adapter-training/tiny/provenance.json", "--forceall")
     assert refused.returncode != 0
     assert "there is no model to tune" in refused.stderr
     assert "set `base` in config/adapter.yaml" in refused.stderr

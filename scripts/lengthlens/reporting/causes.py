@@ -52,14 +52,19 @@ def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
             "their models were run are about models that it does not have."
         )
     present = table[table["family"].fillna("") != ""]
-    several = present["model"].nunique() > 1
+    several = present["family"].map(_of).nunique() > 1
     return sentences + [_test_sentence(row, several) for row in present.to_dict("records")]
+
+
+def _of(family: str) -> str:
+    """The model that a family of tests is about."""
+    return family.partition(" of ")[2]
 
 
 def _test_sentence(row: Mapping, several: bool) -> str:
     """What came of a test; of several models it says of which."""
     verdict = f"{row['verdict'][0].upper()}{row['verdict'][1:]}"
-    of = f", {row['model']}" if several else ""
+    of = f", {_of(row['family'])}" if several else ""
     claim = f"{verdict} ({row['status']}{of}): “{row['claim']}”"
     if pd.isna(row["p"]):
         return f"{claim} ({row['reason']})."
