@@ -230,12 +230,12 @@ def test_wordings_without_number_or_topic_are_refused(tmp_path):
 
 
 def test_wrong_keys_of_a_recipe_are_named():
-    wrong = RECIPES["shipped"] | {"steps": 0, "rate": 1}
+    wrong = RECIPES["tiny"] | {"steps": 0, "rate": 1}
     with pytest.raises(LengthlensError, match="adapter.yaml, mine: steps: .*; rate: Extra"):
         Recipe.read("mine", wrong)
     with pytest.raises(LengthlensError, match="lora: .*lora_dropout would be ignored"):
         Recipe.read("mine", RECIPES["tiny"] | {"lora": {"r": 2, "lora_dropout": 0.1}})
-    late = RECIPES["shipped"] | {"series": [5, 5000]}
+    late = RECIPES["tiny"] | {"series": [5, 5000]}
     with pytest.raises(LengthlensError, match="series holds 5000"):
         Recipe.read("mine", late)
 
