@@ -19,11 +19,7 @@ BASES = {
 GGUF_FILES |= {file_key(gguf_of(base)): gguf_of(base) for base in BASES.values() if base.gguf}
 
 
-def recipe_of(wildcards):
-    """A recipe with the folder of its base."""
-    base = BASES[wildcards.recipe]
-    made = base.path is None
-    return ADAPTERS[wildcards.recipe] | {"base": model_files(base)[0] if made else base.path}
+FOLDERS = {name: base.path or model_files(base)[0] for name, base in BASES.items()}
 
 
 rule adapter:
@@ -57,7 +53,7 @@ rule tune_adapter:
         "../envs/environment.yaml"
     threads: lambda wildcards: ADAPTERS[wildcards.recipe]["threads"]
     params:
-        recipe=recipe_of,
+        recipe=lambda wildcards: ADAPTERS[wildcards.recipe] | {"base": FOLDERS[wildcards.recipe]},
         root=str(ROOT),
         folder=lambda wildcards, output: str(Path(output.provenance).parent),
     message:
