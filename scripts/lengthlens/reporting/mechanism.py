@@ -38,10 +38,10 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
         ]
         said = "; ".join(named) or "no single component with an interval above 0"
         sentences.append(
-            f"{who}: once N words are written, the end margin exceeds that under the next larger "
-            f"number by {effect}. So much of it goes when one component comes from that run: "
-            f"{said} ({int(first['n_samples'])} answers; the parts need not add up to 100 %)."
-            + _unpatched(first)
+            f"{who}: once N words are written, asking for the next larger number lowers the end "
+            f"margin by {effect}, the effect of N. A single component that comes from that run "
+            f"takes with it: {said} ({int(first['n_samples'])} answers; the parts need not add up "
+            "to 100 %)." + _unpatched(first)
         )
     return sentences
 

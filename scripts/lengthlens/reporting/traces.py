@@ -48,7 +48,7 @@ def say_places(table: pd.DataFrame) -> list[str]:
         if most:
             parts.append(f"more than half of the effect of N passes through {most}")
         if some:
-            parts.append(f"a part that need not be half of it, but is above 5 %, through {some}")
+            parts.append(f"more than 5 %, not shown to be more than half, through {some}")
         nothing = "no part of the text is shown to pass on more than 5 % of the effect of N"
         said = "; ".join(parts) or nothing
         sentences.append(f"{who}: {said} ({n}; layers are those that the stream enters).")
