@@ -31,16 +31,30 @@ def test_without_a_gain_there_is_no_share_and_it_is_said_once() -> None:
         "i (en), exact answers: tuning brought no gain that is above 0 with its interval."
     ]
     found = late_layers_suffice({"transplants": none}, CAST)
-    assert found.answer == "no interval"
+    assert found.answer == "cannot be told"
     (said,) = found.evidence
     assert said == (
-        "English: tuning brought no gain that is above 0 with its interval, so there is no share "
-        "of it"
+        "English: those of layer 2 bring no share of exact answers, for tuning brought no gain that "
+        "is above 0 with its interval"
     )
 
 
 def test_one_layer_is_called_a_layer() -> None:
-    (said,) = late_layers_suffice({"transplants": table(0.8)}, CAST).evidence
-    assert said.startswith(
-        "English: those of layer 2 bring 80.0\u202f% [70.0, 90.0] of the exact answers"
+    found = late_layers_suffice({"transplants": table(0.8)}, CAST)
+    assert found.answer == "yes" and found.evidence == (
+        "English: those of layer 2 bring 80.0\u202f% [70.0, 90.0] of what tuning brought of exact "
+        "answers (4 prompts)",
     )
+
+
+def test_both_measures_are_told_and_what_breaks_the_model_is_not_judged() -> None:
+    swapped = table(0.2).assign(measure="n_effect", neutral_within=False)
+    both = pd.concat([table(0.8), swapped])
+    found = late_layers_suffice({"transplants": both}, CAST)
+    (said,) = found.evidence
+    assert found.answer == "yes" and said.endswith(
+        "and 20.0\u202f% [10.0, 30.0] of what tuning brought of the effect of N (4 prompts, not "
+        "judged: neutral text is outside the range)"
+    )
+    broken = both.assign(neutral_within=False)
+    assert late_layers_suffice({"transplants": broken}, CAST).answer == "cannot be told"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from lengthlens.analysis.transplants import OUTSIDE
@@ -115,7 +117,9 @@ def late_layers_necessary(tables: Tables, cast: Cast) -> Finding | None:
 
 
 def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str) -> Finding | None:
-    own = table[(table["measure"] == "exact") & (table["into"] == into) & (table["what"] == "all")]
+    own = table[
+        table["measure"].isin(list(_MEASURES)) & (table["into"] == into) & (table["what"] == "all")
+    ]
     evidence, limits = [], []
     for (tuned, language), rows in own.groupby(["tuned", "language"], sort=False):
         ends = rows["layers"].astype(str).str.extract(r"^(\d+)-(\d+)$").dropna().astype(int)
@@ -123,17 +127,29 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
             continue
         n_layers = int(ends[1].max()) + 1
         late = [f"{first}-{n_layers - 1}" for first in layers_between(n_layers, *LATE)[:1]]
-        for row in rows[rows["layers"].isin(late)].to_dict("records"):
-            name = who(cast, tuned, language)
-            if pd.isna(row["share"]):
-                evidence.append(f"{name}: {NO_GAIN}, so there is no share of it")
-                continue
-            outside = "" if row["neutral_within"] else ", but neutral text is outside the range"
-            evidence.append(
-                f"{name}: those of {_layers(row['layers'])} {words} "
-                f"{shown(row, 'share', 'percent')} of the exact answers that tuning brought "
-                f"({row['n_samples']} prompts{outside})"
-            )
-            if row["neutral_within"]:
-                limits.append((float(row["share_low"]), float(row["share_high"])))
-    return answered(question, limits, evidence, "languages", 0.5) if evidence else None
+        found = rows[rows["layers"].isin(late)].to_dict("records")
+        if not found:
+            continue
+        told = " and ".join(_brought(row) for row in found)
+        evidence.append(f"{who(cast, tuned, language)}: those of {_layers(late[0])} {words} {told}")
+        limits += [
+            (float(row["share_low"]), float(row["share_high"]))
+            for row in found
+            if row["neutral_within"] and not pd.isna(row["share"])
+        ]
+    if not evidence:
+        return None
+    finding = answered(question, limits, evidence, "cases of language and measure", 0.5)
+    return finding if limits else replace(finding, answer="cannot be told")
+
+
+def _brought(row: dict) -> str:
+    """A share of what tuning brought, and where it is not judged, why."""
+    of = _MEASURES[row["measure"]]
+    if pd.isna(row["share"]):
+        return f"no share of {of}, for {NO_GAIN}"
+    outside = "" if row["neutral_within"] else ", not judged: neutral text is outside the range"
+    return (
+        f"{shown(row, 'share', 'percent')} of what tuning brought of {of} "
+        f"({row['n_samples']} prompts{outside})"
+    )
