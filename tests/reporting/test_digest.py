@@ -5,7 +5,7 @@ import re
 import pytest
 from synthetic_report import EVIL, evil_material
 
-from lengthlens.reporting.digest import BEGIN, DEEPER, END, digest, put
+from lengthlens.reporting.digest import BEGIN, DEEPER, END, digest, one_list, put
 from lengthlens.reporting.shown import Shown, shown_sections
 
 MADE = {"lengthlens": "1.0", "commit": "abc"}
@@ -28,6 +28,11 @@ def test_signs_of_markdown_are_shown_as_they_are():
     section = Shown("a", "A", "A", "", "", leads=(f"a_b *c* [1, 2] |x| {EVIL}",), story=True)
     text = digest([section], "r", MADE)
     assert "- a\\_b \\*c\\* [1, 2] |x| " in text and "\\<script\\>" in text
+
+
+def test_the_readme_gets_one_list():
+    text = "<!-- run -->\n\n### A\n\n- led\n\n**Is it?** *yes*\n\n- so\n\n### B\n\n- more\n"
+    assert one_list(text) == "<!-- run -->\n- led\n- **Is it?** *yes*\n  - so\n- more"
 
 
 def test_pages_keep_what_stands_around():

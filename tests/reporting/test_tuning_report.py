@@ -34,8 +34,8 @@ def test_without_a_gain_there_is_no_share_and_it_is_said_once() -> None:
     assert found.answer == "cannot be told"
     (said,) = found.evidence
     assert said == (
-        "English: those of layer 2 bring no share of exact answers, for tuning brought no gain that "
-        "is above 0 with its interval"
+        "English: those of layer 2 bring no share of exact answers, for tuning brought no gain "
+        "that is above 0 with its interval"
     )
 
 

@@ -47,6 +47,20 @@ def _escaped(text: str) -> str:
     return _SPECIAL.sub(lambda sign: sign[0] if sign[0] in "[]|" else "\\" + sign[0], text)
 
 
+def one_list(text: str) -> str:
+    """A digest as one list without headings: what answers a question stands below it."""
+    lines, inside = [], False
+    for line in text.splitlines():
+        if line.startswith("#"):
+            inside = False
+        elif line.startswith("**"):
+            lines.append(f"- {line}")
+            inside = True
+        elif line:
+            lines.append(f"  {line}" if inside and line.startswith("- ") else line)
+    return "\n".join(lines)
+
+
 def put(page: str, text: str) -> str:
     """A page with the text between its marks.
 
@@ -62,7 +76,7 @@ def put(page: str, text: str) -> str:
 
 def main(folder: str) -> None:
     found = Path(folder, "findings.md").read_text(encoding="utf-8")
-    story = found.partition(DEEPER)[0]
+    story = one_list(found.partition(DEEPER)[0])
     for name, text in (("README.md", story), ("docs/findings.md", found)):
         page = Path(name)
         page.write_text(put(page.read_text(encoding="utf-8"), text), encoding="utf-8")
