@@ -151,10 +151,11 @@ SECTIONS = (
         "mechanism",
         "How it counts",
         "How does the tuned model count?",
-        "Two runs read the same words and differ in the number that is asked for. Parts of one run "
-        "were put into the other: what the text has become at one place and layer, single "
-        "components, and single paths between them. What moves the decision to end by as much as "
-        "the number itself does carries the number.",
+        "Two runs read the same words and differ in the number that is asked for. The effect of N "
+        "is by how much the next larger number lowers the end margin: the logit of ending minus "
+        "that of going on. Parts of one run were put into the other, to see how much of this "
+        "effect goes with them. L5H3 is head 3 of layer 5, L5M the MLP of that layer; the final "
+        "mark is the instruction's last full stop.",
         figures={"circuit": circuit.TITLE, "tracing": tracing.TITLE},
         tables=(
             Table("tracing", "Where N is, by layer and part of the text", say_places, leads=True),
