@@ -98,6 +98,8 @@ def reported(shape: Shape, figures: Collection[str] | None = None) -> str:
         tables = {name: pd.read_csv(study.below(f"tables/{name}.csv")) for name in TABLES}
     check_numbers(tables)
     check_words(page)
+    ids = re.findall(r'\bid="([^"]+)"', re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
+    assert len(ids) == len(set(ids)), {name for name in ids if ids.count(name) > 1}
     check_gate(page, tables["control"], shape)
     return page
 
