@@ -31,7 +31,7 @@ from lengthlens.reporting.page import render_report
 from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
 from lengthlens.reporting.sections import SECTIONS, Section, Table
-from lengthlens.reporting.shown import headline
+from lengthlens.reporting.shown import cut_caption, headline
 from lengthlens.statistics import Bootstrap
 
 STORY = ("summary", "claims")
@@ -409,3 +409,15 @@ def test_texts_of_any_language_have_their_own_direction(page):
         assert all(' dir="auto"' in tag and ' lang="' in tag for tag in opened), kind
     assert '<b id="step-token" dir="auto">' in page
     assert "“\\u2068${token}\\u2069”" in page  # isolated inside of an English sentence
+
+
+def test_captions_are_three_sentences_and_do_not_repeat_the_title():
+    text = (
+        "Where it is: the place at 0.5. Bars are intervals.\nDots are answers. More of it. And so."
+    )
+    found = cut_caption(text, "Where it is")
+    assert found == {
+        "caption": "The place at 0.5. Bars are intervals. Dots are answers.",
+        "more": "More of it. And so.",
+    }
+    assert cut_caption("One. Two.", "Another") == {"caption": "One. Two.", "more": ""}

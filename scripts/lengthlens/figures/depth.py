@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -42,7 +44,7 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
         for row, (name, part) in zip(panels, parts, strict=True):
             for axes, (language, title) in zip(row, cast.languages.items(), strict=True):
                 _draw_panel(axes, part[part["language"] == language], cast)
-                axes.set_title(f"{title}, {name}", fontsize=7)
+                axes.set_title(textwrap.fill(f"{title}, {name}", 30), fontsize=7)
             row[0].set_ylabel("end margin so far [logits]")
         for axes in panels[-1]:
             axes.set_xlabel("layers added, final scale")

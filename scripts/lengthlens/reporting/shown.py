@@ -61,7 +61,7 @@ def shown_sections(material: Material) -> list[Shown]:
             name: {
                 "title": title,
                 "html": material.figures[name].html,
-                **cut_caption(material.figures[name].caption),
+                **cut_caption(material.figures[name].caption, title),
                 "counts": material.figures[name].counts,
             }
             for name, title in section.figures.items()
@@ -90,9 +90,13 @@ def shown_sections(material: Material) -> list[Shown]:
     return shown
 
 
-def cut_caption(caption: str) -> dict[str, str]:
-    """A caption's first three sentences, and the rest, which the page folds."""
-    parts = re.split(r"(?<=[.?]) +(?=[A-Z])", caption.replace("\n", " "))
+def cut_caption(caption: str, title: str) -> dict[str, str]:
+    """A caption's first three sentences, without the title, and the rest, which the page folds."""
+    text = caption.replace("\n", " ")
+    if text.lower().startswith(title.lower()):
+        text = text[len(title) :].lstrip(" .:")
+        text = text[:1].upper() + text[1:]
+    parts = re.split(r"(?<=[.?]) +(?=[A-Z])", text)
     return {
         "caption": " ".join(parts[:CAPTION_SENTENCES]),
         "more": " ".join(parts[CAPTION_SENTENCES:]),
