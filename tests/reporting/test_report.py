@@ -417,7 +417,7 @@ def test_captions_are_three_sentences_and_do_not_repeat_the_title():
     )
     found = cut_caption(text, "Where it is")
     assert found == {
-        "caption": "The place at 0.5. Bars are intervals. Dots are answers.",
+        "caption": "The place at 0.5. Bars: intervals. Dots: answers.",
         "more": "More of it. And so.",
     }
     assert cut_caption("One. Two.", "Another") == {"caption": "One. Two.", "more": ""}
