@@ -29,6 +29,7 @@ rule render_report:
     output:
         report=paths.below("report.html"),
         findings=paths.below("findings.md"),
+        findings_provenance=paths.below("findings.provenance.json"),
     log:
         paths.below("logs/render_report.log"),
     conda:

@@ -7,11 +7,11 @@ def main(snakemake) -> None:
     from pathlib import Path
 
     from lengthlens.files import formats
-    from lengthlens.files.provenance import provenance
+    from lengthlens.files.provenance import provenance, write_with_sidecar
     from lengthlens.files.whole import write_text
     from lengthlens.reporting.compose import compose_material
     from lengthlens.reporting.digest import digest
-    from lengthlens.reporting.page import render_report
+    from lengthlens.reporting.page import page_provenance, render_report
     from lengthlens.reporting.shown import shown_sections
 
     params = snakemake.params
@@ -20,7 +20,8 @@ def main(snakemake) -> None:
     material = compose_material(files, params.pairs, params.tunings, params.config, made)
     sections = shown_sections(material)
     write_text(Path(snakemake.output.report), render_report(material, sections))
-    write_text(Path(snakemake.output.findings), digest(sections, material.run, made))
+    text, told = digest(sections, material.run, made), page_provenance(material)
+    write_with_sidecar(snakemake.output.findings, text, told)
 
 
 if __name__ == "__main__":

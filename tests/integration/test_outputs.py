@@ -79,7 +79,7 @@ def test_two_runs_are_equal_byte_by_byte(both):
 def made_of(path: Path) -> dict:
     """The provenance of an output, wherever it has it."""
     content = path.read_bytes()
-    if path.suffix in (".csv", ".jsonl"):
+    if path.suffix in (".csv", ".jsonl", ".md"):
         return json.loads(sidecar(path).read_text())
     if path.suffix in (".nc", ".h5"):
         import h5py
@@ -120,7 +120,7 @@ def test_every_output_leads_to_configuration_weights_code_versions_and_seed(both
         if not name.startswith("twice/prompts"):
             weights = made.get("models") or {made["model"]["model"]: made["model"]["sha256"]}
             assert weights and all(len(digest) == 64 for digest in weights.values()), name
-    assert seen == {".csv", ".jsonl", ".nc", ".h5", ".png", ".svg", ".pdf", ".html", ".json"}
+    assert seen == {".csv", ".jsonl", ".nc", ".h5", ".png", ".svg", ".pdf", ".html", ".json", ".md"}
 
 
 def texts_of(path: Path) -> bytes:

@@ -412,9 +412,7 @@ def test_texts_of_any_language_have_their_own_direction(page):
 
 
 def test_captions_are_three_sentences_and_do_not_repeat_the_title():
-    text = (
-        "Where it is: the place at 0.5. Bars: intervals.\nDots: answers. More of it. And so."
-    )
+    text = "Where it is: the place at 0.5. Bars: intervals.\nDots: answers. More of it. And so."
     found = cut_caption(text, "Where it is")
     assert found == {
         "caption": "The place at 0.5. Bars: intervals. Dots: answers.",
