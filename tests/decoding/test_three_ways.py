@@ -103,5 +103,6 @@ def test_every_other_architecture_answers_alike_or_is_refused(kind: str) -> None
         proven(model, anatomy, TEXTS, kind)
     except (NotBuilt, LengthlensError) as reason:
         pytest.skip(str(reason))
-    window = getattr(model.config, "sliding_window", None)
+    windowed = getattr(model.config, "use_sliding_window", True)
+    window = getattr(model.config, "sliding_window", None) if windowed else None
     assert disagreements(model, shares=window is None or window > 2 * PREFIX) == []

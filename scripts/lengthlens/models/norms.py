@@ -46,7 +46,7 @@ class NormKind:
 
 
 def norm_kind(
-    norm: nn.Module, x: Float[Tensor, "*row d_model"], y: Float[Tensor, "*row d_model"]
+    norm: nn.Module, x: Float[Tensor, "*row d_model"], y: Float[Tensor, "*row out"]
 ) -> NormKind | None:
     """The kind of norm that turns `x` into `y`, or None where it is neither of the known kinds.
 
@@ -56,7 +56,7 @@ def norm_kind(
         y: its output.
     """
     weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
-    if weight is None or weight.shape != x.shape[-1:]:
+    if weight is None or weight.shape != x.shape[-1:] or y.shape != x.shape:
         return None
     epsilon = norm_epsilon(norm)
     for centred in (False, True):
