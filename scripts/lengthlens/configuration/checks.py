@@ -24,7 +24,7 @@ from lengthlens.weights.checks import (
 )
 from lengthlens.weights.gguf_header import file_problem
 from lengthlens.weights.hub_cache import snapshot_folder
-from lengthlens.weights.made import MADE_BELOW, as_gguf, file_key
+from lengthlens.weights.made import MADE_BELOW, as_gguf, dequantized_folder
 from lengthlens.weights.places import odd_place
 
 LANGUAGES = "resources/languages"
@@ -448,7 +448,7 @@ def _real(folder: Path) -> str:
 def _folder(model: Mapping[str, Any], root: Path) -> Path | None:
     """Where a model lies on this machine, if it does; of one with an adapter the one without."""
     if "gguf" in model:
-        folder = Path(MADE_BELOW) / f"dequantized.{file_key(as_gguf(model['gguf']))}"
+        folder = Path(MADE_BELOW) / dequantized_folder(as_gguf(model["gguf"]))
         return folder if folder.is_dir() else None
     if "path" in model:
         return local_folder(model["path"], root)

@@ -151,11 +151,17 @@ def answered(
         names=[request.sample_id for request in part],
         **{"choose": chooser(part, settings)} | options,
     )
-    rows = [
+    return answer_rows(loaded, part, decoded, counting), decoded
+
+
+def answer_rows(
+    loaded: LoadedModel, part: Sequence[Request], decoded: Decoded, counting: str
+) -> list[dict]:
+    """Rows of a generations file, of the requests of a batch and how they were decoded."""
+    return [
         answer_row(request, tokens, stopped, loaded, counting)
         for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
     ]
-    return rows, decoded
 
 
 def _too_large(loaded: LoadedModel, request: Request, settings: Generation) -> LengthlensError:

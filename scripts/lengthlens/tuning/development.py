@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lengthlens.decoding.choose import greedy
-from lengthlens.generation.answers import Request, answer_row
+from lengthlens.generation.answers import Request, answer_rows
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import mentions
@@ -28,10 +28,7 @@ def answer_greedily(loaded: LoadedModel, prompts: Sequence[Prompt]) -> list[dict
             for prompt in prompts[start : start + BATCH]
         ]
         decoded = loaded.decode([r.tokens for r in part], MAX_NEW_TOKENS, choose=greedy)
-        rows += [
-            answer_row(request, tokens, stopped, loaded, COUNTING)
-            for request, tokens, stopped in zip(part, decoded.tokens, decoded.stopped, strict=True)
-        ]
+        rows += answer_rows(loaded, part, decoded, COUNTING)
     return rows
 
 

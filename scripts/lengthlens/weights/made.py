@@ -58,11 +58,16 @@ def file_key(file: Gguf) -> str:
     return key_of(file.source if file.sha256 is None else f"{file.source} {file.sha256}")
 
 
+def dequantized_folder(file: Gguf) -> str:
+    """The name of the folder that a GGUF file is made into."""
+    return f"dequantized.{file_key(file)}"
+
+
 def made_folder(entry: Model) -> str:
     """The name of the folder that a model is made into."""
     file = gguf_of(entry)
     if entry.adapter is None:
-        return f"dequantized.{file_key(file)}"
+        return dequantized_folder(file)
     told = source_of(entry) if file is None else f"{file_key(file)} + {entry.adapter}"
     return f"merged.{key_of(told)}"
 
