@@ -12,13 +12,12 @@ localrules:
 
 
 # What is tuned: a folder, or a model entry as in config.yaml that is made into one.
+ENTRIES = {name: recipe["base"] for name, recipe in ADAPTERS.items()}
 BASES = {
-    name: Model(variant="instruct", **(base if isinstance(base, dict) else {"path": base}))
-    for name, base in ((name, recipe["base"]) for name, recipe in ADAPTERS.items())
+    name: Model(variant="instruct", **(entry if isinstance(entry, dict) else {"path": entry}))
+    for name, entry in ENTRIES.items()
 }
 GGUF_FILES |= {file_key(gguf_of(base)): gguf_of(base) for base in BASES.values() if base.gguf}
-
-
 FOLDERS = {name: base.path or model_files(base)[0] for name, base in BASES.items()}
 
 

@@ -16,7 +16,7 @@ from lengthlens.reporting.shown import Shown
 
 BEGIN, END = "<!-- findings: begin -->", "<!-- findings: end -->"
 DEEPER = "<!-- in depth -->"  # between the story and everything else
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|])(?!\\)")
+_SPECIAL = re.compile(r"[\\`*_<>]")  # brackets of intervals do no harm
 
 
 def digest(sections: Iterable[Shown], run: str, made: Mapping) -> str:
@@ -43,8 +43,8 @@ def _section(section: Shown) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is; brackets of intervals do no harm and stay."""
-    return _SPECIAL.sub(lambda sign: sign[0] if sign[0] in "[]|" else "\\" + sign[0], text)
+    """Text that Markdown shows as it is."""
+    return _SPECIAL.sub(r"\\\g<0>", text)
 
 
 def one_list(text: str) -> str:
