@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _THOUGHT = ("thinking_tokens", "cut_thinking")
 _WHOLE = {"head": "Int64", "rank": "Int64"}  # integers that may be missing
+_MAYBE_EMPTY = (  # text of tables that may be empty
+    *("absent", "component", "family", "layers", "minus", "notes", "passed_over", "reference"),
+    "template",
+)
 
 
 def open_prompts(path: str | Path) -> pd.DataFrame:
@@ -146,8 +150,13 @@ def open_claims(path: str | Path) -> pd.DataFrame:
 
 
 def open_table(path: str | Path) -> pd.DataFrame:
-    """Any file of the folder `tables`; `n` is text, for it may be "all"."""
-    return read_table(path, formats.TABLE, dtype={"n": "string"})
+    """Any file of the folder `tables`; text that may be missing is empty there, not NaN.
+
+    `n` is text, for it may be "all".
+    """
+    texts = dict.fromkeys(_MAYBE_EMPTY, "string")
+    table = read_table(path, formats.TABLE, dtype={"n": "string", **texts})
+    return table.fillna({name: "" for name in texts if name in table})
 
 
 def _lines(path: str | Path, schema: str, needed: tuple[str, ...]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from lengthlens.reporting.paths import (
     say_paths,
 )
 
-OWN = {"model": "m", "language": "en", "swap": 1, "n_samples": 12, "n_topics": 6}
+OWN = {"model": "m", "language": "en", "swap": 1, "n_samples": 12, "n_topics": 6, "absent": ""}
 
 
 def share(value: float) -> dict:

@@ -256,6 +256,12 @@ def test_a_claim_without_data_keeps_the_unit_of_its_condition():
     assert found.condition == "above 50.0\u202f%" and found.value == "\u2013"
 
 
+def test_two_pairs_share_the_claims_but_no_anchor():
+    rows = [claim(id=name) for name in ("late", "late", "early")]
+    found = describe_claims(pd.DataFrame(rows))
+    assert [row.id for row in found] == ["late-1", "late-2", "early"]
+
+
 def test_numbers():
     assert number(-0.001, "words", sign=True) == "0.00"
     sizes = [0.0123, -1.2345, -12.345, 123.45]

@@ -40,7 +40,7 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
-    own = table[table["minus"].fillna("") == ""]
+    own = table[table["minus"] == ""]
     level = float(table["level"].iloc[0]) if len(table) else 0.95
     with styled():
         figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(models) + 0.6))
@@ -94,7 +94,7 @@ def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def counts(table: pd.DataFrame) -> str:
     """Answers and topics, for the caption."""
-    own = table[(table["minus"].fillna("") == "") & (table["term"] == "drop")]
+    own = table[(table["minus"] == "") & (table["term"] == "drop")]
     if own.empty or not own["n_samples"].max():
         return "No answer had a decision step."
     n, topics = own["n_samples"], own["n_topics"]

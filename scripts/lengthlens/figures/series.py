@@ -63,7 +63,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
         return {}
     zero_line(axes)
     handles = {}
-    for place, (name, curve) in enumerate(part.groupby(part["component"].fillna(""), sort=True)):
+    for place, (name, curve) in enumerate(part.groupby(part["component"], sort=True)):
         curve = curve.dropna(subset="value").sort_values("step")
         colour = _COLOURS[place % len(_COLOURS)] if name else TUNING_COLOURS["tuned"]
         axes.vlines(curve["step"], curve["value_low"], curve["value_high"], color=colour)

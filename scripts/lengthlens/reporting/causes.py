@@ -25,7 +25,7 @@ SHOWN_METHOD = "end_contrast"  # the score that looks at the decision itself; ot
 
 def test_counts(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
     """Of each family: its name, its tests, those with a p-value, those in favour of the claim."""
-    families = table[table["family"].fillna("") != ""]
+    families = table[table["family"] != ""]
     return [
         (name, len(own), int(own["p"].notna().sum()), int(own["verdict"].isin(POSITIVE).sum()))
         for name, own in families.groupby("family", sort=False)
@@ -51,7 +51,7 @@ def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
             f"No test of this run is confirmatory: the {len(confirmatory)} that were fixed before "
             "their models were run are about models that it does not have."
         )
-    present = table[table["family"].fillna("") != ""]
+    present = table[table["family"] != ""]
     several = present["family"].map(_of).nunique() > 1
     return sentences + [_test_sentence(row, several) for row in present.to_dict("records")]
 
@@ -145,7 +145,7 @@ def repair_sentences(table: pd.DataFrame) -> list[str]:
     for how many sets found by scores the change differs between two languages.
     """
     final = table[(table["term"] == "final_mlp") & table["contribution"].notna()]
-    between = final["minus"].fillna("") != ""
+    between = final["minus"] != ""
     late = final["method"] == "late_heads"
     sentences = [
         f"{row['model']}, {row['language']}, without the heads of the last quarter of layers: what "

@@ -112,7 +112,7 @@ def _said(table: pd.DataFrame, undone: str, say: Callable[[pd.DataFrame], str]) 
     """A sentence on each model and language, or why it was not measured."""
     sentences = []
     for who, rows in by_model(table):
-        absent = str(rows["absent"].fillna("").iloc[0])
+        absent = str(rows["absent"].iloc[0])
         sentences.append(f"{who}: {f'{undone}: {absent}' if absent else say(rows)}.")
     return sentences
 

@@ -90,8 +90,10 @@ class Claim:
 
 
 def describe_claims(claims: pd.DataFrame) -> list[Claim]:
-    """The rows of claims.csv, in their order, as text."""
-    return [_claim(row) for row in claims.to_dict("records")]
+    """The rows of claims.csv, in their order, as text; the ids of several pairs are numbered."""
+    place = (claims.groupby("id").cumcount() + 1).astype(str)
+    ids = claims["id"].mask(claims["id"].duplicated(keep=False), claims["id"] + "-" + place)
+    return [_claim(row) for row in claims.assign(id=ids).to_dict("records")]
 
 
 def _claim(row: Mapping) -> Claim:

@@ -9,7 +9,6 @@ from lengthlens.reporting.numbers import number
 
 def model_sentences(table: pd.DataFrame) -> list[str]:
     """Sentences on what is not a matter of course: added stops, settings passed over, thinking."""
-    table = table.fillna("")
     said = []
     for model, own in table.groupby("model", sort=False):
         first = own.iloc[0]

@@ -138,7 +138,7 @@ def _missing(table: pd.DataFrame) -> list[str]:
 def _says_missing(table: pd.DataFrame) -> pd.Series:
     if "absent" not in table:
         return pd.Series(False, index=table.index)
-    return table["absent"].notna() & (table["absent"] != "")
+    return table["absent"] != ""
 
 
 def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -140,7 +140,7 @@ def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
 def passes_on(tables: Tables, cast: Cast) -> Finding | None:
     """Does the final MLP give less when heads are removed whose output it reads?"""
     table = tables["repair"]
-    single = table["minus"].isna() | table["minus"].eq("")  # not a difference of two languages
+    single = table["minus"].eq("")  # not a difference of two languages
     rows = table[
         (table["term"] == "final_mlp") & table["contribution"].notna()
         & table["model"].isin(tuned_models(cast)) & single
@@ -266,7 +266,7 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
         if "coverage" not in measures.index:
             continue
         poor = max(1 - measures["value"]["coverage"], measures["value"]["degenerate"]) > POOR
-        alone = rows["reference"].isna() | rows["reference"].eq("")
+        alone = rows["reference"].eq("")
         found = rows[(rows["measure"] == "exact") & (rows["quantity"] == "change") & alone]
         found = found[found["value"].notna()]
         for row in found.to_dict("records"):

@@ -18,7 +18,6 @@ _UNIT = {"exact": "percent"}
 def tokenization_sentences(table: pd.DataFrame) -> list[str]:
     """Sentences on exact answers in tables/tokenization.csv, of each model and language."""
     said = []
-    table = table.fillna({"reference": ""})  # NOTE an empty text is read as missing
     for (model, language), own in least_cut_first(table).groupby(["model", "language"], sort=False):
         exact = own[own["measure"] == "exact"]
         rows = {row["quantity"]: row for row in exact.to_dict("records") if not row["reference"]}

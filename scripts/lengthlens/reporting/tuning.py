@@ -29,7 +29,7 @@ def say_transplants(table: pd.DataFrame) -> list[str]:
     """
     own = table[table["measure"].isin(list(_MEASURES)) & ~table["control"].astype(bool)]
     own = own[(own["what"] != "none") & (own["scale"] == 1)]
-    own = own[(own["what"] != "all") | (own["layers"].fillna("") != "")]
+    own = own[(own["what"] != "all") | (own["layers"] != "")]
     sentences = []
     for names, rows in own.groupby(["tuned", "language", "into", "measure"], sort=False):
         tuned, language, into, measure = names
