@@ -15,6 +15,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.figures import style
 from lengthlens.figures.ablation import counts as ablation_counts
 from lengthlens.figures.ablation import draw_ablation
+from lengthlens.figures.ablation_all import draw_ablation_all
 from lengthlens.figures.cwa_by_layer import draw_cwa_by_layer
 from lengthlens.figures.cwa_by_n import draw_cwa_by_n
 from lengthlens.figures.cwa_heatmaps import draw_cwa_heatmaps
@@ -206,10 +207,26 @@ def test_few_draws_never_fill_a_marker():
 
 
 def test_ablation_without_margins_or_without_a_language():
-    figure = draw_ablation({("i", "en"): make_ablation(margins=False)}, CAST, FAST)
+    data = {("i", "en"): make_ablation(margins=False)}
+    figure = draw_ablation_all(data, CAST, FAST)
     shown = [text for axes in figure.axes for text in texts(axes)]
     assert shown.count("no decision step") == 1
     assert shown.count("not ablated") == 7  # untuned has no row of exact answers
+    few = [text for axes in draw_ablation(data, CAST, FAST).axes for text in texts(axes)]
+    assert few.count("not ablated") == 3  # a model that is never exact is in the supplement alone
+
+
+def test_the_main_ablation_shows_the_tested_scores_alone():
+    data = make_ablation()
+    data = data.assign_coords(method=data["method"].where(data["method"] != "cwa", "nswap"))
+    drawn = {
+        draw.__name__: {
+            line.get_marker() for line in draw({("i", "en"): data}, ONE, FAST).axes[1].get_lines()
+        }
+        for draw in (draw_ablation, draw_ablation_all)
+    }
+    assert "s" in drawn["draw_ablation"] and "D" not in drawn["draw_ablation"]
+    assert {"s", "D"} <= drawn["draw_ablation_all"]
 
 
 def test_control_draws_are_counted():

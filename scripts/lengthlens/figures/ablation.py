@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -35,6 +35,7 @@ _ROWS = (
     ("error", "error, words − N"),
     ("end_margin", "end margin, logits"),
 )
+MAIN = ("cwa", "end_contrast")  # whose chosen sets the tests of heads are about
 _MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^", "atp": "v"}
 FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches
@@ -46,6 +47,26 @@ def draw_ablation(
     cast: Cast,
     bootstrap: Bootstrap = DEFAULT,
 ) -> Figure:
+    """Draw what removing the heads of the tested scores does, in models that are ever exact.
+
+    All models are drawn where none is ever exact. The rest is as in `draw_scores_removed`.
+
+    Args:
+        ablations: ablation file of each (model, language).
+        cast: models and languages, in order.
+        bootstrap: of the intervals.
+    """
+    exact = {model: v for model, v in cast.tunings.items() if _ever_exact(ablations, model)}
+    few = Cast(exact or cast.tunings, cast.languages)
+    return draw_scores_removed(ablations, few, bootstrap, MAIN)
+
+
+def draw_scores_removed(
+    ablations: Mapping[tuple[str, str], xr.Dataset],
+    cast: Cast,
+    bootstrap: Bootstrap = DEFAULT,
+    scores: Sequence[str] = tuple(METHOD_COLOURS),
+) -> Figure:
     """Draw what removing heads does: rows of measures for each model, a column a language.
 
     A filled marker is the chosen set, with the interval for its mean clustered by topic. The
@@ -56,6 +77,7 @@ def draw_ablation(
         ablations: ablation file of each (model, language).
         cast: models and languages, in order.
         bootstrap: of the intervals.
+        scores: that chose the heads.
     """
     models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
     rows = [
@@ -73,7 +95,7 @@ def draw_ablation(
             row = panels[place]
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 if (model, language) in ablations:
-                    _draw_panel(axes, ablations[model, language], measure, bootstrap)
+                    _draw_panel(axes, ablations[model, language], measure, bootstrap, scores)
                 else:
                     no_data(axes, "not ablated")
                     axes.set_xticks([])
@@ -82,7 +104,7 @@ def draw_ablation(
                 if below[place] != model:
                     axes.set_xlabel("k, heads removed")
             row[0].set_ylabel(label)
-        add_legend(figure, _legend(ablations, bootstrap.level), columns=2)
+        add_legend(figure, _legend(ablations, bootstrap.level, scores), columns=2)
     return figure
 
 
@@ -98,7 +120,9 @@ def _main_mode(data: xr.Dataset) -> str:
     return str(data["mode"].to_numpy()[np.flatnonzero(top)[0]]) if top.any() else "none"
 
 
-def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> list:
+def _legend(
+    ablations: Mapping[tuple[str, str], xr.Dataset], level: float, scores: Sequence[str]
+) -> list:
     methods = dict.fromkeys(
         str(method) for data in ablations.values() for method in np.unique(data["method"])
     )
@@ -110,7 +134,7 @@ def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> li
             marker=_MARKERS[method],
             label=f"top k by {METHOD_NAMES[method]}, {percent(level)} interval",
         )
-        for method in METHOD_COLOURS
+        for method in scores
         if method in methods
     ]
     controls = Patch(color=MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
@@ -118,7 +142,9 @@ def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> li
     return [*handles, controls, none]
 
 
-def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, bootstrap: Bootstrap) -> None:
+def _draw_panel(
+    axes: Axes, data: xr.Dataset, measure: str, bootstrap: Bootstrap, scores: Sequence[str]
+) -> None:
     scale = 100 if measure == "exact" else 1
     values, topics = measure_values(data, measure), data["topic"].to_numpy()
     none = interval_of(values[0], topics, measure, bootstrap)
@@ -127,7 +153,7 @@ def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, bootstrap: Bootstrap
         return
     axes.axhline(scale * none.estimate, color=INK, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1)
     axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
-    methods = [name for name in METHOD_COLOURS if (data["method"] == name).any()]
+    methods = [name for name in scores if (data["method"] == name).any()]
     mode = _main_mode(data)
     series = {method: dose_response(data, measure, method, mode, bootstrap) for method in methods}
     sizes = sorted({dose.k for doses in series.values() for dose in doses})

@@ -39,6 +39,7 @@ FIGURES = {
     "cwa_by_n": Drawing("Attribution", "CWA by N", ("attributions",), _INTERVALS),
     "same_text": Drawing("Attribution", "On the same text", ("same_text",)),
     "ablation": Drawing("Causes", "Dose and response", ("ablations",), _INTERVALS),
+    "ablation_all": Drawing("Causes", "Dose and response, all scores", ("ablations",), _INTERVALS),
     "scores": Drawing("Causes", "Scores against effects", ("scores",)),
     "transfer": Drawing("Causes", "Transfer between languages", ("transfer",)),
     "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness",)),

@@ -86,7 +86,7 @@ def compose_material(
         "cwa_by_layer": cwa_by_layer.counts(cwa),
         "cwa_heatmaps": cwa_heatmaps.counts(cwa),
         "cwa_by_n": cwa_by_n.counts(attributions),
-        "ablation": ablation.counts(ablations),
+        **dict.fromkeys(("ablation", "ablation_all"), ablation.counts(ablations)),
     }
     drawn = (same_text, scores, faithfulness, tracing, depth, transfer, repair)
     for name, figure in ((module.__name__.rpartition(".")[2], module) for module in drawn):

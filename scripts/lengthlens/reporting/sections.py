@@ -19,6 +19,7 @@ import pandas as pd
 
 from lengthlens.figures import (
     ablation,
+    ablation_all,
     circuit,
     count,
     cwa_by_layer,
@@ -249,7 +250,7 @@ SECTIONS = (
         "causes",
         "Causes",
         "Causes: what breaks when heads are removed?",
-        figures={"ablation": ablation.TITLE},
+        figures={"ablation": ablation.TITLE, "ablation_all": ablation_all.TITLE},
         findings=(without_final_mlp,),
         explains=True,
         template="causes.html.j2",
