@@ -21,12 +21,12 @@ from synthetic_study import make_ablation
 from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.analysis.effects import summarise_ablation
 from lengthlens.errors import LengthlensError
+from lengthlens.figures.numbers import in_brackets, interval, number
 from lengthlens.figures.registry import FIGURES
 from lengthlens.figures.style import INK, TUNING_COLOURS, save_figure, styled
 from lengthlens.reporting.embed import embed_figure
 from lengthlens.reporting.findings import describe_claims, describe_effects
 from lengthlens.reporting.grid import short
-from lengthlens.reporting.numbers import in_brackets, interval, number
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -23,23 +24,14 @@ from lengthlens.figures.style import (
     page_width,
     styled,
 )
-from lengthlens.figures.tracing import ROLES
+from lengthlens.figures.titles import told_models
+from lengthlens.figures.tracing import ROLE_NAMES, ROLES, UNKNOWN
 
-TITLE = "The circuit that counts, as measured"
-UNKNOWN, ALL = "unknown", "all"
+ALL = "all"
 _SWAP = 1
 _NAMED = 0.1  # a component is named in the title from this share on
 _SHOWN = 0.03  # components and paths are drawn whose share lies above this, with the interval
 _LABELLED = 0.15  # share from which on a path has its number
-_ROLES = {
-    "numeral": "the number",
-    "between": "the words after it",
-    "mark": "the final mark",
-    "closing": "the end of the prompt",
-    "answer": "the answer so far",
-    "last": "the last token",
-    UNKNOWN: "an unknown place",
-}
 _INPUTS = {
     "v": ("#0072b2", "what a head copies (value)"),
     "k": ("#cc79a7", "what makes a head look there (key)"),
@@ -85,7 +77,30 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
                 axes.set_title(told, fontsize=6.5, fontweight="normal")
             row[0].set_ylabel("layer")
         add_legend(figure, _legend())
+    figure.set_label(title(places, cast))
     return figure
+
+
+def title(places: pd.DataFrame, cast: Cast) -> str:
+    """Through which parts of the text the effect of N passes, where the languages agree on it."""
+    chains = [
+        _chain(places[(places["model"] == model) & (places["language"] == language)])
+        for model in told_models(cast)
+        for language in cast.languages
+    ]
+    told = [chain for chain in chains if chain]
+    if not told:
+        return "Through which components the number passes cannot be told"
+    chain, count = Counter(told).most_common(1)[0]
+    route = ", then ".join(ROLE_NAMES[role] for role in chain)
+    cases = f" in {count} of {len(chains)} cases" if count < len(chains) else ""
+    return f"The number reaches the decision through {route}{cases}"
+
+
+def _chain(places: pd.DataFrame) -> tuple[str, ...]:
+    """The parts of the text at which any component carries more than `_NAMED`, from the left."""
+    strong = set(places.loc[places["share_low"] > _NAMED, "place"])
+    return tuple(role for role in ROLES if role in strong)
 
 
 def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
@@ -95,13 +110,13 @@ def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
         return nothing
     named = where[where["share_low"] > _NAMED].sort_values("share", ascending=False, kind="stable")
     parts = []
-    for role, name in _ROLES.items():
+    for role in (*ROLES, UNKNOWN):
         own = [
             f"{row.component}\u00a0{100 * row.share:.0f}\u00a0%"
             for row in named[named["role"] == role].head(3).itertuples()
         ]
         if own:
-            parts.append(f"{name} ({', '.join(own)})")
+            parts.append(f"{ROLE_NAMES[role]} ({', '.join(own)})")
     if not parts:
         return f"no single component carries more than {100 * _NAMED:.0f} % of the effect of N"
     return "the effect of N passes through " + ", then ".join(parts)

@@ -18,9 +18,9 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, stated
 from lengthlens.statistics import Estimate
 
-TITLE = "Where the drop of the end margin comes from"
 _TERMS = {
     "direct": ("direct", "#6e7781"),
     "heads": ("other heads", "#0072b2"),
@@ -54,7 +54,30 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
         handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
         handles.append(Patch(color="none", label=f"bars: {percent(level)} intervals"))
         add_legend(figure, handles, columns=3)
+    figure.set_label(title(own, cast))
     return figure
+
+
+def title(own: pd.DataFrame, cast: Cast) -> str:
+    """Whether the MLPs that stay give less when heads are gone.
+
+    The heads are those of the last quarter of layers, or else the largest set of the first score.
+    """
+    rows = own[(own["term"] == "mlps") & own["contribution"].notna()]
+    rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
+    late = rows["method"] == "late_heads"
+    rows = rows[late if late.any() else rows["method"].isin(rows["method"].unique()[:1])]
+    if rows.empty:
+        return "Where the drop of the end margin comes from cannot be told"
+    k, method = int(rows["k"].max()), str(rows["method"].iloc[0])
+    top = f"the top {k} heads by {METHOD_NAMES.get(method, method)}"
+    heads = "the late heads" if late.any() else top
+    return stated(
+        cases_of(rows[rows["k"] == k], "contribution", cast),
+        f"without {heads}, the MLPs give less for ending, too,",
+        f"without {heads}, the MLPs give more for ending",
+        f"the MLPs give less for ending without {heads}",
+    )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:

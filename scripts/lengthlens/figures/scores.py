@@ -23,8 +23,8 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, tallied
 
-TITLE = "How well scores find causes"
 SCORE_NAMES = METHOD_NAMES | {
     "cwa_logit": "CWA, logit",
     "cwa_end": "CWA, margin",
@@ -50,6 +50,7 @@ OUTCOME_NAMES = {
     "contrast": "there minus at earlier boundary steps",
 }
 _OVERS = {"all": ("all heads", -0.16, True), "within": ("within layers", 0.16, False)}
+_TOLD = ("cwa", "end_contrast", "nswap")  # scores whose claim to find causes is tested
 _ROW = 1.45  # inches
 
 
@@ -79,7 +80,24 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
             row[0].set_ylabel("rank correlation")
         level = float(table["level"].iloc[0]) if len(table) else 0.95
         add_legend(figure, _legend(level))
+    figure.set_label(title(heads, cast))
     return figure
+
+
+def title(heads: pd.DataFrame, cast: Cast) -> str:
+    """Which scores tell the heads of a layer apart by their effects better than their size does."""
+    own = heads[(heads["over"] == "within") & (heads["outcome"] == "decision")]
+    named = {
+        SCORE_NAMES[score]: cases_of(own[own["score"] == score], "over_norm", cast)
+        for score in _TOLD
+    }
+    named = {name: cases for name, cases in named.items() if cases}
+    if not named:
+        return "No effects of single heads were measured"
+    return (
+        "Within layers, scores find the heads that matter better than the norm of their output "
+        f"does: {tallied(named)}"
+    )
 
 
 def _draw_panel(axes: Axes, own: pd.DataFrame, look: ModelLook) -> None:

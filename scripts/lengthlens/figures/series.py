@@ -16,8 +16,8 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import apart, case_of, stated
 
-TITLE = "Tuning step by step"
 PANELS = {
     "exact": "exact answers\n[share]",
     "n_effect": "effect of N\n[logits]",
@@ -53,7 +53,26 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
             axes.set_xlabel("step of tuning")
         if handles:
             add_legend(figure, list(handles.values()))
+    figure.set_label(title(table, cast))
     return figure
+
+
+def title(table: pd.DataFrame, cast: Cast) -> str:
+    """Whether answers are exact more often after the last step of tuning than after the first."""
+    own = table[(table["quantity"] == "exact") & table["language"].isin(list(cast.languages))]
+    cases = []
+    for _, curve in own.groupby(["series", "language"], sort=False):
+        ends = curve.sort_values("step").iloc[[0, -1]].to_dict("records")
+        first, last = (case_of(row, "value", cast, "series") for row in ends)
+        cases.append(apart(last, first))
+    if not cases:
+        return _EMPTY.capitalize()
+    return stated(
+        cases,
+        "tuning makes answers exact more often",
+        "tuning makes answers exact less often",
+        "tuning makes answers exact more often",
+    )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:

@@ -209,6 +209,34 @@ def interval_bars(
     )
 
 
+def label_lines(axes: Axes, labels: Sequence[tuple[float, str, str]], apart: float = 0.12) -> None:
+    """Write names of lines at their right ends, where the panel ends.
+
+    Args:
+        axes: whose limits are final.
+        labels: where a line ends [units of y; NaN: it has no end, and no label], its name and its
+            colour.
+        apart: how far texts stand from each other at least, as a share of the panel's height.
+    """
+    bottom, top = axes.get_ylim()
+    ends = sorted(
+        (min(max((y - bottom) / (top - bottom), 0.0), 1.0), text, color)
+        for y, text, color in labels
+        if np.isfinite(y)
+    )
+    places: list[float] = []
+    for place, _, _ in ends:
+        places.append(max(place, places[-1] + apart) if places else place)
+    for index in reversed(range(len(places))):  # those pushed beyond the top push the others down
+        limit = places[index + 1] - apart if index + 1 < len(places) else 1.0
+        places[index] = min(places[index], limit)
+    for place, (_, text, color) in zip(places, ends, strict=True):
+        axes.annotate(
+            text, (1, place), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points",
+            va="center", color=color, fontsize=6.5, annotation_clip=False,
+        )  # fmt: skip
+
+
 def no_data(axes: Axes, text: str) -> None:
     """Say why a panel is empty, instead of leaving it blank."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)

@@ -18,8 +18,9 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, stated
+from lengthlens.models.depth import LATE, layers_between
 
-TITLE = "Where tuning put it: layers exchanged between both models"
 DIRECTIONS = {
     "untuned": "brought into\nthe untuned model",
     "tuned": "gone from\nthe tuned model",
@@ -66,7 +67,33 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
         for axes in panels[-1]:
             axes.set_xlabel("layer")
         add_legend(figure, _legend())
+    figure.set_label(title(table, cast))
     return figure
+
+
+def title(table: pd.DataFrame, cast: Cast) -> str:
+    """Whether the tuned weights of the last quarter of layers bring most of the exact answers.
+
+    Where they take neutral text outside the range of both models, nothing is said of counting.
+    """
+    own = table[(table["into"] == "untuned") & (table["measure"] == "exact")]
+    own = curves(own[own["share"].notna()])
+    if own.empty:
+        return "No exchange of weights tells where tuning put control"
+    depth = int(own["last"].max()) + 1
+    late = own[(own["side"] == "top") & (own["boundary"] == layers_between(depth, *LATE)[0])]
+    judged = late["neutral_within"].astype(bool)
+    late = late.assign(
+        share_low=late["share_low"].where(judged), share_high=late["share_high"].where(judged)
+    )
+    part = "half of the exact answers that tuning brought"
+    return stated(
+        cases_of(late, "share", cast, "tuned"),
+        f"tuned weights of the last quarter of layers alone bring more than {part}",
+        f"tuned weights of the last quarter of layers alone bring less than {part}",
+        f"tuned weights of the last quarter of layers alone bring {part}",
+        null=0.5,
+    )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
