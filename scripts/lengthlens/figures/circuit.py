@@ -24,7 +24,7 @@ from lengthlens.figures.style import (
     page_width,
     styled,
 )
-from lengthlens.figures.titles import told_models
+from lengthlens.figures.titles import case_of, told_models, where
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES, UNKNOWN
 
 ALL = "all"
@@ -83,18 +83,19 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
 
 def title(places: pd.DataFrame, cast: Cast) -> str:
     """Through which parts of the text the effect of N passes, where the languages agree on it."""
-    chains = [
-        _chain(places[(places["model"] == model) & (places["language"] == language)])
-        for model in told_models(cast)
-        for language in cast.languages
-    ]
-    told = [chain for chain in chains if chain]
+    chains = {
+        case_of(rows.iloc[0], "share", cast): _chain(rows)
+        for (model, language), rows in places.groupby(["model", "language"], sort=False)
+        if model in told_models(cast) and language in cast.languages
+    }
+    told = [chain for chain in chains.values() if chain]
     if not told:
         return "Through which components the number passes cannot be told"
-    chain, count = Counter(told).most_common(1)[0]
+    [(chain, _)] = Counter(told).most_common(1)
     route = ", then ".join(ROLE_NAMES[role] for role in chain)
-    cases = f" in {count} of {len(chains)} cases" if count < len(chains) else ""
-    return f"The number reaches the decision through {route}{cases}"
+    some = [case for case, own in chains.items() if own == chain]
+    told = f"The number reaches the decision through {route}, {where(some, list(chains))}"
+    return told + "; elsewhere by another way, or untold" * (len(some) < len(chains))
 
 
 def _chain(places: pd.DataFrame) -> tuple[str, ...]:
@@ -105,10 +106,10 @@ def _chain(places: pd.DataFrame) -> tuple[str, ...]:
 
 def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
     """Where the effect of N passes and by which components, of one model and language."""
-    where = _home(places)
-    if nothing := _nothing(paths, where):
+    home = _home(places)
+    if nothing := _nothing(paths, home):
         return nothing
-    named = where[where["share_low"] > _NAMED].sort_values("share", ascending=False, kind="stable")
+    named = home[home["share_low"] > _NAMED].sort_values("share", ascending=False, kind="stable")
     parts = []
     for role in (*ROLES, UNKNOWN):
         own = [

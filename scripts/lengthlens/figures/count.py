@@ -63,7 +63,7 @@ def title(probes: pd.DataFrame, cast: Cast) -> str:
     reading = "how many words are left can be read from the finished stream"
     return stated(
         [apart(one, other) for one, other in zip(own, permuted, strict=True)],
-        f"{reading}, beyond what text, position and template tell",
+        f"{reading}, beyond what text, position and template tell,",
         f"{reading} worse than with N permuted",
         f"{reading}, beyond what text, position and template tell",
     )

@@ -79,11 +79,11 @@ def title(control: pd.DataFrame, cast: Cast) -> str:
     """Whether answers are exact more often than chance gives."""
     who = subject(cast)
     shares = [case.estimate for case in cases_of(control, "exact", cast)]
-    share = f"{span(shares, 'percent')} % of answers" if shares else "answers"
+    share = f"{span(shares, 'percent')} %" if shares else "none"
     return stated(
         cases_of(control, "over_chance", cast),
-        f"{who}: {share} have exactly N words, more than by chance",
-        f"{who}: {share} have exactly N words, fewer than by chance",
+        f"{share} of the answers of {who} have exactly N words, more than by chance,",
+        f"{share} of the answers of {who} have exactly N words, fewer than by chance,",
         f"{who} writes exactly N words more often than by chance",
     )
 

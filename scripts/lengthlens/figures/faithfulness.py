@@ -76,8 +76,8 @@ def title(circuits: pd.DataFrame, cast: Cast) -> str:
     rivals = "as many with heads drawn at random"
     return stated(
         [apart(one, other) for one, other in zip(kept, random, strict=True)],
-        f"{size} components keep {share}, more than {rivals}",
-        f"{size} components keep {share}, less than {rivals}",
+        f"{size} components keep {share}, more than {rivals},",
+        f"{size} components keep {share}, less than {rivals},",
         f"{size} components keep more of the effect of N than {rivals}",
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.figures.numbers import in_brackets, number, suffix
+from lengthlens.figures.numbers import number, suffix
 from lengthlens.figures.style import Cast
 from lengthlens.statistics import side_of
 
@@ -124,7 +124,7 @@ def stated(
 def tallied(subjects: Mapping[str, Sequence[Case]], null: float = 0.0) -> str:
     """Of several subjects, in how many cases each lies above: "A in 2 of 3 languages, B in none".
 
-    What lies below is told as the opposite, and that the rest is open.
+    What lies below is told as the opposite.
     """
     parts, opposite, open_ = [], [], False
     for name, cases in subjects.items():
@@ -136,7 +136,7 @@ def tallied(subjects: Mapping[str, Sequence[Case]], null: float = 0.0) -> str:
         open_ |= 0 in sides
     told = ", ".join(parts)
     told += f"; the opposite: {', '.join(opposite)}" if opposite else ""
-    return told + "; the rest is open" * open_
+    return told + "; elsewhere it cannot be told" * open_
 
 
 def where(some: Sequence[Case], cases: Sequence[Case]) -> str:
@@ -166,18 +166,23 @@ def sizes(cases: Sequence[Case], unit: str | None) -> str:
     if unit is None:
         return ""
     after = " points" if unit == "percent" else suffix(unit)
-    if len(cases) == 1:
-        [case] = cases
-        low, high = sorted((abs(case.low), abs(case.high)))
-        return f"{number(abs(case.estimate), unit)}{after} {in_brackets(low, high, unit)}"
-    return span((abs(case.estimate) for case in cases), unit) + after
+    told = span((abs(case.estimate) for case in cases), unit) + after
+    if len(cases) > 1:
+        return told
+    low, high = sorted((abs(cases[0].low), abs(cases[0].high)))
+    return f"{told} [{', '.join(_number(limit, unit) for limit in (low, high))}]"
 
 
 def span(values: Iterable[float], unit: str) -> str:
     """ "31 to 52", or one number where both ends are written alike."""
     known = [value for value in values if not pd.isna(value)]
-    low, high = number(min(known), unit), number(max(known), unit)
+    low, high = (_number(end(known), unit) for end in (min, max))
     return low if low == high else f"{low} to {high}"
+
+
+def _number(value: float, unit: str) -> str:
+    """Percent without decimals, which a title has no room for."""
+    return number(100 * value, "count") if unit == "percent" else number(value, unit)
 
 
 def sentence(text: str, cases: Sequence[Case]) -> str:

@@ -84,7 +84,7 @@ def title(rows: pd.DataFrame, cast: Cast) -> str:
         parts.append(told + f" (less far in {sides.count(1)})" * (1 in sides))
     return (
         "Heads found in one language lower the end margin in another further than random heads "
-        f"do: by {', '.join(parts)}; the rest is open"
+        f"do: by {', '.join(parts)}"
     )
 
 

@@ -91,7 +91,7 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
         cases_of(late, "share", cast, "tuned"),
         f"tuned weights of the last quarter of layers alone bring more than {part}",
         f"tuned weights of the last quarter of layers alone bring less than {part}",
-        f"tuned weights of the last quarter of layers alone bring {part}",
+        f"tuned weights of the last quarter of layers alone bring more than {part}",
         null=0.5,
     )
 

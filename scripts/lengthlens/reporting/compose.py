@@ -39,7 +39,7 @@ from lengthlens.readers import (
     open_table,
     open_tokens,
 )
-from lengthlens.reporting.embed import embed_figure
+from lengthlens.reporting.embed import embed_figure, title_of
 from lengthlens.reporting.explorer import draw_explorer
 from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
@@ -168,9 +168,11 @@ def _figures(files: Files, counts: Mapping[str, str]) -> tuple[dict[str, Figure]
             raise LengthlensError(
                 f"the figure {name} has no caption; write rules/captions/{name}.rst"
             )
-        alt = f"{name.replace('_', ' ')}: the caption tells what is shown"
         path = paths.get(".svg", paths.get(".png"))
-        html = embed_figure(path, name.replace("_", "-"), alt, glyphs)
+        title = title_of(path)
+        if not title:
+            raise LengthlensError(f"{path} has no title; delete it and run again")
+        html = embed_figure(path, name.replace("_", "-"), title, glyphs)
         caption = captions[name].read_text(encoding="utf-8").strip()
-        figures[name] = Figure(html, caption, counts.get(name, ""))
+        figures[name] = Figure(title, html, caption, counts.get(name, ""))
     return figures, glyphs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from html import unescape
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -66,6 +67,16 @@ def embed_figure(
     if start < 0:
         raise LengthlensError(f"{path} is not an SVG file; delete it and run again")
     return _inline(text[start:].strip(), name, alt, glyphs)
+
+
+def title_of(path: str | Path) -> str:
+    """The sentence that a figure states, as `save_figure` wrote it into an SVG or PNG file."""
+    path = Path(path)
+    if path.suffix == ".png":
+        with Image.open(io.BytesIO(_checked_png(path))) as image:
+            return str(image.info.get("Title", ""))
+    found = re.search(r"<dc:title>(.*?)</dc:title>", _checked_svg(path), flags=re.DOTALL)
+    return unescape(found[1]) if found else ""
 
 
 def _checked_png(path: Path) -> bytes:
