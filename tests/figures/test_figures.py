@@ -210,7 +210,7 @@ def test_cwa_by_n_shows_the_mean_of_every_n(sums):
 
 
 def test_ablation_shows_chosen_sets_and_every_draw():
-    """A row of panels for each tested score and measure; scores of confirmatory tests come first."""
+    """A row of panels for each tested score and measure, confirmatory tests' scores first."""
     data = {("i", "en"): make_ablation()}
     figure = drawn_ablation(data)
     assert [axes.get_ylabel() for axes in figure.axes] == [
