@@ -2,8 +2,8 @@
 
 The time that is left is an estimate from durations that were measured: of the same job in an
 earlier run, else of this run's jobs of the same rule, else of this run's jobs of the same kind
-(jobs that ask for a time by a forecast, scaled by it, and all others). The last is called rough, and
-told once a tenth of the jobs has ended. Where no duration is known, jobs are only counted.
+(jobs that ask for a time by a forecast, scaled by it, and all others). The last is called rough,
+and told once a tenth of the jobs has ended. Where no duration is known, jobs are only counted.
 """
 
 from __future__ import annotations
