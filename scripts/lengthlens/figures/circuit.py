@@ -18,6 +18,7 @@ from lengthlens.figures.style import (
     INK,
     MUTED,
     PAPER,
+    PART_COLOURS,
     Cast,
     add_legend,
     no_data,
@@ -33,10 +34,10 @@ _NAMED = 0.1  # a component is named in the title from this share on
 _SHOWN = 0.03  # components and paths are drawn whose share lies above this, with the interval
 _LABELLED = 0.15  # share from which on a path has its number
 _INPUTS = {
-    "v": ("#0072b2", "what a head copies (value)"),
-    "k": ("#cc79a7", "what makes a head look there (key)"),
-    "q": ("#e69f00", "what makes a head look (query)"),
-    "mlp": ("#009e73", "what an MLP reads"),
+    "v": (PART_COLOURS[0], "what a head copies (value)"),
+    "k": (PART_COLOURS[1], "what makes a head look there (key)"),
+    "q": (PART_COLOURS[2], "what makes a head look (query)"),
+    "mlp": (PART_COLOURS[3], "what an MLP reads"),
     LOGITS: (MUTED, "straight to the decision"),
 }
 _AREA = 260.0  # points², of a component that carries all of the effect

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.figures.long_bars import Bars, cut_long_bars
 from lengthlens.figures.style import (
+    MUTED,
     Cast,
     add_legend,
     interval_bars,
@@ -76,7 +77,7 @@ def draw_cwa_by_n(
         null = Line2D(
             [],
             [],
-            color="#57606a",
+            color=MUTED,
             marker="_",
             markersize=6,
             linestyle="",

@@ -10,6 +10,8 @@ from matplotlib.patches import Patch
 from lengthlens.figures.style import (
     INK,
     METHOD_NAMES,
+    MUTED,
+    PART_COLOURS,
     Cast,
     add_legend,
     no_data,
@@ -22,10 +24,10 @@ from lengthlens.figures.titles import cases_of, stated
 from lengthlens.statistics import Estimate
 
 _TERMS = {
-    "direct": ("direct", "#6e7781"),
-    "heads": ("other heads", "#0072b2"),
-    "mlps": ("other MLPs", "#e69f00"),
-    "scale": ("scale of the final norm", "#56b4e9"),
+    "direct": ("direct", MUTED),
+    "heads": ("other heads", PART_COLOURS[0]),
+    "mlps": ("other MLPs", PART_COLOURS[3]),
+    "scale": ("scale of the final norm", PART_COLOURS[2]),
     "drop": ("all together: the drop", INK),
 }
 _SETS = {"late_heads": "late heads", "early_heads": "early heads", "final_mlp": "final MLP"}

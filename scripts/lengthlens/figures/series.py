@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from lengthlens.figures.style import (
     PAPER,
+    PART_COLOURS,
     TUNING_COLOURS,
     Cast,
     add_legend,
@@ -23,7 +24,6 @@ PANELS = {
     "n_effect": "effect of N\n[logits]",
     "member": "carried by\n[share of it]",
 }
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a", "#6e7781")
 _MARKERS = "osD^vP<>"
 _ROW = 1.4  # inches
 _EMPTY = "no model belongs to a series"
@@ -84,7 +84,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
     handles = {}
     for place, (name, curve) in enumerate(part.groupby(part["component"], sort=True)):
         curve = curve.dropna(subset="value").sort_values("step")
-        colour = _COLOURS[place % len(_COLOURS)] if name else TUNING_COLOURS["tuned"]
+        colour = PART_COLOURS[place % len(PART_COLOURS)] if name else TUNING_COLOURS["tuned"]
         axes.vlines(curve["step"], curve["value_low"], curve["value_high"], color=colour)
         (line,) = axes.plot(
             curve["step"], curve["value"], color=colour, marker=_MARKERS[place % len(_MARKERS)],

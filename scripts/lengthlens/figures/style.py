@@ -1,6 +1,7 @@
 """One look for all figures: sizes fit for a column, colours, and saving with equal bytes.
 
-Colours are those of Okabe and Ito, told apart with any colour vision, and never carry a meaning
+Colours are those of Okabe and Ito (tunings and scores: the same in every figure) and of Tol's muted
+scheme (parts of a single figure), told apart with any colour vision, and never carry a meaning
 alone: models differ in marker, methods in line style too. Texts of a figure are set in `INK`
 and grids in `HAIR`, so that the report can exchange both in dark mode.
 """
@@ -41,6 +42,17 @@ METHOD_COLOURS = {
     "effect": "#56b4e9",
     "atp": "#6a3d9a",
 }
+# For parts that belong to one figure alone; none is the colour of a tuning or of a score.
+PART_COLOURS = (
+    "#44aa99",
+    "#882255",
+    "#999933",
+    "#cc6677",
+    "#117733",
+    "#332288",
+    "#88ccee",
+    "#b8860b",
+)
 METHOD_NAMES = {
     "cwa": "CWA",
     "end_contrast": "end contrast",

@@ -11,6 +11,7 @@ from lengthlens.figures.style import (
     HAIR,
     MUTED,
     PAPER,
+    PART_COLOURS,
     Cast,
     add_legend,
     no_data,
@@ -25,7 +26,10 @@ DIRECTIONS = {
     "untuned": "brought into\nthe untuned model",
     "tuned": "gone from\nthe tuned model",
 }
-SIDES = {"bottom": ("#b8860b", "all layers below"), "top": ("#6a3d9a", "all layers from there on")}
+SIDES = {
+    "bottom": (PART_COLOURS[2], "all layers below"),
+    "top": (PART_COLOURS[1], "all layers from there on"),
+}
 MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
 _ROW = 1.6  # inches
 _EMPTY = "tuning brought nothing to explain"

@@ -18,6 +18,7 @@ from lengthlens.figures.style import (
     METHOD_COLOURS,
     MUTED,
     PAPER,
+    PART_COLOURS,
     TUNING_COLOURS,
     digest_comment,
 )
@@ -37,6 +38,7 @@ THEMED = {
     METHOD_COLOURS["nswap"]: "--nswap",
     METHOD_COLOURS["effect"]: "--effect",
     METHOD_COLOURS["atp"]: "--atp",
+    **{colour: f"--part-{place}" for place, colour in enumerate(PART_COLOURS)},
 }
 LARGEST, SMALLEST = 2.0, 1.25  # pixels a point, so that letters stay readable
 
