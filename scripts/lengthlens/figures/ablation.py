@@ -93,7 +93,7 @@ def draw_ablation(
         for model in _tuned_first(few)
         for score in scores
         for measure in _MAIN
-    ]
+    ] or [Panels(model, "end_margin", (), MEASURES["end_margin"]) for model in few.tunings]
     figure = draw_rows(ablations, rows, few, bootstrap, legend=False)
     left_out = [model for model in cast.tunings if model not in few.tunings]
     if left_out:
@@ -217,10 +217,12 @@ def draw_rows(
         figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(rows) + 0.7))
         panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
         for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
+            labels: list[tuple[float, str, str]] = []
             for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
                 if (row.model, language) in ablations:
-                    _draw_panel(axes, ablations[row.model, language], row, bootstrap)
+                    labels = _draw_panel(axes, ablations[row.model, language], row, bootstrap)
                 else:
+                    labels = []
                     no_data(axes, "not ablated")
                     axes.set_xticks([])
                 if above[place] != row.model:
@@ -228,8 +230,8 @@ def draw_rows(
                 if place + 1 == len(rows) or rows[place + 1].model != row.model:
                     axes.set_xlabel("k, heads removed")
             line[0].set_ylabel(row.label)
-            if not legend and (row.model, language) in ablations:
-                _name_lines(line[-1], ablations[row.model, language], row, bootstrap)
+            if not legend:
+                label_lines(line[-1], labels)
         if legend:
             scores = dict.fromkeys(score for row in rows for score in row.scores)
             add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
@@ -247,20 +249,25 @@ def _with_control(control: pd.DataFrame, cast: Cast) -> Cast:
     return Cast(own or cast.tunings, cast.languages)
 
 
-def _name_lines(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap) -> None:
-    """Names at the right ends of the lines: the chosen heads, random ones, nothing removed."""
-    scale = 100 if row.measure == "exact" else 1
-    [score] = row.scores
-    doses = dose_response(data, row.measure, score, _main_mode(data), bootstrap)
-    none = interval_of(measure_values(data, row.measure)[0], data["topic"], row.measure, bootstrap)
-    means = [np.nan, *(float(np.nanmean(dose.draws)) for dose in doses if len(dose.draws))]
-    chosen = float(doses[-1].chosen.estimate) if doses else np.nan
-    labels = (
+def _ends(series: Mapping[str, list[Dose]], none: float) -> list[tuple[float, str, str]]:
+    """Where the lines of one score end, with their names: chosen heads, random ones, none removed.
+
+    Args:
+        series: the doses of the score; none: the mean with nothing removed.
+    """
+    [(score, doses)] = series.items()
+    chosen = [float(dose.chosen.estimate) for dose in doses]
+    random = [float(np.mean(known)) for dose in doses if len(known := _known(dose.draws))]
+    lines = (
         (chosen, "highest ranked", METHOD_COLOURS[score]),
-        (means[-1], "random heads", MUTED),
-        (float(none.estimate), "nothing removed", INK),
+        (random, "random heads", MUTED),
+        ([none], "nothing removed", INK),
     )
-    label_lines(axes, [(scale * y, text, color) for y, text, color in labels])
+    return [(means[-1], text, color) for means, text, color in lines if means]
+
+
+def _known(draws: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " known"]:
+    return np.sort(draws[np.isfinite(draws)])
 
 
 def _main_mode(data: xr.Dataset) -> str:
@@ -291,14 +298,17 @@ def _legend(
     return [*handles, controls, none]
 
 
-def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap) -> None:
+def _draw_panel(
+    axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap
+) -> list[tuple[float, str, str]]:
+    """Draw one panel; where each of its lines ends, with name and colour, if it has one score."""
     measure = row.measure
     scale = 100 if measure == "exact" else 1
     values, topics = measure_values(data, measure), data["topic"].to_numpy()
     none = interval_of(values[0], topics, measure, bootstrap)
     if not np.isfinite(none.estimate):
         no_data(axes, "no decision step")
-        return
+        return []
     axes.axhline(scale * none.estimate, color=INK, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1)
     axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
     methods = [name for name in row.scores if (data["method"] == name).any()]
@@ -314,6 +324,8 @@ def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap)
     axes.set_xlim(-0.6, len(sizes) - 0.4)
     if measure == "exact":
         axes.set_ylim(-4, 104)
+    ends = _ends(series, float(none.estimate)) if len(series) == 1 else []
+    return [(scale * y, text, color) for y, text, color in ends]
 
 
 def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: str):
@@ -343,7 +355,7 @@ def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: st
 
 def _outside(dose: Dose) -> bool:
     """Whether the chosen set lies outside of the central 95 % of enough controls to say so."""
-    known = dose.draws[np.isfinite(dose.draws)]
+    known = _known(dose.draws)
     if len(known) < FEWEST_DRAWS or not np.isfinite(dose.chosen.estimate):
         return False
     low, high = np.quantile(known, [0.025, 0.975])
@@ -351,7 +363,7 @@ def _outside(dose: Dose) -> bool:
 
 
 def _draw_controls(axes: Axes, x: float, draws: Float[np.ndarray, " draw"], color: str) -> None:
-    known = np.sort(draws[np.isfinite(draws)])
+    known = _known(draws)
     if not len(known):
         return
     low, high = np.quantile(known, [0.025, 0.975])
