@@ -214,11 +214,11 @@ def _draw_node(axes: Axes, row, place: Node, lower: int) -> None:
     label = f"{row.component} {100 * row.share:.0f} %\n"
     label += f"[{100 * row.share_low:.0f}, {100 * row.share_high:.0f}]"
     reach = _reach(row.share)
-    below = (0, -reach - 11 * lower)
+    below = (0, -reach - 12 * lower)
     offset, align = (below, ("center", "top")) if head else ((reach, 0), ("left", "center"))
     axes.annotate(
         label, place, xytext=offset, textcoords="offset points", ha=align[0], va=align[1],
-        fontsize=4.8, linespacing=0.95, zorder=5,
+        fontsize=5.2, linespacing=0.95, zorder=5,
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.75},
     )  # fmt: skip
 

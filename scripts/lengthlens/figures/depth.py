@@ -44,7 +44,9 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
         for row, (name, part) in zip(panels, parts, strict=True):
             for axes, (language, title) in zip(row, cast.languages.items(), strict=True):
                 _draw_panel(axes, part[part["language"] == language], cast)
-                axes.set_title(textwrap.fill(f"{title}, {name}", 30), fontsize=7)
+                axes.set_title(
+                    textwrap.fill(f"{title}, {name}", 34, break_on_hyphens=False), fontsize=7
+                )
             row[0].set_ylabel("end margin so far [logits]")
         for axes in panels[-1]:
             axes.set_xlabel("layers added, final scale")

@@ -65,8 +65,8 @@ def draw_error_by_n(
             column[-1].set_xlabel("N, words asked for")
         panels[0, 0].set_ylabel("error, words − N")
         if magnified:
-            panels[1, 0].set_ylabel("error,\ninstruct only")
-        panels[-1, 0].set_ylabel("exactly N words, %")
+            panels[1, 0].set_ylabel("error,\ntuned only")
+        panels[-1, 0].set_ylabel("exactly N, %")
         panels[-1, 0].set_ylim(-4, 104)
         ticks = sorted(answers["n"].unique())
         panels[-1, 0].set_xticks(ticks)

@@ -20,7 +20,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import cases_of, stated
+from lengthlens.figures.titles import cases_of, stated, told_models
 from lengthlens.statistics import Estimate
 
 _TERMS = {
@@ -31,17 +31,17 @@ _TERMS = {
     "drop": ("all together: the drop", INK),
 }
 _SETS = {"late_heads": "late heads", "early_heads": "early heads", "final_mlp": "final MLP"}
-_ROW = 1.7  # inches
+_ROW = 2.1  # inches
 
 
 def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
-    """Draw bars with intervals for every term, a panel a model and language.
+    """Draw bars with intervals for every term, a panel a tuned model and language.
 
     Args:
         table: tables/repair.csv; of each method the largest k is drawn.
         cast: models and languages, in order.
     """
-    models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
+    models = told_models(cast)
     own = table[table["minus"] == ""]
     level = float(table["level"].iloc[0]) if len(table) else 0.95
     with styled():
@@ -50,7 +50,7 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
         for row, model in zip(panels, models, strict=True):
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 part = own[(own["model"] == model) & (own["language"] == language)]
-                axes.set_title(f"{model}, {name}", fontsize=6.5, loc="center")
+                axes.set_title(f"{model}, {name}", fontsize=7)
                 _draw_panel(axes, part)
             row[0].set_ylabel("part of the drop, logits")
         handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
@@ -101,7 +101,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
                 elinewidth=0.7, linestyle="none", zorder=3,
             )  # fmt: skip
     names = [name for name, _ in sets]
-    axes.set_xticks(range(len(sets)), names, rotation=40, ha="right", fontsize=5.5)
+    axes.set_xticks(range(len(sets)), names, rotation=40, ha="right", fontsize=6)
 
 
 def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

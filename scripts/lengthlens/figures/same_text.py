@@ -27,7 +27,7 @@ QUANTITIES = {
     "shifted": ("shifted signs", MUTED, "x"),
 }
 SHARES = {"on_tuned": "share_on_tuned", "on_untuned": "share_on_untuned"}
-_ROW = 1.05  # inches
+_ROW = 1.25  # inches
 
 
 def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:

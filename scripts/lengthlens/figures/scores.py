@@ -23,7 +23,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import cases_of, tallied
+from lengthlens.figures.titles import cases_of, tallied, told_models
 
 SCORE_NAMES = METHOD_NAMES | {
     "cwa_logit": "CWA, logit",
@@ -55,7 +55,7 @@ _ROW = 1.45  # inches
 
 
 def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
-    """Draw a row for each model and outcome, and a column a language: effects of heads.
+    """Draw a row for each tuned model and outcome, and a column a language: effects of heads.
 
     Args:
         table: tables/scores.csv.
@@ -65,7 +65,7 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
     modes = list(dict.fromkeys(heads["mode"]))
     heads = heads[heads["mode"].isin(modes[:1])]
     looks = cast.looks
-    rows = list(itertools.product(cast.tunings, OUTCOME_NAMES))
+    rows = list(itertools.product(told_models(cast), OUTCOME_NAMES))
     with styled():
         size = (page_width(len(cast.languages)), _ROW * len(rows) + 1.1)
         figure = Figure(figsize=size)
@@ -76,7 +76,7 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 own = heads[(heads["model"] == model) & (heads["language"] == language)]
                 _draw_panel(axes, own[own["outcome"] == outcome], looks[model])
-                axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6)
+                axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6.5)
             row[0].set_ylabel("rank correlation")
         level = float(table["level"].iloc[0]) if len(table) else 0.95
         add_legend(figure, _legend(level))
