@@ -42,7 +42,7 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
             len(parts), len(cast.languages), squeeze=False, sharex=True, sharey=True
         )
         for row, (name, part) in zip(panels, parts, strict=True):
-            for axes, (language, title) in zip(row, cast.languages.items(), strict=True):
+            for axes, (language, spoken) in zip(row, cast.languages.items(), strict=True):
                 _draw_panel(axes, part[part["language"] == language], cast)
                 axes.set_title(
                     textwrap.fill(f"{title}, {name}", 34, break_on_hyphens=False), fontsize=7
