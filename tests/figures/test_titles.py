@@ -145,8 +145,7 @@ def by_n(limits: Limits) -> str:
     growth = limits[0] if np.prod(limits) else 0.0
     jitter = np.resize([-1.0, 1.0, 0.5, -0.5], n.size)
     values = (growth * n + (1e-3 if growth else 1.0) * jitter) * steps
-    heads = data["cwa_head"].copy()
-    heads[:] = values.reshape([-1 if dim == "sample" else 1 for dim in heads.dims])
+    heads = xr.zeros_like(data["cwa_head"]) + xr.DataArray(values, dims="sample")
     one = data.assign(cwa_head=heads)
     return cwa_by_n.title({("chat", c): one for c in LANGUAGES}, CAST, Bootstrap(resamples=50))
 
@@ -288,8 +287,8 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
     ),
     "transplants": (
         lambda limits: transplants.title(exchanged(limits), CAST),
-        "the last quarter of layers alone bring more than half of the exact answers",
-        "the last quarter of layers alone bring less than half of the exact answers",
+        "Tuned weights of the last quarter of layers alone bring more than half of the exact",
+        "Tuned weights of the last quarter of layers alone bring less than half of the exact",
     ),
     "series": (
         lambda limits: series.title(steps(limits), CAST),

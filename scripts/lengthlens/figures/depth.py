@@ -44,9 +44,8 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
         for row, (name, part) in zip(panels, parts, strict=True):
             for axes, (language, spoken) in zip(row, cast.languages.items(), strict=True):
                 _draw_panel(axes, part[part["language"] == language], cast)
-                axes.set_title(
-                    textwrap.fill(f"{title}, {name}", 34, break_on_hyphens=False), fontsize=7
-                )
+                told = textwrap.fill(f"{spoken}, {name}", 34, break_on_hyphens=False)
+                axes.set_title(told, fontsize=7)
             row[0].set_ylabel("end margin so far [logits]")
         for axes in panels[-1]:
             axes.set_xlabel("layers added, final scale")
