@@ -147,7 +147,7 @@ def by_n(limits: Limits) -> str:
     values = (growth * n + (1e-3 if growth else 1.0) * jitter) * steps
     heads = xr.zeros_like(data["cwa_head"]) + xr.DataArray(values, dims="sample")
     one = data.assign(cwa_head=heads)
-    return cwa_by_n.title({("chat", c): one for c in LANGUAGES}, CAST, Bootstrap(resamples=50))
+    return cwa_by_n.title({("chat", c): one for c in LANGUAGES}, CAST, Bootstrap(method="student"))
 
 
 def told_of(limits: Limits) -> Limits:
