@@ -22,6 +22,7 @@ from PIL import Image
 
 from lengthlens.figures.registry import FIGURES
 from lengthlens.reporting.digest import DEEPER
+from lengthlens.reporting.embed import title_of
 
 COLOURS = 64  # of a figure
 WIDTH = 1400  # at most [pixels]
@@ -76,10 +77,11 @@ def _lowered(findings: str) -> str:
 
 
 def _figures(run: Path) -> Iterator[str]:
-    for name, drawing in FIGURES.items():
-        if (run / "figures" / f"{name}.png").exists():
+    for name in FIGURES:
+        if (path := run / "figures" / f"{name}.png").exists():
             caption = (ROOT / "rules/captions" / f"{name}.rst").read_text(encoding="utf-8")
-            yield f"### {drawing.label}\n\n![{drawing.label}]({name}.png)\n\n{caption.strip()}"
+            title = title_of(path)
+            yield f"### {title}\n\n![{title}]({name}.png)\n\n{caption.strip()}"
 
 
 def _claims(run: Path) -> str:
