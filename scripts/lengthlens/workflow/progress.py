@@ -147,7 +147,7 @@ def tell_progress(workflow: Any, logger: logging.Logger) -> None:
         logger.removeHandler(old)  # of an earlier run in this process
     if quiet & {"PROGRESS", "ALL"}:
         return
-    jobs = list(workflow.dag.needrun_jobs())
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.output]  # others are targets
     tasks = {
         workflow.dag.jobid(job): Task(
             rule=job.rule.name,
@@ -157,15 +157,13 @@ def tell_progress(workflow: Any, logger: logging.Logger) -> None:
         )
         for job in jobs
     }
-    making = [rule for rule in workflow.rules if rule.output]  # others are targets
+    making = [rule for rule in workflow.rules if rule.output]
     stages = dict.fromkeys(Path(str(rule.snakefile)).stem for rule in making)
     logger.addHandler(Teller(Progress(tasks, stages), logger))
 
 
 def _before(persistence: Any, job: Any) -> float | None:
     """How long a job took when its first output was made. [seconds]"""
-    if not job.output:
-        return 0.0  # a target
     known = persistence.metadata(job.output[0])
     if known is None or known.starttime is None or known.endtime is None:
         return None
