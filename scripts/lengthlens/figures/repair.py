@@ -67,15 +67,17 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
     """
     rows = own[(own["term"] == "mlps") & own["contribution"].notna()]
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
-    late = rows["method"] == "late_heads"
-    rows = rows[late if late.any() else rows["method"].isin(rows["method"].unique()[:1])]
-    if rows.empty:
+    late = rows[rows["method"] == "late_heads"]
+    heads = "the late heads"
+    if late.empty and len(rows):
+        method = str(rows["method"].iloc[0])
+        late = rows[rows["method"] == method]
+        late = late[late["k"] == late["k"].max()]
+        heads = f"the top {late['k'].iloc[0]} heads by {METHOD_NAMES.get(method, method)}"
+    if late.empty:
         return "Where the drop of the end margin comes from cannot be told"
-    k, method = int(rows["k"].max()), str(rows["method"].iloc[0])
-    top = f"the top {k} heads by {METHOD_NAMES.get(method, method)}"
-    heads = "the late heads" if late.any() else top
     return stated(
-        cases_of(rows[rows["k"] == k], "contribution", cast),
+        cases_of(late, "contribution", cast),
         f"without {heads}, the MLPs give less for ending, too,",
         f"without {heads}, the MLPs give more for ending",
         f"the MLPs give less for ending without {heads}",

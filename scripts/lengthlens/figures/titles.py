@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.figures.numbers import number, suffix
+from lengthlens.figures.numbers import NONE, number, suffix
 from lengthlens.figures.style import Cast
 from lengthlens.statistics import side_of
 
@@ -174,8 +174,10 @@ def sizes(cases: Sequence[Case], unit: str | None) -> str:
 
 
 def span(values: Iterable[float], unit: str) -> str:
-    """ "31 to 52", or one number where both ends are written alike."""
+    """ "31 to 52", or one number where both ends are written alike; a dash for none."""
     known = [value for value in values if not pd.isna(value)]
+    if not known:
+        return NONE
     low, high = (_number(end(known), unit) for end in (min, max))
     return low if low == high else f"{low} to {high}"
 

@@ -80,7 +80,7 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     own = table[table["direction"] == "noising"]
     layers = sorted(own["layer"].unique().tolist())
     middle = own[own["layer"] == layers[len(layers) // 2]] if layers else own
-    shares = middle.groupby("role")["share"].mean().dropna()
+    shares = middle["share"].astype(float).groupby(middle["role"]).mean().dropna()
     if shares.empty:
         return "Where the number is cannot be told"
     role = str(shares.idxmax())

@@ -80,12 +80,11 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 
     Where they take neutral text outside the range of both models, nothing is said of counting.
     """
-    own = table[(table["into"] == "untuned") & (table["measure"] == "exact")]
-    own = curves(own[own["share"].notna()])
-    if own.empty:
+    own = curves(table[(table["into"] == "untuned") & (table["measure"] == "exact")])
+    if own["share"].isna().all():
         return "No exchange of weights tells where tuning put control"
-    depth = int(own["last"].max()) + 1
-    late = own[(own["side"] == "top") & (own["boundary"] == layers_between(depth, *LATE)[0])]
+    first = layers_between(int(own["last"].max()) + 1, *LATE)[:1]
+    late = own[(own["side"] == "top") & own["boundary"].isin(first) & own["share"].notna()]
     judged = late["neutral_within"].astype(bool)
     late = late.assign(
         share_low=late["share_low"].where(judged), share_high=late["share_high"].where(judged)
