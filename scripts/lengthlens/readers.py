@@ -145,8 +145,7 @@ def open_transplants(path: str | Path) -> xr.Dataset:
 def open_claims(path: str | Path) -> pd.DataFrame:
     """Claims with their values, intervals and verdicts; empty texts where there is nothing."""
     texts = ("model", "tuning", "language", "statistic", "paper_says", "reason", "source")
-    table = read_table(path, formats.CLAIMS, dtype={name: "string" for name in texts})
-    return table.fillna({name: "" for name in texts if name in table})
+    return _with_texts(path, formats.CLAIMS, texts)
 
 
 def open_table(path: str | Path) -> pd.DataFrame:
@@ -154,8 +153,12 @@ def open_table(path: str | Path) -> pd.DataFrame:
 
     `n` is text, for it may be "all".
     """
-    texts = dict.fromkeys(_MAYBE_EMPTY, "string")
-    table = read_table(path, formats.TABLE, dtype={"n": "string", **texts})
+    return _with_texts(path, formats.TABLE, _MAYBE_EMPTY, n="string")
+
+
+def _with_texts(path: str | Path, schema: str, texts: Sequence[str], **dtypes) -> pd.DataFrame:
+    """A table whose columns `texts`, as far as it has them, are text, empty where it is missing."""
+    table = read_table(path, schema, dtype=dict.fromkeys(texts, "string") | dtypes)
     return table.fillna({name: "" for name in texts if name in table})
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
-
 import pandas as pd
+from as_read import as_read
 
 from lengthlens.analysis.models import summarise_models
 from lengthlens.reporting.models import model_sentences
@@ -34,8 +33,7 @@ def table() -> pd.DataFrame:
     rows.append(("t", 0, False))
     columns = ["model", "thinking_tokens", "cut_thinking"]
     answers = pd.DataFrame(rows, columns=columns).assign(language="en")
-    made = summarise_models({"b": PLAIN, "t": THINKS}, answers)
-    return pd.read_csv(io.StringIO(made.to_csv(index=False)))  # as it is read in the report
+    return as_read(summarise_models({"b": PLAIN, "t": THINKS}, answers))
 
 
 def test_thinking_is_counted_over_all_answers():

@@ -76,6 +76,9 @@ def test_the_sentence_follows_the_numbers() -> None:
     assert "no single component carries more than 10 %" in sentence(paths(), places(factor=0.1))
     reason = paths().iloc[:1].assign(absent="no circuit is faithful")
     assert sentence(reason, places().iloc[:0]) == "no circuit is faithful"
+    later = pd.concat([paths().assign(absent=""), reason])
+    assert sentence(later, places().iloc[:0]) == "no circuit is faithful"
+    assert sentence(paths().assign(absent=""), places().iloc[:0]) == "no paths were measured"
     only_whole = places()[places()["place"] == "all"]
     assert "an unknown place (L0H2\u00a082\u00a0%" in sentence(paths(), only_whole)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from architectures import VOCABULARY, made_to_matter
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 TYPES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
@@ -31,10 +31,23 @@ _SIZES: dict[str, int | bool] = (
     | {"hidden_size_per_layer_input": 8, "is_decoder": True}
     | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 )
+# Of the towers of multimodal types, which text does not run.
+_TOWER = (
+    dict.fromkeys(("hidden_size", "intermediate_size", "embed_dim"), 32)
+    | dict.fromkeys(("num_hidden_layers", "num_layers", "depth"), 1)
+    | dict.fromkeys(("num_attention_heads", "num_key_value_heads", "num_heads"), 2)
+    | {"head_dim": 16, "image_size": 28, "patch_size": 14}
+)
 # What a type needs beyond sizes, and windows that are shorter than the rows of a test.
 _OWN: dict[str, dict] = {
     "gpt_neo": {"attention_types": [[["global", "local", "local"], 1]], "window_size": 24},
     "stablelm": {"partial_rotary_factor": 0.5},
+    # Latent attention has keys and values for every head.
+    **dict.fromkeys(
+        ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite")
+        + ("glm_moe_dsa", "longcat_flash", "minicpm3", "youtu", "dots1"),
+        {"num_key_value_heads": 4},
+    ),
 }
 _LEFT_OUT = ((), ("head_dim",), ("is_decoder",), ("num_layers", "n_layers"), ("pad_token_id",))
 
@@ -65,6 +78,10 @@ def _built(config_class, sizes: dict, own: dict):
     known = {name: size for name, size in sizes.items() if hasattr(text or default, name)}
     known |= own
     config = config_class(text_config=known) if text is not None else config_class(**known)
+    for part in vars(config).values():
+        if isinstance(part, PreTrainedConfig) and part is not config.get_text_config():
+            shrunk = {name: size for name, size in _TOWER.items() if hasattr(part, name)}
+            part.update(shrunk)
     torch.manual_seed(0)
     with torch.device("meta"):
         weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())

@@ -12,6 +12,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 _OLD_NAMES = {"vocab_size": VOCABULARY, "n_layer": 3, "n_head": 4, "bos_token_id": 1}
 
 ACCEPTED: dict[str, dict] = {
+    "olmo": COMMON,  # a norm without weight that keeps its epsilon to itself
+    "deepseek_v3": COMMON  # latent attention; values narrower than keys
+    | dict.fromkeys(("q_lora_rank", "kv_lora_rank"), 16)
+    | {"num_key_value_heads": 4, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 12}
+    | {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
+    | {"moe_intermediate_size": 32, "first_k_dense_replace": 1},
     "stablelm": COMMON | {"use_qkv_bias": True, "partial_rotary_factor": 0.5},
     "phi": COMMON | {"partial_rotary_factor": 0.5},
     "gptj": _OLD_NAMES | {"n_embd": 48, "n_positions": 256, "rotary_dim": 8},
@@ -26,7 +32,7 @@ ACCEPTED: dict[str, dict] = {
 }
 
 REFUSED: dict[str, tuple[dict, str]] = {
-    "olmo": (COMMON, "OlmoLayerNorm.*is neither LayerNorm nor RMSNorm with a weight"),
+    "nanochat": (COMMON, "its final norm, model.norm, is run elsewhere, too"),
     "opt": (
         COMMON | {"ffn_dim": 64, "word_embed_proj_dim": 48},
         "layers.0 adds to the stream is not the sum of its attention and one other module",

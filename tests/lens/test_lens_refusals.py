@@ -50,7 +50,7 @@ def test_weights_that_are_not_there_or_not_finite() -> None:
     refused(model, tokenizer, r"1 of the \d+ numbers of 'lm_head.weight' are not finite")
 
 
-@pytest.mark.parametrize("kind", ["olmo", "opt"])
+@pytest.mark.parametrize("kind", ["nanochat", "opt"])
 def test_architectures_that_cannot_be_proven(kind: str) -> None:
     values, reason = REFUSED[kind]
     refused(unlisted_model(kind, values), byte_level_tokenizer(150), reason)

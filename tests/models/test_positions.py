@@ -28,6 +28,7 @@ def test_frequencies_that_follow_the_longest_row(parameters, steady) -> None:
     config = SimpleNamespace(
         model_type="m", rope_parameters=parameters, max_position_embeddings=2048
     )
+    config.get_text_config = lambda decoder: config
     assert steady_positions(config) == steady
     check_positions(config, 2048)
     if steady is not None:

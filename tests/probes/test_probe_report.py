@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
 import pytest
+from as_read import as_read
 from matplotlib.colors import to_hex
 from synthetic_attribution import make_attribution
 from synthetic_probes import make_probes
@@ -71,11 +70,6 @@ def dips(probes) -> pd.DataFrame:
 
 def of(table: pd.DataFrame, probe: str) -> pd.DataFrame:
     return table[table["probe"] == probe].reset_index(drop=True)
-
-
-def as_read(table: pd.DataFrame) -> pd.DataFrame:
-    """A table as it is read from its file: N is text, for it may be "all"."""
-    return pd.read_csv(io.StringIO(table.to_csv(index=False)), dtype={"n": "string"})
 
 
 def marks(axes, color=BLUE) -> list:

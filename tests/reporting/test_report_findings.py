@@ -117,7 +117,7 @@ def test_scores_are_judged_within_layers_and_of_instruct_models_only():
 
 def test_what_the_final_mlp_gives_less_is_called_mediation():
     row = {"model": "i", "language": "en", "term": "final_mlp", "chosen_by": "top", "mode": "zero",
-           "method": "cwa", "k": 2, "minus": nan, "contribution": -1.5, "contribution_low": -2.0,
+           "method": "cwa", "k": 2, "minus": "", "contribution": -1.5, "contribution_low": -2.0,
            "contribution_high": -1.0, "n_samples": 30}  # fmt: skip
     found = passes_on({"repair": pd.DataFrame([row])}, CAST)
     assert found.css == "no" and "+1.50 logits [+1.00, +2.00]" in found.evidence[0]
@@ -165,7 +165,7 @@ def test_heads_carry_over_where_the_margin_falls():
 
 
 def tokens(coverage, language="en"):
-    row = {"model": "i", "language": language, "reference": nan, "measure": "exact",
+    row = {"model": "i", "language": language, "reference": "", "measure": "exact",
            "quantity": "change", "value": 0.2, "value_low": 0.1, "value_high": 0.3,
            "n_samples": 30}  # fmt: skip
     levels = [

@@ -121,7 +121,8 @@ class Recorder:
             hooks.enter_context(
                 a.layers[0].first.register_forward_pre_hook(self._read_embed, with_kwargs=True)
             )
-            hooks.enter_context(a.final_norm.register_forward_pre_hook(self._read_scale))
+            read_scale = self._scale_reader(norm_epsilon(a.final_norm))
+            hooks.enter_context(a.final_norm.register_forward_pre_hook(read_scale))
             for index, layer in enumerate(a.layers):
                 hooks.enter_context(
                     layer.attention_output.register_forward_pre_hook(self._head_reader(index))
@@ -143,12 +144,13 @@ class Recorder:
             self._residuals = self._allocate(stream)
         self._write(self._residuals.embed, stream[:, -1])
 
-    def _read_scale(self, module: nn.Module, args: tuple) -> None:
-        if self._rows is not None:
-            denominator = rms(
-                args[0][:, -1], norm_epsilon(module), self.anatomy.architecture.centred_norm
-            )
-            self._write(self.residuals.scale, denominator)
+    def _scale_reader(self, epsilon: float):
+        def read(module: nn.Module, args: tuple) -> None:
+            if self._rows is not None:
+                centred = self.anatomy.architecture.centred_norm
+                self._write(self.residuals.scale, rms(args[0][:, -1], epsilon, centred))
+
+        return read
 
     def _head_reader(self, layer: int):
         heads = (self.anatomy.n_heads, self.anatomy.d_head)

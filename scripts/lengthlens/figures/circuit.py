@@ -110,7 +110,7 @@ def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
 def _nothing(paths: pd.DataFrame, home: pd.DataFrame) -> str:
     """Why there is nothing to draw; empty where there is something."""
     if home.empty:
-        return next(iter(paths["absent"].dropna()), _NOTHING)
+        return next(filter(None, paths["absent"]), _NOTHING)
     return _NO_EFFECT if home["share"].isna().all() else ""
 
 

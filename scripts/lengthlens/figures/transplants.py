@@ -32,9 +32,7 @@ _EMPTY = "tuning brought nothing to explain"
 
 def curves(table: pd.DataFrame) -> pd.DataFrame:
     """The cumulative hybrids, with `side` and `boundary`: the layer from which, or below which."""
-    own = table[
-        (table["what"] == "all") & (table["layers"] != "") & (table["scale"] == 1)
-    ]
+    own = table[(table["what"] == "all") & (table["layers"] != "") & (table["scale"] == 1)]
     ends = own["layers"].astype(str).str.extract(r"^(\d+)-(\d+)$").astype(int)
     own = own.assign(first=ends[0], last=ends[1])
     final = own["last"].max() if len(own) else 0

@@ -20,6 +20,7 @@ from torch import nn
 
 from lengthlens.models.architectures import ARCHITECTURES, Architecture
 from lengthlens.models.detect import detect
+from lengthlens.models.small_model import text_config
 from lengthlens.weights.shape import Shape
 
 
@@ -131,8 +132,8 @@ def dissect(model: nn.Module) -> Anatomy:
     Raises:
         LengthlensError: the architecture is not listed and cannot be detected.
     """
-    config = model.config
-    row = ARCHITECTURES.get(config.model_type) or detect(model)
+    config = text_config(model.config)
+    row = ARCHITECTURES.get(model.config.model_type) or detect(model)
     layers = tuple(
         LayerSites(
             first=layer,

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from lengthlens.errors import LengthlensError
 from lengthlens.models.architectures import Architecture
 from lengthlens.models.norms import NormKind, norm_kind
-from lengthlens.models.small_model import VOCABULARY, small_model
+from lengthlens.models.small_model import VOCABULARY, small_model, text_config
 from lengthlens.models.trace import Call, Trace, trace
 
 TOLERANCE = 1e-5  # of the largest value compared, in float32; measured: at most 1.2e-6
@@ -49,7 +49,7 @@ def detect(model: nn.Module) -> Architecture:
     """
     name = model.config.model_type
     try:
-        return _Detection(_small(model), model.config).row()
+        return _Detection(_small(model), text_config(model.config)).row()
     except UnknownParts as reason:
         raise refusal(name, str(reason)) from None
 
@@ -87,7 +87,7 @@ class _Detection:
     """The steps of the search on one small model."""
 
     def __init__(self, model: nn.Module, original) -> None:
-        self.model, self.config, self.original = model, model.config, original
+        self.model, self.config, self.original = model, text_config(model.config), original
         generator = torch.Generator().manual_seed(1)
         self.ids = torch.randint(3, VOCABULARY, (2, 11), generator=generator)
         self.plain = self._trace()
@@ -143,10 +143,11 @@ class _Detection:
         ]
         if not lists:
             raise UnknownParts(f"it has no list of {n_layers} layers")
-        name, modules = min(lists, key=lambda entry: entry[0].count("."))
+        run = [entry for entry in lists if None not in map(self.plain.of, entry[1])]
+        if not run:
+            raise UnknownParts(f"not every layer of {lists[0][0]} is run exactly once")
+        name, modules = min(run, key=lambda entry: entry[0].count("."))
         calls = [self.plain.of(module) for module in modules]
-        if None in calls:
-            raise UnknownParts(f"not every layer of {name} is run exactly once")
         for before, after in itertools.pairwise(calls):
             if not _equal(before.given, after.taken):
                 raise UnknownParts(
@@ -159,11 +160,13 @@ class _Detection:
         unembedding = self._unembedding()
         for call in self.plain.calls:
             if _equal(call.taken, last.given) and _equal(call.given, unembedding.taken):
+                if self.plain.of(call.module) is None:
+                    raise UnknownParts(f"its final norm, {call.name}, is run elsewhere, too")
                 kind = norm_kind(call.module, call.taken, call.given)
                 if kind is None:
                     raise UnknownParts(
                         f"{call.name} ({type(call.module).__name__}), between the last layer and "
-                        "the unembedding, is neither LayerNorm nor RMSNorm with a weight"
+                        "the unembedding, is neither LayerNorm nor RMSNorm"
                     )
                 return call.name, kind
         raise UnknownParts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,14 +13,37 @@ from lengthlens.errors import LengthlensError
 
 
 def norm_epsilon(norm: nn.Module) -> float:
-    """The constant that a norm adds to the variance before the square root."""
-    for name in ("variance_epsilon", "eps", "epsilon"):
-        if hasattr(norm, name):
-            return float(getattr(norm, name))
+    """The constant that a norm adds to the variance before the square root.
+
+    Raises:
+        LengthlensError: it is neither an attribute of the norm nor can it be measured.
+    """
+    found = _epsilon(norm)
+    if found is not None:
+        return found
     raise LengthlensError(
         f"the norm {type(norm).__name__} has no attribute variance_epsilon, eps or epsilon; name "
         "its epsilon in lengthlens.models.norms.norm_epsilon"
     )
+
+
+def _epsilon(norm: nn.Module) -> float | None:
+    """The epsilon that a norm names; where it keeps it in its code (OLMo 1), as measured.
+
+    Of an input with the variance v, small enough for epsilon to show, the norm without weights
+    gives out the variance v / (v + epsilon).
+    """
+    for name in ("variance_epsilon", "eps", "epsilon"):
+        if hasattr(norm, name):
+            return float(getattr(norm, name))
+    shape = getattr(norm, "normalized_shape", None)
+    if shape is None or next(norm.parameters(), None) is not None:
+        return None
+    x = 1e-3 * torch.sin(torch.arange(1.0, 1.0 + math.prod(shape), device="cpu"))
+    x = x.reshape(shape) - x.mean()
+    variance = x.var(unbiased=False)
+    # NOTE not the norm itself, whose hooks may be what asks.
+    return float(variance / norm.forward(x).var(unbiased=False) - variance)
 
 
 def rms(
@@ -56,9 +80,12 @@ def norm_kind(
         y: its output.
     """
     weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
-    if weight is None or weight.shape != x.shape[-1:] or y.shape != x.shape:
+    epsilon = _epsilon(norm)
+    if epsilon is None or y.shape != x.shape:
         return None
-    epsilon = norm_epsilon(norm)
+    weight = x.new_ones(x.shape[-1:]) if weight is None else weight  # OLMo 1, nanochat
+    if weight.shape != x.shape[-1:]:
+        return None
     for centred in (False, True):
         moved = x - x.mean(-1, keepdim=True) if centred else x
         unit = moved / rms(x, epsilon, centred)[..., None]

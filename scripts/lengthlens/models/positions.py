@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lengthlens.errors import LengthlensError
+from lengthlens.models.small_model import text_config
 
 _FOLLOWS_THE_LONGEST = ("longrope", "dynamic")
 
@@ -13,6 +14,7 @@ def steady_positions(config) -> int | None:
     Frequencies of the kinds `longrope` (Phi-3) and `dynamic` are other ones once the longest row
     of a pass is longer than that. They change for all rows of the pass, but not for what is cached.
     """
+    config = text_config(config)
     parameters = getattr(config, "rope_parameters", None) or {}
     nested = [value for value in parameters.values() if isinstance(value, dict)]
     bounds = [

@@ -158,7 +158,9 @@ def projection(module: nn.Module, read) -> tuple[Tensor, Tensor | None]:
 
 
 def _norm_weight(anatomy: Anatomy, norm: nn.Module, read) -> Tensor:
-    weight = read(norm.weight)
+    weight = read(getattr(norm, "weight", None))
+    if weight is None:
+        return torch.ones(anatomy.d_model)
     # NOTE in float32, as the norms do: in bfloat16 1 + weight would lose most of the weight.
     exact = torch.promote_types(weight.dtype, torch.float32)
     return weight.to(exact) + anatomy.architecture.norm_weight_offset

@@ -12,6 +12,7 @@ import copy
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 LAYERS = 2
 HEADS = 4
@@ -26,18 +27,26 @@ _WIDTHS = (
     "moe_intermediate_size",
     "shared_expert_intermediate_size",
 )
+_DEPTHS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
 _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
 
+def text_config(config):
+    """The part of a config that speaks of the language model: all of it, in most models."""
+    return config.get_text_config(decoder=True)
+
+
 def has_window(config) -> bool:
     """Whether some attention of a model looks back over a limited number of positions."""
-    return any(isinstance(getattr(config, name, None), int) for name in _WINDOWS)
+    text = text_config(config)
+    return any(isinstance(getattr(text, name, None), int) for name in _WINDOWS)
 
 
 def has_experts(config) -> bool:
     """Whether a router chooses among experts."""
-    return any(isinstance(getattr(config, name, None), int) for name in _EXPERT_COUNTS)
+    text = text_config(config)
+    return any(isinstance(getattr(text, name, None), int) for name in _EXPERT_COUNTS)
 
 
 def small_config(config, window: int | None = None):
@@ -46,7 +55,9 @@ def small_config(config, window: int | None = None):
     Of lists with one entry a layer, two are kept: the first and the first that differs from it.
     Windows of attention are kept, too, unless a smaller `window` is given.
     """
-    small = copy.deepcopy(config)
+    whole = copy.deepcopy(config)
+    small, config = text_config(whole), text_config(config)
+    _cut_what_is_not_run(whole, small)
     heads, hidden, layers = (
         config.num_attention_heads,
         config.hidden_size,
@@ -79,7 +90,16 @@ def small_config(config, window: int | None = None):
     small.pad_token_id = None
     small.bos_token_id, small.eos_token_id = 1, 2
     small.num_hidden_layers = LAYERS
-    return small
+    return whole
+
+
+def _cut_what_is_not_run(whole, text) -> None:
+    """Leave one layer to each tower for images and sounds, which text alone does not run."""
+    for part in vars(whole).values():
+        if isinstance(part, PreTrainedConfig) and part is not text:
+            for name in _DEPTHS:
+                if isinstance(getattr(part, name, None), int):
+                    setattr(part, name, 1)
 
 
 def _keep_two_layers(small, layers: int) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from lengthlens.models.small_model import text_config
+
 # Functions that give every head's attention weights, or its output, as [row, head, position, …].
 _BY_HEAD = {
     torch.softmax,
@@ -79,7 +81,7 @@ def trace(
         layer, head: the head that is silenced; none by default.
     """
     calls: list[Call] = []
-    silencer = _Silencer(model.config.num_attention_heads, layer, head)
+    silencer = _Silencer(text_config(model.config).num_attention_heads, layer, head)
     with _listening(model, calls), silencer:
         logits = model(input_ids=ids, use_cache=False).logits
     return Trace(calls, logits, silencer.attentions)

@@ -257,8 +257,7 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
     """Does one word a token make answers more exact?"""
     table = tables["tokenization"]
     own = table[
-        table["model"].isin(tuned_models(cast))
-        & ~table["language"].isin(table["reference"].dropna())
+        table["model"].isin(tuned_models(cast)) & ~table["language"].isin(table["reference"])
     ]  # every word of a reference is one token anyway
     evidence, limits = [], []
     for (model, language), rows in own.groupby(["model", "language"], sort=False):

@@ -53,10 +53,9 @@ def say_transplants(table: pd.DataFrame) -> list[str]:
 
 
 def _part(row: dict) -> str:
-    layers = str(row["layers"]) if isinstance(row["layers"], str) and row["layers"] else ""
     components = str(row["components"]) if isinstance(row["components"], str) else ""
     kind = "" if row["what"] == "all" else str(row["what"])
-    part = " ".join(filter(None, (kind, _layers(layers), components)))
+    part = " ".join(filter(None, (kind, _layers(row["layers"]), components)))
     return f"{part} {estimated(row, 'share', 'percent', after=' %')}"
 
 

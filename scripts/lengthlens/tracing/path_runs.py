@@ -309,9 +309,10 @@ class _AttentionScales:
     def attached(self) -> Iterator[None]:
         with contextlib.ExitStack() as hooks:
             for index, norm in enumerate(self._norms):
+                epsilon = norm_epsilon(norm)
 
-                def read(module, args, index=index):
-                    self.found[index] = rms(args[0], norm_epsilon(module), centred=False)
+                def read(module, args, index=index, epsilon=epsilon):
+                    self.found[index] = rms(args[0], epsilon, centred=False)
 
                 hooks.enter_context(norm.register_forward_pre_hook(read))
             yield
