@@ -33,6 +33,7 @@ from lengthlens.figures import (
     tokenization,
     tracing,
     transplants,
+    worked_cases,
 )
 from lengthlens.reporting.answers import Ask
 from lengthlens.reporting.causes import (
@@ -221,6 +222,7 @@ SECTIONS = (
             "cwa_by_layer": cwa_by_layer.TITLE,
             "cwa_heatmaps": cwa_heatmaps.TITLE,
             "cwa_by_n": cwa_by_n.TITLE,
+            "worked_cases": worked_cases.TITLE,
         },
         explains=True,
         template="attribution.html.j2",
