@@ -2,10 +2,13 @@
 
 import re
 
+import pandas as pd
 import pytest
-from synthetic_report import EVIL, evil_material
+from synthetic_report import EVIL, claim, evil_material
 
-from lengthlens.reporting.digest import BEGIN, DEEPER, END, digest, one_list, put
+from lengthlens.errors import LengthlensError
+from lengthlens.reporting.digest import BEGIN, DEEPER, END, digest, one_list, put, put_claims
+from lengthlens.reporting.findings import describe_claims
 from lengthlens.reporting.shown import Shown, shown_sections
 
 MADE = {"lengthlens": "1.0", "commit": "abc"}
@@ -41,3 +44,25 @@ def test_pages_keep_what_stands_around():
     assert put(put(page, "new"), "new") == put(page, "new")
     with pytest.raises(ValueError, match="no <!-- findings: begin -->"):
         put("a page", "text")
+
+
+def test_a_page_gets_a_table_of_the_claims_that_it_names():
+    rows = [claim(id="b", claim="Mean |error| a_b.", verdict="undecided", reason="few"), claim()]
+    claims = describe_claims(pd.DataFrame(rows))
+    page = (
+        "before\n<!-- claims: {} -->\nold\n<!-- end of claims -->\nafter <!-- end of claims -->\n"
+    )
+    named = f"{claims[1].id} b"
+    found = put_claims(page.format(named), claims, "r", MADE)
+    assert found.startswith(f"before\n<!-- claims: {named} -->\n<!-- run r, lengthlens 1.0, commit")
+    assert "old" not in found and found.endswith(
+        "\n<!-- end of claims -->\nafter <!-- end of claims -->\n"
+    )
+    lines = [line for line in found.splitlines() if line.startswith("| ")]
+    assert lines[0] == "| claim | paper | r | verdict |"
+    assert lines[1].endswith("| −0.07 words | −0.25 words [−0.50, +0.01] | supported |")
+    assert lines[2].startswith("| Mean \\|error\\| a\\_b. (`b`) |")
+    assert lines[2].endswith("| undecided: few |")
+    assert put_claims(found, claims, "r", MADE) == found
+    with pytest.raises(LengthlensError, match="r has no claim gone, lost;"):
+        put_claims(page.format("b gone lost"), claims, "r", MADE)
