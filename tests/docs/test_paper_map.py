@@ -35,7 +35,7 @@ def test_tables_were_filled_in_after_the_claims_or_the_page_changed():
         rows = [row for row in rows if row[0].endswith("`)")]
         texts = [f"{DECLARED[name]['claim']} (`{name}`)" for name in names]
         assert [row[0].replace("\\|", "|") for row in rows] == texts
-        assert all(row[3].split(":")[0] in VERDICTS for row in rows)
+        assert all(row[3].split(";")[0] in VERDICTS for row in rows)
         assert "<!-- run pocket, lengthlens " in region
 
 

@@ -62,7 +62,7 @@ def test_a_page_gets_a_table_of_the_claims_that_it_names():
     assert lines[0] == "| claim | paper | r | verdict |"
     assert lines[1].endswith("| −0.07 words | −0.25 words [−0.50, +0.01] | supported |")
     assert lines[2].startswith("| Mean \\|error\\| a\\_b. (`b`) |")
-    assert lines[2].endswith("| undecided: few |")
+    assert lines[2].endswith("| undecided; few |")
     assert put_claims(found, claims, "r", MADE) == found
     with pytest.raises(LengthlensError, match="r has no claim gone, lost;"):
         put_claims(page.format("b gone lost"), claims, "r", MADE)

@@ -115,7 +115,7 @@ def _row(claim: Claim) -> str:
     """A claim as a line of a table."""
     said = (claim.paper or "says so") if claim.origin == "paper" else "not asked"
     found = f"{claim.value} {claim.interval}" if claim.css != "none" else ""
-    verdict = f"{claim.verdict}: {claim.reason}" if claim.reason else claim.verdict
+    verdict = f"{claim.verdict}; {claim.reason}" if claim.reason else claim.verdict
     cells = (claim.text, said, found, verdict)
     name, *others = (_escaped(cell).replace("|", "\\|") for cell in cells)
     return "| " + " | ".join([f"{name} (`{claim.id}`)", *others]) + " |"
