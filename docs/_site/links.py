@@ -79,5 +79,7 @@ def _as_table(graph: re.Match) -> str:
     for line in graph[1].splitlines():
         source, _, target = line.strip().partition(" --> ")
         follows.setdefault(source, []).append(target)
-    rows = [f"| `{one}` | {', '.join(f'`{name}`' for name in all_)} |" for one, all_ in follows.items()]
+    rows = [
+        f"| `{one}` | {', '.join(f'`{name}`' for name in all_)} |" for one, all_ in follows.items()
+    ]
     return "\n".join(["| rule | what uses its files |", "|---|---|", *rows, ""])

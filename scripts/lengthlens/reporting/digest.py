@@ -1,9 +1,9 @@
 """What a run finds, as Markdown: the report's short answers and first sentences, and claims.
 
-    PYTHONPATH=scripts python -m lengthlens.reporting.digest results/pocket
+    PYTHONPATH=scripts python -m lengthlens.reporting.digest results/pocket docs/findings.md
 
-puts the digest of a finished run into README.md (its story) and docs/findings.md (all of it), and
-its verdicts into docs/paper.md, with the figure that the page shows.
+puts the digest of a finished run into a page: the story alone into README.md, all of it elsewhere.
+A page that marks claims (docs/paper.md) gets their verdicts and the figure that it shows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from lengthlens.reporting.shown import Shown
 BEGIN, END = "<!-- findings: begin -->", "<!-- findings: end -->"
 DEEPER = "<!-- in depth -->"  # between the story and everything else
 CLAIMS = re.compile(r"(<!-- claims: ([\w -]+) -->\n).*?(<!-- end of claims -->)", re.DOTALL)
+SHOWN = "worked_cases"  # the figure of the page of claims
 _SPECIAL = re.compile(r"[\\`*_<>]")  # brackets of intervals do no harm
 
 
@@ -121,17 +122,21 @@ def _row(claim: Claim) -> str:
     return "| " + " | ".join([f"{name} (`{claim.id}`)", *others]) + " |"
 
 
-def main(folder: str) -> None:
+def main(folder: str, *pages: str) -> None:
     found = Path(folder, "findings.md").read_text(encoding="utf-8")
-    story = one_list(found.partition(DEEPER)[0])
-    for name, text in (("README.md", story), ("docs/findings.md", found)):
-        page = Path(name)
-        page.write_text(put(page.read_text(encoding="utf-8"), text), encoding="utf-8")
-    page, table = Path("docs/paper.md"), open_claims(Path(folder, "claims.csv"))
-    told = (describe_claims(table), Path(folder).name, table.attrs["provenance"])
-    page.write_text(put_claims(page.read_text(encoding="utf-8"), *told), encoding="utf-8")
-    shutil.copyfile(Path(folder, "figures/worked_cases.svg"), "docs/figures/worked_cases.svg")
+    claims = open_claims(Path(folder, "claims.csv"))
+    told = (describe_claims(claims), Path(folder).name, claims.attrs["provenance"])
+    for page in map(Path, pages):
+        text = page.read_text(encoding="utf-8")
+        if CLAIMS.search(text):
+            new = put_claims(text, *told)
+            figure = f"{SHOWN}.svg"
+            shutil.copyfile(Path(folder, "figures", figure), page.parent / "figures" / figure)
+        else:
+            story = page.name == "README.md"
+            new = put(text, one_list(found.partition(DEEPER)[0]) if story else found)
+        page.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
