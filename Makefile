@@ -57,7 +57,7 @@ torture: $(VENV)/development.stamp ## disturb runs in every way and compare what
 docs: $(VENV)/docs.stamp ## rewrite what programs write in docs/, and build the site
 	@PYTHONPATH=scripts $(RUN) -m lengthlens.configuration.table
 	@PYTHONPATH=scripts $(RUN) -m lengthlens.workflow.rule_graph
-	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 	@echo "The documentation: site/index.html"
 
 clean: ## remove the environment and caches; results/ is left alone

@@ -97,7 +97,7 @@ def test_the_build_refuses_what_is_broken_and_loads_nothing_from_elsewhere(tmp_p
             shutil.copy(ROOT / name, tmp_path / name)
 
     def build() -> str:
-        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
         quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=quiet)
         return done.stdout + done.stderr if done.returncode else ""
