@@ -34,8 +34,8 @@ def gallery(docs: Path) -> list[str]:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add the gallery to the navigation, and what lets search work in a page opened from a folder.
 
-    The plugin `offline` would load that from elsewhere; it does not where a script of its name is
-    there already.
+    The plugin `offline` would load the latter from elsewhere. It does not if a script with
+    `iframe-worker` in its address is there already.
     """
     if pages := gallery(Path(config.docs_dir)):
         config.nav.insert(2, {"Gallery": pages})
@@ -74,12 +74,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _as_table(graph: re.Match) -> str:
-    """A graph as a table, for to draw one takes a program that is loaded from elsewhere."""
+    """A graph as a table, because drawing it would take a script that is loaded from elsewhere."""
     follows: dict[str, list[str]] = {}
     for line in graph[1].splitlines():
         source, _, target = line.strip().partition(" --> ")
         follows.setdefault(source, []).append(target)
-    rows = [
-        f"| `{one}` | {', '.join(f'`{name}`' for name in all_)} |" for one, all_ in follows.items()
-    ]
+    rows = [f"| {source} | {', '.join(names)} |" for source, names in follows.items()]
     return "\n".join(["| rule | what uses its files |", "|---|---|", *rows, ""])
