@@ -20,7 +20,7 @@ class Drawing:
         category: under which Snakemake's own report lists it.
         label: its name there.
         reads: what it is drawn from, in the order of its function's arguments: `answers`,
-            `attributions`, `ablations`, `selections`, `cwa`, or the name of a table.
+            `attributions`, `ablations`, `selections`, `tokens`, `cwa`, or the name of a table.
         options: configuration keys that its function takes as keywords.
         probed: whether it shows the languages that are only probed, too.
     """
@@ -39,6 +39,7 @@ FIGURES = {
     "cwa_by_layer": Drawing("Attribution", "CWA by layer", ("cwa",)),
     "cwa_heatmaps": Drawing("Attribution", "Every head", ("cwa", "selections"), ("ablation.k",)),
     "cwa_by_n": Drawing("Attribution", "CWA by N", ("attributions",), _INTERVALS),
+    "worked_cases": Drawing("Attribution", "Token by token", ("answers", "tokens")),
     "same_text": Drawing("Attribution", "On the same text", ("same_text",)),
     "ablation": Drawing(
         "Causes",

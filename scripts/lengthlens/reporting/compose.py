@@ -24,6 +24,7 @@ from lengthlens.figures import (
     scores,
     tracing,
     transfer,
+    worked_cases,
 )
 from lengthlens.figures.style import Cast
 from lengthlens.files.identity import check_agreement, this_run
@@ -87,6 +88,7 @@ def compose_material(
         "cwa_heatmaps": cwa_heatmaps.counts(cwa),
         "cwa_by_n": cwa_by_n.counts(attributions),
         **dict.fromkeys(("ablation", "ablation_all"), ablation.counts(ablations)),
+        "worked_cases": worked_cases.counts(answers, Cast(dict(tunings), names)),
     }
     drawn = (same_text, scores, faithfulness, tracing, depth, transfer, repair)
     for name, figure in ((module.__name__.rpartition(".")[2], module) for module in drawn):

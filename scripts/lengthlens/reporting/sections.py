@@ -200,7 +200,7 @@ SECTIONS = (
         "attribution",
         "Attribution",
         "Attribution: which components push towards N?",
-        figures=("cwa_by_layer", "cwa_heatmaps", "cwa_by_n"),
+        figures=("cwa_by_layer", "cwa_heatmaps", "cwa_by_n", "worked_cases"),
         explains=True,
         template="attribution.html.j2",
     ),
