@@ -17,7 +17,7 @@ from lengthlens.attribution.cwa import aggregate_attribution
 from lengthlens.errors import LengthlensError
 from lengthlens.figures import style
 from lengthlens.figures.ablation import counts as ablation_counts
-from lengthlens.figures.ablation import draw_ablation, tested_sets
+from lengthlens.figures.ablation import draw_ablation, sets_under_test
 from lengthlens.figures.ablation_all import draw_ablation_all
 from lengthlens.figures.cwa_by_layer import draw_cwa_by_layer
 from lengthlens.figures.cwa_by_n import draw_cwa_by_n
@@ -249,12 +249,15 @@ def test_ablation_without_margins_or_without_a_language():
 
 def test_the_main_ablation_shows_the_tested_scores_alone():
     data = {("i", "en"): make_ablation()}
-    assert tested_sets(data, TESTS) == (["end_contrast", "cwa"], 2)
-    assert tested_sets(data, TESTS[TESTS["method"] == "cwa"]) == (["cwa"], 2)
-    assert tested_sets(data, TESTS[TESTS["method"] == "nswap"]) == (["cwa", "end_contrast"], None)
+    assert sets_under_test(data, TESTS) == (["end_contrast", "cwa"], 2)
+    assert sets_under_test(data, TESTS[TESTS["method"] == "cwa"]) == (["cwa"], 2)
+    assert sets_under_test(data, TESTS[TESTS["method"] == "nswap"]) == (
+        ["cwa", "end_contrast"],
+        None,
+    )
     only = make_ablation()
     only = only.isel(condition=(only["method"] != "cwa").to_numpy())
-    assert tested_sets({("i", "en"): only}, TESTS) == (["end_contrast"], 2)
+    assert sets_under_test({("i", "en"): only}, TESTS) == (["end_contrast"], 2)
     assert len(drawn_ablation({("i", "en"): only}).axes) == 2
 
 

@@ -86,7 +86,7 @@ def draw_ablation(
         cast: models and languages, in order.
         bootstrap: of the intervals.
     """
-    scores, k = tested_sets(ablations, tests)
+    scores, k = sets_under_test(ablations, tests)
     few = _with_control(control, cast)
     rows = [
         Panels(model, measure, (score,), f"by {METHOD_NAMES[score]}:\n{MEASURES[measure]}")
@@ -103,7 +103,7 @@ def draw_ablation(
     return figure
 
 
-def tested_sets(
+def sets_under_test(
     ablations: Mapping[tuple[str, str], xr.Dataset], tests: pd.DataFrame
 ) -> tuple[list[str], int | None]:
     """The scores that a run's tests are about, two at most, and the size of the tested sets.
