@@ -10,6 +10,7 @@ from lengthlens.weights.checkpoints import ModelSpec, local_folder
 from lengthlens.weights.made import MADE_BELOW, fetched_file, file_key, gguf_of, made_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
+from lengthlens.workflow.targets import provenance_of
 from lengthlens.workflow.surroundings import date_problems, disk_problem, space_warning
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
 from lengthlens.weights.presence import check_models, told, what_is_wrong
@@ -36,6 +37,12 @@ def code(script, *named):
     """A script and the package's modules that it imports, as inputs: an edit reruns the rule."""
     file = SCRIPTS / f"{script}.py"
     return [project_file(path) for path in (file, *modules_of(file, *named))]
+
+
+def sidecars_of(sources):
+    """What stands beside the text files of some sources, and says what made them."""
+    files = (str(file) for files in sources.values() for file in files)
+    return [provenance_of(file) for file in files if file.endswith((".csv", ".jsonl"))]
 
 
 def language_file(wildcards):

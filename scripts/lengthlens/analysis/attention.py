@@ -19,19 +19,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.tables import header
 from lengthlens.analysis.tracing import shares
 from lengthlens.statistics import BESIDE, Bootstrap, mean_interval
 
-_SHARE = (
-    "swap", "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low",
-    "n_effect_high", "n_samples", "n_topics", "level",
-)  # fmt: skip
+_SHARE = header("swap effect share± n_effect± n_samples n_topics level")
 _FALL = ("fall", "fall_low", "fall_high", "n_decided")
 _LOOKS = ("attention", "low", "high")
-ATTENTION = (
-    "model", "language", "component", "layer", "head", "role", *_LOOKS, "n_samples", "n_topics",
-    "level",
-)  # fmt: skip
+ATTENTION = header("model language component layer head role", *_LOOKS, "n_samples n_topics level")
 KNOCKOUT = ("model", "language", "layer", "role", *_FALL, *_SHARE)
 HEADS = ("model", "language", "component", "role", *_LOOKS, *_FALL, *_SHARE)
 

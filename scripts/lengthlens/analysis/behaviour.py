@@ -30,6 +30,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import header
 from lengthlens.errors import LengthlensError
 from lengthlens.language.detection import UNDETERMINED, detect_language, known
 from lengthlens.language.languages import Language
@@ -38,29 +39,16 @@ from lengthlens.language.wrapping import KINDS, WHOLE, counted_text, kinds_of
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
-    interval_columns,
     mean_interval,
     share_interval,
 )
 
 ALL = "all"
-COLUMNS = (
-    "model",
-    "language",
-    "n",
-    "split",
-    "n_samples",
-    "n_topics",
-    *interval_columns("error", "absolute_error", "exact"),
-    "truncated",
-    "on_topic",
+COLUMNS = header(
+    "model language n split n_samples n_topics error± absolute_error± exact± truncated on_topic "
     "distinct",
     *KINDS,
-    "own_language",
-    "other_language",
-    "undetermined",
-    "main_language",
-    "level",
+    "own_language other_language undetermined main_language level",
 )
 
 

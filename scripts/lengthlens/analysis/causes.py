@@ -39,12 +39,12 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lengthlens.ablation.selection import sample_scores, with_forced
+from lengthlens.analysis.tables import header
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
     Ranking,
     agreement_interval,
-    interval_columns,
     rank_components,
 )
 
@@ -77,21 +77,9 @@ SCORES: dict[str, Callable[[xr.Dataset, str], np.ndarray]] = {
     "effect": lambda data, kind: sample_scores(data, "effect", kind),
 }
 BASELINES = ("layer_mean", "depth")
-COLUMNS = (
-    "model",
-    "tuning",
-    "language",
-    "kind",
-    "over",
-    "outcome",
-    "mode",
-    "score",
-    *interval_columns("correlation", "over_cwa", "over_norm"),
-    "n_components",
-    "n_select",
-    "n_evaluate",
-    "n_topics",
-    "level",
+COLUMNS = header(
+    "model tuning language kind over outcome mode score correlation± over_cwa± over_norm± "
+    "n_components n_select n_evaluate n_topics level",
 )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.tables import header
 from lengthlens.analysis.tracing import shares, stream_shares
 from lengthlens.language.languages import KINDS
 from lengthlens.statistics import Bootstrap, mean_interval
@@ -25,13 +26,13 @@ ALL = "all"
 _SWAP = 1
 _EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
 _LABELS = ("model", "language", "swap", "kind")
-CONTRASTS = (
-    *_LABELS, "layer", "role", "effect", "share", "share_low", "share_high", *_EFFECT, "absent",
-)  # fmt: skip
-CIRCUITS = (
-    *_LABELS, "n_answers", "exact", "exact_low", "exact_high", "k", "faithfulness", "low", "high",
+CONTRASTS = header(
+    *_LABELS,
+    "layer role effect share±",
     *_EFFECT,
-)  # fmt: skip
+    "absent",
+)
+CIRCUITS = header(*_LABELS, "n_answers exact± k faithfulness low high", *_EFFECT)
 
 Files = Mapping[tuple[str, str], xr.Dataset]
 

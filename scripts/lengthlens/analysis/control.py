@@ -33,27 +33,19 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
+from lengthlens.analysis.tables import header
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
     Interval,
-    interval_columns,
     mean_interval,
     ratio_interval,
     share_interval,
 )
 
-COLUMNS = (
-    "model",
-    "language",
-    "n_samples",
-    "n_topics",
-    "truncated",
-    *interval_columns("exact", "chance", "over_chance", "slope", "n_effect"),
-    "n_swapped",
-    "open",
-    "reason",
-    "level",
+COLUMNS = header(
+    "model language n_samples n_topics truncated exact± chance± over_chance± slope± n_effect± "
+    "n_swapped open reason level",
 )
 
 

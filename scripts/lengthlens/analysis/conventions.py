@@ -23,26 +23,18 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import header
 from lengthlens.language.words import CONVENTIONS, count_words
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
-    interval_columns,
     mean_interval,
     share_interval,
 )
 
-COLUMNS = (
-    "model",
-    "language",
-    "convention",
-    "asked",
-    "words",
-    *interval_columns("error", "absolute_error", "extra", "exact"),
-    "truncated",
-    "n_samples",
-    "n_topics",
-    "level",
+COLUMNS = header(
+    "model language convention asked words error± absolute_error± extra± exact± truncated "
+    "n_samples n_topics level",
 )
 
 

@@ -19,25 +19,16 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from lengthlens.analysis.tables import header
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.statistics import Bootstrap, mean_interval, ratio_interval
 
 TRUE = -1  # in the place of the number of a draw
 _LABELS = ("model", "language")
 _COUNTS = ("n_draws", "n_samples", "n_topics", "level", "absent")
-PROBES = (
-    *_LABELS, "layer", "depth", "beyond", "beyond_low", "beyond_high", "control", "control_low",
-    "control_high", "covariates", "select", *_COUNTS,
-)  # fmt: skip
-STEERING = (
-    *_LABELS, "layer", "delta", "written", "change", "change_low", "change_high", "null",
-    "null_low", "null_high", "cut", "slope", "slope_low", "slope_high", "null_slope",
-    "null_slope_low", "null_slope_high", *_COUNTS,
-)  # fmt: skip
-NEURONS = (
-    *_LABELS, "layer", "k", "n_neurons", "neurons", "share", "share_low", "share_high", "random",
-    "random_low", "random_high", "n_effect", "n_effect_low", "n_effect_high", *_COUNTS,
-)  # fmt: skip
+PROBES = header(*_LABELS, "layer depth beyond± control± covariates select", *_COUNTS)
+STEERING = header(*_LABELS, "layer delta written change± null± cut slope± null_slope±", *_COUNTS)
+NEURONS = header(*_LABELS, "layer k n_neurons neurons share± random± n_effect±", *_COUNTS)
 _NAMED = 16  # neurons that a row names
 
 Files = Mapping[tuple[str, str], xr.Dataset]

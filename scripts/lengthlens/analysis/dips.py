@@ -32,6 +32,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
+from lengthlens.analysis.tables import header
 from lengthlens.analysis.tokens_per_word import answer_values
 from lengthlens.models.depth import LATE
 from lengthlens.statistics import (
@@ -39,27 +40,13 @@ from lengthlens.statistics import (
     Bootstrap,
     Interval,
     combination_interval,
-    interval_columns,
 )
 
 BEHAVIOUR = {"exact": -1, "absolute_error": 1}  # the sign of a worse value
 CWA = {"late_heads": LATE_HEADS, "late_mlps": Group("mlp", LATE), "final_mlp": FINAL_MLP}
-COLUMNS = (
-    "model",
-    "language",
-    "measure",
-    "n",
-    "neighbours",
-    "against",
-    *interval_columns("value"),
-    "all_low",
-    "all_high",
-    "method",
-    "truncated",
-    "n_samples",
-    "n_topics",
-    "level",
-    "verdict",
+COLUMNS = header(
+    "model language measure n neighbours against value± all_low all_high method truncated "
+    "n_samples n_topics level verdict",
 )
 WORSE, BETTER, OPEN, CENSORED = "worse", "better", "open", "censored"
 

@@ -24,33 +24,22 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
+from lengthlens.analysis.tables import header
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
     Interval,
-    interval_columns,
     mean_interval,
     share_interval,
 )
 from lengthlens.statistics.resampling import draw_counts
 
 GROUP = ("source_language", "chosen_by", "method", "mode", "k")
-COLUMNS = (
-    "model",
-    "language",
+COLUMNS = header(
+    "model language",
     *GROUP,
-    "kind",
-    "components",
-    "measure",
-    "n_samples",
-    "n_topics",
-    "n_controls",
-    "n_possible",
-    "none",
-    *interval_columns("chosen", "change"),
-    "control",
-    *interval_columns("effect"),
-    "level",
+    "kind components measure n_samples n_topics n_controls n_possible none chosen± change± "
+    "control effect± level",
 )
 
 

@@ -23,28 +23,20 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import header
 from lengthlens.analysis.tokens_per_word import answer_values, slope_terms
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
-    interval_columns,
     mean_interval,
     ratio_interval,
     share_interval,
 )
 
 PROBES = ("free", "extrapolation")
-COLUMNS = (
-    "model",
-    "language",
-    "n",
-    "probe",
-    *interval_columns("words", "error", "absolute_error", "exact"),
-    "truncated",
-    "n_samples",
-    "n_topics",
-    "level",
-    *interval_columns("gain"),
+COLUMNS = header(
+    "model language n probe words± error± absolute_error± exact± truncated n_samples n_topics "
+    "level gain±",
 )
 
 

@@ -24,19 +24,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool
 
+from lengthlens.analysis.tables import header
 from lengthlens.forced.swaps import REASONS
-from lengthlens.statistics import DEFAULT, Bootstrap, interval_columns, mean_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval
 
-COLUMNS = (
-    "model",
-    "language",
-    "swap",
-    "n",
-    "n_swapped",
-    *interval_columns("margin"),
-    "n_samples",
-    "n_topics",
-    "n_answers",
+COLUMNS = header(
+    "model language swap n n_swapped margin± n_samples n_topics n_answers",
     *REASONS,
     "level",
 )

@@ -30,17 +30,17 @@ from lengthlens.analysis.causes import (
     layers_of,
     score_values,
 )
+from lengthlens.analysis.tables import header
 from lengthlens.patching.sampled import SAMPLED
 from lengthlens.statistics import Bootstrap, Ranking, rank_components
 
 ATP = "atp"
 REFERENCE = "norm"  # the mean norm of an output: what any score must beat
 OUTCOME = "noising_all"
-COLUMNS = (
-    "model", "language", "kind", "over", "outcome", "score", "correlation", "correlation_low",
-    "correlation_high", "over_norm", "over_norm_low", "over_norm_high", "n_components", "n_select",
-    "n_evaluate", "n_topics", "level",
-)  # fmt: skip
+COLUMNS = header(
+    "model language kind over outcome score correlation± over_norm± n_components n_select "
+    "n_evaluate n_topics level",
+)
 
 Files = Mapping[tuple[str, str], xr.Dataset]
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.tables import header
 from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
@@ -20,11 +21,12 @@ from lengthlens.circuits.orders import component_names
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
-COLUMNS = (
-    "model", "language", "swap", "positions", "direction", "component", "kind", "layer", "head",
-    "sampled", "effect", "share", "share_low", "share_high", "atp", "n_effect", "n_effect_low",
-    "n_effect_high", *UNPATCHED, "n_samples", "n_topics", "level",
-)  # fmt: skip
+COLUMNS = header(
+    "model language swap positions direction component kind layer head sampled effect share± atp "
+    "n_effect±",
+    *UNPATCHED,
+    "n_samples n_topics level",
+)
 
 Files = Mapping[tuple[str, str], xr.Dataset]
 

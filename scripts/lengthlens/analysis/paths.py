@@ -21,22 +21,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.tables import header
 from lengthlens.analysis.tracing import shares
 from lengthlens.circuits.orders import LOGITS, split_receiver
 from lengthlens.statistics import Bootstrap, Interval, mean_interval
 
-_SHARE = (
-    "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low", "n_effect_high",
-    "n_samples", "n_topics", "level",
-)  # fmt: skip
+_SHARE = header("effect share± n_effect± n_samples n_topics level")
 _LABELS = ("model", "language", "swap")
 _SWAP = 1
 PATHS = (*_LABELS, "sender", "receiver", "component", *_SHARE, "absent")
 PLACES = (*_LABELS, "component", "layer", "place", *_SHARE)
-COMPENSATION = (
-    *_LABELS, "late_heads", "term", "effect_low", "effect_high", *_SHARE, "compensates",
-    "absent",
-)  # fmt: skip
+COMPENSATION = header(
+    *_LABELS,
+    "late_heads term effect_low effect_high",
+    *_SHARE,
+    "compensates absent",
+)
 TERMS = ("direct", "mediated", "both", "interaction", "rest")
 
 Files = Mapping[tuple[str, str], xr.Dataset]

@@ -29,29 +29,19 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.effects import GROUP, chosen_sets, row_means
+from lengthlens.analysis.tables import header
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
     difference_interval,
-    interval_columns,
     mean_interval,
 )
 
 TERMS = ("drop", "direct", "heads", "mlps", "final_mlp", "scale")
-COLUMNS = (
-    "model",
-    "language",
-    "minus",
+COLUMNS = header(
+    "model language minus",
     *GROUP[1:],
-    "kind",
-    "components",
-    "term",
-    "n_samples",
-    "n_topics",
-    "n_controls",
-    *interval_columns("contribution"),
-    "control",
-    "level",
+    "kind components term n_samples n_topics n_controls contribution± control level",
 )
 
 

@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-COLUMNS = (
-    "series", "step", "model", "language", "quantity", "component", "role", "value", "value_low",
-    "value_high", "n_samples", "n_topics", "level",
-)  # fmt: skip
+from lengthlens.analysis.tables import header
+
+COLUMNS = header(
+    "series step model language quantity component role value± n_samples n_topics level",
+)
 BEHAVIOUR = ("exact", "absolute_error")
 
 

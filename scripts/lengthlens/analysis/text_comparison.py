@@ -33,6 +33,7 @@ import xarray as xr
 from jaxtyping import Float, Int, Shaped
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
+from lengthlens.analysis.tables import header
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import (
     DEFAULT,
@@ -40,7 +41,6 @@ from lengthlens.statistics import (
     Estimate,
     Interval,
     combination_interval,
-    interval_columns,
 )
 
 GROUPS = {
@@ -82,17 +82,7 @@ SHARES: dict[str, dict[tuple[str, str], float]] = {
     "share_on_untuned": {("tuned", "tuned"): 1.0, ("tuned", "untuned"): -1.0},
 }
 QUANTITIES = (*WEIGHTS, *SHARES, "shifted")
-COLUMNS = (
-    "tuned",
-    "untuned",
-    "language",
-    "group",
-    "quantity",
-    *interval_columns("value"),
-    "n_samples",
-    "n_topics",
-    "level",
-)
+COLUMNS = header("tuned untuned language group quantity value± n_samples n_topics level")
 
 
 @dataclass(frozen=True)

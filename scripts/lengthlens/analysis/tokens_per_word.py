@@ -34,27 +34,18 @@ import pandas as pd
 from jaxtyping import Float, Num, Shaped
 
 from lengthlens.analysis.behaviour import ALL
+from lengthlens.analysis.tables import header
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
-    interval_columns,
     mean_interval,
     ratio_interval,
 )
 
 MEASURES = ("error", "absolute_error", "exact")
-COLUMNS = (
-    "model",
-    "language",
-    "measure",
-    *interval_columns("slope", "tokens_per_word"),
-    "spread",
-    "one_token",
-    "n_samples",
-    "n_erring",
-    "n_topics",
-    "n_cut",
-    "level",
+COLUMNS = header(
+    "model language measure slope± tokens_per_word± spread one_token n_samples n_erring n_topics "
+    "n_cut level",
 )
 
 

@@ -15,15 +15,13 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from lengthlens.analysis.tables import header
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
 _EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
-COLUMNS = (
-    "model", "language", "swap", "direction", "layer", "role", "effect", "share", "share_low",
-    "share_high", *_EFFECT,
-)  # fmt: skip
+COLUMNS = header("model language swap direction layer role effect share±", *_EFFECT)
 
 Files = Mapping[tuple[str, str], xr.Dataset]
 

@@ -22,30 +22,17 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from lengthlens.analysis.effects import COLUMNS as EFFECT_COLUMNS
+from lengthlens.analysis.tables import header
 from lengthlens.statistics import DEFAULT, Bootstrap
 
 MEASURES = ("exact", "absolute_error", "end_margin")
-COLUMNS = (
-    "model",
-    "source_language",
-    "target_language",
-    "untuned",
+COLUMNS = header(
+    "model source_language target_language untuned",
     *EFFECT_COLUMNS[EFFECT_COLUMNS.index("method") :],
 )
-PROFILE_COLUMNS = (
-    "model",
-    "method",
-    "first",
-    "second",
-    "untuned",
-    "n_heads",
-    "correlation",
-    "chance_low",
-    "chance_high",
-    "within_layers",
-    "within_low",
-    "within_high",
-    "level",
+PROFILE_COLUMNS = header(
+    "model method first second untuned n_heads correlation chance_low chance_high within_layers "
+    "within_low within_high level",
 )
 
 

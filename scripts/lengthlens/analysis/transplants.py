@@ -29,6 +29,7 @@ from jaxtyping import Float
 
 from lengthlens.analysis.outcomes import measure_values
 from lengthlens.analysis.patches import component_patches, n_effect
+from lengthlens.analysis.tables import header
 from lengthlens.circuits.faithfulness import ratio_of_sums, share_of_effect
 from lengthlens.circuits.orders import component_names
 from lengthlens.configuration.pairs import TUNINGS
@@ -50,16 +51,15 @@ UNDECIDED, OUTSIDE = "undecided", "outside the parents' range"
 ROUNDING = 1e-6  # nats
 FEWEST_TOPICS = 8  # whose answers may be alike by more than chance
 LABELS = ("into", "what", "layers", "components", "kv", "scale", "prompting", "control")
-COLUMNS = (
-    "untuned", "tuned", "language", *LABELS, "measure", "value", "share", "share_low", "share_high",
-    "n_samples", "n_topics", "neutral_loglik", "neutral_within", "verdict", "level",
-)  # fmt: skip
-CHANGE_COLUMNS = (
-    "untuned", "tuned", "language", "component", "kind", "layer", "head", "change", "share",
-    "share_low", "share_high", "across_share", "across_share_low", "across_share_high",
-    "rank_correlation", "rank_correlation_low", "rank_correlation_high", "n_components",
-    "n_samples", "n_topics", "level",
-)  # fmt: skip
+COLUMNS = header(
+    "untuned tuned language",
+    *LABELS,
+    "measure value share± n_samples n_topics neutral_loglik neutral_within verdict level",
+)
+CHANGE_COLUMNS = header(
+    "untuned tuned language component kind layer head change share± across_share± "
+    "rank_correlation± n_components n_samples n_topics level",
+)
 
 Key = tuple[str, str, str]  # untuned, tuned, language
 

@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, problems_of
+from lengthlens.analysis.tables import header
 from lengthlens.claims.kinds import Data, Measurement, NoData
 from lengthlens.claims.measures import measure, unit_of
 from lengthlens.claims.themes import theme_of
@@ -31,33 +32,9 @@ NOT_SUPPORTED = "not supported"
 UNDECIDED = "undecided"
 CENSORED = "undecided (censored)"
 NO_DATA = "no data"
-COLUMNS = (
-    "id",
-    "claim",
-    "origin",
-    "status",
-    "theme",
-    "model",
-    "tuning",
-    "language",
-    "statistic",
-    "unit",
-    "sided",
-    "n",
-    "n_topics",
-    "value",
-    "low",
-    "high",
-    "level",
-    "direction",
-    "null",
-    "margin",
-    "truncated",
-    "paper",
-    "paper_says",
-    "verdict",
-    "reason",
-    "source",
+COLUMNS = header(
+    "id claim origin status theme model tuning language statistic unit sided n n_topics value "
+    "low high level direction null margin truncated paper paper_says verdict reason source",
 )
 
 

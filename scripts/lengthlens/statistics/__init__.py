@@ -11,12 +11,12 @@ from lengthlens.statistics.agreement import Ranking, agreement_interval, rank_co
 from lengthlens.statistics.bootstrap import DEFAULT, INTERVAL_METHODS, Bootstrap
 from lengthlens.statistics.intervals import (
     BESIDE,
+    ENDS,
     Estimate,
     Interval,
     balanced_interval,
     combination_interval,
     difference_interval,
-    interval_columns,
     mean_interval,
     ratio_interval,
 )
@@ -29,6 +29,7 @@ from lengthlens.statistics.within_layers import PermutationTest, within_layer_te
 __all__ = [
     "BESIDE",
     "DEFAULT",
+    "ENDS",
     "INTERVAL_METHODS",
     "Bootstrap",
     "Estimate",
@@ -40,7 +41,6 @@ __all__ = [
     "combination_interval",
     "difference_interval",
     "holm",
-    "interval_columns",
     "mean_interval",
     "permutation_p",
     "rank_components",

@@ -53,11 +53,6 @@ ENDS = ("{}", "{}_low", "{}_high")  # how the columns of an interval are called
 BESIDE = ("{}", "low", "high")  # in a table with one interval a row
 
 
-def interval_columns(*names: str) -> tuple[str, ...]:
-    """Names of the columns that `Estimate.columns` gives."""
-    return tuple(end.format(name) for name in names for end in ENDS)
-
-
 @dataclass(frozen=True)
 class Estimate:
     """Numbers with their confidence limits; arrays of one shape, 0-d for a single number."""
