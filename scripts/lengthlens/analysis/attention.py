@@ -34,11 +34,7 @@ Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
-    """The three tables, by name.
-
-    Args:
-        files: attention files; bootstrap: of the intervals.
-    """
+    """The three tables, by name."""
     attention, knockout, heads = [], [], []
     for (model, language), data in files.items():
         labels = {"model": model, "language": language}

@@ -87,14 +87,14 @@ def layers_of(data: xr.Dataset, kind: str) -> Int[np.ndarray, " component"]:
     """The layer of every component of a kind, in the order of their columns."""
     layers, heads = np.arange(data.sizes["layer"]), data.sizes["head"]
     parts = {"head": np.repeat(layers, heads), "mlp": layers}
-    return np.concatenate([parts[name] for name in _parts(kind)])
+    return np.concatenate([parts[name] for name in parts_of(kind)])
 
 
 def component_values(
     data: xr.Dataset, kind: str, read: Callable[[xr.Dataset, str], np.ndarray]
 ) -> Values:
     """What `read` gives for a kind, components side by side; `all`: heads, then MLPs."""
-    values = [read(data, name) for name in _parts(kind)]
+    values = [read(data, name) for name in parts_of(kind)]
     return np.concatenate(
         [part.reshape(len(part), math.prod(part.shape[1:])) for part in values], axis=1
     )
@@ -123,7 +123,8 @@ def effect_values(data: xr.Dataset, kind: str, outcome: str, mode: str) -> Value
     return component_values(data, kind, read)
 
 
-def _parts(kind: str) -> tuple[str, ...]:
+def parts_of(kind: str) -> tuple[str, ...]:
+    """The kinds of components that a kind stands for."""
     return ("head", "mlp") if kind == "all" else (kind,)
 
 
@@ -175,11 +176,6 @@ def compare_scores(
 ) -> pd.DataFrame:
     """The table of all scores against all outcomes.
 
-    Args:
-        tunings: model -> tuning.
-        attributions, forced: the files of each (model, language).
-        bootstrap: of the intervals.
-
     Returns:
         One row a model, language, kind, over, outcome, mode and score, columns `COLUMNS`.
         `over_cwa` and `over_norm` are the correlation minus that of `cwa` and of `norm`, both
@@ -196,12 +192,13 @@ def compare_scores(
             labels = {"kind": kind, "over": over, "outcome": outcome, "mode": mode}
             rows += [
                 about | labels | {"score": score} | _row(made, score, **labels)
-                for score in _scores(kind, over)
+                for score in scores_over(kind, over)
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _scores(kind: str, over: str) -> list[str]:
+def scores_over(kind: str, over: str) -> list[str]:
+    """The scores that can rank the components of a kind."""
     if over == "within":
         return list(SCORES)
     return [*SCORES, *(BASELINES if kind != "mlp" else BASELINES[1:])]

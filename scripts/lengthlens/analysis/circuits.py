@@ -87,13 +87,7 @@ class CircuitFile:
 def summarise_circuits(
     files: Files, faithful: float, bootstrap: Bootstrap
 ) -> dict[str, pd.DataFrame]:
-    """The four tables, by name.
-
-    Args:
-        files: circuits files.
-        faithful: from which share on a circuit is faithful.
-        bootstrap: of the intervals.
-    """
+    """The four tables, by name."""
     faithfulness, circuits, members = [], [], []
     for (model, language), data in files.items():
         labels = {"model": model, "language": language}

@@ -38,11 +38,7 @@ Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_contrasts(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
-    """The two tables, by name.
-
-    Args:
-        files: contrasts files; bootstrap: of the intervals.
-    """
+    """The two tables, by name."""
     streams, circuits = [], []
     for (model, language), data in files.items():
         kinds = data["kind"].to_numpy()

@@ -56,10 +56,6 @@ def measure_control(
 ) -> pd.DataFrame:
     """Make tables/control.csv.
 
-    Args:
-        generations, forced: the files of each (model, language).
-        bootstrap: of the intervals.
-
     Returns:
         One row a model and language, columns `COLUMNS`; `reason` says why a gate is closed.
     """

@@ -18,12 +18,12 @@ one segment of Unicode, but two where the article is counted apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.language.words import CONVENTIONS, count_words
 from lengthlens.statistics import (
     DEFAULT,
@@ -43,20 +43,15 @@ def compare_conventions(
     asked: str,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
+    """Make the table of the module's docstring, of the free answers among the probes."""
 
-    Args:
-        probes: probes file of each (model, language); rows whose probe is `free` are used.
-        asked: the study's own convention.
-        bootstrap: of the intervals.
-    """
-    rows = []
-    for (model, language), table in probes.items():
+    def rows(table: pd.DataFrame) -> Iterator[dict]:
         free = table[table["probe"] == "free"]
         for convention in CONVENTIONS if len(free) else ():
-            about = {"model": model, "language": language, "convention": convention}
-            rows.append(about | {"asked": convention == asked} | _row(free, convention, bootstrap))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+            about = {"convention": convention, "asked": convention == asked}
+            yield about | _row(free, convention, bootstrap)
+
+    return table_of(probes, rows, COLUMNS)
 
 
 def _row(free: pd.DataFrame, convention: str, bootstrap: Bootstrap) -> dict[str, float]:

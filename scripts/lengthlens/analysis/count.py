@@ -35,11 +35,7 @@ Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_count(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
-    """The three tables; what was not measured has one row with the reason in `absent`.
-
-    Args:
-        files: count files; bootstrap: of the intervals.
-    """
+    """The three tables; what was not measured has one row with the reason in `absent`."""
     makers = {
         "count_probes": (_probes, PROBES, "absent"),
         "steering": (_steering, STEERING, "steering_absent"),

@@ -56,13 +56,7 @@ def find_dips(
     attributions: Mapping[tuple[str, str], xr.Dataset],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring; without three N there is nothing to compare.
-
-    Args:
-        generations: answers of each (model, language).
-        attributions: attribution file of the same.
-        bootstrap: of the intervals.
-    """
+    """Make the table of the module's docstring; without three N there is nothing to compare."""
     rows = []
     for (model, language), answers in generations.items():
         n = answers["n"].to_numpy()

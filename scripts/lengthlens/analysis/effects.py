@@ -24,7 +24,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
@@ -197,25 +197,19 @@ def summarise_ablation(
     ablations: Mapping[tuple[str, str], xr.Dataset],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """One row a model, language, chosen set and measure (docs/files.md).
-
-    Args:
-        ablations: ablation file of each (model, language).
-        bootstrap: of the intervals.
-    """
-    rows = [
-        {"model": model, "language": language} | row
-        for (model, language), data in ablations.items()
-        for measure in MEASURES
-        for row in _rows(data, measure, bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    """One row a model, language, chosen set and measure (docs/files.md)."""
+    return table_of(ablations, lambda data: _rows(data, bootstrap), COLUMNS)
 
 
-def _rows(data: xr.Dataset, measure: str, bootstrap: Bootstrap) -> Iterator[dict]:
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     sets = chosen_sets(data)
-    if not sets:
-        return
+    for measure in MEASURES if sets else ():
+        yield from _of_measure(data, sets, measure, bootstrap)
+
+
+def _of_measure(
+    data: xr.Dataset, sets: list[ChosenSet], measure: str, bootstrap: Bootstrap
+) -> Iterator[dict]:
     values, clusters = measure_values(data, measure), measure_clusters(data, measure)
     chosen = values[[found.place for found in sets]]
     mean = interval_of(chosen.T, clusters, measure, bootstrap)

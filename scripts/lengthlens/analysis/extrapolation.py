@@ -18,12 +18,12 @@ of a probe, and is the same in all its rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.analysis.tokens_per_word import answer_values, slope_terms
 from lengthlens.statistics import (
     DEFAULT,
@@ -44,23 +44,16 @@ def extrapolate(
     probes: Mapping[tuple[str, str], pd.DataFrame],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
+    """Make the table of the module's docstring."""
 
-    Args:
-        probes: probes file of each (model, language).
-        bootstrap: of the intervals.
-    """
-    rows = []
-    for (model, language), table in probes.items():
+    def rows(table: pd.DataFrame) -> Iterator[dict]:
         for probe in PROBES:
             answers = table[table["probe"] == probe]
-            if answers.empty:
-                continue
-            gain = _gain(answers, bootstrap)
+            gain = _gain(answers, bootstrap) if len(answers) else {}
             for n, part in answers.groupby("n"):
-                about = {"model": model, "language": language, "n": n, "probe": probe}
-                rows.append(about | _row(part, bootstrap) | gain)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+                yield {"n": n, "probe": probe} | _row(part, bootstrap) | gain
+
+    return table_of(probes, rows, COLUMNS)
 
 
 def _gain(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:

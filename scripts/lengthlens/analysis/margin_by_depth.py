@@ -34,14 +34,7 @@ def summarise_depth(
     forced: Files,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """One row a model, language, text and place in the sum; a text without decisions has none.
-
-    Args:
-        tunings: model -> untuned or tuned.
-        model_pairs: tuning -> model, of each pair.
-        attributions, forced: the files of each (model, language).
-        bootstrap: of the intervals.
-    """
+    """One row a model, language, text and place in the sum; a text without decisions has none."""
     rows: list[dict] = []
     for (model, language), own in attributions.items():
         pair = next(pair for pair in model_pairs if model in pair.values())

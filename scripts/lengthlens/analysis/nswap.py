@@ -24,7 +24,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.forced.swaps import REASONS
 from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval
 
@@ -39,18 +39,9 @@ def summarise_nswap(
     forced: Mapping[tuple[str, str], xr.Dataset],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """The table of the module's docstring.
-
-    Args:
-        forced: forced file of each (model, language).
-        bootstrap: of the intervals.
-    """
-    rows = [
-        {"model": model, "language": language} | row
-        for (model, language), data in forced.items()
-        for row in _rows(data, bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_swapped": "Int64"})
+    """The table of the module's docstring."""
+    table = table_of(forced, lambda data: _rows(data, bootstrap), COLUMNS)
+    return table.astype({"n_swapped": "Int64"})
 
 
 def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:

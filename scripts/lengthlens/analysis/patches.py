@@ -6,6 +6,7 @@ NaN where the mean N effect is not above 0 with its whole interval (`circuits.fa
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
@@ -46,20 +47,14 @@ def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) ->
 
 
 def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
-    """One row a model, language, swap, positions, direction and patched component.
+    """One row a model, language, swap, positions, direction and patched component."""
 
-    Args:
-        files: patching files; bootstrap: of the intervals.
-    """
-    rows = [
-        {"model": model, "language": language} | row
-        for (model, language), data in files.items()
-        for swap in data["swap"].to_numpy().tolist()
-        for positions in data["positions"].to_numpy().tolist()
-        for direction in DIRECTIONS
-        for row in _rows(data, swap, positions, direction, bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    def rows(data: xr.Dataset) -> Iterator[dict]:
+        places = (data[name].to_numpy().tolist() for name in ("swap", "positions"))
+        for where in itertools.product(*places, DIRECTIONS):
+            yield from _rows(data, *where, bootstrap)
+
+    return table_of(files, rows, COLUMNS)
 
 
 def _rows(
@@ -101,12 +96,7 @@ def _rows(
 
 
 def carriers(patches: pd.DataFrame, first: int = 10) -> pd.DataFrame:
-    """The components with the largest shares, by model and language: noising, all positions, +1.
-
-    Args:
-        patches: the table of `summarise_patches`.
-        first: how many of each.
-    """
+    """The components with the largest shares, by model and language: noising, all positions, +1."""
     keep = (patches["swap"] == 1) & (patches["positions"] == "all")
     rows = patches[keep & (patches["direction"] == "noising")]
     rows = rows.sort_values("effect", ascending=False, kind="stable")

@@ -43,11 +43,7 @@ Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_paths(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
-    """The three tables, by name.
-
-    Args:
-        files: paths files; bootstrap: of the intervals.
-    """
+    """The three tables, by name."""
     rows: dict[str, list[dict]] = {"paths": [], "places": [], "compensation": []}
     for (model, language), data in files.items():
         for swap in data["swap"].to_numpy().tolist():

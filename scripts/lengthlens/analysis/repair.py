@@ -61,12 +61,7 @@ def summarise_repair(
     repairs: Mapping[tuple[str, str], xr.Dataset],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """All terms of all chosen sets, and their differences between languages.
-
-    Args:
-        repairs: repair file of each (model, language).
-        bootstrap: of the intervals.
-    """
+    """All terms of all chosen sets, and their differences between languages."""
     rows = [
         {"model": model, "language": language, "minus": ""} | row
         for (model, language), data in repairs.items()

@@ -128,10 +128,6 @@ def exchange_texts(
 ) -> Exchange | None:
     """Both models on both texts.
 
-    Args:
-        attributions, forced: the files of both models, of the same prompts.
-        groups: of components; the columns.
-
     Returns:
         None where a text was not forced on the other model.
     """
@@ -184,13 +180,7 @@ def compare_texts(
     forced: Mapping[tuple[str, str], xr.Dataset],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """The table of the module's docstring; pairs whose texts were not exchanged are left out.
-
-    Args:
-        pairs: tuning -> model.
-        attributions, forced: the files of each (model, language).
-        bootstrap: of the intervals.
-    """
+    """The table of the module's docstring; pairs whose texts were not exchanged are left out."""
     languages = dict.fromkeys(language for _, language in attributions)
     rows: list[dict] = []
     for pair in pairs:

@@ -60,13 +60,7 @@ def separate_errors(
     references: Sequence[str],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
-
-    Args:
-        probes: probes file of each (model, language).
-        references: languages whose every word is one token.
-        bootstrap: of the intervals.
-    """
+    """Make the table of the module's docstring."""
     rows = []
     for (model, language), table in probes.items():
         free, aligned = _both(table)

@@ -79,12 +79,7 @@ def regress_errors(
     probes: Mapping[tuple[str, str], pd.DataFrame],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
-
-    Args:
-        probes: probes file of each (model, language); rows whose probe is `free` are used.
-        bootstrap: of the intervals.
-    """
+    """Make the table of the module's docstring."""
     rows = []
     for model, language, free in _groups(probes):
         answers = usable(free)

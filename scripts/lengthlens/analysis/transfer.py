@@ -37,12 +37,7 @@ PROFILE_COLUMNS = header(
 
 
 def summarise_transfer(effects: pd.DataFrame, untuned: Sequence[str]) -> pd.DataFrame:
-    """The rows of tables/ablation.csv that make a source × target matrix, columns `COLUMNS`.
-
-    Args:
-        effects: as `effects.summarise_ablation` gives them.
-        untuned: languages that no model was tuned in.
-    """
+    """The rows of tables/ablation.csv that make a source × target matrix, columns `COLUMNS`."""
     top = effects[(effects["chosen_by"] == "top") & effects["measure"].isin(MEASURES)]
     across = top[top["source_language"] != top["language"]]
     keys = ["model", "method", "mode", "k"]
@@ -58,13 +53,7 @@ def correlate_profiles(
     untuned: Sequence[str],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Correlation of every two languages' scores of heads, columns `PROFILE_COLUMNS`.
-
-    Args:
-        selections: ranking of each (model, language).
-        untuned: languages that no model was tuned in.
-        bootstrap: the permutations, and the level of the range that chance gives.
-    """
+    """Correlation of every two languages' scores of heads, columns `PROFILE_COLUMNS`."""
     rows = []
     for model in dict.fromkeys(name for name, _ in selections):
         languages = [language for name, language in selections if name == model]

@@ -94,9 +94,6 @@ def commit(root: Path = PROJECT) -> dict[str, str | bool | None]:
 
     Results are no part of the code: a link in the place of their folder changes nothing.
 
-    Args:
-        root: the project's folder.
-
     Returns:
         `commit` and `dirty`; where the commit is not known both are None, and `no_commit` says why.
     """

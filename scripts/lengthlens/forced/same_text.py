@@ -50,13 +50,7 @@ def reading_as(loaded: LoadedModel, author: ModelSpec) -> LoadedModel:
 
 
 def why_not_shared(loaded: LoadedModel, reader: LoadedModel, answers: Sequence[Mapping]) -> str:
-    """Why the author's answers cannot be forced on the model; empty where they can.
-
-    Args:
-        loaded: the model as it is.
-        reader: the model with the author's tokenizer (`reading_as`).
-        answers: rows of the author's generations file.
-    """
+    """Why the author's answers cannot be forced on the model; empty where they can."""
     size = loaded.anatomy.vocabulary_size
     for row in answers:
         ids = np.asarray(row["tokens"])

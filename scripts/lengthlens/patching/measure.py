@@ -53,14 +53,7 @@ class Plan(Patching):
 def measure_patching(
     loaded: LoadedModel, answers: Sequence[Mapping], material: SwapMaterial, plan: Plan
 ) -> xr.Dataset:
-    """The dataset of a patching file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        answers: rows of its generations file.
-        material: their swaps.
-        plan: what is measured, and on how many answers.
-    """
+    """The dataset of a patching file (docs/files.md), samples in the order of the answers."""
     table = _Table(loaded, answers, material, plan)
     absent = table.attribute()
     table.patch()

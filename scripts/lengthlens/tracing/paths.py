@@ -111,15 +111,7 @@ def measure_paths(
     members: Members,
     plan: PathPlan,
 ) -> xr.Dataset:
-    """The dataset of a paths file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        answers: rows of its generations file.
-        material: their swaps, and the roles of their prompts or why there are none.
-        members: the components between which paths are measured.
-        plan: which answers.
-    """
+    """The dataset of a paths file (docs/files.md), samples in the order of the answers."""
     table = _Table(loaded, answers, material, members)
     used = drawn_of_each(answers, plan.per_n, plan.seed)
     swaps = [(index, swap) for index, swap in material[0].legal(SWAP) if used[index]]

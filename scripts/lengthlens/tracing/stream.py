@@ -128,15 +128,7 @@ def trace_streams(
     roles: Roles,
     plan: TracePlan,
 ) -> xr.Dataset:
-    """The dataset of a tracing file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        answers: rows of its generations file.
-        material: their swaps.
-        roles: of their prompts, or why there are none.
-        plan: which answers, swaps and layers.
-    """
+    """The dataset of a tracing file (docs/files.md), samples in the order of the answers."""
     grid, n_layers = (len(SWAPS), len(answers)), loaded.anatomy.n_layers
     names = ("margin_reached", "margin_other", "n_swapped")
     scalars = {name: np.full(grid, np.nan) for name in names}

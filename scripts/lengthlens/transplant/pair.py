@@ -44,11 +44,6 @@ class Pair:
 def open_pair(names: Mapping[str, str], models: Mapping[str, Mapping], config: Mapping) -> Pair:
     """Load both models of a pair in float32, as the `generation` section says.
 
-    Args:
-        names: untuned and tuned -> model.
-        models: untuned and tuned -> the entry of the model.
-        config: with the section `generation`.
-
     Raises:
         LengthlensError: a model cannot be loaded, or their weights have other shapes.
     """
