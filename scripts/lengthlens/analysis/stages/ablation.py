@@ -7,11 +7,10 @@ from lengthlens.analysis.repair import summarise_repair
 from lengthlens.analysis.transfer import correlate_profiles, summarise_transfer
 
 
-def tables(
-    ablations, repairs, selections, attributions, forced, *, bootstrap, tests, model_pairs, untuned
-):
+def tables(ablations, repairs, selections, bootstrap, tests, model_pairs, untuned, **scored):
     effects = summarise_ablation(ablations, bootstrap)
-    files = {"ablation": ablations, "attribution": attributions, "forced": forced}
+    files = {"attribution": scored["attributions"], "forced": scored["forced"]}
+    files["ablation"] = ablations
     return {
         "ablation": effects,
         "confirmatory": confirm(hypotheses_from(tests), model_pairs, files, bootstrap),
