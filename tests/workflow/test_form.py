@@ -1,4 +1,4 @@
-"""How the code is written: short functions of few arguments, which have names where they are many."""
+"""How the code is written: short functions of few arguments, named where they are many."""
 
 import ast
 from collections.abc import Iterator

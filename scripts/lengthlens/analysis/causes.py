@@ -40,13 +40,7 @@ from jaxtyping import Float, Int
 
 from lengthlens.ablation.selection import sample_scores, with_forced
 from lengthlens.analysis.tables import header
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    Ranking,
-    agreement_interval,
-    rank_components,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, Ranking, agreement_interval, rank_components
 
 KINDS = ("head", "mlp", "all")
 OVERS = ("all", "within")

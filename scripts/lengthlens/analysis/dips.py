@@ -9,17 +9,8 @@ is a trend.
 All N of a model, language and measure are one family: `all_low` and `all_high` are simultaneous
 limits (Bonferroni: level 1 - (1 - level) / number of N), and the verdict rests on them.
 
-| column | meaning |
-|---|---|
-| `measure` | exact, absolute_error; CWA per step of late_heads, late_mlps, final_mlp |
-| `n`, `neighbours` | N, and the N it is compared with |
-| `against` | neighbours (their mean) or line (through them; ends only) |
-| `value`, `value_low`, `value_high` | difference; above 0 is worse for errors, else below 0 |
-| `all_low`, `all_high` | limits that hold for all N of the family together |
-| `method` | student where there are too few resamples for the simultaneous level, else guarded |
-| `truncated` | share of the answers to these N that were cut |
-| `n_samples`, `n_topics`, `level` | answers to these N, their topics; of the intervals |
-| `verdict` | worse, better, open; or censored, where cut answers hide their errors |
+Measures are the share of exact answers, the mean |error|, and CWA per step of three groups of
+components. A verdict is worse, better or open; or censored, where cut answers hide their errors.
 """
 
 from __future__ import annotations
@@ -35,12 +26,7 @@ from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.analysis.tables import header
 from lengthlens.analysis.tokens_per_word import answer_values
 from lengthlens.models.depth import LATE
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    Interval,
-    combination_interval,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval
 
 BEHAVIOUR = {"exact": -1, "absolute_error": 1}  # the sign of a worse value
 CWA = {"late_heads": LATE_HEADS, "late_mlps": Group("mlp", LATE), "final_mlp": FINAL_MLP}
@@ -56,7 +42,7 @@ def find_dips(
     attributions: Mapping[tuple[str, str], xr.Dataset],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring; without three N there is nothing to compare."""
+    """Make the table; without three N there is nothing to compare."""
     rows = []
     for (model, language), answers in generations.items():
         n = answers["n"].to_numpy()

@@ -25,13 +25,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
 from lengthlens.analysis.tables import header, table_of
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    Interval,
-    mean_interval,
-    share_interval,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, mean_interval, share_interval
 from lengthlens.statistics.resampling import draw_counts
 
 GROUP = ("source_language", "chosen_by", "method", "mode", "k")

@@ -1,19 +1,7 @@
 """How far does control extend beyond the study's N? `tables/extrapolation.csv`.
 
-| column | meaning |
-|---|---|
-| `model`, `language`, `n` | N, words asked for |
-| `probe` | free (N of the study) or extrapolation (N beyond) |
-| `words`, `words_low`, `words_high` | mean number of words written |
-| `error`, `error_low`, `error_high` | mean of words - N |
-| `absolute_error`, `…_low`, `…_high` | mean of abs(words - N) |
-| `exact`, `exact_low`, `exact_high` | share of answers with exactly N words, not cut (Wilson) |
-| `gain`, `gain_low`, `gain_high` | words written more for each word asked for more |
-| `truncated`, `n_samples`, `n_topics`, `level` | share cut; answers, topics; of the intervals |
-
 `gain` is the slope of words written on N: 1 for a model that follows, 0 for one that writes what it
-always writes. It rests on all N
-of a probe, and is the same in all its rows.
+always writes. It rests on all N of a probe, and is the same in all its rows.
 """
 
 from __future__ import annotations
@@ -25,13 +13,7 @@ import pandas as pd
 
 from lengthlens.analysis.tables import header, table_of
 from lengthlens.analysis.tokens_per_word import answer_values, slope_terms
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    mean_interval,
-    ratio_interval,
-    share_interval,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval, share_interval
 
 PROBES = ("free", "extrapolation")
 COLUMNS = header(
@@ -44,7 +26,7 @@ def extrapolate(
     probes: Mapping[tuple[str, str], pd.DataFrame],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring."""
+    """Make the table."""
 
     def rows(table: pd.DataFrame) -> Iterator[dict]:
         for probe in PROBES:

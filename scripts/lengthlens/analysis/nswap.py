@@ -1,16 +1,6 @@
 """What asking for another number does to the end margin on the same text: `tables/nswap.csv`.
 
-One row a model, language, swap (-1, +1) and N, and one over all N:
-
-| column | meaning |
-|---|---|
-| `n`, `n_swapped` | N of the answers, or "all"; the number in its place, empty without one |
-| `margin`, `margin_low`, `margin_high` | the end margin where the smaller number of words is |
-| | reached, under the prompt with this number minus under that with the larger; mean, logits |
-| `n_samples`, `n_topics` | answers whose swap is legal, and their topics |
-| `n_answers` | all answers |
-| `outside`, `length`, `tokens`, `step` | answers left out, by reason (`forced.swaps`) |
-
+One row a model, language, swap (-1, +1) and N, and one over all N; docs/files.md has the columns.
 A model that follows the number asked for has a margin above 0: it is readier to end where it has
 written as many words as it was asked for.
 """
@@ -39,7 +29,7 @@ def summarise_nswap(
     forced: Mapping[tuple[str, str], xr.Dataset],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """The table of the module's docstring."""
+    """The table."""
     table = table_of(forced, lambda data: _rows(data, bootstrap), COLUMNS)
     return table.astype({"n_swapped": "Int64"})
 

@@ -30,12 +30,7 @@ from jaxtyping import Float
 
 from lengthlens.analysis.effects import GROUP, chosen_sets, row_means
 from lengthlens.analysis.tables import header
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    difference_interval,
-    mean_interval,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, difference_interval, mean_interval
 
 TERMS = ("drop", "direct", "heads", "mlps", "final_mlp", "scale")
 COLUMNS = header(

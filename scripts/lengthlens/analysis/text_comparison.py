@@ -35,13 +35,7 @@ from jaxtyping import Float, Int, Shaped
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.analysis.tables import header
 from lengthlens.forced.texts import on_text
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    Estimate,
-    Interval,
-    combination_interval,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, Interval, combination_interval
 
 GROUPS = {
     "late heads": LATE_HEADS,
