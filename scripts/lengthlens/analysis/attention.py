@@ -12,14 +12,14 @@ the N effect, which is empty where the mean N effect is not above 0 with its who
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.analysis.tracing import shares
 from lengthlens.statistics import BESIDE, Bootstrap, mean_interval
 
@@ -30,8 +30,6 @@ ATTENTION = header("model language component layer head role", *_LOOKS, "n_sampl
 KNOCKOUT = ("model", "language", "layer", "role", *_FALL, *_SHARE)
 HEADS = ("model", "language", "component", "role", *_LOOKS, *_FALL, *_SHARE)
 
-Files = Mapping[tuple[str, str], xr.Dataset]
-
 
 def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The three tables, by name."""
@@ -40,8 +38,7 @@ def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.Data
         labels = {"model": model, "language": language}
         looks = list(_attention(data, bootstrap))
         attention += [labels | row for row in looks]
-        for row in _knockouts(data, "knockout", "layer", bootstrap):
-            knockout.append(labels | row)
+        knockout += [labels | row for row in _knockouts(data, "knockout", "layer", bootstrap)]
         by_place = {(row["component"], row["role"]): row for row in looks}
         for row in _knockouts(data, "knockout_heads", "knocked", bootstrap):
             row["component"] = row.pop("knocked")

@@ -39,7 +39,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lengthlens.ablation.selection import sample_scores, with_forced
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.statistics import DEFAULT, Bootstrap, Ranking, agreement_interval, rank_components
 
 KINDS = ("head", "mlp", "all")
@@ -164,8 +164,8 @@ class Comparison:
 
 def compare_scores(
     tunings: Mapping[str, str],
-    attributions: Mapping[tuple[str, str], xr.Dataset],
-    forced: Mapping[tuple[str, str], xr.Dataset],
+    attributions: Files,
+    forced: Files,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """The table of all scores against all outcomes.

@@ -15,14 +15,14 @@ included, nothing clipped.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Bool
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.circuits.faithfulness import has_effect, share_of_effect, smallest_faithful
 from lengthlens.circuits.measure import KEPT, PATCHED, RANDOM
 from lengthlens.statistics import BESIDE, Bootstrap, Interval, share_interval
@@ -40,8 +40,6 @@ MEMBERS = header("model language method k component minimality low high n_sample
 OVERLAP = header(
     "model method language source_language k heads source_heads shared chance p mlps_shared",
 )
-
-Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 class CircuitFile:

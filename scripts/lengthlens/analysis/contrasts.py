@@ -10,14 +10,14 @@ Where nothing was traced, one row of `contrasts` has the reason in `absent`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.analysis.tracing import shares, stream_shares
 from lengthlens.language.languages import KINDS
 from lengthlens.statistics import Bootstrap, mean_interval
@@ -33,8 +33,6 @@ CONTRASTS = header(
     "absent",
 )
 CIRCUITS = header(*_LABELS, "n_answers exact± k faithfulness low high", *_EFFECT)
-
-Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_contrasts(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:

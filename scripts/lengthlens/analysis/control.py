@@ -33,7 +33,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
@@ -51,7 +51,7 @@ COLUMNS = header(
 
 def measure_control(
     generations: Mapping[tuple[str, str], pd.DataFrame],
-    forced: Mapping[tuple[str, str], xr.Dataset],
+    forced: Files,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make tables/control.csv.

@@ -23,7 +23,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.analysis.tokens_per_word import answer_values
 from lengthlens.models.depth import LATE
 from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval
@@ -39,7 +39,7 @@ WORSE, BETTER, OPEN, CENSORED = "worse", "better", "open", "censored"
 
 def find_dips(
     generations: Mapping[tuple[str, str], pd.DataFrame],
-    attributions: Mapping[tuple[str, str], xr.Dataset],
+    attributions: Files,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table; without three N there is nothing to compare."""

@@ -24,7 +24,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
-from lengthlens.analysis.tables import header, table_of
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.statistics import DEFAULT, Bootstrap, Interval, mean_interval, share_interval
 from lengthlens.statistics.resampling import draw_counts
 
@@ -187,10 +187,7 @@ def _draws(size: int, resamples: int, seed: int) -> Float[np.ndarray, "draw item
     return draw_counts(one_block, resamples, np.random.default_rng([seed, size]))
 
 
-def summarise_ablation(
-    ablations: Mapping[tuple[str, str], xr.Dataset],
-    bootstrap: Bootstrap = DEFAULT,
-) -> pd.DataFrame:
+def summarise_ablation(ablations: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
     """One row a model, language, chosen set and measure (docs/files.md)."""
     return table_of(ablations, lambda data: _rows(data, bootstrap), COLUMNS)
 

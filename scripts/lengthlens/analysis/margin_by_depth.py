@@ -18,13 +18,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import Bootstrap, mean_interval
 
 EMBEDDING, HEADS, MLP = "embedding", "heads", "mlp"
 COLUMNS = header("model tuning language text place layer after margin± n_samples n_topics level")
-Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_depth(

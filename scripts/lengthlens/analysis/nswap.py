@@ -7,14 +7,14 @@ written as many words as it was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Bool
 
-from lengthlens.analysis.tables import header, table_of
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.forced.swaps import REASONS
 from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval
 
@@ -25,10 +25,7 @@ COLUMNS = header(
 )
 
 
-def summarise_nswap(
-    forced: Mapping[tuple[str, str], xr.Dataset],
-    bootstrap: Bootstrap = DEFAULT,
-) -> pd.DataFrame:
+def summarise_nswap(forced: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
     """The table."""
     table = table_of(forced, lambda data: _rows(data, bootstrap), COLUMNS)
     return table.astype({"n_swapped": "Int64"})

@@ -31,7 +31,7 @@ from lengthlens.analysis.causes import (
     score_values,
     scores_over,
 )
-from lengthlens.analysis.tables import header, table_of
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.patching.sampled import SAMPLED
 from lengthlens.statistics import Bootstrap, Ranking, rank_components
 
@@ -42,8 +42,6 @@ COLUMNS = header(
     "model language kind over outcome score correlation± over_norm± n_components n_select "
     "n_evaluate n_topics level",
 )
-
-Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def compare_with_patches(

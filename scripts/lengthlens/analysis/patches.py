@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tables import header, table_of
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
@@ -28,8 +28,6 @@ COLUMNS = header(
     *UNPATCHED,
     "n_samples n_topics level",
 )
-
-Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def n_effect(data: xr.Dataset, swap: int) -> np.ndarray:

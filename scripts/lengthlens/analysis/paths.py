@@ -16,12 +16,13 @@ What could not be measured is one row of `paths` or `compensation` with its reas
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.tracing import shares
 from lengthlens.circuits.orders import LOGITS, split_receiver
 from lengthlens.statistics import Bootstrap, Interval, mean_interval
@@ -39,27 +40,23 @@ COMPENSATION = header(
 )
 TERMS = ("direct", "mediated", "both", "interaction", "rest")
 
-Files = Mapping[tuple[str, str], xr.Dataset]
-
 
 def summarise_paths(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The three tables, by name."""
-    rows: dict[str, list[dict]] = {"paths": [], "places": [], "compensation": []}
-    for (model, language), data in files.items():
+    made = {
+        "paths": (_paths, PATHS),
+        "places": (_places, PLACES),
+        "compensation": (_compensation, COMPENSATION),
+    }
+
+    def rows(name: str, data: xr.Dataset) -> Iterator[dict]:
         for swap in data["swap"].to_numpy().tolist():
-            labels = {"model": model, "language": language, "swap": swap}
-            chosen = data.sel(swap=swap)
-            for name, made in (
-                ("paths", _paths(chosen, bootstrap)),
-                ("places", _places(chosen, bootstrap)),
-                ("compensation", _compensation(chosen, bootstrap)),
-            ):
-                rows[name] += [labels | row for row in made]
-        labels = {"model": model, "language": language, "swap": _SWAP}
-        for name, reason in _absent(data):
-            rows[name].append(labels | {"absent": reason})
-    columns = {"paths": PATHS, "places": PLACES, "compensation": COMPENSATION}
-    return {name: pd.DataFrame(rows[name], columns=list(columns[name])) for name in rows}
+            for row in made[name][0](data.sel(swap=swap), bootstrap):
+                yield {"swap": swap} | row
+        reasons = [reason for table, reason in _absent(data) if table == name]
+        yield from ({"swap": _SWAP, "absent": reason} for reason in reasons)
+
+    return {name: table_of(files, partial(rows, name), made[name][1]) for name in made}
 
 
 def _absent(data: xr.Dataset) -> Iterator[tuple[str, str]]:

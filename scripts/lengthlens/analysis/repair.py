@@ -29,7 +29,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.effects import GROUP, chosen_sets, row_means
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.statistics import DEFAULT, Bootstrap, difference_interval, mean_interval
 
 TERMS = ("drop", "direct", "heads", "mlps", "final_mlp", "scale")
@@ -52,10 +52,7 @@ def term_values(data: xr.Dataset, term: str) -> Float[np.ndarray, "condition sam
     return kept.sum(dims, skipna=False).transpose("condition", "sample").to_numpy().astype(float)
 
 
-def summarise_repair(
-    repairs: Mapping[tuple[str, str], xr.Dataset],
-    bootstrap: Bootstrap = DEFAULT,
-) -> pd.DataFrame:
+def summarise_repair(repairs: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
     """All terms of all chosen sets, and their differences between languages."""
     rows = [
         {"model": model, "language": language, "minus": ""} | row

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import pandas as pd
+import xarray as xr
 
 from lengthlens.statistics import ENDS
 
 File = TypeVar("File")
+Files = Mapping[tuple[str, str], xr.Dataset]  # by model and language
 
 
 def header(*names: str) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ import xarray as xr
 from jaxtyping import Float, Int, Shaped
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import Files, header
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, Interval, combination_interval
 
@@ -170,8 +170,8 @@ def share_of_observed(
 
 def compare_texts(
     pairs: Sequence[Mapping[str, str]],
-    attributions: Mapping[tuple[str, str], xr.Dataset],
-    forced: Mapping[tuple[str, str], xr.Dataset],
+    attributions: Files,
+    forced: Files,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """The table of the module's docstring; pairs whose texts were not exchanged are left out."""

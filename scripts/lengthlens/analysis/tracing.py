@@ -9,22 +9,20 @@ different roles in one layer need not add up to 1.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from lengthlens.analysis.tables import header, table_of
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
 _EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
 COLUMNS = header("model language swap direction layer role effect share±", *_EFFECT)
-
-Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_tracing(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
