@@ -27,10 +27,12 @@ from lengthlens.patching.sampled import best_heads, patched_heads
 from lengthlens.settings.sections import Patching
 
 DIRECTIONS = {"noising": REACHED, "denoising": OTHER}  # the run that is patched
-ATTRIBUTES = {
+OF_SWAPS = {
     "margin_reached": "end margin at the read step under the smaller number [logits]",
     "margin_other": "the same under the larger number, of the same two tokens [logits]",
     "n_swapped": "the number in place of N",
+}
+ATTRIBUTES = OF_SWAPS | {
     "noising": "margin of the reached run minus that with the component of the other run [logits]",
     "denoising": "margin of the other run with the component of the reached run, minus its own "
     "[logits]",
