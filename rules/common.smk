@@ -254,7 +254,7 @@ def other_answers(wildcards):
 def own_patching(wildcards):
     """The patches of a tuned model; others have none."""
     patched = paths.below("patching/{model}.{language}.nc").format(**wildcards)
-    return {"patching": patched} if patched in paths.patched() else {}
+    return {"patching": patched} if patched in paths.source("patching_files") else {}
 
 
 def other_model(wildcards):

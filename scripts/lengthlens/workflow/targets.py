@@ -30,6 +30,18 @@ SOURCES = {
     "proofs": "proofs/{model}.json",
     "languages": "resources/languages/{language}.yaml",  # of the project's folder, not the run's
 }
+# Stage targets -> sources and tables that they make.
+MADE = {
+    "attribute": ("attributions", "tokens", "cwa"),
+    "select": ("forced", "selections"),
+    "patch": ("patching_files",),
+    "circuits": ("circuits_files", *STAGES["circuits"].tables),
+    "trace": (*(f"{folder}_files" for folder in TRACES), *STAGES["tracing"].tables),
+    "count": ("count_files", *STAGES["count"].tables),
+    "transplant": ("transplants_files", *STAGES["transplants"].tables),
+    "ablate": ("ablations", "repairs"),
+    "probe": ("probes",),
+}
 _KEYS = {1: ("model",), 2: ("model", "language"), 3: ("untuned", "tuned", "language")}
 
 
@@ -123,9 +135,9 @@ class Paths:
         pattern = self.below(SOURCES[name])
         return [pattern.format(**dict(zip(_KEYS[len(key)], key, strict=True))) for key in keys]
 
-    def tables_of(self, stage: str) -> list[str]:
-        """The tables that one stage of the analysis makes."""
-        return [self.below(f"tables/{table}.csv") for table in STAGES[stage].tables]
+    def made(self, stage: str) -> list[str]:
+        """The files of a stage target, one of `MADE`."""
+        return [file for source in MADE[stage] for file in self.source(source)]
 
     def prompts(self) -> list[str]:
         return [self.below(f"prompts/{language}.jsonl") for language in self.study.languages]
@@ -135,25 +147,6 @@ class Paths:
         files = [self.below(f"activations/{model}.{code}.h5") for model, code in recorded]
         return [*self.source("generations"), *files]
 
-    def attributed(self) -> list[str]:
-        return [*self.source("attributions"), *self.source("tokens"), self.below("cwa.nc")]
-
-    def selected(self) -> list[str]:
-        return [*self.source("forced"), *self.source("selections")]
-
-    def patched(self) -> list[str]:
-        return self.source("patching_files")
-
-    def circuits(self) -> list[str]:
-        return [*self.source("circuits_files"), *self.tables_of("circuits")]
-
-    def traced(self) -> list[str]:
-        files = (self.source(f"{folder}_files") for folder in TRACES)
-        return [*itertools.chain(*files), *self.tables_of("tracing")]
-
-    def counted(self) -> list[str]:
-        return [*self.source("count_files"), *self.tables_of("count")]
-
     @property
     def transplant_keys(self) -> list[tuple[str, str, str]]:
         """Untuned and tuned model of every whole pair, with every language of `transplant`."""
@@ -162,15 +155,6 @@ class Paths:
             for pair in self.study.whole_pairs
             for language in self.study.transplant_languages
         ]
-
-    def transplanted(self) -> list[str]:
-        return [*self.source("transplants_files"), *self.tables_of("transplants")]
-
-    def ablated(self) -> list[str]:
-        return [*self.source("ablations"), *self.source("repairs")]
-
-    def probed(self) -> list[str]:
-        return self.source("probes")
 
     def figures(self) -> list[str]:
         return [
@@ -192,15 +176,7 @@ class Paths:
             *self.figures(),
             *self.tables(),
             self.below("claims.csv"),
-            *self.patched(),
-            *self.circuits(),
-            *self.traced(),
-            *self.counted(),
-            *self.transplanted(),
-            *self.ablated(),
-            *self.probed(),
-            *self.selected(),
-            *self.attributed(),
+            *(file for stage in MADE for file in self.made(stage)),
             *self.generated(),
             *self.prompts(),
         ]
