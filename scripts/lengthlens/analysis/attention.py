@@ -20,15 +20,14 @@ import pandas as pd
 import xarray as xr
 
 from lengthlens.analysis.tables import Files, header
-from lengthlens.analysis.tracing import shares
+from lengthlens.analysis.tracing import SHARES, shares
 from lengthlens.statistics import BESIDE, Bootstrap, mean_interval
 
-_SHARE = header("swap effect share± n_effect± n_samples n_topics level")
-_FALL = ("fall", "fall_low", "fall_high", "n_decided")
+_FALL = header("fall± n_decided")
 _LOOKS = ("attention", "low", "high")
 ATTENTION = header("model language component layer head role", *_LOOKS, "n_samples n_topics level")
-KNOCKOUT = ("model", "language", "layer", "role", *_FALL, *_SHARE)
-HEADS = ("model", "language", "component", "role", *_LOOKS, *_FALL, *_SHARE)
+KNOCKOUT = header("model language layer role", *_FALL, "swap", *SHARES)
+HEADS = header("model language component role", *_LOOKS, *_FALL, "swap", *SHARES)
 
 
 def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:

@@ -18,20 +18,15 @@ import pandas as pd
 import xarray as xr
 
 from lengthlens.analysis.tables import Files, header
-from lengthlens.analysis.tracing import shares, stream_shares
+from lengthlens.analysis.tracing import SHARES, shares, stream_shares
 from lengthlens.language.languages import KINDS
 from lengthlens.statistics import Bootstrap, mean_interval
 
 ALL = "all"
 _SWAP = 1
-_EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
+_EFFECT = header("n_effect± n_samples n_topics level")
 _LABELS = ("model", "language", "swap", "kind")
-CONTRASTS = header(
-    *_LABELS,
-    "layer role effect share±",
-    *_EFFECT,
-    "absent",
-)
+CONTRASTS = header(*_LABELS, "layer role", *SHARES, "absent")
 CIRCUITS = header(*_LABELS, "n_answers exact± k faithfulness low high", *_EFFECT)
 
 

@@ -23,20 +23,16 @@ import pandas as pd
 import xarray as xr
 
 from lengthlens.analysis.tables import Files, header, table_of
-from lengthlens.analysis.tracing import shares
+from lengthlens.analysis.tracing import SHARES, shares
 from lengthlens.circuits.orders import LOGITS, split_receiver
 from lengthlens.statistics import Bootstrap, Interval, mean_interval
 
-_SHARE = header("effect share± n_effect± n_samples n_topics level")
 _LABELS = ("model", "language", "swap")
 _SWAP = 1
-PATHS = (*_LABELS, "sender", "receiver", "component", *_SHARE, "absent")
-PLACES = (*_LABELS, "component", "layer", "place", *_SHARE)
+PATHS = header(*_LABELS, "sender receiver component", *SHARES, "absent")
+PLACES = header(*_LABELS, "component layer place", *SHARES)
 COMPENSATION = header(
-    *_LABELS,
-    "late_heads term effect_low effect_high",
-    *_SHARE,
-    "compensates absent",
+    *_LABELS, "late_heads term effect_low effect_high", *SHARES, "compensates absent"
 )
 TERMS = ("direct", "mediated", "both", "interaction", "rest")
 

@@ -21,8 +21,8 @@ from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
-_EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
-COLUMNS = header("model language swap direction layer role effect share±", *_EFFECT)
+SHARES = header("effect share± n_effect± n_samples n_topics level")  # what `shares` gives
+COLUMNS = header("model language swap direction layer role", *SHARES)
 
 
 def summarise_tracing(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
