@@ -3,5 +3,5 @@
 from lengthlens.analysis.series import summarise_series
 
 
-def tables(steps, bootstrap, **tables):
-    return {"series": summarise_series({name: tuple(at) for name, at in steps.items()}, tables)}
+def tables(steps, bootstrap, **read):
+    return {"series": summarise_series({name: tuple(at) for name, at in steps.items()}, read)}
