@@ -132,8 +132,8 @@ class Paths:
         keys = self.keys(name, tuned)
         if keys is None:
             return [self.below("cwa.nc" if name == "cwa" else f"tables/{name}.csv")]
-        pattern = self.below(SOURCES[name])
-        return [pattern.format(**dict(zip(_KEYS[len(key)], key, strict=True))) for key in keys]
+        named = (dict(zip(_KEYS[len(key)], key, strict=True)) for key in keys)
+        return [self.below(SOURCES[name].format(**names)) for names in named]
 
     def made(self, stage: str) -> list[str]:
         """The files of a stage target, one of `MADE`."""
