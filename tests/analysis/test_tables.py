@@ -22,9 +22,8 @@ def test_rows_have_the_key_of_their_file_and_no_file_leaves_the_columns():
     table = table_of(files, lambda count: ({"n": n} for n in range(count)), columns)
     assert table.to_numpy().tolist() == [["m", "en", 0], ["m", "en", 1], ["m", "it", 0]]
     assert tuple(table_of({}, lambda count: (), columns)) == columns
-    pair = table_of(
-        {("u", "t", "en"): 1}, lambda _: [{"n": 3}], ("untuned", "tuned", "language", "n")
-    )
+    names = ("untuned", "tuned", "language", "n")
+    pair = table_of({("u", "t", "en"): 1}, lambda _: [{"n": 3}], names)
     pd.testing.assert_frame_equal(pair, pd.DataFrame([["u", "t", "en", 3]], columns=names))
 
 
