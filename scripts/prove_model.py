@@ -4,14 +4,13 @@ from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    import json
     import sys
 
     from lengthlens.attribution.proof import TOLERANCES, batch_tolerance, probe_tokens, proven
     from lengthlens.files.formats import PROOF
     from lengthlens.files.integrity import sealed
     from lengthlens.files.provenance import provenance
-    from lengthlens.files.whole import write_text
+    from lengthlens.files.whole import write_json
     from lengthlens.generation.described import describe
     from lengthlens.generation.opening import open_model
     from lengthlens.weights.checkpoints import read_manifest
@@ -30,8 +29,7 @@ def main(snakemake) -> None:
         "batch_tolerance": batch_tolerance(loaded.model),
     }
     made = provenance(PROOF, params.config, read_manifest(snakemake.input.manifest))
-    text = json.dumps(sealed(proof | {"use": use, "provenance": made}), indent=1, sort_keys=True)
-    write_text(snakemake.output[0], text + "\n")
+    write_json(snakemake.output[0], sealed(proof | {"use": use, "provenance": made}))
 
 
 if __name__ == "__main__":

@@ -26,10 +26,6 @@ class Components:
 def named(names: str | Sequence[str], n_layers: int, n_heads: int) -> Components:
     """The components of a model that some names stand for.
 
-    Args:
-        names: one name or several.
-        n_layers, n_heads: of the model.
-
     Raises:
         LengthlensError: a name is none, or the model has no such layer or head.
     """
