@@ -84,7 +84,7 @@ def _figures(run: Path) -> Iterator[str]:
 
 def _claims(run: Path) -> str:
     """One row a claim that the run had data for; the others are counted."""
-    claims = pd.read_csv(run / "claims.csv", keep_default_na=False)
+    claims = pd.read_csv(run / "claims.csv", keep_default_na=False, dtype=str)
     told = claims[claims["verdict"] != "no data"]
     rows = [
         f"| {row.claim} | {row.status} | {row.verdict} | {_number(row.value)} "

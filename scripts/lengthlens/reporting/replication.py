@@ -126,6 +126,7 @@ def main(page: str, *folders: str) -> None:
     source = Path(page)
     source.write_text(put(source.read_text(encoding="utf-8"), tables(runs, rows)), encoding="utf-8")
     made = provenance("figure/1", {"runs": [run.name for run in runs]})
+    (source.parent / "figures").mkdir(exist_ok=True)
     save_figure(
         draw(rows), source.parent / "figures/replication.svg", made, "What carries N, by depth"
     )
