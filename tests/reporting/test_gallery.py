@@ -33,6 +33,9 @@ def run(tmp_path) -> Path:
     (folder / "findings.md").write_text(story)
     unasked = CLAIM | {"id": "b", "verdict": "no data", "status": "exploratory"}
     pd.DataFrame([CLAIM, unasked]).to_csv(folder / "claims.csv", index=False)
+    test = {"claim": "It is sure.", "status": "confirmatory", "model": "chat"}
+    tests = [test | {"verdict": "undecided", "p_holm": 0.25}, test | {"verdict": "no data"}]
+    pd.DataFrame(tests).to_csv(folder / "tables/confirmatory.csv", index=False)
     figure = Figure(figsize=(20, 10))
     figure.subplots().plot([1, 2])
     figure.savefig(folder / "figures/tracing.png", dpi=100)
@@ -86,7 +89,8 @@ def test_runs_stand_side_by_side_and_only_sure_components_are_named(run, tmp_pat
     text = page.read_text()
     row = "| chat | 60% [50%, 70%] | 13% | 0.60 [0.50, 0.70] | L0H1 60% | L1M 20% |"
     assert row in text and "L1H0" not in text
-    assert "| claim | chat |\n|---|---|\n| It counts. | supported |" in text
+    told = "| It is sure. | undecided (p = 0.25) |\n| It counts. | supported |"
+    assert f"| claim | chat |\n|---|---|\n{told}\n" in text
     assert text.startswith("before\n") and text.endswith("after\n")
     depths = replication.carriers(run).set_index("component")["depth"]
     assert depths.to_dict() == {"L0H1": 0.25, "L1H0": 0.75, "L1M": 0.75}

@@ -98,16 +98,19 @@ def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> st
         lines.append(
             f"| {model} | {exact} | {told['chance']:.0%} | {effect} | {' | '.join(parts)} |"
         )
-    claims = pd.concat([open_claims(run / "claims.csv") for run in runs])
+    claims = pd.concat(
+        [open_table(run / "tables/confirmatory.csv") for run in runs]
+        + [open_claims(run / "claims.csv") for run in runs]
+    )
     claims = claims[(claims["status"] == "confirmatory") & (claims["verdict"] != "no data")]
     if claims.empty:
         return "\n".join(lines)
-    verdicts = claims.pivot_table(
-        index=["id", "claim"], columns="model", values="verdict", aggfunc="first", sort=False
-    ).fillna("–")
+    p_values = claims["p_holm"].map(lambda p: f" (p = {p:.2g})" if pd.notna(p) else "")
+    verdicts = claims.assign(told=claims["verdict"] + p_values).pivot_table(
+        index="claim", columns="model", values="told", aggfunc="first", sort=False
+    )
     lines += ["", f"| claim | {' | '.join(verdicts)} |", "|---" * (len(verdicts.columns) + 1) + "|"]
-    lines += [f"| {claim} | {' | '.join(row)} |" for (_, claim), row in
-              zip(verdicts.index, verdicts.to_numpy(), strict=True)]  # fmt: skip
+    lines += [f"| {claim} | {' | '.join(row.fillna('–'))} |" for claim, row in verdicts.iterrows()]
     return "\n".join(lines)
 
 
