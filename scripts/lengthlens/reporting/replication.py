@@ -26,6 +26,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.files.formats import FIGURE
 from lengthlens.files.provenance import provenance
 from lengthlens.readers import open_claims, open_table
 from lengthlens.reporting.digest import put
@@ -128,7 +129,7 @@ def main(page: str, *folders: str) -> None:
     ]
     source = Path(page)
     source.write_text(put(source.read_text(encoding="utf-8"), tables(runs, rows)), encoding="utf-8")
-    made = provenance("figure/1", {"runs": [run.name for run in runs]})
+    made = provenance(FIGURE, {"runs": [run.name for run in runs]})
     (source.parent / "figures").mkdir(exist_ok=True)
     save_figure(
         draw(rows), source.parent / "figures/replication.svg", made, "What carries N, by depth"
