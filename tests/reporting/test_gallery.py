@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from lengthlens.errors import LengthlensError
+from lengthlens.files.formats import REPORT
+from lengthlens.files.provenance import write_with_sidecar
 from lengthlens.reporting import gallery, replication
 from lengthlens.reporting.digest import BEGIN, DEEPER, END
 
@@ -19,18 +21,22 @@ CLAIM = {
 
 
 @pytest.fixture
-def run(tmp_path) -> Path:
+def run(tmp_path, monkeypatch) -> Path:
     """Results with one figure, two claims and a patched model of two layers."""
+    for module, name in (
+        (gallery, "open_claims"), (replication, "open_claims"), (replication, "open_table"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, pd.read_csv)  # of files without their provenance
     folder = tmp_path / "results/r"
     (folder / "figures").mkdir(parents=True)
     (folder / "tables").mkdir()
     made = {
+        "schema": REPORT,
         "config": {"run": "r", "report": {"title": "A study"}},
         "commit": "no commit", "lengthlens": "1.0", "models": {"chat": "abc"},
     }  # fmt: skip
-    (folder / "findings.provenance.json").write_text(json.dumps(made))
     story = f"<!-- run r -->\n\n### First\n\n- led\n\n{DEEPER}\n\n### Later\n\n- more\n"
-    (folder / "findings.md").write_text(story)
+    write_with_sidecar(folder / "findings.md", story, made)
     unasked = CLAIM | {"id": "b", "verdict": "no data", "status": "exploratory"}
     pd.DataFrame([CLAIM, unasked]).to_csv(folder / "claims.csv", index=False)
     test = {"claim": "It is sure.", "status": "confirmatory", "model": "chat"}
@@ -79,16 +85,21 @@ def test_a_page_tells_what_the_run_did_and_found(run, tmp_path):
         assert image.width == gallery.WIDTH and len(image.getcolors()) <= gallery.COLOURS
 
 
-def test_runs_stand_side_by_side_and_only_sure_components_are_named(run, tmp_path, monkeypatch):
-    for name in ("open_table", "open_claims"):  # of files without their provenance
-        monkeypatch.setattr(replication, name, pd.read_csv)
+def test_changed_findings_are_not_published(run, tmp_path):
+    (run / "findings.md").write_text((run / "findings.md").read_text() + "more")
+    with pytest.raises(LengthlensError, match="findings.md"):
+        gallery.main(str(run), str(tmp_path / "page"), "make it")
+    assert not (tmp_path / "page").exists()
+
+
+def test_runs_stand_side_by_side_and_only_sure_components_are_named(run, tmp_path):
     page = tmp_path / "docs/replication.md"
     page.parent.mkdir()
     page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
     replication.main(str(page), str(run))
     text = page.read_text()
-    row = "| chat | 60% [50%, 70%] | 13% | 0.60 [0.50, 0.70] | L0H1 60% | L1M 20% |"
-    assert row in text and "L1H0" not in text
+    row = "| chat | 60.0 % [50.0, 70.0] | 13.0 % | 0.600 [0.500, 0.700] | L0H1 60 % | L1M 20 % |"
+    assert row in text.replace("\u202f", " ") and "L1H0" not in text
     told = "| It is sure. | undecided (p = 0.25) |\n| It counts. | supported |"
     assert f"| claim | chat |\n|---|---|\n{told}\n" in text
     assert text.startswith("before\n") and text.endswith("after\n")
