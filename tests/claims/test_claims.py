@@ -155,7 +155,7 @@ def test_the_papers_story_is_supported_by_data_that_tell_it():
     absent = known["reason"].str.contains("forced|ablation/|repair/|both kinds|no model", na=False)
     told = known[~absent]
     assert told["n"].min() >= 12 and set(told["n_topics"]) == {12}
-    assert len(told) == len(known) - 49  # four of them on signs, which too few answers mix
+    assert len(told) == len(known) - 54  # four of them on signs, which too few answers mix
 
 
 def test_an_empty_run_gives_rows_that_say_what_is_missing():
