@@ -54,9 +54,11 @@ torture: $(VENV)/development.stamp ## disturb runs in every way and compare what
 	@$(RUN) tests/torture/torture.py
 	@LENGTHLENS_EXAMPLES=1000 $(RUN) -m pytest -q -m hypothesis
 
-docs: $(VENV)/runtime.stamp ## rewrite the table of configuration keys and the graph of rules in docs/
+docs: $(VENV)/docs.stamp ## rewrite what programs write in docs/, and build the site
 	@PYTHONPATH=scripts $(RUN) -m lengthlens.configuration.table
 	@PYTHONPATH=scripts $(RUN) -m lengthlens.workflow.rule_graph
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+	@echo "The documentation: site/index.html"
 
 clean: ## remove the environment and caches; results/ is left alone
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
@@ -81,6 +83,11 @@ $(VENV)/runtime.stamp: envs/requirements.txt | $(VENV)/venv.stamp
 	@touch $@
 
 $(VENV)/development.stamp: envs/requirements-dev.txt envs/requirements-slurm.txt $(VENV)/runtime.stamp
+	@echo "Installing the packages of $<"
+	@$(PIP_INSTALL) -r $<
+	@touch $@
+
+$(VENV)/docs.stamp: envs/requirements-docs.txt $(VENV)/runtime.stamp
 	@echo "Installing the packages of $<"
 	@$(PIP_INSTALL) -r $<
 	@touch $@

@@ -147,6 +147,7 @@ for stage, (files, made) in STAGES.items():
 onstart:
     check_before_jobs(workflow)
     look_for_jobs_when_one_ends(workflow)
+    tell_progress(workflow, logger)
 
 
 onsuccess:

@@ -10,6 +10,7 @@ from lengthlens.weights.checkpoints import ModelSpec, local_folder
 from lengthlens.weights.made import MADE_BELOW, fetched_file, file_key, gguf_of, made_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
+from lengthlens.workflow.progress import tell_progress
 from lengthlens.workflow.surroundings import date_problems, disk_problem, space_warning
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
 from lengthlens.weights.presence import check_models, told, what_is_wrong

@@ -21,7 +21,7 @@ def main(snakemake) -> None:
     options |= {key: value for section in sections.values() for key, value in section.items()}
     figure = getattr(module, f"draw_{name}")(*data, cast, **options)
     made = [origin for source in data for origin in origins(source)]
-    save_formats(figure, snakemake.output, module.TITLE, params.config, made, dpi=params.dpi)
+    save_formats(figure, snakemake.output, params.config, made, dpi=params.dpi)
 
 
 if __name__ == "__main__":

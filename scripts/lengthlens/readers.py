@@ -74,7 +74,8 @@ def open_attribution(path: str | Path) -> xr.Dataset:
 def open_tokens(path: str | Path) -> pd.DataFrame:
     """What pushed at each step of every answer, a row an answer; cells hold one entry a step."""
     needed = ("sample_id", "token", "text", "sign", "words", "decision", "margin", "to_end")
-    return _lines(path, formats.TOKENS, (*needed, "to_go_on"))
+    needed += ("to_go_on", "dla_head", "dla_mlp", "dla_embed", "dla_bias")
+    return _lines(path, formats.TOKENS, needed)
 
 
 def open_cwa(path: str | Path) -> xr.Dataset:
@@ -258,7 +259,8 @@ def open_source(name: str, paths: Sequence[str], pairs) -> pd.DataFrame | xr.Dat
     """What a figure is drawn from, by its name in `figures.registry`.
 
     Args:
-        name: `answers`, `attributions`, `ablations`, `selections`, `cwa`, or the name of a table.
+        name: `answers`, `attributions`, `ablations`, `selections`, `tokens`, `cwa`, or the name of
+            a table.
         paths: its files.
         pairs: the (model, language) of each file, where there is one for each.
     """
@@ -266,6 +268,7 @@ def open_source(name: str, paths: Sequence[str], pairs) -> pd.DataFrame | xr.Dat
         "attributions": open_attribution,
         "ablations": open_ablation,
         "selections": open_selection,
+        "tokens": open_tokens,
     }
     if name in readers:
         return open_pairs(paths, pairs, readers[name])

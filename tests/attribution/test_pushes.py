@@ -9,7 +9,7 @@ from test_attribution import captured
 from tiny_tokenizers import byte_level_tokenizer
 
 from lengthlens.attribution import pushes
-from lengthlens.attribution.dla import attribute_steps
+from lengthlens.attribution.dla import KINDS, attribute_steps, sum_scores
 from lengthlens.attribution.per_sample import pushes_file
 from lengthlens.attribution.pushes import batch_pushes, component_names, with_texts
 from lengthlens.models.loading import text_decoder
@@ -64,6 +64,19 @@ def test_the_largest_are_kept_in_their_order(attributed):
         assert [name for name, _ in row[key][place]] == [
             names[i] for i in order[: len(row[key][place])]
         ]
+
+
+def test_produced_scores_and_signs_add_up_to_cwa(attributed):
+    """Σ_t s_t DLA_t of a kind = the sum of CWA over its components, but for rounding to 1e-4."""
+    scores, batch = attributed
+    cwa = sum_scores(scores, batch).sel(target="token")
+    rows = batch_pushes(scores, batch)
+    for kind in KINDS:
+        whole = cwa[f"cwa_{kind}"]
+        whole = whole.sum([dim for dim in whole.dims if dim != "sample"])
+        found = [np.dot(row["sign"], row[f"dla_{kind}"]) for row in rows]
+        np.testing.assert_allclose(found, whole, atol=6e-5 * len(rows[0]["sign"]))
+    assert {-1, 1} <= {sign for row in rows for sign in row["sign"]}
 
 
 def test_names_follow_the_order_of_the_scores(attributed):

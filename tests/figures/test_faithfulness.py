@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lengthlens.analysis.circuits import FAITHFULNESS
+from lengthlens.analysis.circuits import CIRCUITS, FAITHFULNESS
 from lengthlens.figures.faithfulness import counts, draw_faithfulness
 from lengthlens.figures.style import METHOD_NAMES, Cast
 
 CAST = Cast({"untuned": "untuned", "tuned": "tuned"}, {"en": "English", "it": "Italian"})
+
+NONE = pd.DataFrame(columns=list(CIRCUITS))
 
 
 def curve(method: str, language: str, values: list[float], orders: int = 0) -> pd.DataFrame:
@@ -39,7 +41,7 @@ def table() -> pd.DataFrame:
 
 def test_curves_and_bands_are_drawn_where_there_are_any() -> None:
     """One row, that of the tuned model; both languages, of which Italian has nothing."""
-    figure = draw_faithfulness(table(), CAST)
+    figure = draw_faithfulness(table(), NONE, CAST)
     english, italian = figure.axes
     drawn = [line for line in english.lines if len(line.get_xdata()) == 5]
     assert [line.get_ydata().tolist() for line in drawn] == [
@@ -53,7 +55,7 @@ def test_curves_and_bands_are_drawn_where_there_are_any() -> None:
 
 def test_an_empty_table_gives_an_empty_figure() -> None:
     empty = table().iloc[:0]
-    figure = draw_faithfulness(empty, CAST)
+    figure = draw_faithfulness(empty, NONE, CAST)
     assert all(axes.texts for axes in figure.axes)
     assert counts(empty) == "no circuits were measured"
     assert counts(table()) == (

@@ -4,17 +4,21 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from synthetic_attribution import make_attribution
 from synthetic_study import make_ablation, make_answers, make_ranking
 
+from lengthlens.analysis import control
 from lengthlens.analysis.effects import dose_response, summarise_ablation
 from lengthlens.attribution.cwa import aggregate_attribution
 from lengthlens.errors import LengthlensError
 from lengthlens.figures import style
 from lengthlens.figures.ablation import counts as ablation_counts
-from lengthlens.figures.ablation import draw_ablation
+from lengthlens.figures.ablation import draw_ablation, sets_under_test
+from lengthlens.figures.ablation_all import draw_ablation_all
 from lengthlens.figures.cwa_by_layer import draw_cwa_by_layer
 from lengthlens.figures.cwa_by_n import draw_cwa_by_n
 from lengthlens.figures.cwa_heatmaps import draw_cwa_heatmaps
@@ -30,6 +34,29 @@ TUNINGS = {"b": "untuned", "i": "tuned"}
 CAST = Cast(TUNINGS, {"en": "English", "it": "Italian"})
 ONE = Cast({"i": "tuned"}, {"en": "English"})
 FAST = Bootstrap(resamples=100)
+NO_CONTROL = pd.DataFrame(columns=list(control.COLUMNS))
+OPEN = pd.DataFrame(
+    [{"model": model, "language": "en", "open": model == "i"} for model in TUNINGS],
+    columns=list(control.COLUMNS),
+)
+TESTS = pd.DataFrame(
+    [
+        {"test": test, "status": status, "method": method, "k": k}
+        for test, status, method, k in (
+            ("permutation", "confirmatory", "nswap", np.nan),
+            ("set", "exploratory", "cwa", 2),
+            ("set", "confirmatory", "end_contrast", 2),
+        )
+    ]
+)
+
+
+def drawn_ablation(data, cast=ONE, tests=TESTS):
+    return draw_ablation(data, summarise_ablation(data, FAST), tests, OPEN, cast, FAST)
+
+
+def drawn_supplement(data, cast=ONE):
+    return draw_ablation_all(data, summarise_ablation(data, FAST), cast, FAST)
 
 
 def attributions(cast=CAST, **shape):
@@ -74,7 +101,7 @@ def texts(axes):
 
 def test_error_by_n_shows_the_means_of_every_n():
     answers = make_answers(TUNINGS)
-    figure = draw_error_by_n(answers, CAST, FAST)
+    figure = draw_error_by_n(answers, NO_CONTROL, CAST, FAST)
     top = figure.axes[0]
     for model, tuning in TUNINGS.items():
         own = answers[(answers["model"] == model) & (answers["language"] == "en")]
@@ -86,21 +113,21 @@ def test_error_by_n_shows_the_means_of_every_n():
 
 
 def test_error_by_n_marks_what_was_cut():
-    figure = draw_error_by_n(make_answers(TUNINGS), CAST, FAST)
+    figure = draw_error_by_n(make_answers(TUNINGS), NO_CONTROL, CAST, FAST)
     assert texts(figure.axes[0]).count("↑33") == 2
     whole = make_answers({"i": "tuned"}, ("en",))
-    assert not [t for t in texts(draw_error_by_n(whole, ONE, FAST).axes[0]) if "↑" in t]
+    assert not [t for t in texts(draw_error_by_n(whole, NO_CONTROL, ONE, FAST).axes[0]) if "↑" in t]
 
 
 def test_a_cut_answer_is_never_exact():
     answers = make_answers({"b": "untuned"}, ("en",)).assign(error=0, truncated=True)
-    figure = draw_error_by_n(answers, Cast({"b": "untuned"}, {"en": "English"}), FAST)
+    figure = draw_error_by_n(answers, NO_CONTROL, Cast({"b": "untuned"}, {"en": "English"}), FAST)
     assert (points(figure.axes[-1], style.TUNING_COLOURS["untuned"])[:, 1] == 0).all()
 
 
 def test_error_by_n_with_a_language_without_answers():
     answers = make_answers({"i": "tuned"}, ("en",))
-    figure = draw_error_by_n(answers, CAST, FAST)
+    figure = draw_error_by_n(answers, NO_CONTROL, CAST, FAST)
     assert "no answers" in texts(figure.axes[1])
 
 
@@ -183,33 +210,63 @@ def test_cwa_by_n_shows_the_mean_of_every_n(sums):
 
 
 def test_ablation_shows_chosen_sets_and_every_draw():
+    """A row of panels for each tested score and measure, confirmatory tests' scores first."""
     data = {("i", "en"): make_ablation()}
-    axes = draw_ablation(data, ONE, FAST).axes[1]
-    chosen = [line for line in axes.get_lines() if line.get_marker() in ("o", "s")]
-    doses = [
-        dose
-        for method in ("cwa", "end_contrast")
-        for dose in dose_response(data["i", "en"], "error", method, "zero", FAST)
+    figure = drawn_ablation(data)
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        f"by {score}:\n{measure}"
+        for score in ("end contrast", "CWA")
+        for measure in ("exactly N words, %", "end margin, logits")
     ]
+    axes = figure.axes[3]
+    chosen = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    doses = dose_response(data["i", "en"], "end_margin", "cwa", "zero", FAST)
     drawn = [float(line.get_ydata()[0]) for line in chosen]
     np.testing.assert_allclose(drawn, [dose.chosen.estimate for dose in doses])
     dots = [c.get_offsets() for c in axes.collections if len(c.get_offsets()) == 5]
     np.testing.assert_allclose(sorted(dots[0][:, 1]), sorted(doses[0].draws))
+    assert set(texts(axes)) == {"highest ranked", "random heads", "nothing removed"}
 
 
 def test_few_draws_never_fill_a_marker():
     for controls, filled in ((5, False), (60, True)):
-        data = {("i", "en"): make_ablation(controls=controls)}
-        axes = draw_ablation(data, ONE, FAST).axes[1]
+        axes = drawn_supplement({("i", "en"): make_ablation(controls=controls)}).axes[1]
         marks = [line for line in axes.get_lines() if line.get_marker() == "o"]
         assert (to_hex(marks[1].get_markerfacecolor()) != style.PAPER) is filled
 
 
 def test_ablation_without_margins_or_without_a_language():
-    figure = draw_ablation({("i", "en"): make_ablation(margins=False)}, CAST, FAST)
+    data = {("i", "en"): make_ablation(margins=False)}
+    figure = drawn_supplement(data, CAST)
     shown = [text for axes in figure.axes for text in texts(axes)]
     assert shown.count("no decision step") == 1
     assert shown.count("not ablated") == 7  # untuned has no row of exact answers
+    figure = drawn_ablation(data, CAST)
+    few = [text for axes in figure.axes for text in texts(axes)]
+    assert few.count("not ablated") == 4  # the model without control is left out, and named
+    assert figure.get_supxlabel().endswith("be lost: b")
+
+
+def test_the_main_ablation_shows_the_tested_scores_alone():
+    data = {("i", "en"): make_ablation()}
+    assert sets_under_test(data, TESTS) == (["end_contrast", "cwa"], 2)
+    assert sets_under_test(data, TESTS[TESTS["method"] == "cwa"]) == (["cwa"], 2)
+    assert sets_under_test(data, TESTS[TESTS["method"] == "nswap"]) == (
+        ["cwa", "end_contrast"],
+        None,
+    )
+    only = make_ablation()
+    only = only.isel(condition=(only["method"] != "cwa").to_numpy())
+    assert sets_under_test({("i", "en"): only}, TESTS) == (["end_contrast"], 2)
+    assert len(drawn_ablation({("i", "en"): only}).axes) == 2
+
+
+def test_line_names_stand_apart_and_inside():
+    axes = Figure().subplots()
+    axes.set_ylim(0, 10)
+    style.label_lines(axes, [(9.9, "a", "k"), (10, "b", "k"), (np.nan, "c", "k"), (3, "d", "k")])
+    places = {text.get_text(): text.xy[1] for text in axes.texts}
+    assert places == pytest.approx({"d": 0.3, "a": 0.88, "b": 1.0})
 
 
 def test_control_draws_are_counted():
@@ -304,8 +361,10 @@ def test_figures_name_the_weights_behind_them(tmp_path, means):
     assert list(cast.languages) == ["it", "en"]
     sources = [{"model": {"model": "i", "sha256": "f00d", "source": "somewhere"}}]
     paths = [tmp_path / "a.svg", tmp_path / "a.png"]
-    save_formats(draw_cwa_by_layer(means, cast), paths, "CWA", {"seed": 3}, sources, dpi=50)
+    figure = draw_cwa_by_layer(means, cast)
+    save_formats(figure, paths, {"seed": 3}, sources, dpi=50)
     for path in paths:
         content = path.read_bytes()
+        assert figure.get_label().encode() in content
         assert b"f00d" in content and FIGURE.encode() in content
         assert b"somewhere" not in content

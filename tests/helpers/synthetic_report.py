@@ -140,7 +140,11 @@ def make_material(answers: pd.DataFrame) -> Material:
             "behaviour": summarise_answers(answers, languages, Bootstrap(resamples=100)),
             "ablation": summarise_ablation(ablations, Bootstrap(resamples=100)),
         },
-        figures={"error_by_n": Figure("<svg></svg>", f"What {EVIL} is shown.", "n = 5.")},
+        figures={
+            "error_by_n": Figure(
+                f"They err {EVIL}", "<svg></svg>", f"What {EVIL} is shown.", "n = 5."
+            )
+        },
         explorer=draw_explorer(means, Cast(TUNINGS, NAMES)),
         samples={
             (model, code): choose_samples(

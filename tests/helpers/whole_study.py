@@ -497,6 +497,10 @@ def pushes(row: Mapping) -> dict:
         "word_text": [" the"] * steps,
         "to_end": [[["L0M", 1.5], ["L1H0", 0.25]]] * steps,
         "to_go_on": [[["L0H1", -1.25]]] * steps,
+        "dla_head": [0.5] * steps,
+        "dla_mlp": [2.0] * steps,
+        "dla_embed": [-0.25] * steps,
+        "dla_bias": [0.0] * steps,
     }
 
 

@@ -9,6 +9,7 @@ import docutils.core
 import pytest
 
 from lengthlens.figures.registry import FIGURES
+from lengthlens.reporting.shown import cut_caption
 from lengthlens.workflow.targets import (
     CIRCUIT_TABLES,
     COUNT_TABLES,
@@ -41,6 +42,13 @@ def test_a_caption_is_valid(path: Path):
     text = path.read_text(encoding="utf-8")
     assert complaints(text) == []
     assert not re.search(r"{{|{%", text)  # Snakemake fills in templates, and these are none
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_has_a_caption_of_three_sentences_at_most(name: str):
+    """How it was measured follows in a paragraph of its own, which the report folds."""
+    text = (ROOT / f"rules/captions/{name}.rst").read_text(encoding="utf-8")
+    assert len(re.split(r"(?<=[.?]) +(?=[A-Z])", cut_caption(text)["caption"])) <= 3
 
 
 def test_every_caption_is_used_and_there():

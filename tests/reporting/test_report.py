@@ -21,12 +21,12 @@ from synthetic_study import make_ablation
 from lengthlens.analysis.behaviour import summarise_answers
 from lengthlens.analysis.effects import summarise_ablation
 from lengthlens.errors import LengthlensError
+from lengthlens.figures.numbers import in_brackets, interval, number
 from lengthlens.figures.registry import FIGURES
 from lengthlens.figures.style import INK, TUNING_COLOURS, save_figure, styled
-from lengthlens.reporting.embed import embed_figure
+from lengthlens.reporting.embed import embed_figure, title_of
 from lengthlens.reporting.findings import describe_claims, describe_effects
 from lengthlens.reporting.grid import short
-from lengthlens.reporting.numbers import in_brackets, interval, number
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
@@ -417,11 +417,16 @@ def test_texts_of_any_language_have_their_own_direction(page):
     assert "“\\u2068${token}\\u2069”" in page  # isolated inside of an English sentence
 
 
-def test_captions_are_three_sentences_and_do_not_repeat_the_title():
-    text = "Where it is: the place at 0.5. Bars: intervals.\nDots: answers. More of it. And so."
-    found = cut_caption(text, "Where it is")
-    assert found == {
-        "caption": "The place at 0.5. Bars: intervals. Dots: answers.",
-        "more": "More of it. And so.",
-    }
-    assert cut_caption("One. Two.", "Another") == {"caption": "One. Two.", "more": ""}
+def test_a_caption_is_its_first_paragraph():
+    found = cut_caption("The place at 0.5. Bars:\nintervals.\n\nMore of it.\n\nAnd so.\n")
+    assert found == {"caption": "The place at 0.5. Bars: intervals.", "more": "More of it. And so."}
+    assert cut_caption("One. Two.") == {"caption": "One. Two.", "more": ""}
+
+
+def test_figures_are_headed_by_their_titles(tmp_path, drawing, page):
+    """The sentence that is stored in the file, in whichever format."""
+    stated = 'A & B fall by −2 [−3, −1] in "all" <languages>'
+    for ending in ("svg", "png"):
+        save_figure(drawing, tmp_path / f"a.{ending}", {}, stated, dpi=50)
+        assert title_of(tmp_path / f"a.{ending}") == stated
+    assert "<b>They err &lt;script&gt;" in page

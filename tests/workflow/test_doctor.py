@@ -1,6 +1,9 @@
 """The doctor tells what is missing and what to do, and fails only for what must be mended."""
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,31 @@ def test_a_token_that_the_hub_does_not_accept(monkeypatch):
     (network, _), (token, text) = check_hub()
     assert (network, token) == (OK, WRONG)
     assert "hf auth login" in text and "hf_secret" not in text
+
+
+def test_findings_fit_a_narrow_terminal(monkeypatch):
+    """Lines go on under their text; only words that are longer than a line stand out."""
+    monkeypatch.setenv("COLUMNS", "40")
+    text = "a configuration:\n  - the key has no value that would do here\nend"
+    assert doctor.line_of(WRONG, text) == (
+        "!!  a configuration:\n      - the key has no value that would\n      do here\n    end"
+    )
+    assert doctor.line_of(OK, f"{'x' * 60} is there") == f"ok  {'x' * 60}\n    is there"
+
+
+@pytest.mark.slow
+def test_a_terminal_that_knows_ascii_alone_gets_every_finding():
+    """Not UTF-8, and nothing that would make Python read files as if it were."""
+    surroundings = {
+        "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii",
+        "COLUMNS": "40", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "scripts"),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "lengthlens.workflow.doctor", "config/tiny.yaml"],
+        cwd=ROOT, env=os.environ | surroundings, capture_output=True, check=False,
+    )  # fmt: skip
+    said = done.stdout.decode("ascii")
+    assert b"Traceback" not in done.stderr
+    assert "ok  the configuration of the run tiny" in said
+    long = [line for line in said.splitlines() if len(line) > 40]
+    assert not [line for line in long if " " in line[4:].strip()]  # but for words that are long

@@ -4,6 +4,9 @@ At a boundary step the model chooses between ending and a new word, and the end 
 minus best word-beginning token) says which is ahead. Direct logit attribution splits the margin
 into the shares of the components: a positive share pushes to end, a negative one to go on. Of
 every step the largest shares of both signs are kept; with the rest they add up to the margin.
+
+Beside them stands what all heads, all MLPs, the embedding and the biases add to the produced token
+(target `token`), step by step: with the adherence signs these are the terms of CWA.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from lengthlens.attribution.dla import TARGETS, Scores
+from lengthlens.attribution.dla import KINDS, TARGETS, Scores
 from lengthlens.generation.records import Batch
 from lengthlens.generation.steps import Decode
 
@@ -36,6 +39,13 @@ def flat_shares(scores: Scores) -> Float[np.ndarray, "step component"]:
     )
 
 
+def produced_scores(scores: Scores) -> dict[str, Float[np.ndarray, " step"]]:
+    """What all components of a kind together add to the produced token (target `token`)."""
+    token = TARGETS.index("token")
+    kinds = {f"dla_{kind}": getattr(scores, kind)[token].astype(np.float64) for kind in KINDS}
+    return {name: score.reshape(len(score), -1).sum(1) for name, score in kinds.items()}
+
+
 def batch_pushes(scores: Scores, batch: Batch) -> list[dict]:
     """One row a sample, ready for JSON; lists have one entry a step, None where no boundary is.
 
@@ -45,6 +55,7 @@ def batch_pushes(scores: Scores, batch: Batch) -> list[dict]:
     """
     names = component_names(*scores.head.shape[2:])
     shares, steps = flat_shares(scores), batch.steps
+    produced = produced_scores(scores)
     rows = []
     for place, sample_id in enumerate(batch.samples.sample_id):
         first = int(batch.samples.first_step[place])
@@ -63,6 +74,7 @@ def batch_pushes(scores: Scores, batch: Batch) -> list[dict]:
                 "to_end": _each(at, lambda s: _largest(shares[s], names)),
                 "to_go_on": _each(at, lambda s: _largest(shares[s], names, sign=-1)),
             }
+            | {name: [_rounded(score[step]) for step in mine] for name, score in produced.items()}
         )
     return rows
 

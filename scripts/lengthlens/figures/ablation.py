@@ -1,10 +1,16 @@
-"""Dose-response of ablation: chosen heads against random heads of the same layers."""
+"""Dose and response of ablation: the heads that a score ranks highest against random heads.
+
+The main figure has a panel for each score that the run's tests are about and each of two measures;
+its supplement (`ablation_all`) has all scores, measures and models.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -12,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.effects import Dose, chosen_sets, dose_response, interval_of, own_language
 from lengthlens.analysis.outcomes import measure_values
 from lengthlens.figures.style import (
@@ -22,74 +29,245 @@ from lengthlens.figures.style import (
     PAPER,
     Cast,
     add_legend,
+    label_lines,
     no_data,
     page_width,
     percent,
     styled,
 )
+from lengthlens.figures.titles import cases_of, sizes, told_models, where
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
-TITLE = "Ablation of chosen heads"
-_ROWS = (
-    ("exact", "exactly N words, %"),
-    ("error", "error, words − N"),
-    ("end_margin", "end margin, logits"),
-)
+MEASURES = {
+    "exact": "exactly N words, %",
+    "error": "error, words − N",
+    "end_margin": "end margin, logits",
+}
+_MAIN = ("exact", "end_margin")
 _MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^", "atp": "v"}
+_MOST = 2  # scores in the main figure
 FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches
 _APART = 0.17
 
 
+@dataclass(frozen=True)
+class Panels:
+    """A row of panels, one a language.
+
+    Attributes:
+        model: whose; measure: of MEASURES; scores: those that chose the heads.
+        label: of the y axis.
+    """
+
+    model: str
+    measure: str
+    scores: tuple[str, ...]
+    label: str
+
+
 def draw_ablation(
     ablations: Mapping[tuple[str, str], xr.Dataset],
+    effects: pd.DataFrame,
+    tests: pd.DataFrame,
+    control: pd.DataFrame,
     cast: Cast,
     bootstrap: Bootstrap = DEFAULT,
 ) -> Figure:
-    """Draw what removing heads does: rows of measures for each model, a column a language.
+    """Draw what removing the heads of the tested scores does, in models that have control to lose.
 
-    A filled marker is the chosen set, with the interval for its mean clustered by topic. The
-    distribution beside it is of control sets (dots: draws; bar: their central 95 %; line: their
-    mean). A marker is filled where it lies outside that bar, with at least FEWEST_DRAWS draws.
+    A row a model, score and measure; lines are named at their right ends. All models are drawn
+    where none has control. Markers and bars are as in `draw_rows`.
 
     Args:
         ablations: ablation file of each (model, language).
+        effects: tables/ablation.csv.
+        tests: tables/confirmatory.csv; control: tables/control.csv.
         cast: models and languages, in order.
         bootstrap: of the intervals.
     """
-    models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
+    scores, k = sets_under_test(ablations, tests)
+    few = _with_control(control, cast)
     rows = [
-        (model, *measure)
-        for model in models
-        for measure in _ROWS
-        if measure[0] != "exact" or _ever_exact(ablations, model)
-    ]
-    above = [None, *(model for model, _, _ in rows)]
-    below = [*(model for model, _, _ in rows[1:]), None]
-    with styled():
-        figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(rows) + 0.7))
-        panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
-        for place, (model, measure, label) in enumerate(rows):
-            row = panels[place]
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                if (model, language) in ablations:
-                    _draw_panel(axes, ablations[model, language], measure, bootstrap)
-                else:
-                    no_data(axes, "not ablated")
-                    axes.set_xticks([])
-                if above[place] != model:
-                    axes.set_title(f"{model}, {name}", fontsize=7)
-                if below[place] != model:
-                    axes.set_xlabel("k, heads removed")
-            row[0].set_ylabel(label)
-        add_legend(figure, _legend(ablations, bootstrap.level), columns=2)
+        Panels(model, measure, (score,), f"by {METHOD_NAMES[score]}:\n{MEASURES[measure]}")
+        for model in _tuned_first(few)
+        for score in scores
+        for measure in _MAIN
+    ] or [Panels(model, "end_margin", (), MEASURES["end_margin"]) for model in few.tunings]
+    figure = draw_rows(ablations, rows, few, bootstrap, legend=False)
+    left_out = [model for model in cast.tunings if model not in few.tunings]
+    if left_out:
+        text = f"Left out, for no control is shown that could be lost: {', '.join(left_out)}"
+        figure.supxlabel(text, fontsize=6, x=0.01, ha="left", color=MUTED)
+    figure.set_label(title(effects, scores, k, few))
     return figure
 
 
-def _ever_exact(ablations: Mapping[tuple[str, str], xr.Dataset], model: str) -> bool:
-    """Whether any answer of a model is exact; a row of zeros would tell nothing."""
-    own = [data for (name, _), data in ablations.items() if name == model]
-    return any(np.nansum(measure_values(data, "exact")) > 0 for data in own)
+def sets_under_test(
+    ablations: Mapping[tuple[str, str], xr.Dataset], tests: pd.DataFrame
+) -> tuple[list[str], int | None]:
+    """The scores that a run's tests are about, two at most, and the size of the tested sets.
+
+    Tests of sets come before tests of rankings, and confirmatory ones before others; without tests
+    of scores that were ablated the first ablated scores are taken. The size is None without a test
+    of a set.
+
+    Args:
+        ablations: ablation files.
+        tests: tables/confirmatory.csv.
+    """
+    ablated = {
+        str(method)
+        for data in ablations.values()
+        for method in data["method"].to_numpy()[(data["chosen_by"] == "top").to_numpy()]
+    }
+    own = tests[tests["method"].isin(ablated)]
+    own = own.assign(late=2 * (own["test"] != "set") + (own["status"] != CONFIRMATORY))
+    own = own.sort_values("late", kind="stable")
+    named = list(dict.fromkeys(own["method"])) or [m for m in METHOD_COLOURS if m in ablated]
+    sets = own.loc[own["test"] == "set", "k"].dropna()
+    return named[:_MOST], int(sets.iloc[0]) if len(sets) else None
+
+
+def title(effects: pd.DataFrame, scores: Sequence[str], k: int | None, cast: Cast) -> str:
+    """How far exact answers fall without the heads of each score, and whether random heads do as
+    much.
+
+    Args:
+        effects: tables/ablation.csv.
+        scores: those to tell of.
+        k: size of the sets; the largest without it.
+        cast: models and languages, in order.
+    """
+    own = exact_effects(effects, cast)
+    own = own[own["method"].isin(list(scores))]
+    if own.empty:
+        return "No heads were removed"
+    k = k if (own["k"] == k).any() else int(own["k"].max())
+    own = own[own["k"] == k]
+    told, further = [], []
+    for score in scores:
+        said, beyond = _fall(own[own["method"] == score], score, cast)
+        told.append(said)
+        further += [beyond] if beyond else []
+    heads = "the head" if k == 1 else f"the {k} heads"
+    text = f"Without {heads} ranked highest, exact answers {', and '.join(told)}"
+    if further:
+        text += f"; further than without random heads of the same layers in {' and '.join(further)}"
+    return text
+
+
+def exact_effects(effects: pd.DataFrame, cast: Cast) -> pd.DataFrame:
+    """What removing heads that rank highest in a language does to its exact answers.
+
+    Args:
+        effects: tables/ablation.csv; of several modes the first counts.
+        cast: models and languages.
+    """
+    own = effects[
+        (effects["measure"] == "exact") & (effects["chosen_by"] == "top")
+        & (effects["kind"] == "head") & (effects["source_language"] == effects["language"])
+        & effects["model"].isin(told_models(cast)) & effects["language"].isin(list(cast.languages))
+    ]  # fmt: skip
+    return own[own["mode"].isin(own["mode"].unique()[:1])]
+
+
+def _fall(rows: pd.DataFrame, score: str, cast: Cast) -> tuple[str, str]:
+    """What exact answers do without the heads of one score, and where they fall beyond control.
+
+    The first is such as "fall by 22 to 67 points in all 3 languages (CWA)", the second "2 of 3".
+    """
+    changes, effects = (cases_of(rows, name, cast) for name in ("change", "effect"))
+    pairs = list(zip(changes, effects, strict=True))
+    fallen = [effect for change, effect in pairs if change.side() < 0]
+    told = [
+        f"{word} by {sizes(found, 'percent')} {where(found, changes)} ({METHOD_NAMES[score]})"
+        for word, side in (("fall", -1), ("rise", 1))
+        if (found := [change for change in changes if change.side() == side])
+    ]
+    if not told:
+        return f"are not shown to change ({METHOD_NAMES[score]})", ""
+    further = sum(effect.side() < 0 for effect in fallen)
+    return ", ".join(told), f"{further} of {len(fallen)}" if fallen else ""
+
+
+def draw_rows(
+    ablations: Mapping[tuple[str, str], xr.Dataset],
+    rows: Sequence[Panels],
+    cast: Cast,
+    bootstrap: Bootstrap,
+    legend: bool,
+) -> Figure:
+    """Draw what removing heads does, a column a language.
+
+    A marker is the chosen set, with the interval for its mean clustered by topic. The distribution
+    beside it is of control sets (dots: draws; bar: their central 95 %; line: their mean). A marker
+    is filled where it lies outside that bar, with at least FEWEST_DRAWS draws.
+
+    Args:
+        ablations: ablation file of each (model, language).
+        rows: what each row of panels shows.
+        cast: models and languages, in order.
+        bootstrap: of the intervals.
+        legend: whether a legend names the lines; else they are named at their ends.
+    """
+    above = [None, *(row.model for row in rows)]
+    several = len(cast.tunings) > 1
+    with styled():
+        figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(rows) + 0.7))
+        panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
+        for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
+            labels: list[tuple[float, str, str]] = []
+            for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
+                if (row.model, language) in ablations:
+                    labels = _draw_panel(axes, ablations[row.model, language], row, bootstrap)
+                else:
+                    labels = []
+                    no_data(axes, "not ablated")
+                    axes.set_xticks([])
+                if above[place] != row.model:
+                    axes.set_title(f"{row.model}, {name}" if several else name)
+                if place + 1 == len(rows) or rows[place + 1].model != row.model:
+                    axes.set_xlabel("k, heads removed")
+            line[0].set_ylabel(row.label)
+            if not legend:
+                label_lines(line[-1], labels)
+        if legend:
+            scores = dict.fromkeys(score for row in rows for score in row.scores)
+            add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
+    return figure
+
+
+def _tuned_first(cast: Cast) -> list[str]:
+    return sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
+
+
+def _with_control(control: pd.DataFrame, cast: Cast) -> Cast:
+    """The models that have control in any language; all where none has."""
+    open_ = set(control.loc[control["open"].astype(bool), "model"])
+    own = {model: tuning for model, tuning in cast.tunings.items() if model in open_}
+    return Cast(own or cast.tunings, cast.languages)
+
+
+def _ends(series: Mapping[str, list[Dose]], none: float) -> list[tuple[float, str, str]]:
+    """Where the lines of one score end, with their names: chosen heads, random ones, none removed.
+
+    Args:
+        series: the doses of the score; none: the mean with nothing removed.
+    """
+    [(score, doses)] = series.items()
+    chosen = [float(dose.chosen.estimate) for dose in doses]
+    random = [float(np.mean(known)) for dose in doses if len(known := _known(dose.draws))]
+    lines = (
+        (chosen, "highest ranked", METHOD_COLOURS[score]),
+        (random, "random heads", MUTED),
+        ([none], "nothing removed", INK),
+    )
+    return [(means[-1], text, color) for means, text, color in lines if means]
+
+
+def _known(draws: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " known"]:
+    return np.sort(draws[np.isfinite(draws)])
 
 
 def _main_mode(data: xr.Dataset) -> str:
@@ -98,7 +276,9 @@ def _main_mode(data: xr.Dataset) -> str:
     return str(data["mode"].to_numpy()[np.flatnonzero(top)[0]]) if top.any() else "none"
 
 
-def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> list:
+def _legend(
+    ablations: Mapping[tuple[str, str], xr.Dataset], level: float, scores: Sequence[str]
+) -> list:
     methods = dict.fromkeys(
         str(method) for data in ablations.values() for method in np.unique(data["method"])
     )
@@ -110,7 +290,7 @@ def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> li
             marker=_MARKERS[method],
             label=f"top k by {METHOD_NAMES[method]}, {percent(level)} interval",
         )
-        for method in METHOD_COLOURS
+        for method in scores
         if method in methods
     ]
     controls = Patch(color=MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
@@ -118,16 +298,20 @@ def _legend(ablations: Mapping[tuple[str, str], xr.Dataset], level: float) -> li
     return [*handles, controls, none]
 
 
-def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, bootstrap: Bootstrap) -> None:
+def _draw_panel(
+    axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap
+) -> list[tuple[float, str, str]]:
+    """Draw one panel; where each of its lines ends, with name and colour, if it has one score."""
+    measure = row.measure
     scale = 100 if measure == "exact" else 1
     values, topics = measure_values(data, measure), data["topic"].to_numpy()
     none = interval_of(values[0], topics, measure, bootstrap)
     if not np.isfinite(none.estimate):
         no_data(axes, "no decision step")
-        return
+        return []
     axes.axhline(scale * none.estimate, color=INK, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1)
     axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
-    methods = [name for name in METHOD_COLOURS if (data["method"] == name).any()]
+    methods = [name for name in row.scores if (data["method"] == name).any()]
     mode = _main_mode(data)
     series = {method: dose_response(data, measure, method, mode, bootstrap) for method in methods}
     sizes = sorted({dose.k for doses in series.values() for dose in doses})
@@ -140,6 +324,8 @@ def _draw_panel(axes: Axes, data: xr.Dataset, measure: str, bootstrap: Bootstrap
     axes.set_xlim(-0.6, len(sizes) - 0.4)
     if measure == "exact":
         axes.set_ylim(-4, 104)
+    ends = _ends(series, float(none.estimate)) if len(series) == 1 else []
+    return [(scale * y, text, color) for y, text, color in ends]
 
 
 def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: str):
@@ -169,7 +355,7 @@ def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: st
 
 def _outside(dose: Dose) -> bool:
     """Whether the chosen set lies outside of the central 95 % of enough controls to say so."""
-    known = dose.draws[np.isfinite(dose.draws)]
+    known = _known(dose.draws)
     if len(known) < FEWEST_DRAWS or not np.isfinite(dose.chosen.estimate):
         return False
     low, high = np.quantile(known, [0.025, 0.975])
@@ -177,7 +363,7 @@ def _outside(dose: Dose) -> bool:
 
 
 def _draw_controls(axes: Axes, x: float, draws: Float[np.ndarray, " draw"], color: str) -> None:
-    known = np.sort(draws[np.isfinite(draws)])
+    known = _known(draws)
     if not len(known):
         return
     low, high = np.quantile(known, [0.025, 0.975])

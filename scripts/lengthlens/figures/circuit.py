@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -17,34 +18,26 @@ from lengthlens.figures.style import (
     INK,
     MUTED,
     PAPER,
+    PART_COLOURS,
     Cast,
     add_legend,
     no_data,
     page_width,
     styled,
 )
-from lengthlens.figures.tracing import ROLES
+from lengthlens.figures.titles import case_of, told_models, where
+from lengthlens.figures.tracing import ROLE_NAMES, ROLES, UNKNOWN
 
-TITLE = "The circuit that counts, as measured"
-UNKNOWN, ALL = "unknown", "all"
+ALL = "all"
 _SWAP = 1
 _NAMED = 0.1  # a component is named in the title from this share on
 _SHOWN = 0.03  # components and paths are drawn whose share lies above this, with the interval
 _LABELLED = 0.15  # share from which on a path has its number
-_ROLES = {
-    "numeral": "the number",
-    "between": "the words after it",
-    "mark": "the final mark",
-    "closing": "the end of the prompt",
-    "answer": "the answer so far",
-    "last": "the last token",
-    UNKNOWN: "an unknown place",
-}
 _INPUTS = {
-    "v": ("#0072b2", "what a head copies (value)"),
-    "k": ("#cc79a7", "what makes a head look there (key)"),
-    "q": ("#e69f00", "what makes a head look (query)"),
-    "mlp": ("#009e73", "what an MLP reads"),
+    "v": (PART_COLOURS[0], "what a head copies (value)"),
+    "k": (PART_COLOURS[1], "what makes a head look there (key)"),
+    "q": (PART_COLOURS[2], "what makes a head look (query)"),
+    "mlp": (PART_COLOURS[3], "what an MLP reads"),
     LOGITS: (MUTED, "straight to the decision"),
 }
 _AREA = 260.0  # points², of a component that carries all of the effect
@@ -85,23 +78,47 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
                 axes.set_title(told, fontsize=6.5, fontweight="normal")
             row[0].set_ylabel("layer")
         add_legend(figure, _legend())
+    figure.set_label(title(places, cast))
     return figure
+
+
+def title(places: pd.DataFrame, cast: Cast) -> str:
+    """Through which parts of the text the effect of N passes, where the languages agree on it."""
+    chains = {
+        case_of(rows.iloc[0], "share", cast): _chain(rows)
+        for (model, language), rows in places.groupby(["model", "language"], sort=False)
+        if model in told_models(cast) and language in cast.languages
+    }
+    told = [chain for chain in chains.values() if chain]
+    if not told:
+        return "Through which components the number passes cannot be told"
+    [(chain, _)] = Counter(told).most_common(1)
+    route = ", then ".join(ROLE_NAMES[role] for role in chain)
+    some = [case for case, own in chains.items() if own == chain]
+    told = f"The number reaches the decision through {route}, {where(some, list(chains))}"
+    return told + "; elsewhere by another way, or untold" * (len(some) < len(chains))
+
+
+def _chain(places: pd.DataFrame) -> tuple[str, ...]:
+    """The parts of the text at which any component carries more than `_NAMED`, from the left."""
+    strong = set(places.loc[places["share_low"] > _NAMED, "place"])
+    return tuple(role for role in ROLES if role in strong)
 
 
 def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
     """Where the effect of N passes and by which components, of one model and language."""
-    where = _home(places)
-    if nothing := _nothing(paths, where):
+    home = _home(places)
+    if nothing := _nothing(paths, home):
         return nothing
-    named = where[where["share_low"] > _NAMED].sort_values("share", ascending=False, kind="stable")
+    named = home[home["share_low"] > _NAMED].sort_values("share", ascending=False, kind="stable")
     parts = []
-    for role, name in _ROLES.items():
+    for role in (*ROLES, UNKNOWN):
         own = [
             f"{row.component}\u00a0{100 * row.share:.0f}\u00a0%"
             for row in named[named["role"] == role].head(3).itertuples()
         ]
         if own:
-            parts.append(f"{name} ({', '.join(own)})")
+            parts.append(f"{ROLE_NAMES[role]} ({', '.join(own)})")
     if not parts:
         return f"no single component carries more than {100 * _NAMED:.0f} % of the effect of N"
     return "the effect of N passes through " + ", then ".join(parts)
@@ -197,11 +214,11 @@ def _draw_node(axes: Axes, row, place: Node, lower: int) -> None:
     label = f"{row.component} {100 * row.share:.0f} %\n"
     label += f"[{100 * row.share_low:.0f}, {100 * row.share_high:.0f}]"
     reach = _reach(row.share)
-    below = (0, -reach - 11 * lower)
+    below = (0, -reach - 12 * lower)
     offset, align = (below, ("center", "top")) if head else ((reach, 0), ("left", "center"))
     axes.annotate(
         label, place, xytext=offset, textcoords="offset points", ha=align[0], va=align[1],
-        fontsize=4.8, linespacing=0.95, zorder=5,
+        fontsize=5.2, linespacing=0.95, zorder=5,
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.75},
     )  # fmt: skip
 

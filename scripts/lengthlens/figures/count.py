@@ -20,9 +20,9 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import apart, cases_of, stated
 from lengthlens.statistics import Estimate
 
-TITLE = "Where the model holds how many words are left"
 _ROW = 1.9  # inches
 _NOT_STEERED = "not steered"
 
@@ -50,7 +50,23 @@ def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figu
             panels[2 * index + 1, 0].set_ylabel("words written, change")
         band = Patch(facecolor=HAIR, edgecolor=MUTED, linewidth=0.4, label="N permuted, all draws")
         add_legend(figure, [look.handle("true N"), band])
+    figure.set_label(title(probes, cast))
     return figure
+
+
+def title(probes: pd.DataFrame, cast: Cast) -> str:
+    """Whether words left can be read from the finished stream beyond what the text tells."""
+    last = probes[probes["depth"] == 1]
+    if last.empty:
+        return "No stream was probed for the words that are left"
+    own, permuted = (cases_of(last, name, cast) for name in ("beyond", "control"))
+    reading = "how many words are left can be read from the finished stream"
+    return stated(
+        [apart(one, other) for one, other in zip(own, permuted, strict=True)],
+        f"{reading}, beyond what text, position and template tell,",
+        f"{reading} worse than with N permuted",
+        f"{reading}, beyond what text, position and template tell",
+    )
 
 
 def _of(table: pd.DataFrame, model: str, language: str) -> pd.DataFrame:

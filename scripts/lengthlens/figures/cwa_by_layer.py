@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -21,9 +23,9 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import Case, language_name, stated, told_models
 from lengthlens.statistics import Estimate
 
-TITLE = "CWA by layer"
 ROWS = (
     ("head_layer", "_step", "heads of a layer,\nlogits per step"),
     ("mlp", "_step", "MLP,\nlogits per step"),
@@ -31,6 +33,7 @@ ROWS = (
     ("mlp", "", "MLP,\nsum (paper), logits"),
 )
 _DODGE = 0.12  # share of a layer that models stand apart
+_CENTRAL = 1.96  # standard deviations, to either end of the central 95 % of a normal
 _WIDE = 20.0  # a row whose extremes differ by more than this factor is compressed (symmetric log)
 
 
@@ -59,7 +62,33 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
         for axes in panels[-1]:
             axes.set_xlabel(_depth_label(chosen, cast))
         add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
+    figure.set_label(title(chosen, cast))
     return figure
+
+
+def title(chosen: xr.Dataset, cast: Cast) -> str:
+    """Whether the final MLP's CWA leaves what shifted signs give.
+
+    Args:
+        chosen: `cwa.nc` of one target.
+        cast: models and languages, in order.
+    """
+    name, cases = "cwa_mlp_step_all", []
+    for model, language in itertools.product(told_models(cast), cast.languages):
+        if final := _layers(chosen, model):
+            here = chosen.sel(model=model, language=language).isel(layer=final - 1)
+            value, low, high, null, spread = (
+                float(here[f"{name}{end}"]) for end in ("", "_low", "_high", "_null", "_null_sd")
+            )
+            reach = _CENTRAL * spread
+            limits = (low - null - reach, high - null + reach)
+            cases.append(Case(model, language_name(language, cast), value - null, *limits))
+    return stated(
+        cases,
+        "the final MLP's CWA is above what shifted signs give",
+        "the final MLP's CWA is below what shifted signs give",
+        "the final MLP's CWA differs from what shifted signs give",
+    )
 
 
 def _legend(cast: Cast, level: float) -> list:
@@ -117,7 +146,7 @@ def _draw_panel(
 
 def _draw_null(axes: Axes, x: ArrayLike, mean, spread, look: ModelLook) -> None:
     """A band of the model's own colour: what shifted signs give, the central 95 % of a normal."""
-    reach = 1.96 * spread
+    reach = _CENTRAL * spread
     axes.fill_between(x, mean - reach, mean + reach, color=look.color, alpha=0.16, linewidth=0)
     axes.plot(x, mean, color=look.color, linewidth=0.8, alpha=0.45, linestyle=(0, (1, 1)))
 

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.figures.long_bars import Bars, cut_long_bars
 from lengthlens.figures.style import (
+    MUTED,
     Cast,
     add_legend,
     interval_bars,
@@ -22,9 +23,9 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, ratio_interval
+from lengthlens.figures.titles import Case, apart, language_name, stated, told_models
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, Interval, ratio_interval
 
-TITLE = "CWA by N"
 ROWS = (
     (LATE_HEADS, "step", "late heads,\nlogits per step"),
     (FINAL_MLP, "step", "final MLP,\nlogits per step"),
@@ -76,14 +77,54 @@ def draw_cwa_by_n(
         null = Line2D(
             [],
             [],
-            color="#57606a",
+            color=MUTED,
             marker="_",
             markersize=6,
             linestyle="",
             label="mean of shifted signs (null)",
         )
         add_legend(figure, [*handles, null], columns=3)
+    figure.set_label(title(attributions, cast, bootstrap))
     return figure
+
+
+def title(
+    attributions: Mapping[tuple[str, str], xr.Dataset], cast: Cast, bootstrap: Bootstrap
+) -> str:
+    """Whether late heads have more CWA per step at the largest N than at the smallest."""
+    ends = [int(end(a["n"].to_numpy())) for a in attributions.values() for end in (min, max)]
+    few, many = min(ends), max(ends)
+    cases = []
+    for (model, language), data in attributions.items():
+        if model not in told_models(cast) or language not in cast.languages:
+            continue
+        by_n = dict(_by_n(data, LATE_HEADS, "step", bootstrap))
+        if few in by_n and many in by_n and few < many:
+            name = language_name(language, cast)
+            first, last = (
+                Case(model, name, *(float(end) for end in (x.estimate, x.low, x.high)))
+                for x in (by_n[few], by_n[many])
+            )
+            cases.append(apart(last, first))
+    return stated(
+        cases,
+        f"late heads' CWA per step is larger at N = {many} than at N = {few}",
+        f"late heads' CWA per step is smaller at N = {many} than at N = {few}",
+        f"late heads' CWA per step differs between N = {few} and N = {many}",
+    )
+
+
+def _by_n(
+    attribution: xr.Dataset, group: Group, form: str, bootstrap: Bootstrap
+) -> list[tuple[int, Interval]]:
+    """CWA of a group at every N, per step or as a sum."""
+    sums = group.sums(attribution)
+    bottom = sums.steps if form == "step" else np.ones_like(sums.steps)
+    n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
+    return [
+        (int(k), ratio_interval(sums.total[n == k], bottom[n == k], topics[n == k], bootstrap))
+        for k in np.unique(n)
+    ]
 
 
 def _draw_panel(
@@ -99,14 +140,10 @@ def _draw_panel(
             continue
         attribution = attributions[model]
         sums = group.sums(attribution)
-        total, null = sums.total, sums.shifted
+        null, n = sums.shifted, attribution["n"].to_numpy()
         bottom = sums.steps if form == "step" else np.ones_like(sums.steps)
-        n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
         numbers = np.unique(n)
-        found = [
-            ratio_interval(total[n == k], bottom[n == k], topics[n == k], bootstrap)
-            for k in numbers
-        ]
+        found = [interval for _, interval in _by_n(attribution, group, form, bootstrap)]
         x = numbers + _APART * (2 * index - len(cast.looks) + 1)
         nulls = [null[n == k].sum() / max(bottom[n == k].sum(), 1) for k in numbers]
         axes.scatter(

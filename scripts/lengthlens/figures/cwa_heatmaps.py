@@ -24,8 +24,8 @@ from lengthlens.figures.style import (
     page_width,
     styled,
 )
+from lengthlens.figures.titles import span, told_models
 
-TITLE = "Attribution of every head"
 _MARKS = {"cwa": "o", "end_contrast": "s"}
 _MISSING = {"cwa": "no samples", "end_contrast": "no decision step"}
 _DARK = 0.6  # share of the scale beyond which marks are drawn in white
@@ -87,7 +87,30 @@ def draw_cwa_heatmaps(
         for axes in panels[-1]:
             axes.set_xlabel("head")
         add_legend(figure, _legend(top))
+    figure.set_label(title(rankings, cast, top))
     return figure
+
+
+def title(rankings: Mapping[tuple[str, str], pd.DataFrame], cast: Cast, top: int) -> str:
+    """How many of the heads that rank highest both scores name, beside what chance would give."""
+    shared, by_chance = [], []
+    for pair, ranking in rankings.items():
+        heads = ranking[(ranking["kind"] == "head") & ranking["rank"].notna()]
+        firsts = [
+            set(heads[heads["method"] == method].nsmallest(top, "rank")["component"])
+            for method in _MARKS
+        ]
+        if pair[0] in told_models(cast) and pair[1] in cast.languages and all(firsts):
+            shared.append(len(set.intersection(*firsts)))
+            by_chance.append(top**2 / heads["component"].nunique())
+    if not shared:
+        return "No heads could be ranked by both scores"
+    few, many = min(shared), max(shared)
+    count = str(few) if few == many else f"{few} to {many}"
+    return (
+        f"CWA and the end contrast share {count} of the {top} heads that they rank highest; "
+        f"chance gives {span(by_chance, 'words')}"
+    )
 
 
 def _legend(top: int) -> list[Line2D]:

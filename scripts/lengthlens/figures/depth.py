@@ -17,9 +17,9 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, span, stated, subject
 from lengthlens.statistics import Estimate
 
-TITLE = "How the decision to end builds up with depth"
 _ROW = 1.9  # inches
 
 
@@ -42,16 +42,40 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
             len(parts), len(cast.languages), squeeze=False, sharex=True, sharey=True
         )
         for row, (name, part) in zip(panels, parts, strict=True):
-            for axes, (language, title) in zip(row, cast.languages.items(), strict=True):
+            for axes, (language, spoken) in zip(row, cast.languages.items(), strict=True):
                 _draw_panel(axes, part[part["language"] == language], cast)
-                axes.set_title(textwrap.fill(f"{title}, {name}", 30), fontsize=7)
+                told = textwrap.fill(f"{spoken}, {name}", 34, break_on_hyphens=False)
+                axes.set_title(told, fontsize=7)
             row[0].set_ylabel("end margin so far [logits]")
         for axes in panels[-1]:
             axes.set_xlabel("layers added, final scale")
         drawn = [model for model in cast.tunings if (table["model"] == model).any()]
         if drawn:
             add_legend(figure, [cast.looks[model].handle(model) for model in drawn])
+    figure.set_label(title(own, cast))
     return figure
+
+
+def title(own: pd.DataFrame, cast: Cast) -> str:
+    """From which layer on the models lean towards ending at the step where they should."""
+    ends, firsts = [], []
+    for _, curve in own.groupby(["model", "language"], sort=False):
+        cases = cases_of(curve.sort_values("place"), "margin", cast)
+        if not cases:
+            continue
+        ends.append(cases[-1])
+        above = [case.side() > 0 for case in cases]
+        if above[-1]:
+            first = len(above) - above[::-1].index(False) if False in above else 0
+            firsts.append(float(curve.sort_values("place")["layer"].fillna(0).iloc[first]))
+    who = subject(cast)
+    layers = f"layer {span(firsts, 'count')}" if firsts else ""
+    return stated(
+        ends,
+        f"once N words are there, {who} leans towards ending, from {layers} on,",
+        f"once N words are there, {who} leans towards going on",
+        f"{who} leans towards ending once N words are there",
+    )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame, cast: Cast) -> None:

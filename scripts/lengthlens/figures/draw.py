@@ -24,7 +24,6 @@ def cast_of(tunings: Mapping[str, str], language_files: Iterable[str | Path]) ->
 def save_formats(
     figure: Figure,
     paths: Iterable[str | Path],
-    title: str,
     config: Mapping,
     sources: Iterable[Mapping],
     dpi: int,
@@ -32,13 +31,12 @@ def save_formats(
     """Save a figure under every path, with the weights that its data came from.
 
     Args:
-        figure: what to save.
+        figure: what to save; its label is its title.
         paths: one for each format.
-        title: of the figure.
         config: the slice of the configuration that the figure depends on.
         sources: provenance of the files it was drawn from.
         dpi: of PNG files.
     """
     made = derived(FIGURE, config, sources)
     for path in paths:
-        save_figure(figure, path, made, title, dpi)
+        save_figure(figure, path, made, figure.get_label(), dpi)

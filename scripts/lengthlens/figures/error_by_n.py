@@ -21,15 +21,16 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, span, stated, subject
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, mean_interval, share_interval
 
-TITLE = "Word-count error by N"
 _APART = 0.13  # models stand this far to either side of N
 _SPREAD = 0.09  # answers with the same error are spread over twice this width
 
 
 def draw_error_by_n(
     answers: pd.DataFrame,
+    control: pd.DataFrame,
     cast: Cast,
     bootstrap: Bootstrap = DEFAULT,
 ) -> Figure:
@@ -40,6 +41,7 @@ def draw_error_by_n(
 
     Args:
         answers: one row an answer: model, language, n, topic, error [words], truncated.
+        control: tables/control.csv.
         cast: models and languages, in order.
         bootstrap: of the intervals, which are clustered by topic.
     """
@@ -63,13 +65,27 @@ def draw_error_by_n(
             column[-1].set_xlabel("N, words asked for")
         panels[0, 0].set_ylabel("error, words − N")
         if magnified:
-            panels[1, 0].set_ylabel("error,\ninstruct only")
-        panels[-1, 0].set_ylabel("exactly N words, %")
+            panels[1, 0].set_ylabel("error,\ntuned only")
+        panels[-1, 0].set_ylabel("exactly N, %")
         panels[-1, 0].set_ylim(-4, 104)
         ticks = sorted(answers["n"].unique())
         panels[-1, 0].set_xticks(ticks)
         add_legend(figure, _legend(answers, cast, bootstrap.level))
+    figure.set_label(title(control, cast))
     return figure
+
+
+def title(control: pd.DataFrame, cast: Cast) -> str:
+    """Whether answers are exact more often than chance gives."""
+    who = subject(cast)
+    shares = [case.estimate for case in cases_of(control, "exact", cast)]
+    share = f"{span(shares, 'percent')} %" if shares else "none"
+    return stated(
+        cases_of(control, "over_chance", cast),
+        f"{share} of the answers of {who} have exactly N words, more than by chance,",
+        f"{share} of the answers of {who} have exactly N words, fewer than by chance,",
+        f"{who} writes exactly N words more often than by chance",
+    )
 
 
 def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:

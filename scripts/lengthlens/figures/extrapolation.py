@@ -21,10 +21,9 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, stated, subject
 from lengthlens.statistics import Estimate
 
-TITLE = "Control beyond the N of the study"
-DIP_TITLE = "Is any N worse than its neighbours?"
 _APART = 0.1
 
 
@@ -66,7 +65,25 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
         if len(n):
             panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
         add_legend(figure, _legend(table, cast), columns=3)
+    figure.set_label(title(table, cast))
     return figure
+
+
+def title(table: pd.DataFrame, cast: Cast) -> str:
+    """Whether answers grow with N beyond the N of the study."""
+    own = table[table["probe"] == "extrapolation"]
+    if own.empty:
+        return "No N was asked for beyond those of the study"
+    first = own.drop_duplicates(["model", "language"])  # the gain is one number for all its rows
+    largest, who = int(own["n"].max()), subject(cast)
+    cases = cases_of(first, "gain", cast)
+    return stated(
+        cases,
+        f"beyond the study, up to N = {largest}, {who} writes {{by}} more for each word asked for",
+        f"beyond the study, up to N = {largest}, {who} writes {{by}} less for each word asked for",
+        f"{who} writes more when asked for more than the study does, up to N = {largest}",
+        unit="words",
+    )
 
 
 def _shade(axes: Axes, table: pd.DataFrame) -> None:

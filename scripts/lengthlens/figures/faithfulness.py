@@ -22,19 +22,20 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import apart, cases_of, span, stated
 
-TITLE = "How few components carry the effect of N"
 RANDOM = "random"
 _MARKERS = {"atp": "v", "cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^"}
 _ROW = 2.0  # inches
 _EMPTY = "N has no effect to explain"
 
 
-def draw_faithfulness(table: pd.DataFrame, cast: Cast) -> Figure:
+def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one row a tuned model and one column a language.
 
     Args:
         table: tables/faithfulness.csv.
+        circuits: tables/circuits.csv.
         cast: models and languages, in order.
     """
     own = table[table["source_language"] == table["language"]]
@@ -56,7 +57,29 @@ def draw_faithfulness(table: pd.DataFrame, cast: Cast) -> Figure:
         for axes in panels[-1]:
             axes.set_xlabel("components kept [share of all]")
         add_legend(figure, _legend(methods))
+    figure.set_label(title(circuits, cast))
     return figure
+
+
+def title(circuits: pd.DataFrame, cast: Cast) -> str:
+    """How much the smallest circuits of the first score keep, against random ones as large."""
+    own = circuits[circuits["source_language"] == circuits["language"]]
+    own = own[own["method"].isin(own["method"].unique()[:1])]
+    found = own[own["k"].notna()]
+    if found.empty:
+        return "No measured set of components keeps enough of the effect of N to be its circuit"
+    limits = {"low": "faithfulness_low", "high": "faithfulness_high"}
+    kept = cases_of(own.rename(columns=limits), "faithfulness", cast)
+    random = cases_of(own, "random", cast)
+    size = f"{span(found['k'].astype(float), 'count')} of {int(found['n_components'].max())}"
+    share = f"{span(found['faithfulness'], 'percent')} % of the effect of N"
+    rivals = "as many with heads drawn at random"
+    return stated(
+        [apart(one, other) for one, other in zip(kept, random, strict=True)],
+        f"{size} components keep {share}, more than {rivals},",
+        f"{size} components keep {share}, less than {rivals},",
+        f"{size} components keep more of the effect of N than {rivals}",
+    )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:

@@ -1,8 +1,10 @@
 """All figures of a study: what each is drawn from, and where it stands in the reports.
 
-A new figure is three things: a line here, a module of its name in this folder with `TITLE` and
-`draw_{name}(*data, cast, **options)`, and its caption in rules/captions/. Rule, script, log and
-stage target follow. Nothing heavy is imported here, for the Snakefile reads this list.
+A new figure is three things: a line here, a module of its name in this folder with
+`draw_{name}(*data, cast, **options)`, and its caption in rules/captions/. The function gives the
+figure its title as the figure's label: a sentence that states what was found (`titles`). Rule,
+script, log and stage target follow. Nothing heavy is imported here, for the Snakefile reads this
+list.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ class Drawing:
         category: under which Snakemake's own report lists it.
         label: its name there.
         reads: what it is drawn from, in the order of its function's arguments: `answers`,
-            `attributions`, `ablations`, `selections`, `cwa`, or the name of a table.
+            `attributions`, `ablations`, `selections`, `tokens`, `cwa`, or the name of a table.
         options: configuration keys that its function takes as keywords.
         probed: whether it shows the languages that are only probed, too.
     """
@@ -33,15 +35,24 @@ class Drawing:
 _INTERVALS = ("statistics",)
 
 FIGURES = {
-    "error_by_n": Drawing("Behaviour", "Word-count error by N", ("answers",), _INTERVALS),
+    "error_by_n": Drawing("Behaviour", "Word-count error by N", ("answers", "control"), _INTERVALS),
     "cwa_by_layer": Drawing("Attribution", "CWA by layer", ("cwa",)),
     "cwa_heatmaps": Drawing("Attribution", "Every head", ("cwa", "selections"), ("ablation.k",)),
     "cwa_by_n": Drawing("Attribution", "CWA by N", ("attributions",), _INTERVALS),
+    "worked_cases": Drawing("Attribution", "Token by token", ("answers", "tokens")),
     "same_text": Drawing("Attribution", "On the same text", ("same_text",)),
-    "ablation": Drawing("Causes", "Dose and response", ("ablations",), _INTERVALS),
+    "ablation": Drawing(
+        "Causes",
+        "Dose and response",
+        ("ablations", "ablation", "confirmatory", "control"),
+        _INTERVALS,
+    ),
+    "ablation_all": Drawing(
+        "Causes", "Dose and response, all scores", ("ablations", "ablation"), _INTERVALS
+    ),
     "scores": Drawing("Causes", "Scores against effects", ("scores",)),
     "transfer": Drawing("Causes", "Transfer between languages", ("transfer",)),
-    "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness",)),
+    "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness", "circuits")),
     "circuit": Drawing("Mechanism", "The circuit", ("paths", "places")),
     "tracing": Drawing("Mechanism", "Where N is", ("tracing",)),
     "count": Drawing("Mechanism", "Words left in the stream", ("count_probes", "steering")),

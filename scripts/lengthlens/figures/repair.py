@@ -10,6 +10,8 @@ from matplotlib.patches import Patch
 from lengthlens.figures.style import (
     INK,
     METHOD_NAMES,
+    MUTED,
+    PART_COLOURS,
     Cast,
     add_legend,
     no_data,
@@ -18,28 +20,28 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, stated, told_models
 from lengthlens.statistics import Estimate
 
-TITLE = "Where the drop of the end margin comes from"
 _TERMS = {
-    "direct": ("direct", "#6e7781"),
-    "heads": ("other heads", "#0072b2"),
-    "mlps": ("other MLPs", "#e69f00"),
-    "scale": ("scale of the final norm", "#56b4e9"),
+    "direct": ("direct", MUTED),
+    "heads": ("other heads", PART_COLOURS[0]),
+    "mlps": ("other MLPs", PART_COLOURS[3]),
+    "scale": ("scale of the final norm", PART_COLOURS[2]),
     "drop": ("all together: the drop", INK),
 }
 _SETS = {"late_heads": "late heads", "early_heads": "early heads", "final_mlp": "final MLP"}
-_ROW = 1.7  # inches
+_ROW = 2.1  # inches
 
 
 def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
-    """Draw bars with intervals for every term, a panel a model and language.
+    """Draw bars with intervals for every term, a panel a tuned model and language.
 
     Args:
         table: tables/repair.csv; of each method the largest k is drawn.
         cast: models and languages, in order.
     """
-    models = sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
+    models = told_models(cast)
     own = table[table["minus"] == ""]
     level = float(table["level"].iloc[0]) if len(table) else 0.95
     with styled():
@@ -48,13 +50,38 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
         for row, model in zip(panels, models, strict=True):
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 part = own[(own["model"] == model) & (own["language"] == language)]
-                axes.set_title(f"{model}, {name}", fontsize=6.5, loc="center")
+                axes.set_title(f"{model}, {name}", fontsize=7)
                 _draw_panel(axes, part)
             row[0].set_ylabel("part of the drop, logits")
         handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
         handles.append(Patch(color="none", label=f"bars: {percent(level)} intervals"))
         add_legend(figure, handles, columns=3)
+    figure.set_label(title(own, cast))
     return figure
+
+
+def title(own: pd.DataFrame, cast: Cast) -> str:
+    """Whether the MLPs that stay give less when heads are gone.
+
+    The heads are those of the last quarter of layers, or else the largest set of the first score.
+    """
+    rows = own[(own["term"] == "mlps") & own["contribution"].notna()]
+    rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
+    late = rows[rows["method"] == "late_heads"]
+    heads = "the late heads"
+    if late.empty and len(rows):
+        method = str(rows["method"].iloc[0])
+        late = rows[rows["method"] == method]
+        late = late[late["k"] == late["k"].max()]
+        heads = f"the top {late['k'].iloc[0]} heads by {METHOD_NAMES.get(method, method)}"
+    if late.empty:
+        return "Where the drop of the end margin comes from cannot be told"
+    return stated(
+        cases_of(late, "contribution", cast),
+        f"without {heads}, the MLPs give less for ending, too,",
+        f"without {heads}, the MLPs give more for ending",
+        f"the MLPs give less for ending without {heads}",
+    )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
@@ -76,7 +103,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
                 elinewidth=0.7, linestyle="none", zorder=3,
             )  # fmt: skip
     names = [name for name, _ in sets]
-    axes.set_xticks(range(len(sets)), names, rotation=40, ha="right", fontsize=5.5)
+    axes.set_xticks(range(len(sets)), names, rotation=40, ha="right", fontsize=6)
 
 
 def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

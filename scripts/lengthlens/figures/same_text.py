@@ -17,8 +17,8 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import Case, cases_of, stated
 
-TITLE = "Attribution on the same text"
 QUANTITIES = {
     "observed": ("own text", INK, "o"),
     "on_tuned": ("tuned's text", TUNING_COLOURS["tuned"], "o"),
@@ -27,7 +27,7 @@ QUANTITIES = {
     "shifted": ("shifted signs", MUTED, "x"),
 }
 SHARES = {"on_tuned": "share_on_tuned", "on_untuned": "share_on_untuned"}
-_ROW = 1.05  # inches
+_ROW = 1.25  # inches
 
 
 def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
@@ -56,7 +56,35 @@ def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
                     several = f"{pair.tuned} − {pair.untuned}, " if len(pairs) > 1 else ""
                     axes.set_title(f"{several}{name}", fontsize=7)
             row[0].set_ylabel(f"{group}\nlogits per step")
+    figure.set_label(title(table, cast))
     return figure
+
+
+def title(table: pd.DataFrame, cast: Cast) -> str:
+    """Whether late heads differ in CWA between the models where both read the same answers."""
+    own = table[table["group"] == "late heads"]
+    on_tuned, on_untuned = (
+        cases_of(own[own["quantity"] == text], "value", cast, "tuned")
+        for text in ("on_tuned", "on_untuned")
+    )
+    if not on_tuned:
+        return "No texts were exchanged between two models"
+    both = [
+        Case(
+            one.model,
+            one.language,
+            (one.estimate + other.estimate) / 2,
+            min(one.low, other.low),
+            max(one.high, other.high),
+        )
+        for one, other in zip(on_tuned, on_untuned, strict=True)
+    ]
+    return stated(
+        both,
+        "on the same answers, whoever wrote them, late heads have more CWA in the tuned model",
+        "on the same answers, whoever wrote them, late heads have less CWA in the tuned model",
+        "late heads have more CWA in the tuned model on the same answers, whoever wrote them",
+    )
 
 
 def _draw_panel(axes: Axes, own: pd.DataFrame) -> None:

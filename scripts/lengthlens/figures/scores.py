@@ -23,8 +23,8 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, tallied, told_models
 
-TITLE = "How well scores find causes"
 SCORE_NAMES = METHOD_NAMES | {
     "cwa_logit": "CWA, logit",
     "cwa_end": "CWA, margin",
@@ -50,11 +50,12 @@ OUTCOME_NAMES = {
     "contrast": "there minus at earlier boundary steps",
 }
 _OVERS = {"all": ("all heads", -0.16, True), "within": ("within layers", 0.16, False)}
+_TOLD = ("cwa", "end_contrast", "nswap")  # scores whose claim to find causes is tested
 _ROW = 1.45  # inches
 
 
 def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
-    """Draw a row for each model and outcome, and a column a language: effects of heads.
+    """Draw a row for each tuned model and outcome, and a column a language: effects of heads.
 
     Args:
         table: tables/scores.csv.
@@ -64,7 +65,7 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
     modes = list(dict.fromkeys(heads["mode"]))
     heads = heads[heads["mode"].isin(modes[:1])]
     looks = cast.looks
-    rows = list(itertools.product(cast.tunings, OUTCOME_NAMES))
+    rows = list(itertools.product(told_models(cast), OUTCOME_NAMES))
     with styled():
         size = (page_width(len(cast.languages)), _ROW * len(rows) + 1.1)
         figure = Figure(figsize=size)
@@ -75,11 +76,28 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
                 own = heads[(heads["model"] == model) & (heads["language"] == language)]
                 _draw_panel(axes, own[own["outcome"] == outcome], looks[model])
-                axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6)
+                axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6.5)
             row[0].set_ylabel("rank correlation")
         level = float(table["level"].iloc[0]) if len(table) else 0.95
         add_legend(figure, _legend(level))
+    figure.set_label(title(heads, cast))
     return figure
+
+
+def title(heads: pd.DataFrame, cast: Cast) -> str:
+    """Which scores tell the heads of a layer apart by their effects better than their size does."""
+    own = heads[(heads["over"] == "within") & (heads["outcome"] == "decision")]
+    named = {
+        SCORE_NAMES[score]: cases_of(own[own["score"] == score], "over_norm", cast)
+        for score in _TOLD
+    }
+    named = {name: cases for name, cases in named.items() if cases}
+    if not named:
+        return "No effects of single heads were measured"
+    return (
+        "Within layers, scores find the heads that matter better than the norm of their output "
+        f"does: {tallied(named)}"
+    )
 
 
 def _draw_panel(axes: Axes, own: pd.DataFrame, look: ModelLook) -> None:

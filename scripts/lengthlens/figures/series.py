@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from lengthlens.figures.style import (
     PAPER,
+    PART_COLOURS,
     TUNING_COLOURS,
     Cast,
     add_legend,
@@ -16,14 +17,13 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import apart, case_of, stated
 
-TITLE = "Tuning step by step"
 PANELS = {
     "exact": "exact answers\n[share]",
     "n_effect": "effect of N\n[logits]",
     "member": "carried by\n[share of it]",
 }
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a", "#6e7781")
 _MARKERS = "osD^vP<>"
 _ROW = 1.4  # inches
 _EMPTY = "no model belongs to a series"
@@ -53,7 +53,26 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
             axes.set_xlabel("step of tuning")
         if handles:
             add_legend(figure, list(handles.values()))
+    figure.set_label(title(table, cast))
     return figure
+
+
+def title(table: pd.DataFrame, cast: Cast) -> str:
+    """Whether answers are exact more often after the last step of tuning than after the first."""
+    own = table[(table["quantity"] == "exact") & table["language"].isin(list(cast.languages))]
+    cases = []
+    for _, curve in own.groupby(["series", "language"], sort=False):
+        ends = curve.sort_values("step").iloc[[0, -1]].to_dict("records")
+        first, last = (case_of(row, "value", cast, "series") for row in ends)
+        cases.append(apart(last, first))
+    if not cases:
+        return _EMPTY.capitalize()
+    return stated(
+        cases,
+        "tuning makes answers exact more often",
+        "tuning makes answers exact less often",
+        "tuning makes answers exact more often",
+    )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
@@ -65,7 +84,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
     handles = {}
     for place, (name, curve) in enumerate(part.groupby(part["component"], sort=True)):
         curve = curve.dropna(subset="value").sort_values("step")
-        colour = _COLOURS[place % len(_COLOURS)] if name else TUNING_COLOURS["tuned"]
+        colour = PART_COLOURS[place % len(PART_COLOURS)] if name else TUNING_COLOURS["tuned"]
         axes.vlines(curve["step"], curve["value_low"], curve["value_high"], color=colour)
         (line,) = axes.plot(
             curve["step"], curve["value"], color=colour, marker=_MARKERS[place % len(_MARKERS)],

@@ -1,6 +1,7 @@
 """One look for all figures: sizes fit for a column, colours, and saving with equal bytes.
 
-Colours are those of Okabe and Ito, told apart with any colour vision, and never carry a meaning
+Colours are those of Okabe and Ito (tunings and scores: the same in every figure) and of Tol's muted
+scheme (parts of a single figure), told apart with any colour vision, and never carry a meaning
 alone: models differ in marker, methods in line style too. Texts of a figure are set in `INK`
 and grids in `HAIR`, so that the report can exchange both in dark mode.
 """
@@ -41,6 +42,17 @@ METHOD_COLOURS = {
     "effect": "#56b4e9",
     "atp": "#6a3d9a",
 }
+# For parts that belong to one figure alone; none is the colour of a tuning or of a score.
+PART_COLOURS = (
+    "#44aa99",
+    "#882255",
+    "#999933",
+    "#cc6677",
+    "#117733",
+    "#332288",
+    "#88ccee",
+    "#b8860b",
+)
 METHOD_NAMES = {
     "cwa": "CWA",
     "end_contrast": "end contrast",
@@ -207,6 +219,34 @@ def interval_bars(
         label=label,
         zorder=3,
     )
+
+
+def label_lines(axes: Axes, labels: Sequence[tuple[float, str, str]], apart: float = 0.12) -> None:
+    """Write names of lines at their right ends, where the panel ends.
+
+    Args:
+        axes: whose limits are final.
+        labels: where a line ends [units of y; NaN: it has no end, and no label], its name and its
+            colour.
+        apart: how far texts stand from each other at least, as a share of the panel's height.
+    """
+    bottom, top = axes.get_ylim()
+    ends = sorted(
+        (min(max((y - bottom) / (top - bottom), 0.0), 1.0), text, color)
+        for y, text, color in labels
+        if np.isfinite(y)
+    )
+    places: list[float] = []
+    for place, _, _ in ends:
+        places.append(max(place, places[-1] + apart) if places else place)
+    for index in reversed(range(len(places))):  # those pushed beyond the top push the others down
+        limit = places[index + 1] - apart if index + 1 < len(places) else 1.0
+        places[index] = min(places[index], limit)
+    for place, (_, text, color) in zip(places, ends, strict=True):
+        axes.annotate(
+            text, (1, place), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points",
+            va="center", color=color, fontsize=6.5, annotation_clip=False,
+        )  # fmt: skip
 
 
 def no_data(axes: Axes, text: str) -> None:

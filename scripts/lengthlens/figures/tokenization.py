@@ -22,9 +22,10 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import case_of, stated, told_models
 from lengthlens.statistics import Estimate
 
-TITLE = "Words of one token against words of several"
+POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
 _APART, _PAIR = 0.24, 0.09  # between models; from free to aligned
 
 
@@ -56,7 +57,44 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
             axes.set_xticks(range(len(languages)), _labels(cast), rotation=20)
             axes.set_xlim(-0.5, len(languages) - 0.5)
         add_legend(figure, _legend(tokenization, models, cast), columns=3)
+    figure.set_label(title(tokenization, cast))
     return figure
+
+
+def title(tokenization: pd.DataFrame, cast: Cast) -> str:
+    """Whether answers are exact more often where every token is one word.
+
+    A language of which too few words are one token, or whose answers break down, is another, poorer
+    language then: nothing is told of it.
+    """
+    table = tokenization[~tokenization["language"].isin(tokenization["reference"])]
+    own = table[table["reference"].eq("") & (table["quantity"] == "change")]
+    cases = []
+    for row in own[own["measure"] == "exact"].to_dict("records"):
+        if row["model"] not in told_models(cast) or row["language"] not in cast.languages:
+            continue
+        both = (table["model"] == row["model"]) & (table["language"] == row["language"])
+        if is_poor(table[both]):
+            row |= {"value_low": np.nan, "value_high": np.nan}
+        cases.append(case_of(row, "value", cast))
+    return stated(
+        cases,
+        "answers are exact more often when every token is one word",
+        "answers are exact less often when every token is one word",
+        "answers are exact more often when every token is one word",
+    )
+
+
+def is_poor(rows: pd.DataFrame) -> bool:
+    """Whether aligned decoding leaves a poorer language: few whole words, or broken answers.
+
+    Args:
+        rows: those of tables/tokenization.csv about one model and language.
+    """
+    shares = rows[rows["measure"].isin(("coverage", "degenerate"))].set_index("measure")["value"]
+    if not {"coverage", "degenerate"} <= set(shares.index):
+        return True
+    return bool(max(1 - shares["coverage"], shares["degenerate"]) > POOR)
 
 
 def _labels(cast: Cast) -> list[str]:

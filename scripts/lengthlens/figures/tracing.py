@@ -10,8 +10,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from lengthlens.figures.style import INK, ON_DARK, ON_LIGHT, Cast, no_data, page_width, styled
+from lengthlens.figures.titles import cases_of, stated
 
-TITLE = "Where the number is, from the prompt to the decision"
+UNKNOWN = "unknown"  # of components whose role could not be told
 ROLES = {
     "numeral": "the number",
     "between": "words after it",
@@ -20,6 +21,16 @@ ROLES = {
     "answer": "answer so far",
     "last": "last token",
 }
+ROLE_NAMES = {
+    "before": "what comes before the number",
+    "numeral": "the number",
+    "between": "the words after it",
+    "mark": "the final mark",
+    "closing": "the end of the prompt",
+    "answer": "the answer so far",
+    "last": "the last token",
+    UNKNOWN: "an unknown place",
+}  # within a sentence
 DIRECTIONS = {"noising": "taken away", "denoising": "put in"}
 _SWAP = 1
 _WRITTEN = 0.05  # shares from here on stand in their cells
@@ -60,7 +71,27 @@ def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
         bar.outline.set_visible(False)
         bar.set_label("share of the effect of N", fontsize=6)
         bar.ax.tick_params(labelsize=6)
+    figure.set_label(title(own, cast))
     return figure
+
+
+def title(table: pd.DataFrame, cast: Cast) -> str:
+    """Which part of the text holds most of the effect of N half way through the layers."""
+    own = table[table["direction"] == "noising"]
+    layers = sorted(own["layer"].unique().tolist())
+    middle = own[own["layer"] == layers[len(layers) // 2]] if layers else own
+    shares = middle["share"].astype(float).groupby(middle["role"]).mean().dropna()
+    if shares.empty:
+        return "Where the number is cannot be told"
+    role = str(shares.idxmax())
+    half = "half of what the number does to the decision"
+    return stated(
+        cases_of(middle[middle["role"] == role], "share", cast),
+        f"half way through the layers, {ROLE_NAMES[role]} holds more than {half}",
+        f"half way through the layers, no part of the text holds {half}: {ROLE_NAMES[role]} most",
+        f"{ROLE_NAMES[role]} holds more than {half} half way through the layers",
+        null=0.5,
+    )
 
 
 def _map(part: pd.DataFrame, layers: list[int]) -> Float[np.ndarray, "layer role"]:

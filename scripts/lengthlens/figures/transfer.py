@@ -20,8 +20,9 @@ from lengthlens.figures.style import (
     page_width,
     styled,
 )
+from lengthlens.figures.titles import told_models
+from lengthlens.statistics import side_of
 
-TITLE = "Transfer between languages"
 MEASURE = "end_margin"
 _PANEL = 2.0  # inches
 _COLUMNS = 2  # panels beside each other, so that a cell holds its interval
@@ -61,7 +62,30 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
                 axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
         for axes in panels[len(shown) :]:
             axes.remove()
+    figure.set_label(title(rows, cast))
     return figure
+
+
+def title(rows: pd.DataFrame, cast: Cast) -> str:
+    """How often heads of one language lower the end margin in another further than random heads."""
+    own = rows[
+        (rows["source_language"] != rows["target_language"])
+        & rows["model"].isin(told_models(cast))
+        & rows["target_language"].isin(list(cast.languages))
+    ]
+    if own.empty:
+        return "No heads were removed in another language than theirs"
+    parts = []
+    for method in dict.fromkeys(own["method"]):
+        part = own[own["method"] == method]
+        part = part[part["k"] == part["k"].max()]
+        sides = [side_of(row.effect_low, row.effect_high) for row in part.itertuples()]
+        told = f"{METHOD_NAMES.get(method, method)} in {sides.count(-1)} of {len(sides)} cases"
+        parts.append(told + f" (less far in {sides.count(1)})" * (1 in sides))
+    return (
+        "Heads found in one language lower the end margin in another further than random heads "
+        f"do: by {', '.join(parts)}"
+    )
 
 
 def _draw_panel(

@@ -11,6 +11,7 @@ from lengthlens.figures.style import (
     HAIR,
     MUTED,
     PAPER,
+    PART_COLOURS,
     Cast,
     add_legend,
     no_data,
@@ -18,13 +19,17 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.figures.titles import cases_of, stated
+from lengthlens.models.depth import LATE, layers_between
 
-TITLE = "Where tuning put it: layers exchanged between both models"
 DIRECTIONS = {
     "untuned": "brought into\nthe untuned model",
     "tuned": "gone from\nthe tuned model",
 }
-SIDES = {"bottom": ("#b8860b", "all layers below"), "top": ("#6a3d9a", "all layers from there on")}
+SIDES = {
+    "bottom": (PART_COLOURS[2], "all layers below"),
+    "top": (PART_COLOURS[1], "all layers from there on"),
+}
 MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
 _ROW = 1.6  # inches
 _UNMEASURED, _NOTHING = "not measured", "tuning brought nothing to explain"
@@ -66,7 +71,32 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
         for axes in panels[-1]:
             axes.set_xlabel("layer")
         add_legend(figure, _legend())
+    figure.set_label(title(table, cast))
     return figure
+
+
+def title(table: pd.DataFrame, cast: Cast) -> str:
+    """Whether the tuned weights of the last quarter of layers bring most of the exact answers.
+
+    Where they take neutral text outside the range of both models, nothing is said of counting.
+    """
+    own = curves(table[(table["into"] == "untuned") & (table["measure"] == "exact")])
+    if own["share"].isna().all():
+        return "No exchange of weights tells where tuning put control"
+    first = layers_between(int(own["last"].max()) + 1, *LATE)[:1]
+    late = own[(own["side"] == "top") & own["boundary"].isin(first) & own["share"].notna()]
+    judged = late["neutral_within"].astype(bool)
+    late = late.assign(
+        share_low=late["share_low"].where(judged), share_high=late["share_high"].where(judged)
+    )
+    part = "half of the exact answers that tuning brought"
+    return stated(
+        cases_of(late, "share", cast, "tuned"),
+        f"tuned weights of the last quarter of layers alone bring more than {part}",
+        f"tuned weights of the last quarter of layers alone bring less than {part}",
+        f"tuned weights of the last quarter of layers alone bring more than {part}",
+        null=0.5,
+    )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lengthlens.figures.numbers import estimated, suffix
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.numbers import estimated, suffix
+from lengthlens.figures.titles import tuned_models
+from lengthlens.statistics import side_of
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -39,9 +41,8 @@ Ask = Callable[[Tables, Cast], Finding | None]
 def tally(rows: Iterable[tuple[float, float]], null: float = 0.0) -> tuple[int, int, int]:
     """How many intervals lie wholly above `null`, wholly below it, and how many there are."""
     known = [(low, high) for low, high in rows if not (pd.isna(low) or pd.isna(high))]
-    above = sum(low > null for low, _ in known)
-    below = sum(high < null for _, high in known)
-    return above, below, len(known)
+    sides = [side_of(low, high, null) for low, high in known]
+    return sides.count(1), sides.count(-1), len(known)
 
 
 def verdict(above: int, below: int, known: int, over: str) -> tuple[str, str]:
@@ -81,11 +82,6 @@ def answered(
     """
     answer, css = verdict(*tally(limits, null), over)
     return Finding(question, answer, css, tuple(evidence))
-
-
-def tuned_models(cast: Cast) -> list[str]:
-    """The models that were tuned to follow a count."""
-    return [model for model, tuning in cast.tunings.items() if tuning == "tuned"]
 
 
 def who(cast: Cast, model: str, language: str) -> str:

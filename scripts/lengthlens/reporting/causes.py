@@ -13,8 +13,8 @@ import pandas as pd
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.confirmatory import NO_DATA, POSITIVE
 from lengthlens.analysis.outcomes import SHARES
+from lengthlens.figures.numbers import in_brackets, number
 from lengthlens.reporting.findings import method_words
-from lengthlens.reporting.numbers import in_brackets, number
 
 _MODES = {"zero": "set to zero", "mean": "to their mean", "resample": "to those of another N"}
 # What a component gives after a removal, beside what it gave: mediation and self-repair in one sum.

@@ -24,6 +24,7 @@ from lengthlens.figures import (
     scores,
     tracing,
     transfer,
+    worked_cases,
 )
 from lengthlens.figures.style import Cast
 from lengthlens.files.identity import check_agreement, this_run
@@ -39,7 +40,7 @@ from lengthlens.readers import (
     open_table,
     open_tokens,
 )
-from lengthlens.reporting.embed import embed_figure
+from lengthlens.reporting.embed import embed_figure, title_of
 from lengthlens.reporting.explorer import draw_explorer
 from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
@@ -86,7 +87,8 @@ def compose_material(
         "cwa_by_layer": cwa_by_layer.counts(cwa),
         "cwa_heatmaps": cwa_heatmaps.counts(cwa),
         "cwa_by_n": cwa_by_n.counts(attributions),
-        "ablation": ablation.counts(ablations),
+        **dict.fromkeys(("ablation", "ablation_all"), ablation.counts(ablations)),
+        "worked_cases": worked_cases.counts(answers, Cast(dict(tunings), names)),
     }
     drawn = (same_text, scores, faithfulness, tracing, depth, transfer, repair)
     for name, figure in ((module.__name__.rpartition(".")[2], module) for module in drawn):
@@ -168,9 +170,11 @@ def _figures(files: Files, counts: Mapping[str, str]) -> tuple[dict[str, Figure]
             raise LengthlensError(
                 f"the figure {name} has no caption; write rules/captions/{name}.rst"
             )
-        alt = f"{name.replace('_', ' ')}: the caption tells what is shown"
         path = paths.get(".svg", paths.get(".png"))
-        html = embed_figure(path, name.replace("_", "-"), alt, glyphs)
+        title = title_of(path)
+        if not title:
+            raise LengthlensError(f"{path} has no title; delete it and run again")
+        html = embed_figure(path, name.replace("_", "-"), title, glyphs)
         caption = captions[name].read_text(encoding="utf-8").strip()
-        figures[name] = Figure(html, caption, counts.get(name, ""))
+        figures[name] = Figure(title, html, caption, counts.get(name, ""))
     return figures, glyphs

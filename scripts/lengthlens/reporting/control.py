@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.reporting.numbers import estimated, number
+from lengthlens.figures.numbers import estimated, number
 
 NOTHING = "Nothing to explain"
 _MODEL = ("model", "tuned")  # the column that names a table's subject

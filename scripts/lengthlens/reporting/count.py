@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from lengthlens.figures.numbers import Row, estimated, number
 from lengthlens.reporting.answers import by_model
-from lengthlens.reporting.numbers import Row, estimated, number
 
 _FOUND = 0.05  # explained of words left, from which on a layer is named
 _HALF = 0.5

@@ -1,21 +1,28 @@
-"""What a run finds, as Markdown: the report's short answers and first sentences.
+"""What a run finds, as Markdown: the report's short answers and first sentences, and claims.
 
     PYTHONPATH=scripts python -m lengthlens.reporting.digest results/pocket docs/findings.md
 
 puts the digest of a finished run into a page: the story alone into README.md, all of it elsewhere.
+A page that marks claims (docs/paper.md) gets their verdicts and the figure that it shows.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lengthlens.errors import LengthlensError
+from lengthlens.readers import open_claims
+from lengthlens.reporting.findings import Claim, describe_claims
 from lengthlens.reporting.shown import Shown
 
 BEGIN, END = "<!-- findings: begin -->", "<!-- findings: end -->"
 DEEPER = "<!-- in depth -->"  # between the story and everything else
+CLAIMS = re.compile(r"(<!-- claims: ([\w -]+) -->\n).*?(<!-- end of claims -->)", re.DOTALL)
+SHOWN = "worked_cases"  # the figure of the page of claims
 _SPECIAL = re.compile(r"[\\`*_<>]")  # brackets of intervals do no harm
 
 
@@ -27,10 +34,15 @@ def digest(sections: Iterable[Shown], run: str, made: Mapping) -> str:
         run: its name; made: its provenance.
     """
     sections = list(sections)
-    parts = [f"<!-- run {run}, lengthlens {made['lengthlens']}, commit {made['commit']} -->"]
+    parts = [_origin(run, made)]
     parts += [_section(section) for section in sections if section.story]
     parts += [DEEPER, *(_section(section) for section in sections if not section.story)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _origin(run: str, made: Mapping) -> str:
+    """Which run, by which code, as a comment that pages do not show."""
+    return f"<!-- run {run}, lengthlens {made['lengthlens']}, commit {made['commit']} -->"
 
 
 def _section(section: Shown) -> str:
@@ -74,11 +86,56 @@ def put(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text.strip()}\n{END}{after}"
 
 
+def put_claims(page: str, claims: Iterable[Claim], run: str, made: Mapping) -> str:
+    """A page with a table of the claims that each of its marks names, and their verdicts.
+
+    Args:
+        page: with marks `<!-- claims: id id … -->` and `<!-- end of claims -->`.
+        claims: of the run; made: provenance of its claims.csv.
+
+    Raises:
+        LengthlensError: the run has no claim of a name.
+    """
+    known = {claim.id: claim for claim in claims}
+
+    def table(mark: re.Match) -> str:
+        ids = mark[2].split()
+        if unknown := [name for name in ids if name not in known]:
+            raise LengthlensError(
+                f"{run} has no claim {', '.join(unknown)}; its claims.csv was made from another "
+                "resources/claims.yaml: run the study again, or correct the page's mark"
+            )
+        head = [_origin(run, made), "", f"| claim | paper | {run} | verdict |", "|---|---|---|---|"]
+        rows = [_row(known[name]) for name in ids]
+        return "\n".join([mark[1].strip(), *head, *rows, "", mark[3]])
+
+    return CLAIMS.sub(table, page)
+
+
+def _row(claim: Claim) -> str:
+    """A claim as a line of a table."""
+    said = (claim.paper or "says so") if claim.origin == "paper" else "not asked"
+    found = f"{claim.value} {claim.interval}" if claim.css != "none" else ""
+    verdict = f"{claim.verdict}; {claim.reason}" if claim.reason else claim.verdict
+    cells = (claim.text, said, found, verdict)
+    name, *others = (_escaped(cell).replace("|", "\\|") for cell in cells)
+    return "| " + " | ".join([f"{name} (`{claim.id}`)", *others]) + " |"
+
+
 def main(folder: str, *pages: str) -> None:
     found = Path(folder, "findings.md").read_text(encoding="utf-8")
+    claims = open_claims(Path(folder, "claims.csv"))
+    told = (describe_claims(claims), Path(folder).name, claims.attrs["provenance"])
     for page in map(Path, pages):
-        text = one_list(found.partition(DEEPER)[0]) if page.name == "README.md" else found
-        page.write_text(put(page.read_text(encoding="utf-8"), text), encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        if CLAIMS.search(text):
+            new = put_claims(text, *told)
+            figure = f"{SHOWN}.svg"
+            shutil.copyfile(Path(folder, "figures", figure), page.parent / "figures" / figure)
+        else:
+            story = page.name == "README.md"
+            new = put(text, one_list(found.partition(DEEPER)[0]) if story else found)
+        page.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

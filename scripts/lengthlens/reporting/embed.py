@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from html import unescape
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -17,6 +18,7 @@ from lengthlens.figures.style import (
     METHOD_COLOURS,
     MUTED,
     PAPER,
+    PART_COLOURS,
     TUNING_COLOURS,
     digest_comment,
 )
@@ -36,6 +38,7 @@ THEMED = {
     METHOD_COLOURS["nswap"]: "--nswap",
     METHOD_COLOURS["effect"]: "--effect",
     METHOD_COLOURS["atp"]: "--atp",
+    **{colour: f"--part-{place}" for place, colour in enumerate(PART_COLOURS)},
 }
 LARGEST, SMALLEST = 2.0, 1.25  # pixels a point, so that letters stay readable
 
@@ -66,6 +69,16 @@ def embed_figure(
     if start < 0:
         raise LengthlensError(f"{path} is not an SVG file; delete it and run again")
     return _inline(text[start:].strip(), name, alt, glyphs)
+
+
+def title_of(path: str | Path) -> str:
+    """The sentence that a figure states, as `save_figure` wrote it into an SVG or PNG file."""
+    path = Path(path)
+    if path.suffix == ".png":
+        with Image.open(io.BytesIO(_checked_png(path))) as image:
+            return str(image.info.get("Title", ""))
+    found = re.search(r"<dc:title>(.*?)</dc:title>", _checked_svg(path), flags=re.DOTALL)
+    return unescape(found[1]) if found else ""
 
 
 def _checked_png(path: Path) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from lengthlens.reporting.numbers import in_brackets, number
+from lengthlens.figures.numbers import in_brackets, number
 from lengthlens.reporting.order import least_cut_first
 
 MEASURES = {

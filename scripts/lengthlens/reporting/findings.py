@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lengthlens.claims.themes import THEMES
-from lengthlens.reporting.numbers import MINUS, interval, number, suffix
+from lengthlens.figures.numbers import MINUS, interval, number, suffix
 
 VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", "no data")
 VERDICT_CLASSES = {

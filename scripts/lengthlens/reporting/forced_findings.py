@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 
+from lengthlens.figures.numbers import in_brackets, number
 from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
-from lengthlens.reporting.numbers import in_brackets, number
 
 RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", "decision"))
 

@@ -24,6 +24,7 @@ from lengthlens.files.formats import REPORT
 from lengthlens.files.provenance import read_with_sidecar
 from lengthlens.readers import open_claims
 from lengthlens.reporting.digest import DEEPER
+from lengthlens.reporting.embed import title_of
 from lengthlens.reporting.numbers import MINUS, NONE
 
 COLOURS = 64  # of a figure
@@ -83,11 +84,11 @@ def drawn(run: Path) -> list[str]:
     return [name for name in FIGURES if (run / "figures" / f"{name}.png").exists()]
 
 
-def _figures(names: Iterable[str]) -> Iterator[str]:
+def _figures(run: Path, names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        label = FIGURES[name].label
+        title = title_of(run / "figures" / f"{name}.png")
         caption = (ROOT / "rules/captions" / f"{name}.rst").read_text(encoding="utf-8")
-        yield f"### {label}\n\n![{label}]({name}.png)\n\n{caption.strip()}"
+        yield f"### {title}\n\n![{title}]({name}.png)\n\n{caption.strip()}"
 
 
 def _claims(run: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.reporting.numbers import MINUS, NONE
+from lengthlens.figures.numbers import MINUS, NONE
 
 _HEADS = {"n": "N", "n_samples": "answers", "n_topics": "topics", "n_controls": "control sets"}
 _DIGITS = 3  # significant ones

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lengthlens.figures.numbers import in_brackets, interval, number, suffix
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.answers import tuned_models, who
+from lengthlens.figures.titles import tuned_models
+from lengthlens.reporting.answers import who
 from lengthlens.reporting.findings import method_words
-from lengthlens.reporting.numbers import in_brackets, interval, number, suffix
 
 
 @dataclass(frozen=True)

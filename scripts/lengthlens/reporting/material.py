@@ -16,10 +16,13 @@ class Figure:
     """One figure of the report.
 
     Attributes:
+        title: the sentence that it states.
         html: made by `embed.embed_figure`.
-        caption: what is shown; counts: what it rests on.
+        caption: what is shown, and in a second paragraph how it was measured; counts: what it
+            rests on.
     """
 
+    title: str
     html: str
     caption: str
     counts: str = ""

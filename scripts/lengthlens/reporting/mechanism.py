@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from lengthlens.analysis.unpatched import LARGE
+from lengthlens.figures.numbers import estimated, in_brackets, number
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import METHOD_NAMES
 from lengthlens.reporting.answers import by_model
-from lengthlens.reporting.numbers import estimated, in_brackets, number
 
 _NAMED = 4  # components in a sentence
 _SCORES = METHOD_NAMES | {"effect": "effect of removal"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lengthlens.reporting.numbers import number
+from lengthlens.figures.numbers import number
 
 
 def model_sentences(table: pd.DataFrame) -> list[str]:

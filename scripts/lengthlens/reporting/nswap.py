@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from lengthlens.figures.numbers import estimated
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.answers import Finding, Tables, answered, shown, tuned_models, who
-from lengthlens.reporting.numbers import estimated
+from lengthlens.figures.titles import tuned_models
+from lengthlens.reporting.answers import Finding, Tables, answered, shown, who
 
 TOWARDS = {-1: "the next smaller number", 1: "the next larger number"}
 LEFT_OUT = {

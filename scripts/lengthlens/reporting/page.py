@@ -18,6 +18,7 @@ import jinja2
 import pandas as pd
 import yaml
 
+from lengthlens.figures.numbers import interval, number, suffix
 from lengthlens.figures.style import Cast
 from lengthlens.language.wrapping import WHOLE
 from lengthlens.reporting.control import gate_of, named, wrapping_sentences
@@ -33,7 +34,6 @@ from lengthlens.reporting.findings import (
 )
 from lengthlens.reporting.lead import draw_lead
 from lengthlens.reporting.material import Material
-from lengthlens.reporting.numbers import interval, number, suffix
 from lengthlens.reporting.public import (
     pocket_models,
     public_config,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
+from lengthlens.figures.numbers import estimated, in_brackets, number
 from lengthlens.reporting.answers import by_model
-from lengthlens.reporting.numbers import estimated, in_brackets, number
 from lengthlens.reporting.traces import say_roles
 
 _SWAP = 1

@@ -12,22 +12,22 @@ from dataclasses import replace
 import pandas as pd
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY
+from lengthlens.figures.numbers import in_brackets, number
 from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
 from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import tuned_models
+from lengthlens.figures.tokenization import POOR
 from lengthlens.reporting.answers import (
     Finding,
     Tables,
     answered,
     shown,
     tally,
-    tuned_models,
     who,
 )
 from lengthlens.reporting.causes import confirmatory_sentences, test_counts
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.forced_findings import text_shares
-from lengthlens.reporting.numbers import in_brackets, number
-from lengthlens.reporting.tokenization import POOR
 
 
 def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:

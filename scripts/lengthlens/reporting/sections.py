@@ -12,28 +12,11 @@ table that `leads`, which must be fit to stand alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.figures import (
-    ablation,
-    circuit,
-    count,
-    cwa_by_layer,
-    cwa_by_n,
-    cwa_heatmaps,
-    depth,
-    error_by_n,
-    extrapolation,
-    faithfulness,
-    repair,
-    series,
-    tokenization,
-    tracing,
-    transplants,
-)
 from lengthlens.reporting.answers import Ask
 from lengthlens.reporting.causes import (
     confirmatory_sentences,
@@ -114,7 +97,7 @@ class Section:
     Attributes:
         id: of the section in the page; label: its name in the navigation; title: its heading.
         intro: what the question is and how it was answered.
-        figures: name -> title.
+        figures: their names.
         tables: shown folded, below the figures.
         findings: the questions that it answers, asked only where the run has all of its tables.
         optional: whether it is left out where its tables have no rows.
@@ -128,7 +111,7 @@ class Section:
     label: str
     title: str
     intro: str = ""
-    figures: Mapping[str, str] = field(default_factory=dict)
+    figures: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     findings: tuple[Ask, ...] = ()
     explains: bool = False
@@ -142,7 +125,7 @@ SECTIONS = (
         "summary",
         "What they did",
         "What was asked, and what the models did",
-        figures={"error_by_n": error_by_n.TITLE},
+        figures=("error_by_n",),
         findings=(keeps_to_n,),
         story=True,
         template="summary.html.j2",
@@ -156,7 +139,7 @@ SECTIONS = (
         "that of going on. Parts of one run were put into the other, to see how much of this "
         "effect goes with them. L5H3 is head 3 of layer 5, L5M the MLP of that layer; the final "
         "mark is the instruction's last full stop.",
-        figures={"circuit": circuit.TITLE, "tracing": tracing.TITLE},
+        figures=("circuit", "tracing"),
         tables=(
             Table("tracing", "Where N is, by layer and part of the text", say_places, leads=True),
             Table("carriers", "Single components that carry most", say_carriers, leads=True),
@@ -174,7 +157,7 @@ SECTIONS = (
         "ones into the tuned model. What brings counting suffices for it; what takes it away is "
         "necessary. Both are said only where neutral text is still as likely as it is to one of "
         "the two models, or between them: an exchange may simply break a model.",
-        figures={"transplants": transplants.TITLE},
+        figures=("transplants",),
         tables=(
             Table("transplants", "Parts of the weights exchanged", say_transplants),
             Table("weight_change", "Where the weights moved", say_changes),
@@ -217,11 +200,7 @@ SECTIONS = (
         "attribution",
         "Attribution",
         "Attribution: which components push towards N?",
-        figures={
-            "cwa_by_layer": cwa_by_layer.TITLE,
-            "cwa_heatmaps": cwa_heatmaps.TITLE,
-            "cwa_by_n": cwa_by_n.TITLE,
-        },
+        figures=("cwa_by_layer", "cwa_heatmaps", "cwa_by_n", "worked_cases"),
         explains=True,
         template="attribution.html.j2",
     ),
@@ -231,7 +210,7 @@ SECTIONS = (
         "The same text under both models",
         "Untuned and tuned models write different answers, and attribution follows what is "
         "written. Here both models read the same answers, so that only the weights differ.",
-        figures={"same_text": "Attribution on the same text"},
+        figures=("same_text",),
         tables=(Table("same_text", "Both models on the same answers", say_same_text),),
         findings=(more_than_text,),
         explains=True,
@@ -249,7 +228,7 @@ SECTIONS = (
         "causes",
         "Causes",
         "Causes: what breaks when heads are removed?",
-        figures={"ablation": ablation.TITLE},
+        figures=("ablation", "ablation_all"),
         findings=(without_final_mlp,),
         explains=True,
         template="causes.html.j2",
@@ -261,7 +240,7 @@ SECTIONS = (
         "Each component was removed alone, and the scores compared by how well they foretell the "
         "damage on topics that took no part in the scoring. The damage is read at the decision "
         "step, and there minus at earlier boundary steps, as the end contrast is.",
-        figures={"scores": "Scores against single-component effects"},
+        figures=("scores",),
         tables=(Table("scores", "How well scores foretell effects", say_scores),),
         findings=(scores_find_causes,),
         explains=True,
@@ -272,7 +251,7 @@ SECTIONS = (
         "Circuits: how many components does it take?",
         "Whole sets of components were exchanged between runs that differ in the number alone. A "
         "circuit is the smallest set that keeps most of what the number does to the decision.",
-        figures={"faithfulness": faithfulness.TITLE},
+        figures=("faithfulness",),
         tables=(
             Table("circuits", "Smallest circuits", say_circuits, leads=True),
             Table("overlap", "Circuits across languages", say_overlap),
@@ -304,7 +283,7 @@ SECTIONS = (
         "was not fitted on. Answers were written while what the probe found was added to the "
         "stream. Last, neurons of the final MLP were exchanged between runs that differ in N "
         "alone, and the end margin was summed layer by layer.",
-        figures={"count": count.TITLE, "depth": depth.TITLE},
+        figures=("count", "depth"),
         tables=(
             Table("count_probes", "Words left, read from the stream", say_probes, leads=True),
             Table("steering", "Words left, written to the stream", say_steering),
@@ -319,7 +298,7 @@ SECTIONS = (
         "Series: when does tuning bring control?",
         "Checkpoints of one training, measured alike. Members of the circuit were chosen at the "
         "last step: what they do there is flattered by the choice.",
-        figures={"series": series.TITLE},
+        figures=("series",),
         tables=(Table("series", "Tuning step by step", say_series, leads=True),),
         optional=True,
     ),
@@ -342,7 +321,7 @@ SECTIONS = (
         "that gives less lost what it read from the removed ones: that is mediation. Self-repair "
         "is where it gives more than before. Only their sum is measured: whether a component "
         "would repair the loss if its input stayed as it was is not tested here.",
-        figures={"repair": repair.TITLE},
+        figures=("repair",),
         tables=(Table("repair", "Parts of the drop of the end margin", repair_sentences),),
         findings=(passes_on,),
         explains=True,
@@ -352,7 +331,7 @@ SECTIONS = (
         "Transfer",
         "Transfer: do the same heads do it in another language?",
         "Heads chosen in one language are removed while the model answers in another.",
-        figures={"transfer": "Transfer between languages"},
+        figures=("transfer",),
         tables=(
             Table("transfer", "Effects across languages", transfer_sentences),
             Table("profiles", "Do the languages rank heads alike?"),
@@ -366,12 +345,14 @@ SECTIONS = (
         "Tokenization: does the model count words or tokens?",
         "Words of several tokens, other counting conventions, and a language in which every word "
         "is one token. Shares are of the answers of both halves of the topics.",
-        figures={
-            "tokenization": tokenization.TITLE,
-        },
+        figures=("tokenization",),
         tables=(
             Table("tokens_per_word", "Errors by tokens per word", tokens_per_word_sentences),
-            Table("tokenization", tokenization.TITLE, tokenization_sentences),
+            Table(
+                "tokenization",
+                "Words of one token against words of several",
+                tokenization_sentences,
+            ),
             Table("counting", "Counting conventions", counting_sentences),
         ),
         findings=(words_or_tokens,),
@@ -383,10 +364,10 @@ SECTIONS = (
         "The same prompts for N that the study does not ask for; and every N of the study beside "
         "its neighbours, with measures that the length of an answer cannot change. Shares are of "
         "the answers of both halves of the topics.",
-        figures={"extrapolation": extrapolation.TITLE},
+        figures=("extrapolation",),
         tables=(
-            Table("extrapolation", extrapolation.TITLE, extrapolation_sentences),
-            Table("dip", extrapolation.DIP_TITLE, dip_sentences),
+            Table("extrapolation", "Control beyond the N of the study", extrapolation_sentences),
+            Table("dip", "Is any N worse than its neighbours?", dip_sentences),
         ),
         findings=(
             extends,

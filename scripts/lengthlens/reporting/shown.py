@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +14,6 @@ from lengthlens.reporting.grid import Grid, grid
 from lengthlens.reporting.material import Material
 from lengthlens.reporting.sections import SECTIONS, Section
 
-CAPTION_SENTENCES = 3
 _LANGUAGES = ("language", "source_language", "target_language", "reference", "minus")
 
 
@@ -59,12 +57,12 @@ def shown_sections(material: Material) -> list[Shown]:
         ]
         figures = {
             name: {
-                "title": title,
+                "title": material.figures[name].title,
                 "html": material.figures[name].html,
-                **cut_caption(material.figures[name].caption, title),
+                **cut_caption(material.figures[name].caption),
                 "counts": material.figures[name].counts,
             }
-            for name, title in section.figures.items()
+            for name in section.figures
             if name in material.figures
         }
         if section.template == Section.template and not figures and not tables:
@@ -90,17 +88,10 @@ def shown_sections(material: Material) -> list[Shown]:
     return shown
 
 
-def cut_caption(caption: str, title: str) -> dict[str, str]:
-    """A caption's first three sentences, without the title, and the rest, which the page folds."""
-    text = caption.replace("\n", " ")
-    if text.lower().startswith(title.lower()):
-        text = text[len(title) :].lstrip(" .:")
-        text = text[:1].upper() + text[1:]
-    parts = re.split(r"(?<=[.?]) +(?=[A-Z])", text)
-    return {
-        "caption": " ".join(parts[:CAPTION_SENTENCES]),
-        "more": " ".join(parts[CAPTION_SENTENCES:]),
-    }
+def cut_caption(text: str) -> dict[str, str]:
+    """A caption's first paragraph, and the others, which the page folds."""
+    first, *others = (" ".join(part.split()) for part in text.strip().split("\n\n"))
+    return {"caption": first, "more": " ".join(others)}
 
 
 def _nothing(section: Section, note: str) -> Shown:

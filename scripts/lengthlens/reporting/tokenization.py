@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.analysis.behaviour import ALL
-from lengthlens.reporting.numbers import estimated, in_brackets, number
+from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.figures.tokenization import POOR
 from lengthlens.reporting.order import least_cut_first
 
-POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
 FEWEST_ERRING = 10  # with fewer answers that err, one or two of them make the slope
 _UNIT = {"exact": "percent"}
 

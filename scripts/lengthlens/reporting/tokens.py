@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lengthlens.reporting.numbers import number
+from lengthlens.figures.numbers import number
 
 _SIGNS = {"\n": "↵", "\t": "⇥"}
 

@@ -6,21 +6,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lengthlens.figures.tracing import ROLES
+from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.figures.tracing import ROLE_NAMES, ROLES
 from lengthlens.reporting.answers import by_model
-from lengthlens.reporting.numbers import estimated, in_brackets, number
 
 _HALF, _SOME = 0.5, 0.05  # of the effect of N
 _SWAP = 1
-_NAMES = {
-    "before": "what comes before the number",
-    "numeral": "the number",
-    "between": "the words after it",
-    "mark": "the final mark",
-    "closing": "the end of the prompt",
-    "answer": "the answer so far",
-    "last": "the last token",
-}
 
 
 def say_places(table: pd.DataFrame) -> list[str]:
@@ -91,7 +82,7 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
             continue
         lost = rows[rows["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = [
-            f"layer {row['layer']} from {_NAMES[row['role']]} "
+            f"layer {row['layer']} from {ROLE_NAMES[row['role']]} "
             f"{estimated(row, 'share', 'percent', after=' %')}"
             for row in lost.head(4).to_dict("records")
         ]
@@ -113,7 +104,7 @@ def _one_head(row: dict) -> str:
     """What a head looks at; what is lost without it only where that is above 5 %."""
     share = f"{number(row['attention'], 'percent')} % "
     share += in_brackets(row["low"], row["high"], "percent")
-    told = f"{row['component']} {share} on {_NAMES[row['role']]}"
+    told = f"{row['component']} {share} on {ROLE_NAMES[row['role']]}"
     if row["share_low"] > _SOME:
         lost = estimated(row, "share", "percent", after=" %")
         told += f" (kept from it, {lost} of the effect of N go)"
@@ -127,7 +118,7 @@ def _layers_by_role(rows: pd.DataFrame) -> str:
         layers = sorted(rows["layer"][rows["role"] == role].unique().tolist())
         if layers:
             word = "layer" if len(layers) == 1 else "layers"
-            told.append(f"{_NAMES[role]} ({word} {_ranges(layers)})")
+            told.append(f"{ROLE_NAMES[role]} ({word} {_ranges(layers)})")
     return ", ".join(told)
 
 

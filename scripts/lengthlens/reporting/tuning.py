@@ -7,10 +7,10 @@ from dataclasses import replace
 import pandas as pd
 
 from lengthlens.analysis.transplants import OUTSIDE
+from lengthlens.figures.numbers import estimated
 from lengthlens.figures.style import Cast
 from lengthlens.models.depth import LATE, layers_between
 from lengthlens.reporting.answers import Finding, Tables, answered, shown, who
-from lengthlens.reporting.numbers import estimated
 
 _MEASURES = {"exact": "exact answers", "n_effect": "the effect of N"}
 _SAID = {

@@ -19,6 +19,7 @@ from lengthlens.statistics.intervals import (
     interval_columns,
     mean_interval,
     ratio_interval,
+    side_of,
 )
 from lengthlens.statistics.permutation import holm, permutation_p
 from lengthlens.statistics.ranks import spearman_interval
@@ -48,6 +49,7 @@ __all__ = [
     "share_difference_interval",
     "share_interval",
     "shift_variance",
+    "side_of",
     "sign_null_mean",
     "spearman_interval",
     "wilson",

@@ -58,6 +58,11 @@ def interval_columns(*names: str) -> tuple[str, ...]:
     return tuple(end.format(name) for name in names for end in ENDS)
 
 
+def side_of(low: float, high: float, null: float = 0.0) -> int:
+    """1 where an interval lies wholly above `null`, -1 wholly below; 0 neither, or no interval."""
+    return int(low > null) - int(high < null) if not np.isnan([low, high]).any() else 0
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Numbers with their confidence limits; arrays of one shape, 0-d for a single number."""

@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -213,6 +214,20 @@ def check_device(device: str) -> Iterator[Finding]:
         yield WRONG, problem
 
 
+def line_of(state: str, text: str) -> str:
+    """A finding as wide as the terminal at most, but for words that are longer than that."""
+    width = max(shutil.get_terminal_size().columns - 5, 20)
+    lines = [
+        part
+        for line in text.splitlines()
+        for part in textwrap.wrap(
+            line, width, break_long_words=False, break_on_hyphens=False,
+            subsequent_indent=" " * (len(line) - len(line.lstrip())),
+        ) or [""]
+    ]  # fmt: skip
+    return "\n    ".join([f"{state}  {lines[0] if lines else ''}", *lines[1:]])
+
+
 def main(files: Sequence[str]) -> int:
     """Print all findings; 1 if something is to be mended."""
     wrong = 0
@@ -222,13 +237,13 @@ def main(files: Sequence[str]) -> int:
     for check in checks:
         for state, text in check():
             wrong += state == WRONG
-            print(f"{state}  {text}", flush=True)
+            print(line_of(state, text), flush=True)
     try:
         for state, text in check_study(files):
             wrong += state == WRONG
-            print(f"{state}  {text}", flush=True)
+            print(line_of(state, text), flush=True)
     except (OSError, LengthlensError) as error:
-        print(f"{WRONG}  {error}")
+        print(line_of(WRONG, str(error)))
         return 1
     return int(wrong > 0)
 

@@ -68,6 +68,7 @@ EACH_PAIR = {
     "attributions": "attribution/{model}.{language}.nc",
     "ablations": "ablation/{model}.{language}.nc",
     "selections": "selection/{model}.{language}.csv",
+    "tokens": "tokens/{model}.{language}.jsonl",
 }
 
 

@@ -11,7 +11,7 @@ Row = Mapping | pd.Series
 
 MINUS = "\u2212"
 NONE = "\u2013"
-UNITS = {"words": 2, "percent": 1, "logits": 3, "correlation": 2}  # decimals below 1
+UNITS = {"words": 2, "percent": 1, "logits": 3, "correlation": 2, "count": 0}  # decimals below 1
 
 
 def number(value: float, unit: str, sign: bool = False) -> str:
@@ -57,4 +57,4 @@ def suffix(unit: str, difference: bool = False) -> str:
     """What follows the number: "words", "%" ("points" for differences), "logits" or nothing."""
     if unit == "percent":
         return " points" if difference else "\u202f%"
-    return "" if unit == "correlation" else f" {unit}"
+    return "" if unit in ("correlation", "count") else f" {unit}"
