@@ -183,6 +183,16 @@ def test_a_score_gains_nothing_over_itself() -> None:
         )
 
 
+@pytest.mark.parametrize("n_topics", range(8, 20))
+def test_components_of_equal_scores_stay_tied_in_every_draw(n_topics):
+    """A product of matrices rounds equal columns apart where its rows do not fill a block."""
+    column = np.random.default_rng(1).normal(size=(n_topics, 1))
+    ranking = rank_components(
+        np.repeat(column, 30, axis=1), np.arange(n_topics), Bootstrap(resamples=2000)
+    )
+    assert ranking.ranks.shape == (2001, 30) and not ranking.ranks.any()
+
+
 def test_few_topics_have_no_interval() -> None:
     rng = np.random.default_rng(2)
     values, clusters = measured(rng, rng.standard_normal(12), 0.5, topics=7)

@@ -208,8 +208,10 @@ def test_report_and_figure_name_the_layer() -> None:
     assert finding is None or "layer 2" in finding.evidence[0]
     figure = draw_transplants(table(), cast)
     assert len(figure.axes) == 2 and "evaluate prompts" in counts(table())
-    nothing = draw_transplants(table().head(0), cast)
+    nothing = draw_transplants(table().assign(share=float("nan")), cast)
     assert any("nothing to explain" in text.get_text() for text in nothing.axes[0].texts)
+    unmeasured = draw_transplants(table().head(0), cast)
+    assert [text.get_text() for text in unmeasured.axes[0].texts] == ["not measured"]
 
 
 def test_the_last_quarter_is_always_among_the_layers() -> None:

@@ -32,7 +32,7 @@ SIDES = {
 }
 MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
 _ROW = 1.6  # inches
-_EMPTY = "tuning brought nothing to explain"
+_UNMEASURED, _NOTHING = "not measured", "tuning brought nothing to explain"
 
 
 def curves(table: pd.DataFrame) -> pd.DataFrame:
@@ -101,8 +101,8 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     axes.set_ylim(-0.5, 1.5)
-    if part.empty or part["share"].isna().all():
-        no_data(axes, _EMPTY)
+    if part["share"].isna().all():
+        no_data(axes, _UNMEASURED if part.empty else _NOTHING)
         return
     zero_line(axes)
     axes.axhline(1, color=HAIR, linewidth=0.8, zorder=1)

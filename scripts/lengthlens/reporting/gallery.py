@@ -10,19 +10,22 @@ for a gallery should be small. Everything comes from the run's own files.
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import pandas as pd
 from PIL import Image
 
 from lengthlens.figures.registry import FIGURES
+from lengthlens.files.formats import REPORT
+from lengthlens.files.provenance import read_with_sidecar
+from lengthlens.readers import open_claims
 from lengthlens.reporting.digest import DEEPER
 from lengthlens.reporting.embed import title_of
+from lengthlens.reporting.numbers import MINUS, NONE
 
 COLOURS = 64  # of a figure
 WIDTH = 1400  # at most [pixels]
@@ -36,9 +39,9 @@ def page(run: Path, command: str) -> str:
         run: its results folder, with findings.md, claims.csv and figures/.
         command: that makes it.
     """
-    made = json.loads((run / "findings.provenance.json").read_text(encoding="utf-8"))
+    text, made = read_with_sidecar(run / "findings.md", REPORT)
     config, commit = made["config"], made["commit"]
-    story, _, deeper = (run / "findings.md").read_text(encoding="utf-8").partition(DEEPER)
+    story, _, deeper = text.partition(DEEPER)
     models = "".join(f"| weights of {name} | `{seal}` |\n" for name, seal in made["models"].items())
     return (
         "\n\n".join(
@@ -51,7 +54,7 @@ def page(run: Path, command: str) -> str:
                 "each holds by itself, so of many some miss the truth by chance.",
                 _lowered(story),
                 "## Every figure",
-                *_figures(run),
+                *_figures(drawn(run)),
                 "## Everything else that it found",
                 _lowered(deeper),
                 "## What was claimed, and what came of it",
@@ -76,17 +79,21 @@ def _lowered(findings: str) -> str:
     return re.sub(r"^###", "##", text, flags=re.MULTILINE).strip()
 
 
-def _figures(run: Path) -> Iterator[str]:
-    for name in FIGURES:
-        if (path := run / "figures" / f"{name}.png").exists():
-            caption = (ROOT / "rules/captions" / f"{name}.rst").read_text(encoding="utf-8")
-            title = title_of(path)
-            yield f"### {title}\n\n![{title}]({name}.png)\n\n{caption.strip()}"
+def drawn(run: Path) -> list[str]:
+    """Names of the figures that a run drew."""
+    return [name for name in FIGURES if (run / "figures" / f"{name}.png").exists()]
+
+
+def _figures(run: Path, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        title = title_of(run / "figures" / f"{name}.png")
+        caption = (ROOT / "rules/captions" / f"{name}.rst").read_text(encoding="utf-8")
+        yield f"### {title}\n\n![{title}]({name}.png)\n\n{caption.strip()}"
 
 
 def _claims(run: Path) -> str:
     """One row a claim that the run had data for; the others are counted."""
-    claims = pd.read_csv(run / "claims.csv", keep_default_na=False)
+    claims = open_claims(run / "claims.csv")
     told = claims[claims["verdict"] != "no data"]
     rows = [
         f"| {row.claim} | {row.status} | {row.verdict} | {_number(row.value)} "
@@ -100,8 +107,9 @@ def _claims(run: Path) -> str:
     return head + "\n".join(rows) + rest
 
 
-def _number(text: str) -> str:
-    return f"{float(text):.3g}".replace("-", "−") if text else "–"
+def _number(value: float) -> str:
+    """Three digits: units of claims are of many kinds."""
+    return NONE if math.isnan(value) else f"{value:.3g}".replace("-", MINUS)
 
 
 def draw(source: Path, target: Path) -> None:
@@ -118,9 +126,8 @@ def main(run: str, folder: str, command: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob("*.png"):
         old.unlink()
-    for name in FIGURES:
-        if (source / "figures" / f"{name}.png").exists():
-            draw(source / "figures" / f"{name}.png", target / f"{name}.png")
+    for name in drawn(source):
+        draw(source / "figures" / f"{name}.png", target / f"{name}.png")
     (target / "README.md").write_text(text, encoding="utf-8")
 
 

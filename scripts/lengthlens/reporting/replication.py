@@ -26,16 +26,19 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
+from lengthlens.files.formats import FIGURE
 from lengthlens.files.provenance import provenance
 from lengthlens.readers import open_claims, open_table
 from lengthlens.reporting.digest import put
+from lengthlens.reporting.numbers import NONE, estimated, number, suffix
 from lengthlens.statistics import Estimate
 
 CARRIES = 0.1  # of the N effect, as the lower limit of a component that is named
 LANGUAGE = "en"
+PERCENT = suffix("percent")
 LOOKS = {
     "head": ("heads", ModelLook("#0072b2", "o", "")),
-    "mlp": ("MLPs", ModelLook("#d55e00", "s", "")),
+    "mlp": ("MLPs", ModelLook("#e69f00", "s", "")),
 }
 
 
@@ -91,29 +94,30 @@ def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> st
     for model, part in rows:
         told, told_rows = control.loc[model], named(part)
         parts = [
-            ", ".join(f"{row.component} {row.share:.0%}" for row in some.itertuples()) or "none"
+            ", ".join(
+                f"{row.component} {100 * row.share:.0f}{PERCENT}" for row in some.itertuples()
+            )
+            or "none"
             for some in (told_rows[told_rows["kind"] == kind] for kind in LOOKS)
         ]
-        exact, effect = _interval(told, "exact", "{:.0%}"), _interval(told, "n_effect", "{:.2f}")
-        lines.append(
-            f"| {model} | {exact} | {told['chance']:.0%} | {effect} | {' | '.join(parts)} |"
-        )
-    claims = pd.concat([open_claims(run / "claims.csv") for run in runs])
+        exact = estimated(told, "exact", "percent", after=PERCENT)
+        chance = number(told["chance"], "percent") + PERCENT
+        effect = estimated(told, "n_effect", "logits")
+        lines.append(f"| {model} | {exact} | {chance} | {effect} | {' | '.join(parts)} |")
+    claims = pd.concat(
+        [open_table(run / "tables/confirmatory.csv") for run in runs]
+        + [open_claims(run / "claims.csv") for run in runs]
+    )
     claims = claims[(claims["status"] == "confirmatory") & (claims["verdict"] != "no data")]
     if claims.empty:
         return "\n".join(lines)
-    verdicts = claims.pivot_table(
-        index=["id", "claim"], columns="model", values="verdict", aggfunc="first", sort=False
-    ).fillna("–")
+    p_values = claims["p_holm"].map(lambda p: f" (p = {p:.2g})" if pd.notna(p) else "")
+    verdicts = claims.assign(told=claims["verdict"] + p_values).pivot_table(
+        index="claim", columns="model", values="told", aggfunc="first", sort=False
+    )
     lines += ["", f"| claim | {' | '.join(verdicts)} |", "|---" * (len(verdicts.columns) + 1) + "|"]
-    lines += [f"| {claim} | {' | '.join(row)} |" for (_, claim), row in
-              zip(verdicts.index, verdicts.to_numpy(), strict=True)]  # fmt: skip
+    lines += [f"| {claim} | {' | '.join(row.fillna(NONE))} |" for claim, row in verdicts.iterrows()]
     return "\n".join(lines)
-
-
-def _interval(row: pd.Series, name: str, form: str) -> str:
-    estimate, low, high = (form.format(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return f"{estimate} [{low}, {high}]"
 
 
 def main(page: str, *folders: str) -> None:
@@ -125,7 +129,8 @@ def main(page: str, *folders: str) -> None:
     ]
     source = Path(page)
     source.write_text(put(source.read_text(encoding="utf-8"), tables(runs, rows)), encoding="utf-8")
-    made = provenance("figure/1", {"runs": [run.name for run in runs]})
+    made = provenance(FIGURE, {"runs": [run.name for run in runs]})
+    (source.parent / "figures").mkdir(exist_ok=True)
     save_figure(
         draw(rows), source.parent / "figures/replication.svg", made, "What carries N, by depth"
     )

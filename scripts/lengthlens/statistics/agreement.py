@@ -69,7 +69,9 @@ def rank_components(
     if n_clusters >= FEWEST_FOR_BOOTSTRAP:
         drawn = draw_counts(np.zeros(len(names), int), bootstrap.resamples, bootstrap.rng())
         counts = np.concatenate([counts, drawn])
-    sums = counts @ totals
+    # Equal columns are ties. A product of matrices may round them apart, so each is made once.
+    different, column = np.unique(totals, axis=1, return_inverse=True)
+    sums = (counts @ different)[:, column.ravel()]
     means = sums[:, 1:] / np.where(sums[:, :1] > 0, sums[:, :1], np.nan)
     labels = np.zeros(values.shape[1], dtype=int) if groups is None else np.asarray(groups)
     ranks = np.zeros(means.shape)
