@@ -9,7 +9,6 @@ from __future__ import annotations
 import pytest
 import torch
 from architectures import ROWS, tiny_model
-from every_architecture import TYPES, NotBuilt, any_model
 from three_ways import PREFIX, disagreements
 from unlisted import ACCEPTED, unlisted_model
 
@@ -17,6 +16,7 @@ from lengthlens.attribution.proof import proven
 from lengthlens.decoding.kvcache import repeat_shifted, reserved_cache, select_rows, shareable
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import dissect
+from lengthlens.models.every_type import TYPES, NotBuilt, any_model
 
 TEXTS = [list(range(20, 33)), list(range(60, 67))]
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import torch
-from architectures import COMMON, VOCABULARY, made_to_matter
+from architectures import COMMON
 from transformers import AutoConfig, AutoModelForCausalLM
+
+from lengthlens.models.every_type import VOCABULARY, made_to_matter
 
 _OLD_NAMES = {"vocab_size": VOCABULARY, "n_layer": 3, "n_head": 4, "bos_token_id": 1}
 

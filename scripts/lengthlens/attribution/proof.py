@@ -34,8 +34,8 @@ from lengthlens.decoding.invariance import (
 )
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.records import recorded_steps
-from lengthlens.models.anatomy import Anatomy, dissect
-from lengthlens.models.architectures import ARCHITECTURES
+from lengthlens.models.anatomy import Anatomy, bound
+from lengthlens.models.architectures import ARCHITECTURES, Architecture
 from lengthlens.models.detect import refusal
 from lengthlens.models.readout import readout_of
 from lengthlens.models.small_model import has_experts, has_window, small_model
@@ -98,10 +98,13 @@ def proven(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], n
         LengthlensError: a probe failed, with its numbers and the cure.
     """
     kind = model.config.model_type
-    _prove_small(model, kind)
+    _prove_small(model, anatomy.architecture, kind)
     dtype = _dtype(model)
     batches, tolerance = probe_batches(texts), batch_tolerance(model)
-    found = measure(model, anatomy, batches)
+    try:
+        found = measure(model, anatomy, batches)
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise _refusal(kind, f"the model cannot be decoded ({error})") from error
     if not found.batch_deviation <= tolerance:
         reason = cause(model, anatomy, batches[0], tolerance)
         raise LengthlensError(
@@ -136,13 +139,13 @@ def _apart(found: Proof, tolerance: float) -> str:
     )
 
 
-def _prove_small(model: nn.Module, kind: str) -> None:
+def _prove_small(model: nn.Module, row: Architecture, kind: str) -> None:
     """Probe (a)."""
     batches = probe_batches(_SMALL_TEXTS)
     for window in (None, _SMALL_WINDOW) if has_window(model.config) else (None,):
         try:
             small = small_model(model, window=window)
-            anatomy = dissect(small)
+            anatomy = bound(small, row)
             found = measure(small, anatomy, batches)
         except Exception as error:  # whatever a model of unknown kind may raise
             reason = f"a small random model of its class cannot be decoded ({error})"
@@ -192,7 +195,9 @@ def _incompleteness(model: nn.Module, anatomy: Anatomy, decoded: Decoded, logits
     zero = np.zeros(sum(map(len, decoded.tokens)), dtype=np.int64)
     columns = dict.fromkeys(("words_before", "words_after"), zero) | {"sign": zero + 1}
     columns |= dict.fromkeys(("is_stop", "decision"), zero > 0) | {"boundary": zero == 0}
-    total = attribute_steps(readout_of(model), *recorded_steps(decoded, columns)).total()
+    total = attribute_steps(
+        readout_of(model, anatomy=anatomy), *recorded_steps(decoded, columns)
+    ).total()
     summed = total[TARGETS.index("logit")]
     if anatomy.soft_cap is not None:
         summed = anatomy.soft_cap * np.tanh(summed / anatomy.soft_cap)
