@@ -1,7 +1,7 @@
 """The table of model types in docs/architectures.md: proven, or why not, type by type.
 
-`python -m lengthlens.attribution.table [TYPE ...]` makes it anew (of all types: some minutes); tests
-tell when it is old.
+`python -m lengthlens.attribution.table [TYPE ...]` makes it anew (of all types: some minutes);
+tests tell when it is old.
 """
 
 from __future__ import annotations

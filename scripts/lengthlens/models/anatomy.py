@@ -9,11 +9,11 @@ A decoder's final residual is the sum of its components,
 residual multiplier, and `g`, `s` weight and scale of a norm applied to the projection's output
 (1 where there is none).
 
-Layers may differ (hybrids). The heads of a mixer lie where those of an attention would; a layer with
-both has those of one after those of the other. A mixer without heads is head 0 of its layer: `x` is
-what it gives, and W_O the identity. Arrays are as wide as the layer with the most heads and the
-widest heads, and zero where a layer has no such head; `Anatomy.has_head` and `has_mlp` tell what
-there is.
+Layers may differ (hybrids). The heads of a mixer lie where those of an attention would; a layer
+with both has those of one after those of the other. A mixer without heads is head 0 of its layer:
+`x` is what it gives, and W_O the identity. Arrays are as wide as the layer with the most heads and
+the widest heads, and zero where a layer has no such head; `Anatomy.has_head` and `has_mlp` tell
+what there is.
 """
 
 from __future__ import annotations

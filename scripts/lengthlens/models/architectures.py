@@ -8,6 +8,7 @@ or to spare its models the detection. See docs/architectures.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -57,7 +58,8 @@ class Layer:
     """Everything that a layer of one kind adds to the stream.
 
     Attributes:
-        branches: in the order in which they are computed; several MLPs read nothing of each other.
+        branches: in the order in which they are computed; of several MLPs, none is read by what
+            mixes positions.
         biases: parameters that are added by themselves.
     """
 
@@ -66,8 +68,12 @@ class Layer:
 
 
 def structure(layer: nn.Module) -> Hashable:
-    """What a layer consists of, sizes left aside: layers of one structure have the same branches."""
-    return tuple((name, type(module).__qualname__) for name, module in layer.named_modules())
+    """What a layer consists of, sizes left aside: layers of one structure add the same."""
+    modules = ((name, type(module).__qualname__) for name, module in layer.named_modules())
+    weights = ((name, "") for name, _ in layer.named_parameters())
+    # NOTE numbers aside: there may be any number of experts.
+    parts = ((re.sub(r"\d+", "*", name), what) for name, what in (*modules, *weights))
+    return tuple(dict.fromkeys(parts))
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ class _Detection:
         return [
             (name, value)
             for name, value in vars(self.config).items()
-            if type(value) in (int, float) and getattr(self.original, name, None) == value
+            if type(value) in (int, float) and vars(self.original).get(name) == value
         ]
 
 
@@ -287,7 +287,7 @@ class _Search:
         found: list[_Term] = []
         for call in sorted(self.calls, key=lambda call: call.name.count(".")):
             value = call.given_as(self.added.shape)
-            if value is None or not bool(value.any()):
+            if value is None or not bool(value.any()) or not bool(value.isfinite().all()):
                 continue
             same = next((term for term in found if _equal(value, term.value)), None)
             if same is None:
@@ -307,6 +307,8 @@ class _Search:
             UnknownParts: none do.
         """
         terms = self._terms()
+        if not terms or not bool(self.added.any()):
+            raise UnknownParts(f"{self.name} adds nothing to the stream")
         columns = torch.stack([term.value.flatten() for term in terms]).double()
         goal = self.added.flatten().double()
         gram, products = columns @ columns.T, columns @ goal
@@ -322,7 +324,7 @@ class _Search:
                 chosen, weights = sets[place].tolist(), factors[place]
                 rest = (columns[chosen].T @ weights - goal).abs().max() / goal.abs().max()
                 best = min(best, float(rest))
-                if rest <= TOLERANCE:
+                if rest <= TOLERANCE and bool((weights.abs() > 1e-4).all()):
                     found = True
                     yield [terms[index] for index in chosen], weights.tolist()
         if not found:
@@ -358,11 +360,11 @@ class _Search:
                 f"what {attention.name} gives, the output of the heads, is neither added to the "
                 f"stream by {self.name} nor after a norm"
             )
-        mlps = [
-            term for term, branch in zip(terms, told, strict=True) if branch and branch.kind == MLP
-        ]
-        if any(self._reads(one, other) for one, other in itertools.permutations(mlps, 2)):
-            raise UnknownParts(f"{self.name} has several MLPs, one of which reads another")
+        pairs = [(term, branch) for term, branch in zip(terms, told, strict=True) if branch]
+        mlps = [term for term, branch in pairs if branch.kind == MLP]
+        mixing = [term for term, branch in pairs if branch.kind != MLP]
+        if len(mlps) > 1 and any(self._reads(*pair) for pair in itertools.product(mixing, mlps)):
+            raise UnknownParts(f"{self.name} has several MLPs, with attention between them")
         others = len(biases) + sum(branch.kind != MLP for branch in found) - 1
         if others and any(branch.norm is not None and not branch.whole for branch in found):
             raise UnknownParts(f"{self.name} adds other things beside heads with a norm after them")

@@ -53,8 +53,8 @@ def at_heads(layer: LayerSites, use: Callable[[Tensor, slice], Tensor | None]) -
 
     Args:
         layer: the layer.
-        use: given the inputs x of an output projection, [row, position, head, width], and the places
-            of these heads in the layer; returns what stands in for them, or None.
+        use: given the inputs x of an output projection, [row, position, head, width], and the
+            places of these heads in the layer; returns what stands in for them, or None.
     """
     with contextlib.ExitStack() as hooks, _rows_of(layer) as rows:
         for site in layer.mixing:
@@ -78,8 +78,8 @@ def at_mlp(
     Args:
         layer: the layer; nothing is done where it has no MLP.
         use: given what the MLP gives, [row, position, d_model], before it is multiplied by the
-            factor of `layer.mlp`; returns what stands in for it, or None. Several MLPs are one, whose
-            output is their sum, and what stands in for it is given by the last.
+            factor of `layer.mlp`; returns what stands in for it, or None. Several MLPs are one,
+            whose output is their sum, and what stands in for it is given by the last.
         prepend: before other hooks of the module.
     """
     others: list[Tensor] = []

@@ -25,9 +25,10 @@ class Readout:
     """Linear maps from components to logits, with the norms' scales left out.
 
     Attributes:
-        output: W_O of every layer (0 for heads that it lacks, the identity for one without heads), as added to the stream (residual multiplier and the weight of a
+        output: W_O of every layer, as added to the stream (residual multiplier and the weight of a
             norm after attention included), in float32 or better where it is not the weight itself;
-            columns are head-major. Each lies where its layer does, all else with the unembedding.
+            columns are head-major, 0 for heads that a layer lacks; the identity for a mixer without
+            heads. Each lies where its layer does, all else with the unembedding.
         output_bias: bias of every output projection, treated alike; None where there is none.
         unembedding: W_U.
         unembedding_bias: b; None where there is none.

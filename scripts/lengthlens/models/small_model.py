@@ -307,4 +307,7 @@ def _built(kind: type, config, seed: int) -> nn.Module:
                     parameter.add_(0.3 * torch.randn_like(parameter))
                 else:
                     parameter.normal_(std=parameter.shape[-1] ** -0.5)
+            for name, buffer in small.named_buffers():
+                if name in small.state_dict() and buffer.numel() == 1:  # a factor that is learnt
+                    buffer.mul_(1.3)
     return small.requires_grad_(False)
