@@ -75,7 +75,7 @@ def explicit_scores(model, batch: Batch) -> dict[str, np.ndarray]:
     for i in range(len(batch.steps)):
         heads, bias = [], 0.0
         for index, layer in enumerate(anatomy.layers):
-            module = layer.attention_output
+            module = layer.attention.module
             weight = module.weight if isinstance(module, torch.nn.Linear) else module.weight.T
             blocks = weight.unflatten(1, (anatomy.n_heads, anatomy.d_head))
             x = batch.residuals.head[i, index]
@@ -126,7 +126,7 @@ def test_folding_equals_explicit_vectors(row: str) -> None:
     scores = attribute_steps(readout_of(model), batch.steps, batch.residuals)
     explicit = explicit_scores(model, batch)
     size = max(np.abs(values).max() for values in explicit.values())
-    has_bias = dissect(model).layers[0].attention_output.bias is not None
+    has_bias = dissect(model).layers[0].attention.module.bias is not None
     tolerance = 1e-7 if dissect(model).architecture.attention_norm else 1e-14
     for kind, expected in explicit.items():
         assert np.abs(getattr(scores, kind) - expected).max() <= tolerance * size, kind

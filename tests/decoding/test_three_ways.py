@@ -13,7 +13,13 @@ from three_ways import PREFIX, disagreements
 from unlisted import ACCEPTED, unlisted_model
 
 from lengthlens.attribution.proof import proven
-from lengthlens.decoding.kvcache import repeat_shifted, reserved_cache, select_rows, shareable
+from lengthlens.decoding.kvcache import (
+    repeat_shifted,
+    reserved_cache,
+    select_rows,
+    shareable,
+    stateful,
+)
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import dissect
 from lengthlens.models.every_type import TYPES, NotBuilt, any_model
@@ -106,5 +112,6 @@ def test_every_other_architecture_answers_alike_or_is_refused(kind: str) -> None
     windowed = getattr(model.config, "use_sliding_window", True)
     window = getattr(model.config, "sliding_window", None) if windowed else None
     indexed = hasattr(model.config, "index_topk")  # keys kept beside keys and values: not shared
-    shares = not indexed and (window is None or window > 2 * PREFIX)
+    states = stateful(reserved_cache(model.config, 1))  # prompts of one length together, unshared
+    shares = not indexed and not states and (window is None or window > 2 * PREFIX)
     assert disagreements(model, shares=shares) == []
