@@ -125,5 +125,7 @@ def test_a_batch_is_decoded_as_its_rows_are_alone(hybrid) -> None:
 
 
 def test_the_workflow_refuses_layers_that_differ() -> None:
-    with pytest.raises(LengthlensError, match="Model m: its layers differ .*attention, mixer"):
+    with pytest.raises(
+        LengthlensError, match="Model m: its layers differ .*kinds: attention, mixer"
+    ):
         check_alike(dissect(any_model("bamba")), "m")

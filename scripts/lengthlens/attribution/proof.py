@@ -32,6 +32,7 @@ from lengthlens.decoding.invariance import (
     in_one_pass,
     probe_batches,
 )
+from lengthlens.decoding.kvcache import reserved_cache, stateful
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.records import recorded_steps
 from lengthlens.models.anatomy import Anatomy, bound
@@ -184,9 +185,11 @@ def measure(model: nn.Module, anatomy: Anatomy, batches: Sequence[Rows]) -> Proo
         attribution.append(_incompleteness(model, anatomy, decoded, logits))
         pairs = list(zip(rows.prompts, rows.answers, strict=True))
         references = [alone(model, *pair) for pair in pairs]
-        longest = max(range(len(pairs)), key=lambda row: len(rows.answers[row]))
-        logits.append(in_one_pass(model, *pairs[longest]))
-        together.append(deviation(logits, [*references, references[longest]]))
+        if not stateful(reserved_cache(model.config, 1)):  # which go on token by token
+            longest = max(range(len(pairs)), key=lambda row: len(rows.answers[row]))
+            logits.append(in_one_pass(model, *pairs[longest]))
+            references.append(references[longest])
+        together.append(deviation(logits, references))
     return Proof(float(np.max(attribution)), float(np.max(together)))
 
 

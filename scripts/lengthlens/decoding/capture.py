@@ -144,7 +144,8 @@ class Recorder:
         stream = entering(args, kwargs)
         if self._residuals is None:
             self._residuals = self._allocate(stream)
-        self._write(self._residuals.embed, stream[:, -1])
+        embedded, factor = stream[:, -1], self.anatomy.embedding_factor
+        self._write(self._residuals.embed, embedded if factor == 1.0 else embedded * factor)
 
     def _scale_reader(self, epsilon: float):
         def read(module: nn.Module, args: tuple) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from lengthlens.decoding.intervention import Surgeon
 from lengthlens.decoding.kvcache import (
     attends,
+    continues,
     joined,
     repeat_shifted,
     reserved_cache,
@@ -226,6 +227,11 @@ def forward(
         # NOTE by index, which copies: of a slice of one row, torch's bfloat16 product on a CPU is
         # 150 times slower (18 s a prompt for the 128,256 tokens of Llama 3).
         keep = torch.arange(ids.shape[1] - keep, ids.shape[1], device=ids.device)
+    if ids.shape[1] > 1 and continues(cache):
+        raise LengthlensError(
+            "layers with a state go on by one token at a time: some code begins anew where it is "
+            "given more"
+        )
     if not attends(cache):
         mask = None  # states alone, which are never padded: some code would mask new tokens by it
     output = model(

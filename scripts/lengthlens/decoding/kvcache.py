@@ -157,6 +157,14 @@ def attends(cache: DynamicCache) -> bool:
     return any(isinstance(layer, DynamicLayer) for layer in cache.layers)
 
 
+def continues(cache: DynamicCache) -> bool:
+    """Whether some layer's state has taken something in."""
+    return any(
+        isinstance(layer, LinearAttentionCacheLayerMixin) and any(layer.has_previous_state.values())
+        for layer in cache.layers
+    )
+
+
 def copied(cache: DynamicCache) -> DynamicCache:
     """A cache of the same tensors, of which `select_rows` makes others."""
     new = copy.copy(cache)

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 from torch import nn
 
@@ -47,7 +49,7 @@ class Site:
     Attributes:
         module: the output projection, or the module of the whole branch.
         norm: applied to its output, or None.
-        factor: by which what it gives is multiplied before it is added.
+        factor: by which what it gives is multiplied before it is added, and later in the stream.
         heads: their places in the layer; empty for an MLP.
         width: of each head's part of the projection's input.
     """
@@ -78,12 +80,14 @@ class LayerSites:
         mixing: attention and mixers; none in a layer that is an MLP alone.
         mlps: the MLP or mixture of experts; several (shared experts apart) are one component.
         biases: what is added by itself.
+        scale: by which everything that the layer adds is multiplied until the end of the stream.
     """
 
     first: nn.Module
     mixing: tuple[Site, ...]
     mlps: tuple[Site, ...]
     biases: tuple[nn.Parameter, ...] = ()
+    scale: float = 1.0
 
     @property
     def mlp(self) -> Site | None:
@@ -122,6 +126,11 @@ class Anatomy:
     vocabulary_size: int
     logit_multiplier: float
     soft_cap: float | None
+
+    @property
+    def embedding_factor(self) -> float:
+        """By which the stream that enters the first layer is multiplied until its end."""
+        return self.layers[0].scale
 
     @property
     def n_layers(self) -> int:
@@ -173,10 +182,10 @@ def check_alike(anatomy: Anatomy, name: str) -> None:
     Raises:
         LengthlensError: they differ; names their kinds.
     """
-    if not anatomy.uniform:
+    if not anatomy.uniform or anatomy.embedding_factor != 1.0:
         kinds = sorted({layer.kind or "no heads" for layer in anatomy.layers})
         raise LengthlensError(
-            f"Model {name}: its layers differ in heads or lack an MLP (kinds of layers: "
+            f"Model {name}: its layers differ in heads, lack an MLP or scale the stream (kinds: "
             f"{', '.join(kinds)}), and the study compares heads across layers that all have the "
             "same; read it with lengthlens.Lens, which attributes such models, or give another"
         )
@@ -245,9 +254,10 @@ def bound(model: nn.Module, row: Architecture) -> Anatomy:
     config = text_config(model.config)
     first = layer_config(config, 0)
     unembedding = submodule(model, row.unembedding)
+    found = list(submodule(model, row.layers))
     layers = tuple(
-        _sites(layer, row, layer_config(config, index), unembedding.in_features)
-        for index, layer in enumerate(submodule(model, row.layers))
+        _sites(layer, row, layer_config(config, index), unembedding.in_features, scale)
+        for index, (layer, scale) in enumerate(zip(found, _scales(found, row), strict=True))
     )
     mixing = [site for layer in layers for site in layer.mixing]
     return Anatomy(
@@ -265,7 +275,23 @@ def bound(model: nn.Module, row: Architecture) -> Anatomy:
     )
 
 
-def _sites(layer: nn.Module, row: Architecture, config, d_model: int) -> LayerSites:
+def _scales(layers: Sequence[nn.Module], row: Architecture) -> list[float]:
+    """By how much the stream is multiplied from the end of each layer on."""
+    scales, product = [], 1.0
+    for layer in reversed(layers):
+        name = row.layer(layer).scale
+        if name is not None:
+            product *= float(_tensor(layer, name))
+        scales.append(product)
+    return scales[::-1]
+
+
+def _tensor(layer: nn.Module, name: str) -> torch.Tensor:
+    """A parameter or buffer."""
+    return functools.reduce(getattr, name.split("."), layer)
+
+
+def _sites(layer: nn.Module, row: Architecture, config, d_model: int, scale: float) -> LayerSites:
     parts = row.layer(layer)
     mixing: list[Site] = []
     mlps: list[Site] = []
@@ -279,13 +305,13 @@ def _sites(layer: nn.Module, row: Architecture, config, d_model: int) -> LayerSi
             branch,
             module,
             norm,
-            factor=float(branch.factor(config)),
+            factor=float(branch.factor(config)) * scale,
             heads=slice(start, start + n_heads),
             width=width,
         )
         (mlps if branch.kind == MLP else mixing).append(site)
     biases = tuple(layer.get_parameter(name) for name in parts.biases)
-    return LayerSites(layer, tuple(mixing), tuple(mlps), biases)
+    return LayerSites(layer, tuple(mixing), tuple(mlps), biases, scale)
 
 
 def _heads(layer: nn.Module, branch: Branch, module: nn.Module, config) -> tuple[int, int]:
@@ -293,7 +319,7 @@ def _heads(layer: nn.Module, branch: Branch, module: nn.Module, config) -> tuple
     if branch.heads is not None and branch.heads.startswith(OF_CONFIG):
         n_heads = getattr(config, branch.heads.removeprefix(OF_CONFIG))
     elif branch.heads is not None:
-        n_heads = functools.reduce(getattr, branch.heads.split("."), layer).numel()
+        n_heads = _tensor(layer, branch.heads).numel()
     else:
         n_heads = n_attention_heads(config)
     return n_heads, projection_width(module) // n_heads

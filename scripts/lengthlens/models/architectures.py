@@ -61,10 +61,13 @@ class Layer:
         branches: in the order in which they are computed; of several MLPs, none is read by what
             mixes positions.
         biases: parameters that are added by themselves.
+        scale: the parameter or buffer, of one number, by which the whole stream is multiplied in
+            the end; None where it is not.
     """
 
     branches: tuple[Branch, ...]
     biases: tuple[str, ...] = ()
+    scale: str | None = None
 
 
 def structure(layer: nn.Module) -> Hashable:

@@ -273,12 +273,24 @@ class _Search:
                 )
         attention = self._attention()
         refusal: UnknownParts | None = None
-        for terms, factors in self._sums():
+        for scale, number in self._scales():
+            self.added = self.own.given / number - self.own.taken
             try:
-                return self._told_apart(terms, factors, attention)
+                for terms, factors in self._sums():
+                    try:
+                        found = self._told_apart(terms, factors, attention)
+                        return replace(found, scale=scale)
+                    except UnknownParts as reason:
+                        refusal = refusal or reason
             except UnknownParts as reason:
                 refusal = refusal or reason
         raise refusal
+
+    def _scales(self) -> list[tuple[str | None, float]]:
+        """What the layer may multiply the whole stream by: nothing, or one number that it has."""
+        module = self.own.module
+        tensors = itertools.chain(module.named_parameters(), module.named_buffers())
+        return [(None, 1.0)] + [(name, float(x)) for name, x in tensors if x.numel() == 1 and x]
 
     # --- which terms add up -----------------------------------------------------------------------
 

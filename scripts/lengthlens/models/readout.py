@@ -173,7 +173,7 @@ def _norm_weight(norm: nn.Module, offset: float, read) -> Tensor | None:
 
 def _layer_output(anatomy: Anatomy, layer: LayerSites, read) -> tuple[Tensor, Tensor | None]:
     """W_O of all heads of a layer, and what it adds without any head; see `Readout.output`."""
-    parts, biases = [], [read(bias) for bias in layer.biases]
+    parts, biases = [], [read(bias) * layer.scale for bias in layer.biases]
     for site in layer.mixing:
         if site.branch.whole:
             parts.append((site, site.factor * torch.eye(site.width)))

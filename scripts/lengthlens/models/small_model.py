@@ -53,6 +53,7 @@ _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_n
 _STATE_HEADS = ("mamba_n_heads", "mamba_num_heads", "n_mamba_heads")
 _STATE_WIDTHS = ("mamba_d_head", "mamba_head_dim", "mamba_headdim")
 _STATE_GROUPS = ("mamba_n_groups", "mamba_ngroups", "n_groups")
+_NOT_BY_LAYER = ("_section", "_token_id", "architectures")  # lists of any length
 _NO_WIDTH = ("vocab", "position", "head", "intermediate", "rank", "window", "chunk", "kernel")
 
 
@@ -154,7 +155,9 @@ def _by_layer(config) -> dict[str, list | tuple | str]:
     return {
         name: value
         for name, value in vars(config).items()
-        if isinstance(value, list | tuple | str) and len(value) == layers > LAYERS
+        if isinstance(value, str if "pattern" in name else list | tuple)
+        and len(value) == layers > LAYERS
+        and not name.endswith(_NOT_BY_LAYER)
     }
 
 
