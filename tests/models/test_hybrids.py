@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from test_anatomy import completeness
@@ -14,6 +16,7 @@ from lengthlens.decoding.intervention import Intervention, Surgeon
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import check_alike, dissect
 from lengthlens.models.every_type import any_model
+from lengthlens.models.hooks import added_by, with_added
 
 # What each is chosen for: kinds of its layers, heads of each, layers with an MLP.
 HYBRIDS = {
@@ -22,6 +25,7 @@ HYBRIDS = {
     "jamba": (["mixer", "mixer", "attention", "mixer"], [1, 1, 4, 1], [True] * 4),
     "lfm2": (["mixer", "attention", "mixer"], [1, 4, 1], [True, True, True]),
     "falcon_h1": (["attention+mixer"] * 3, [10, 10, 10], [True, True, True]),
+    "granitemoehybrid": (["mixer", "attention", "mixer"], [6, 4, 6], [True, True, True]),
     "mamba": (["mixer"] * 3, [1, 1, 1], [False] * 3),
 }
 IDS = torch.tensor([[5, 9, 33, 71, 12, 8, 90, 44, 17]])
@@ -76,6 +80,46 @@ def test_removing_a_head_everywhere_equals_zeroing_its_columns(hybrid) -> None:
     columns.copy_(own)
     assert torch.allclose(removed, edited, atol=1e-5)
     assert not torch.allclose(removed, model(input_ids=IDS, use_cache=False).logits, atol=1e-3)
+
+
+def test_removing_an_mlp_everywhere_equals_silencing_its_modules(hybrid) -> None:
+    """Shared experts and routed ones are one component."""
+    kind, model = hybrid
+    anatomy = dissect(model)
+    layer = anatomy.n_layers - 1
+    sites = anatomy.layers[layer].mlps
+    if not sites:
+        pytest.skip("its layers have none")
+    assert len(sites) == (2 if kind == "granitemoehybrid" else 1)
+    mlps = torch.zeros(1, anatomy.n_layers, dtype=torch.bool)
+    mlps[0, layer] = True
+    heads = torch.zeros(1, anatomy.n_layers, anatomy.n_heads, dtype=torch.bool)
+    removed = logits_with(model, Intervention(heads, mlps, "all"))
+    with contextlib.ExitStack() as hooks:
+        for site in sites:
+            hooks.enter_context(site.last.register_forward_hook(silenced))
+        silent = model(input_ids=IDS, use_cache=False).logits
+    assert torch.allclose(removed, silent, atol=1e-5)
+    assert not torch.allclose(removed, model(input_ids=IDS, use_cache=False).logits, atol=1e-3)
+
+
+def silenced(module, args, output):
+    return with_added(output, torch.zeros_like(added_by(output)))
+
+
+def test_layers_that_scale_the_stream() -> None:
+    """What a layer adds is multiplied by its own scale and by those of all layers after it."""
+    model = any_model("gemma4_text")
+    scales = [1.3, 0.8, 1.1]
+    for layer, scale in zip(model.model.layers, scales, strict=True):
+        layer.layer_scalar.fill_(scale)
+    anatomy = dissect(model)
+    assert anatomy.embedding_factor == pytest.approx(1.3 * 0.8 * 1.1)
+    assert anatomy.layers[1].mlp.factor == pytest.approx(0.8 * 1.1)
+    deviations = completeness(model, torch.float32, PROMPTS)
+    assert max(deviations.values()) <= 2e-6, deviations
+    with pytest.raises(LengthlensError, match="scale the stream"):
+        check_alike(anatomy, "m")
 
 
 def test_exchanging_everything_gives_the_other_run(hybrid) -> None:

@@ -15,6 +15,8 @@ from operator import attrgetter
 
 from torch import nn
 
+from lengthlens.errors import LengthlensError
+
 ATTENTION, MIXER, MLP = "attention", "mixer", "mlp"
 OF_CONFIG = "config."  # before the name of a number of the config
 
@@ -106,7 +108,13 @@ class Architecture:
     def layer(self, layer: nn.Module) -> Layer:
         """What a layer adds to the stream."""
         if self.kinds is not None:
-            return self.kinds[structure(layer)]
+            found = self.kinds.get(structure(layer))
+            if found is None:
+                raise LengthlensError(
+                    "the model has a layer of another kind than the small model of its class and "
+                    "config, so that what it adds to the stream is not known"
+                )
+            return found
         attention = Branch(
             ATTENTION,
             self.attention_output,

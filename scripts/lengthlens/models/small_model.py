@@ -296,21 +296,31 @@ def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> n
 
 
 def _built(kind: type, config, seed: int) -> nn.Module:
-    weights = 0
+    with torch.random.fork_rng(devices=[]):
+        _check_size(kind, config)
+        with torch.device("cpu"):
+            torch.manual_seed(seed)
+            small = kind(config).float().eval()
+            _fill(small)
+    return small.requires_grad_(False)
+
+
+def _check_size(kind: type, config) -> None:
+    """Refuse to build what is not small."""
     with torch.device("meta"), contextlib.suppress(NotImplementedError):  # reads its own numbers
         weights = sum(weight.numel() for weight in kind(copy.deepcopy(config)).parameters())
-    if weights > _MOST_WEIGHTS:
-        raise ValueError(f"its {weights} weights are too many to be tried")
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(seed)
-        small = kind(config).float().eval()
-        with torch.no_grad():
-            for parameter in small.parameters():
-                if parameter.dim() < 2:
-                    parameter.add_(0.3 * torch.randn_like(parameter))
-                else:
-                    parameter.normal_(std=parameter.shape[-1] ** -0.5)
-            for name, buffer in small.named_buffers():
-                if name in small.state_dict() and buffer.numel() == 1:  # a factor that is learnt
-                    buffer.mul_(1.3)
-    return small.requires_grad_(False)
+        if weights > _MOST_WEIGHTS:
+            raise ValueError(f"its {weights} weights are too many to be tried")
+
+
+@torch.no_grad()
+def _fill(small: nn.Module) -> None:
+    for parameter in small.parameters():
+        if parameter.dim() < 2:
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        else:
+            parameter.normal_(std=parameter.shape[-1] ** -0.5)
+    stored = small.state_dict()
+    for name, buffer in small.named_buffers():
+        if name in stored and buffer.numel() == 1 and buffer.is_floating_point():
+            buffer.mul_(1.3)  # a factor that is learnt
