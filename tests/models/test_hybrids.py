@@ -24,7 +24,7 @@ HYBRIDS = {
     "bamba": (["mixer", "attention", "mixer"], [6, 4, 6], [True, True, True]),
     "jamba": (["mixer", "mixer", "attention", "mixer"], [1, 1, 4, 1], [True] * 4),
     "lfm2": (["mixer", "attention", "mixer"], [1, 4, 1], [True, True, True]),
-    "falcon_h1": (["attention+mixer"] * 3, [10, 10, 10], [True, True, True]),
+    "falcon_h1": (["mixer+attention"] * 3, [10, 10, 10], [True, True, True]),
     "granitemoehybrid": (["mixer", "attention", "mixer"], [6, 4, 6], [True, True, True]),
     "mamba": (["mixer"] * 3, [1, 1, 1], [False] * 3),
 }

@@ -7,6 +7,8 @@ no way, but squeezes them): that is what the components of the residual stream a
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -106,7 +108,8 @@ def prefill(
         device: where the model's inputs go.
         rows: which rows of the surgeon's intervention the prompts are.
         last_apart: leave only each prompt's last token to the next pass, as is also done where
-            rows have the same prompt; else the next pass takes the rest of all prompts at once.
+            rows have the same prompt, or where layers keep a state; else the next pass takes the
+            rest of all prompts at once.
     """
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
@@ -118,10 +121,6 @@ def prefill(
     shared = common_prefix(distinct)
     worth = not per_row and shared * (len(distinct) - 1) >= WORTH_A_PASS
     if stateful(cache):
-        if not last_apart:
-            raise LengthlensError(
-                "layers with a state do not read prompts of several lengths at once"
-            )
         return _by_length(
             model, distinct, prompts, cache, surgeon if per_row else None, device, rows
         )
@@ -238,11 +237,18 @@ def forward(
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions.to(ids.device),
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=keep,
+        **{_name_of_cache(type(model)): cache},
     )
     return output.logits
+
+
+@functools.cache
+def _name_of_cache(kind: type) -> str:
+    """What a model calls its cache: state spaces have a name of their own."""
+    known = inspect.signature(kind.forward).parameters
+    return "cache_params" if "cache_params" in known else "past_key_values"
 
 
 def keep_rows(state: State, rows: Int[Tensor, " kept"]) -> None:

@@ -107,7 +107,7 @@ class LayerSites:
 
     @property
     def kind(self) -> str:
-        """Kinds of what mixes positions: `attention`, `mixer`, `attention+mixer`, or none."""
+        """Kinds of what mixes positions: `attention`, `mixer`, both with a + between, or none."""
         return "+".join(site.branch.kind for site in self.mixing)
 
 

@@ -443,7 +443,7 @@ class _Search:
         )
 
     def _mixes(self, term: _Term, others: list[_Term]) -> bool:
-        """Whether a term's last position depends on the first one but through the other terms."""
+        """Whether a term's last position depends on the one before but through other terms."""
         last = self._at_last(term.call.given)
         with contextlib.ExitStack() as hooks:
             for other in others:
@@ -456,7 +456,7 @@ class _Search:
 
             def change(module: nn.Module, args: tuple, kwargs: dict):
                 stream = entering(args, kwargs).clone()
-                stream[:, 0] = -stream[:, 0].roll(1, -1)
+                stream[:, -2] = -stream[:, -2].roll(1, -1)  # the nearest: states decay
                 return with_stream(args, kwargs, stream)
 
             layer = self.own.module
