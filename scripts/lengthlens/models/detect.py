@@ -170,7 +170,7 @@ class _Detection:
         flat = tensor.data.view(-1)
         own = flat[entry].clone()
         try:
-            flat[entry] += 0.5
+            flat[entry] -= 5.0  # a decay that leaves more of the state, so that it shows
             return self._trace().below(layer)
         finally:
             flat[entry] = own
