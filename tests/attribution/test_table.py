@@ -11,7 +11,10 @@ from lengthlens.models.every_type import TYPES
 
 PAGE = Path(__file__).parents[2] / "docs/architectures.md"
 TABLE = read_table(PAGE.read_text(encoding="utf-8"))
-SAMPLE = ("opt", "mamba")  # one refused before layers could differ, one without attention
+SAMPLE = ("opt", "bamba")  # rows and positions as one axis; layers that differ
+pytestmark = pytest.mark.skipif(
+    not TABLE, reason="not made yet: PYTHONPATH=scripts python -m lengthlens.attribution.table"
+)
 
 
 def test_every_type_has_a_row() -> None:
