@@ -8,10 +8,13 @@
    an answer ends is imposed: N words and the mean errors that summaries of arXiv 2509.02075 report,
    in tokens of the given tokenizer.
 3. In another process, the dump is attributed from the checkpoint's files alone.
-4. With `--full-readout`, 3 is done for all 32 layers on a dump of random numbers.
+4. In another process, heads are exchanged between two runs of a prompt, and prompts are answered
+   without some heads and with all, in one batch each.
+5. With `--full-readout`, 3 is done for all 32 layers on a dump of random numbers, and nothing else.
 
 Printed are tokens a second against the bound that reading the weights sets (`--bandwidth`), peak
-memory, and the rate of the dump. Nothing is left behind.
+memory, the rate of the dump, patches a second, and what an ablated answer costs beside a plain one.
+Nothing is left behind.
 """
 
 from __future__ import annotations
@@ -178,6 +181,72 @@ def write_random_dump(path: Path, steps: int) -> None:
             writer.write(Batch(samples, columns, residuals))
 
 
+def measure_interventions(folder: Path, given: argparse.Namespace) -> dict:
+    """Patches of single heads, and answers without four heads beside plain ones."""
+    import torch
+
+    from lengthlens.decoding.decode import decode
+    from lengthlens.decoding.intervention import Intervention
+    from lengthlens.generation.loaded import load
+    from lengthlens.generation.swaps import Swap
+    from lengthlens.language.prompts import build_prompts, load_language
+    from lengthlens.patching.runs import REACHED, SwapRuns, single_sets
+    from lengthlens.weights.checkpoints import ModelSpec
+
+    spec = ModelSpec("full", given.variant, path=str(folder / "model"))
+    loaded = load(spec, dtype="bfloat16", device=given.device, threads=given.threads)
+    a, cuda = loaded.anatomy, loaded.device.type == "cuda"
+
+    def timed(work):
+        clock = time.perf_counter()
+        work()
+        if cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() - clock
+
+    language = load_language(ROOT / "resources/languages/en.yaml")
+    reached, other = (
+        loaded.encode(build_prompts(language, n, 0, 1, 0)[0].text, "2026-01-01") for n in (5, 6)
+    )
+    places = [i for i, (one, two) in enumerate(zip(reached, other, strict=True)) if one != two]
+    answer = tuple(reached[-8:])  # any tokens do: the weights are random
+    swap = Swap(1, 5, 6, tuple(reached), tuple(other), answer, places[0])
+    heads = torch.zeros(a.n_layers, a.n_heads, dtype=torch.bool)
+    heads[:: max(1, a.n_layers // 4), : given.rows // 4] = True
+    sets = single_sets(
+        heads.numpy(), torch.zeros(a.n_layers, dtype=torch.bool).numpy(), REACHED, "all",
+        loaded.device,
+    )  # fmt: skip
+    runs = SwapRuns(loaded, swap, given.memory_gb)
+    runs.patched(sets)  # the first pass pays for the libraries' own preparations
+    seconds = timed(lambda: runs.patched(sets))
+    found = {"patches": len(sets), "patches_a_second": len(sets) / seconds}
+    prompts, tokens = [reached] * given.rows, 24
+    removed = torch.zeros(given.rows, a.n_layers, a.n_heads, dtype=torch.bool)
+    removed[:, -1, :4] = True
+    without = Intervention(
+        removed.to(loaded.device),
+        torch.zeros(given.rows, a.n_layers, dtype=torch.bool, device=loaded.device),
+    )
+    classes = loaded.classes.endless()  # random weights must not end an answer
+    plain, ablated = (
+        timed(
+            lambda change=change: decode(
+                loaded.model, a, prompts, classes, tokens, intervention=change
+            )
+        )
+        for change in (None, without)
+    )
+    gpu = torch.cuda.max_memory_allocated() / 1e9 if cuda else 0.0
+    return found | {
+        "answers": given.rows,
+        "plain_s": plain,
+        "ablated_s": ablated,
+        "peak_gb": peak_gigabytes(),
+        "gpu_peak_gb": gpu,
+    }
+
+
 def measure_attribution(folder: Path, given: argparse.Namespace) -> dict:
     """Attribute the dump in this process, without the model: what attribute_answers does."""
     import torch
@@ -232,13 +301,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=128, help="answers in a batch")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--memory-gb", type=float, default=2, help="of a batch of patches")
     parser.add_argument("--bandwidth", type=float, default=0, help="of the memory [GB/s]")
     parser.add_argument("--full-readout", type=int, default=0, metavar="STEPS")
     parser.add_argument("--where", type=Path, help="folder for the temporary files")
     parser.add_argument("--action", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    actions = {"generate": measure_generation, "attribute": measure_attribution}
+    actions = {
+        "generate": measure_generation,
+        "attribute": measure_attribution,
+        "intervene": measure_interventions,
+    }
     if given.action:
         print(json.dumps(actions[given.action](given.folder, given)))
         return
@@ -255,6 +329,7 @@ def main() -> None:
             size = make_checkpoint(folder / "model", given.layers, given.tokenizer)
             print(f"{given.layers} layers of the exact shape: {size / 1e9:.2f} GB of weights")
             told("attributed generation", in_own_process("generate", folder), given.bandwidth)
+            told("interventions", in_own_process("intervene", folder), 0)
         told("attribution from the dump", in_own_process("attribute", folder), 0)
 
 

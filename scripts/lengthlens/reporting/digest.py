@@ -1,8 +1,8 @@
 """What a run finds, as Markdown: the report's short answers and first sentences.
 
-    PYTHONPATH=scripts python -m lengthlens.reporting.digest results/pocket
+    PYTHONPATH=scripts python -m lengthlens.reporting.digest results/pocket docs/findings.md
 
-puts the digest of a finished run into README.md (its story) and docs/findings.md (all of it).
+puts the digest of a finished run into a page: the story alone into README.md, all of it elsewhere.
 """
 
 from __future__ import annotations
@@ -74,13 +74,12 @@ def put(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text.strip()}\n{END}{after}"
 
 
-def main(folder: str) -> None:
+def main(folder: str, *pages: str) -> None:
     found = Path(folder, "findings.md").read_text(encoding="utf-8")
-    story = one_list(found.partition(DEEPER)[0])
-    for name, text in (("README.md", story), ("docs/findings.md", found)):
-        page = Path(name)
+    for page in map(Path, pages):
+        text = one_list(found.partition(DEEPER)[0]) if page.name == "README.md" else found
         page.write_text(put(page.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,0 +1,126 @@
+"""A page about a finished run, to look at without running anything.
+
+    PYTHONPATH=scripts python -m lengthlens.reporting.gallery results/pocket docs/gallery/pocket \\
+        "make reproduce"
+
+writes the folder docs/gallery/pocket: README.md with what was run, what it found, every figure that
+the run drew with its caption, and the verdict on every claim; and the figures, with few colours,
+for a gallery should be small. Everything comes from the run's own files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from lengthlens.figures.registry import FIGURES
+from lengthlens.reporting.digest import DEEPER
+
+COLOURS = 64  # of a figure
+WIDTH = 1400  # at most [pixels]
+ROOT = Path(__file__).parents[3]
+
+
+def page(run: Path, command: str) -> str:
+    """The page about a run.
+
+    Args:
+        run: its results folder, with findings.md, claims.csv and figures/.
+        command: that makes it.
+    """
+    made = json.loads((run / "findings.provenance.json").read_text(encoding="utf-8"))
+    config, commit = made["config"], made["commit"]
+    story, _, deeper = (run / "findings.md").read_text(encoding="utf-8").partition(DEEPER)
+    models = "".join(f"| weights of {name} | `{seal}` |\n" for name, seal in made["models"].items())
+    return (
+        "\n\n".join(
+            [
+                f"# {config['report']['title'] or config['run']}",
+                f"| | |\n|---|---|\n| command | `{command}` |\n"
+                f"| date and commit | {_date(commit)}, "
+                f"`{commit}` |\n| lengthlens | {made['lengthlens']} |\n{models}".rstrip(),
+                "Everything on this page was written by the run: intervals stand in brackets and "
+                "each holds by itself, so of many some miss the truth by chance.",
+                _lowered(story),
+                "## Every figure",
+                *_figures(run),
+                "## Everything else that it found",
+                _lowered(deeper),
+                "## What was claimed, and what came of it",
+                _claims(run),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _date(commit: str) -> str:
+    """When a commit was made."""
+    told = subprocess.run(
+        ["git", "show", "-s", "--format=%cs", commit], cwd=ROOT, capture_output=True, text=True
+    )
+    return told.stdout.strip() or "unknown date"
+
+
+def _lowered(findings: str) -> str:
+    """Findings without the comment of their run, headings as they are below the page's."""
+    text = re.sub(r"<!--.*?-->", "", findings, flags=re.DOTALL)
+    return re.sub(r"^###", "##", text, flags=re.MULTILINE).strip()
+
+
+def _figures(run: Path) -> Iterator[str]:
+    for name, drawing in FIGURES.items():
+        if (run / "figures" / f"{name}.png").exists():
+            caption = (ROOT / "rules/captions" / f"{name}.rst").read_text(encoding="utf-8")
+            yield f"### {drawing.label}\n\n![{drawing.label}]({name}.png)\n\n{caption.strip()}"
+
+
+def _claims(run: Path) -> str:
+    """One row a claim that the run had data for; the others are counted."""
+    claims = pd.read_csv(run / "claims.csv", keep_default_na=False)
+    told = claims[claims["verdict"] != "no data"]
+    rows = [
+        f"| {row.claim} | {row.status} | {row.verdict} | {_number(row.value)} "
+        f"[{_number(row.low)}, {_number(row.high)}] {row.unit} |"
+        for row in told.itertuples()
+    ]
+    head = "| claim | status | verdict | measured |\n|---|---|---|---|\n"
+    rest = f"\n\nOf {len(claims) - len(told)} more claims the run has no data." * (
+        len(claims) > len(told)
+    )
+    return head + "\n".join(rows) + rest
+
+
+def _number(text: str) -> str:
+    return f"{float(text):.3g}".replace("-", "−") if text else "–"
+
+
+def draw(source: Path, target: Path) -> None:
+    """A figure with few colours."""
+    with Image.open(source) as image:
+        small = image.convert("RGB")
+        small.thumbnail((WIDTH, 10 * WIDTH))
+        small.quantize(COLOURS).save(target, optimize=True)
+
+
+def main(run: str, folder: str, command: str) -> None:
+    source, target = Path(run), Path(folder)
+    text = page(source, command)
+    target.mkdir(parents=True, exist_ok=True)
+    for old in target.glob("*.png"):
+        old.unlink()
+    for name in FIGURES:
+        if (source / "figures" / f"{name}.png").exists():
+            draw(source / "figures" / f"{name}.png", target / f"{name}.png")
+    (target / "README.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,135 @@
+"""The same study of several pairs, side by side: what carries N in each, and how deep.
+
+    PYTHONPATH=scripts python -m lengthlens.reporting.replication docs/replication.md \\
+        results/pocket results/pocket-seeds results/smollm2-135m
+
+writes the tables of docs/replication.md and docs/figures/replication.svg, from the tables of
+finished runs. One model stands beside the other on the same axes; nothing is pooled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lengthlens.figures.style import (
+    ModelLook,
+    interval_bars,
+    no_data,
+    page_width,
+    save_figure,
+    styled,
+    zero_line,
+)
+from lengthlens.files.provenance import provenance
+from lengthlens.readers import open_claims, open_table
+from lengthlens.reporting.digest import put
+from lengthlens.statistics import Estimate
+
+CARRIES = 0.1  # of the N effect, as the lower limit of a component that is named
+LANGUAGE = "en"
+LOOKS = {
+    "head": ("heads", ModelLook("#0072b2", "o", "")),
+    "mlp": ("MLPs", ModelLook("#d55e00", "s", "")),
+}
+
+
+def carriers(run: Path) -> pd.DataFrame:
+    """Noising patches of single components at all positions, next larger number.
+
+    Returns:
+        Rows of tables/patches.csv in English, with `depth`, the layer's middle as a share of all.
+    """
+    table = open_table(run / "tables/patches.csv")
+    wanted = {"language": LANGUAGE, "swap": 1, "positions": "all", "direction": "noising"}
+    kept = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
+    layers = kept.groupby("model")["layer"].transform("max") + 1
+    return kept.assign(depth=(kept["layer"] + 0.5) / layers)
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those whose whole interval lies above CARRIES, largest first."""
+    return rows[rows["share_low"] > CARRIES].sort_values("share", ascending=False)
+
+
+def draw(rows: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
+    """One panel a model: the share of the N effect that goes with each component, by depth."""
+    with styled():
+        figure = Figure(figsize=(page_width(len(rows)), 2.8), layout="constrained")
+        panels = figure.subplots(1, len(rows), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (model, part) in zip(panels, rows, strict=True):
+            axes.set_title(model, fontsize=8)
+            axes.set_xlabel("depth of the layer")
+            axes.set_xlim(0, 1)
+            zero_line(axes)
+            if part.empty:
+                no_data(axes, "nothing was patched")
+            for kind, (name, look) in LOOKS.items():
+                some = part[part["kind"] == kind]
+                interval_bars(axes, some["depth"], Estimate.read(some, "share"), look, name)
+            for row in named(part).head(6).itertuples():
+                axes.annotate(row.component, (row.depth, row.share), (3, 2), fontsize=6,
+                              textcoords="offset points")  # fmt: skip
+        panels[0].set_ylabel("share of the N effect")
+        panels[0].legend(frameon=False)
+    return figure
+
+
+def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """Behaviour and carriers of every model, and the verdicts on the claims that name several."""
+    control = pd.concat([open_table(run / "tables/control.csv") for run in runs])
+    control = control[control["language"] == LANGUAGE].set_index("model")
+    lines = [
+        "| model | exact | by chance | N effect [logits] | heads that carry N | MLPs that do |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model, part in rows:
+        told, told_rows = control.loc[model], named(part)
+        parts = [
+            ", ".join(f"{row.component} {row.share:.0%}" for row in some.itertuples()) or "none"
+            for some in (told_rows[told_rows["kind"] == kind] for kind in LOOKS)
+        ]
+        exact, effect = _interval(told, "exact", "{:.0%}"), _interval(told, "n_effect", "{:.2f}")
+        lines.append(
+            f"| {model} | {exact} | {told['chance']:.0%} | {effect} | {' | '.join(parts)} |"
+        )
+    claims = pd.concat([open_claims(run / "claims.csv") for run in runs])
+    claims = claims[(claims["status"] == "confirmatory") & (claims["verdict"] != "no data")]
+    if claims.empty:
+        return "\n".join(lines)
+    verdicts = claims.pivot_table(
+        index=["id", "claim"], columns="model", values="verdict", aggfunc="first", sort=False
+    ).fillna("–")
+    lines += ["", f"| claim | {' | '.join(verdicts)} |", "|---" * (len(verdicts.columns) + 1) + "|"]
+    lines += [f"| {claim} | {' | '.join(row)} |" for (_, claim), row in
+              zip(verdicts.index, verdicts.to_numpy(), strict=True)]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _interval(row: pd.Series, name: str, form: str) -> str:
+    estimate, low, high = (form.format(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return f"{estimate} [{low}, {high}]"
+
+
+def main(page: str, *folders: str) -> None:
+    runs = [Path(folder) for folder in folders]
+    rows = [
+        (str(model), part)
+        for run in runs
+        for model, part in carriers(run).groupby("model", sort=False)
+    ]
+    source = Path(page)
+    source.write_text(put(source.read_text(encoding="utf-8"), tables(runs, rows)), encoding="utf-8")
+    made = provenance("figure/1", {"runs": [run.name for run in runs]})
+    save_figure(
+        draw(rows), source.parent / "figures/replication.svg", made, "What carries N, by depth"
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
