@@ -189,7 +189,7 @@ def measure_interventions(folder: Path, given: argparse.Namespace) -> dict:
     from lengthlens.decoding.intervention import Intervention
     from lengthlens.generation.loaded import load
     from lengthlens.generation.swaps import Swap
-    from lengthlens.language.prompts import build_prompts, load_language
+    from lengthlens.language.prompts import build_prompts, load_language, with_number
     from lengthlens.patching.runs import REACHED, SwapRuns, single_sets
     from lengthlens.weights.checkpoints import ModelSpec
 
@@ -205,8 +205,10 @@ def measure_interventions(folder: Path, given: argparse.Namespace) -> dict:
         return time.perf_counter() - clock
 
     language = load_language(ROOT / "resources/languages/en.yaml")
+    prompt = build_prompts(language, 5, 0, 1, 0)[0]
     reached, other = (
-        loaded.encode(build_prompts(language, n, 0, 1, 0)[0].text, "2026-01-01") for n in (5, 6)
+        loaded.encode(asked.text, "2026-01-01")
+        for asked in (prompt, with_number(language, prompt, 6))
     )
     places = [i for i, (one, two) in enumerate(zip(reached, other, strict=True)) if one != two]
     answer = tuple(reached[-8:])  # any tokens do: the weights are random
