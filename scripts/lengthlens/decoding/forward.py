@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformers.cache_utils import DynamicCache
 
 from lengthlens.decoding.intervention import Surgeon
 from lengthlens.decoding.kvcache import (
@@ -215,10 +216,10 @@ def forward(
     ids: Int[Tensor, "row new"],
     mask: Bool[Tensor, "row position"],
     positions: Int[Tensor, "row new"],
-    cache,
+    cache: DynamicCache | None,
     keep: int | Int[Tensor, " keep"] = 1,
 ) -> Float[Tensor, "row keep vocabulary"]:
-    """One forward pass of new tokens after the cached ones.
+    """One forward pass of new tokens after the cached ones, if there is a cache.
 
     Logits are computed for the last `keep` of the new positions, or for those that `keep` lists.
     """
@@ -226,12 +227,12 @@ def forward(
         # NOTE by index, which copies: of a slice of one row, torch's bfloat16 product on a CPU is
         # 150 times slower (18 s a prompt for the 128,256 tokens of Llama 3).
         keep = torch.arange(ids.shape[1] - keep, ids.shape[1], device=ids.device)
-    if ids.shape[1] > 1 and continues(cache):
+    if cache is not None and ids.shape[1] > 1 and continues(cache):
         raise LengthlensError(
             "layers with a state go on by one token at a time: some code begins anew where it is "
             "given more"
         )
-    if not attends(cache):
+    if cache is not None and not attends(cache):
         mask = None  # states alone, which are never padded: some code would mask new tokens by it
     output = model(
         input_ids=ids,

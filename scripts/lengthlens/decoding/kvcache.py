@@ -158,7 +158,7 @@ def attends(cache: DynamicCache) -> bool:
 
 
 def continues(cache: DynamicCache) -> bool:
-    """Whether some layer's state has taken something in."""
+    """Whether some layer's state has read a token."""
     return any(
         isinstance(layer, LinearAttentionCacheLayerMixin) and any(layer.has_previous_state.values())
         for layer in cache.layers
