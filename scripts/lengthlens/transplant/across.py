@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from lengthlens.decoding.donors import PassRecorder
 from lengthlens.decoding.intervention import Donors
@@ -55,7 +56,10 @@ class Across:
             used: True for the samples to be measured; NaN for others, and without such a text.
         """
         end, effect = (np.full((len(used), self._size), np.nan) for _ in range(2))
-        for place in np.flatnonzero(used):
+        places = tqdm(
+            np.flatnonzero(used), desc="outputs across the models", unit="answer", delay=2
+        )
+        for place in places:
             own, other = self.texts.own[place], self.texts.other[place]
             if own is None:
                 continue
