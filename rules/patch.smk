@@ -16,6 +16,7 @@ rule patch_components:
         paths.below("patching/{model}.{language}.nc"),
     log:
         paths.below("logs/patch_components/{model}.{language}.log"),
+    priority: 2  # transplants wait for it
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
@@ -45,6 +46,7 @@ rule measure_circuits:
         paths.below("circuits/{model}.{language}.nc"),
     log:
         paths.below("logs/measure_circuits/{model}.{language}.log"),
+    priority: 2  # transplants wait for it
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
