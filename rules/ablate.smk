@@ -17,7 +17,7 @@ rule ablate_components:
         repair=paths.below("repair/{model}.{language}.nc"),
     log:
         paths.below("logs/ablate_components/{model}.{language}.log"),
-    priority: 1  # the longest jobs: begun first, they do not keep others waiting at the end
+    priority: 1  # the longest jobs: begun early, they do not keep others waiting at the end
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads

@@ -14,6 +14,7 @@ rule patch_components:
         paths.below("patching/{model}.{language}.nc"),
     log:
         paths.below("logs/patch_components/{model}.{language}.log"),
+    priority: 2  # transplants wait for it
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
@@ -43,6 +44,7 @@ rule measure_circuits:
         paths.below("circuits/{model}.{language}.nc"),
     log:
         paths.below("logs/measure_circuits/{model}.{language}.log"),
+    priority: 2  # transplants wait for it
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads

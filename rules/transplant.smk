@@ -17,6 +17,7 @@ rule transplant_weights:
         paths.below("transplant/{untuned}--{tuned}.{language}.nc"),
     log:
         paths.below("logs/transplant_weights/{untuned}--{tuned}.{language}.log"),
+    priority: 3  # the end of the longest chain of jobs
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads

@@ -46,7 +46,8 @@ def merged(overrides: dict[str, Any]) -> dict[str, Any]:
     sorted(
         f"config/{path.name}"
         for path in (ROOT / "config").glob("*.yaml")
-        if "pocket" not in path.stem and path.stem != "adapter"  # a recipe
+        if path.stem not in ("adapter", "pocket")  # recipes
+        and "results/" not in path.read_text(encoding="utf-8")  # of models that are trained first
     ),
 )
 def test_shipped_configurations_are_valid(name: str):

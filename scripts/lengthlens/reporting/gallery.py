@@ -19,13 +19,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from lengthlens.figures.numbers import MINUS, NONE
 from lengthlens.figures.registry import FIGURES
 from lengthlens.files.formats import REPORT
 from lengthlens.files.provenance import read_with_sidecar
 from lengthlens.readers import open_claims
 from lengthlens.reporting.digest import DEEPER
 from lengthlens.reporting.embed import title_of
-from lengthlens.reporting.numbers import MINUS, NONE
 
 COLOURS = 64  # of a figure
 WIDTH = 1400  # at most [pixels]
@@ -54,7 +54,7 @@ def page(run: Path, command: str) -> str:
                 "each holds by itself, so of many some miss the truth by chance.",
                 _lowered(story),
                 "## Every figure",
-                *_figures(drawn(run)),
+                *_figures(run, drawn(run)),
                 "## Everything else that it found",
                 _lowered(deeper),
                 "## What was claimed, and what came of it",

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lengthlens.figures.numbers import NONE, estimated, number, suffix
 from lengthlens.figures.style import (
     ModelLook,
     interval_bars,
@@ -30,7 +31,6 @@ from lengthlens.files.formats import FIGURE
 from lengthlens.files.provenance import provenance
 from lengthlens.readers import open_claims, open_table
 from lengthlens.reporting.digest import put
-from lengthlens.reporting.numbers import NONE, estimated, number, suffix
 from lengthlens.statistics import Estimate
 
 CARRIES = 0.1  # of the N effect, as the lower limit of a component that is named
