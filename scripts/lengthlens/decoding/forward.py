@@ -123,7 +123,13 @@ def prefill(
     worth = not per_row and shared * (len(distinct) - 1) >= WORTH_A_PASS
     if stateful(cache):
         return _by_length(
-            model, distinct, prompts, cache, surgeon if per_row else None, device, rows
+            model,
+            distinct,
+            prompts,
+            cache,
+            surgeon=surgeon if per_row else None,
+            device=device,
+            rows=rows,
         )
     done = shared if worth and shareable(cache, positions, any(padding)) else 0
     if done:
@@ -155,7 +161,8 @@ def _by_length(
     model,
     distinct: Sequence[Sequence[int]],
     prompts: Sequence[Sequence[int]],
-    cache,
+    cache: DynamicCache,
+    *,
     surgeon: Surgeon | StreamShift | None,
     device,
     rows: Tensor | slice,
