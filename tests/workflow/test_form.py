@@ -13,7 +13,7 @@ MOST_LINES, MOST_PARAMETERS = 60, 7
 LONGER = {
     "decoding/decode.py:decode": (60, 10),
     "models/loading.py:load_model": (61, 7),
-    "reporting/compose.py:compose_material": (88, 7),
+    "reporting/compose.py:compose_material": (89, 7),
     "reporting/explorer.py:_specification": (113, 7),
     "reporting/page.py:render_report": (67, 7),
 }
