@@ -19,7 +19,7 @@ from lengthlens.models.architectures import ARCHITECTURES
 from lengthlens.models.every_type import TYPES, NotBuilt, any_model
 
 BEGIN, END = "<!-- types: begin -->", "<!-- types: end -->"
-PROVEN, REFUSED, NOT_BUILT = "proven", "refused", "not tried"
+PROVEN, REFUSED, NOT_BUILT, CRASHED = "proven", "refused", "not tried", "crashed"
 _TEXTS = [list(range(20, 33)), list(range(60, 67))]
 _FRAME = re.compile(
     r"architecture '[^']*'(, with this model's settings,)? is not .*?: |"
@@ -38,6 +38,8 @@ def verdict(kind: str) -> tuple[str, str]:
         proven(model, anatomy, _TEXTS, kind)
     except LengthlensError as reason:
         return REFUSED, _plain(_FRAME.sub("", str(reason)))
+    except Exception as error:  # of any code that a type brings: a fault of ours, told as such
+        return CRASHED, _plain(f"{type(error).__name__}: {error}")
     found = "listed" if kind in ARCHITECTURES else "detected"
     return PROVEN, f"{found}: {components(anatomy)}"
 
@@ -73,7 +75,7 @@ def read_table(text: str) -> dict[str, tuple[str, str]]:
 def with_table(text: str, rows: Mapping[str, tuple[str, str]]) -> str:
     """The page with other rows."""
     counts = Counter(what for what, _ in rows.values())
-    told = ", ".join(f"{counts[what]} {what}" for what in (PROVEN, REFUSED, NOT_BUILT))
+    told = ", ".join(f"{counts[what]} {what}" for what in (PROVEN, REFUSED, NOT_BUILT, CRASHED))
     table = [
         f"Of {len(rows)} types {told}.",
         "",

@@ -73,7 +73,7 @@ _OWN: dict[str, dict] = {
     "recurrent_gemma": {"block_types": ["recurrent", "recurrent", "attention"], "lru_width": 48},
     "zamba": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
     "zamba2": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
-    "mamba2": {"num_heads": 6, "head_dim": 16},
+    "mamba2": {"num_heads": 6, "head_dim": 16, "n_groups": 2},
     "dots1": {"num_experts_per_tok": 2, "n_routed_experts": 4},
     "zaya": {"num_experts_per_tok": 1},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4}},
@@ -116,7 +116,10 @@ def _built(config_class, sizes: dict, own: dict):
         weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
     if weights > LARGEST:
         raise ValueError(f"{weights} weights are not tiny")
-    return made_to_matter(AutoModelForCausalLM.from_config(config).float().eval())
+    model = made_to_matter(AutoModelForCausalLM.from_config(config).float().eval())
+    with torch.inference_mode():
+        model(input_ids=torch.arange(5, 9)[None], use_cache=False)  # raises where sizes do not fit
+    return model
 
 
 def made_to_matter(model):
