@@ -69,6 +69,7 @@ _OWN: dict[str, dict] = {
     "nemotron_h": {
         "num_hidden_layers": 4,
         "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"],
+        "n_groups": 2,
     },
     "recurrent_gemma": {"block_types": ["recurrent", "recurrent", "attention"], "lru_width": 48},
     "zamba": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},

@@ -139,13 +139,13 @@ def readout_of(
     if any(bias is not None for bias in biases):
         zero = torch.zeros(anatomy.d_model)
         biased = torch.stack([(zero if b is None else b).to(place, exact) for b in biases])
-    weight = _norm_weight(anatomy.final_norm, anatomy.architecture.norm_weight_offset, read)
+    gain = _norm_weight(anatomy.final_norm, anatomy.architecture.norm_weight_offset, read)
     return Readout(
         output=outputs,
         output_bias=biased,
         unembedding=unembedding,
         unembedding_bias=read(getattr(anatomy.unembedding, "bias", None)),
-        norm_weight=(torch.ones(anatomy.d_model) if weight is None else weight).to(place),
+        norm_weight=(torch.ones(anatomy.d_model) if gain is None else gain).to(place),
         norm_bias=None if norm_bias is None else norm_bias.to(place, exact),
         logit_multiplier=anatomy.logit_multiplier,
         centred=anatomy.architecture.centred_norm,
