@@ -74,7 +74,7 @@ def title(rows: pd.DataFrame, cast: Cast) -> str:
         & rows["target_language"].isin(list(cast.languages))
     ]
     if own.empty:
-        return "No heads were removed in another language than theirs"
+        return "No heads were ablated in another language than their own"
     parts = []
     for method in dict.fromkeys(own["method"]):
         part = own[own["method"] == method]
@@ -83,8 +83,8 @@ def title(rows: pd.DataFrame, cast: Cast) -> str:
         told = f"{METHOD_NAMES.get(method, method)} in {sides.count(-1)} of {len(sides)} cases"
         parts.append(told + f" (less far in {sides.count(1)})" * (1 in sides))
     return (
-        "Heads found in one language lower the end margin in another further than random heads "
-        f"do: by {', '.join(parts)}"
+        "Ablating heads found in one language lowers the end margin in another further than "
+        f"ablating random heads: by {', '.join(parts)}"
     )
 
 
