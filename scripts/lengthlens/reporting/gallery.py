@@ -55,7 +55,7 @@ def page(run: Path, command: str) -> str:
                 _lowered(story),
                 "## Every figure",
                 *_figures(drawn(run)),
-                "## All other findings",
+                "## Everything else that it found",
                 _lowered(deeper),
                 "## Claims and verdicts",
                 _claims(run),
