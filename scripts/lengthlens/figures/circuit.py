@@ -120,7 +120,8 @@ def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
         if own:
             parts.append(f"{ROLE_NAMES[role]} ({', '.join(own)})")
     if not parts:
-        return f"no single component carries more than {100 * _NAMED:.0f} % of the effect of N"
+        least = f"{100 * _NAMED:.0f} % of the effect of N"
+        return f"no single component is shown to carry more than {least}"
     return "the effect of N passes through " + ", then ".join(parts)
 
 

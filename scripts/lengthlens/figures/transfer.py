@@ -138,6 +138,6 @@ def counts(table: pd.DataFrame) -> str:
         return "Only one language: no transfer was measured."
     n, draws = rows["n_samples"], rows["n_controls"]
     return (
-        f"n = {n.min()} to {n.max()} answers with a decision step a cell, beside {draws.min()} to "
+        f"n = {n.min()} to {n.max()} answers with a decision step per cell; {draws.min()} to "
         f"{draws.max()} random sets."
     )
