@@ -75,7 +75,13 @@ _OWN: dict[str, dict] = {
     "zamba": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
     "zamba2": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
     "mamba2": {"num_heads": 6, "head_dim": 16, "n_groups": 2},
-    "dots1": {"num_experts_per_tok": 2, "n_routed_experts": 4},
+    "dots1": {"num_experts_per_tok": 2, "n_routed_experts": 4, "n_shared_experts": 1},
+    **dict.fromkeys(
+        ("kimi_linear", "bailing_hybrid"),
+        {"layer_types": _HYBRID, "mlp_layer_types": ["dense", "sparse", "sparse"]}
+        | {"num_experts_per_token": 2, "linear_head_dim": 12, "linear_num_heads": 4}
+        | {"num_expert_group": 1, "num_key_value_heads": 4},
+    ),
     "zaya": {"num_experts_per_tok": 1},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4}},
 }
