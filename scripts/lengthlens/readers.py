@@ -304,7 +304,7 @@ def origins(source: pd.DataFrame | xr.Dataset | dict) -> list[dict]:
     return [made] if "schema" in made else list(made.values())
 
 
-def check_together(paths: Mapping[str, Sequence[str]], data: Mapping) -> None:
+def check_together(paths: Mapping[str, Sequence[str | Path]], data: Mapping) -> None:
     """Check that several sources, as `open_source` gives them, are of one study.
 
     Raises:

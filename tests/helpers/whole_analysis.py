@@ -14,9 +14,8 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import xarray as xr
 import yaml
@@ -27,6 +26,7 @@ from whole_study import ROOT, Study, language_file
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
 from lengthlens.analysis.registry import STAGES
 from lengthlens.configuration.pairs import model_pairs
+from lengthlens.configuration.study import Study as Configured
 from lengthlens.figures.registry import FIGURES
 from lengthlens.files.netcdf import check_names
 from lengthlens.files.provenance import check_schema
@@ -115,7 +115,8 @@ class Analysis:
         self.languages = [str(language_file(code)) for code in shape.languages]
         self.probed = [str(language_file(code)) for code in probed]
         self.paths = Paths(
-            SimpleNamespace(
+            Mock(
+                spec=Configured,
                 models=shape.models,
                 languages=shape.languages,
                 probed_languages=list(probed),

@@ -60,7 +60,7 @@ def _layer(layer: LayerSites) -> str:
 
 def _plain(reason: str) -> str:
     """A reason on one line, without what would break a table."""
-    return " ".join(reason.split()).replace("|", "\\|").replace("<", "&lt;")[:300]
+    return " ".join(reason.split()).replace("|", "\\|").replace("<", "&lt;")[:300].strip()
 
 
 def read_table(text: str) -> dict[str, tuple[str, str]]:
