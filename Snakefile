@@ -71,15 +71,15 @@ wildcard_constraints:
 STAGES = {
     "prompts": (paths.prompts(), "prompts"),
     "generate": (paths.generated(), "answers"),
-    "attribute": (paths.attributed(), "attributions"),
-    "select": (paths.selected(), "rankings"),
-    "patch": (paths.patched(), "patches"),
-    "circuits": (paths.circuits(), "circuits"),
-    "trace": (paths.traced(), "traces"),
-    "count": (paths.counted(), "measurements of the count in the stream"),
-    "transplant": (paths.transplanted(), "transplants"),
-    "ablate": (paths.ablated(), "ablations"),
-    "probe": (paths.probed(), "probes"),
+    "attribute": (paths.made("attribute"), "attributions"),
+    "select": (paths.made("select"), "rankings"),
+    "patch": (paths.made("patch"), "patches"),
+    "circuits": (paths.made("circuits"), "circuits"),
+    "trace": (paths.made("trace"), "traces"),
+    "count": (paths.made("count"), "measurements of the count in the stream"),
+    "transplant": (paths.made("transplant"), "transplants"),
+    "ablate": (paths.made("ablate"), "ablations"),
+    "probe": (paths.made("probe"), "probes"),
     "figures": (paths.figures(), "figures"),
     "report": (paths.report(), "pages of the report"),
 }
@@ -118,6 +118,7 @@ include: "rules/transplant.smk"
 include: "rules/select.smk"
 include: "rules/ablate.smk"
 include: "rules/claims.smk"
+include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/pocket.smk"

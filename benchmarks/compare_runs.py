@@ -87,7 +87,9 @@ def differences(before: Path, after: Path) -> Iterator[str]:
         {
             str(path.relative_to(folder))
             for path in folder.rglob("*")
-            if path.suffix in ENDINGS and not path.name.endswith(LEFT_OUT)
+            if path.suffix in ENDINGS
+            and not path.name.endswith(LEFT_OUT)
+            and ".kept" not in path.parts  # a store, whose names hold versions of packages
         }
         for folder in (before, after)
     ]

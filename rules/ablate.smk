@@ -1,7 +1,5 @@
 # Chosen components removed while answering the evaluate prompts, beside layer-matched controls.
 
-from lengthlens.workflow.targets import CAUSAL_TABLES
-
 
 rule ablate_components:
     input:
@@ -38,45 +36,3 @@ rule ablate_components:
         "Ablating {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/ablate_components.py"
-
-
-rule summarise_ablation:
-    input:
-        code=code("summarise_ablation"),
-        ablations=paths.each_pair("ablation/{model}.{language}.nc"),
-        repairs=paths.each_pair("repair/{model}.{language}.nc"),
-        selections=paths.each_pair("selection/{model}.{language}.csv"),
-        provenance=paths.each_pair("selection/{model}.{language}.provenance.json"),
-        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
-        forced=paths.each_pair("forced/{model}.{language}.nc"),
-    output:
-        table=report(
-            paths.below("tables/ablation.csv"),
-            caption="captions/ablation_table.rst",
-            category="Causes",
-            labels={"table": "Effects against controls"},
-        ),
-        confirmatory=report(
-            paths.below("tables/confirmatory.csv"),
-            caption="captions/confirmatory.rst",
-            category="Causes",
-            labels={"table": "Tests"},
-        ),
-        transfer=paths.below("tables/transfer.csv"),
-        profiles=paths.below("tables/profiles.csv"),
-        repair=paths.below("tables/repair.csv"),
-        provenance=[paths.below(f"tables/{name}.provenance.json") for name in CAUSAL_TABLES],
-    log:
-        paths.below("logs/summarise_ablation.log"),
-    conda:
-        "../envs/environment.yaml"
-    params:
-        pairs=paths.pairs,
-        models=study.model_pairs,
-        tests=as_values(read_hypotheses(CLAIMS)),
-        untuned=list(study.ablation.untuned),
-        config=study.slice("statistics"),
-    message:
-        "Comparing the ablation with its controls"
-    script:
-        "../scripts/summarise_ablation.py"

@@ -32,7 +32,7 @@ rule attribute_answers:
 rule aggregate_cwa:
     input:
         code=code("aggregate_cwa"),
-        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
+        attributions=paths.source("attributions"),
     output:
         cwa=paths.below("cwa.nc"),
     log:

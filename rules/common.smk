@@ -11,6 +11,7 @@ from lengthlens.weights.made import MADE_BELOW, fetched_file, file_key, gguf_of,
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
 from lengthlens.workflow.progress import tell_progress
+from lengthlens.workflow.targets import provenance_of
 from lengthlens.workflow.surroundings import date_problems, disk_problem, space_warning
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
 from lengthlens.weights.presence import check_models, told, what_is_wrong
@@ -37,6 +38,12 @@ def code(script, *named):
     """A script and the package's modules that it imports, as inputs: an edit reruns the rule."""
     file = SCRIPTS / f"{script}.py"
     return [project_file(path) for path in (file, *modules_of(file, *named))]
+
+
+def sidecars_of(sources):
+    """What stands beside the text files of some sources, and says what made them."""
+    files = (str(file) for files in sources.values() for file in files)
+    return [provenance_of(file) for file in files if file.endswith((".csv", ".jsonl"))]
 
 
 def language_file(wildcards):
@@ -248,7 +255,7 @@ def other_answers(wildcards):
 def own_patching(wildcards):
     """The patches of a tuned model; others have none."""
     patched = paths.below("patching/{model}.{language}.nc").format(**wildcards)
-    return {"patching": patched} if patched in paths.patched() else {}
+    return {"patching": patched} if patched in paths.source("patching_files") else {}
 
 
 def other_model(wildcards):

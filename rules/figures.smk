@@ -1,6 +1,5 @@
 # Files of the study -> figures, one rule a figure. A changed style redraws and computes nothing.
 from lengthlens.figures.registry import FIGURES
-from lengthlens.workflow.targets import provenance_of
 
 for name, drawing in FIGURES.items():
     sources = {source: paths.source(source) for source in drawing.reads}
@@ -12,12 +11,7 @@ for name, drawing in FIGURES.items():
             **sources,
             code=code("draw_figure", f"lengthlens.figures.{name}"),
             languages=PROBED_LANGUAGE_FILES if drawing.probed else LANGUAGE_FILES,
-            provenance=[
-                provenance_of(file)
-                for files in sources.values()
-                for file in files
-                if not file.endswith(".nc")
-            ],
+            provenance=sidecars_of(sources),
         output:
             figure_files(name, drawing.category, drawing.label),
         log:
@@ -26,9 +20,8 @@ for name, drawing in FIGURES.items():
             "../envs/environment.yaml"
         params:
             figure=name,
-            reads=drawing.reads,
+            reads={source: paths.keys(source) for source in drawing.reads},
             tunings=study.tunings,
-            pairs=paths.pairs,
             config=study.slice(*drawing.options),
             dpi=study.figures.dpi,
         message:

@@ -1,8 +1,6 @@
 # Components exchanged between runs that differ in the number alone: single ones (patching), then
 # whole circuits. Tuned models only, for there must be control to explain.
 
-from lengthlens.workflow.targets import CIRCUIT_TABLES
-
 
 rule patch_components:
     input:
@@ -61,34 +59,3 @@ rule measure_circuits:
         "Measuring the circuits of {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/measure_circuits.py"
-
-
-rule summarise_circuits:
-    input:
-        code=code("summarise_circuits"),
-        attributions=paths.each_tuned("attribution/{model}.{language}.nc"),
-        forced=paths.each_tuned("forced/{model}.{language}.nc"),
-        patching=paths.each_tuned("patching/{model}.{language}.nc"),
-        circuits=paths.each_tuned("circuits/{model}.{language}.nc"),
-    output:
-        **{
-            name: report(
-                paths.below(f"tables/{name}.csv"),
-                caption=f"captions/{name}.rst",
-                category="Mechanism",
-                labels={"table": label},
-            )
-            for name, label in CIRCUIT_TABLES.items()
-        },
-        provenance=[paths.below(f"tables/{name}.provenance.json") for name in CIRCUIT_TABLES],
-    log:
-        paths.below("logs/summarise_circuits.log"),
-    conda:
-        "../envs/environment.yaml"
-    params:
-        pairs=paths.tuned_pairs,
-        config=study.slice("statistics", "circuits.faithful"),
-    message:
-        "Summarising what carries N"
-    script:
-        "../scripts/summarise_circuits.py"

@@ -1,5 +1,4 @@
 # Behavioural probes: aligned decoding, languages that are only probed, N beyond the study's.
-from lengthlens.workflow.targets import PROBE_TABLES, provenance_of
 
 
 rule answer_probes:
@@ -29,29 +28,3 @@ rule answer_probes:
         "Probing {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/answer_probes.py"
-
-
-rule summarise_probes:
-    input:
-        code=code("summarise_probes"),
-        probes=paths.probed(),
-        probes_provenance=paths.probed("provenance.json"),
-        answers=paths.each_pair("generations/{model}.{language}.jsonl"),
-        answers_provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
-        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
-    output:
-        **dict(zip(PROBE_TABLES, paths.probe_tables())),
-        provenance=[provenance_of(path) for path in paths.probe_tables()],
-    log:
-        paths.below("logs/summarise_probes.log"),
-    conda:
-        "../envs/environment.yaml"
-    params:
-        pairs=paths.pairs,
-        probed=paths.probed_pairs,
-        references=list(study.probes.languages),
-        config=study.slice("statistics", "counting"),
-    message:
-        "Summarising the probes"
-    script:
-        "../scripts/summarise_probes.py"

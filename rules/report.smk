@@ -1,31 +1,27 @@
 # Everything that people read, in one page.
 from lengthlens.figures.registry import FIGURES
-from lengthlens.workflow.targets import provenance_of
 
 TEMPLATES = sorted(map(project_file, (SCRIPTS / "lengthlens/reporting/templates").iterdir()))
 CAPTIONS = [project_file(f"rules/captions/{name}.rst") for name in FIGURES]
+REPORTED = {
+    "prompts": paths.prompts(),
+    **{name: paths.source(name) for name in ("answers", "tokens", "attributions", "ablations")},
+    "tables": paths.tables(),
+}
 
 
 rule render_report:
     input:
+        **REPORTED,
         code=code("render_report"),
         templates=TEMPLATES,
         captions=CAPTIONS,
         languages=LANGUAGE_FILES,
-        prompts=paths.prompts(),
-        prompts_provenance=[provenance_of(path) for path in paths.prompts()],
-        answers=paths.each_pair("generations/{model}.{language}.jsonl"),
-        answers_provenance=paths.each_pair("generations/{model}.{language}.provenance.json"),
-        tokens=paths.each_pair("tokens/{model}.{language}.jsonl"),
-        tokens_provenance=paths.each_pair("tokens/{model}.{language}.provenance.json"),
-        attributions=paths.each_pair("attribution/{model}.{language}.nc"),
-        ablations=paths.each_pair("ablation/{model}.{language}.nc"),
         cwa=paths.below("cwa.nc"),
-        figures=paths.figures(),
         claims=paths.below("claims.csv"),
         claims_provenance=paths.below("claims.provenance.json"),
-        tables=paths.tables(),
-        tables_provenance=[provenance_of(path) for path in paths.tables()],
+        figures=paths.figures(),
+        provenance=sidecars_of(REPORTED),
     output:
         report=paths.below("report.html"),
         findings=paths.below("findings.md"),

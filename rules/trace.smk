@@ -1,7 +1,6 @@
 # Where N is in the stream, by layer and role of tokens, and what heads look at. Tuned models only,
 # for there must be control to explain.
-
-from lengthlens.workflow.targets import TRACE_TABLES
+from lengthlens.workflow.targets import TRACES
 
 
 rule trace_model:
@@ -16,7 +15,7 @@ rule trace_model:
         selection=paths.below("selection/{model}.{language}.csv"),
         selection_provenance=paths.below("selection/{model}.{language}.provenance.json"),
     output:
-        **paths.traces,
+        **{name: paths.below(f"{name}/{{model}}.{{language}}.nc") for name in TRACES},
     log:
         paths.below("logs/trace_model/{model}.{language}.log"),
     conda:
@@ -35,31 +34,3 @@ rule trace_model:
         "Following N through {wildcards.model} in {wildcards.language}"
     script:
         "../scripts/trace_model.py"
-
-
-rule summarise_tracing:
-    input:
-        **paths.all_traces,
-        code=code("summarise_tracing"),
-    output:
-        **{
-            name: report(
-                paths.below(f"tables/{name}.csv"),
-                caption=f"captions/{name}.rst",
-                category="Mechanism",
-                labels={"table": label},
-            )
-            for name, label in TRACE_TABLES.items()
-        },
-        provenance=[paths.below(f"tables/{name}.provenance.json") for name in TRACE_TABLES],
-    log:
-        paths.below("logs/summarise_tracing.log"),
-    conda:
-        "../envs/environment.yaml"
-    params:
-        pairs=paths.tuned_pairs,
-        config=study.slice("statistics"),
-    message:
-        "Summarising where N is and what looks at it"
-    script:
-        "../scripts/summarise_tracing.py"

@@ -1,8 +1,6 @@
 # Parts of the weights exchanged between the models of a pair: what does tuning's part of the weights
 # suffice for, and what is necessary?
 
-from lengthlens.workflow.targets import TRANSPLANT_TABLES
-
 
 rule transplant_weights:
     input:
@@ -39,64 +37,3 @@ rule transplant_weights:
         "Transplanting between {wildcards.untuned} and {wildcards.tuned} in {wildcards.language}"
     script:
         "../scripts/transplant_weights.py"
-
-
-rule summarise_transplants:
-    input:
-        code=code("summarise_transplants"),
-        transplants=paths.each_transplant("transplant/{untuned}--{tuned}.{language}.nc"),
-        patching=paths.each_transplant("patching/{tuned}.{language}.nc"),
-    output:
-        **{
-            name: report(
-                paths.below(f"tables/{name}.csv"),
-                caption=f"captions/{name}.rst",
-                category="Tuning",
-                labels={"table": label},
-            )
-            for name, label in TRANSPLANT_TABLES.items()
-        },
-        provenance=[paths.below(f"tables/{name}.provenance.json") for name in TRANSPLANT_TABLES],
-    log:
-        paths.below("logs/summarise_transplants.log"),
-    conda:
-        "../envs/environment.yaml"
-    params:
-        files=paths.transplant_keys,
-        config=study.slice("statistics"),
-    message:
-        "Summarising what tuning changed"
-    script:
-        "../scripts/summarise_transplants.py"
-
-
-rule summarise_series:
-    input:
-        **{
-            name: paths.below(f"tables/{name}.csv")
-            for name in ("behaviour", "patches", "circuit_members", "attention")
-        },
-        code=code("summarise_series"),
-        provenance=[
-            paths.below(f"tables/{name}.provenance.json")
-            for name in ("behaviour", "patches", "circuit_members", "attention")
-        ],
-    output:
-        table=report(
-            paths.below("tables/series.csv"),
-            caption="captions/series.rst",
-            category="Tuning",
-            labels={"table": "Tuning step by step"},
-        ),
-        provenance=paths.below("tables/series.provenance.json"),
-    log:
-        paths.below("logs/summarise_series.log"),
-    conda:
-        "../envs/environment.yaml"
-    params:
-        steps=study.steps,
-        config=study.slice("statistics"),
-    message:
-        "Following tuning step by step"
-    script:
-        "../scripts/summarise_series.py"

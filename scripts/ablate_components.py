@@ -19,7 +19,7 @@ def main(snakemake) -> None:
     from lengthlens.files.netcdf import write_dataset
     from lengthlens.files.provenance import provenance
     from lengthlens.generation.job import AnswersJob
-    from lengthlens.generation.opening import settings_of
+    from lengthlens.generation.opening import limited_settings
     from lengthlens.language.prompts import Prompt, spread_over_n
     from lengthlens.readers import open_attribution
     from lengthlens.settings.sections import AblationPlan
@@ -31,27 +31,19 @@ def main(snakemake) -> None:
     files = zip(params.languages, inputs.selections, strict=True)
     selections = {source: job.noted(path, read_selection(path)) for source, path in files}
     loaded = job.open_model()
-    conditions = plan_sweep(
-        selections,
-        loaded.anatomy.n_layers,
-        loaded.anatomy.n_heads,
-        AblationPlan(**params.plan),
-        language,
-        hypotheses=hypotheses_from(params.tests),
-    )
+    shape = loaded.anatomy.n_layers, loaded.anatomy.n_heads
+    plan, tests = AblationPlan(**params.plan), hypotheses_from(params.tests)
+    conditions = plan_sweep(selections, *shape, plan, language, hypotheses=tests)
     evaluate = [prompt for prompt in prompts if prompt.split == "evaluate"]
-    answered = spread_over_n(evaluate, params.prompts, params.plan["seed"])
+    answered = spread_over_n(evaluate, params.prompts, plan.seed)
     resampled = any(condition.mode == "resample" for condition in conditions)
-    # Where answers are cut counts from their beginning, after the thinking.
-    limit = params.max_new_tokens + int(attribution["n_thinking"].max())
-    settings = settings_of(params.config)
     study = AblationStudy(
         loaded,
         answered,
-        settings.model_copy(update={"max_new_tokens": min(limit, settings.max_new_tokens)}),
+        limited_settings(params.config, params.max_new_tokens, attribution),
         params.config["counting"],
         replacement=replacement(attribution),
-        donors=draw_donors(job.language, answered, params.config["n_words"], params.plan["seed"])
+        donors=draw_donors(job.language, answered, params.config["n_words"], plan.seed)
         if resampled
         else (),
     )
@@ -62,18 +54,10 @@ def main(snakemake) -> None:
         print(f"{params.name} {language}: resample is not scored on neutral text: {absent}")
     repaired = repaired_conditions(conditions)
     repair = measure_repair(study, repaired, unablated.answers, unablated.book)
-    made = provenance(
-        ABLATION,
-        inherited(
-            params.config
-            | {
-                "ablation": params.plan | {"max_new_tokens": params.max_new_tokens},
-                "tests": params.tests,
-            },
-            [job.origins[inputs.prompts], attribution.attrs["provenance"]],
-        ),
-        job.manifest,
-    )
+    asked = params.plan | {"max_new_tokens": params.max_new_tokens}
+    config = params.config | {"ablation": asked, "tests": params.tests}
+    sources = [job.origins[inputs.prompts], attribution.attrs["provenance"]]
+    made = provenance(ABLATION, inherited(config, sources), job.manifest)
     write_dataset(dataset, snakemake.output.ablation, made)
     write_dataset(repair, snakemake.output.repair, made | {"schema": REPAIR})
 

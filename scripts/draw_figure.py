@@ -13,7 +13,8 @@ def main(snakemake) -> None:
     params, name = snakemake.params, snakemake.params.figure
     module = import_module(f"lengthlens.figures.{name}")
     cast = cast_of(params.tunings, snakemake.input.languages)
-    data = [open_source(each, list(snakemake.input[each]), params.pairs) for each in params.reads]
+    given, reads = snakemake.input, params.reads
+    data = [open_source(each, list(given[each]), keys) for each, keys in reads.items()]
     sections = dict(params.config)
     options = (
         {"bootstrap": Bootstrap(**sections.pop("statistics"))} if "statistics" in sections else {}

@@ -9,41 +9,20 @@ def main(snakemake) -> None:
     from lengthlens.claims.kinds import Data
     from lengthlens.claims.verdicts import claims_of_pairs, evaluate_claims, read_claims
     from lengthlens.files import formats
-    from lengthlens.files.identity import check_agreement
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
-    from lengthlens.readers import (
-        check_together,
-        open_ablation,
-        open_attribution,
-        open_forced,
-        open_generations,
-        open_pairs,
-        open_probes,
-        open_repair,
-        open_table,
-        open_transplants,
-    )
+    from lengthlens.readers import check_together, open_source, origins
     from lengthlens.settings.claims import CLAIMED_TABLES
     from lengthlens.statistics import Bootstrap
 
     params, given = snakemake.params, snakemake.input
     claims = read_claims(given.claims)
-    files = {
-        "attributions": open_pairs(given.attributions, params.pairs, open_attribution),
-        "generations": open_pairs(given.answers, params.pairs, open_generations),
-        "probes": open_pairs(given.probes, params.probed, open_probes),
-        "forced": open_pairs(given.forced, params.pairs, open_forced),
-        "ablations": open_pairs(given.ablations, params.pairs, open_ablation),
-        "repairs": open_pairs(given.repairs, params.pairs, open_repair),
-    }
-    check_together(*files.values())
-    found = {name: open_table(given[name]) for name in CLAIMED_TABLES if given.get(name)}
-    keys = [tuple(key) for key in params.transplanted]
-    transplants = dict(zip(keys, map(open_transplants, given.transplants), strict=True))
-    origins = [file.attrs["provenance"] for file in transplants.values()]
-    origins += [file.attrs["provenance"] for file in files["attributions"].values()]
-    check_agreement(dict(zip([*given.transplants, *given.attributions], origins, strict=True)))
+    files = {name: list(given[name]) for name in params.reads}
+    data = {name: open_source(name, files[name], keys) for name, keys in params.reads.items()}
+    check_together(files, data)
+    found = {name: data.pop(name) for name in CLAIMED_TABLES if name in data}
+    transplants = data.pop("transplants_files")
+    sources = [*origins(transplants), *origins(data["attributions"])]
     tables = []
     for models, own in zip(params.models, claims_of_pairs(claims, params.models), strict=True):
         tuning_of = {model: tuning for tuning, model in models.items()}
@@ -53,13 +32,13 @@ def main(snakemake) -> None:
                 for (model, language), file in opened.items()
                 if model in tuning_of
             }
-            for name, opened in files.items()
+            for name, opened in data.items()
         }
         both = (models.get("untuned"), models.get("tuned"))
         mine = {key[2]: file for key, file in transplants.items() if key[:2] == both}
-        data = Data(models, **of_pair, tables=found, transplants=mine)
-        tables.append(evaluate_claims(own, data, Bootstrap(**params.config["statistics"])))
-    made = derived(formats.CLAIMS, params.config, origins)
+        measured = Data(models, **of_pair, tables=found, transplants=mine)
+        tables.append(evaluate_claims(own, measured, Bootstrap(**params.config["statistics"])))
+    made = derived(formats.CLAIMS, params.config, sources)
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.table, made)
 
 

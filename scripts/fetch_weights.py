@@ -4,16 +4,13 @@ from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    import json
-
     from lengthlens.files.integrity import sealed
-    from lengthlens.files.whole import write_text
+    from lengthlens.files.whole import write_json
     from lengthlens.weights.checkpoints import ModelSpec
     from lengthlens.weights.fetching import fetch_model
 
     spec = ModelSpec.from_config(snakemake.params.name, snakemake.params.model).base
-    record = sealed(fetch_model(spec))
-    write_text(snakemake.output[0], json.dumps(record, indent=1, sort_keys=True) + "\n")
+    write_json(snakemake.output[0], sealed(fetch_model(spec)))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    import json
-
     from lengthlens.files.integrity import sealed
-    from lengthlens.files.whole import write_text
+    from lengthlens.files.whole import write_json
     from lengthlens.weights.checkpoints import (
         ModelSpec,
         check_files,
@@ -23,7 +21,7 @@ def main(snakemake) -> None:
     check_files(spec)
     seen = stamps(spec)
     manifest = sealed(weights_manifest(spec))
-    write_text(snakemake.output[0], json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    write_json(snakemake.output[0], manifest)
     note(seen, snakemake.output[0])
 
 

@@ -5,31 +5,16 @@ from lengthlens.workflow.model_job import run_model_job
 
 def main(snakemake) -> None:
     from lengthlens.count.measure import CountPlan, CountTexts, is_steered, measure_count
-    from lengthlens.files.formats import COUNT, GENERATIONS
-    from lengthlens.files.identity import check_agreement, inherited, this_run
-    from lengthlens.files.jsonl import read_rows_made
-    from lengthlens.files.netcdf import write_dataset
-    from lengthlens.files.provenance import provenance
-    from lengthlens.generation.opening import open_exact_model, settings_of
-    from lengthlens.language.languages import load_language
-    from lengthlens.patching.material import Reading
-    from lengthlens.weights.checkpoints import read_manifest
+    from lengthlens.files.formats import COUNT
+    from lengthlens.generation.job import AnswersJob
+    from lengthlens.generation.opening import settings_of
 
-    params = snakemake.params
-    config = params.config
-    manifest = read_manifest(snakemake.input.manifest)
-    origins = this_run(config, manifest)
-    answers, origins[snakemake.input.answers] = read_rows_made(snakemake.input.answers, GENERATIONS)
-    check_agreement(origins)
-    loaded = open_exact_model(params.name, params.model, config)
-    reading = Reading(config["n_words"], config["counting"], config["generation"]["date"])
-    language = load_language(snakemake.input.language)
-    plan = CountPlan(**config["count"], memory_gb=config["generation"]["memory_gb"])
-    steered = is_steered(plan, language.code, params.languages)
-    texts = CountTexts(language, answers, reading, settings_of(config), steered)
-    dataset = measure_count(loaded, texts, plan)
-    made = provenance(COUNT, inherited(config, origins.values()), manifest)
-    write_dataset(dataset, snakemake.output[0], made)
+    job = AnswersJob(snakemake)
+    answers, plan = job.answers, CountPlan(**job.config["count"], memory_gb=job.memory_gb)
+    loaded = job.open_model(exact=True)
+    steered = is_steered(plan, job.language.code, snakemake.params.languages)
+    texts = CountTexts(job.language, answers, job.reading, settings_of(job.config), steered)
+    job.write(measure_count(loaded, texts, plan), COUNT)
 
 
 if __name__ == "__main__":

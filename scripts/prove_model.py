@@ -4,16 +4,16 @@ from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    import json
     import sys
 
     from lengthlens.attribution.proof import TOLERANCES, batch_tolerance, probe_tokens, proven
     from lengthlens.files.formats import PROOF
     from lengthlens.files.integrity import sealed
     from lengthlens.files.provenance import provenance
-    from lengthlens.files.whole import write_text
+    from lengthlens.files.whole import write_json
     from lengthlens.generation.described import describe
     from lengthlens.generation.opening import open_model
+    from lengthlens.models.anatomy import check_alike
     from lengthlens.weights.checkpoints import read_manifest
 
     params = snakemake.params
@@ -22,6 +22,7 @@ def main(snakemake) -> None:
     use = describe(loaded, date)
     for told in use["notes"]:
         print(f"{params.name}: {told}", file=sys.stderr)
+    check_alike(loaded.anatomy, params.name)
     texts = probe_tokens(loaded.tokenizer, loaded.anatomy.vocabulary_size)
     found = proven(loaded.model, loaded.anatomy, texts, params.name)
     proof = vars(found) | {
@@ -30,8 +31,7 @@ def main(snakemake) -> None:
         "batch_tolerance": batch_tolerance(loaded.model),
     }
     made = provenance(PROOF, params.config, read_manifest(snakemake.input.manifest))
-    text = json.dumps(sealed(proof | {"use": use, "provenance": made}), indent=1, sort_keys=True)
-    write_text(snakemake.output[0], text + "\n")
+    write_json(snakemake.output[0], sealed(proof | {"use": use, "provenance": made}))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    import json
     from pathlib import Path
 
     from lengthlens.files.provenance import provenance
-    from lengthlens.files.whole import write_text
+    from lengthlens.files.whole import write_json, write_text
     from lengthlens.pocket.training import Recipe, train_pair
 
     recipe = snakemake.params.recipe
@@ -20,7 +19,7 @@ def main(snakemake) -> None:
     ]
     write_text(snakemake.output.losses, "phase,step,loss\n" + "".join(rows))
     made = provenance("pocket/1", {"recipe": recipe})
-    write_text(snakemake.output.provenance, json.dumps(made, indent=1, sort_keys=True) + "\n")
+    write_json(snakemake.output.provenance, made)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ def main(snakemake) -> None:
     from lengthlens.files.jsonl import read_rows_made
     from lengthlens.files.netcdf import write_dataset
     from lengthlens.files.provenance import provenance
-    from lengthlens.generation.opening import settings_of
+    from lengthlens.generation.opening import limited_settings
     from lengthlens.language.prompts import Prompt, load_language, spread_over_n
     from lengthlens.readers import open_attribution, open_circuits
     from lengthlens.settings.sections import Transplant
@@ -29,16 +29,14 @@ def main(snakemake) -> None:
         given.attribution: attribution.attrs["provenance"],
     }
     check_agreement(origins)
-    language, settings = load_language(given.language), settings_of(config)
+    language = load_language(given.language)
     prompts = [Prompt(**row) for row in rows if row["split"] == "evaluate"]
-    # Where answers are cut counts from their beginning, after the thinking.
-    limit = params.max_new_tokens + int(attribution["n_thinking"].max())
     material = Material(
         spread_over_n(prompts, plan.per_n * len(config["n_words"]), plan.seed),
         language,
         config["n_words"],
         config["counting"],
-        settings.model_copy(update={"max_new_tokens": min(limit, settings.max_new_tokens)}),
+        limited_settings(config, params.max_new_tokens, attribution),
     )
     pair = open_pair(params.names, params.models, config)
     circuit = smallest_circuit(circuits, language.code)

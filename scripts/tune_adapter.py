@@ -4,11 +4,10 @@ from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    import json
     from pathlib import Path
 
     from lengthlens.files.provenance import provenance
-    from lengthlens.files.whole import write_text
+    from lengthlens.files.whole import write_json, write_text
     from lengthlens.tuning.recipe import Recipe
     from lengthlens.tuning.training import Tuning
     from lengthlens.weights.checkpoints import weights_manifest
@@ -27,7 +26,7 @@ def main(snakemake) -> None:
     write_text(snakemake.output.development, ",".join(["step", *names]) + "\n" + "".join(lines))
     values = recipe.model_dump(mode="json", exclude={"base"})
     made = provenance("adapter/1", {"recipe": values}, weights_manifest(tuning.loaded.spec))
-    write_text(snakemake.output.provenance, json.dumps(made, indent=1, sort_keys=True) + "\n")
+    write_json(snakemake.output.provenance, made)
 
 
 if __name__ == "__main__":

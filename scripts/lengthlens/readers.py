@@ -20,8 +20,11 @@ from lengthlens.files import formats
 from lengthlens.files.identity import check_agreement, check_language, check_model
 from lengthlens.files.jsonl import read_rows_made
 from lengthlens.files.netcdf import read_dataset
+from lengthlens.files.provenance import check_schema
 from lengthlens.files.tables import read_table
 from lengthlens.language.ids import language_of
+from lengthlens.language.languages import load_language
+from lengthlens.weights.checkpoints import read_manifest
 
 if TYPE_CHECKING:
     from lengthlens.generation.activations import Activations
@@ -188,6 +191,13 @@ def _arrays(path: str | Path, schema: str) -> xr.Dataset:
     return dataset.assign_attrs(provenance=made)
 
 
+def _proof(path: str | Path) -> dict:
+    """What was found when the model was proven."""
+    proof = read_manifest(path)
+    check_schema(path, proof["provenance"]["schema"], formats.PROOF)
+    return proof
+
+
 def open_pairs(paths, pairs, opened: Callable) -> dict[tuple[str, str], object]:
     """Open one file of every (model, language), in order.
 
@@ -219,23 +229,6 @@ def _languages(file: pd.DataFrame | xr.Dataset) -> set[str]:
     return set()
 
 
-def check_together(*files: Mapping[tuple[str, str], pd.DataFrame | xr.Dataset]) -> None:
-    """Check that files of several kinds, as `open_pairs` gives them, are of one study.
-
-    Raises:
-        LengthlensError: as `identity.check_agreement`.
-    """
-    check_agreement(
-        {
-            f"{part.attrs['provenance']['schema'].split('/')[0]}/{model}.{language}": part.attrs[
-                "provenance"
-            ]
-            for kind in files
-            for (model, language), part in kind.items()
-        }
-    )
-
-
 def open_answers(paths, pairs) -> pd.DataFrame:
     """The answers of all models and languages under one another, with the column `model`.
 
@@ -255,31 +248,67 @@ def open_answers(paths, pairs) -> pd.DataFrame:
     return answers
 
 
-def open_source(name: str, paths: Sequence[str], pairs) -> pd.DataFrame | xr.Dataset | dict:
-    """What a figure is drawn from, by its name in `figures.registry`.
+_SOURCES = {
+    "generations": open_generations,
+    "tokens": open_tokens,
+    "attributions": open_attribution,
+    "forced": open_forced,
+    "selections": open_selection,
+    "ablations": open_ablation,
+    "repairs": open_repair,
+    "probes": open_probes,
+    "patching_files": open_patching,
+    "circuits_files": open_circuits,
+    "tracing_files": open_tracing,
+    "attention_files": open_attention,
+    "paths_files": open_paths,
+    "contrasts_files": open_contrasts,
+    "count_files": open_count,
+    "transplants_files": open_transplants,
+    "pair_patching_files": open_patching,
+    "proofs": _proof,
+    "languages": load_language,
+}
+
+
+def open_source(
+    name: str, paths: Sequence[str], keys: Sequence[Sequence[str]] | None = None
+) -> pd.DataFrame | xr.Dataset | dict:
+    """What figures and tables are made from.
 
     Args:
-        name: `answers`, `attributions`, `ablations`, `selections`, `tokens`, `cwa`, or the name of
-            a table.
+        name: `answers`, `cwa`, one of `targets.SOURCES`, or the name of a table.
         paths: its files.
-        pairs: the (model, language) of each file, where there is one for each.
+        keys: what each file is of: (model, language), (untuned, tuned, language), or a single name.
+
+    Returns:
+        A table or a dataset; where there are keys, one of each (`answers` are in one table).
     """
-    readers = {
-        "attributions": open_attribution,
-        "ablations": open_ablation,
-        "selections": open_selection,
-        "tokens": open_tokens,
-    }
-    if name in readers:
-        return open_pairs(paths, pairs, readers[name])
+    if name == "cwa":
+        return open_cwa(paths[0])
+    if keys is None:
+        return open_table(paths[0])
     if name == "answers":
-        return open_answers(paths, pairs)
-    return open_cwa(paths[0]) if name == "cwa" else open_table(paths[0])
+        return open_answers(paths, keys)
+    if len(keys) and len(keys[0]) == 2:
+        return open_pairs(paths, keys, _SOURCES[name])
+    names = [tuple(key) if len(key) > 1 else key[0] for key in keys]
+    return dict(zip(names, map(_SOURCES[name], paths), strict=True))
 
 
 def origins(source: pd.DataFrame | xr.Dataset | dict) -> list[dict]:
-    """The provenance of every file of a source."""
+    """The provenance of every file of a source that tells it, in their order."""
     if isinstance(source, dict):
-        return [file.attrs["provenance"] for file in source.values()]
+        return [file.attrs["provenance"] for file in source.values() if hasattr(file, "attrs")]
     made = source.attrs["provenance"]
     return [made] if "schema" in made else list(made.values())
+
+
+def check_together(paths: Mapping[str, Sequence[str | Path]], data: Mapping) -> None:
+    """Check that several sources, as `open_source` gives them, are of one study.
+
+    Raises:
+        LengthlensError: as `identity.check_agreement`.
+    """
+    told = (zip(paths[name], origins(data[name]), strict=False) for name in data)
+    check_agreement({str(path): made for pairs in told for path, made in pairs})

@@ -118,18 +118,20 @@ def test_repair_sentences_tell_mediation_from_self_repair(repair_table) -> None:
     english, untuned, between, ranked = repair_sentences(
         pd.concat([late.assign(chosen_by="position"), repair_table])
     )
-    assert english.startswith("i, en, without") and "changes by +0.167" in english
-    assert untuned.startswith("i, lb, without") and "changes by +0.994" in untuned
-    assert ", it gives more, though it no longer reads from them: self-repair (" in untuned
-    assert "in lb minus that in en: +0.8" in between and ", more for ending (" in between
+    assert english.startswith("i (en), without") and "changes by +0.167" in english
+    assert untuned.startswith("i (lb), without") and "changes by +0.994" in untuned
+    assert ", a gain, though it no longer reads from them: self-repair (" in untuned
+    assert "in lb minus en: +0.8" in between and ", more for ending (" in between
     assert " logits [+0." in between
-    assert ranked.startswith("i, 1 sets") and "of ending in lb than in en in 1, less in 0" in ranked
+    assert (
+        ranked.startswith("i, 1 sets") and "ending in lb than in en for 1, less far for 0" in ranked
+    )
     unclear = late.assign(contribution_low=-1.0, contribution_high=1.0)
     assert [", no change shown (" in said for said in repair_sentences(unclear)[:2]] == [True] * 2
     assert ", no difference shown (" in repair_sentences(unclear)[2]
     less = repair_sentences(late.assign(contribution_low=0.5, contribution_high=1.0))
     assert (
-        ", it gives less, as it no longer reads from them: mediation (" in less[0]
+        ", a loss, as it no longer reads from them: mediation (" in less[0]
         and "[−1.00, −0.500]" in less[0]
     )
     assert repair_sentences(repair_table.iloc[:0]) == []
@@ -179,12 +181,12 @@ def test_transfer_sentences_follow_the_intervals() -> None:
     [untuned] = others
     mine = across[across["untuned"]]
     carried = int((mine["effect_high"] < 0).sum())
-    assert untuned.startswith("In lb, in which no model was tuned")
-    assert f"holds of {carried} of {len(mine)} sets" in untuned
-    assert "by end contrast found in en" in untuned and " logits [−" in untuned
+    assert untuned.startswith("In lb, on which no model was tuned")
+    assert f"tuned, {carried} of {len(mine)} sets" in untuned
+    assert "by end contrast from en" in untuned and " logits [−" in untuned
     raised = table.assign(effect_low=0.5, effect_high=1.0)
     assert "in 0 of" in transfer_sentences(raised)[0]
-    assert f"of 0 of {len(mine)} sets" in transfer_sentences(raised)[1]
+    assert f"tuned, 0 of {len(mine)} sets" in transfer_sentences(raised)[1]
     assert transfer_sentences(table.iloc[:0]) == []
 
 
@@ -212,14 +214,14 @@ def test_sentences_on_tests_never_say_more_than_the_verdict() -> None:
     )
     first, second, shown, untested, suggested = confirmatory_sentences(table)
     assert first == (
-        "Of 2 confirmatory set tests of m 1 showed what was claimed, and 1 could not be made."
+        "1 of 2 confirmatory set tests of m showed what was claimed; 1 could not be run."
     )
-    assert second == "Of 1 exploratory permutation tests of m 1 suggest what was claimed."
+    assert second == "1 of 1 exploratory permutation tests of m suggested what was claimed."
     assert shown.startswith("Shown (confirmatory): “C.” (difference −25.0 points [−40.0, −10.0];")
     assert "84 answers, 199 other sets of 4 heads" in shown
     assert untested == "Not tested (confirmatory): “C.” (too few)."
     assert suggested.startswith("Suggested (exploratory): “C.” (rank correlation within layers +")
-    assert "above that of the output norm by +0.56 [+0.31, +0.81]" in suggested
+    assert "relative to the output norm +0.56 [+0.31, +0.81]" in suggested
     assert confirmatory_sentences(table.iloc[:0]) == []
     alone = confirmatory_sentences(table.iloc[2:])
     assert "No test of this run is confirmatory" in alone[1]

@@ -115,9 +115,7 @@ def test_a_score_that_follows_size_alone_does_not_exceed_the_norm() -> None:
     assert row["correlation_low"] > 0.5
     assert not row["over_norm_low"] > 0
     own_words = say_scores(table.reset_index())
-    said = [
-        text for text in own_words if "the end contrast" in text and "the heads of a layer" in text
-    ]
+    said = [text for text in own_words if "the end contrast" in text and "removing a head" in text]
     assert said and not any("better than the output norm does" in text for text in said)
 
 
@@ -237,25 +235,25 @@ def test_sentences_go_no_further_than_the_intervals() -> None:
     own, forced = make_pair()
     table = compare_scores(TUNINGS, {KEY: own}, {KEY: forced}, Bootstrap(resamples=200))
     cwa, first, second, rival, other, last = say_scores(table)
-    assert first.startswith("In m (en), the end contrast finds the heads of a layer that matter")
-    start = "In m (en), the end contrast ranks heads closer to their measured effect"
+    assert first.startswith("m (en): the end contrast predicts the effect of removing a head")
+    start = "m (en): the end contrast correlates more with the measured effect"
     assert rival.startswith(f"{start} at the decision step than CWA does")
-    assert other.startswith(f"{start} there minus at earlier boundary steps than CWA does")
+    assert other.startswith(f"{start} at the decision minus earlier boundaries than CWA does")
     rows = table[(table["kind"] == "head") & (table["over"] == "all")].set_index("outcome")
     gains = rows[rows["score"] == "end_contrast"]["over_cwa"]
     for said, outcome in ((rival, "decision"), (other, "contrast")):
         assert f"difference +{gains[outcome]:.2f} [" in said
     assert gains["decision"] != gains["contrast"]
     assert "20 heads; 30 and 30 answers" in first and first.count("[") == 1
-    assert "CWA is not shown to find" in cwa and "N-swap contrast" in second
+    assert "CWA is not shown to predict" in cwa and "N-swap contrast" in second
     assert "N-swap contrast" in last and "rank correlation over all" in last
     bad = {f"over_{name}_low": -0.4 for name in ("cwa", "norm")}
     worse = table.assign(**bad, over_cwa_high=-0.1, over_norm_high=-0.1)
-    assert "ranks heads less by" in say_scores(worse)[3]
-    assert "matter worse than the output norm" in say_scores(worse)[1]
+    assert "correlates less with" in say_scores(worse)[3]
+    assert "removing a head worse than the output norm" in say_scores(worse)[1]
     undecided = table.assign(**bad, over_cwa_high=0.1, over_norm_high=0.1)
-    assert "is open" in say_scores(undecided)[3]
-    assert "is not shown to find" in say_scores(undecided)[1]
+    assert "is undecided" in say_scores(undecided)[3]
+    assert "is not shown to predict" in say_scores(undecided)[1]
     nothing = table.assign(correlation=np.nan, over_cwa=np.nan, over_norm=np.nan)
     assert say_scores(nothing) == []
 

@@ -51,7 +51,7 @@ def test_the_report_tells_what_is_not_a_matter_of_course():
     told = " ".join(said)
     assert "t: its chat template closes turns with '<|turn|>'." in told
     assert "not used here" in told and "temperature = 0.6, top_k = 20" in told
-    assert "t's chat template was given effort = low." in told
+    assert "t's chat template was called with effort = low." in told
     assert "thought before 75.0 % of its 4 answers, on average 22 tokens" in told
     assert "25.0 % were cut while thinking" in told
 

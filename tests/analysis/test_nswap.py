@@ -69,8 +69,10 @@ def test_the_words_have_every_number_and_what_was_left_out() -> None:
     assert len(sentences) == 2
     larger = sentences[1]
     assert larger.startswith("m in en, N swapped for the next larger number on the same text: the")
-    assert "+4.03 [" in larger and "(7 of 12 answers; left out: 4 as the study has no" in larger
-    assert "1 as the answer never has so many words" in larger
+    assert (
+        "+4.03 [" in larger and "(7 of 12 answers; excluded: 4 because the study has no" in larger
+    )
+    assert "1 because the answer never has so many words" in larger
     assert "3 → 5 +3.15 [" in larger and "9 →" not in larger
     found = follows_n({"nswap": table_of(forced())}, CAST)
     assert found.answer == "yes" and "(7 answers)" in found.evidence[0]
@@ -80,9 +82,9 @@ def test_without_a_legal_swap_the_words_say_so() -> None:
     table = table_of(forced(legal=False))
     assert table["margin"].isna().all()
     said = say_nswap(table)[1]
-    assert "no swap is legal (4 as the study has no such number, 7 as the prompts differ" in said
+    assert "no swap is valid (4 because the study has no such number, 7 because the prompts" in said
     found = follows_n({"nswap": table}, CAST)
-    assert found.answer == "no interval" and "no swap is legal" in found.evidence[0]
+    assert found.answer == "no interval" and "no swap is valid" in found.evidence[0]
 
 
 def test_the_score_is_the_mean_of_the_legal_swaps() -> None:

@@ -122,14 +122,14 @@ def test_a_share_of_nothing_is_left_out() -> None:
     sentences = say_same_text(table)
     assert len(sentences) == len(GROUPS)
     place = list(GROUPS).index(missing[0])
-    assert "may be nothing" in sentences[place]
+    assert "no difference is shown, so there is nothing to explain" in sentences[place]
 
 
 def test_sentences_have_interval_and_n() -> None:
     table, _ = compared(1.0, 1.0)
     sentence = say_same_text(table)[0]
-    assert sentence.startswith("Between i and b (en), CWA differs by +4.")
-    assert "in late heads (96 answers), of which the texts alone explain" in sentence
+    assert sentence.startswith("i minus b (en): CWA of late heads differs by +4.")
+    assert " (96 answers); the texts alone explain" in sentence
     assert "% [" in sentence and "on i's text and" in sentence and "on b's text (mean " in sentence
     assert sentence.count("[") == 7
     assert "no interaction of model and text shown: " in sentence

@@ -70,7 +70,7 @@ def test_folding_equals_explicit_vectors(row: str) -> None:
     scores = attribute_steps(readout_of(model), batch.steps, batch.residuals)
     explicit = explicit_scores(model, batch)
     size = max(np.abs(values).max() for values in explicit.values())
-    has_bias = dissect(model).layers[0].attention_output.bias is not None
+    has_bias = dissect(model).layers[0].attention.module.bias is not None
     tolerance = 1e-7 if dissect(model).architecture.attention_norm else 1e-14
     for kind, expected in explicit.items():
         assert np.abs(getattr(scores, kind) - expected).max() <= tolerance * size, kind

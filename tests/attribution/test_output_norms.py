@@ -31,7 +31,7 @@ def built_norms(model, residuals) -> np.ndarray:
     times = getattr(model.config, "residual_multiplier", 1.0)
     norms = []
     for index, layer in enumerate(anatomy.layers):
-        module = layer.attention_output
+        module = layer.attention.module
         weight = module.weight if isinstance(module, torch.nn.Linear) else module.weight.T
         blocks = weight.double().unflatten(1, (anatomy.n_heads, anatomy.d_head))
         vectors = torch.einsum("dhe,she->shd", blocks, residuals.head[:, index].double())
@@ -83,7 +83,7 @@ def test_a_head_without_columns_has_no_norm() -> None:
     model = tiny_model("llama")
     width = dissect(model).d_head
     with torch.no_grad():
-        dissect(model).layers[1].attention_output.weight[:, width : 2 * width] = 0.0
+        dissect(model).layers[1].attention.module.weight[:, width : 2 * width] = 0.0
     head, _ = output_norms(readout_of(model), captured(model).residuals)
     assert (head[:, 1, 1] == 0).all() and np.isfinite(head).all()
 

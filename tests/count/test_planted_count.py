@@ -127,7 +127,7 @@ def test_the_first_language_is_steered_unless_others_are_named() -> None:
 
 def test_neurons_of_experts_are_not_told_apart() -> None:
     anatomy = counting_model().anatomy
-    mlp = anatomy.layers[2].mlp
+    mlp = anatomy.layers[2].mlp.module
     assert down_projection(anatomy, 2) is mlp.c_proj
     mlp.experts = mlp.c_proj
     try:

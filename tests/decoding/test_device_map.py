@@ -49,7 +49,7 @@ def test_dispatched_models_decode_alike(row: str) -> None:
     owners = [name for name, part in dispatched.named_modules() if [*part.parameters(False)]]
     parts = dict.fromkeys(owners, "cpu")
     dispatch_model(dispatched, parts, main_device="cpu", force_hooks=True)
-    assert hasattr(dissect(dispatched).layers[1].attention_output, "_hf_hook")
+    assert hasattr(dissect(dispatched).layers[1].attention.module, "_hf_hook")
     assert_same(run(dispatched), run(plain))
     removed = some_removed(dissect(plain))
     assert_same(run(dispatched, intervention=removed), run(plain, intervention=removed))
@@ -60,7 +60,7 @@ def test_layers_on_disk_come_when_they_are_needed(tiny_llama_dir) -> None:
     """A layer's weights are on disk (and meta in the model) until its turn comes."""
     spec = spec_of(tiny_llama_dir)
     whole, split = load_model(spec, device="cpu"), load_model(spec, device_map=ON_DISK)
-    assert dissect(split).layers[1].attention_output.weight.is_meta
+    assert dissect(split).layers[1].attention.module.weight.is_meta
     assert_same(run(split), run(whole))
     lazy, direct = read_readout(spec, "float32"), readout_of(whole)
     assert torch.equal(lazy.output[1], direct.output[1])

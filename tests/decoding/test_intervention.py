@@ -52,15 +52,15 @@ def edited(model, heads=(), mlps=()):
     model = copy.deepcopy(model)
     anatomy = dissect(model)
     for layer, head in heads:
-        module = anatomy.layers[layer].attention_output
+        module = anatomy.layers[layer].attention.module
         columns = slice(head * anatomy.d_head, (head + 1) * anatomy.d_head)
         transposed = not isinstance(module, torch.nn.Linear)  # GPT-2's Conv1D
         (module.weight.T if transposed else module.weight)[:, columns] = 0.0
     for layer in mlps:
-        site = anatomy.layers[layer].mlp_site
+        site = anatomy.layers[layer].mlp.last
         for parameter in site.parameters():
             parameter.zero_()
-        if anatomy.layers[layer].mlp_norm is not None:
+        if anatomy.layers[layer].mlp.norm is not None:
             parameter -= anatomy.architecture.norm_weight_offset
     return model
 
@@ -289,10 +289,10 @@ def test_donors_are_placed_at_any_position_of_a_pass() -> None:
     surgeon = Surgeon(anatomy, removed)
     with surgeon.attached():
         handles = [
-            sites.attention_output.register_forward_hook(
+            sites.attention.module.register_forward_hook(
                 lambda module, args, output: seen.update(head=args[0])
             ),
-            sites.mlp_site.register_forward_hook(
+            sites.mlp.last.register_forward_hook(
                 lambda module, args, output: seen.update(mlp=output)
             ),
         ]

@@ -75,7 +75,7 @@ def test_skipped_layers_are_not_run_and_come_back(monkeypatch) -> None:
             before = loaded.model(ids).logits
         ran = []
         for place, layer in enumerate(loaded.anatomy.layers):
-            layer.attention_output.register_forward_hook(lambda *_, place=place: ran.append(place))
+            layer.attention.module.register_forward_hook(lambda *_, place=place: ran.append(place))
         with pytest.raises(ZeroDivisionError), clean.reused(2, 3):
             after = loaded.model(ids.expand(3, -1)).logits
             raise ZeroDivisionError

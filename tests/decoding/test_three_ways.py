@@ -9,14 +9,20 @@ from __future__ import annotations
 import pytest
 import torch
 from architectures import ROWS, tiny_model
-from every_architecture import TYPES, NotBuilt, any_model
 from three_ways import PREFIX, disagreements
 from unlisted import ACCEPTED, unlisted_model
 
 from lengthlens.attribution.proof import proven
-from lengthlens.decoding.kvcache import repeat_shifted, reserved_cache, select_rows, shareable
+from lengthlens.decoding.kvcache import (
+    repeat_shifted,
+    reserved_cache,
+    select_rows,
+    shareable,
+    stateful,
+)
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import dissect
+from lengthlens.models.every_type import TYPES, NotBuilt, any_model
 
 TEXTS = [list(range(20, 33)), list(range(60, 67))]
 
@@ -106,5 +112,6 @@ def test_every_other_architecture_answers_alike_or_is_refused(kind: str) -> None
     windowed = getattr(model.config, "use_sliding_window", True)
     window = getattr(model.config, "sliding_window", None) if windowed else None
     indexed = hasattr(model.config, "index_topk")  # keys kept beside keys and values: not shared
-    shares = not indexed and (window is None or window > 2 * PREFIX)
+    states = stateful(reserved_cache(model.config, 1))  # prompts of one length together, unshared
+    shares = not indexed and not states and (window is None or window > 2 * PREFIX)
     assert disagreements(model, shares=shares) == []

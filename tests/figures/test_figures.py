@@ -244,7 +244,7 @@ def test_ablation_without_margins_or_without_a_language():
     figure = drawn_ablation(data, CAST)
     few = [text for axes in figure.axes for text in texts(axes)]
     assert few.count("not ablated") == 4  # the model without control is left out, and named
-    assert figure.get_supxlabel().endswith("be lost: b")
+    assert figure.get_supxlabel().endswith("because no control is shown: b")
 
 
 def test_the_main_ablation_shows_the_tested_scores_alone():

@@ -58,22 +58,21 @@ def say(*limits: Limits) -> str:
     [
         ([ABOVE], "It rises by 20 points [10, 30] in English"),
         ([BELOW], "It falls by 20 points [10, 30] in English"),
-        ([OPEN], "In English it cannot be told whether it rises"),
-        ([NONE], "In English it cannot be told whether it rises"),
-        ([], "It cannot be told whether it rises"),
+        ([OPEN], "Whether it rises is undecided in English"),
+        ([NONE], "Whether it rises is undecided in English"),
+        ([], "Whether it rises is undecided"),
         ([ABOVE, (0.4, 0.2, 0.5)], "It rises by 20 to 40 points in English and Italian"),
         ([ABOVE] * 3, "It rises by 20 points in all 3 languages"),
         (
             [ABOVE, OPEN, NONE],
-            "It rises by 20 points [10, 30] in English; in Italian and Luxembourgish it cannot be "
-            "told",
+            "It rises by 20 points [10, 30] in English; undecided in Italian and Luxembourgish",
         ),
         (
             [BELOW, ABOVE, OPEN],
             "It rises by 20 points [10, 30] in Italian; it falls by 20 points [10, 30] in English; "
-            "in Luxembourgish it cannot be told",
+            "undecided in Luxembourgish",
         ),
-        ([(0.1, 0.0, 0.2)], "In English it cannot be told whether it rises"),  # touches 0
+        ([(0.1, 0.0, 0.2)], "Whether it rises is undecided in English"),  # touches 0
     ],
 )
 def test_a_title_follows_the_intervals(limits: list[Limits], title: str) -> None:
@@ -93,9 +92,7 @@ def test_subjects_are_told_one_by_one() -> None:
     told = tallied(
         {"A": [case(ABOVE), case(OPEN, "Italian")], "B": [case(BELOW), case(NONE, "Italian")]}
     )
-    assert told == (
-        "A in English, B nowhere; the opposite: B in English; elsewhere it cannot be told"
-    )
+    assert told == ("A in English, B nowhere; the opposite: B in English; undecided elsewhere")
     assert tallied({"A": [case(ABOVE)]}) == "A in English"
 
 
@@ -210,8 +207,8 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
     ),
     "cwa_by_layer": (
         lambda limits: cwa_by_layer.title(by_layer(limits), CAST),
-        "The final MLP's CWA is above what shifted signs give in all 3 languages",
-        "below what shifted signs give in all 3 languages",
+        "The final MLP's CWA is above the shifted-sign null in all 3 languages",
+        "below the shifted-sign null in all 3 languages",
     ),
     "cwa_by_n": (
         lambda limits: by_n(told_of(limits)),
@@ -244,12 +241,12 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
         lambda limits: scores.title(
             rows("over_norm", limits, over="within", outcome="decision", score="cwa"), CAST
         ),
-        "better than the norm of their output does: CWA in all 3 languages",
+        "better than their output norm does: CWA in all 3 languages",
         "CWA nowhere; the opposite: CWA in all 3 languages",
     ),
     "transfer": (
         lambda limits: transfer.title(moved(limits), CAST),
-        "further than random heads do: by CWA in 3 of 3 cases",
+        "further than ablating random heads: by CWA in 3 of 3 cases",
         "by CWA in 0 of 3 cases (less far in 3)",
     ),
     "faithfulness": (
@@ -262,9 +259,9 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
         lambda limits: tracing.title(
             rows("share", shifted(limits, 0.5), direction="noising", layer=3, role="mark"), CAST
         ),
-        "Half way through the layers, the final mark holds more than half of what the number does "
-        "to the decision in all 3 languages",
-        "no part of the text holds half of what the number does",
+        "Half way through the layers, the final mark carries more than half of the effect of N in "
+        "all 3 languages",
+        "even the final mark carries less than half of the effect of N in all 3 languages",
     ),
     "count": (
         lambda limits: count.title(
@@ -277,18 +274,18 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
             ),
             CAST,
         ),
-        "can be read from the finished stream, beyond what text, position and template tell, in",
+        "can be decoded from the final stream beyond text, position and template in all 3",
         "worse than with N permuted in all 3 languages",
     ),
     "depth": (
         lambda limits: depth.title(margins(limits), CAST),
-        "Once N words are there, chat leans towards ending, from layer 0 on, in all 3 languages",
-        "chat leans towards going on in all 3 languages",
+        "Once N words are written, the margin of chat favours ending from layer 0 on in all 3",
+        "the margin of chat favours going on in all 3 languages",
     ),
     "transplants": (
         lambda limits: transplants.title(exchanged(limits), CAST),
-        "Tuned weights of the last quarter of layers alone bring more than half of the exact",
-        "Tuned weights of the last quarter of layers alone bring less than half of the exact",
+        "Tuned weights of the last quarter of layers alone recover more than half of the gain",
+        "Tuned weights of the last quarter of layers alone recover less than half of the gain",
     ),
     "series": (
         lambda limits: series.title(steps(limits), CAST),
@@ -299,8 +296,8 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
         lambda limits: repair.title(
             rows("contribution", limits, term="mlps", mode="zero", method="late_heads", k=16), CAST
         ),
-        "Without the late heads, the MLPs give less for ending, too, in all 3 languages",
-        "the MLPs give more for ending in all 3 languages",
+        "Without the late heads, the MLPs also contribute less to ending in all 3 languages",
+        "the MLPs contribute more to ending in all 3 languages",
     ),
     "tokenization": (
         lambda limits: tokenization.title(aligned(limits), CAST),
@@ -309,8 +306,8 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
     ),
     "extrapolation": (
         lambda limits: extrapolation.title(rows("gain", limits, probe="extrapolation", n=12), CAST),
-        "Beyond the study, up to N = 12, chat writes 0.20 words more for each word asked for in",
-        "chat writes 0.20 words less for each word asked for in all 3 languages",
+        "Beyond the study, up to N = 12, answers of chat grow by 0.20 words per word requested in",
+        "answers of chat shrink by 0.20 words per word requested in all 3 languages",
     ),
 }
 WITHOUT_INTERVALS = {"cwa_heatmaps", "circuit", "worked_cases"}  # two below, one in its own file
@@ -329,13 +326,13 @@ def test_the_title_of_a_figure_follows_its_intervals(name: str) -> None:
     assert above not in said_below and below not in said_above
     for undecided in (title(OPEN), title((0.1, np.nan, np.nan))):
         assert not any(clause in undecided for clause in (above, below)), undecided
-        told = ("cannot be told", "not shown to change", "in 0 of 3 cases")
+        told = ("undecided", "not shown to change", "in 0 of 3 cases")
         assert any(phrase in undecided for phrase in told), undecided
 
 
 def test_what_is_not_judged_is_not_told() -> None:
-    assert "cannot be told" in tokenization.title(aligned(ABOVE, coverage=0.3), CAST)
-    assert "cannot be told" in transplants.title(exchanged(BELOW, neutral=False), CAST)
+    assert "undecided" in tokenization.title(aligned(ABOVE, coverage=0.3), CAST)
+    assert "undecided" in transplants.title(exchanged(BELOW, neutral=False), CAST)
 
 
 def test_fewer_than_two_controls_leave_the_comparison_open() -> None:
@@ -347,7 +344,8 @@ def test_heads_that_both_scores_rank_are_counted() -> None:
     ranking = make_ranking()
     pairs = {("chat", code): ranking for code in LANGUAGES}
     assert cwa_heatmaps.title(pairs, CAST, 2) == (
-        "CWA and the end contrast share 2 of the 2 heads that they rank highest; chance gives 0.67"
+        "CWA and the end contrast share 2 of the 2 heads that they rank highest; 0.67 expected by "
+        "chance"
     )
     other = ranking.copy()
     ranks = other.loc[other["method"] == "cwa", "rank"]
@@ -367,7 +365,7 @@ def test_a_part_of_the_text_is_named_where_a_component_carries_n_with_its_whole_
     assert circuit.title(pd.concat([last, mark, answer]), CAST) == route + "all 3 languages"
     table = pd.concat([mark, last[last["language"] != "it"]])
     assert circuit.title(table, CAST) == (
-        route + "English and Luxembourgish; elsewhere by another way, or untold"
+        route + "English and Luxembourgish; elsewhere by another route or undecided"
     )
-    untold = "Through which components the number passes cannot be told"
+    untold = "Which components carry the number is undecided"
     assert circuit.title(answer, CAST) == circuit.title(mark.iloc[:0], CAST) == untold

@@ -48,7 +48,7 @@ def test_cells_hold_shares_with_layers_upwards() -> None:
     assert told == {(0, 0): "100", (2, 1): "62", (5, 1): "-20", (3, 0): "–", (3, 1): "–"}
     assert [label.get_text() for label in english.get_yticklabels()] == ["0", "3"]
     assert [text.get_text() for text in italian.texts] == ["N has no effect to explain"]
-    assert "taken away" in english.get_ylabel() and "put in" in other.get_ylabel()
+    assert english.get_ylabel().startswith("noising") and other.get_ylabel().startswith("denoising")
     assert [label.get_text() for label in other.get_xticklabels()] == list(ROLES.values())
 
 

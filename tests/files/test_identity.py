@@ -84,10 +84,11 @@ def test_files_of_several_kinds_are_compared(tmp_path):
     write_table(table, tmp_path / "m.en.csv", made(formats.SELECTION, sha256=SECOND))
     write_dataset(xr.Dataset(), tmp_path / "m.en.nc", made(formats.CWA))
     pair = [("m", "en")]
-    rankings = readers.open_pairs([tmp_path / "m.en.csv"], pair, readers.open_selection)
-    means = readers.open_pairs([tmp_path / "m.en.nc"], pair, readers.open_cwa)
-    with pytest.raises(LengthlensError, match="selection/m.en was made from other weights.*cwa/m"):
-        readers.check_together(means, rankings)
+    files = {"cwa": [tmp_path / "m.en.nc"], "selections": [tmp_path / "m.en.csv"]}
+    rankings = readers.open_pairs(files["selections"], pair, readers.open_selection)
+    means = readers.open_pairs(files["cwa"], pair, readers.open_cwa)
+    with pytest.raises(LengthlensError, match="m.en.csv was made from other weights.*m.en.nc"):
+        readers.check_together(files, {"cwa": means, "selections": rankings})
 
 
 def test_shards_of_other_weights_are_not_collected(tmp_path):

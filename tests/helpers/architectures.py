@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-VOCABULARY = 160
+from lengthlens.models.every_type import VOCABULARY, made_to_matter
+
 COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": 48,
@@ -87,14 +88,3 @@ def tiny_model(row: str, dtype: torch.dtype = torch.float32, seed: int = 0, **ch
         setattr(config, name, value)
     model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
     return made_to_matter(model)
-
-
-def made_to_matter(model):
-    """The model with large weights, and with norm weights and biases away from 1 and 0."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.dim() == 1 or "bias" in name:
-                parameter.add_(0.1 * torch.randn_like(parameter))
-            else:
-                parameter.mul_(8.0)
-    return model.requires_grad_(False)

@@ -29,7 +29,7 @@ def explicit_scores(model, batch: Batch) -> dict[str, np.ndarray]:
     for i in range(len(batch.steps)):
         heads, bias = [], 0.0
         for index, layer in enumerate(anatomy.layers):
-            module = layer.attention_output
+            module = layer.attention.module
             weight = module.weight if isinstance(module, torch.nn.Linear) else module.weight.T
             blocks = weight.unflatten(1, (anatomy.n_heads, anatomy.d_head))
             x = batch.residuals.head[i, index]

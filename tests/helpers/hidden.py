@@ -93,7 +93,7 @@ REASONS = {
     "odd norm": "model.norm .*is neither LayerNorm nor RMSNorm",
     "shifted logits": "no norm takes in what model.layers.1 gives out",
     "mixed heads": "takes in the heads side by side, each apart from the others",
-    "rescaled MLP": "multiplies attention by 1, but its MLP by 1.5",
+    "rescaled MLP": "multiplies what mlp gives by 1.5, a number that its config does not hold",
 }
 
 

@@ -61,7 +61,7 @@ def _sites(loaded: LoadedModel, components: Iterable[Component]):
         sites = loaded.anatomy.layers[layer]
         width = loaded.anatomy.d_head
         columns = slice(head * width, (head + 1) * width) if kind == "head" else slice(None)
-        yield kind, sites.attention_output if kind == "head" else sites.mlp_site, columns
+        yield kind, sites.attention.module if kind == "head" else sites.mlp.last, columns
 
 
 @torch.no_grad()

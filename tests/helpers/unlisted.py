@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import torch
-from architectures import COMMON, VOCABULARY, made_to_matter
+from architectures import COMMON
 from transformers import AutoConfig, AutoModelForCausalLM
+
+from lengthlens.models.every_type import VOCABULARY, made_to_matter
 
 _OLD_NAMES = {"vocab_size": VOCABULARY, "n_layer": 3, "n_head": 4, "bos_token_id": 1}
 
 ACCEPTED: dict[str, dict] = {
+    "opt": COMMON | {"ffn_dim": 64, "word_embed_proj_dim": 48},  # rows and positions are one axis
+    "bitnet": COMMON,  # a norm over all heads before the output projection
+    "mamba": {"vocab_size": VOCABULARY, "hidden_size": 48, "num_hidden_layers": 3, "state_size": 8},
     "olmo": COMMON,  # a norm without weight that keeps its epsilon to itself
     "deepseek_v3": COMMON  # latent attention; values narrower than keys
     | dict.fromkeys(("q_lora_rank", "kv_lora_rank"), 16)
@@ -33,14 +38,10 @@ ACCEPTED: dict[str, dict] = {
 
 REFUSED: dict[str, tuple[dict, str]] = {
     "nanochat": (COMMON, "its final norm, model.norm, is run elsewhere, too"),
-    "opt": (
-        COMMON | {"ffn_dim": 64, "word_embed_proj_dim": 48},
-        "layers.0 adds to the stream is not the sum of its attention and one other module",
-    ),
-    "bitnet": (COMMON, "no linear map of model.layers.0 takes in the heads side by side"),
-    "mamba": (
-        {"vocab_size": VOCABULARY, "hidden_size": 48, "num_hidden_layers": 3, "state_size": 8},
-        "MambaConfig.*no attribute 'num_attention_heads'",
+    "diffllama": (COMMON, "softmax attention was computed 2 times in model.layers.0"),
+    "bert": (
+        COMMON | {"is_decoder": True},
+        "encoder.layer.* ends with a norm of the stream itself|cls.predictions.transform",
     ),
 }
 

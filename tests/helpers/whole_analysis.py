@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import xarray as xr
 import yaml
@@ -24,27 +24,23 @@ from whole_mechanism import CIRCUITS
 from whole_study import ROOT, Study, language_file
 
 from lengthlens.ablation.hypotheses import as_values, read_hypotheses
+from lengthlens.analysis.registry import STAGES
 from lengthlens.configuration.pairs import model_pairs
+from lengthlens.configuration.study import Study as Configured
 from lengthlens.figures.registry import FIGURES
 from lengthlens.files.netcdf import check_names
 from lengthlens.files.provenance import check_schema
 from lengthlens.files.yaml_files import read_yaml
 from lengthlens.settings.claims import CLAIMED_TABLES
-from lengthlens.workflow.targets import (
-    CAUSAL_TABLES,
-    CIRCUIT_TABLES,
-    COUNT_TABLES,
-    PROBE_TABLES,
-    TABLES,
-    TRACE_TABLES,
-    TRACES,
-    TRANSPLANT_TABLES,
-)
+from lengthlens.workflow.targets import Paths
 
 CLAIMS = str(ROOT / "resources/claims.yaml")
 STATISTICS = {"level": 0.95, "resamples": 100, "seed": 0}
 DPI = 50
-FORCED_TABLES = ("scores", "same_text", "nswap")
+CLAIMED = (
+    *("attributions", "generations", "probes", "forced", "ablations", "repairs"),
+    *("transplants_files", *CLAIMED_TABLES),
+)
 
 
 @dataclass(frozen=True)
@@ -118,121 +114,82 @@ class Analysis:
         probed = dict.fromkeys((*shape.languages, *shape.probed))
         self.languages = [str(language_file(code)) for code in shape.languages]
         self.probed = [str(language_file(code)) for code in probed]
-        self.files = {
-            "attributions": self.each("attribution/{}.{}.nc"),
-            "forced": self.each("forced/{}.{}.nc"),
-            "ablations": self.each("ablation/{}.{}.nc"),
-            "repairs": self.each("repair/{}.{}.nc"),
-            "answers": self.each("generations/{}.{}.jsonl"),
-            "tokens": self.each("tokens/{}.{}.jsonl"),
-            "selections": self.each("selection/{}.{}.csv"),
-            "probes": [self.below("probes/{}.{}.jsonl".format(*p)) for p in shape.probed_pairs],
-        }
-        self.transplants = [
-            self.below("transplant/{}--{}.{}.nc".format(*key)) for key in shape.transplanted
-        ]
-        self.params = {
-            "pairs": shape.pairs,
-            "tuned_pairs": shape.tuned_pairs,
+        self.paths = Paths(
+            Mock(
+                spec=Configured,
+                models=shape.models,
+                languages=shape.languages,
+                probed_languages=list(probed),
+                tunings=shape.tunings,
+                whole_pairs=[pair for pair in model_pairs(shape.models, []) if len(pair) == 2],
+                transplant_languages=shape.languages,
+                results=study.below("").rstrip("/"),
+            )
+        )
+        self.config = {"statistics": STATISTICS, "circuits": CIRCUITS} | study.config
+        self.about = {
             "tunings": shape.tunings,
-            "probed": shape.probed_pairs,
-            "config": {"statistics": STATISTICS, "circuits": CIRCUITS} | study.config,
-            "models": model_pairs(shape.models, []),
             "model_pairs": model_pairs(shape.models, []),
             "tests": as_values(read_hypotheses(CLAIMS)),
             "untuned": ["lb"],
-            "transplanted": shape.transplanted,
-            "files": shape.transplanted,
-            "steps": shape.steps,
             "references": list(shape.probed),
+            "steps": shape.steps,
+        }
+        self.params = {
+            "pairs": shape.pairs,
+            "tunings": shape.tunings,
+            "config": self.config,
+            "models": model_pairs(shape.models, []),
             "dpi": DPI,
         }
-
-    def each(self, pattern: str) -> list[str]:
-        """One file of every model and language."""
-        return [self.below(pattern.format(*pair)) for pair in self.shape.pairs]
-
-    def tuned(self, *kinds: str) -> dict[str, list[str]]:
-        """One file of each kind of every tuned model and language."""
-        return {
-            kind: [self.below(f"{kind}/{m}.{code}.nc") for m, code in self.shape.tuned_pairs]
-            for kind in kinds
-        }
-
-    def tables(self, *names: str) -> dict[str, str]:
-        return {name: self.below(f"tables/{name}.csv") for name in names}
-
-    def source(self, name: str) -> list[str]:
-        """The files of a source of figures, as the rules name them."""
-        if name in self.files:
-            return self.files[name]
-        return [self.below("cwa.nc" if name == "cwa" else f"tables/{name}.csv")]
 
     def job(self, name: str, made: Mapping, given: Mapping, **params: Any) -> None:
         """Run a script."""
         run(name, given, made, self.params | params)
 
-    def some(self, *kinds: str) -> dict[str, list[str]]:
-        """All files of some kinds."""
-        return {kind: self.files[kind] for kind in kinds}
+    def some(self, *sources: str, tuned: bool = False) -> dict[str, list[str]]:
+        """All files of some sources."""
+        return {
+            name: self.languages if name == "languages" else self.paths.source(name, tuned)
+            for name in sources
+        }
+
+    def keys(self, sources: Collection[str], tuned: bool = False) -> dict[str, list | None]:
+        """What the files of some sources are of."""
+        return {name: self.paths.keys(name, tuned) for name in sources}
 
     def make_tables(self) -> None:
         """From the files of samples to all tables, and the claims."""
         self.job("aggregate_cwa", {"cwa": self.below("cwa.nc")}, self.some("attributions"))
-        self._tables_of_answers()
-        effects = self.tables(*CAUSAL_TABLES)
-        effects = {"table": effects.pop("ablation")} | effects
-        kinds = ("ablations", "repairs", "selections", "attributions", "forced")
-        self.job("summarise_ablation", effects, self.some(*kinds))
-        given = self.some("attributions", "forced")
-        self.job("summarise_forced", self.tables(*FORCED_TABLES), given)
-        given = self.some("probes", "answers", "attributions")
-        self.job("summarise_probes", self.tables(*PROBE_TABLES), given)
-        self._tables_of_mechanism()
-        kinds = ("attributions", "forced", "ablations", "repairs", "answers", "probes")
-        given = {"claims": CLAIMS, "transplants": self.transplants, **self.tables(*CLAIMED_TABLES)}
-        self.job("evaluate_claims", {"table": self.below("claims.csv")}, self.some(*kinds) | given)
+        for name in STAGES:  # each after those whose tables it reads
+            self._stage(name)
+        given = self.some(*CLAIMED) | {"claims": CLAIMS}
+        reads = self.keys(CLAIMED)
+        self.job("evaluate_claims", {"table": self.below("claims.csv")}, given, reads=reads)
 
-    def _tables_of_answers(self) -> None:
-        """How well the models keep to N, and how they were used."""
-        paths = self.tables("behaviour", "control", "models")
-        behaviour, control, models = ({"table": path} for path in paths.values())
-        given = self.some("answers") | {"languages": self.languages}
-        self.job("summarise_answers", behaviour, given)
-        self.job("summarise_control", control, self.some("answers", "forced"))
-        names = list(self.shape.models)
-        given = self.some("answers") | {"proofs": [self.below(f"proofs/{m}.json") for m in names]}
-        self.job("summarise_models", models, given, models=names)
-
-    def _tables_of_mechanism(self) -> None:
-        """What carries N, where it is, the count in the stream, and what tuning changed."""
-        own = self.some("attributions", "forced")
-        tuned = {
-            kind: [path for path, pair in zip(paths, self.shape.pairs, strict=True)
-                   if pair in self.shape.tuned_pairs]
-            for kind, paths in own.items()
-        }  # fmt: skip
-        own_tuned = {"pairs": self.shape.tuned_pairs}
-        given = tuned | self.tuned("patching", "circuits")
-        self.job("summarise_circuits", self.tables(*CIRCUIT_TABLES), given, **own_tuned)
-        self.job("summarise_tracing", self.tables(*TRACE_TABLES), self.tuned(*TRACES), **own_tuned)
-        given = own | {"measured": self.tuned("count")["count"]}
-        self.job("summarise_count", self.tables(*COUNT_TABLES), given)
-        patched = [self.below(f"patching/{m}.{code}.nc") for _, m, code in self.shape.transplanted]
-        given = {"transplants": self.transplants, "patching": patched}
-        self.job("summarise_transplants", self.tables(*TRANSPLANT_TABLES), given)
-        read = self.tables("behaviour", "patches", "circuit_members", "attention")
-        self.job("summarise_series", {"table": self.below("tables/series.csv")}, read)
+    def _stage(self, name: str) -> None:
+        """The tables of one stage."""
+        stage = STAGES[name]
+        sections = (key.partition(".")[0] for key in stage.config)
+        made = {table: self.below(f"tables/{table}.csv") for table in stage.tables}
+        self.job(
+            "make_tables", made, self.some(*stage.reads, tuned=stage.tuned),
+            stage=name,
+            reads=self.keys(stage.reads, stage.tuned),
+            origins=list(stage.origins or stage.reads),
+            about={option: self.about[option] for option in stage.about},
+            config={section: self.config[section] for section in sections},
+        )  # fmt: skip
 
     def draw(self) -> None:
         """From tables and files to all figures."""
         options = {"statistics": STATISTICS, "ablation.k": {"k": [1, 2]}}
         for name, path in self.figures.items():
             drawing = FIGURES[name]
-            given = {source: self.source(source) for source in drawing.reads}
+            given = self.some(*drawing.reads)
             given["languages"] = self.probed if drawing.probed else self.languages
             config = {key: options[key] for key in drawing.options}
-            params = {"figure": name, "reads": drawing.reads, "config": config}
+            params = {"figure": name, "reads": self.keys(drawing.reads), "config": config}
             self.job("draw_figure", {"svg": path}, given, **params)
 
     def report(self) -> str:
@@ -244,7 +201,7 @@ class Analysis:
             "claims": self.below("claims.csv"),
             "figures": list(self.figures.values()),
             "captions": [str(ROOT / f"rules/captions/{name}.rst") for name in FIGURES],
-            "tables": list(self.tables(*TABLES).values()),
+            "tables": self.paths.tables(),
         }
         path = self.below("report.html")
         given |= self.some("answers", "tokens", "attributions", "ablations")

@@ -23,8 +23,8 @@ from other_libraries import (
 )
 from study import ROOT, copy_project, snakemake
 
+from lengthlens.analysis.registry import TABLES
 from lengthlens.figures.registry import FIGURES
-from lengthlens.workflow.targets import TABLES
 
 pytestmark = pytest.mark.slow
 

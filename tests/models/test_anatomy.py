@@ -47,10 +47,11 @@ def traits(model) -> set[str]:
     """What could make attribution wrong if it were forgotten, as the model really has it."""
     anatomy, config = dissect(model), model.config
     layer = anatomy.layers[0]
+    output, mlp = layer.attention.module, layer.mlp.module
     names = dict(layer.first.named_modules())
     key = next((module for name, module in names.items() if name.endswith("k_proj")), None)
-    last_mlp = [m for m in layer.mlp.modules() if getattr(m, "bias", None) is not None]
-    output_bias = layer.attention_output.bias is not None
+    last_mlp = [m for m in mlp.modules() if getattr(m, "bias", None) is not None]
+    output_bias = output.bias is not None
     embedding, unembedding = model.get_input_embeddings().weight, anatomy.unembedding.weight
     has = {
         "wide": anatomy.n_heads * anatomy.d_head != anatomy.d_model,
@@ -61,11 +62,11 @@ def traits(model) -> set[str]:
         "tied": unembedding is embedding,
         "untied": unembedding is not embedding,
         "experts": any("expert" in name for name in names),
-        "output norms": layer.attention_norm is not None and layer.mlp_norm is not None,
+        "output norms": layer.attention_norm is not None and layer.mlp.norm is not None,
         "centred": isinstance(anatomy.final_norm, nn.LayerNorm),
         "positions": any("wpe" in name for name, _ in model.named_modules()),
         "parallel": getattr(config, "use_parallel_residual", False),
-        "residual multiplier": anatomy.residual_multiplier != 1,
+        "residual multiplier": layer.attention.factor != 1 and layer.mlp.factor != 1,
         "logit multiplier": anatomy.logit_multiplier != 1,
         "soft cap": anatomy.soft_cap is not None,
     }

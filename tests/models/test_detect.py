@@ -10,7 +10,7 @@ from test_anatomy import completeness
 from unlisted import ACCEPTED, REFUSED, unlisted_model
 
 from lengthlens.errors import LengthlensError
-from lengthlens.models.anatomy import dissect, submodule
+from lengthlens.models.anatomy import bound, dissect
 from lengthlens.models.architectures import ARCHITECTURES
 from lengthlens.models.detect import detect
 from lengthlens.models.small_model import LAYERS, small_config, small_model
@@ -20,22 +20,25 @@ from lengthlens.models.small_model import LAYERS, small_config, small_model
 def test_detection_finds_what_the_table_says(row: str) -> None:
     """Every listed architecture, detected from its class and config alone."""
     model = tiny_model(row)
-    listed, found = dissect(model), detect(model)
-    config = model.config
-    assert found.centred_norm == listed.architecture.centred_norm
-    assert found.norm_weight_offset == listed.architecture.norm_weight_offset
-    assert found.residual_multiplier(config) == listed.residual_multiplier
-    assert found.logit_multiplier(config) == pytest.approx(listed.logit_multiplier, rel=1e-12)
-    assert (getattr(config, found.soft_cap) if found.soft_cap else None) == listed.soft_cap
-    assert submodule(model, found.final_norm) is listed.final_norm
-    assert submodule(model, found.unembedding) is listed.unembedding
-    layers = submodule(model, found.layers)
-    assert len(layers) == len(listed.layers) == 3
-    for layer, sites in zip(layers, listed.layers, strict=True):
-        assert layer is sites.first
-        assert submodule(layer, found.attention_output) is sites.attention_output
-        assert submodule(layer, found.attention_norm) is sites.attention_norm
-        assert submodule(layer, found.mlp) is sites.mlp_site
+    listed, found = dissect(model), bound(model, detect(model))
+    assert found.architecture.centred_norm == listed.architecture.centred_norm
+    assert found.architecture.norm_weight_offset == listed.architecture.norm_weight_offset
+    assert found.logit_multiplier == pytest.approx(listed.logit_multiplier, rel=1e-12)
+    assert found.soft_cap == listed.soft_cap
+    assert found.final_norm is listed.final_norm
+    assert found.unembedding is listed.unembedding
+    assert len(found.layers) == len(listed.layers) == 3
+    for own, layer in zip(found.layers, listed.layers, strict=True):
+        assert own.first is layer.first and own.biases == layer.biases == ()
+        assert own.kind == layer.kind == "attention"
+        for site, other in ((own.attention, layer.attention), (own.mlp, layer.mlp)):
+            assert site.module is other.module and site.norm is other.norm
+            assert (site.factor, site.heads, site.width) == (other.factor, other.heads, other.width)
+            assert (
+                site.norm is None
+                or site.branch.whole
+                or (site.branch.norm_weight_offset == other.branch.norm_weight_offset)
+            )
 
 
 @pytest.mark.slow  # `.ci/run` makes them all

@@ -131,12 +131,12 @@ def test_every_sentence_on_tokenization_has_its_interval_and_n(separated) -> Non
 def test_a_poor_aligned_language_says_nothing_of_the_tokenizer(separated) -> None:
     """A quarter of the words are whole: no tokenization effect is told; with all words it is."""
     poor = [s for s in tokenization_sentences(separated) if s.startswith("i in en")]
-    assert "says nothing of the tokenizer" in poor[0]
-    assert "beyond what the constraint does" not in poor[1]
+    assert "says nothing about the tokenizer" in poor[0]
+    assert "net of the constraint's effect" not in poor[1]
     rich = separated.copy()
     rich.loc[rich["measure"] == "coverage", "value"] = 1.0
     told = [s for s in tokenization_sentences(rich) if s.startswith("i in en")]
-    assert "says nothing" not in told[0] and "beyond what the constraint does in qaa" in told[1]
+    assert "says nothing" not in told[0] and "net of the constraint's effect in qaa" in told[1]
 
 
 def test_no_direction_is_named_that_the_interval_does_not_show(separated) -> None:
@@ -164,7 +164,7 @@ def test_sentences_on_slopes_tell_what_was_left_out(slopes) -> None:
     assert "12 cut answers left out" in next(s for s in said if s.startswith("b in en"))
     assert any(s.startswith("i in all languages") for s in said)
     few = slopes.assign(n_erring=3, slope_low=0.1, slope_high=0.2)
-    assert all("err to tell" in s for s in tokens_per_word_sentences(few))
+    assert all("too few errors to tell" in s for s in tokens_per_word_sentences(few))
 
 
 def test_sentences_on_counting_name_all_conventions(probes) -> None:
@@ -172,7 +172,7 @@ def test_sentences_on_counting_name_all_conventions(probes) -> None:
     assert len(said) == 4
     for sentence in said:
         assert all(f"by {name}" in sentence for name in ("whitespace", "unicode", "elision"))
-        assert "0.0 % [0.0, " in sentence and "words an answer beside whitespace" in sentence
+        assert "0.0 % [0.0, " in sentence and "words per answer relative to whitespace" in sentence
 
 
 def test_sentences_on_extrapolation(extended) -> None:

@@ -8,14 +8,9 @@ from pathlib import Path
 import docutils.core
 import pytest
 
+from lengthlens.analysis.registry import STAGES
 from lengthlens.figures.registry import FIGURES
 from lengthlens.reporting.shown import cut_caption
-from lengthlens.workflow.targets import (
-    CIRCUIT_TABLES,
-    COUNT_TABLES,
-    TRACE_TABLES,
-    TRANSPLANT_TABLES,
-)
 
 ROOT = Path(__file__).parents[2]
 CAPTIONS = sorted((ROOT / "rules/captions").glob("*.rst"))
@@ -55,5 +50,6 @@ def test_every_caption_is_used_and_there():
     """Those that rules name for tables, and one for every figure."""
     rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
     named = set(re.findall(r'caption="captions/(\w+)\.rst"', rules))
-    named |= {*FIGURES, *CIRCUIT_TABLES, *TRACE_TABLES, *COUNT_TABLES, *TRANSPLANT_TABLES}
+    tables = {name: entry for stage in STAGES.values() for name, entry in stage.tables.items()}
+    named |= {*FIGURES, *(one.caption or name for name, one in tables.items() if one.label)}
     assert named == {path.stem for path in CAPTIONS}

@@ -70,7 +70,7 @@ def test_with_control_everywhere_nothing_is_said():
     for name in ("summary", "claims"):
         assert "Control is not shown" not in section(page, name)
         assert "No control is shown" not in section(page, name)
-    assert "There is control to explain" in section(page, "control")
+    assert "Control is shown." in section(page, "control")
 
 
 def test_the_gate_is_asked_of_instruct_models_or_else_of_all():
@@ -107,9 +107,12 @@ def test_sentences_hold_every_number_with_its_interval():
     first, *_, last = control_sentences(control({"en": True, "it": True}))
     assert "25.0 % were cut" in first and first.endswith("to end.")
     assert "90.0 % [80.0, 100.0] of 24 answers are exact" in last
-    assert "+40.0 points [+30.0, +50.0] beyond the 50.0 % that chance gives" in last
-    assert "+0.95 words [+0.85, +1.05]" in last and "3.00 logits [2.90, 3.10] lower" in last
-    assert last.endswith("There is control to explain.")
+    assert "+40.0 points [+30.0, +50.0] above the 50.0 % expected by chance" in last
+    assert (
+        "+0.95 words [+0.85, +1.05]" in last
+        and "lowers the end margin by 3.00 logits [2.90, 3.10]" in last
+    )
+    assert last.endswith("Control is shown.")
 
 
 TEXTS = {

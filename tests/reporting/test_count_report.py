@@ -67,11 +67,12 @@ def margins() -> pd.DataFrame:
 
 def test_probes_are_told_from_the_first_layer_that_shows_words_left() -> None:
     found, absent = say_probes(probes([0.0, 0.3, 0.6]))
-    assert "tells words left first entering layer 1, and best before the final norm" in found
+    assert "decodes words left from the stream first entering layer 1 and best before" in found
+    assert "and best before the final norm: 60.0 %" in found
     assert "60.0 % [56.0, 64.0]" in found and "at most 1.0 % (31 evaluate answers" in found
     assert absent == "t (it): words left were not probed: one number only."
     nothing, _ = say_probes(probes([0.0, 0.02, 0.06]))
-    assert "in no layer is the stream shown to tell more than 5.0 %" in nothing
+    assert "in no layer is a probe shown to decode more than 5.0 %" in nothing
 
 
 def test_the_best_layer_is_that_of_the_select_topics() -> None:
@@ -84,25 +85,26 @@ def test_the_best_layer_is_that_of_the_select_topics() -> None:
 
 def test_steering_is_told_with_its_null() -> None:
     found, absent = say_steering(steering())
-    assert "entering layer 1 changes the answer by +0.10 words [+0.03, +0.17]" in found
+    assert "entering layer 1 along words left changes the answer by +0.10 words" in found
+    assert "+0.10 words [+0.03, +0.17] per word of shift" in found
     assert "by \u22120.01 to +0.02 (31 prompts, 5 directions)" in found
     assert "count.steered does not name it" in absent
 
 
 def test_neurons_are_told_by_how_few_carry_half() -> None:
     (found,) = say_neurons(neurons([0.1, 0.5, 0.8]))
-    assert "carry 80.0 % [75.0, 85.0]" in found
-    assert "the first 4 of 64 carry 50.0 % [45.0, 55.0], as many at random 2.0 %" in found
+    assert "together carry 80.0 % [75.0, 85.0]" in found
+    assert "the top 4 of 64 carry 50.0 % [45.0, 55.0], as many random ones 2.0 %" in found
     (nothing,) = say_neurons(neurons([np.nan] * 3))
-    assert "carries no share of the effect of N" in nothing
+    assert "is not shown to carry any of the effect of N" in nothing
     (all_needed,) = say_neurons(neurons([0.1, 0.2, 0.8]))
-    assert "the first 64 of 64" in all_needed
+    assert "the top 64 of 64" in all_needed
 
 
 def test_the_last_layer_is_told_on_own_answers() -> None:
     untuned, tuned = say_depth(margins())
     assert untuned.startswith("u (en): at its own decisions the end margin is +8.00 [+7.00, +9.00]")
-    assert "without the last layer's part it is +4.00 [+3.00, +5.00] (31 answers" in tuned
+    assert "without the last layer's contribution, +4.00 [+3.00, +5.00] (31 answers" in tuned
 
 
 def test_figures_show_what_the_tables_hold() -> None:

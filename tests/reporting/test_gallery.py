@@ -79,7 +79,7 @@ def test_a_page_tells_what_the_run_did_and_found(run, tmp_path):
     assert "| weights of chat | `abc` |" in text
     assert text.index("## First") < text.index("![") < text.index("## Later")
     assert "| It counts. | confirmatory | supported | 0.5 [0.25, −0.75] words |" in text
-    assert text.endswith("Of 1 more claims the run has no data.\n")
+    assert text.endswith("The run has no data on 1 more claims.\n")
     assert [path.name for path in target.glob("*.png")] == ["tracing.png"]
     with gallery.Image.open(target / "tracing.png") as image:
         assert image.width == gallery.WIDTH and len(image.getcolors()) <= gallery.COLOURS

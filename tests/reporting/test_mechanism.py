@@ -33,16 +33,16 @@ def test_heads_that_were_not_patched_are_told_with_what_they_may_carry() -> None
     assert "not patched" not in said
     bound = {"unpatched": 0.12, "unpatched_low": 0.03, "unpatched_high": 0.21, "unpatched_most": 9}
     (said,) = say_carriers(pd.DataFrame([CARRIER | bound | {"n_unpatched": 160}]))
-    assert "160 heads were not patched" in said and "12.0 % [3.0, 21.0] together" in said
-    assert "at most 9 of them more than 5 % each (level 0.95)" in said
+    assert "160 heads were not patched" in said and "shares add up to 12.0 % [3.0, 21.0]" in said
+    assert "at most 9 of them carry more than 5 % each (confidence level 0.95)" in said
     unknown = dict.fromkeys(bound, np.nan) | {"n_unpatched": 160}
     (said,) = say_carriers(pd.DataFrame([CARRIER | unknown]))
-    assert "no sample tells what they carry" in said
+    assert "no sample estimates what they carry" in said
 
 
 def test_without_an_effect_no_share_is_given() -> None:
     (said,) = say_carriers(pd.DataFrame([CARRIER | {"share": np.nan}]))
-    assert "no share of it to give" in said and "%" not in said
+    assert "so no shares are given" in said and "%" not in said
 
 
 def test_circuits_are_told_with_their_size_or_the_reason() -> None:
@@ -58,8 +58,8 @@ def test_circuits_are_told_with_their_size_or_the_reason() -> None:
     other = found | {"source_language": "it"}
     said = say_circuits(pd.DataFrame([found, none, other], columns=list(CIRCUITS)))
     assert len(said) == 2
-    assert "first 8 of 54 components by AtP keep 90.0 % [85.0, 95.0]" in said[0]
-    assert "within their layers keep 7.0 % (1.0 to 30.0 % over the orders)" in said[0]
+    assert "top 8 of 54 components by AtP keep 90.0 % [85.0, 95.0]" in said[0]
+    assert "within layers keep 7.0 % (1.0 to 30.0 % across orders)" in said[0]
     assert (
         "100.0 % [77.0, 100.0] of 16 decisions" in said[0]
         and "75.0 % [45.0, 91.0] of 12 answers" in said[0]
@@ -85,7 +85,7 @@ def test_scores_are_told_beside_the_norm_they_must_exceed() -> None:
     ]  # fmt: skip
     (said,) = say_patch_scores(pd.DataFrame(rows))
     assert "AtP 0.68 [0.58, 0.78], CWA \u22120.10" in said and "output norm \u22120.20" in said
-    assert "norm of a head's output: AtP (48 heads" in said
+    assert "Shown to beat the output norm: AtP (48 heads" in said
     assert say_patch_scores(pd.DataFrame(rows).assign(correlation=np.nan)) == []
 
 
@@ -95,4 +95,6 @@ def test_overlap_is_told_against_chance() -> None:
         "heads": 3, "source_heads": 3, "shared": 3, "chance": 0.625, "p": 0.0045, "mlps_shared": 2,
     }  # fmt: skip
     (said,) = say_overlap(pd.DataFrame([row], columns=list(OVERLAP)))
-    assert "share 3 of 3 and 3, against 0.62" in said and "(p = 0.0045)" in said
+    assert (
+        "3 heads in en and 3 in it; 3 are shared, against 0.62" in said and "(p = 0.0045)" in said
+    )

@@ -31,13 +31,13 @@ def test_paths_are_named_with_what_they_go_into() -> None:
     ]
     table = pd.DataFrame([OWN | row for row in rows], columns=list(PATHS))
     (said,) = say_paths(table)
-    assert "the number as written to L0H6 (value) 80.0 % [70.0, 90.0]" in said
-    assert "L5M straight to the decision 70.0 %" in said and "L0M to L5M 30.0 %" in said
+    assert "the number's embedding to L0H6 (value) 80.0 % [70.0, 90.0]" in said
+    assert "L5M directly to the logits 70.0 %" in said and "L0M to L5M 30.0 %" in said
     assert "query" not in said  # its interval reaches 0
     missing = pd.DataFrame([OWN | {"absent": "no circuit is faithful"}], columns=list(PATHS))
     assert say_paths(missing) == ["m (en): no circuit is faithful."]
     (said,) = say_paths(table.assign(share=np.nan))
-    assert "no path carries it (12 answers)" in said
+    assert "no path is named (12 answers)" in said
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_paths_are_named_with_what_they_go_into() -> None:
     [
         ("yes", "so the MLP compensates"),
         ("no", "does not compensate"),
-        ("open", "leaves open whether"),
+        ("open", "compensates for them is undecided"),
     ],
 )
 def test_compensation_follows_the_verdict(verdict: str, words: str) -> None:
@@ -59,7 +59,7 @@ def test_compensation_follows_the_verdict(verdict: str, words: str) -> None:
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=list(COMPENSATION))
     (said,) = say_compensation(table)
-    assert words in said and "directly by +2.00 logits [+1.50, +2.50]" in said
+    assert words in said and "+2.00 logits [+1.50, +2.50] to the effect of N directly" in said
     parallel = table[~table["term"].isin(["mediated", "both", "interaction"])]
     assert "does not read the late heads" in say_compensation(parallel)[0]
 
@@ -86,6 +86,6 @@ def test_kinds_of_templates_and_new_templates() -> None:
     (said,) = say_new_templates(table)
     assert "50.0 % [40.0, 60.0] of 40 answers are exact" in said
     assert "7 components keeps 90.0 % [80.0, 100.0]" in said
-    assert "no circuit to try" in say_new_templates(table.assign(k=np.nan))[0]
+    assert "no circuit to test" in say_new_templates(table.assign(k=np.nan))[0]
     said = say_new_templates(table.assign(faithfulness=np.nan))[0]
     assert "with a final mark: 50.0 %" in said and "no effect of N is shown (12 answers)" in said

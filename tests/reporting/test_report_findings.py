@@ -33,7 +33,7 @@ nan = float("nan")
         ([(0.1, 0.3)], ("yes", "yes")),
         ([(-0.3, -0.1)] * 3, ("no, the opposite in all 3 languages", "no")),
         ([(-0.3, 0.1), (-0.1, 0.2)], ("not shown", "open")),
-        ([(0.1, 0.3), (-0.1, 0.2)], ("yes in 1, open in 1 of 2 languages", "open")),
+        ([(0.1, 0.3), (-0.1, 0.2)], ("yes in 1, undecided in 1 of 2 languages", "open")),
         ([(0.1, 0.3), (-0.2, -0.1)], ("yes in 1, the opposite in 1 of 2 languages", "open")),
         ([(nan, nan)], ("no interval", "open")),
         ([(0.0, 0.3)], ("not shown", "open")),
@@ -96,7 +96,7 @@ def test_the_texts_share_is_compared_with_a_half_on_either_text():
     )
     assert "no difference is shown" in found.evidence[1]
     less = more_than_text({"same_text": same_text(0.4)}, CAST)
-    assert less.answer == "yes in 1, open in 1 of 2 cases of language and text"
+    assert less.answer == "yes in 1, undecided in 1 of 2 cases of language and text"
 
 
 def test_scores_are_judged_within_layers_and_of_instruct_models_only():
@@ -109,9 +109,9 @@ def test_scores_are_judged_within_layers_and_of_instruct_models_only():
     found = scores_find_causes({"scores": pd.DataFrame([row, *others])}, CAST)
     assert found.answer == "yes" and len(found.evidence) == 1
     both = scores_find_causes({"scores": pd.DataFrame([row, contrast])}, CAST)
-    assert both.answer == "yes in 1, open in 1 of 2 cases"
+    assert both.answer == "yes in 1, undecided in 1 of 2 cases"
     assert "with the effect at the decision step: English 0.40" in both.evidence[0]
-    assert "there minus at earlier boundary steps: English 0.20" in both.evidence[1]
+    assert "at the decision minus earlier boundaries: English 0.20" in both.evidence[1]
     assert "0.40 [0.10, 0.60]" in found.evidence[0] and "30 answers" in found.evidence[0]
 
 
@@ -127,7 +127,7 @@ def test_what_the_final_mlp_gives_less_is_called_mediation():
     assert found.answer == "yes" and len(found.evidence) == 1
     assert "mediation; no test of self-repair" in found.question
     assert "\u22120.500 logits [\u22120.900, \u22120.200]" in found.evidence[0]
-    assert "all heads of the last quarter of layers are gone" in found.evidence[0]
+    assert "when all heads of the last quarter of layers are removed (" in found.evidence[0]
 
 
 def test_the_fall_without_the_final_mlp_stands_beside_that_without_the_first_heads():
@@ -178,7 +178,7 @@ def tokens(coverage, language="en"):
 def test_a_poor_vocabulary_tells_nothing_of_the_tokenizer():
     assert words_or_tokens({"tokenization": tokens(0.9)}, CAST).answer == "yes"
     poor = words_or_tokens({"tokenization": tokens(0.2)}, CAST)
-    assert poor.answer == "cannot be told" and "not counted" in poor.evidence[0]
+    assert poor.answer == "not judged" and "not judged: the language" in poor.evidence[0]
 
 
 def test_control_beyond_the_study_and_harder_n():

@@ -27,22 +27,20 @@ def table(share: float) -> pd.DataFrame:
 
 def test_without_a_gain_there_is_no_share_and_it_is_said_once() -> None:
     none = table(np.nan)
-    assert say_transplants(none) == [
-        "i (en), exact answers: tuning brought no gain that is above 0 with its interval."
-    ]
+    assert say_transplants(none) == ["i (en), exact answers: no gain from tuning is shown."]
     found = late_layers_suffice({"transplants": none}, CAST)
-    assert found.answer == "cannot be told"
+    assert found.answer == "not judged"
     (said,) = found.evidence
     assert said == (
-        "English: those of layer 2 bring no share of exact answers, for tuning brought no gain "
-        "that is above 0 with its interval"
+        "English: tuned weights in layer 2 recover no share of exact answers, because no gain from "
+        "tuning is shown"
     )
 
 
 def test_one_layer_is_called_a_layer() -> None:
     found = late_layers_suffice({"transplants": table(0.8)}, CAST)
     assert found.answer == "yes" and found.evidence == (
-        "English: those of layer 2 bring 80.0\u202f% [70.0, 90.0] of what tuning brought of exact "
+        "English: tuned weights in layer 2 recover 80.0\u202f% [70.0, 90.0] of the gain in exact "
         "answers (4 prompts)",
     )
 
@@ -53,8 +51,8 @@ def test_both_measures_are_told_and_what_breaks_the_model_is_not_judged() -> Non
     found = late_layers_suffice({"transplants": both}, CAST)
     (said,) = found.evidence
     assert found.answer == "yes" and said.endswith(
-        "and 20.0\u202f% [10.0, 30.0] of what tuning brought of the effect of N (4 prompts, not "
-        "judged: neutral text is outside the range)"
+        "and 20.0\u202f% [10.0, 30.0] of the gain in the effect of N (4 prompts; not judged: "
+        "neutral text is outside the range)"
     )
     broken = both.assign(neutral_within=False)
-    assert late_layers_suffice({"transplants": broken}, CAST).answer == "cannot be told"
+    assert late_layers_suffice({"transplants": broken}, CAST).answer == "not judged"

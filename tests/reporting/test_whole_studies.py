@@ -30,9 +30,9 @@ from hypothesis import strategies as st
 from whole_analysis import analyse, cheaply
 from whole_study import ANSWERS, Shape, Study
 
+from lengthlens.analysis.registry import TABLES
 from lengthlens.figures.registry import FIGURES
 from lengthlens.reporting.sections import SECTIONS
-from lengthlens.workflow.targets import TABLES
 
 BASE, INSTRUCT = {"b": "base"}, {"i": "instruct"}
 ONE = ("en",)

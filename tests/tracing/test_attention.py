@@ -207,11 +207,11 @@ def test_sentences_name_what_is_read_and_where() -> None:
     mark = (heads["component"] == "L1H1") & (heads["role"] == "mark")
     heads.loc[mark, ["low", "high"]] = 0.9, 1.0  # attention that never varies has no interval
     (said,) = say_heads(heads)
-    assert re.search(r"L1H1 .+ on the final mark \(kept from it, ", said)
-    assert re.search(r"L0H2 .+ on what comes before the number", said)
-    assert "of the 2 heads" in said and f"({4 * TOPICS} answers)" in said
+    assert re.search(r"to the final mark: [^;]*L1H1 [^,]+, [^,]+ \(blocking this removes ", said)
+    assert re.search(r"to what comes before the number: [^;]*L0H2 ", said)
+    assert "of the circuit's 2 heads" in said and f"({4 * TOPICS} answers)" in said
     (knocked,) = say_knockouts(tables["knockout"])
-    assert "layer 1 from the final mark" in knocked
+    assert "layer 1 to the final mark" in knocked
 
 
 @pytest.mark.slow

@@ -77,8 +77,8 @@ class Plain:
 
                 for handle in (
                     layer.first.register_forward_pre_hook(enter, with_kwargs=True),
-                    layer.attention_output.register_forward_pre_hook(heads),
-                    layer.mlp_site.register_forward_hook(mlp),
+                    layer.attention.module.register_forward_pre_hook(heads),
+                    layer.mlp.last.register_forward_hook(mlp),
                 ):
                     hooks.callback(handle.remove)
             final = self.a.final_norm.register_forward_pre_hook(
@@ -95,14 +95,14 @@ class Plain:
         """What a component adds to the stream in a run."""
         if sender == EMBEDDING:
             return found[0, "stream"]
-        layer, multiplier = int(sender[1]), self.a.residual_multiplier
+        layer, multiplier = int(sender[1]), self.a.layers[0].mlp.factor
         if sender.endswith("M"):
             return found[layer, "mlp"] * multiplier
         sites, x = self.a.layers[layer], found[layer, "x"]
         columns = slice(int(sender[3]) * self.a.d_head, (int(sender[3]) + 1) * self.a.d_head)
         alone = torch.zeros_like(x)
         alone[..., columns] = x[..., columns]
-        project = sites.attention_output
+        project = sites.attention.module
         given = project(alone) - project(torch.zeros_like(x))
         if sites.attention_norm is not None:
             given = given * sites.attention_norm(project(x)) / project(x)
@@ -194,7 +194,7 @@ def test_mediation_equals_plain_hooks(row: str) -> None:
     def mlp_with(change):
         values = {(2, "stream"): lambda s: s + change, (2, "x"): lambda x: reached[2, "x"]}
         given = plain.run(texts[0], values)[2, "mlp"]
-        return (given - reached[2, "mlp"]) * loaded.anatomy.residual_multiplier
+        return (given - reached[2, "mlp"]) * loaded.anatomy.layers[0].mlp.factor
 
     def fall(change):
         logits = plain.run(texts[0], {"final": lambda stream: stream + change})["logits"]
@@ -228,7 +228,7 @@ def test_attention_with_something_behind_it_is_not_split() -> None:
     """A gate between the attention and the output projection: no parts rather than wrong ones."""
     loaded, entry = toy(tiny_model("llama")), random_swap()
     network = network_of(loaded)
-    gate = loaded.anatomy.layers[1].attention_output
+    gate = loaded.anatomy.layers[1].attention.module
     handle = gate.register_forward_pre_hook(lambda module, args: (args[0] * 0.5,), prepend=True)
     runs = PathRuns(network, entry, 1.0)
     found = runs.paths(["L0M"], ["L1H2.v", "L2H3.v"])

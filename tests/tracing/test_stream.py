@@ -113,7 +113,7 @@ def test_the_number_is_followed_from_role_to_role(direction: str, swap: int) -> 
 def test_sentences_name_the_places() -> None:
     (said,) = say_places(summarise_tracing({("m", "en"): traced()}, BOOTSTRAP))
     assert "the number (layer 0), the final mark (layer 1), the last token (layer 2)" in said
-    assert "18 answers" in said and "above 5 %" not in said
+    assert "18 answers" in said and "more than 5 %" not in said
 
 
 @pytest.mark.slow

@@ -209,7 +209,7 @@ def test_report_and_figure_name_the_layer() -> None:
     figure = draw_transplants(table(), cast)
     assert len(figure.axes) == 2 and "evaluate prompts" in counts(table())
     nothing = draw_transplants(table().assign(share=float("nan")), cast)
-    assert any("nothing to explain" in text.get_text() for text in nothing.axes[0].texts)
+    assert any("no gain to explain" in text.get_text() for text in nothing.axes[0].texts)
     unmeasured = draw_transplants(table().head(0), cast)
     assert [text.get_text() for text in unmeasured.axes[0].texts] == ["not measured"]
 

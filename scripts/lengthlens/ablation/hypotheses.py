@@ -68,6 +68,20 @@ class Hypothesis:
         return not self.models or models.get(self.tuning) in self.models
 
 
+def claims_file(path: str | Path) -> tuple[Any, list[Problem]]:
+    """What a claims file holds, as plain values, and what YAML reads otherwise than it is written.
+
+    Raises:
+        LengthlensError: it is missing or no YAML.
+    """
+    try:
+        return plain_copy(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise LengthlensError(f"{path} does not exist; it should hold the claims") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LengthlensError(f"{path} is not YAML: {error}") from error
+
+
 def read_hypotheses(path: str | Path) -> list[Hypothesis]:
     """The tests of a claims file, in its order.
 
@@ -75,12 +89,7 @@ def read_hypotheses(path: str | Path) -> list[Hypothesis]:
         LengthlensError: the file is missing or no YAML, or a test is not what `settings.claims`
             and `problems_of` allow; lists everything that is wrong.
     """
-    try:
-        values, problems = plain_copy(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise LengthlensError(f"{path} does not exist; it should hold the claims") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LengthlensError(f"{path} is not YAML: {error}") from error
+    values, problems = claims_file(path)
     rows = (values.get("tests") or []) if isinstance(values, dict) else []
     problems += model_problems({"tests": rows}, Tests)
     problems = problems or problems_of(rows)

@@ -132,18 +132,9 @@ def measure_repair(
         ender = loaded.classes.enders[logits[0, loaded.classes.enders].argmax()]
         word = loaded.classes.words[logits[0, loaded.classes.words].argmax()]
         up, down = readout.directions(torch.stack([ender, word]))
-        shares = share_margin(readout, up - down, terms, terms.scale[0])
-        head, mlp = (value[:1] - value for value in (shares.head, shares.mlp))
-        ratio = terms.scale[0].double() / terms.scale.double()
-        scale = shares.total() * (1 - ratio.to(head.device))
-        margins = (logits[:, ender] - logits[:, word]).to(head)
-        parts = {
-            "drop": margins[0] - margins,
-            "direct": (head * gone_heads).sum((1, 2)) + (mlp * gone_mlps).sum(1),
-            "scale": scale,
-        }
-        whole = head.sum((1, 2)) + mlp.sum(1) + shares.rest[0] - shares.rest + scale
-        parts["error"] = (parts["drop"] - whole).abs()
+        margins = logits[:, ender] - logits[:, word]
+        parts, head, mlp = _decomposed(readout, up - down, terms, margins)
+        parts["direct"] = (head * gone_heads).sum((1, 2)) + (mlp * gone_mlps).sum(1)
         for name, value in parts.items():
             found[name][:, column] = value.cpu().numpy()
         heads[:, column], mlps[:, column] = head.cpu().numpy(), mlp.cpu().numpy()
@@ -154,3 +145,20 @@ def measure_repair(
     data["removed_head"] = (("condition", "layer", "head"), sets.heads.cpu().numpy()[sets.order])
     data["removed_mlp"] = (("condition", "layer"), sets.mlps.cpu().numpy()[sets.order])
     return xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
+
+
+def _decomposed(
+    readout: Readout,
+    u: Float[Tensor, " d_model"],
+    terms: Residuals,
+    margins: Float[Tensor, " set"],
+) -> tuple[dict[str, Tensor], Float[Tensor, "set layer head"], Float[Tensor, "set layer"]]:
+    """The drop of the margin along u with its scale's part and its error; what components give."""
+    shares = share_margin(readout, u, terms, terms.scale[0])
+    head, mlp = (value[:1] - value for value in (shares.head, shares.mlp))
+    ratio = terms.scale[0].double() / terms.scale.double()
+    scale = shares.total() * (1 - ratio.to(head.device))
+    margins = margins.to(head)
+    drop = margins[0] - margins
+    whole = head.sum((1, 2)) + mlp.sum(1) + shares.rest[0] - shares.rest + scale
+    return {"drop": drop, "scale": scale, "error": (drop - whole).abs()}, head, mlp

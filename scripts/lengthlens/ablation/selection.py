@@ -102,10 +102,6 @@ def sample_scores(
 def select_components(data: xr.Dataset, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
     """Rank all heads and MLPs by each method on the `select` split.
 
-    Args:
-        data: an attribution file, `with_forced`.
-        methods: some of METHODS.
-
     Returns:
         One row a component and method, with the columns `COLUMNS`; `head` is empty for MLPs.
         Where no sample of the split has a score (no answer reached its decision step, say), score

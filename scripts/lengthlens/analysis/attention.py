@@ -12,45 +12,32 @@ the N effect, which is empty where the mean N effect is not above 0 with its who
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tracing import shares
+from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tracing import SHARES, shares
 from lengthlens.statistics import BESIDE, Bootstrap, mean_interval
 
-_SHARE = (
-    "swap", "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low",
-    "n_effect_high", "n_samples", "n_topics", "level",
-)  # fmt: skip
-_FALL = ("fall", "fall_low", "fall_high", "n_decided")
+_FALL = header("fall± n_decided")
 _LOOKS = ("attention", "low", "high")
-ATTENTION = (
-    "model", "language", "component", "layer", "head", "role", *_LOOKS, "n_samples", "n_topics",
-    "level",
-)  # fmt: skip
-KNOCKOUT = ("model", "language", "layer", "role", *_FALL, *_SHARE)
-HEADS = ("model", "language", "component", "role", *_LOOKS, *_FALL, *_SHARE)
-
-Files = Mapping[tuple[str, str], xr.Dataset]
+ATTENTION = header("model language component layer head role", *_LOOKS, "n_samples n_topics level")
+KNOCKOUT = header("model language layer role", *_FALL, "swap", *SHARES)
+HEADS = header("model language component role", *_LOOKS, *_FALL, "swap", *SHARES)
 
 
 def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
-    """The three tables, by name.
-
-    Args:
-        files: attention files; bootstrap: of the intervals.
-    """
+    """The three tables, by name."""
     attention, knockout, heads = [], [], []
     for (model, language), data in files.items():
         labels = {"model": model, "language": language}
         looks = list(_attention(data, bootstrap))
         attention += [labels | row for row in looks]
-        for row in _knockouts(data, "knockout", "layer", bootstrap):
-            knockout.append(labels | row)
+        knockout += [labels | row for row in _knockouts(data, "knockout", "layer", bootstrap)]
         by_place = {(row["component"], row["role"]): row for row in looks}
         for row in _knockouts(data, "knockout_heads", "knocked", bootstrap):
             row["component"] = row.pop("knocked")

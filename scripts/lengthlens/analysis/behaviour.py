@@ -1,22 +1,6 @@
 """How well models keep to the word count, as a table: `tables/behaviour.csv`.
 
-One row a model, language, N (and `all`) and split (and `all`):
-
-| column | meaning |
-|---|---|
-| `n_samples`, `n_topics` | answers, and topics that they are about |
-| `error`, `error_low`, `error_high` | mean of words - N, with its interval clustered by topic |
-| `absolute_error`, `…_low`, `…_high` | mean of abs(words - N) |
-| `exact`, `exact_low`, `exact_high` | share of answers with exactly N words, not cut (Wilson) |
-| `truncated` | share of answers cut at the token limit: their errors are lower bounds |
-| `on_topic` | share of answers that hold a word of the topic |
-| `distinct` | different texts, as a share of the answers |
-| `preamble`, `echo`, `quotes`, `markdown` | share of answers with it (`language.wrapping`) |
-| `own_language`, `other_language` | share of answers in the prompt's language; in another |
-| `undetermined` | share whose language cannot be told, as of most answers of three words |
-| `main_language` | what most of the others are in: a code of the study, `other`, or nothing |
-| `level` | of the intervals |
-
+One row a model, language, N (and `all`) and split (and `all`); docs/files.md has the columns.
 Rows for `all` N weigh every answer alike; a study asks as often for each N. Words are those of the
 whole answer, unless `counted` asks for its quoted part or its last sentence: then error and
 exactness are of that part. Files, claims and attributions keep to the whole answer, as the signs of
@@ -30,37 +14,20 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import header
 from lengthlens.errors import LengthlensError
 from lengthlens.language.detection import UNDETERMINED, detect_language, known
 from lengthlens.language.languages import Language
 from lengthlens.language.words import count_words, mentions
 from lengthlens.language.wrapping import KINDS, WHOLE, counted_text, kinds_of
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    interval_columns,
-    mean_interval,
-    share_interval,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
 
 ALL = "all"
-COLUMNS = (
-    "model",
-    "language",
-    "n",
-    "split",
-    "n_samples",
-    "n_topics",
-    *interval_columns("error", "absolute_error", "exact"),
-    "truncated",
-    "on_topic",
+COLUMNS = header(
+    "model language n split n_samples n_topics error± absolute_error± exact± truncated on_topic "
     "distinct",
     *KINDS,
-    "own_language",
-    "other_language",
-    "undetermined",
-    "main_language",
-    "level",
+    "own_language other_language undetermined main_language level",
 )
 
 
@@ -72,7 +39,7 @@ def summarise_answers(
     counting: str = "whitespace",
     counted: str = WHOLE,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
+    """Make the table.
 
     Args:
         answers: one row an answer: model, language, n, topic, template, split, text, error,

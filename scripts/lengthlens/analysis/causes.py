@@ -39,14 +39,8 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lengthlens.ablation.selection import sample_scores, with_forced
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    Ranking,
-    agreement_interval,
-    interval_columns,
-    rank_components,
-)
+from lengthlens.analysis.tables import Files, header
+from lengthlens.statistics import DEFAULT, Bootstrap, Ranking, agreement_interval, rank_components
 
 KINDS = ("head", "mlp", "all")
 OVERS = ("all", "within")
@@ -77,21 +71,9 @@ SCORES: dict[str, Callable[[xr.Dataset, str], np.ndarray]] = {
     "effect": lambda data, kind: sample_scores(data, "effect", kind),
 }
 BASELINES = ("layer_mean", "depth")
-COLUMNS = (
-    "model",
-    "tuning",
-    "language",
-    "kind",
-    "over",
-    "outcome",
-    "mode",
-    "score",
-    *interval_columns("correlation", "over_cwa", "over_norm"),
-    "n_components",
-    "n_select",
-    "n_evaluate",
-    "n_topics",
-    "level",
+COLUMNS = header(
+    "model tuning language kind over outcome mode score correlation± over_cwa± over_norm± "
+    "n_components n_select n_evaluate n_topics level",
 )
 
 
@@ -99,14 +81,14 @@ def layers_of(data: xr.Dataset, kind: str) -> Int[np.ndarray, " component"]:
     """The layer of every component of a kind, in the order of their columns."""
     layers, heads = np.arange(data.sizes["layer"]), data.sizes["head"]
     parts = {"head": np.repeat(layers, heads), "mlp": layers}
-    return np.concatenate([parts[name] for name in _parts(kind)])
+    return np.concatenate([parts[name] for name in parts_of(kind)])
 
 
 def component_values(
     data: xr.Dataset, kind: str, read: Callable[[xr.Dataset, str], np.ndarray]
 ) -> Values:
     """What `read` gives for a kind, components side by side; `all`: heads, then MLPs."""
-    values = [read(data, name) for name in _parts(kind)]
+    values = [read(data, name) for name in parts_of(kind)]
     return np.concatenate(
         [part.reshape(len(part), math.prod(part.shape[1:])) for part in values], axis=1
     )
@@ -135,7 +117,8 @@ def effect_values(data: xr.Dataset, kind: str, outcome: str, mode: str) -> Value
     return component_values(data, kind, read)
 
 
-def _parts(kind: str) -> tuple[str, ...]:
+def parts_of(kind: str) -> tuple[str, ...]:
+    """The kinds of components that a kind stands for."""
     return ("head", "mlp") if kind == "all" else (kind,)
 
 
@@ -181,16 +164,11 @@ class Comparison:
 
 def compare_scores(
     tunings: Mapping[str, str],
-    attributions: Mapping[tuple[str, str], xr.Dataset],
-    forced: Mapping[tuple[str, str], xr.Dataset],
+    attributions: Files,
+    forced: Files,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """The table of all scores against all outcomes.
-
-    Args:
-        tunings: model -> tuning.
-        attributions, forced: the files of each (model, language).
-        bootstrap: of the intervals.
 
     Returns:
         One row a model, language, kind, over, outcome, mode and score, columns `COLUMNS`.
@@ -208,12 +186,13 @@ def compare_scores(
             labels = {"kind": kind, "over": over, "outcome": outcome, "mode": mode}
             rows += [
                 about | labels | {"score": score} | _row(made, score, **labels)
-                for score in _scores(kind, over)
+                for score in scores_over(kind, over)
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _scores(kind: str, over: str) -> list[str]:
+def scores_over(kind: str, over: str) -> list[str]:
+    """The scores that can rank the components of a kind."""
     if over == "within":
         return list(SCORES)
     return [*SCORES, *(BASELINES if kind != "mlp" else BASELINES[1:])]

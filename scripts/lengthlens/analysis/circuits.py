@@ -15,39 +15,31 @@ included, nothing clipped.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Bool
 
+from lengthlens.analysis.tables import Files, header
 from lengthlens.circuits.faithfulness import has_effect, share_of_effect, smallest_faithful
 from lengthlens.circuits.measure import KEPT, PATCHED, RANDOM
 from lengthlens.statistics import BESIDE, Bootstrap, Interval, share_interval
 
-FAITHFULNESS = (
-    "model", "language", "source_language", "method", "positions", "k", "n_components",
-    "faithfulness", "low", "high", "completeness", "n_orders", "n_samples", "n_topics",
-)  # fmt: skip
-CIRCUITS = (
-    "model", "language", "source_language", "method", "k", "n_components", "components",
-    "faithfulness_select", "faithfulness", "low", "high", "completeness", "area",
-    "random", "random_low", "random_high",
-    "interchange", "interchange_low", "interchange_high", "n_interchange",
-    "written_exact", "written_exact_low", "written_exact_high", "n_written",
-    "n_samples", "n_topics", "absent",
-)  # fmt: skip
-MEMBERS = (
-    "model", "language", "method", "k", "component", "minimality", "low", "high", "n_samples",
-    "n_topics",
-)  # fmt: skip
-OVERLAP = (
-    "model", "method", "language", "source_language", "k", "heads", "source_heads", "shared",
-    "chance", "p", "mlps_shared",
-)  # fmt: skip
-
-Files = Mapping[tuple[str, str], xr.Dataset]
+FAITHFULNESS = header(
+    "model language source_language method positions k n_components faithfulness low high "
+    "completeness n_orders n_samples n_topics",
+)
+CIRCUITS = header(
+    "model language source_language method k n_components components faithfulness_select "
+    "faithfulness low high completeness area random± interchange± n_interchange written_exact± "
+    "n_written n_samples n_topics absent",
+)
+MEMBERS = header("model language method k component minimality low high n_samples n_topics")
+OVERLAP = header(
+    "model method language source_language k heads source_heads shared chance p mlps_shared",
+)
 
 
 class CircuitFile:
@@ -93,13 +85,7 @@ class CircuitFile:
 def summarise_circuits(
     files: Files, faithful: float, bootstrap: Bootstrap
 ) -> dict[str, pd.DataFrame]:
-    """The four tables, by name.
-
-    Args:
-        files: circuits files.
-        faithful: from which share on a circuit is faithful.
-        bootstrap: of the intervals.
-    """
+    """The four tables, by name."""
     faithfulness, circuits, members = [], [], []
     for (model, language), data in files.items():
         labels = {"model": model, "language": language}

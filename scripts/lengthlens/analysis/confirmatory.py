@@ -22,38 +22,17 @@ from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
 from lengthlens.analysis.named_effects import EFFECTS, NoEffect
 from lengthlens.analysis.score_tests import NORM, score_test
 from lengthlens.analysis.set_tests import MODES, set_test
-from lengthlens.statistics import DEFAULT, Bootstrap, holm, interval_columns
+from lengthlens.analysis.tables import header
+from lengthlens.statistics import DEFAULT, Bootstrap, holm
 
 VERDICTS = {True: ("shown", "not shown"), False: ("suggested", "not suggested")}  # by confirmatory
 POSITIVE = ("shown", "suggested")
 NOT_TESTED, NO_DATA = "not tested", "no data"
-COLUMNS = (
-    "id",
-    "claim",
-    "status",
-    "test",
-    "family",
-    "model",
-    "language",
-    "method",
-    "effect_name",
-    "direction",
-    "mode",
-    "k",
-    "components",
-    "n_components",
-    "n_samples",
-    "n_topics",
-    "n_draws",
-    "n_possible",
-    "chosen",
-    "control",
-    *interval_columns("value", *(f"effect_{mode}" for mode in MODES), "over_norm"),
-    "p",
-    "p_holm",
-    "verdict",
-    "reason",
-    "level",
+COLUMNS = header(
+    "id claim status test family model language method effect_name direction mode k components "
+    "n_components n_samples n_topics n_draws n_possible chosen control value±",
+    *(f"effect_{mode}±" for mode in MODES),
+    "over_norm± p p_holm verdict reason level",
 )
 Files = Mapping[str, Mapping[tuple[str, str], xr.Dataset]]
 

@@ -10,38 +10,28 @@ Where nothing was traced, one row of `contrasts` has the reason in `absent`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tracing import shares, stream_shares
+from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tracing import SHARES, shares, stream_shares
 from lengthlens.language.languages import KINDS
 from lengthlens.statistics import Bootstrap, mean_interval
 
 ALL = "all"
 _SWAP = 1
-_EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
+_EFFECT = header("n_effect± n_samples n_topics level")
 _LABELS = ("model", "language", "swap", "kind")
-CONTRASTS = (
-    *_LABELS, "layer", "role", "effect", "share", "share_low", "share_high", *_EFFECT, "absent",
-)  # fmt: skip
-CIRCUITS = (
-    *_LABELS, "n_answers", "exact", "exact_low", "exact_high", "k", "faithfulness", "low", "high",
-    *_EFFECT,
-)  # fmt: skip
-
-Files = Mapping[tuple[str, str], xr.Dataset]
+CONTRASTS = header(*_LABELS, "layer role", *SHARES, "absent")
+CIRCUITS = header(*_LABELS, "n_answers exact± k faithfulness low high", *_EFFECT)
 
 
 def summarise_contrasts(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
-    """The two tables, by name.
-
-    Args:
-        files: contrasts files; bootstrap: of the intervals.
-    """
+    """The two tables, by name."""
     streams, circuits = [], []
     for (model, language), data in files.items():
         kinds = data["kind"].to_numpy()

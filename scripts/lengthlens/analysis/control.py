@@ -33,40 +33,28 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
+from lengthlens.analysis.tables import Files, header
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
     Interval,
-    interval_columns,
     mean_interval,
     ratio_interval,
     share_interval,
 )
 
-COLUMNS = (
-    "model",
-    "language",
-    "n_samples",
-    "n_topics",
-    "truncated",
-    *interval_columns("exact", "chance", "over_chance", "slope", "n_effect"),
-    "n_swapped",
-    "open",
-    "reason",
-    "level",
+COLUMNS = header(
+    "model language n_samples n_topics truncated exact± chance± over_chance± slope± n_effect± "
+    "n_swapped open reason level",
 )
 
 
 def measure_control(
     generations: Mapping[tuple[str, str], pd.DataFrame],
-    forced: Mapping[tuple[str, str], xr.Dataset],
+    forced: Files,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make tables/control.csv.
-
-    Args:
-        generations, forced: the files of each (model, language).
-        bootstrap: of the intervals.
 
     Returns:
         One row a model and language, columns `COLUMNS`; `reason` says why a gate is closed.

@@ -1,16 +1,5 @@
 """The three ways to count words, side by side on the same free answers: `tables/counting.csv`.
 
-| column | meaning |
-|---|---|
-| `model`, `language`, `convention` | whitespace, unicode or elision (`words`) |
-| `asked` | whether the study counts so (`counting`) |
-| `words` | mean number of words of the answers, counted so |
-| `error`, `error_low`, `error_high` | mean of words - N |
-| `absolute_error`, `…_low`, `…_high` | mean of abs(words - N) |
-| `exact`, `exact_low`, `exact_high` | share of answers with exactly N words, not cut (Wilson) |
-| `extra`, `extra_low`, `extra_high` | words counted so minus words between blanks, a mean |
-| `truncated`, `n_samples`, `n_topics`, `level` | share cut; answers, topics; of the intervals |
-
 No prompt says what a word is. A model that is exact under one convention cannot be so under
 another wherever they differ, in Italian at every elision: "l'isola" is one word between blanks and
 one segment of Unicode, but two where the article is counted apart.
@@ -18,31 +7,18 @@ one segment of Unicode, but two where the article is counted apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.language.words import CONVENTIONS, count_words
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    interval_columns,
-    mean_interval,
-    share_interval,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
 
-COLUMNS = (
-    "model",
-    "language",
-    "convention",
-    "asked",
-    "words",
-    *interval_columns("error", "absolute_error", "extra", "exact"),
-    "truncated",
-    "n_samples",
-    "n_topics",
-    "level",
+COLUMNS = header(
+    "model language convention asked words error± absolute_error± extra± exact± truncated "
+    "n_samples n_topics level",
 )
 
 
@@ -51,20 +27,15 @@ def compare_conventions(
     asked: str,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
+    """Make the table, of the free answers among the probes."""
 
-    Args:
-        probes: probes file of each (model, language); rows whose probe is `free` are used.
-        asked: the study's own convention.
-        bootstrap: of the intervals.
-    """
-    rows = []
-    for (model, language), table in probes.items():
+    def rows(table: pd.DataFrame) -> Iterator[dict]:
         free = table[table["probe"] == "free"]
         for convention in CONVENTIONS if len(free) else ():
-            about = {"model": model, "language": language, "convention": convention}
-            rows.append(about | {"asked": convention == asked} | _row(free, convention, bootstrap))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+            about = {"convention": convention, "asked": convention == asked}
+            yield about | _row(free, convention, bootstrap)
+
+    return table_of(probes, rows, COLUMNS)
 
 
 def _row(free: pd.DataFrame, convention: str, bootstrap: Bootstrap) -> dict[str, float]:

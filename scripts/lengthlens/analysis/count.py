@@ -12,58 +12,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.statistics import Bootstrap, mean_interval, ratio_interval
 
 TRUE = -1  # in the place of the number of a draw
 _LABELS = ("model", "language")
 _COUNTS = ("n_draws", "n_samples", "n_topics", "level", "absent")
-PROBES = (
-    *_LABELS, "layer", "depth", "beyond", "beyond_low", "beyond_high", "control", "control_low",
-    "control_high", "covariates", "select", *_COUNTS,
-)  # fmt: skip
-STEERING = (
-    *_LABELS, "layer", "delta", "written", "change", "change_low", "change_high", "null",
-    "null_low", "null_high", "cut", "slope", "slope_low", "slope_high", "null_slope",
-    "null_slope_low", "null_slope_high", *_COUNTS,
-)  # fmt: skip
-NEURONS = (
-    *_LABELS, "layer", "k", "n_neurons", "neurons", "share", "share_low", "share_high", "random",
-    "random_low", "random_high", "n_effect", "n_effect_low", "n_effect_high", *_COUNTS,
-)  # fmt: skip
+PROBES = header(*_LABELS, "layer depth beyond± control± covariates select", *_COUNTS)
+STEERING = header(*_LABELS, "layer delta written change± null± cut slope± null_slope±", *_COUNTS)
+NEURONS = header(*_LABELS, "layer k n_neurons neurons share± random± n_effect±", *_COUNTS)
 _NAMED = 16  # neurons that a row names
-
-Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_count(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
-    """The three tables; what was not measured has one row with the reason in `absent`.
-
-    Args:
-        files: count files; bootstrap: of the intervals.
-    """
+    """The three tables; what was not measured has one row with the reason in `absent`."""
     makers = {
         "count_probes": (_probes, PROBES, "absent"),
         "steering": (_steering, STEERING, "steering_absent"),
         "neurons": (_neurons, NEURONS, "neurons_absent"),
     }
-    tables = {}
-    for name, (make, columns, absent) in makers.items():
-        rows: list[dict] = []
-        for (model, language), data in files.items():
-            reason = data.attrs[absent]
-            made = [{"absent": reason}] if reason else make(data, bootstrap)
-            labels = {"model": model, "language": language, "level": bootstrap.level}
-            rows += [labels | {"absent": ""} | row for row in made]
-        tables[name] = pd.DataFrame(rows, columns=list(columns))
-    return tables
+
+    def rows(name: str, data: xr.Dataset) -> Iterator[dict]:
+        make, _, absent = makers[name]
+        reason = data.attrs[absent]
+        for row in [{}] if reason else make(data, bootstrap):
+            yield {"level": bootstrap.level, "absent": reason} | row
+
+    return {name: table_of(files, partial(rows, name), makers[name][1]) for name in makers}
 
 
 def _probes(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:

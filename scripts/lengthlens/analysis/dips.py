@@ -9,17 +9,8 @@ is a trend.
 All N of a model, language and measure are one family: `all_low` and `all_high` are simultaneous
 limits (Bonferroni: level 1 - (1 - level) / number of N), and the verdict rests on them.
 
-| column | meaning |
-|---|---|
-| `measure` | exact, absolute_error; CWA per step of late_heads, late_mlps, final_mlp |
-| `n`, `neighbours` | N, and the N it is compared with |
-| `against` | neighbours (their mean) or line (through them; ends only) |
-| `value`, `value_low`, `value_high` | difference; above 0 is worse for errors, else below 0 |
-| `all_low`, `all_high` | limits that hold for all N of the family together |
-| `method` | student where there are too few resamples for the simultaneous level, else guarded |
-| `truncated` | share of the answers to these N that were cut |
-| `n_samples`, `n_topics`, `level` | answers to these N, their topics; of the intervals |
-| `verdict` | worse, better, open; or censored, where cut answers hide their errors |
+Measures are the share of exact answers, the mean |error|, and CWA per step of three groups of
+components. A verdict is worse, better or open; or censored, where cut answers hide their errors.
 """
 
 from __future__ import annotations
@@ -32,50 +23,26 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
+from lengthlens.analysis.tables import Files, header
 from lengthlens.analysis.tokens_per_word import answer_values
 from lengthlens.models.depth import LATE
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    Interval,
-    combination_interval,
-    interval_columns,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval
 
 BEHAVIOUR = {"exact": -1, "absolute_error": 1}  # the sign of a worse value
 CWA = {"late_heads": LATE_HEADS, "late_mlps": Group("mlp", LATE), "final_mlp": FINAL_MLP}
-COLUMNS = (
-    "model",
-    "language",
-    "measure",
-    "n",
-    "neighbours",
-    "against",
-    *interval_columns("value"),
-    "all_low",
-    "all_high",
-    "method",
-    "truncated",
-    "n_samples",
-    "n_topics",
-    "level",
-    "verdict",
+COLUMNS = header(
+    "model language measure n neighbours against value± all_low all_high method truncated "
+    "n_samples n_topics level verdict",
 )
 WORSE, BETTER, OPEN, CENSORED = "worse", "better", "open", "censored"
 
 
 def find_dips(
     generations: Mapping[tuple[str, str], pd.DataFrame],
-    attributions: Mapping[tuple[str, str], xr.Dataset],
+    attributions: Files,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring; without three N there is nothing to compare.
-
-    Args:
-        generations: answers of each (model, language).
-        attributions: attribution file of the same.
-        bootstrap: of the intervals.
-    """
+    """Make the table; without three N there is nothing to compare."""
     rows = []
     for (model, language), answers in generations.items():
         n = answers["n"].to_numpy()

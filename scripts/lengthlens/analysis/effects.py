@@ -24,33 +24,16 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    Interval,
-    interval_columns,
-    mean_interval,
-    share_interval,
-)
+from lengthlens.analysis.tables import Files, header, table_of
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, mean_interval, share_interval
 from lengthlens.statistics.resampling import draw_counts
 
 GROUP = ("source_language", "chosen_by", "method", "mode", "k")
-COLUMNS = (
-    "model",
-    "language",
+COLUMNS = header(
+    "model language",
     *GROUP,
-    "kind",
-    "components",
-    "measure",
-    "n_samples",
-    "n_topics",
-    "n_controls",
-    "n_possible",
-    "none",
-    *interval_columns("chosen", "change"),
-    "control",
-    *interval_columns("effect"),
-    "level",
+    "kind components measure n_samples n_topics n_controls n_possible none chosen± change± "
+    "control effect± level",
 )
 
 
@@ -204,29 +187,20 @@ def _draws(size: int, resamples: int, seed: int) -> Float[np.ndarray, "draw item
     return draw_counts(one_block, resamples, np.random.default_rng([seed, size]))
 
 
-def summarise_ablation(
-    ablations: Mapping[tuple[str, str], xr.Dataset],
-    bootstrap: Bootstrap = DEFAULT,
-) -> pd.DataFrame:
-    """One row a model, language, chosen set and measure (docs/files.md).
-
-    Args:
-        ablations: ablation file of each (model, language).
-        bootstrap: of the intervals.
-    """
-    rows = [
-        {"model": model, "language": language} | row
-        for (model, language), data in ablations.items()
-        for measure in MEASURES
-        for row in _rows(data, measure, bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+def summarise_ablation(ablations: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
+    """One row a model, language, chosen set and measure (docs/files.md)."""
+    return table_of(ablations, lambda data: _rows(data, bootstrap), COLUMNS)
 
 
-def _rows(data: xr.Dataset, measure: str, bootstrap: Bootstrap) -> Iterator[dict]:
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     sets = chosen_sets(data)
-    if not sets:
-        return
+    for measure in MEASURES if sets else ():
+        yield from _of_measure(data, sets, measure, bootstrap)
+
+
+def _of_measure(
+    data: xr.Dataset, sets: list[ChosenSet], measure: str, bootstrap: Bootstrap
+) -> Iterator[dict]:
     values, clusters = measure_values(data, measure), measure_clusters(data, measure)
     chosen = values[[found.place for found in sets]]
     mean = interval_of(chosen.T, clusters, measure, bootstrap)

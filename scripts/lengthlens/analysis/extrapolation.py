@@ -1,50 +1,24 @@
 """How far does control extend beyond the study's N? `tables/extrapolation.csv`.
 
-| column | meaning |
-|---|---|
-| `model`, `language`, `n` | N, words asked for |
-| `probe` | free (N of the study) or extrapolation (N beyond) |
-| `words`, `words_low`, `words_high` | mean number of words written |
-| `error`, `error_low`, `error_high` | mean of words - N |
-| `absolute_error`, `…_low`, `…_high` | mean of abs(words - N) |
-| `exact`, `exact_low`, `exact_high` | share of answers with exactly N words, not cut (Wilson) |
-| `gain`, `gain_low`, `gain_high` | words written more for each word asked for more |
-| `truncated`, `n_samples`, `n_topics`, `level` | share cut; answers, topics; of the intervals |
-
 `gain` is the slope of words written on N: 1 for a model that follows, 0 for one that writes what it
-always writes. It rests on all N
-of a probe, and is the same in all its rows.
+always writes. It rests on all N of a probe, and is the same in all its rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.analysis.tokens_per_word import answer_values, slope_terms
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    interval_columns,
-    mean_interval,
-    ratio_interval,
-    share_interval,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval, share_interval
 
 PROBES = ("free", "extrapolation")
-COLUMNS = (
-    "model",
-    "language",
-    "n",
-    "probe",
-    *interval_columns("words", "error", "absolute_error", "exact"),
-    "truncated",
-    "n_samples",
-    "n_topics",
-    "level",
-    *interval_columns("gain"),
+COLUMNS = header(
+    "model language n probe words± error± absolute_error± exact± truncated n_samples n_topics "
+    "level gain±",
 )
 
 
@@ -52,23 +26,16 @@ def extrapolate(
     probes: Mapping[tuple[str, str], pd.DataFrame],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
+    """Make the table."""
 
-    Args:
-        probes: probes file of each (model, language).
-        bootstrap: of the intervals.
-    """
-    rows = []
-    for (model, language), table in probes.items():
+    def rows(table: pd.DataFrame) -> Iterator[dict]:
         for probe in PROBES:
             answers = table[table["probe"] == probe]
-            if answers.empty:
-                continue
-            gain = _gain(answers, bootstrap)
+            gain = _gain(answers, bootstrap) if len(answers) else {}
             for n, part in answers.groupby("n"):
-                about = {"model": model, "language": language, "n": n, "probe": probe}
-                rows.append(about | _row(part, bootstrap) | gain)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+                yield {"n": n, "probe": probe} | _row(part, bootstrap) | gain
+
+    return table_of(probes, rows, COLUMNS)
 
 
 def _gain(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:

@@ -18,15 +18,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from lengthlens.analysis.tables import Files, header
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import Bootstrap, mean_interval
 
 EMBEDDING, HEADS, MLP = "embedding", "heads", "mlp"
-COLUMNS = (
-    "model", "tuning", "language", "text", "place", "layer", "after", "margin", "margin_low",
-    "margin_high", "n_samples", "n_topics", "level",
-)  # fmt: skip
-Files = Mapping[tuple[str, str], xr.Dataset]
+COLUMNS = header("model tuning language text place layer after margin± n_samples n_topics level")
 
 
 def summarise_depth(
@@ -36,14 +33,7 @@ def summarise_depth(
     forced: Files,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """One row a model, language, text and place in the sum; a text without decisions has none.
-
-    Args:
-        tunings: model -> untuned or tuned.
-        model_pairs: tuning -> model, of each pair.
-        attributions, forced: the files of each (model, language).
-        bootstrap: of the intervals.
-    """
+    """One row a model, language, text and place in the sum; a text without decisions has none."""
     rows: list[dict] = []
     for (model, language), own in attributions.items():
         pair = next(pair for pair in model_pairs if model in pair.values())

@@ -1,18 +1,6 @@
 """How the models were used, and how much they thought, as a table: `tables/models.csv`.
 
-One row a model and language:
-
-| column | meaning |
-|---|---|
-| `prompt_form` | `plain text`, or how the chat template takes an instruction |
-| `template` | variables of the chat template that the configuration sets |
-| `stop_tokens`, `added_stop_token` | what ends answers; the one that only the chat template names |
-| `thinking` | marks that part thinking from the answer |
-| `passed_over` | settings of the checkpoint's generation_config that are not used |
-| `notes` | what else was told of the model |
-| `n_samples` | answers |
-| `thinking_tokens` | mean tokens of thinking before the answer |
-| `thought`, `cut_thinking` | share of answers with thinking; share cut before it ended |
+One row a model and language; docs/files.md has the columns.
 """
 
 from __future__ import annotations
@@ -24,7 +12,7 @@ import pandas as pd
 
 
 def summarise_models(uses: Mapping[str, Mapping[str, Any]], answers: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of the module's docstring.
+    """Make the table.
 
     Args:
         uses: of each model, `use` of its proof file (`described.describe`).

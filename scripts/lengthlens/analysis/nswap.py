@@ -1,63 +1,34 @@
 """What asking for another number does to the end margin on the same text: `tables/nswap.csv`.
 
-One row a model, language, swap (-1, +1) and N, and one over all N:
-
-| column | meaning |
-|---|---|
-| `n`, `n_swapped` | N of the answers, or "all"; the number in its place, empty without one |
-| `margin`, `margin_low`, `margin_high` | the end margin where the smaller number of words is |
-| | reached, under the prompt with this number minus under that with the larger; mean, logits |
-| `n_samples`, `n_topics` | answers whose swap is legal, and their topics |
-| `n_answers` | all answers |
-| `outside`, `length`, `tokens`, `step` | answers left out, by reason (`forced.swaps`) |
-
+One row a model, language, swap (-1, +1) and N, and one over all N; docs/files.md has the columns.
 A model that follows the number asked for has a margin above 0: it is readier to end where it has
 written as many words as it was asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Bool
 
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.forced.swaps import REASONS
-from lengthlens.statistics import DEFAULT, Bootstrap, interval_columns, mean_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval
 
-COLUMNS = (
-    "model",
-    "language",
-    "swap",
-    "n",
-    "n_swapped",
-    *interval_columns("margin"),
-    "n_samples",
-    "n_topics",
-    "n_answers",
+COLUMNS = header(
+    "model language swap n n_swapped margin± n_samples n_topics n_answers",
     *REASONS,
     "level",
 )
 
 
-def summarise_nswap(
-    forced: Mapping[tuple[str, str], xr.Dataset],
-    bootstrap: Bootstrap = DEFAULT,
-) -> pd.DataFrame:
-    """The table of the module's docstring.
-
-    Args:
-        forced: forced file of each (model, language).
-        bootstrap: of the intervals.
-    """
-    rows = [
-        {"model": model, "language": language} | row
-        for (model, language), data in forced.items()
-        for row in _rows(data, bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_swapped": "Int64"})
+def summarise_nswap(forced: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
+    """The table."""
+    table = table_of(forced, lambda data: _rows(data, bootstrap), COLUMNS)
+    return table.astype({"n_swapped": "Int64"})
 
 
 def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:

@@ -12,122 +12,83 @@ by a score. `over` is as in `causes`: `all` components of a kind, or those `with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Int
 
 from lengthlens.ablation.selection import sample_scores, with_forced
 from lengthlens.analysis.causes import (
-    BASELINES,
     KINDS,
     OVERS,
     SCORES,
     agreement_row,
     component_values,
     layers_of,
+    parts_of,
     score_values,
+    scores_over,
 )
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.patching.sampled import SAMPLED
 from lengthlens.statistics import Bootstrap, Ranking, rank_components
 
 ATP = "atp"
 REFERENCE = "norm"  # the mean norm of an output: what any score must beat
 OUTCOME = "noising_all"
-COLUMNS = (
-    "model", "language", "kind", "over", "outcome", "score", "correlation", "correlation_low",
-    "correlation_high", "over_norm", "over_norm_low", "over_norm_high", "n_components", "n_select",
-    "n_evaluate", "n_topics", "level",
-)  # fmt: skip
-
-Files = Mapping[tuple[str, str], xr.Dataset]
+COLUMNS = header(
+    "model language kind over outcome score correlation± over_norm± n_components n_select "
+    "n_evaluate n_topics level",
+)
 
 
 def compare_with_patches(
     attributions: Files, forced: Files, patching: Files, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """One row a model, language, kind, over and score, columns `COLUMNS`.
+    """One row a model, language, kind, over and score, columns `COLUMNS`."""
 
-    Args:
-        attributions, forced, patching: the files of each (model, language).
-        bootstrap: of the intervals.
-    """
-    rows = []
-    for (model, language), patches in patching.items():
-        made = _Comparison(
-            attributions[model, language], forced[model, language], patches, bootstrap
-        )
-        rows += [
-            {"model": model, "language": language, "kind": kind, "over": over} | row
-            for kind in KINDS
-            for over in (OVERS[:1] if kind == "mlp" else OVERS)
-            for row in made.rows(kind, over)
-        ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    def rows(files: tuple[xr.Dataset, xr.Dataset]) -> Iterator[dict]:
+        for kind, over in itertools.product(KINDS, OVERS):
+            if (kind, over) != ("mlp", "within"):
+                yield from _rows(*files, {"kind": kind, "over": over}, bootstrap)
+
+    joined = {
+        key: (with_forced(attributions[key], forced[key], patches), patches)
+        for key, patches in patching.items()
+    }
+    return table_of(joined, rows, COLUMNS)
 
 
-class _Comparison:
-    """One model in one language."""
+def _rows(
+    scores: xr.Dataset, patching: xr.Dataset, labels: Mapping[str, str], bootstrap: Bootstrap
+) -> Iterator[dict]:
+    """Every score of one kind of components against their patches."""
+    kind, over = labels.values()
+    split = scores["split"].to_numpy()
+    select = scores.isel(sample=np.flatnonzero(split == "select"))
+    evaluate = patching.sel(swap=1, positions="all")
+    evaluate = evaluate.isel(sample=np.flatnonzero(split == "evaluate"))
+    sampled = patching["patched_head"].to_numpy() == SAMPLED
+    parts = {"head": sampled.ravel(), "mlp": np.ones(len(sampled), dtype=bool)}
+    keep = np.concatenate([parts[part] for part in parts_of(kind)])
+    groups = layers_of(select, kind)[keep] if over == "within" else None
 
-    def __init__(
-        self,
-        attribution: xr.Dataset,
-        forced: xr.Dataset,
-        patching: xr.Dataset,
-        bootstrap: Bootstrap,
-    ) -> None:
-        data = with_forced(attribution, forced, patching)
-        patches = patching.sel(swap=1, positions="all")
-        split = data["split"].to_numpy()
-        self.select = data.isel(sample=np.flatnonzero(split == "select"))
-        self.evaluate = patches.isel(sample=np.flatnonzero(split == "evaluate"))
-        self.sampled = patching["patched_head"].to_numpy() == SAMPLED
-        self.bootstrap = bootstrap
-
-    def rows(self, kind: str, over: str) -> list[dict]:
-        """Every score against the patch."""
-        keep, layers = self._kept(kind), layers_of(self.select, kind)
-        groups = layers[keep] if over == "within" else None
-        patch = self._ranking(self._patches(kind)[:, keep], self.evaluate, groups, 1)
-        names = [*SCORES, ATP]
-        if over == "all":
-            names += BASELINES if kind != "mlp" else BASELINES[1:]
-        rankings = {
-            name: self._ranking(self._scores(kind, name)[:, keep], self.select, groups, 0)
-            for name in names
-        }
-        return [self._row(name, rankings, patch) for name in names]
-
-    def _row(self, name: str, rankings: Mapping[str, Ranking], patch: Ranking) -> dict:
-        references = {REFERENCE: rankings[REFERENCE]} if name != REFERENCE else {}
-        row = agreement_row(rankings[name], patch, references, self.bootstrap.level)
-        return {"outcome": OUTCOME, "score": name} | row
-
-    def _kept(self, kind: str) -> Bool[np.ndarray, " component"]:
-        parts = {"head": self.sampled.ravel(), "mlp": np.ones(len(self.sampled), dtype=bool)}
-        parts["all"] = np.concatenate([parts["head"], parts["mlp"]])
-        return parts[kind]
-
-    def _scores(self, kind: str, name: str) -> np.ndarray:
-        if name != ATP:
-            return score_values(self.select, kind, name)
-        return component_values(
-            self.select, kind, lambda data, part: sample_scores(data, ATP, part)
-        )
-
-    def _patches(self, kind: str) -> np.ndarray:
-        return component_values(
-            self.evaluate, kind, lambda data, part: data[f"noising_{part}"].to_numpy()
-        )
-
-    def _ranking(
-        self,
-        values: np.ndarray,
-        data: xr.Dataset,
-        groups: Int[np.ndarray, " component"] | None,
-        side: int,
-    ) -> Ranking:
+    def ranked(values: np.ndarray, data: xr.Dataset, side: int) -> Ranking:
         topics = data["topic"].to_numpy()
-        return rank_components(values, topics, self.bootstrap.apart(side), groups=groups)
+        return rank_components(values[:, keep], topics, bootstrap.apart(side), groups=groups)
+
+    patches = component_values(
+        evaluate, kind, lambda data, part: data[f"noising_{part}"].to_numpy()
+    )
+    atp = component_values(select, kind, lambda data, part: sample_scores(data, ATP, part))
+    patch = ranked(patches, evaluate, 1)
+    rankings = {
+        name: ranked(atp if name == ATP else score_values(select, kind, name), select, 0)
+        for name in (*SCORES, ATP, *scores_over(kind, over)[len(SCORES) :])
+    }
+    for name, score in rankings.items():
+        references = {REFERENCE: rankings[REFERENCE]} if name != REFERENCE else {}
+        row = agreement_row(score, patch, references, bootstrap.level)
+        yield {**labels, "outcome": OUTCOME, "score": name} | row

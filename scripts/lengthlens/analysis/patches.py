@@ -6,13 +6,15 @@ NaN where the mean N effect is not above 0 with its whole interval (`circuits.fa
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
@@ -20,13 +22,12 @@ from lengthlens.circuits.orders import component_names
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
-COLUMNS = (
-    "model", "language", "swap", "positions", "direction", "component", "kind", "layer", "head",
-    "sampled", "effect", "share", "share_low", "share_high", "atp", "n_effect", "n_effect_low",
-    "n_effect_high", *UNPATCHED, "n_samples", "n_topics", "level",
-)  # fmt: skip
-
-Files = Mapping[tuple[str, str], xr.Dataset]
+COLUMNS = header(
+    "model language swap positions direction component kind layer head sampled effect share± atp "
+    "n_effect±",
+    *UNPATCHED,
+    "n_samples n_topics level",
+)
 
 
 def n_effect(data: xr.Dataset, swap: int) -> np.ndarray:
@@ -44,20 +45,14 @@ def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) ->
 
 
 def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
-    """One row a model, language, swap, positions, direction and patched component.
+    """One row a model, language, swap, positions, direction and patched component."""
 
-    Args:
-        files: patching files; bootstrap: of the intervals.
-    """
-    rows = [
-        {"model": model, "language": language} | row
-        for (model, language), data in files.items()
-        for swap in data["swap"].to_numpy().tolist()
-        for positions in data["positions"].to_numpy().tolist()
-        for direction in DIRECTIONS
-        for row in _rows(data, swap, positions, direction, bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    def rows(data: xr.Dataset) -> Iterator[dict]:
+        places = (data[name].to_numpy().tolist() for name in ("swap", "positions"))
+        for where in itertools.product(*places, DIRECTIONS):
+            yield from _rows(data, *where, bootstrap)
+
+    return table_of(files, rows, COLUMNS)
 
 
 def _rows(
@@ -99,12 +94,7 @@ def _rows(
 
 
 def carriers(patches: pd.DataFrame, first: int = 10) -> pd.DataFrame:
-    """The components with the largest shares, by model and language: noising, all positions, +1.
-
-    Args:
-        patches: the table of `summarise_patches`.
-        first: how many of each.
-    """
+    """The components with the largest shares, by model and language: noising, all positions, +1."""
     keep = (patches["swap"] == 1) & (patches["positions"] == "all")
     rows = patches[keep & (patches["direction"] == "noising")]
     rows = rows.sort_values("effect", ascending=False, kind="stable")

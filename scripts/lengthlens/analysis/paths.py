@@ -16,54 +16,43 @@ What could not be measured is one row of `paths` or `compensation` with its reas
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tracing import shares
+from lengthlens.analysis.tables import Files, header, table_of
+from lengthlens.analysis.tracing import SHARES, shares
 from lengthlens.circuits.orders import LOGITS, split_receiver
 from lengthlens.statistics import Bootstrap, Interval, mean_interval
 
-_SHARE = (
-    "effect", "share", "share_low", "share_high", "n_effect", "n_effect_low", "n_effect_high",
-    "n_samples", "n_topics", "level",
-)  # fmt: skip
 _LABELS = ("model", "language", "swap")
 _SWAP = 1
-PATHS = (*_LABELS, "sender", "receiver", "component", *_SHARE, "absent")
-PLACES = (*_LABELS, "component", "layer", "place", *_SHARE)
-COMPENSATION = (
-    *_LABELS, "late_heads", "term", "effect_low", "effect_high", *_SHARE, "compensates",
-    "absent",
-)  # fmt: skip
+PATHS = header(*_LABELS, "sender receiver component", *SHARES, "absent")
+PLACES = header(*_LABELS, "component layer place", *SHARES)
+COMPENSATION = header(
+    *_LABELS, "late_heads term effect_low effect_high", *SHARES, "compensates absent"
+)
 TERMS = ("direct", "mediated", "both", "interaction", "rest")
-
-Files = Mapping[tuple[str, str], xr.Dataset]
 
 
 def summarise_paths(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
-    """The three tables, by name.
+    """The three tables, by name."""
+    made = {
+        "paths": (_paths, PATHS),
+        "places": (_places, PLACES),
+        "compensation": (_compensation, COMPENSATION),
+    }
 
-    Args:
-        files: paths files; bootstrap: of the intervals.
-    """
-    rows: dict[str, list[dict]] = {"paths": [], "places": [], "compensation": []}
-    for (model, language), data in files.items():
+    def rows(name: str, data: xr.Dataset) -> Iterator[dict]:
         for swap in data["swap"].to_numpy().tolist():
-            labels = {"model": model, "language": language, "swap": swap}
-            chosen = data.sel(swap=swap)
-            for name, made in (
-                ("paths", _paths(chosen, bootstrap)),
-                ("places", _places(chosen, bootstrap)),
-                ("compensation", _compensation(chosen, bootstrap)),
-            ):
-                rows[name] += [labels | row for row in made]
-        labels = {"model": model, "language": language, "swap": _SWAP}
-        for name, reason in _absent(data):
-            rows[name].append(labels | {"absent": reason})
-    columns = {"paths": PATHS, "places": PLACES, "compensation": COMPENSATION}
-    return {name: pd.DataFrame(rows[name], columns=list(columns[name])) for name in rows}
+            for row in made[name][0](data.sel(swap=swap), bootstrap):
+                yield {"swap": swap} | row
+        reasons = [reason for table, reason in _absent(data) if table == name]
+        yield from ({"swap": _SWAP, "absent": reason} for reason in reasons)
+
+    return {name: table_of(files, partial(rows, name), made[name][1]) for name in made}
 
 
 def _absent(data: xr.Dataset) -> Iterator[tuple[str, str]]:

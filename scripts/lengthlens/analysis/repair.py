@@ -29,29 +29,14 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.effects import GROUP, chosen_sets, row_means
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    difference_interval,
-    interval_columns,
-    mean_interval,
-)
+from lengthlens.analysis.tables import Files, header
+from lengthlens.statistics import DEFAULT, Bootstrap, difference_interval, mean_interval
 
 TERMS = ("drop", "direct", "heads", "mlps", "final_mlp", "scale")
-COLUMNS = (
-    "model",
-    "language",
-    "minus",
+COLUMNS = header(
+    "model language minus",
     *GROUP[1:],
-    "kind",
-    "components",
-    "term",
-    "n_samples",
-    "n_topics",
-    "n_controls",
-    *interval_columns("contribution"),
-    "control",
-    "level",
+    "kind components term n_samples n_topics n_controls contribution± control level",
 )
 
 
@@ -67,16 +52,8 @@ def term_values(data: xr.Dataset, term: str) -> Float[np.ndarray, "condition sam
     return kept.sum(dims, skipna=False).transpose("condition", "sample").to_numpy().astype(float)
 
 
-def summarise_repair(
-    repairs: Mapping[tuple[str, str], xr.Dataset],
-    bootstrap: Bootstrap = DEFAULT,
-) -> pd.DataFrame:
-    """All terms of all chosen sets, and their differences between languages.
-
-    Args:
-        repairs: repair file of each (model, language).
-        bootstrap: of the intervals.
-    """
+def summarise_repair(repairs: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
+    """All terms of all chosen sets, and their differences between languages."""
     rows = [
         {"model": model, "language": language, "minus": ""} | row
         for (model, language), data in repairs.items()

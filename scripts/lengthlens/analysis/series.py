@@ -17,22 +17,18 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-COLUMNS = (
-    "series", "step", "model", "language", "quantity", "component", "role", "value", "value_low",
-    "value_high", "n_samples", "n_topics", "level",
-)  # fmt: skip
+from lengthlens.analysis.tables import header
+
+COLUMNS = header(
+    "series step model language quantity component role value± n_samples n_topics level",
+)
 BEHAVIOUR = ("exact", "absolute_error")
 
 
 def summarise_series(
     steps: Mapping[str, tuple[str, int]], tables: Mapping[str, pd.DataFrame]
 ) -> pd.DataFrame:
-    """One row a series, step, language and quantity; none where no model belongs to a series.
-
-    Args:
-        steps: model -> series and step.
-        tables: `behaviour`, `patches`, `circuit_members` and `attention`, as opened.
-    """
+    """One row a series, step, language and quantity; none where no model belongs to a series."""
     order = sorted(steps, key=lambda model: steps[model])
     rows = []
     for model in order:

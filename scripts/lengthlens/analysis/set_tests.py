@@ -34,11 +34,6 @@ MODES = ("zero", "mean", "resample")
 def set_test(hypothesis: Hypothesis, data: xr.Dataset, bootstrap: Bootstrap) -> dict:
     """Make the test of one model in one language.
 
-    Args:
-        hypothesis: of the kind `set`.
-        data: the ablation file.
-        bootstrap: of the interval of `value`.
-
     Returns:
         A part of a row of tables/confirmatory.csv.
     """

@@ -33,15 +33,9 @@ import xarray as xr
 from jaxtyping import Float, Int, Shaped
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
+from lengthlens.analysis.tables import Files, header
 from lengthlens.forced.texts import on_text
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    Estimate,
-    Interval,
-    combination_interval,
-    interval_columns,
-)
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, Interval, combination_interval
 
 GROUPS = {
     "late heads": LATE_HEADS,
@@ -82,17 +76,7 @@ SHARES: dict[str, dict[tuple[str, str], float]] = {
     "share_on_untuned": {("tuned", "tuned"): 1.0, ("tuned", "untuned"): -1.0},
 }
 QUANTITIES = (*WEIGHTS, *SHARES, "shifted")
-COLUMNS = (
-    "tuned",
-    "untuned",
-    "language",
-    "group",
-    "quantity",
-    *interval_columns("value"),
-    "n_samples",
-    "n_topics",
-    "level",
-)
+COLUMNS = header("tuned untuned language group quantity value± n_samples n_topics level")
 
 
 @dataclass(frozen=True)
@@ -137,10 +121,6 @@ def exchange_texts(
     groups: Sequence[Group] = tuple(GROUPS.values()),
 ) -> Exchange | None:
     """Both models on both texts.
-
-    Args:
-        attributions, forced: the files of both models, of the same prompts.
-        groups: of components; the columns.
 
     Returns:
         None where a text was not forced on the other model.
@@ -190,17 +170,11 @@ def share_of_observed(
 
 def compare_texts(
     pairs: Sequence[Mapping[str, str]],
-    attributions: Mapping[tuple[str, str], xr.Dataset],
-    forced: Mapping[tuple[str, str], xr.Dataset],
+    attributions: Files,
+    forced: Files,
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """The table of the module's docstring; pairs whose texts were not exchanged are left out.
-
-    Args:
-        pairs: tuning -> model.
-        attributions, forced: the files of each (model, language).
-        bootstrap: of the intervals.
-    """
+    """The table of the module's docstring; pairs whose texts were not exchanged are left out."""
     languages = dict.fromkeys(language for _, language in attributions)
     rows: list[dict] = []
     for pair in pairs:

@@ -35,6 +35,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import header
 from lengthlens.analysis.tokens_per_word import MEASURES, answer_values
 from lengthlens.probes.aligned import DEGENERATE
 from lengthlens.statistics import (
@@ -42,22 +43,12 @@ from lengthlens.statistics import (
     Bootstrap,
     Interval,
     combination_interval,
-    interval_columns,
     mean_interval,
     share_interval,
 )
 
-COLUMNS = (
-    "model",
-    "language",
-    "reference",
-    "measure",
-    "quantity",
-    *interval_columns("value"),
-    "n_samples",
-    "n_topics",
-    "truncated",
-    "level",
+COLUMNS = header(
+    "model language reference measure quantity value± n_samples n_topics truncated level",
 )
 FREE, ALIGNED, CHANGE = "free", "aligned", "change"
 CONSTRAINT, TOKENIZATION, LEVEL_GAP = "constraint", "tokenization", "reference - free"
@@ -69,13 +60,7 @@ def separate_errors(
     references: Sequence[str],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
-
-    Args:
-        probes: probes file of each (model, language).
-        references: languages whose every word is one token.
-        bootstrap: of the intervals.
-    """
+    """Make the table of the module's docstring."""
     rows = []
     for (model, language), table in probes.items():
         free, aligned = _both(table)

@@ -10,17 +10,6 @@ a ratio of sums, so that its interval is clustered by topic like every other (`s
 means are taken as known. Only words up to the N-th count, without punctuation, so that the error
 cannot be part of x; answers cut at the token limit have no known error and are left out.
 
-| column | meaning |
-|---|---|
-| `model`, `language`, `measure` | error, absolute_error (words) or exact (share) |
-| `slope`, `slope_low`, `slope_high` | change of the measure with one more token a word |
-| `tokens_per_word`, `…_low`, `…_high` | their mean |
-| `spread` | standard deviation of tokens a word among answers to the same N |
-| `one_token` | share of words that are one token |
-| `n_samples`, `n_erring`, `n_topics` | answers used, how many of them err, their topics |
-| `n_cut` | answers left out as cut |
-| `level` | of the intervals |
-
 The language `all` takes a model's languages together, each answer compared with those to the same N
 in the same language.
 """
@@ -34,27 +23,13 @@ import pandas as pd
 from jaxtyping import Float, Num, Shaped
 
 from lengthlens.analysis.behaviour import ALL
-from lengthlens.statistics import (
-    DEFAULT,
-    Bootstrap,
-    interval_columns,
-    mean_interval,
-    ratio_interval,
-)
+from lengthlens.analysis.tables import header
+from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval
 
 MEASURES = ("error", "absolute_error", "exact")
-COLUMNS = (
-    "model",
-    "language",
-    "measure",
-    *interval_columns("slope", "tokens_per_word"),
-    "spread",
-    "one_token",
-    "n_samples",
-    "n_erring",
-    "n_topics",
-    "n_cut",
-    "level",
+COLUMNS = header(
+    "model language measure slope± tokens_per_word± spread one_token n_samples n_erring n_topics "
+    "n_cut level",
 )
 
 
@@ -88,12 +63,7 @@ def regress_errors(
     probes: Mapping[tuple[str, str], pd.DataFrame],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Make the table of the module's docstring.
-
-    Args:
-        probes: probes file of each (model, language); rows whose probe is `free` are used.
-        bootstrap: of the intervals.
-    """
+    """Make the table."""
     rows = []
     for model, language, free in _groups(probes):
         answers = usable(free)

@@ -8,49 +8,36 @@ different roles in one layer need not add up to 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
-_EFFECT = ("n_effect", "n_effect_low", "n_effect_high", "n_samples", "n_topics", "level")
-COLUMNS = (
-    "model", "language", "swap", "direction", "layer", "role", "effect", "share", "share_low",
-    "share_high", *_EFFECT,
-)  # fmt: skip
-
-Files = Mapping[tuple[str, str], xr.Dataset]
+SHARES = header("effect share± n_effect± n_samples n_topics level")  # what `shares` gives
+COLUMNS = header("model language swap direction layer role", *SHARES)
 
 
 def summarise_tracing(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
-    """One row a model, language, swap, direction, traced layer and role that is ever filled.
+    """One row a model, language, swap, direction, traced layer and role that is ever filled."""
 
-    Args:
-        files: tracing files; bootstrap: of the intervals.
-    """
-    rows = [
-        {"model": model, "language": language, "swap": swap, "direction": direction} | row
-        for (model, language), data in files.items()
-        for swap in data["swap"].to_numpy().tolist()
-        for direction in DIRECTIONS
-        for row in stream_shares(data.sel(swap=swap), direction, bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    def rows(data: xr.Dataset) -> Iterator[dict]:
+        for swap, direction in itertools.product(data["swap"].to_numpy().tolist(), DIRECTIONS):
+            for row in stream_shares(data.sel(swap=swap), direction, bootstrap):
+                yield {"swap": swap, "direction": direction} | row
+
+    return table_of(files, rows, COLUMNS)
 
 
 def stream_shares(data: xr.Dataset, direction: str, bootstrap: Bootstrap) -> Iterator[dict]:
-    """What the stream into each layer carries at each role, of one swap.
-
-    Args:
-        data: a tracing file, or one like it; direction: noising or denoising.
-        bootstrap: of the intervals.
-    """
+    """What the stream into each layer carries at each role, of one swap."""
     values = data[f"{direction}_stream"].to_numpy().astype(float)
     effect = (data["margin_reached"] - data["margin_other"]).to_numpy()
     for place, role in enumerate(data["role"].to_numpy().tolist()):

@@ -22,40 +22,22 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from lengthlens.analysis.effects import COLUMNS as EFFECT_COLUMNS
+from lengthlens.analysis.tables import header
 from lengthlens.statistics import DEFAULT, Bootstrap
 
 MEASURES = ("exact", "absolute_error", "end_margin")
-COLUMNS = (
-    "model",
-    "source_language",
-    "target_language",
-    "untuned",
+COLUMNS = header(
+    "model source_language target_language untuned",
     *EFFECT_COLUMNS[EFFECT_COLUMNS.index("method") :],
 )
-PROFILE_COLUMNS = (
-    "model",
-    "method",
-    "first",
-    "second",
-    "untuned",
-    "n_heads",
-    "correlation",
-    "chance_low",
-    "chance_high",
-    "within_layers",
-    "within_low",
-    "within_high",
-    "level",
+PROFILE_COLUMNS = header(
+    "model method first second untuned n_heads correlation chance_low chance_high within_layers "
+    "within_low within_high level",
 )
 
 
 def summarise_transfer(effects: pd.DataFrame, untuned: Sequence[str]) -> pd.DataFrame:
-    """The rows of tables/ablation.csv that make a source × target matrix, columns `COLUMNS`.
-
-    Args:
-        effects: as `effects.summarise_ablation` gives them.
-        untuned: languages that no model was tuned in.
-    """
+    """The rows of tables/ablation.csv that make a source × target matrix, columns `COLUMNS`."""
     top = effects[(effects["chosen_by"] == "top") & effects["measure"].isin(MEASURES)]
     across = top[top["source_language"] != top["language"]]
     keys = ["model", "method", "mode", "k"]
@@ -71,13 +53,7 @@ def correlate_profiles(
     untuned: Sequence[str],
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
-    """Correlation of every two languages' scores of heads, columns `PROFILE_COLUMNS`.
-
-    Args:
-        selections: ranking of each (model, language).
-        untuned: languages that no model was tuned in.
-        bootstrap: the permutations, and the level of the range that chance gives.
-    """
+    """Correlation of every two languages' scores of heads, columns `PROFILE_COLUMNS`."""
     rows = []
     for model in dict.fromkeys(name for name, _ in selections):
         languages = [language for name, language in selections if name == model]

@@ -29,6 +29,7 @@ from jaxtyping import Float
 
 from lengthlens.analysis.outcomes import measure_values
 from lengthlens.analysis.patches import component_patches, n_effect
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.circuits.faithfulness import ratio_of_sums, share_of_effect
 from lengthlens.circuits.orders import component_names
 from lengthlens.configuration.pairs import TUNINGS
@@ -50,16 +51,15 @@ UNDECIDED, OUTSIDE = "undecided", "outside the parents' range"
 ROUNDING = 1e-6  # nats
 FEWEST_TOPICS = 8  # whose answers may be alike by more than chance
 LABELS = ("into", "what", "layers", "components", "kv", "scale", "prompting", "control")
-COLUMNS = (
-    "untuned", "tuned", "language", *LABELS, "measure", "value", "share", "share_low", "share_high",
-    "n_samples", "n_topics", "neutral_loglik", "neutral_within", "verdict", "level",
-)  # fmt: skip
-CHANGE_COLUMNS = (
-    "untuned", "tuned", "language", "component", "kind", "layer", "head", "change", "share",
-    "share_low", "share_high", "across_share", "across_share_low", "across_share_high",
-    "rank_correlation", "rank_correlation_low", "rank_correlation_high", "n_components",
-    "n_samples", "n_topics", "level",
-)  # fmt: skip
+COLUMNS = header(
+    "untuned tuned language",
+    *LABELS,
+    "measure value share± n_samples n_topics neutral_loglik neutral_within verdict level",
+)
+CHANGE_COLUMNS = header(
+    "untuned tuned language component kind layer head change share± across_share± "
+    "rank_correlation± n_components n_samples n_topics level",
+)
 
 Key = tuple[str, str, str]  # untuned, tuned, language
 
@@ -125,18 +125,8 @@ def within_parents(data: xr.Dataset) -> np.ndarray:
 
 
 def summarise_transplants(files: Mapping[Key, xr.Dataset], bootstrap: Bootstrap) -> pd.DataFrame:
-    """One row a pair, language, hybrid and measure.
-
-    Args:
-        files: transplant files, by untuned and tuned model and language.
-        bootstrap: of the intervals.
-    """
-    rows = [
-        dict(zip(COLUMNS, key, strict=False)) | row
-        for key, data in files.items()
-        for row in _rows(data, bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    """One row a pair, language, hybrid and measure."""
+    return table_of(files, lambda data: _rows(data, bootstrap), COLUMNS)
 
 
 def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
@@ -179,18 +169,9 @@ def verdict(share: Interval, into: str, within: bool) -> str:
 def summarise_changes(
     files: Mapping[Key, xr.Dataset], patching: Mapping[Key, xr.Dataset], bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """One row a pair, language and component.
-
-    Args:
-        files: transplant files; patching: patching files of the tuned models, by the same keys.
-        bootstrap: of the intervals.
-    """
-    rows = [
-        dict(zip(CHANGE_COLUMNS, key, strict=False)) | row
-        for key, data in files.items()
-        for row in _changes(data, patching[key], bootstrap)
-    ]
-    return pd.DataFrame(rows, columns=list(CHANGE_COLUMNS))
+    """One row a pair, language and component."""
+    both = {key: (data, patching[key]) for key, data in files.items()}
+    return table_of(both, lambda pair: _changes(*pair, bootstrap), CHANGE_COLUMNS)
 
 
 def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:

@@ -80,10 +80,6 @@ def aggregate_attribution(
 ) -> xr.Dataset:
     """Means of all models and languages, with intervals and nulls.
 
-    Args:
-        attributions: attribution file of each (model, language); pairs may be missing.
-        bootstrap: of the intervals.
-
     Returns:
         The dataset of `cwa.nc` (module docstring). Models and languages keep their order.
 

@@ -65,13 +65,7 @@ def scored_blocks(readout: Readout, batches: Iterable[Batch]) -> Iterator[tuple[
 
 
 def attribute_steps(readout: Readout, steps: Steps, residuals: Residuals) -> Scores:
-    """DLA of every component at every step.
-
-    Args:
-        readout: of the model that produced the steps.
-        steps: the steps' tokens and scales.
-        residuals: the residual stream's terms at the same steps, on the readout's device.
-    """
+    """DLA of every component at every step."""
     chunk = max(1, _FOLDED_ELEMENTS // readout.output[0].shape[1])
     parts = []
     for start in range(0, len(steps), chunk):

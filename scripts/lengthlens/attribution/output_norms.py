@@ -22,12 +22,7 @@ from lengthlens.models.readout import Readout
 def output_norms(
     readout: Readout, residuals: Residuals
 ) -> tuple[Float[np.ndarray, "step layer head"], Float[np.ndarray, "step layer"]]:
-    """Norms of what every head and every MLP adds to the stream.
-
-    Args:
-        readout: of the model.
-        residuals: the terms of the stream at some steps, on the readout's device.
-    """
+    """Norms of what every head and every MLP adds to the stream."""
     device, dtype = readout.unembedding.device, readout.compute_dtype
     heads, mlps = [], []  # converted layer by layer: never a copy of all layers
     for layer, gram in enumerate(readout.gram):

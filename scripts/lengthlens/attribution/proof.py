@@ -32,10 +32,11 @@ from lengthlens.decoding.invariance import (
     in_one_pass,
     probe_batches,
 )
+from lengthlens.decoding.kvcache import reserved_cache, stateful
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.records import recorded_steps
-from lengthlens.models.anatomy import Anatomy, dissect
-from lengthlens.models.architectures import ARCHITECTURES
+from lengthlens.models.anatomy import Anatomy, bound
+from lengthlens.models.architectures import ARCHITECTURES, Architecture
 from lengthlens.models.detect import refusal
 from lengthlens.models.readout import readout_of
 from lengthlens.models.small_model import has_experts, has_window, small_model
@@ -98,10 +99,13 @@ def proven(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], n
         LengthlensError: a probe failed, with its numbers and the cure.
     """
     kind = model.config.model_type
-    _prove_small(model, kind)
+    _prove_small(model, anatomy.architecture, kind)
     dtype = _dtype(model)
     batches, tolerance = probe_batches(texts), batch_tolerance(model)
-    found = measure(model, anatomy, batches)
+    try:
+        found = measure(model, anatomy, batches)
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise _refusal(kind, f"the model cannot be decoded ({error})") from error
     if not found.batch_deviation <= tolerance:
         reason = cause(model, anatomy, batches[0], tolerance)
         raise LengthlensError(
@@ -136,13 +140,13 @@ def _apart(found: Proof, tolerance: float) -> str:
     )
 
 
-def _prove_small(model: nn.Module, kind: str) -> None:
+def _prove_small(model: nn.Module, row: Architecture, kind: str) -> None:
     """Probe (a)."""
     batches = probe_batches(_SMALL_TEXTS)
     for window in (None, _SMALL_WINDOW) if has_window(model.config) else (None,):
         try:
             small = small_model(model, window=window)
-            anatomy = dissect(small)
+            anatomy = bound(small, row)
             found = measure(small, anatomy, batches)
         except Exception as error:  # whatever a model of unknown kind may raise
             reason = f"a small random model of its class cannot be decoded ({error})"
@@ -181,9 +185,11 @@ def measure(model: nn.Module, anatomy: Anatomy, batches: Sequence[Rows]) -> Proo
         attribution.append(_incompleteness(model, anatomy, decoded, logits))
         pairs = list(zip(rows.prompts, rows.answers, strict=True))
         references = [alone(model, *pair) for pair in pairs]
-        longest = max(range(len(pairs)), key=lambda row: len(rows.answers[row]))
-        logits.append(in_one_pass(model, *pairs[longest]))
-        together.append(deviation(logits, [*references, references[longest]]))
+        if not stateful(reserved_cache(model.config, 1)):  # which go on token by token
+            longest = max(range(len(pairs)), key=lambda row: len(rows.answers[row]))
+            logits.append(in_one_pass(model, *pairs[longest]))
+            references.append(references[longest])
+        together.append(deviation(logits, references))
     return Proof(float(np.max(attribution)), float(np.max(together)))
 
 
@@ -192,7 +198,9 @@ def _incompleteness(model: nn.Module, anatomy: Anatomy, decoded: Decoded, logits
     zero = np.zeros(sum(map(len, decoded.tokens)), dtype=np.int64)
     columns = dict.fromkeys(("words_before", "words_after"), zero) | {"sign": zero + 1}
     columns |= dict.fromkeys(("is_stop", "decision"), zero > 0) | {"boundary": zero == 0}
-    total = attribute_steps(readout_of(model), *recorded_steps(decoded, columns)).total()
+    total = attribute_steps(
+        readout_of(model, anatomy=anatomy), *recorded_steps(decoded, columns)
+    ).total()
     summed = total[TARGETS.index("logit")]
     if anatomy.soft_cap is not None:
         summed = anatomy.soft_cap * np.tanh(summed / anatomy.soft_cap)

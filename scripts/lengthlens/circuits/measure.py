@@ -126,15 +126,7 @@ def measure_circuits(
     plan: CircuitPlan,
     bootstrap: Bootstrap,
 ) -> xr.Dataset:
-    """The dataset of a circuits file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        texts: the answers and their swaps.
-        selections: the model's rankings, by language.
-        plan: which circuits.
-        bootstrap: of the interval that the N effect must pass.
-    """
+    """The dataset of a circuits file (docs/files.md), samples in the order of the answers."""
     grid = _Grid(loaded, texts, plan)
     select, evaluate = (texts.column("split") == name for name in ("select", "evaluate"))
     grid.measure(
@@ -166,11 +158,7 @@ def measure_circuits(
 
 
 def smallest_circuit(circuits: xr.Dataset, language: str) -> list[str]:
-    """The members of the smallest faithful circuit; none where there is none.
-
-    Args:
-        circuits: a circuits file; language: whose own ranking counts.
-    """
+    """The members of the smallest faithful circuit; none where there is none."""
     k = int(circuits.attrs["smallest"])
     columns = {
         name: circuits[name].to_numpy()

@@ -37,7 +37,7 @@ def ablation(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> 
     """Effect of a chosen set on a measure: chosen minus the mean of its random sets."""
     language = statistic["language"]
     source = statistic.get("source_language", language)
-    file, name = _file(data, "ablation", statistic["tuning"], language)
+    file, name = data.file("ablation", statistic["tuning"], language)
     found = _chosen(file, name, statistic, source)
     measure = statistic["measure"]
     values, topics = measure_values(file, measure), measure_clusters(file, measure)
@@ -59,9 +59,6 @@ def ablation(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> 
         f"that without {len(controls)} random sets",
         source=name,
         truncated=float(np.nanmean(cut)) if measure == "exact" else 0.0,
-        may_rise=False,
-        may_fall=False,
-        reference=np.nan,
     )
 
 
@@ -71,7 +68,7 @@ def repair(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Me
     sides = sides[: 1 + ("minus" in statistic)]
     values, topics, names = [], [], []
     for side in sides:
-        file, name = _file(data, "repair", side["tuning"], side["language"])
+        file, name = data.file("repair", side["tuning"], side["language"])
         found = _chosen(file, name, side, side["language"])
         values.append(term_values(file, side["term"])[found.place])
         topics.append(file["topic"].to_numpy())
@@ -87,22 +84,7 @@ def repair(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Me
         + _set_words(statistic)
         + (f", {sides[0]['language']} minus {sides[1]['language']}" if len(sides) > 1 else ""),
         source="; ".join(names),
-        truncated=0.0,  # read at the decision step, which is never cut off
-        may_rise=False,
-        may_fall=False,
-        reference=np.nan,
     )
-
-
-def _file(data: Data, folder: str, tuning: str, language: str) -> tuple[xr.Dataset, str]:
-    """A file of the pair and its name."""
-    if tuning not in data.models:
-        raise NoData(f"the run has no {tuning} model")
-    files = {"ablation": data.ablations, "repair": data.repairs}[folder]
-    name = f"{folder}/{data.models[tuning]}.{language}.nc"
-    if (tuning, language) not in files:
-        raise NoData(f"the run has no {name}")
-    return files[tuning, language], name
 
 
 def _chosen(file: xr.Dataset, name: str, statistic: Mapping[str, Any], source: str) -> ChosenSet:

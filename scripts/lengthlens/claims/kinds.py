@@ -50,6 +50,27 @@ class Data:
     transplants: Mapping[str, xr.Dataset] = field(default_factory=dict)  # by language
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # by name
 
+    def model(self, tuning: str) -> str:
+        """The name of the model of a tuning; NoData where the run has none."""
+        if tuning not in self.models:
+            raise NoData(f"the run has no {tuning} model")
+        return self.models[tuning]
+
+    def file(self, folder: str, tuning: str, language: str) -> tuple[Any, str]:
+        """A file of one model in one language, and its name; NoData where the run has none."""
+        files, ending = {
+            "attribution": (self.attributions, "nc"),
+            "forced": (self.forced, "nc"),
+            "ablation": (self.ablations, "nc"),
+            "repair": (self.repairs, "nc"),
+            "generations": (self.generations, "jsonl"),
+            "probes": (self.probes, "jsonl"),
+        }[folder]
+        name = f"{folder}/{self.model(tuning)}.{language}.{ending}"
+        if (tuning, language) not in files:
+            raise NoData(f"the run has no {name}")
+        return files[tuning, language], name
+
 
 @dataclass(frozen=True)
 class Side:
@@ -79,10 +100,10 @@ class Measurement:
     interval: Interval
     text: str
     source: str
-    truncated: float
-    may_rise: bool
-    may_fall: bool
-    reference: float
+    truncated: float = 0.0  # of what is read at decision steps, which are never cut off
+    may_rise: bool = False
+    may_fall: bool = False
+    reference: float = np.nan
 
 
 MakeSide = Callable[[Mapping[str, Any], Data, str, str], Side]
@@ -103,13 +124,12 @@ def of_sides(
         NoData: the run has no such model, language, N or layers.
     """
     plain = {key: value for key, value in statistic.items() if key != "minus"}
-    sides = [_side(make, plain, data)]
-    if "minus" in statistic:
-        sides.append(_side(make, plain | statistic["minus"], data))
-        if "n" not in plain and "n" not in statistic["minus"]:
-            asked = [sorted(set(side.n.tolist())) for side in sides]
-            if asked[0] != asked[1]:
-                raise NoData(f"the two sides have different N: {asked[0]} and {asked[1]}")
+    asked = [plain] + ([plain | statistic["minus"]] if "minus" in statistic else [])
+    sides = [make(one, data, one["tuning"], one["language"]) for one in asked]
+    if "minus" in statistic and "n" not in plain and "n" not in statistic["minus"]:
+        one, other = (sorted(set(side.n.tolist())) for side in sides)
+        if one != other:
+            raise NoData(f"the two sides have different N: {one} and {other}")
     interval = _interval(sides, bootstrap)
     other = sides[1:]
     return Measurement(
@@ -121,13 +141,6 @@ def of_sides(
         may_fall=sides[0].may_fall or any(side.may_rise for side in other),
         reference=sides[0].reference,
     )
-
-
-def _side(make: MakeSide, statistic: Mapping[str, Any], data: Data) -> Side:
-    tuning, language = statistic["tuning"], statistic["language"]
-    if tuning not in data.models:
-        raise NoData(f"the run has no {tuning} model")
-    return make(statistic, data, tuning, language)
 
 
 def _interval(sides: list[Side], bootstrap: Bootstrap) -> Interval:
@@ -206,12 +219,8 @@ def _answers(
     statistic: Mapping[str, Any], data: Data, tuning: str, language: str
 ) -> tuple[pd.DataFrame, str]:
     """The answers that a statistic is about, and the file that holds them."""
-    probe, name = statistic.get("probe", STUDY), f"{data.models[tuning]}.{language}.jsonl"
-    source = f"generations/{name}" if probe == STUDY else f"probes/{name}"
-    files = data.generations if probe == STUDY else data.probes
-    if (tuning, language) not in files:
-        raise NoData(f"the run has no {source}")
-    table = files[tuning, language]
+    probe = statistic.get("probe", STUDY)
+    table, source = data.file("generations" if probe == STUDY else "probes", tuning, language)
     return (table if probe == STUDY else table[table["probe"] == probe]), source
 
 
@@ -238,9 +247,7 @@ def tokens_per_word(statistic: Mapping[str, Any], data: Data, tuning: str, langu
 
 def cwa(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) -> Side:
     """CWA of the components of some layers, added up within each sample."""
-    source = f"attribution/{data.models[tuning]}.{language}.nc"
-    if (tuning, language) not in data.attributions:
-        raise NoData(f"the run has no {source}")
+    _, source = data.file("attribution", tuning, language)
     attribution, text_of = _text(statistic, data, tuning, language)
     attribution = attribution.isel(
         sample=_rows(attribution["n"].to_numpy(), statistic.get("n"), source)

@@ -59,12 +59,7 @@ def unit_of(statistic: Mapping[str, Any]) -> str:
 
 def _files(data: Data, tuning: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
     """The attribution and the forced file of one model of the pair."""
-    if tuning not in data.models:
-        raise NoData(f"the run has no {tuning} model")
-    for name, files in (("attribution", data.attributions), ("forced", data.forced)):
-        if (tuning, language) not in files:
-            raise NoData(f"the run has no {name}/{data.models[tuning]}.{language}.nc")
-    return data.attributions[tuning, language], data.forced[tuning, language]
+    return tuple(data.file(name, tuning, language)[0] for name in ("attribution", "forced"))
 
 
 def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
@@ -90,9 +85,6 @@ def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) ->
         + " minus ".join(names),
         source=_source(data, tuning, language),
         truncated=float(made.evaluate["truncated"].to_numpy()[used].mean()) if used.any() else 0.0,
-        may_rise=False,  # everything is read up to the decision step, which is never cut off
-        may_fall=False,
-        reference=np.nan,
     )
 
 
@@ -130,9 +122,6 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
         f"mean over both texts ({', '.join(ends)} text)",
         source="; ".join(_source(data, tuning, language) for tuning in TUNINGS),
         truncated=float(np.concatenate(cut).mean()),
-        may_rise=False,
-        may_fall=False,
-        reference=np.nan,
     )
 
 

@@ -25,12 +25,11 @@ def tabled(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Me
         NoData: the run has no such model or table, or the table no such row or no number there.
     """
     tuning, language = statistic["tuning"], statistic["language"]
-    if tuning not in data.models:
-        raise NoData(f"the run has no {tuning} model")
+    model = data.model(tuning)
     source = f"tables/{statistic['table']}.csv"
     if statistic["table"] not in data.tables:
         raise NoData(f"the run has no {source}")
-    wanted = {"model": data.models[tuning], "language": language} | statistic.get("where", {})
+    wanted = {"model": model, "language": language} | statistic.get("where", {})
     row = _row(data.tables[statistic["table"]], source, wanted, statistic)
     found = Estimate.read(row, statistic["value"])
     if np.isnan(found.estimate):
@@ -47,10 +46,6 @@ def tabled(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Me
         interval=interval,
         text=f"{statistic['value']} of {source}: {labels}{place}",
         source=source,
-        truncated=0.0,  # read at decision steps, which are never cut off
-        may_rise=False,
-        may_fall=False,
-        reference=np.nan,
     )
 
 

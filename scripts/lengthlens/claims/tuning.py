@@ -51,11 +51,7 @@ def transplant(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -
         text=f"share of {WORDS[measure]} {verb} the {statistic['tuning']} model with "
         + " minus that with ".join(map(_words, sides)),
         source="; ".join(dict.fromkeys(name for _, name in files)),
-        truncated=0.0,  # a cut answer is not exact, and margins are read where none is cut
-        may_rise=False,
-        may_fall=False,
-        reference=np.nan,
-    )
+    )  # a cut answer is not exact, and margins are read where none is cut
 
 
 def _file(data: Data, language: str) -> tuple[xr.Dataset, str]:

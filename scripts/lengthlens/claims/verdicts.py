@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, problems_of
+from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, claims_file, problems_of
+from lengthlens.analysis.tables import header
 from lengthlens.claims.kinds import Data, Measurement, NoData
 from lengthlens.claims.measures import measure, unit_of
 from lengthlens.claims.themes import theme_of
 from lengthlens.errors import LengthlensError
-from lengthlens.files.validation import Problem, model_problems, plain_copy
+from lengthlens.files.validation import Problem, model_problems
 from lengthlens.settings.claims import Claims
 from lengthlens.statistics import BESIDE, DEFAULT, Bootstrap
 
@@ -31,33 +31,9 @@ NOT_SUPPORTED = "not supported"
 UNDECIDED = "undecided"
 CENSORED = "undecided (censored)"
 NO_DATA = "no data"
-COLUMNS = (
-    "id",
-    "claim",
-    "origin",
-    "status",
-    "theme",
-    "model",
-    "tuning",
-    "language",
-    "statistic",
-    "unit",
-    "sided",
-    "n",
-    "n_topics",
-    "value",
-    "low",
-    "high",
-    "level",
-    "direction",
-    "null",
-    "margin",
-    "truncated",
-    "paper",
-    "paper_says",
-    "verdict",
-    "reason",
-    "source",
+COLUMNS = header(
+    "id claim origin status theme model tuning language statistic unit sided n n_topics value "
+    "low high level direction null margin truncated paper paper_says verdict reason source",
 )
 
 
@@ -68,13 +44,7 @@ def read_claims(path: str | Path) -> list[dict[str, Any]]:
         LengthlensError: listing everything that is wrong, each with the key, the value and what
             is legal.
     """
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LengthlensError(f"{path} does not exist; it should hold the claims") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LengthlensError(f"{path} is not YAML: {error}") from error
-    values, problems = plain_copy(raw)
+    values, problems = claims_file(path)
     problems = problems or _problems(values)
     if problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -38,10 +38,6 @@ def model_pairs(
 ) -> list[dict[str, str]]:
     """The models that are compared with each other, and those that are alone.
 
-    Args:
-        variants: model -> variant, in the order of the configuration.
-        pairs: the key of the configuration, checked.
-
     Returns:
         Of each pair untuned and tuned -> model; of a model without a partner only one of them: an
         instruct model counts as tuned. In the order of the configuration's models.
@@ -57,12 +53,7 @@ def model_pairs(
 
 
 def tunings_of(pairs: Sequence[Mapping[str, str]], models: Sequence[str]) -> dict[str, str]:
-    """Every model, in the given order -> untuned or tuned.
-
-    Args:
-        pairs: what `model_pairs` gives.
-        models: all of them.
-    """
+    """Every model, in the given order -> untuned or tuned."""
     found = {model: tuning for pair in pairs for tuning, model in pair.items()}
     return {model: found[model] for model in models}
 
@@ -70,12 +61,7 @@ def tunings_of(pairs: Sequence[Mapping[str, str]], models: Sequence[str]) -> dic
 def check_pairs(
     pairs: Sequence[Mapping[str, str]], variants: Mapping[str, str]
 ) -> Iterator[Problem]:
-    """Every pair is of two models of the study that are in no other pair; none is guessed.
-
-    Args:
-        pairs: the key of the configuration, as its schema wants it.
-        variants: model -> variant.
-    """
+    """Every pair is of two models of the study that are in no other pair; none is guessed."""
     first: dict[str, int] = {}
     for place, pair in enumerate(pairs):
         for tuning in TUNINGS:

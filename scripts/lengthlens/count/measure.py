@@ -90,13 +90,7 @@ def is_steered(plan: CountPlan, language: str, languages: Sequence[str]) -> bool
 
 
 def measure_count(loaded: LoadedModel, texts: CountTexts, plan: CountPlan) -> xr.Dataset:
-    """The dataset of a count file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        texts: the answers.
-        plan: what is measured, and on how many of them.
-    """
+    """The dataset of a count file (docs/files.md), samples in the order of the answers."""
     used = np.flatnonzero(drawn_of_each(texts.answers, plan.per_n, plan.seed))
     answers = [texts.answers[index] for index in used]
     crossed = crossed_streams(

@@ -78,12 +78,7 @@ class Design:
 
 
 def design(crossed: Crossed, answers: Sequence[Mapping], draws: int, seed: int) -> Design:
-    """What rows are probed for, and with which covariates.
-
-    Args:
-        crossed: the rows; answers: their texts, rows of a generations file.
-        draws: permutations of n; seed: of them.
-    """
+    """What rows are probed for, and with which covariates."""
     columns = {name: np.array([row[name] for row in answers]) for name in ("template", "split")}
     template, split = (columns[name][crossed.text] for name in ("template", "split"))
     rng = np.random.default_rng(seed)
@@ -140,12 +135,7 @@ def probe(made: Design) -> Probes:
 
 
 def directions(made: Design, layer: int) -> Float[np.ndarray, "label d_model"]:
-    """d on the select topics: of the true n, and of each permutation, as long as the true one.
-
-    Args:
-        made: the rows.
-        layer: place among the layers that are read.
-    """
+    """d on the select topics: of the true n, and of each permutation, as long as the true one."""
     left = _Left(made, made.select, ~made.select)
     x, _ = left.of(made.crossed.streams[layer])
     found = left.labels.T @ x / (left.labels**2).sum(0)[:, None]

@@ -4,8 +4,9 @@ Forward hooks copy each component's output of the current step straight into buf
 allocated once for the whole batch; nothing is kept of the prompt. What is read:
 
 - `embed`: the stream entering the first layer (positions and embedding scale included);
-- `head`: the input x of every output projection, split into heads;
-- `mlp`: what every MLP (or expert block) adds to the stream;
+- `head`: the input x of every output projection, split into heads; 0 where a layer has no such
+  head, and behind heads that are narrower than others;
+- `mlp`: what every MLP (or expert block) adds to the stream; 0 where a layer has none;
 - `scale`: the final norm's denominator, sqrt(mean(r**2) + eps), and, for architectures that
   normalise an attention's output, that norm's denominator by layer.
 """
@@ -20,8 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lengthlens.decoding.hooks import added_by, entering
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import at_heads, at_mlp, entering
 from lengthlens.models.norms import norm_epsilon, rms
 
 
@@ -95,9 +96,10 @@ class Recorder:
         a, dtype, device = self.anatomy, stream.dtype, stream.device
         exact = torch.promote_types(dtype, torch.float32)
 
-        def buffer(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+        def buffer(*shape: int, dtype: torch.dtype = dtype, absent: float = 0.0) -> Tensor:
             # NOTE empty: steps that no row reaches then take no memory.
-            return torch.empty(self._shape + shape, dtype=dtype, device=device)
+            empty = torch.empty(self._shape + shape, dtype=dtype, device=device)
+            return empty if a.uniform else empty.fill_(absent)
 
         return Residuals(
             embed=buffer(a.d_model),
@@ -105,13 +107,15 @@ class Recorder:
             mlp=buffer(a.n_layers, a.d_model),
             scale=buffer(dtype=exact),
             attention_scale=(
-                buffer(a.n_layers, dtype=exact) if a.architecture.attention_norm else None
+                buffer(a.n_layers, dtype=exact, absent=1.0)
+                if any(layer.attention_norm is not None for layer in a.layers)
+                else None
             ),
         )
 
-    def _write(self, buffer: Tensor, value: Tensor, *layer: int) -> None:
+    def _write(self, buffer: Tensor, value: Tensor, *place: int | slice) -> None:
         """Record a value of the current step, from whatever device its layer lies on."""
-        buffer[self._step, self._rows, *layer] = value.to(buffer.device)
+        buffer[self._step, self._rows, *place] = value.to(buffer.device)
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Recorder]:
@@ -124,10 +128,8 @@ class Recorder:
             read_scale = self._scale_reader(norm_epsilon(a.final_norm))
             hooks.enter_context(a.final_norm.register_forward_pre_hook(read_scale))
             for index, layer in enumerate(a.layers):
-                hooks.enter_context(
-                    layer.attention_output.register_forward_pre_hook(self._head_reader(index))
-                )
-                hooks.enter_context(layer.mlp_site.register_forward_hook(self._mlp_reader(index)))
+                hooks.enter_context(at_heads(layer, self._head_reader(index)))
+                hooks.enter_context(at_mlp(layer, self._mlp_reader(index)))
                 if layer.attention_norm is not None:
                     hooks.enter_context(
                         layer.attention_norm.register_forward_pre_hook(
@@ -142,7 +144,8 @@ class Recorder:
         stream = entering(args, kwargs)
         if self._residuals is None:
             self._residuals = self._allocate(stream)
-        self._write(self._residuals.embed, stream[:, -1])
+        embedded, factor = stream[:, -1], self.anatomy.embedding_factor
+        self._write(self._residuals.embed, embedded if factor == 1.0 else embedded * factor)
 
     def _scale_reader(self, epsilon: float):
         def read(module: nn.Module, args: tuple) -> None:
@@ -153,22 +156,23 @@ class Recorder:
         return read
 
     def _head_reader(self, layer: int):
-        heads = (self.anatomy.n_heads, self.anatomy.d_head)
+        # NOTE plain indices where they do: slices of a head's width cost time at every step.
+        uniform = self.anatomy.uniform
 
-        def read(module: nn.Module, args: tuple) -> None:
+        def read(x: Tensor, heads: slice) -> None:
             if self._rows is not None:
-                x = args[0][:, -1].unflatten(-1, heads)
-                self._write(self.residuals.head, x, layer)
+                place = (layer,) if uniform else (layer, heads, slice(x.shape[-1]))
+                self._write(self.residuals.head, x[:, -1], *place)
 
         return read
 
     def _mlp_reader(self, layer: int):
-        multiplier = self.anatomy.residual_multiplier
+        site = self.anatomy.layers[layer].mlp
 
-        def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+        def read(added: Tensor) -> None:
             if self._rows is not None:
-                added = added_by(output)[:, -1]
-                added = added if multiplier == 1.0 else added * multiplier
+                added = added[:, -1]
+                added = added if site.factor == 1.0 else added * site.factor
                 self._write(self.residuals.mlp, added, layer)
 
         return read

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from lengthlens.decoding.hooks import added_by
 from lengthlens.decoding.intervention import Donors
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import all_heads, at_heads, at_mlp
 
 
 class PassRecorder:
@@ -23,7 +23,7 @@ class PassRecorder:
 
     def __init__(self, anatomy: Anatomy) -> None:
         self.anatomy = anatomy
-        self._heads: list[Tensor | None] = [None] * anatomy.n_layers
+        self._heads: list[dict[int, tuple[Tensor, slice]]] = [{} for _ in anatomy.layers]
         self._mlps: list[Tensor | None] = [None] * anatomy.n_layers
 
     @contextlib.contextmanager
@@ -31,30 +31,34 @@ class PassRecorder:
         """Record the pass in this block."""
         with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self.anatomy.layers):
-                head, mlp = self._head_reader(index), self._mlp_reader(index)
-                hooks.enter_context(layer.attention_output.register_forward_pre_hook(head))
-                hooks.enter_context(layer.mlp_site.register_forward_hook(mlp))
+                hooks.enter_context(at_heads(layer, self._head_reader(index)))
+                hooks.enter_context(at_mlp(layer, self._mlp_reader(index)))
             yield self
 
     def donors(self, device: torch.device) -> Donors:
         """What was recorded; entry `row * positions + position`, nothing placed yet."""
-        heads = torch.stack([part.flatten(0, 1).to(device) for part in self._heads], 1)
-        mlps = torch.stack([part.flatten(0, 1).to(device) for part in self._mlps], 1)
-        return Donors(
-            heads.unflatten(-1, (self.anatomy.n_heads, self.anatomy.d_head)),
-            mlps * self.anatomy.residual_multiplier,
-            torch.full((1, 1), -1, device=device),
+        a = self.anatomy
+        like = next(x[..., 0, 0] for parts in self._heads for x, _ in parts.values())
+        heads = [all_heads(a, list(parts.values()), like) for parts in self._heads]
+        mlps = [
+            like.new_zeros(*like.shape, a.d_model) if mlp is None else mlp * layer.mlp.factor
+            for layer, mlp in zip(a.layers, self._mlps, strict=True)
+        ]
+        head, mlp = (
+            torch.stack([part.flatten(0, 1).to(device) for part in parts], 1)
+            for parts in (heads, mlps)
         )
+        return Donors(head, mlp, torch.full((1, 1), -1, device=device))
 
     def _head_reader(self, layer: int):
-        def read(module: nn.Module, args: tuple) -> None:
-            self._heads[layer] = args[0].detach()
+        def read(x: Tensor, heads: slice) -> None:
+            self._heads[layer][heads.start] = x.detach(), heads
 
         return read
 
     def _mlp_reader(self, layer: int):
-        def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            self._mlps[layer] = added_by(output).detach()
+        def read(added: Tensor) -> None:
+            self._mlps[layer] = added.detach()
 
         return read
 

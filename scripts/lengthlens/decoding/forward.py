@@ -7,21 +7,29 @@ no way, but squeezes them): that is what the components of the residual stream a
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformers.cache_utils import DynamicCache
 
 from lengthlens.decoding.intervention import Surgeon
 from lengthlens.decoding.kvcache import (
+    attends,
+    continues,
+    joined,
     repeat_shifted,
     reserved_cache,
     select_rows,
     shareable,
+    stateful,
 )
 from lengthlens.decoding.streams import StreamShift
+from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import Anatomy
 from lengthlens.models.positions import check_positions
 
@@ -101,7 +109,8 @@ def prefill(
         device: where the model's inputs go.
         rows: which rows of the surgeon's intervention the prompts are.
         last_apart: leave only each prompt's last token to the next pass, as is also done where
-            rows have the same prompt; else the next pass takes the rest of all prompts at once.
+            rows have the same prompt, or where layers keep a state; else the next pass takes the
+            rest of all prompts at once.
     """
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
@@ -112,6 +121,16 @@ def prefill(
     cache = reserved_cache(model.config, positions)
     shared = common_prefix(distinct)
     worth = not per_row and shared * (len(distinct) - 1) >= WORTH_A_PASS
+    if stateful(cache):
+        return _by_length(
+            model,
+            distinct,
+            prompts,
+            cache,
+            surgeon=surgeon if per_row else None,
+            device=device,
+            rows=rows,
+        )
     done = shared if worth and shareable(cache, positions, any(padding)) else 0
     if done:
         prefix = torch.tensor([distinct[0][:done]], device=device)
@@ -126,10 +145,57 @@ def prefill(
         if longest - done > 1:
             feed(model, State(cache, mask[:, :-1], state.token[:, :-1]))
         state.token = state.token[:, -1:]
+    _repeat(state, distinct, prompts)
+    return state
+
+
+def _repeat(state: State, distinct: Sequence[Sequence[int]], prompts: Sequence) -> None:
+    """Make rows of all prompts out of those of the distinct ones."""
     if len(distinct) < len(prompts):
         place = {prompt: row for row, prompt in enumerate(distinct)}
-        rows = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=device)
-        keep_rows(state, rows)
+        rows = [place[tuple(prompt)] for prompt in prompts]
+        keep_rows(state, torch.tensor(rows, device=state.token.device))
+
+
+def _by_length(
+    model,
+    distinct: Sequence[Sequence[int]],
+    prompts: Sequence[Sequence[int]],
+    cache: DynamicCache,
+    *,
+    surgeon: Surgeon | StreamShift | None,
+    device,
+    rows: Tensor | slice,
+) -> State:
+    """Prefill of layers with a state: prompts of one length together, without padding.
+
+    A state takes in what stands before a prompt, masked or not (biases, say), so nothing does. Only
+    each prompt's last token is left to the next pass.
+
+    Args:
+        cache: empty; of all rows.
+        surgeon: intervenes in the prompts, or None.
+        rows: of the surgeon's intervention.
+    """
+    ids, mask = left_padded(distinct, device)
+    lengths = torch.tensor([len(prompt) for prompt in distinct])
+    parts, order = [], []
+    for length in lengths.unique().tolist():
+        group = (lengths == length).nonzero()[:, 0]
+        order.append(group)
+        if length == 1:
+            raise LengthlensError("a prompt of one token has no state to go on from; give two")
+        if surgeon is not None:
+            chosen = group.to(device)
+            surgeon.at(chosen if isinstance(rows, slice) else rows[chosen])
+        part = reserved_cache(model.config, length - 1)
+        given = ids[group.to(device), -length:-1]
+        feed(model, State(part, torch.ones_like(given).bool(), given))
+        parts.append(part)
+    joined(parts, cache)
+    state = State(cache, mask, ids[:, -1:])
+    select_rows(cache, torch.cat(order).argsort().to(device))
+    _repeat(state, distinct, prompts)
     return state
 
 
@@ -157,10 +223,10 @@ def forward(
     ids: Int[Tensor, "row new"],
     mask: Bool[Tensor, "row position"],
     positions: Int[Tensor, "row new"],
-    cache,
+    cache: DynamicCache | None,
     keep: int | Int[Tensor, " keep"] = 1,
 ) -> Float[Tensor, "row keep vocabulary"]:
-    """One forward pass of new tokens after the cached ones.
+    """One forward pass of new tokens after the cached ones, if there is a cache.
 
     Logits are computed for the last `keep` of the new positions, or for those that `keep` lists.
     """
@@ -168,15 +234,29 @@ def forward(
         # NOTE by index, which copies: of a slice of one row, torch's bfloat16 product on a CPU is
         # 150 times slower (18 s a prompt for the 128,256 tokens of Llama 3).
         keep = torch.arange(ids.shape[1] - keep, ids.shape[1], device=ids.device)
+    if cache is not None and ids.shape[1] > 1 and continues(cache):
+        raise LengthlensError(
+            "layers with a state go on by one token at a time: some code begins anew where it is "
+            "given more"
+        )
+    if cache is not None and not attends(cache):
+        mask = None  # states alone, which are never padded: some code would mask new tokens by it
     output = model(
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions.to(ids.device),
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=keep,
+        **{_name_of_cache(type(model)): cache},
     )
     return output.logits
+
+
+@functools.cache
+def _name_of_cache(kind: type) -> str:
+    """What a model calls its cache: state spaces have a name of their own."""
+    known = inspect.signature(kind.forward).parameters
+    return "cache_params" if "cache_params" in known else "past_key_values"
 
 
 def keep_rows(state: State, rows: Int[Tensor, " kept"]) -> None:

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from lengthlens.decoding.hooks import added_by, entering, hooked, with_stream
 from lengthlens.decoding.scores import eager_attention
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import all_heads, at_heads, at_mlp, entering, hooked, with_stream
 
 PARTS = ("q", "k", "v")
 _SPLIT = "lengthlens_split"
@@ -55,7 +55,7 @@ class ShiftedInputs:
             changes: of the stream, the same before every layer; those of row 0 are 0.
         """
         self.anatomy = anatomy
-        self._streams, self._outputs, self._changes = streams, outputs.flatten(-2), changes
+        self._streams, self._outputs, self._changes = streams, outputs, changes
         self.heads: list[Float[Tensor, "part row position head d_head"] | None] = []
         self.mlps: list[Float[Tensor, "row position d_model"]] = []
         self._layer = 0
@@ -71,9 +71,8 @@ class ShiftedInputs:
         shifts = [(layer.first, self._shift(index)) for index, layer in enumerate(layers)]
         with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(layers):
-                keep, read = self._keep(index), self._reader(index)
-                hooks.enter_context(layer.attention_output.register_forward_pre_hook(keep))
-                hooks.enter_context(layer.mlp_site.register_forward_hook(read))
+                hooks.enter_context(at_heads(layer, self._keep(index)))
+                hooks.enter_context(at_mlp(layer, self._reader(index)))
             hooks.enter_context(hooked(shifts))
             hooks.enter_context(eager_attention(model, _SPLIT))
             yield self
@@ -90,17 +89,17 @@ class ShiftedInputs:
     def _keep(self, layer: int):
         """The MLP of a layer is to read the recorded attention."""
 
-        def keep(module: nn.Module, args: tuple) -> tuple:
-            outputs = self._outputs[:, layer].to(args[0])
-            return (outputs.expand_as(args[0]).contiguous(), *args[1:])
+        def keep(x: Tensor, heads: slice) -> Tensor:
+            outputs = self._outputs[:, layer, heads, : x.shape[-1]].to(x)
+            return outputs.expand_as(x).contiguous()
 
         return keep
 
     def _reader(self, layer: int):
-        multiplier = self.anatomy.residual_multiplier
+        site = self.anatomy.layers[layer].mlp
 
-        def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            self.mlps[layer] = added_by(output) * multiplier
+        def read(added: Tensor) -> None:
+            self.mlps[layer] = added * site.factor
 
         return read
 
@@ -120,12 +119,16 @@ class ShiftedInputs:
                 before = query[:1, :, :-1].expand(len(query), -1, -1, -1)
                 mixed[0] = torch.cat([before, query[:, :, -1:]], dim=2)
             found.append(own(module, *mixed, attention_mask, **options)[0])
-        shape = (*found[0].shape[:2], self.anatomy.n_heads, self.anatomy.d_head)
+        site = self.anatomy.layers[self._layer].attention
+        if site is None:
+            return found[0], None
+        shape = (*found[0].shape[:2], site.n_heads, site.width)
         parts = torch.stack([part.reshape(shape) for part in found])
-        recorded = self._outputs[:, self._layer].to(parts)
-        far = (parts[0, 0].flatten(-2) - recorded).abs().max()
+        recorded = self._outputs[:, self._layer, site.heads, : site.width].to(parts)
+        far = (parts[0, 0] - recorded).abs().max()
         if bool(far <= _FAR * recorded.abs().max()):
-            self.heads[self._layer] = parts
+            like = parts[..., 0, 0]
+            self.heads[self._layer] = all_heads(self.anatomy, [(parts, site.heads)], like)
         return found[0], None
 
 
@@ -133,13 +136,14 @@ class ShiftedInputs:
 def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " layer"]:
     """Whether each layer's MLP reads what the same layer's attention has added to the stream.
 
-    It does not where both read the stream that enters the layer (parallel blocks).
+    It does not where both read the stream that enters the layer (parallel blocks), nor where one
+    of the two is missing.
     """
     tokens = torch.tensor([[0, 1]], device=next(model.parameters()).device)
-    found: list[list[Tensor]] = []
+    found: list[dict[int, Tensor]] = []
     streams: dict[int, Tensor] = {}
     for factor in (1.0, 0.5):
-        outputs: list[Tensor] = []
+        outputs: dict[int, Tensor] = {}
         with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(anatomy.layers):
 
@@ -147,15 +151,17 @@ def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " la
                     stream = streams.setdefault(index, entering(args, kwargs))
                     return with_stream(args, kwargs, stream)
 
-                def weaken(module, args, factor=factor):
-                    return (args[0] * factor, *args[1:])
+                def weaken(x, heads, factor=factor):
+                    return x * factor
 
-                def read(module, args, output, outputs=outputs):
-                    outputs.append(added_by(output))
+                def read(added, index=index, outputs=outputs):
+                    outputs[index] = added
 
                 hooks.enter_context(hooked([(layer.first, keep)]))
-                hooks.enter_context(layer.attention_output.register_forward_pre_hook(weaken))
-                hooks.enter_context(layer.mlp_site.register_forward_hook(read))
+                hooks.enter_context(at_heads(layer, weaken))
+                hooks.enter_context(at_mlp(layer, read))
             model(input_ids=tokens, use_cache=False)
         found.append(outputs)
-    return np.array([not torch.equal(one, two) for one, two in zip(*found, strict=True)])
+    one, two = found
+    layers = range(anatomy.n_layers)
+    return np.array([layer in one and not torch.equal(one[layer], two[layer]) for layer in layers])

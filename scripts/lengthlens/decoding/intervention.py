@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from lengthlens.decoding.hooks import added_by, with_added
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import at_heads, at_mlp
 
 POSITIONS = ("generated", "all", "placed")
 
@@ -152,24 +152,27 @@ class Surgeon:
         with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self.anatomy.layers):
                 if bool(self._whole.heads[:, index].any()):
-                    hook = self._head_remover(index)
-                    hooks.enter_context(layer.attention_output.register_forward_pre_hook(hook))
+                    hooks.enter_context(at_heads(layer, self._head_remover(index)))
                 if bool(self._whole.mlps[:, index].any()):
-                    hook = self._mlp_remover(index)
-                    hooks.enter_context(layer.mlp_site.register_forward_hook(hook, prepend=True))
+                    hooks.enter_context(at_mlp(layer, self._mlp_remover(index), prepend=True))
             yield self
 
-    def _fill(self, name: str, layer: int, like: Tensor) -> Tensor:
-        """What replaces a component, [row, position, …]: zero, its mean, or the donor's."""
+    def _fill(
+        self, name: str, layer: int, like: Tensor, part: tuple[slice, ...] = (...,)
+    ) -> Tensor:
+        """What replaces a component, [row, position, …]: zero, its mean, or the donor's.
+
+        `part` are the heads of a layer that are replaced, and how wide they are.
+        """
         current = self._current
         fill = torch.zeros((), dtype=like.dtype, device=like.device)
         if current.replacement is not None:
-            mean = getattr(current.replacement, name)[:, layer].to(like)
+            mean = getattr(current.replacement, name)[:, layer][:, *part].to(like)
             mean = mean[self._classes.to(like.device)]
             fill = fill + _for_rows(current.replaced, mean) * mean
         if current.donors is not None:
             place = self._donated.clamp(min=0)  # what is not placed is left as it is
-            donated = getattr(current.donors, name)[place, layer].to(like)
+            donated = getattr(current.donors, name)[place, layer][:, :, *part].to(like)
             # NOTE selected, not multiplied: rows without a donor may point at anything.
             chosen = _for_rows(current.resampled, donated[0]).bool()
             fill = torch.where(chosen, donated, fill)
@@ -195,32 +198,28 @@ class Surgeon:
         return gone & placed.reshape(*placed.shape, *[1] * (gone.dim() - 2))
 
     def _head_remover(self, layer: int):
-        shape = (self.anatomy.n_heads, self.anatomy.d_head)
-
-        def remove(module: nn.Module, args: tuple) -> tuple | None:
+        def remove(x: Tensor, heads: slice) -> Tensor | None:
             current = self._current
             if current is None:
                 return None
-            x = args[0].unflatten(-1, shape)
-            gone = current.heads[:, layer].to(x.device)[:, None, :, None]
+            gone = current.heads[:, layer, heads].to(x.device)[:, None, :, None]
             gone = self._where_placed(gone, x)
-            fill = self._fill("head", layer, like=x)
-            return (torch.where(gone, fill, x).flatten(-2), *args[1:])
+            fill = self._fill("head", layer, like=x, part=(heads, slice(x.shape[-1])))
+            return torch.where(gone, fill, x)
 
         return remove
 
     def _mlp_remover(self, layer: int):
-        multiplier = self.anatomy.residual_multiplier
+        site = self.anatomy.layers[layer].mlp
 
-        def remove(module: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple | None:
+        def remove(added: Tensor) -> Tensor | None:
             current = self._current
             if current is None:
                 return None
-            added = added_by(output)
             gone = current.mlps[:, layer].to(added.device)[:, None, None]
             gone = self._where_placed(gone, added)
-            fill = self._fill("mlp", layer, like=added) / multiplier
-            return with_added(output, torch.where(gone, fill, added))
+            fill = self._fill("mlp", layer, like=added) / site.factor
+            return torch.where(gone, fill, added)
 
         return remove
 

@@ -7,6 +7,7 @@ window keep transformers' own class, which knows how to forget.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +16,7 @@ from transformers.cache_utils import (
     DynamicCache,
     DynamicLayer,
     DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
 )
 
 
@@ -143,3 +145,70 @@ def select_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
         # NOTE not batch_select_indices, which layers with a state lack, or inherit from their
         # attention half alone.
         layer.reorder_cache(rows)
+
+
+def stateful(cache: DynamicCache) -> bool:
+    """Whether some layer keeps a state, which knows no positions, and so no padding either."""
+    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
+
+
+def attends(cache: DynamicCache) -> bool:
+    """Whether some layer keeps keys and values."""
+    return any(isinstance(layer, DynamicLayer) for layer in cache.layers)
+
+
+def continues(cache: DynamicCache) -> bool:
+    """Whether some layer's state has read a token."""
+    return any(
+        isinstance(layer, LinearAttentionCacheLayerMixin) and any(layer.has_previous_state.values())
+        for layer in cache.layers
+    )
+
+
+def copied(cache: DynamicCache) -> DynamicCache:
+    """A cache of the same tensors, of which `select_rows` makes others."""
+    new = copy.copy(cache)
+    new.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in new.layers:
+        for name, value in vars(layer).items():
+            if isinstance(value, dict):  # of states
+                setattr(layer, name, dict(value))
+    return new
+
+
+def joined(caches: Sequence[DynamicCache], into: DynamicCache) -> None:
+    """Fill an empty cache with the rows of others, which end at the same position.
+
+    Rows with fewer positions are padded on the left; what is masked there is their first one.
+    """
+    for place, layer in enumerate(into.layers):
+        parts = [cache.layers[place] for cache in caches]
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            _join_states(layer, parts)
+        if isinstance(layer, DynamicLayer) and parts[0].is_initialized:
+            longest = max(part.keys.shape[2] for part in parts)
+            keys, values = (
+                torch.cat([_padded(getattr(part, name), longest) for part in parts])
+                for name in ("keys", "values")
+            )
+            layer.update(keys, values)
+            if isinstance(layer, DynamicSlidingWindowLayer):  # which have forgotten some
+                layer.cumulative_length = max(part.cumulative_length for part in parts)
+
+
+def _join_states(layer, parts: Sequence) -> None:
+    for index in range(layer.number_of_states):
+        for kind in ("conv", "recurrent"):
+            states = [getattr(part, f"{kind}_states")[index] for part in parts]
+            if states[0] is not None:
+                getattr(layer, f"{kind}_states")[index] = torch.cat(states)
+                getattr(layer, f"is_{kind}_states_initialized")[index] = True
+        layer.conv_kernel_size[index] = parts[0].conv_kernel_size[index]
+        layer.has_previous_state[index] = parts[0].has_previous_state[index]
+    layer.dtype, layer.device = parts[0].dtype, parts[0].device
+
+
+def _padded(states: torch.Tensor, positions: int) -> torch.Tensor:
+    """[row, head, position, …] with copies of the first position before it."""
+    first = states[:, :, :1].expand(-1, -1, positions - states.shape[2], *states.shape[3:])
+    return torch.cat([first, states], dim=2)

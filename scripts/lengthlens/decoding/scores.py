@@ -85,12 +85,13 @@ class ScoreListener(TorchFunctionMode):
             return func(*args, **kwargs)
         layer = self._layer
         weights = func(self._blocked(layer, args[0]), *args[1:], **kwargs)
-        self.weights[layer] = self._padded(weights[:, :, -1])
+        self.weights[layer] = self._padded(layer, weights[:, :, -1])
         return weights
 
     def _attends(self, scores: Tensor) -> bool:
         """Whether these are the scores of all heads for keys of the text, and of nothing else."""
-        if scores.dim() != 4 or scores.shape[1] != self.anatomy.n_heads:
+        site = self.anatomy.layers[self._layer].attention
+        if site is None or scores.dim() != 4 or scores.shape[1] != site.n_heads:
             return False
         return scores.shape[-1] <= self._positions
 
@@ -99,16 +100,24 @@ class ScoreListener(TorchFunctionMode):
             return scores
         # NOTE a sliding window keeps the last keys only.
         keys = self._knockouts.keys[:, -scores.shape[-1] :].to(scores.device)
-        heads = self._knockouts.heads[:, layer].to(scores.device)
+        places = self.anatomy.layers[layer].attention.heads
+        heads = self._knockouts.heads[:, layer, places].to(scores.device)
         last = scores[:, :, -1].masked_fill(heads[..., None] & keys[:, None], -torch.inf)
         return torch.cat([scores[:, :, :-1], last[:, :, None]], dim=2)
 
-    def _padded(self, weights: Float[Tensor, "row head key"]) -> Tensor | None:
-        """Weights over all positions; None where they do not add up to 1."""
+    def _padded(self, layer: int, weights: Float[Tensor, "row head key"]) -> Tensor | None:
+        """Weights of all heads over all positions; None where they do not add up to 1.
+
+        They are NaN for what has none: mixers beside the attention, heads that the layer lacks.
+        """
         total = weights.float().sum(-1)
         if self._knockouts is None and bool(((total - 1).abs() > _FAR).any()):
             return None
-        return functional.pad(weights.detach(), (self._positions - weights.shape[-1], 0))
+        found = functional.pad(weights.detach(), (self._positions - weights.shape[-1], 0))
+        after = self.anatomy.n_heads - (places := self.anatomy.layers[layer].attention.heads).stop
+        if not places.start and not after:
+            return found
+        return functional.pad(found, (0, 0, places.start, after), value=torch.nan)
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from lengthlens.decoding.hooks import entering, hooked, with_stream
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import entering, hooked, with_stream
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def draw_ablation(
     figure = draw_rows(ablations, rows, few, bootstrap, legend=False)
     left_out = [model for model in cast.tunings if model not in few.tunings]
     if left_out:
-        text = f"Left out, for no control is shown that could be lost: {', '.join(left_out)}"
+        text = f"Omitted, because no control is shown: {', '.join(left_out)}"
         figure.supxlabel(text, fontsize=6, x=0.01, ha="left", color=MUTED)
     figure.set_label(title(effects, scores, k, few))
     return figure

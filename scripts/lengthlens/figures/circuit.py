@@ -35,10 +35,10 @@ _SHOWN = 0.03  # components and paths are drawn whose share lies above this, wit
 _LABELLED = 0.15  # share from which on a path has its number
 _INPUTS = {
     "v": (PART_COLOURS[0], "what a head copies (value)"),
-    "k": (PART_COLOURS[1], "what makes a head look there (key)"),
-    "q": (PART_COLOURS[2], "what makes a head look (query)"),
+    "k": (PART_COLOURS[1], "where a head looks (key)"),
+    "q": (PART_COLOURS[2], "what a head looks for (query)"),
     "mlp": (PART_COLOURS[3], "what an MLP reads"),
-    LOGITS: (MUTED, "straight to the decision"),
+    LOGITS: (MUTED, "directly to the decision"),
 }
 _AREA = 260.0  # points², of a component that carries all of the effect
 _ROW = 0.62  # inches, of a layer where there is room
@@ -91,12 +91,12 @@ def title(places: pd.DataFrame, cast: Cast) -> str:
     }
     told = [chain for chain in chains.values() if chain]
     if not told:
-        return "Through which components the number passes cannot be told"
+        return "Which components carry the number is undecided"
     [(chain, _)] = Counter(told).most_common(1)
     route = ", then ".join(ROLE_NAMES[role] for role in chain)
     some = [case for case, own in chains.items() if own == chain]
     told = f"The number reaches the decision through {route}, {where(some, list(chains))}"
-    return told + "; elsewhere by another way, or untold" * (len(some) < len(chains))
+    return told + "; elsewhere by another route or undecided" * (len(some) < len(chains))
 
 
 def _chain(places: pd.DataFrame) -> tuple[str, ...]:
@@ -120,7 +120,8 @@ def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
         if own:
             parts.append(f"{ROLE_NAMES[role]} ({', '.join(own)})")
     if not parts:
-        return f"no single component carries more than {100 * _NAMED:.0f} % of the effect of N"
+        least = f"{100 * _NAMED:.0f} % of the effect of N"
+        return f"no single component is shown to carry more than {least}"
     return "the effect of N passes through " + ", then ".join(parts)
 
 
@@ -166,7 +167,7 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
         _draw_node(axes, row, nodes[row.component], level[row.layer] % 2)
         level[row.layer] += "H" in row.component
     box = {"boxstyle": "round", "facecolor": PAPER, "edgecolor": INK, "linewidth": 0.6}
-    for name, text in ((EMBEDDING, "number as written"), (LOGITS, "decision: end or go on")):
+    for name, text in ((EMBEDDING, "number in the prompt"), (LOGITS, "decision: end or go on")):
         x, y = nodes[name]
         align = {"va": "center", "ha": "left" if name == EMBEDDING else "center"}
         axes.text(x - (name == EMBEDDING) * 0.5, y, text, fontsize=6, bbox=box, zorder=4, **align)

@@ -58,14 +58,14 @@ def title(probes: pd.DataFrame, cast: Cast) -> str:
     """Whether words left can be read from the finished stream beyond what the text tells."""
     last = probes[probes["depth"] == 1]
     if last.empty:
-        return "No stream was probed for the words that are left"
+        return "No stream was probed for words left"
     own, permuted = (cases_of(last, name, cast) for name in ("beyond", "control"))
-    reading = "how many words are left can be read from the finished stream"
+    reading = "the number of words left can be decoded from the final stream"
     return stated(
         [apart(one, other) for one, other in zip(own, permuted, strict=True)],
-        f"{reading}, beyond what text, position and template tell,",
+        f"{reading} beyond text, position and template",
         f"{reading} worse than with N permuted",
-        f"{reading}, beyond what text, position and template tell",
+        f"{reading} beyond text, position and template",
     )
 
 
@@ -118,5 +118,5 @@ def counts(table: pd.DataFrame) -> str:
     answers = f"{low}" if low == high else f"{low} to {high}"
     return (
         f"{answers} evaluate answers of at least {int(own['n_topics'].min())} topics, each under "
-        f"every N that it has not passed; {int(own['n_draws'].max())} permutations"
+        f"every N that it has not exceeded; {int(own['n_draws'].max())} permutations"
     )

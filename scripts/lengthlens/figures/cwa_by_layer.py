@@ -85,9 +85,9 @@ def title(chosen: xr.Dataset, cast: Cast) -> str:
             cases.append(Case(model, language_name(language, cast), value - null, *limits))
     return stated(
         cases,
-        "the final MLP's CWA is above what shifted signs give",
-        "the final MLP's CWA is below what shifted signs give",
-        "the final MLP's CWA differs from what shifted signs give",
+        "the final MLP's CWA is above the shifted-sign null",
+        "the final MLP's CWA is below the shifted-sign null",
+        "the final MLP's CWA differs from the shifted-sign null",
     )
 
 

@@ -109,7 +109,7 @@ def title(rankings: Mapping[tuple[str, str], pd.DataFrame], cast: Cast, top: int
     count = str(few) if few == many else f"{few} to {many}"
     return (
         f"CWA and the end contrast share {count} of the {top} heads that they rank highest; "
-        f"chance gives {span(by_chance, 'words')}"
+        f"{span(by_chance, 'words')} expected by chance"
     )
 
 

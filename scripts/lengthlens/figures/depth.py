@@ -72,9 +72,9 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
     layers = f"layer {span(firsts, 'count')}" if firsts else ""
     return stated(
         ends,
-        f"once N words are there, {who} leans towards ending, from {layers} on,",
-        f"once N words are there, {who} leans towards going on",
-        f"{who} leans towards ending once N words are there",
+        f"once N words are written, the margin of {who} favours ending from {layers} on",
+        f"once N words are written, the margin of {who} favours going on",
+        f"the margin of {who} favours ending once N words are written",
     )
 
 

@@ -84,7 +84,7 @@ def title(control: pd.DataFrame, cast: Cast) -> str:
         cases_of(control, "over_chance", cast),
         f"{share} of the answers of {who} have exactly N words, more than by chance,",
         f"{share} of the answers of {who} have exactly N words, fewer than by chance,",
-        f"{who} writes exactly N words more often than by chance",
+        f"answers of {who} have exactly N words more often than by chance",
     )
 
 

@@ -77,11 +77,12 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     first = own.drop_duplicates(["model", "language"])  # the gain is one number for all its rows
     largest, who = int(own["n"].max()), subject(cast)
     cases = cases_of(first, "gain", cast)
+    start = f"beyond the study, up to N = {largest}, answers of {who}"
     return stated(
         cases,
-        f"beyond the study, up to N = {largest}, {who} writes {{by}} more for each word asked for",
-        f"beyond the study, up to N = {largest}, {who} writes {{by}} less for each word asked for",
-        f"{who} writes more when asked for more than the study does, up to N = {largest}",
+        f"{start} grow by {{by}} per word requested",
+        f"{start} shrink by {{by}} per word requested",
+        f"answers of {who} grow with N beyond the study, up to N = {largest},",
         unit="words",
     )
 

@@ -67,7 +67,7 @@ def title(circuits: pd.DataFrame, cast: Cast) -> str:
     own = own[own["method"].isin(own["method"].unique()[:1])]
     found = own[own["k"].notna()]
     if found.empty:
-        return "No measured set of components keeps enough of the effect of N to be its circuit"
+        return "No measured set of components keeps enough of the effect of N to be a circuit"
     limits = {"low": "faithfulness_low", "high": "faithfulness_high"}
     kept = cases_of(own.rename(columns=limits), "faithfulness", cast)
     random = cases_of(own, "random", cast)

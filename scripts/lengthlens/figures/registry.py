@@ -57,9 +57,9 @@ FIGURES = {
     "tracing": Drawing("Mechanism", "Where N is", ("tracing",)),
     "count": Drawing("Mechanism", "Words left in the stream", ("count_probes", "steering")),
     "depth": Drawing("Mechanism", "The end margin by depth", ("depth",)),
-    "transplants": Drawing("Tuning", "Where tuning put it", ("transplants",)),
+    "transplants": Drawing("Tuning", "Where tuning put counting", ("transplants",)),
     "series": Drawing("Tuning", "Tuning step by step", ("series",)),
-    "repair": Drawing("Causes", "Where the drop comes from", ("repair",)),
+    "repair": Drawing("Causes", "Mediation of the drop", ("repair",)),
     "tokenization": Drawing(
         "Tokenization", "Words of one token", ("tokenization", "tokens_per_word"), probed=True
     ),

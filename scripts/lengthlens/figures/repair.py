@@ -75,12 +75,12 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
         late = late[late["k"] == late["k"].max()]
         heads = f"the top {late['k'].iloc[0]} heads by {METHOD_NAMES.get(method, method)}"
     if late.empty:
-        return "Where the drop of the end margin comes from cannot be told"
+        return "The drop of the end margin was not decomposed"
     return stated(
         cases_of(late, "contribution", cast),
-        f"without {heads}, the MLPs give less for ending, too,",
-        f"without {heads}, the MLPs give more for ending",
-        f"the MLPs give less for ending without {heads}",
+        f"without {heads}, the MLPs also contribute less to ending",
+        f"without {heads}, the MLPs contribute more to ending",
+        f"the MLPs contribute less to ending without {heads}",
     )
 
 

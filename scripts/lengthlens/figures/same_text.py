@@ -81,9 +81,9 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     ]
     return stated(
         both,
-        "on the same answers, whoever wrote them, late heads have more CWA in the tuned model",
-        "on the same answers, whoever wrote them, late heads have less CWA in the tuned model",
-        "late heads have more CWA in the tuned model on the same answers, whoever wrote them",
+        "on the same answers, of either model, late heads have more CWA in the tuned model",
+        "on the same answers, of either model, late heads have less CWA in the tuned model",
+        "late heads have more CWA in the tuned model on the same answers, of either model,",
     )
 
 

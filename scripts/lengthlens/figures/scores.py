@@ -47,7 +47,7 @@ ORDER = (
 # What scores are compared with: the measured effect on the end margin, at or up to the decision.
 OUTCOME_NAMES = {
     "decision": "at the decision step",
-    "contrast": "there minus at earlier boundary steps",
+    "contrast": "at the decision minus earlier boundaries",
 }
 _OVERS = {"all": ("all heads", -0.16, True), "within": ("within layers", 0.16, False)}
 _TOLD = ("cwa", "end_contrast", "nswap")  # scores whose claim to find causes is tested
@@ -95,8 +95,8 @@ def title(heads: pd.DataFrame, cast: Cast) -> str:
     if not named:
         return "No effects of single heads were measured"
     return (
-        "Within layers, scores find the heads that matter better than the norm of their output "
-        f"does: {tallied(named)}"
+        "Within layers, scores predict the effects of heads better than their output norm does: "
+        f"{tallied(named)}"
     )
 
 

@@ -1,8 +1,8 @@
 """Titles of figures: sentences that state a result, and claim no more than its intervals show.
 
 A title tells in which languages (and for which models) an interval lies wholly on one side of what
-it is compared with, in which it lies on the other, and in which that cannot be told. Whatever has
-no interval cannot be told either.
+it is compared with, in which it lies on the other, and in which that is undecided. Whatever has
+no interval is undecided, too.
 """
 
 from __future__ import annotations
@@ -103,21 +103,21 @@ def stated(
         cases: the intervals.
         above, below: clauses for intervals on either side of `null`; "{by}" becomes the size of
             their numbers.
-        unsure: what follows "it cannot be told whether".
+        unsure: what is undecided, after "whether".
         null: what the intervals are compared with.
         unit: of the numbers (`numbers.UNITS`) that stand for "{by}".
     """
     sides = {side: [case for case in cases if case.side(null) == side] for side in (1, -1, 0)}
     if len(sides[0]) == len(cases):
-        told = f"{where(cases, cases)} it cannot be told whether {unsure}" if cases else ""
-        return sentence(told or f"it cannot be told whether {unsure}", cases)
+        told = f" {where(cases, cases)}" if cases else ""
+        return f"Whether {unsure} is undecided{told}"
     parts = [
         f"{clause.replace('{by}', sizes(found, unit))} {where(found, cases)}"
         for clause, found in ((above, sides[1]), (below, sides[-1]))
         if found
     ]
     if sides[0]:
-        parts.append(f"{where(sides[0], cases)} it cannot be told")
+        parts.append(f"undecided {where(sides[0], cases)}")
     return sentence("; ".join(parts), cases)
 
 
@@ -136,7 +136,7 @@ def tallied(subjects: Mapping[str, Sequence[Case]], null: float = 0.0) -> str:
         open_ |= 0 in sides
     told = ", ".join(parts)
     told += f"; the opposite: {', '.join(opposite)}" if opposite else ""
-    return told + "; elsewhere it cannot be told" * open_
+    return told + "; undecided elsewhere" * open_
 
 
 def where(some: Sequence[Case], cases: Sequence[Case]) -> str:

@@ -51,7 +51,7 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
             _draw_levels(axes, own, models, languages, cast.looks, scale=scale)
         _draw_slopes(panels[0, 2], slopes, models, languages, cast)
         panels[0, 0].set_ylim(-4, 104)
-        labels = ("exactly N words, %", "mean |error|, words", "|error| for one more token a word")
+        labels = ("exactly N words, %", "mean |error|, words", "|error| per extra token per word")
         for axes, label in zip(panels[0], labels, strict=True):
             axes.set_ylabel(label)
             axes.set_xticks(range(len(languages)), _labels(cast), rotation=20)
@@ -160,7 +160,7 @@ def _legend(table: pd.DataFrame, models: Sequence[str], cast: Cast) -> list[Line
     handles = []
     for model in models:
         look = cast.looks[model]
-        for text, face in (("free", look.color), ("one whole word a token", PAPER)):
+        for text, face in (("free", look.color), ("one whole word per token", PAPER)):
             handles.append(
                 Line2D(
                     [],

@@ -31,7 +31,7 @@ ROLE_NAMES = {
     "last": "the last token",
     UNKNOWN: "an unknown place",
 }  # within a sentence
-DIRECTIONS = {"noising": "taken away", "denoising": "put in"}
+DIRECTIONS = ("noising", "denoising")
 _SWAP = 1
 _WRITTEN = 0.05  # shares from here on stand in their cells
 _DARK = 0.6  # share beyond which they are written in white
@@ -63,7 +63,7 @@ def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
                 part = part[part["direction"] == direction]
                 mesh = _draw_map(axes, _map(part, layers), layers)
                 axes.set_title(f"{model}, {name}", fontsize=7)
-            row[0].set_ylabel(f"{DIRECTIONS[direction]}\nstream entering layer")
+            row[0].set_ylabel(f"{direction}\nstream entering layer")
         for axes in panels[-1]:
             names = list(ROLES.values())
             axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=6)
@@ -82,14 +82,14 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     middle = own[own["layer"] == layers[len(layers) // 2]] if layers else own
     shares = middle["share"].astype(float).groupby(middle["role"]).mean().dropna()
     if shares.empty:
-        return "Where the number is cannot be told"
+        return "Where the number is held is undecided"
     role = str(shares.idxmax())
-    half = "half of what the number does to the decision"
+    half = "half of the effect of N"
     return stated(
         cases_of(middle[middle["role"] == role], "share", cast),
-        f"half way through the layers, {ROLE_NAMES[role]} holds more than {half}",
-        f"half way through the layers, no part of the text holds {half}: {ROLE_NAMES[role]} most",
-        f"{ROLE_NAMES[role]} holds more than {half} half way through the layers",
+        f"half way through the layers, {ROLE_NAMES[role]} carries more than {half}",
+        f"half way through the layers, even {ROLE_NAMES[role]} carries less than {half}",
+        f"{ROLE_NAMES[role]} carries more than {half} half way through the layers",
         null=0.5,
     )
 

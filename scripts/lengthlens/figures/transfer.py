@@ -74,7 +74,7 @@ def title(rows: pd.DataFrame, cast: Cast) -> str:
         & rows["target_language"].isin(list(cast.languages))
     ]
     if own.empty:
-        return "No heads were removed in another language than theirs"
+        return "No heads were ablated in another language than their own"
     parts = []
     for method in dict.fromkeys(own["method"]):
         part = own[own["method"] == method]
@@ -83,8 +83,8 @@ def title(rows: pd.DataFrame, cast: Cast) -> str:
         told = f"{METHOD_NAMES.get(method, method)} in {sides.count(-1)} of {len(sides)} cases"
         parts.append(told + f" (less far in {sides.count(1)})" * (1 in sides))
     return (
-        "Heads found in one language lower the end margin in another further than random heads "
-        f"do: by {', '.join(parts)}"
+        "Ablating heads found in one language lowers the end margin in another further than "
+        f"ablating random heads: by {', '.join(parts)}"
     )
 
 
@@ -138,6 +138,6 @@ def counts(table: pd.DataFrame) -> str:
         return "Only one language: no transfer was measured."
     n, draws = rows["n_samples"], rows["n_controls"]
     return (
-        f"n = {n.min()} to {n.max()} answers with a decision step a cell, beside {draws.min()} to "
+        f"n = {n.min()} to {n.max()} answers with a decision step per cell; {draws.min()} to "
         f"{draws.max()} random sets."
     )

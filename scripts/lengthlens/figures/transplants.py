@@ -23,8 +23,8 @@ from lengthlens.figures.titles import cases_of, stated
 from lengthlens.models.depth import LATE, layers_between
 
 DIRECTIONS = {
-    "untuned": "brought into\nthe untuned model",
-    "tuned": "gone from\nthe tuned model",
+    "untuned": "recovered in\nthe untuned model",
+    "tuned": "lost from\nthe tuned model",
 }
 SIDES = {
     "bottom": (PART_COLOURS[2], "all layers below"),
@@ -32,7 +32,7 @@ SIDES = {
 }
 MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
 _ROW = 1.6  # inches
-_UNMEASURED, _NOTHING = "not measured", "tuning brought nothing to explain"
+_UNMEASURED, _NOTHING = "not measured", "no gain to explain"
 
 
 def curves(table: pd.DataFrame) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
                 part = part[(part["language"] == language) & (part["into"] == into)]
                 _draw_panel(axes, curves(part))
                 axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
-            row[0].set_ylabel(f"share of tuning\n{DIRECTIONS[into]}")
+            row[0].set_ylabel(f"share of gain\n{DIRECTIONS[into]}")
         for axes in panels[-1]:
             axes.set_xlabel("layer")
         add_legend(figure, _legend())
@@ -82,19 +82,19 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     """
     own = curves(table[(table["into"] == "untuned") & (table["measure"] == "exact")])
     if own["share"].isna().all():
-        return "No exchange of weights tells where tuning put control"
+        return "No exchange of weights shows where tuning put control"
     first = layers_between(int(own["last"].max()) + 1, *LATE)[:1]
     late = own[(own["side"] == "top") & own["boundary"].isin(first) & own["share"].notna()]
     judged = late["neutral_within"].astype(bool)
     late = late.assign(
         share_low=late["share_low"].where(judged), share_high=late["share_high"].where(judged)
     )
-    part = "half of the exact answers that tuning brought"
+    part = "half of the gain in exact answers"
     return stated(
         cases_of(late, "share", cast, "tuned"),
-        f"tuned weights of the last quarter of layers alone bring more than {part}",
-        f"tuned weights of the last quarter of layers alone bring less than {part}",
-        f"tuned weights of the last quarter of layers alone bring more than {part}",
+        f"tuned weights of the last quarter of layers alone recover more than {part}",
+        f"tuned weights of the last quarter of layers alone recover less than {part}",
+        f"tuned weights of the last quarter of layers alone recover more than {part}",
         null=0.5,
     )
 

@@ -82,9 +82,6 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 def check_computation(origins: Mapping[str, Mapping]) -> dict[str, str]:
     """Check that shards were computed alike: device, precision, versions of packages.
 
-    Args:
-        origins: path of a shard -> its provenance.
-
     Returns:
         What computed them all; empty where none of them tells.
 

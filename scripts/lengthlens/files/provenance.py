@@ -23,7 +23,7 @@ from lengthlens.files.identity import inherited, weights_in
 from lengthlens.files.integrity import SEAL, changed, check_seal, digest, sealed
 from lengthlens.files.refusals import refusals
 from lengthlens.files.sharing import public_path
-from lengthlens.files.whole import write_text, written_whole
+from lengthlens.files.whole import write_json, written_whole
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "h5py", "xarray", "snakemake")
 PROJECT = Path(__file__).resolve().parents[3]
@@ -94,9 +94,6 @@ def commit(root: Path = PROJECT) -> dict[str, str | bool | None]:
 
     Results are no part of the code: a link in the place of their folder changes nothing.
 
-    Args:
-        root: the project's folder.
-
     Returns:
         `commit` and `dirty`; where the commit is not known both are None, and `no_commit` says why.
     """
@@ -148,7 +145,7 @@ def write_with_sidecar(path: str | Path, text: str, made: Mapping) -> None:
     """Write a text file, and beside it its provenance with the text's SHA-256."""
     content = text.encode()
     beside = sealed({**made, CONTENT: digest(content)})
-    write_text(sidecar(path), json.dumps(beside, indent=1, sort_keys=True) + "\n")
+    write_json(sidecar(path), beside)
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
 

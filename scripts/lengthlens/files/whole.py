@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
@@ -33,6 +34,11 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, values: Mapping) -> None:
+    """Write values as JSON for people, keys in order; whole or not at all."""
+    write_text(path, json.dumps(values, indent=1, sort_keys=True) + "\n")
 
 
 def check_space(path: str | Path, needed: int) -> None:

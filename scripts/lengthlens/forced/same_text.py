@@ -14,14 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 import xarray as xr
 
 from lengthlens.attribution.dla import attribute_batch
-from lengthlens.decoding.decode import TokenClasses
 from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing, forced_batches
-from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.loaded import LoadedModel, classes_of
 from lengthlens.models.loading import load_generation_config, load_tokenizer, text_decoder
 from lengthlens.models.readout import Readout
 from lengthlens.models.stopping import stop_set
@@ -37,12 +35,10 @@ def reading_as(loaded: LoadedModel, author: ModelSpec) -> LoadedModel:
     size = loaded.anatomy.vocabulary_size
     known = [token for token in stops.ids if token < size]
     vocabulary = classify_vocabulary(tokenizer, known, size)
-    masks = (vocabulary.stop, vocabulary.ender, vocabulary.word)
-    classes = TokenClasses(*(torch.from_numpy(np.flatnonzero(m)).to(loaded.device) for m in masks))
     return replace(
         loaded,
         vocabulary=vocabulary,
-        classes=classes,
+        classes=classes_of(vocabulary, loaded.device),
         decode_text=text_decoder(tokenizer),
         stops=stops,
         thinking=thinking_of(author, tokenizer),
@@ -50,13 +46,7 @@ def reading_as(loaded: LoadedModel, author: ModelSpec) -> LoadedModel:
 
 
 def why_not_shared(loaded: LoadedModel, reader: LoadedModel, answers: Sequence[Mapping]) -> str:
-    """Why the author's answers cannot be forced on the model; empty where they can.
-
-    Args:
-        loaded: the model as it is.
-        reader: the model with the author's tokenizer (`reading_as`).
-        answers: rows of the author's generations file.
-    """
+    """Why the author's answers cannot be forced on the model; empty where they can."""
     size = loaded.anatomy.vocabulary_size
     for row in answers:
         ids = np.asarray(row["tokens"])

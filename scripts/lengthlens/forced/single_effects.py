@@ -75,29 +75,17 @@ def single_effects(
         raise LengthlensError("components are to be replaced by their means, but none were given")
     sets = _Singles(loaded, modes, positions, replacement)
     found = np.full((2, len(sets), len(texts)), np.nan)
-    with tqdm(
-        total=int(used.sum()),
-        desc=f"{loaded.spec.name} without each component",
-        unit="answer",
-        delay=2,
-        mininterval=1,
-    ) as bar:
-        for column in np.flatnonzero(used).tolist():
-            text = texts[column]
-            steps = text.steps()
-            if steps:
-                margins = step_margins(
-                    loaded,
-                    text.prompt,
-                    text.answer[: steps[-1]],
-                    steps,
-                    sets.rows,
-                    n_sets=len(sets),
-                ).astype(np.float64)
-                found[0, :, column] = margins[:, -1]
-                if len(steps) > 1:
-                    found[1, :, column] = margins[:, :-1].mean(1)
-            bar.update()
+    label, places = f"{loaded.spec.name} without each component", np.flatnonzero(used).tolist()
+    for column in tqdm(places, desc=label, unit="answer", delay=2, mininterval=1):
+        text = texts[column]
+        if not (steps := text.steps()):
+            continue
+        before = text.answer[: steps[-1]]
+        margins = step_margins(loaded, text.prompt, before, steps, sets.rows, n_sets=len(sets))
+        margins = margins.astype(np.float64)
+        found[0, :, column] = margins[:, -1]
+        if len(steps) > 1:
+            found[1, :, column] = margins[:, :-1].mean(1)
     a, n_modes = loaded.anatomy, len(modes)
     effects = found[:, :1] - found[:, 1:]
     effects = effects.reshape(2, n_modes, -1, len(texts)).swapaxes(2, 3)

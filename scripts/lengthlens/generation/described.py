@@ -18,10 +18,6 @@ _ASKED = ("Write a sentence of exactly 7 words.", "In 15 words: the sea.")
 def describe(loaded: LoadedModel, date: str) -> dict[str, Any]:
     """What is told of a model, ready for JSON.
 
-    Args:
-        loaded: the model.
-        date: for its chat template.
-
     Returns:
         `prompt_form`: plain, or how the chat template takes an instruction; `template`: its
         variables; `stop_tokens` as text and `added_stop_token`, the one that only the template

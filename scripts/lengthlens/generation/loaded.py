@@ -176,20 +176,20 @@ def assemble(
             f"Model {spec.name}: no token of its tokenizer begins a word after a space, so there "
             "is no end margin to measure; languages without spaces are not supported"
         )
-    place = next(model.parameters()).device
-
-    def ids(mask: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.flatnonzero(mask)).to(place)
-
-    classes = TokenClasses(ids(vocabulary.stop), ids(vocabulary.ender), ids(vocabulary.word))
     return LoadedModel(
         spec=spec,
         model=model,
         tokenizer=tokenizer,
         anatomy=anatomy,
         vocabulary=vocabulary,
-        classes=classes,
+        classes=classes_of(vocabulary, next(model.parameters()).device),
         decode_text=text_decoder(tokenizer),
         stops=stops,
         thinking=thinking_of(spec, tokenizer),
     )
+
+
+def classes_of(vocabulary: Vocabulary, device: torch.device) -> TokenClasses:
+    """The token ids that decoding watches."""
+    masks = (vocabulary.stop, vocabulary.ender, vocabulary.word)
+    return TokenClasses(*(torch.from_numpy(np.flatnonzero(mask)).to(device) for mask in masks))

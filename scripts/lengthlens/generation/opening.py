@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import xarray as xr
+
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.settings.sections import Generation
 from lengthlens.weights.checkpoints import ModelSpec
@@ -31,3 +33,10 @@ def open_exact_model(name: str, model: Mapping, config: Mapping) -> LoadedModel:
 def settings_of(config: Mapping) -> Generation:
     """How answers are generated, from the configuration's `generation` section."""
     return Generation(**config["generation"])
+
+
+def limited_settings(config: Mapping, most: int, attribution: xr.Dataset) -> Generation:
+    """The same, with answers cut after `most` tokens: from their beginning, after the thinking."""
+    settings = settings_of(config)
+    limit = min(most + int(attribution["n_thinking"].max()), settings.max_new_tokens)
+    return settings.model_copy(update={"max_new_tokens": limit})

@@ -132,12 +132,7 @@ def cut(
 
 
 def recorded_steps(decoded: Decoded, columns: Mapping[str, np.ndarray]) -> tuple[Steps, Residuals]:
-    """The steps of decoded answers, one answer after another, and their residual terms.
-
-    Args:
-        decoded: with its terms captured.
-        columns: of the steps, as the answers' texts decide them (`steps.annotate_steps`).
-    """
+    """The steps of decoded answers, one answer after another, and their residual terms."""
     lengths = [len(tokens) for tokens in decoded.tokens]
     row = np.repeat(np.arange(len(lengths)), lengths)
     step = np.concatenate([np.arange(length) for length in lengths])

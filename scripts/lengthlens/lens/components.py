@@ -9,6 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Bool
+
 from lengthlens.ablation.conditions import Head
 from lengthlens.errors import LengthlensError
 
@@ -23,17 +26,18 @@ class Components:
     mlps: tuple[int, ...]
 
 
-def named(names: str | Sequence[str], n_layers: int, n_heads: int) -> Components:
+def named(
+    names: str | Sequence[str],
+    has_head: Bool[np.ndarray, "layer head"],
+    has_mlp: Bool[np.ndarray, " layer"],
+) -> Components:
     """The components of a model that some names stand for.
 
-    Args:
-        names: one name or several.
-        n_layers, n_heads: of the model.
-
     Raises:
-        LengthlensError: a name is none, or the model has no such layer or head.
+        LengthlensError: a name is none, or the model has no such layer, head or MLP.
     """
     heads, mlps = set(), set()
+    n_layers, n_heads = has_head.shape
     for name in [names] if isinstance(names, str) else names:
         found = _NAME.fullmatch(name) if isinstance(name, str) else None
         if found is None:
@@ -47,10 +51,17 @@ def named(names: str | Sequence[str], n_layers: int, n_heads: int) -> Components
                 f"there is no {name}: the model has layers 0 to {n_layers - 1} with heads 0 to "
                 f"{n_heads - 1}"
             )
+        own = np.flatnonzero(has_head[layer]).tolist()
+        if (head is not None and int(head) not in own) or (mlp and not has_mlp[layer]):
+            raise LengthlensError(
+                f"there is no {name}: layer {layer} has {len(own)} heads and "
+                f"{'an' if has_mlp[layer] else 'no'} MLP"
+            )
         if head is not None:
             heads.add((layer, int(head)))
             continue
-        mlps.add(layer)
+        if has_mlp[layer]:
+            mlps.add(layer)
         if mlp is None:
-            heads |= {(layer, each) for each in range(n_heads)}
+            heads |= {(layer, each) for each in own}
     return Components(tuple(sorted(heads)), tuple(sorted(mlps)))

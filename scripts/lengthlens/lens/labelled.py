@@ -18,6 +18,7 @@ from lengthlens.attribution.means import sum_activations
 from lengthlens.attribution.proof import TOLERANCES
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.records import Batch, Steps
+from lengthlens.models.anatomy import Anatomy
 from lengthlens.models.readout import Readout
 
 _MEANINGS = {
@@ -45,7 +46,11 @@ class _Block:
 
 
 def attributed(
-    readout: Readout, batches: Iterable[Batch], dtype: str, known: Sequence[bool]
+    readout: Readout,
+    batches: Iterable[Batch],
+    dtype: str,
+    known: Sequence[bool],
+    anatomy: Anatomy,
 ) -> xr.Dataset:
     """Attribution of every step of recorded answers, in their order.
 
@@ -54,10 +59,12 @@ def attributed(
         batches: the answers.
         dtype: the model's precision, which says how exact the sums must be.
         known: for every answer whether a number of words was asked for.
+        anatomy: of the model.
 
     Returns:
         Variables and coordinates over steps, as `Lens.generate` documents them, and the sums of
-        activations over all answers (`means.sum_activations`).
+        activations over all answers (`means.sum_activations`). Where layers differ, scores are NaN
+        for heads and MLPs that a layer lacks.
 
     Raises:
         LengthlensError: the parts of an answer's logits do not add up to them.
@@ -74,6 +81,16 @@ def attributed(
     dataset = _dataset(blocks, np.asarray(known, dtype=bool)).merge(sums)
     for name, meaning in _MEANINGS.items():
         dataset[name].attrs |= {"long_name": meaning, "units": "logits"}
+    dataset = dataset.assign_coords(
+        kind=("layer", [layer.kind for layer in anatomy.layers]),
+        has_head=(("layer", "head"), anatomy.has_head),
+        has_mlp=("layer", anatomy.has_mlp),
+    )
+    if not anatomy.uniform:
+        for kind in ("head", "mlp"):
+            dataset[f"dla_{kind}"] = dataset[f"dla_{kind}"].where(
+                dataset[f"has_{kind}"], keep_attrs=True
+            )
     return dataset
 
 

@@ -125,6 +125,9 @@ class Lens:
             - `logit`, `end_margin` (sample, step): the model's own, before a soft cap;
             - `completeness_error` (sample): by how much a sum missed the logit, at most;
             - `sum_head`, `sum_mlp`, `count`: sums of components' outputs, for `means`;
+            - `kind` (layer): `attention`, `mixer` (linear attention, a state space, a convolution),
+              both, or neither; `has_head` (layer, head) and `has_mlp` (layer): what a layer lacks
+              has NaN for scores;
             - coordinates of samples: `prompt`, `answer`, `words`, `stopped`, `n_steps`, `n`;
             - of steps: `token` (its text; "" for a stop token), `token_id`, `words_before`,
               `words_after`, `boundary` (the token does not continue a word), and where `n` is
@@ -254,7 +257,9 @@ class Lens:
         numbers = [request.prompt.n for request in requests]
         known = [number != _NOT_ASKED for number in numbers]
         # NOTE read anew: weights may have been edited since the last call.
-        dataset = attributed(readout_of(loaded.model), recorded, loaded.dtype, known)
+        dataset = attributed(
+            readout_of(loaded.model), recorded, loaded.dtype, known, loaded.anatomy
+        )
         answers = [row[row >= 0].tolist() for row in dataset["token_id"].to_numpy()]
         texts = [loaded.read_answer(tokens) for tokens in answers]
         pieces = [token_texts(tokens, loaded.decode_text) for tokens in answers]

@@ -139,11 +139,16 @@ def show(dataset: xr.Dataset, component: str | None = None, target: str = "token
     return Shown(component, target, tuple(_answer(dataset, row, shares[row]) for row in places))
 
 
+def _there(dataset: xr.Dataset) -> list[np.ndarray]:
+    """Which heads and MLPs the layers have."""
+    return [dataset[name].transpose("layer", ...).to_numpy() for name in ("has_head", "has_mlp")]
+
+
 def _shares(dataset: xr.Dataset, component: str) -> xr.DataArray:
     """The share of a component, or of a layer's together (sample, step)."""
     if component in _WHOLE:
         return dataset[_WHOLE[component]]
-    found = named(component, dataset.sizes["layer"], dataset.sizes["head"])
+    found = named(component, *_there(dataset))
     heads = [dataset["dla_head"].sel(layer=layer, head=head) for layer, head in found.heads]
     mlps = [dataset["dla_mlp"].sel(layer=layer) for layer in found.mlps]
     parts = [part.reset_coords(drop=True) for part in [*heads, *mlps]]

@@ -17,7 +17,7 @@ from lengthlens.attribution.proof import TOLERANCES
 from lengthlens.errors import LengthlensError
 from lengthlens.models.loading import check_finite
 from lengthlens.weights.checkpoints import ModelSpec
-from lengthlens.weights.kinds import odd_kind
+from lengthlens.weights.kinds import beside_text
 
 
 def check_usable(model: object, tokenizer: object) -> None:
@@ -37,7 +37,7 @@ def check_usable(model: object, tokenizer: object) -> None:
             f"the tokenizer is a {type(tokenizer).__name__}, no tokenizer of transformers; give "
             "what AutoTokenizer.from_pretrained returns"
         )
-    odd = odd_kind(model.config.to_dict())
+    odd = beside_text(model.config.to_dict())
     if odd is None and model.config.is_encoder_decoder:
         odd = "it has an encoder beside its decoder; give a decoder-only language model"
     if odd is not None:

@@ -6,38 +6,109 @@
 A decoder's final residual is the sum of its components,
 ``r = embedding + sum_l (sum_h a[l, h] + m[l]) + biases``, where head (l, h) adds
 ``a[l, h] = k * g * W_O[l][:, h] @ x[l, h] / s``: `x` is the input of the output projection, `k` the
-residual multiplier, and `g`, `s` weight and scale of a norm applied to the attention's output
+residual multiplier, and `g`, `s` weight and scale of a norm applied to the projection's output
 (1 where there is none).
+
+Layers may differ (hybrids). The heads of a mixer lie where those of an attention would; a layer
+with both has those of one after those of the other. A mixer without heads is head 0 of its layer:
+`x` is what it gives, and W_O the identity. Arrays are as wide as the layer with the most heads and
+the widest heads, and zero where a layer has no such head; `Anatomy.has_head` and `has_mlp` tell
+what there is.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from jaxtyping import Bool
 from torch import nn
 
-from lengthlens.models.architectures import ARCHITECTURES, Architecture
+from lengthlens.errors import LengthlensError
+from lengthlens.models.architectures import (
+    ARCHITECTURES,
+    ATTENTION,
+    MLP,
+    OF_CONFIG,
+    Architecture,
+    Branch,
+)
 from lengthlens.models.detect import detect
-from lengthlens.models.small_model import text_config
+from lengthlens.models.small_model import layer_config, n_attention_heads, text_config
 from lengthlens.weights.shape import Shape
 
 
 @dataclass(frozen=True)
-class LayerSites:
-    """Modules of one layer at which its components are read or replaced."""
+class Site:
+    """A branch of one layer, bound to its modules.
 
-    first: nn.Module  # the layer itself: its input is the stream before it
-    attention_output: nn.Module  # input: [..., head * d_head]
-    mlp: nn.Module  # output: what the MLP adds to the stream, before the residual multiplier
-    attention_norm: nn.Module | None
-    mlp_norm: nn.Module | None
+    Attributes:
+        module: the output projection, or the module of the whole branch.
+        norm: applied to its output, or None.
+        factor: by which what it gives is multiplied before it is added, and later in the stream.
+        heads: their places in the layer; empty for an MLP.
+        width: of each head's part of the projection's input.
+    """
+
+    branch: Branch
+    module: nn.Module
+    norm: nn.Module | None
+    factor: float
+    heads: slice
+    width: int
 
     @property
-    def mlp_site(self) -> nn.Module:
-        """The module whose output is added to the stream for the MLP."""
-        return self.mlp_norm if self.mlp_norm is not None else self.mlp
+    def n_heads(self) -> int:
+        return self.heads.stop - self.heads.start
+
+    @property
+    def last(self) -> nn.Module:
+        """The module whose output is added to the stream."""
+        return self.norm if self.norm is not None else self.module
+
+
+@dataclass(frozen=True)
+class LayerSites:
+    """Modules of one layer at which its components are read or replaced.
+
+    Attributes:
+        first: the layer itself: its input is the stream before it.
+        mixing: attention and mixers; none in a layer that is an MLP alone.
+        mlps: the MLP or mixture of experts; several (shared experts apart) are one component.
+        biases: what is added by itself.
+        scale: by which everything that the layer adds is multiplied until the end of the stream.
+    """
+
+    first: nn.Module
+    mixing: tuple[Site, ...]
+    mlps: tuple[Site, ...]
+    biases: tuple[nn.Parameter, ...] = ()
+    scale: float = 1.0
+
+    @property
+    def mlp(self) -> Site | None:
+        """The MLP that is computed last, or None."""
+        return self.mlps[-1] if self.mlps else None
+
+    @property
+    def attention(self) -> Site | None:
+        """The softmax attention, or None."""
+        return next((site for site in self.mixing if site.branch.kind == ATTENTION), None)
+
+    @property
+    def attention_norm(self) -> nn.Module | None:
+        """The norm after the projection of the heads; a layer has one at most."""
+        norms = (site.norm for site in self.mixing if not site.branch.whole)
+        return next((norm for norm in norms if norm is not None), None)
+
+    @property
+    def kind(self) -> str:
+        """Kinds of what mixes positions: `attention`, `mixer`, both with a + between, or none."""
+        return "+".join(site.branch.kind for site in self.mixing)
 
 
 @dataclass(frozen=True)
@@ -48,18 +119,42 @@ class Anatomy:
     layers: tuple[LayerSites, ...]
     final_norm: nn.Module
     unembedding: nn.Module
-    n_heads: int
+    n_heads: int  # of the layer with the most
     n_kv_heads: int  # groups of neighbouring heads that share keys and values
-    d_head: int
+    d_head: int  # of the widest heads
     d_model: int
     vocabulary_size: int
-    residual_multiplier: float
     logit_multiplier: float
     soft_cap: float | None
 
     @property
+    def embedding_factor(self) -> float:
+        """By which the stream that enters the first layer is multiplied until its end."""
+        return self.layers[0].scale
+
+    @property
     def n_layers(self) -> int:
         return len(self.layers)
+
+    @functools.cached_property
+    def has_head(self) -> Bool[np.ndarray, "layer head"]:
+        """Which heads there are."""
+        counts = [sum(site.n_heads for site in layer.mixing) for layer in self.layers]
+        return np.arange(self.n_heads) < np.array(counts)[:, None]
+
+    @functools.cached_property
+    def has_mlp(self) -> Bool[np.ndarray, " layer"]:
+        """Which layers have an MLP."""
+        return np.array([layer.mlp is not None for layer in self.layers])
+
+    @functools.cached_property
+    def uniform(self) -> bool:
+        """Whether every layer has the same heads, of one width, and an MLP."""
+        widths = {site.width for layer in self.layers for site in layer.mixing}
+        norms = {layer.attention_norm is None for layer in self.layers}
+        single = all(len(layer.mixing) == 1 for layer in self.layers)
+        whole = bool(self.has_head.all() and self.has_mlp.all())
+        return single and whole and len(widths) == len(norms) == 1
 
     def shape(self, dtype: str) -> Shape:
         """The sizes from which memory follows, with the precision of the weights."""
@@ -76,7 +171,24 @@ class Anatomy:
 
 def n_components(anatomy: Anatomy) -> int:
     """Heads and MLPs of a model."""
-    return anatomy.n_layers * (anatomy.n_heads + 1)
+    return int(anatomy.has_head.sum() + anatomy.has_mlp.sum())
+
+
+def check_alike(anatomy: Anatomy, name: str) -> None:
+    """Refuse a model whose layers differ in their heads, for a study that compares them.
+
+    Controls are drawn among the heads of a layer, and every layer is taken to have as many.
+
+    Raises:
+        LengthlensError: they differ; names their kinds.
+    """
+    if not anatomy.uniform or anatomy.embedding_factor != 1.0:
+        kinds = sorted({layer.kind or "no heads" for layer in anatomy.layers})
+        raise LengthlensError(
+            f"Model {name}: its layers differ in heads, lack an MLP or scale the stream (kinds: "
+            f"{', '.join(kinds)}), and the study compares heads across layers that all have the "
+            "same; read it with lengthlens.Lens, which attributes such models, or give another"
+        )
 
 
 def submodule(root: nn.Module, path: str | None) -> nn.Module | None:
@@ -95,12 +207,14 @@ def down_projection(anatomy: Anatomy, layer: int) -> nn.Module | None:
     None where there is not exactly one: among experts, or where the neurons are as many as the
     stream has dimensions and the map into them looks alike.
     """
-    mlp = anatomy.layers[layer].mlp
-    if any(hasattr(module, "experts") for module in mlp.modules()):
+    site = anatomy.layers[layer].mlp
+    if len(anatomy.layers[layer].mlps) != 1 or any(
+        hasattr(module, "experts") for module in site.module.modules()
+    ):
         return None
     found = [
         module
-        for module in mlp.modules()
+        for module in site.module.modules()
         if getattr(module, "out_features", getattr(module, "nf", None)) == anatomy.d_model
     ]
     return found[0] if len(found) == 1 else None
@@ -111,7 +225,7 @@ def key_value_heads(config) -> int:
 
     Falcon names them otherwise, and says of one that all share by `multi_query`.
     """
-    heads = config.num_attention_heads
+    heads = n_attention_heads(config)
     if getattr(config, "multi_query", False) and not getattr(
         config, "new_decoder_architecture", False
     ):
@@ -120,7 +234,7 @@ def key_value_heads(config) -> int:
     known = inspect.signature(type(config).__init__).parameters
     names = [name for name in ("num_key_value_heads", "num_kv_heads") if name in known]
     found = next((n for name in names if (n := getattr(config, name, None))), heads)
-    return found if heads % found == 0 else heads
+    return found if found and heads % found == 0 else heads
 
 
 def dissect(model: nn.Module) -> Anatomy:
@@ -132,29 +246,80 @@ def dissect(model: nn.Module) -> Anatomy:
     Raises:
         LengthlensError: the architecture is not listed and cannot be detected.
     """
+    return bound(model, ARCHITECTURES.get(model.config.model_type) or detect(model))
+
+
+def bound(model: nn.Module, row: Architecture) -> Anatomy:
+    """An architecture bound to a model's modules."""
     config = text_config(model.config)
-    row = ARCHITECTURES.get(model.config.model_type) or detect(model)
+    first = layer_config(config, 0)
+    unembedding = submodule(model, row.unembedding)
+    found = list(submodule(model, row.layers))
     layers = tuple(
-        LayerSites(
-            first=layer,
-            attention_output=submodule(layer, row.attention_output),
-            mlp=submodule(layer, row.mlp),
-            attention_norm=submodule(layer, row.attention_norm),
-            mlp_norm=submodule(layer, row.mlp_norm),
-        )
-        for layer in submodule(model, row.layers)
+        _sites(layer, row, layer_config(config, index), unembedding.in_features, scale)
+        for index, (layer, scale) in enumerate(zip(found, _scales(found, row), strict=True))
     )
+    mixing = [site for layer in layers for site in layer.mixing]
     return Anatomy(
         architecture=row,
         layers=layers,
         final_norm=submodule(model, row.final_norm),
-        unembedding=submodule(model, row.unembedding),
-        n_heads=config.num_attention_heads,
-        n_kv_heads=key_value_heads(config),
-        d_head=projection_width(layers[0].attention_output) // config.num_attention_heads,
-        d_model=config.hidden_size,
-        vocabulary_size=config.vocab_size,
-        residual_multiplier=float(row.residual_multiplier(config)),
+        unembedding=unembedding,
+        n_heads=max((site.heads.stop for site in mixing), default=1),
+        n_kv_heads=key_value_heads(first),
+        d_head=max((site.width for site in mixing), default=1),
+        d_model=unembedding.in_features,
+        vocabulary_size=unembedding.out_features,
         logit_multiplier=float(row.logit_multiplier(config)),
         soft_cap=getattr(config, row.soft_cap) if row.soft_cap else None,
     )
+
+
+def _scales(layers: Sequence[nn.Module], row: Architecture) -> list[float]:
+    """By how much the stream is multiplied from the end of each layer on."""
+    scales, product = [], 1.0
+    for layer in reversed(layers):
+        name = row.layer(layer).scale
+        if name is not None:
+            product *= float(_tensor(layer, name))
+        scales.append(product)
+    return scales[::-1]
+
+
+def _tensor(layer: nn.Module, name: str) -> torch.Tensor:
+    """A parameter or buffer."""
+    return functools.reduce(getattr, name.split("."), layer)
+
+
+def _sites(layer: nn.Module, row: Architecture, config, d_model: int, scale: float) -> LayerSites:
+    parts = row.layer(layer)
+    mixing: list[Site] = []
+    mlps: list[Site] = []
+    for branch in parts.branches:
+        module, norm = submodule(layer, branch.module), submodule(layer, branch.norm)
+        start = mixing[-1].heads.stop if mixing else 0
+        n_heads, width = 0, 0
+        if branch.kind != MLP:
+            n_heads, width = (1, d_model) if branch.whole else _heads(layer, branch, module, config)
+        site = Site(
+            branch,
+            module,
+            norm,
+            factor=float(branch.factor(config)) * scale,
+            heads=slice(start, start + n_heads),
+            width=width,
+        )
+        (mlps if branch.kind == MLP else mixing).append(site)
+    biases = tuple(layer.get_parameter(name) for name in parts.biases)
+    return LayerSites(layer, tuple(mixing), tuple(mlps), biases, scale)
+
+
+def _heads(layer: nn.Module, branch: Branch, module: nn.Module, config) -> tuple[int, int]:
+    """Number and width of the heads that a projection takes in."""
+    if branch.heads is not None and branch.heads.startswith(OF_CONFIG):
+        n_heads = getattr(config, branch.heads.removeprefix(OF_CONFIG))
+    elif branch.heads is not None:
+        n_heads = _tensor(layer, branch.heads).numel()
+    else:
+        n_heads = n_attention_heads(config)
+    return n_heads, projection_width(module) // n_heads

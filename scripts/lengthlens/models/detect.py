@@ -4,11 +4,14 @@ No name is guessed. A small random model of the same class and flags is run, and
 take in and give out tells which they are:
 
 1. the layers pass a stream on, the final norm takes it in and the unembedding takes in the norm;
-2. the output projection is the first linear map of a layer in whose input one block of columns, and
-   nothing else, becomes zero when one head is silenced: so the heads are told apart, too;
-3. what a layer adds to the stream must be ``k * (attention + MLP)``, exactly: the attention is the
-   projection's output, or that of a norm after it, the MLP is the module that fits, and k is 1 or a
-   number of the config;
+2. what a layer adds to the stream must be the sum of a few of its modules' outputs, exactly, each
+   times 1 or a number of the config. A module that works on each position alone is the MLP; the
+   others mix positions;
+3. of a softmax attention, the output projection is the first linear map in whose input one block of
+   columns becomes zero when one head is silenced, while no other turns: so the heads are told
+   apart, too. Its output, or that of a norm after it, must be one of the terms. Of another mixer
+   (linear attention, a state space), the same is asked when the one number that a head has for
+   itself is changed (a decay, say); a mixer that has none is one component;
 4. the model's logits must be the unembedding's output, times a number of the config, or under its
    soft cap.
 
@@ -18,20 +21,44 @@ see, and the model is refused with the reason. `proof` then proves what was foun
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
 
 from lengthlens.errors import LengthlensError
-from lengthlens.models.architectures import Architecture
+from lengthlens.models.architectures import (
+    ATTENTION,
+    MIXER,
+    MLP,
+    OF_CONFIG,
+    Architecture,
+    Branch,
+    Layer,
+    structure,
+)
+from lengthlens.models.hooks import entering, with_added, with_stream
 from lengthlens.models.norms import NormKind, norm_kind
-from lengthlens.models.small_model import VOCABULARY, small_model, text_config
+from lengthlens.models.small_model import (
+    VOCABULARY,
+    depth,
+    layer_config,
+    n_attention_heads,
+    small_model,
+    text_config,
+)
 from lengthlens.models.trace import Call, Trace, trace
 
+_MOST_TERMS = 3  # that a layer adds
+_TRIED = 40  # sets of terms of one size, the best first
 TOLERANCE = 1e-5  # of the largest value compared, in float32; measured: at most 1.2e-6
+
+
+_FOUND: dict[tuple[type, str], Architecture] = {}  # by class and config, which are all that is used
 
 
 class UnknownParts(LengthlensError):
@@ -48,8 +75,11 @@ def detect(model: nn.Module) -> Architecture:
         LengthlensError: a part was not found, or something else adds to the stream.
     """
     name = model.config.model_type
+    key = (type(model), model.config.to_json_string(use_diff=False))
     try:
-        return _Detection(_small(model), text_config(model.config)).row()
+        if key not in _FOUND:
+            _FOUND[key] = _Detection(_small(model), text_config(model.config)).row()
+        return _FOUND[key]
     except UnknownParts as reason:
         raise refusal(name, str(reason)) from None
 
@@ -73,14 +103,22 @@ def _small(model: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class _Branches:
-    """The modules of a layer that add to the stream, by their names below it, and the factor."""
+class _Term:
+    """One of the terms that add up to what a layer adds: calls that give the same, or a parameter.
 
-    projection: str
-    attention_norm: str | None
-    mlp: str
-    multiplier: str | None  # name of the config's factor; None for 1
-    norm_kind: NormKind | None
+    Attributes:
+        value: [row, position, d_model].
+        calls: outermost first; none where the term is a parameter.
+        parameter: its name below the layer.
+    """
+
+    value: Tensor
+    calls: list[Call]
+    parameter: str | None = None
+
+    @property
+    def call(self) -> Call:
+        return self.calls[0]
 
 
 class _Detection:
@@ -90,52 +128,59 @@ class _Detection:
         self.model, self.config, self.original = model, text_config(model.config), original
         generator = torch.Generator().manual_seed(1)
         self.ids = torch.randint(3, VOCABULARY, (2, 11), generator=generator)
+        self.layers: list[str] = []
         self.plain = self._trace()
 
     def row(self) -> Architecture:
         layers_name, layers = self._layers()
+        self.layers = [layer.name for layer in layers]
+        self.plain = self._trace()
         norm, kind = self._final_norm(layers[-1])
-        branches = [self._branches(index, layer) for index, layer in enumerate(layers)]
-        first = branches[0]
-        if any(other != first for other in branches):
-            raise UnknownParts(
-                f"its layers differ: {first} in one, {branches[1]} in another; only layers with "
-                "the same parts are supported"
-            )
-        if first.norm_kind is not None and first.norm_kind != NormKind(False, kind.weight_offset):
-            raise UnknownParts(
-                f"the norm after attention, {first.attention_norm}, is of another kind than the "
-                f"final norm, or centres: {first.norm_kind}"
-            )
+        kinds: dict = {}
+        for index, call in enumerate(layers):
+            found = _Search(self, call, layer_config(self.config, index)).layer()
+            if kinds.setdefault(structure(call.module), found) != found:
+                raise UnknownParts(f"{call.name} looks like another layer, but adds other things")
         unembedding, multiplier, soft_cap = self._logits()
         return Architecture(
             layers=layers_name,
-            attention_output=first.projection,
-            mlp=first.mlp,
-            attention_norm=first.attention_norm,
             final_norm=norm,
             unembedding=unembedding,
             centred_norm=kind.centred,
             norm_weight_offset=kind.weight_offset,
-            **({"residual_multiplier": attrgetter(first.multiplier)} if first.multiplier else {}),
             **({"logit_multiplier": multiplier} if multiplier else {}),
             soft_cap=soft_cap,
+            kinds=kinds,
         )
 
-    def _trace(self, layer: int = -1, head: int = -1) -> Trace:
+    def _trace(self, layer: str | None = None, head: int = -1) -> Trace:
         try:
-            return trace(self.model, self.ids, layer, head)
+            return trace(self.model, self.ids, self.layers, layer, head)
         except Exception as error:  # whatever a model of unknown kind may raise
             raise UnknownParts(
                 f"a small random model of its class cannot be run ({type(error).__name__}: {error})"
             ) from error
+
+    def silenced(self, layer: str, head: int) -> list[Call]:
+        """The calls below a layer when one head of it sees nothing."""
+        return self._trace(layer, head).below(layer)
+
+    def moved(self, layer: str, tensor: Tensor, entry: int) -> list[Call]:
+        """The calls below a layer when one number of a parameter is another one."""
+        flat = tensor.data.view(-1)
+        own = flat[entry].clone()
+        try:
+            flat[entry] -= 5.0  # a decay that leaves more of the state, so that it shows
+            return self._trace().below(layer)
+        finally:
+            flat[entry] = own
 
     def _layers(self) -> tuple[str, list[Call]]:
         """The outermost list of as many modules as there are layers, and the calls of its entries.
 
         What leaves one layer must be what enters the next.
         """
-        n_layers = self.config.num_hidden_layers
+        n_layers = depth(self.config)
         lists = [
             (name, module)
             for name, module in self.model.named_modules()
@@ -181,94 +226,13 @@ class _Detection:
             raise UnknownParts("it has no linear unembedding that is run once")
         return call
 
-    def _branches(self, index: int, layer: Call) -> _Branches:
-        """The output projection, norm after it, and MLP of a layer."""
-        calls = self.plain.below(layer.name)
-        projection = self._projection(index, layer.name)
-        after = [
-            call
-            for call in calls
-            if call is not projection
-            and _equal(call.taken, projection.given)
-            and not _equal(call.given, projection.given)
-        ]
-        added = layer.given - layer.taken
-        ancestors = {projection.name[:i] for i, c in enumerate(projection.name) if c == "."}
-        fits = []
-        for attention, mlp in itertools.product([projection, *after], calls):
-            if mlp in (projection, *after) or mlp.name in ancestors:
-                continue
-            if mlp.given.shape == added.shape == attention.given.shape:
-                fits.append((_fit(added, attention.given, mlp.given), attention, mlp))
-        best = min((fit.residue for fit, _, _ in fits), default=1.0)
-        if best > TOLERANCE:
-            raise UnknownParts(
-                f"what {layer.name} adds to the stream is not the sum of its attention and one "
-                f"other module's output: {best:.1e} of it is left unexplained"
-            )
-        # Several modules give out the same (an MLP, its last linear map): the outermost.
-        good = [entry for entry in fits if entry[0].residue <= TOLERANCE]
-        fit, attention, mlp = min(good, key=lambda entry: entry[2].name.count("."))
-        norm = None if attention is projection else attention
-        kind = None if norm is None else norm_kind(norm.module, norm.taken, norm.given)
-        if norm is not None and kind is None:
-            raise UnknownParts(f"{norm.name} follows the attention, but is no norm that is known")
-
-        def below(call: Call) -> str:
-            return call.name.removeprefix(f"{layer.name}.")
-
-        return _Branches(
-            below(projection),
-            None if norm is None else below(norm),
-            below(mlp),
-            self._residual_multiplier(fit, layer.name),
-            kind,
-        )
-
-    def _projection(self, index: int, layer: str) -> Call:
-        """The linear map whose input falls into heads, in a layer."""
-        n_heads = self.config.num_attention_heads
-        n_layers = self.config.num_hidden_layers
-        if self.plain.attentions != n_layers:
-            raise UnknownParts(
-                f"attention over {n_heads} heads was computed {self.plain.attentions} times in "
-                f"{n_layers} layers; only one softmax attention a layer is supported"
-            )
-        silenced = [self._trace(index, head).below(layer) for head in range(n_heads)]
-        for place, call in enumerate(self.plain.below(layer)):
-            weight = getattr(call.module, "weight", None)
-            if weight is None or weight.dim() != 2 or call.taken.shape[-1] % n_heads:
-                continue
-            others = [calls[place].taken for calls in silenced]
-            if all(_only_block_vanishes(call.taken, x, h, n_heads) for h, x in enumerate(others)):
-                return call
-        raise UnknownParts(
-            f"no linear map of {layer} takes in the heads side by side, each apart from the others"
-        )
-
-    def _residual_multiplier(self, fit: _Fit, layer: str) -> str | None:
-        """Name of the config's number by which both branches are multiplied; None for 1."""
-        if abs(fit.attention - fit.mlp) > 1e-4 * abs(fit.attention):
-            raise UnknownParts(
-                f"{layer} multiplies attention by {fit.attention:.5g}, but its MLP by {fit.mlp:.5g}"
-            )
-        if abs(fit.attention - 1) <= 1e-4:
-            return None
-        for name, value in self._numbers():
-            if abs(value - fit.attention) <= 1e-4 * abs(value):
-                return name
-        raise UnknownParts(
-            f"{layer} multiplies what it adds by {fit.attention:.5g}, a number that its config "
-            "does not hold"
-        )
-
     def _logits(self) -> tuple[str, object, str | None]:
         """Name of the unembedding, the logits' multiplier (None for 1), name of the soft cap."""
         unembedding = self._unembedding()
         name, raw, logits = unembedding.name, unembedding.given, self.plain.logits
         if _equal(raw, logits):
             return name, None, None
-        for attribute, value in self._numbers():
+        for attribute, value in self.numbers():
             if "cap" in attribute and _equal(value * torch.tanh(raw / value), logits):
                 return name, None, attribute
             if _equal(value * raw, logits):
@@ -280,30 +244,324 @@ class _Detection:
             "soft cap that it names"
         )
 
-    def _numbers(self) -> list[tuple[str, float]]:
+    def numbers(self) -> list[tuple[str, float]]:
         """Numbers that the model's config and the small model's have in common, by name."""
         return [
             (name, value)
             for name, value in vars(self.config).items()
-            if type(value) in (int, float) and getattr(self.original, name, None) == value
+            if type(value) in (int, float) and vars(self.original).get(name) == value
         ]
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """Factors of two branches whose sum comes nearest to what was added, and what is left of it."""
+class _Search:
+    """The search for what one layer adds."""
 
-    attention: float
-    mlp: float
-    residue: float
+    def __init__(self, detection: _Detection, layer: Call, config) -> None:
+        self.detection, self.own, self.name, self.config = detection, layer, layer.name, config
+        self.calls = detection.plain.below(layer.name)
+        self.added = layer.given - layer.taken
+
+    def layer(self) -> Layer:
+        """Its branches, in the order in which they are computed; biases that are added alone."""
+        for call in self.calls:
+            if _equal(call.given, self.own.given) and norm_kind(
+                call.module, call.taken, call.given
+            ):
+                raise UnknownParts(
+                    f"{self.name} ends with a norm of the stream itself ({call.name}), so that the "
+                    "stream is no sum of what the layers add"
+                )
+        attention = self._attention()
+        refusal: UnknownParts | None = None
+        for scale, number in self._scales():
+            self.added = self.own.given / number - self.own.taken
+            try:
+                for terms, factors in self._sums():
+                    try:
+                        found = self._told_apart(terms, factors, attention)
+                        return replace(found, scale=scale)
+                    except UnknownParts as reason:
+                        refusal = refusal or reason
+            except UnknownParts as reason:
+                refusal = refusal or reason
+        raise refusal
+
+    def _scales(self) -> list[tuple[str | None, float]]:
+        """What the layer may multiply the whole stream by: nothing, or one number that it has."""
+        module = self.own.module
+        tensors = itertools.chain(module.named_parameters(), module.named_buffers())
+        return [(None, 1.0)] + [(name, float(x)) for name, x in tensors if x.numel() == 1 and x]
+
+    # --- which terms add up -----------------------------------------------------------------------
+
+    def _terms(self) -> list[_Term]:
+        """Everything of the stream's shape that may be a term, each value once."""
+        found: list[_Term] = []
+        for call in sorted(self.calls, key=lambda call: call.name.count(".")):
+            value = call.given_as(self.added.shape)
+            if value is None or not bool(value.any()) or not bool(value.isfinite().all()):
+                continue
+            same = next((term for term in found if _equal(value, term.value)), None)
+            if same is None:
+                found.append(_Term(value, [call]))
+            else:
+                same.calls.append(call)
+        width = self.added.shape[-1:]
+        for name, parameter in self.own.module.named_parameters():
+            if parameter.shape == width and name.rpartition(".")[2] != "weight":
+                found.append(_Term(parameter.data.expand_as(self.added), [], name))
+        return found
+
+    def _sums(self) -> Iterator[tuple[list[_Term], list[float]]]:
+        """Terms that add up to what the layer adds, and their factors; the fewest first.
+
+        Raises:
+            UnknownParts: none do.
+        """
+        terms = self._terms()
+        if not terms or not bool(self.added.any()):
+            raise UnknownParts(f"{self.name} adds nothing to the stream")
+        columns = torch.stack([term.value.flatten() for term in terms]).double()
+        goal = self.added.flatten().double()
+        gram, products = columns @ columns.T, columns @ goal
+        best, found = 1.0, False
+        for size in range(1, _MOST_TERMS + 1):
+            sets = torch.combinations(torch.arange(len(terms)), size)
+            inner = gram[sets[:, :, None], sets[:, None, :]]
+            scale = inner.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+            inner = inner + 1e-13 * scale * torch.eye(size, dtype=inner.dtype)
+            factors = torch.linalg.solve(inner, products[sets])
+            left = 1 - (factors * products[sets]).sum(1) / goal.square().sum()
+            for place in left.argsort()[:_TRIED].tolist():
+                chosen, weights = sets[place].tolist(), factors[place]
+                rest = (columns[chosen].T @ weights - goal).abs().max() / goal.abs().max()
+                best = min(best, float(rest))
+                if rest <= TOLERANCE and bool((weights.abs() > 1e-4).all()):
+                    found = True
+                    yield [terms[index] for index in chosen], weights.tolist()
+        if not found:
+            raise UnknownParts(
+                f"what {self.name} adds to the stream is not the sum of up to {_MOST_TERMS} of its "
+                f"modules' outputs: {best:.1e} of it is left unexplained"
+            )
+
+    # --- what the terms are -----------------------------------------------------------------------
+
+    def _told_apart(
+        self, terms: list[_Term], factors: list[float], attention: Call | None
+    ) -> Layer:
+        order = {id(call): place for place, call in enumerate(self.calls)}
+        biases, branches, told = [], [], []
+        for term, factor in zip(terms, factors, strict=True):
+            multiplier = self._multiplier(term, factor)
+            if term.parameter is not None:
+                if multiplier is not None:
+                    raise UnknownParts(f"{self.name} adds a multiple of {term.parameter}")
+                biases.append(term.parameter)
+                told.append(None)
+                continue
+            others = [other for other in terms if other is not term and other.calls]
+            branch = self._branch(term, others, attention)
+            if multiplier is not None:
+                branch = replace(branch, factor=attrgetter(multiplier))
+            told.append(branch)
+            branches.append((min(order[id(call)] for call in term.calls), branch))
+        found = [branch for _, branch in sorted(branches, key=lambda pair: pair[0])]
+        if attention is not None and not any(branch.kind == ATTENTION for branch in found):
+            raise UnknownParts(
+                f"what {attention.name} gives, the output of the heads, is neither added to the "
+                f"stream by {self.name} nor after a norm"
+            )
+        pairs = [(term, branch) for term, branch in zip(terms, told, strict=True) if branch]
+        mlps = [term for term, branch in pairs if branch.kind == MLP]
+        mixing = [term for term, branch in pairs if branch.kind != MLP]
+        if len(mlps) > 1 and any(self._reads(*pair) for pair in itertools.product(mixing, mlps)):
+            raise UnknownParts(f"{self.name} has several MLPs, with attention between them")
+        others = len(biases) + sum(branch.kind != MLP for branch in found) - 1
+        if others and any(branch.norm is not None and not branch.whole for branch in found):
+            raise UnknownParts(f"{self.name} adds other things beside heads with a norm after them")
+        return Layer(tuple(found), tuple(biases))
+
+    def _branch(self, term: _Term, others: list[_Term], attention: Call | None) -> Branch:
+        """What gives a term."""
+        norm, kind, inner = None, None, term.calls
+        for call in term.calls:
+            kind = norm_kind(call.module, call.taken, call.given)
+            if kind is not None:
+                norm, inner = call, self._giving(call.taken)
+                break
+        if not inner and norm is not term.call:
+            norm, inner = None, term.calls  # a part of the branch, which is then whole
+        if not inner:
+            raise UnknownParts(
+                f"{norm.name} is added to the stream, but what it takes in is not found"
+            )
+        projection, heads, name = attention, None, ATTENTION
+        if any(call is attention for call in inner):
+            heads = self._count_of_heads()
+        if not any(call is attention for call in inner):
+            if not self._mixes(term, others):
+                return self._made(MLP, inner[0], norm, whole=True)
+            projection, heads = self._mixer(inner)
+            name = MIXER
+            if projection is None:
+                return self._made(MIXER, inner[0], norm, whole=True)
+        if norm is not None and kind.centred:
+            raise UnknownParts(
+                f"the norm after the heads, {norm.name}, subtracts a mean, in which heads mix"
+            )
+        offset = 0.0 if norm is None else kind.weight_offset
+        return self._made(name, projection, norm, norm_weight_offset=offset, heads=heads)
+
+    def _made(self, kind: str, call: Call, norm: Call | None, **values) -> Branch:
+        flat = call.given_as(self.added.shape) is not None and call.given.shape != self.added.shape
+        return Branch(
+            kind,
+            self._below(call),
+            norm=None if norm is None else self._below(norm),
+            flat=flat,
+            **values,
+        )
+
+    def _below(self, call: Call) -> str:
+        return call.name.removeprefix(f"{self.name}.")
+
+    def _giving(self, value: Tensor) -> list[Call]:
+        """The calls that give a value, outermost first."""
+        found = [call for call in self.calls if _equal(call.given, value)]
+        return sorted(found, key=lambda call: call.name.count("."))
+
+    def _multiplier(self, term: _Term, factor: float) -> str | None:
+        """Name of the config's number by which a term is multiplied; None for 1."""
+        if abs(factor - 1) <= 1e-4:
+            return None
+        for name, value in self.detection.numbers():
+            if abs(value - factor) <= 1e-4 * abs(value):
+                return name
+        what = term.parameter or self._below(term.call)
+        raise UnknownParts(
+            f"{self.name} multiplies what {what} gives by {factor:.5g}, a number that its config "
+            "does not hold"
+        )
+
+    def _mixes(self, term: _Term, others: list[_Term]) -> bool:
+        """Whether a term's last position depends on the one before but through other terms."""
+        last = self._at_last(term.call.given)
+        with contextlib.ExitStack() as hooks:
+            for other in others:
+                call = other.call
+
+                def hold(module: nn.Module, args: tuple, output, call: Call = call):
+                    return with_added(output, call.given)
+
+                hooks.enter_context(call.module.register_forward_hook(hold))
+
+            def change(module: nn.Module, args: tuple, kwargs: dict):
+                stream = entering(args, kwargs).clone()
+                stream[:, -2] = -stream[:, -2].roll(1, -1)  # the nearest: states decay
+                return with_stream(args, kwargs, stream)
+
+            layer = self.own.module
+            hooks.enter_context(layer.register_forward_pre_hook(change, with_kwargs=True))
+            found = self.detection._trace().of(term.call.module)
+        # NOTE not bit by bit: experts round otherwise where they are given other tokens, too.
+        return found is None or not _equal(self._at_last(found.given), last)
+
+    def _reads(self, one: _Term, other: _Term) -> bool:
+        """Whether a term changes when another is zero."""
+
+        def silence(module: nn.Module, args: tuple, output):
+            return with_added(output, torch.zeros_like(other.call.given))
+
+        with other.call.module.register_forward_hook(silence):
+            found = self.detection._trace().of(one.call.module)
+        return found is None or not _equal(found.given, one.call.given)
+
+    def _at_last(self, given: Tensor) -> Tensor:
+        return given.reshape(*self.added.shape[:2], -1)[:, -1]
+
+    # --- heads ------------------------------------------------------------------------------------
+
+    def _attention(self) -> Call | None:
+        """The output projection of the layer's softmax attention; None where it has none."""
+        counts = self.detection.plain.attentions[self.name]
+        if not counts:
+            return None
+        if len(counts) > 1:
+            raise UnknownParts(
+                f"softmax attention was computed {len(counts)} times in {self.name}; only one a "
+                "layer is supported"
+            )
+        n_heads = counts[0]
+        silenced = [self.detection.silenced(self.name, head) for head in range(n_heads)]
+        for place, call in enumerate(self.calls):
+            if _is_linear(call) and call.taken.shape[-1] % n_heads == 0:
+                others = [calls[place].taken for calls in silenced]
+                if all(
+                    _only_block(call.taken, x, head, n_heads, vanishes=True)
+                    for head, x in enumerate(others)
+                ):
+                    return call
+        raise UnknownParts(
+            f"no linear map of {self.name} takes in the heads side by side, each apart from the "
+            "others"
+        )
+
+    def _count_of_heads(self) -> str | None:
+        """The config's name for the number of heads of this layer; None for the usual one.
+
+        Layers with a window may have a number of their own.
+        """
+        (count,) = self.detection.plain.attentions[self.name]
+        if n_attention_heads(self.config) == count:
+            return None
+        names = [
+            name for name, value in vars(self.config).items() if "heads" in name and value == count
+        ]
+        if not names:
+            raise UnknownParts(
+                f"{self.name} has {count} heads, a number that its config does not hold"
+            )
+        return OF_CONFIG + names[0]
+
+    def _mixer(self, inner: list[Call]) -> tuple[Call | None, str | None]:
+        """The output projection of a mixer with heads, and the parameter that tells their number.
+
+        It has one number a head: where that is another, one block of columns of the projection's
+        input is, and no other turns.
+        """
+        projection = next((call for call in reversed(inner) if _is_linear(call)), None)
+        if projection is None:
+            return None, None
+        place = next(i for i, call in enumerate(self.calls) if call is projection)
+        width, module = projection.taken.shape[-1], self.own.module
+        holder = (
+            self._below(inner[0]).rpartition(".")[0]
+            if inner[0] is projection
+            else self._below(inner[0])
+        )
+        for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
+            if not name.startswith(holder):
+                continue
+            count = tensor.numel()
+            if count not in tensor.shape or not 1 < count <= width // 2 or width % count:
+                continue
+            if all(
+                _only_block(
+                    projection.taken,
+                    self.detection.moved(self.name, tensor, head)[place].taken,
+                    head,
+                    count,
+                )
+                for head in range(count)
+            ):
+                return projection, name
+        return None, None
 
 
-def _fit(added: Tensor, attention: Tensor, mlp: Tensor) -> _Fit:
-    columns = torch.stack([attention.flatten(), mlp.flatten()], -1).double()
-    goal = added.flatten().double()
-    factors = torch.linalg.lstsq(columns, goal[:, None]).solution[:, 0]
-    left = (columns @ factors - goal).abs().max() / goal.abs().max()
-    return _Fit(float(factors[0]), float(factors[1]), float(left))
+def _is_linear(call: Call) -> bool:
+    weight = getattr(call.module, "weight", None)
+    return weight is not None and weight.dim() == 2
 
 
 def _inverse(attribute: str):
@@ -319,15 +577,23 @@ def _equal(a: Tensor, b: Tensor) -> bool:
     return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
 
 
-def _only_block_vanishes(before: Tensor, after: Tensor, head: int, n_heads: int) -> bool:
-    """Whether a head's block of columns became zero, was not before, and the others stayed."""
+def _only_block(
+    before: Tensor, after: Tensor, head: int, n_heads: int, vanishes: bool = False
+) -> bool:
+    """Whether a head's block of columns became another one, or zero, and the others kept direction.
+
+    A norm over all heads shares its scale among them, which counts as frozen, like every norm's.
+    """
     if before.shape != after.shape:
         return False
     block = torch.zeros(n_heads, dtype=torch.bool)
     block[head] = True
-    old, new = (x.unflatten(-1, (n_heads, -1)) for x in (before, after))
-    return bool(
-        (new[..., block, :] == 0).all()
-        and (old[..., block, :] != 0).any()
-        and _equal(new[..., ~block, :], old[..., ~block, :])
-    )
+    old, new = (x.unflatten(-1, (n_heads, -1)).double() for x in (before, after))
+    own, others = old[..., block, :], old[..., ~block, :]
+    changed = new[..., block, :]
+    if not bool((own != 0).any()):
+        return False
+    if bool((changed != 0).any()) if vanishes else _equal(changed, own):
+        return False
+    scale = (new[..., ~block, :] * others).sum(-1) / others.square().sum(-1).clamp(min=1e-30)
+    return _equal(scale[..., None] * others, new[..., ~block, :])

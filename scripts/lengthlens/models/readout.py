@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lengthlens.models.anatomy import Anatomy, dissect
+from lengthlens.models.anatomy import Anatomy, LayerSites, Site, dissect
 
 _MEAN_ROWS = 8192  # of the unembedding, converted at a time
 
@@ -27,7 +27,8 @@ class Readout:
     Attributes:
         output: W_O of every layer, as added to the stream (residual multiplier and the weight of a
             norm after attention included), in float32 or better where it is not the weight itself;
-            columns are head-major. Each lies where its layer does, all else with the unembedding.
+            columns are head-major, 0 for heads that a layer lacks; the identity for a mixer without
+            heads. Each lies where its layer does, all else with the unembedding.
         output_bias: bias of every output projection, treated alike; None where there is none.
         unembedding: W_U.
         unembedding_bias: b; None where there is none.
@@ -108,12 +109,17 @@ class Readout:
         return self.logit_multiplier * total
 
 
-def readout_of(model: nn.Module, weight: Callable[[str], Tensor] | None = None) -> Readout:
+def readout_of(
+    model: nn.Module,
+    weight: Callable[[str], Tensor] | None = None,
+    anatomy: Anatomy | None = None,
+) -> Readout:
     """The readout of a causal language model.
 
     Args:
         model: the model, or its skeleton on the meta device where `weight` is given.
         weight: reads a parameter by its name; by default from the model itself.
+        anatomy: its components, where they are known.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
 
@@ -122,26 +128,24 @@ def readout_of(model: nn.Module, weight: Callable[[str], Tensor] | None = None) 
             return None
         return parameter.detach() if weight is None else weight(names[id(parameter)])
 
-    anatomy = dissect(model)
-    projections = [projection(layer.attention_output, read) for layer in anatomy.layers]
-    gains = [_attention_gain(anatomy, layer.attention_norm, read) for layer in anatomy.layers]
+    anatomy = anatomy or dissect(model)
     unembedding = read(anatomy.unembedding.weight)
     exact, place = torch.promote_types(unembedding.dtype, torch.float32), unembedding.device
     norm_bias = read(getattr(anatomy.final_norm, "bias", None))
-    biases = None
-    if projections[0][1] is not None:
-        biases = torch.stack(
-            [
-                (bias.to(exact) * gain).to(place)
-                for (_, bias), gain in zip(projections, gains, strict=True)
-            ]
-        )
+    outputs, biases = zip(
+        *(_layer_output(anatomy, layer, read) for layer in anatomy.layers), strict=True
+    )
+    biased = None
+    if any(bias is not None for bias in biases):
+        zero = torch.zeros(anatomy.d_model)
+        biased = torch.stack([(zero if b is None else b).to(place, exact) for b in biases])
+    gain = _norm_weight(anatomy.final_norm, anatomy.architecture.norm_weight_offset, read)
     return Readout(
-        output=tuple(_scaled(w, gain) for (w, _), gain in zip(projections, gains, strict=True)),
-        output_bias=biases,
+        output=outputs,
+        output_bias=biased,
         unembedding=unembedding,
         unembedding_bias=read(getattr(anatomy.unembedding, "bias", None)),
-        norm_weight=_norm_weight(anatomy, anatomy.final_norm, read).to(place),
+        norm_weight=(torch.ones(anatomy.d_model) if gain is None else gain).to(place),
         norm_bias=None if norm_bias is None else norm_bias.to(place, exact),
         logit_multiplier=anatomy.logit_multiplier,
         centred=anatomy.architecture.centred_norm,
@@ -157,20 +161,44 @@ def projection(module: nn.Module, read) -> tuple[Tensor, Tensor | None]:
     return weight, read(getattr(module, "bias", None))
 
 
-def _norm_weight(anatomy: Anatomy, norm: nn.Module, read) -> Tensor:
+def _norm_weight(norm: nn.Module, offset: float, read) -> Tensor | None:
+    """The effective weight of a norm; None where it has none."""
     weight = read(getattr(norm, "weight", None))
     if weight is None:
-        return torch.ones(anatomy.d_model)
+        return None
     # NOTE in float32, as the norms do: in bfloat16 1 + weight would lose most of the weight.
     exact = torch.promote_types(weight.dtype, torch.float32)
-    return weight.to(exact) + anatomy.architecture.norm_weight_offset
+    return weight.to(exact) + offset
 
 
-def _attention_gain(anatomy: Anatomy, norm: nn.Module | None, read) -> Tensor | float:
-    """What multiplies an attention's output on its way into the stream."""
-    if norm is None:
-        return anatomy.residual_multiplier
-    return anatomy.residual_multiplier * _norm_weight(anatomy, norm, read)
+def _layer_output(anatomy: Anatomy, layer: LayerSites, read) -> tuple[Tensor, Tensor | None]:
+    """W_O of all heads of a layer, and what it adds without any head; see `Readout.output`."""
+    parts, biases = [], [read(bias) * layer.scale for bias in layer.biases]
+    for site in layer.mixing:
+        if site.branch.whole:
+            parts.append((site, site.factor * torch.eye(site.width)))
+            continue
+        weight, bias = projection(site.module, read)
+        gain = _gain(site, read)
+        parts.append((site, _scaled(weight, gain)))
+        if bias is not None:
+            biases.append(bias.to(torch.promote_types(bias.dtype, torch.float32)) * gain)
+    bias = sum(biases[1:], biases[0]) if biases else None
+    if anatomy.uniform and not parts[0][0].branch.whole:
+        return parts[0][1], bias
+    like = parts[0][1] if parts else read(anatomy.unembedding.weight)
+    whole = like.new_zeros(anatomy.d_model, anatomy.n_heads, anatomy.d_head)
+    for site, weight in parts:
+        whole[:, site.heads, : site.width] = weight.unflatten(1, (site.n_heads, site.width))
+    return whole.flatten(1), bias
+
+
+def _gain(site: Site, read) -> Tensor | float:
+    """What multiplies a projection's output on its way into the stream."""
+    if site.norm is None:
+        return site.factor
+    weight = _norm_weight(site.norm, site.branch.norm_weight_offset, read)
+    return site.factor if weight is None else site.factor * weight
 
 
 def _scaled(weight: Tensor, gain: Tensor | float) -> Tensor:

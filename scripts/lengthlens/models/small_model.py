@@ -1,22 +1,29 @@
 """A small random model of the same class and flags as another, on which its anatomy can be proven.
 
-Two layers, few heads, a small vocabulary and float32; what is no size is kept: activation, norms,
-biases, tied or untied embeddings, grouped or single key heads, head_dim that is not
-d_model / heads, multipliers, soft caps, kinds of layers. Every bias and every norm weight is moved
-away from 0 and 1, so that forgetting one shows.
+A layer of each kind, two at least, few heads, a small vocabulary and float32; what is no size is
+kept: activation, norms, biases, tied or untied embeddings, grouped or single key heads, head_dim
+that is not d_model / heads, multipliers, soft caps, kinds of layers. Every bias and every norm
+weight is moved away from 0 and 1, so that forgetting one shows. Where a config cannot be had with
+smaller widths, they stay as they are, if the model is small enough to be run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
 
-LAYERS = 2
+from lengthlens.models.architectures import structure
+
+LAYERS = 2  # at least
 HEADS = 4
 VOCABULARY = 199
+_MOST_LAYERS = 16
+_MOST_WEIGHTS = 100_000_000  # of a small model whose widths are kept
 _EXPERTS = 8
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads")
 _WIDTHS = (
@@ -26,10 +33,28 @@ _WIDTHS = (
     "n_inner",
     "moe_intermediate_size",
     "shared_expert_intermediate_size",
+    "decoder_ffn_dim",
+    "encoder_ffn_dim",
 )
-_DEPTHS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
+_DEPTHS = (
+    "num_hidden_layers",
+    "num_layers",
+    "n_layers",
+    "depth",
+    "decoder_layers",
+    "encoder_layers",
+    "num_decoder_layers",
+    "num_encoder_layers",
+)
+_SIDE_HEADS = ("decoder_attention_heads", "encoder_attention_heads")
 _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+# Heads of a state space, their width, and groups of them that share their input maps.
+_STATE_HEADS = ("mamba_n_heads", "mamba_num_heads", "n_mamba_heads")
+_STATE_WIDTHS = ("mamba_d_head", "mamba_head_dim", "mamba_headdim")
+_STATE_GROUPS = ("mamba_n_groups", "mamba_ngroups", "n_groups")
+_NOT_BY_LAYER = ("_section", "_token_id", "architectures")  # lists of any length
+_NO_WIDTH = ("vocab", "position", "head", "intermediate", "rank", "window", "chunk", "kernel")
 
 
 def text_config(config):
@@ -37,60 +62,111 @@ def text_config(config):
     return config.get_text_config(decoder=True)
 
 
+def layer_config(config, layer: int):
+    """What a config says of one layer, where it gives layers settings of their own."""
+    return config.per_layer_config[layer] if _differs(config) else config
+
+
+def n_attention_heads(config) -> int:
+    """Query heads of a layer; 0 in a model without attention."""
+    heads = getattr(config, "decoder_attention_heads", None)
+    return heads or getattr(config, "num_attention_heads", None) or 0
+
+
+def depth(config) -> int:
+    """The number of a model's layers, whatever its config calls it."""
+    for name in ("decoder_layers", "num_decoder_layers"):
+        if isinstance(getattr(config, name, None), int):
+            return getattr(config, name)
+    return config.num_hidden_layers
+
+
 def has_window(config) -> bool:
     """Whether some attention of a model looks back over a limited number of positions."""
-    text = text_config(config)
-    return any(isinstance(getattr(text, name, None), int) for name in _WINDOWS)
+    return _names_a_number(config, _WINDOWS)
 
 
 def has_experts(config) -> bool:
     """Whether a router chooses among experts."""
-    text = text_config(config)
-    return any(isinstance(getattr(text, name, None), int) for name in _EXPERT_COUNTS)
+    return _names_a_number(config, _EXPERT_COUNTS)
 
 
-def small_config(config, window: int | None = None):
+def _names_a_number(config, names: Sequence[str]) -> bool:
+    text = layer_config(text_config(config), 0)
+    return any(isinstance(getattr(text, name, None), int) for name in names)
+
+
+def _differs(config) -> bool:
+    return getattr(config, "is_heterogeneous", False)
+
+
+def small_config(
+    config, window: int | None = None, kept: Sequence[int] | None = None, narrow: bool = True
+):
     """The config of the small model: the given one with smaller sizes.
 
-    Of lists with one entry a layer, two are kept: the first and the first that differs from it.
-    Windows of attention are kept, too, unless a smaller `window` is given.
+    Args:
+        config: of the model.
+        window: a shorter window of attention; by default windows are kept.
+        kept: layers whose entries are kept of lists with one entry a layer; by default the first
+            and the first that differs from it.
+        narrow: whether heads become fewer and the stream narrower; else layers, experts and tokens
+            alone do.
     """
     whole = copy.deepcopy(config)
     small, config = text_config(whole), text_config(config)
+    if kept is None:
+        rows = _rows(config)
+        kept = [0, next((i for i, row in enumerate(rows) if row != rows[0]), 1)]
+    own = _overrides(config)
+    if own:
+        small.per_layer_config, narrow = None, False
     _cut_what_is_not_run(whole, small)
-    heads, hidden, layers = (
-        config.num_attention_heads,
-        config.hidden_size,
-        config.num_hidden_layers,
-    )
-    _keep_two_layers(small, layers)
-    n_heads = min(HEADS, heads)
-    width = getattr(config, "head_dim", None) or hidden // heads
-    for name in _KEY_HEADS:
-        keys = getattr(config, name, None)
-        if keys is not None:
-            setattr(small, name, n_heads if keys == heads else 1 if keys == 1 else n_heads // 2)
-    small.num_attention_heads = n_heads
-    # A head's width is kept: rotary frequencies and their scalings are tied to it. Where heads do
-    # not fill the stream, they still do not.
-    ratio = hidden / (heads * width)
-    small.hidden_size = max(8, 8 * round(n_heads * width * ratio / 8))
-    for name in _WIDTHS:
-        if getattr(config, name, None) is not None:
-            setattr(small, name, 2 * small.hidden_size)
-    if getattr(config, "word_embed_proj_dim", None) == hidden:
-        small.word_embed_proj_dim = small.hidden_size
+    _keep_layers(small, depth(config), kept)
+    if narrow:
+        _narrow(small, copy.deepcopy(small))
     for name in _EXPERT_COUNTS:
-        if isinstance(getattr(config, name, None), int):
-            setattr(small, name, min(_EXPERTS, getattr(config, name)))
+        if isinstance(getattr(small, name, None), int):
+            setattr(small, name, min(_EXPERTS, getattr(small, name)))
     for name in _WINDOWS if window else ():
-        if isinstance(getattr(config, name, None), int):
-            setattr(small, name, min(window, getattr(config, name)))
-    small.vocab_size = VOCABULARY
-    small.pad_token_id = None
+        if isinstance(getattr(small, name, None), int):
+            setattr(small, name, min(window, getattr(small, name)))
+    for name in ("vocab_size", "vocab_size_per_layer_input"):
+        if isinstance(getattr(small, name, None), int):
+            setattr(small, name, VOCABULARY)
+    if (getattr(small, "pad_token_id", None) or 0) >= VOCABULARY:
+        small.pad_token_id = 0  # which may be refused where it is None
     small.bos_token_id, small.eos_token_id = 1, 2
-    small.num_hidden_layers = LAYERS
+    if own:
+        small.per_layer_config = {place: own.get(layer, {}) for place, layer in enumerate(kept)}
     return whole
+
+
+def _overrides(config) -> dict[int, dict]:
+    """Settings that a config gives single layers."""
+    if not _differs(config):
+        return {}
+    return {int(i): dict(own) for i, own in config.to_dict()["per_layer_config"].items()}
+
+
+def _by_layer(config) -> dict[str, list | tuple | str]:
+    """What of a config has one entry a layer; a pattern has one letter a layer."""
+    layers = depth(config)
+    return {
+        name: value
+        for name, value in vars(config).items()
+        if isinstance(value, str if "pattern" in name else list | tuple)
+        and len(value) == layers > LAYERS
+        and not name.endswith(_NOT_BY_LAYER)
+    }
+
+
+def _rows(config) -> list[Hashable]:
+    """What a config says of every layer."""
+    lists, own = _by_layer(config), _overrides(config)
+    return [
+        repr([value[i] for value in lists.values()] + [own.get(i)]) for i in range(depth(config))
+    ]
 
 
 def _cut_what_is_not_run(whole, text) -> None:
@@ -102,17 +178,96 @@ def _cut_what_is_not_run(whole, text) -> None:
                     setattr(part, name, 1)
 
 
-def _keep_two_layers(small, layers: int) -> None:
-    """Shorten every list that has one entry a layer."""
-    lists = {
-        name: value
-        for name, value in vars(small).items()
-        if isinstance(value, list | tuple) and len(value) == layers and layers > LAYERS
-    }
-    rows = list(zip(*lists.values(), strict=True))
-    other = next((i for i, row in enumerate(rows) if row != rows[0]), 1)
-    for name, value in lists.items():
-        setattr(small, name, [value[0], value[other]])
+def _keep_layers(small, layers: int, kept: Sequence[int]) -> None:
+    """Keep some layers' entries of every list that has one entry a layer."""
+    for name, value in _by_layer(small).items():
+        entries = [value[layer] for layer in kept]
+        setattr(small, name, "".join(entries) if isinstance(value, str) else entries)
+    for name in _DEPTHS:
+        if getattr(small, name, None) == layers:
+            with contextlib.suppress(AttributeError, NotImplementedError):  # computed from others
+                setattr(small, name, len(kept))
+
+
+def _narrow(small, config) -> None:
+    """Fewer heads, and a stream that is narrower by as much."""
+    heads, hidden = n_attention_heads(config), config.hidden_size
+    n_heads = min(HEADS, heads)
+    for name in _KEY_HEADS:
+        keys = getattr(config, name, None)
+        if keys is not None and heads:
+            setattr(small, name, n_heads if keys == heads else 1 if keys == 1 else n_heads // 2)
+    if heads:
+        for name in ("num_attention_heads", *_SIDE_HEADS):
+            if getattr(config, name, None):
+                setattr(small, name, n_heads)
+        # A head's width is kept: rotary frequencies and their scalings are tied to it. Where heads
+        # do not fill the stream, they still do not.
+        width = getattr(config, "head_dim", None) or hidden // heads
+        small.hidden_size = max(8, 8 * round(n_heads * width * hidden / (heads * width) / 8))
+    else:
+        small.hidden_size = min(64, hidden)
+    for name in _WIDTHS:
+        if getattr(config, name, None) is not None:
+            setattr(small, name, 2 * small.hidden_size)
+    for name, value in vars(config).items():
+        width = name.endswith(("_dim", "_size", "_width")) and not any(
+            word in name for word in _NO_WIDTH
+        )
+        if type(value) is int and value == hidden and width:
+            setattr(small, name, small.hidden_size)
+    _narrow_mixers(small, config)
+
+
+def _narrow_mixers(small, config) -> None:
+    """Fewer heads of linear attention and of state spaces."""
+    keys = getattr(config, "linear_num_key_heads", None)
+    if keys:
+        small.linear_num_key_heads = min(2, keys)
+        small.linear_num_value_heads = min(2, keys) * (config.linear_num_value_heads // keys)
+
+    def find(names: Sequence[str]) -> str | None:
+        return next((name for name in names if type(getattr(config, name, None)) is int), None)
+
+    heads, width, groups = map(find, (_STATE_HEADS, _STATE_WIDTHS, _STATE_GROUPS))
+    if hasattr(config, "state_size") and not heads:  # Mamba 2 alone
+        heads, width = find(("num_heads",)), find(("head_dim",))
+    if not heads or not width:
+        return
+    inner = getattr(config, heads) * getattr(config, width)
+    expanded = inner * small.hidden_size / config.hidden_size
+    count = max(1, round(expanded / getattr(config, width)))
+    setattr(small, heads, count)
+    if groups and count % getattr(config, groups):
+        setattr(small, groups, 1)
+    if getattr(config, "mamba_d_ssm", None) == inner:
+        small.mamba_d_ssm = count * getattr(config, width)
+
+
+def kinds_of_layers(model: nn.Module) -> list[Hashable]:
+    """What every layer of a model consists of."""
+    layers = depth(text_config(model.config))
+    found = [
+        (name.count("."), module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == layers
+    ]
+    outermost = min((dots for dots, _ in found), default=0)
+    lists = [module for dots, module in found if dots == outermost]
+    return [tuple(structure(one[i]) for one in lists) for i in range(layers)]
+
+
+def _choices(model: nn.Module) -> list[list[int]]:
+    """Layers that may stand for all: the first of every kind, or all up to the last of these."""
+    kinds = kinds_of_layers(model)
+    told = list(zip(kinds, _rows(text_config(model.config)), strict=True))
+    if len(set(told)) > _MOST_LAYERS // 2:
+        told = kinds
+    firsts = sorted({entry: told.index(entry) for entry in told}.values())
+    if len(firsts) < LAYERS <= len(kinds):
+        firsts.append(1)
+    last = max(kinds.index(kind) for kind in kinds) + 1
+    return [firsts, list(range(max(LAYERS, min(last, _MOST_LAYERS))))]
 
 
 def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> nn.Module:
@@ -121,14 +276,51 @@ def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> n
     `window` shortens the windows of its attention (`small_config`).
 
     Weights are normal with the variance 1 / fan-in, so that every component matters to the logits.
+
+    Raises:
+        Exception: whatever the model's code raises where no small model can be made or run.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(seed)
-        small = type(model)(small_config(model.config, window)).float().eval()
-        with torch.no_grad():
-            for parameter in small.parameters():
-                if parameter.dim() < 2:
-                    parameter.add_(0.3 * torch.randn_like(parameter))
-                else:
-                    parameter.normal_(std=parameter.shape[-1] ** -0.5)
+    kinds, refusal = set(kinds_of_layers(model)), None
+    for narrow in (True, False):
+        for kept in _choices(model):
+            try:
+                small = _built(type(model), small_config(model.config, window, kept, narrow), seed)
+                if not kinds <= set(kinds_of_layers(small)):
+                    raise ValueError("it lacks a kind of the model's layers")
+                with torch.no_grad():
+                    small(input_ids=torch.arange(3, 6)[None], use_cache=False)
+                return small
+            except Exception as error:  # whatever a config of unknown kind may raise
+                refusal = refusal or error
+    raise refusal
+
+
+def _built(kind: type, config, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        _check_size(kind, config)
+        with torch.device("cpu"):
+            torch.manual_seed(seed)
+            small = kind(config).float().eval()
+            _fill(small)
     return small.requires_grad_(False)
+
+
+def _check_size(kind: type, config) -> None:
+    """Refuse to build what is not small."""
+    with torch.device("meta"), contextlib.suppress(NotImplementedError):  # reads its own numbers
+        weights = sum(weight.numel() for weight in kind(copy.deepcopy(config)).parameters())
+        if weights > _MOST_WEIGHTS:
+            raise ValueError(f"its {weights} weights are too many to be tried")
+
+
+@torch.no_grad()
+def _fill(small: nn.Module) -> None:
+    for parameter in small.parameters():
+        if parameter.dim() < 2:
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        else:
+            parameter.normal_(std=parameter.shape[-1] ** -0.5)
+    stored = small.state_dict()
+    for name, buffer in small.named_buffers():
+        if name in stored and buffer.numel() == 1 and buffer.is_floating_point():
+            buffer.mul_(1.3)  # a factor that is learnt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from lengthlens.models.small_model import text_config
-
-# Functions that give every head's attention weights, or its output, as [row, head, position, …].
+# Functions that give every head's attention weights, or its output, as [row, head, position, …];
+# in old code, with rows and heads as one axis.
 _BY_HEAD = {
     torch.softmax,
     torch.Tensor.softmax,
@@ -32,6 +31,13 @@ class Call:
     taken: Tensor
     given: Tensor
 
+    def given_as(self, shape: Sequence[int]) -> Tensor | None:
+        """What it gives in a stream's shape, rows and positions apart; None where it does not."""
+        if self.given.shape == shape:
+            return self.given
+        flat = (shape[0] * shape[1], *shape[2:])
+        return self.given.reshape(shape) if self.given.shape == flat else None
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -39,7 +45,7 @@ class Trace:
 
     calls: list[Call]
     logits: Tensor
-    attentions: int  # how often attention over all heads was computed
+    attentions: dict[str, list[int]]  # by layer, the heads of every attention computed in it
 
     def of(self, module: nn.Module) -> Call | None:
         """The only call of a module; None where it was called never or several times."""
@@ -52,37 +58,79 @@ class Trace:
 
 
 class _Silencer(TorchFunctionMode):
-    """Makes one head of one layer see nothing: its attention weights, or output, become zero."""
+    """Makes one head of one layer see nothing: its attention weights, or output, become zero.
 
-    def __init__(self, n_heads: int, layer: int, head: int) -> None:
+    Attributes:
+        attentions: by layer, the heads of every attention that was computed in it.
+    """
+
+    def __init__(
+        self, ids: Int[Tensor, "row position"], layers: Sequence[str], layer: str | None, head: int
+    ) -> None:
         super().__init__()
-        self.n_heads, self.layer, self.head = n_heads, layer, head
-        self.attentions = 0
+        self._rows, self._positions = ids.shape
+        self._layer, self._head = layer, head
+        self._inside: str | None = None  # the layer that is being computed
+        self.attentions: dict[str, list[int]] = {name: [] for name in layers}
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
-        if func in _BY_HEAD and output.dim() == 4 and output.shape[1] == self.n_heads:
-            if self.attentions == self.layer:
-                output = output.clone()
-                output[:, self.head] = 0
-            self.attentions += 1
+        if func in _BY_HEAD and self._inside is not None:
+            by_head = self._by_head(output)
+            if by_head is not None:
+                if self._inside == self._layer:
+                    output = output.clone()
+                    self._by_head(output)[:, self._head] = 0
+                self.attentions[self._inside].append(by_head.shape[1])
         return output
+
+    def _by_head(self, output: Tensor) -> Tensor | None:
+        """A view [row, head, position, …] of what a function gives, if that is by head."""
+        rows, positions = self._rows, self._positions
+        if output.dim() == 4 and output.shape[0] == rows and output.shape[2] == positions:
+            return output
+        if output.dim() == 3 and output.shape[1:] == (positions, positions):
+            heads, rest = divmod(output.shape[0], rows)
+            return output.unflatten(0, (rows, heads)) if heads > 1 and not rest else None
+        return None
+
+    @contextlib.contextmanager
+    def told(self, model: nn.Module) -> Iterator[None]:
+        """Follow which layer is computed."""
+        with contextlib.ExitStack() as hooks:
+            for name in self.attentions:
+
+                def enter(module: nn.Module, args: tuple, name: str = name) -> None:
+                    self._inside = name
+
+                def leave(module: nn.Module, args: tuple, output) -> None:
+                    self._inside = None
+
+                layer = model.get_submodule(name)
+                hooks.enter_context(layer.register_forward_pre_hook(enter))
+                hooks.enter_context(layer.register_forward_hook(leave))
+            yield
 
 
 @torch.no_grad()
 def trace(
-    model: nn.Module, ids: Int[Tensor, "row position"], layer: int = -1, head: int = -1
+    model: nn.Module,
+    ids: Int[Tensor, "row position"],
+    layers: Sequence[str] = (),
+    layer: str | None = None,
+    head: int = -1,
 ) -> Trace:
     """Run a model over tokens and keep what its modules take in and give out.
 
     Args:
         model: a small model.
         ids: tokens.
+        layers: names of its layers.
         layer, head: the head that is silenced; none by default.
     """
     calls: list[Call] = []
-    silencer = _Silencer(text_config(model.config).num_attention_heads, layer, head)
-    with _listening(model, calls), silencer:
+    silencer = _Silencer(ids, layers, layer, head)
+    with _listening(model, calls), silencer.told(model), silencer:
         logits = model(input_ids=ids, use_cache=False).logits
     return Trace(calls, logits, silencer.attentions)
 

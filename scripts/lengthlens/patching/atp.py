@@ -34,12 +34,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lengthlens.decoding.donors import PassRecorder
-from lengthlens.decoding.hooks import added_by, entering, with_stream
 from lengthlens.decoding.intervention import Donors
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits
 from lengthlens.generation.swaps import Swap
+from lengthlens.models.hooks import at_heads, at_mlp, entering, with_stream
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, best_pair
 
 MOST_ROWS = 32
@@ -302,64 +302,76 @@ class _Products:
     def __init__(self, batch: _Batch, other: Donors, reached: Donors | None) -> None:
         self._batch, self._other, self._reached = batch, other, reached
         layers = batch.anatomy.n_layers
-        self._head: list[Tensor | None] = [None] * layers
+        self._head: list[dict[int, tuple[Tensor, slice]]] = [{} for _ in range(layers)]
         self._mlp: list[Tensor | None] = [None] * layers
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
         with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(self._batch.anatomy.layers):
-                head, mlp = self._of_heads(index), self._of_mlp(index)
-                hooks.enter_context(layer.attention_output.register_forward_pre_hook(head))
-                hooks.enter_context(layer.mlp_site.register_forward_hook(mlp))
+                hooks.enter_context(at_heads(layer, self._of_heads(index)))
+                hooks.enter_context(at_mlp(layer, self._of_mlp(index)))
             yield
 
     def stacked(self) -> list[Tensor]:
         """Heads and MLPs, by class of positions, row and layer."""
         loaded = self._batch.loaded
-        if any(part is None for part in (*self._head, *self._mlp)):
+        layers = loaded.anatomy.layers
+        if any(
+            len(heads) < len(layer.mixing) or (mlp is None and layer.mlp is not None)
+            for layer, heads, mlp in zip(layers, self._head, self._mlp, strict=True)
+        ):
             raise NoGradients(f"no gradient of {loaded.spec.name} reaches some of its layers")
         device = loaded.device
-        return [
-            torch.stack([part.to(device) for part in parts], 2) for parts in (self._head, self._mlp)
-        ]
+        like = next(part[..., 0] for parts in self._head for part, _ in parts.values())
+        heads = []
+        for parts in self._head:
+            whole = like.new_zeros(*like.shape, loaded.anatomy.n_heads)
+            for part, places in parts.values():
+                whole[..., places] = part.to(whole)
+            heads.append(whole)
+        mlps = [like.new_zeros(like.shape) if mlp is None else mlp for mlp in self._mlp]
+        return [torch.stack([part.to(device) for part in parts], 2) for parts in (heads, mlps)]
 
     def _of_heads(self, layer: int) -> Callable:
-        a = self._batch.anatomy
-
-        def hook(module: nn.Module, args: tuple) -> None:
-            shape = (*args[0].shape[:2], a.n_heads, a.d_head)
-            difference = self._difference("head", layer, args[0].reshape(shape))
+        def read(x: Tensor, heads: slice) -> Tensor:
+            difference = self._difference("head", layer, x, heads, slice(x.shape[-1]))
 
             def multiply(gradient: Tensor) -> None:
-                product = (gradient.reshape(shape) * difference).sum(-1)
-                self._head[layer] = self._by_class(product)
+                product = (gradient * difference).sum(-1)
+                self._head[layer][heads.start] = self._by_class(product), heads
 
-            if args[0].requires_grad:
-                args[0].register_hook(multiply)
+            if x.requires_grad:
+                x.register_hook(multiply)
+            return x  # NOTE so that what follows reads this view of it, and gradients come by it
 
-        return hook
+        return read
 
     def _of_mlp(self, layer: int) -> Callable:
-        multiplier = self._batch.anatomy.residual_multiplier
+        site = self._batch.anatomy.layers[layer].mlp
 
-        def hook(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            added = added_by(output)
-            difference = self._difference("mlp", layer, added * multiplier) / multiplier
+        def read(added: Tensor) -> Tensor:
+            difference = self._difference("mlp", layer, added * site.factor) / site.factor
 
             def multiply(gradient: Tensor) -> None:
                 self._mlp[layer] = self._by_class((gradient * difference).sum(-1))
 
             if added.requires_grad:
                 added.register_hook(multiply)
+            return added
 
-        return hook
+        return read
 
-    def _difference(self, name: str, layer: int, own: Tensor) -> Tensor:
-        """The other run's component minus the reached one's, at every position."""
+    def _difference(self, name: str, layer: int, own: Tensor, *part: slice) -> Tensor:
+        """The other run's component minus the reached one's, at every position.
+
+        `part` are the heads of the layer, and how wide they are.
+        """
 
         def of(donors: Donors) -> Tensor:
-            return getattr(donors, name)[:, layer].reshape(own.shape).to(own)
+            found = getattr(donors, name)[:, layer]
+            found = found[:, *part] if part else found
+            return found.reshape(own.shape).to(own)
 
         mine = own.detach() if self._reached is None else of(self._reached)
         return of(self._other) - mine

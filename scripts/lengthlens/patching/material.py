@@ -45,15 +45,7 @@ def swap_material(
     reading: Reading,
     swaps: Iterable[int] = SWAPS,
 ) -> SwapMaterial:
-    """The swaps of answers.
-
-    Args:
-        loaded: the model that is to read them.
-        language: topics and templates of the prompts.
-        answers: rows of the model's generations file.
-        reading: how they are read.
-        swaps: -1, 1 or both.
-    """
+    """The swaps of answers."""
     found: dict[int, list[Swap | str]] = {swap: [] for swap in swaps}
     for row in answers:
         marks = loaded.annotate(row["tokens"], row["n"], reading.counting)

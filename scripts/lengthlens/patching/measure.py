@@ -27,10 +27,12 @@ from lengthlens.patching.sampled import best_heads, patched_heads
 from lengthlens.settings.sections import Patching
 
 DIRECTIONS = {"noising": REACHED, "denoising": OTHER}  # the run that is patched
-ATTRIBUTES = {
+OF_SWAPS = {
     "margin_reached": "end margin at the read step under the smaller number [logits]",
     "margin_other": "the same under the larger number, of the same two tokens [logits]",
     "n_swapped": "the number in place of N",
+}
+ATTRIBUTES = OF_SWAPS | {
     "noising": "margin of the reached run minus that with the component of the other run [logits]",
     "denoising": "margin of the other run with the component of the reached run, minus its own "
     "[logits]",
@@ -53,14 +55,7 @@ class Plan(Patching):
 def measure_patching(
     loaded: LoadedModel, answers: Sequence[Mapping], material: SwapMaterial, plan: Plan
 ) -> xr.Dataset:
-    """The dataset of a patching file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        answers: rows of its generations file.
-        material: their swaps.
-        plan: what is measured, and on how many answers.
-    """
+    """The dataset of a patching file (docs/files.md), samples in the order of the answers."""
     table = _Table(loaded, answers, material, plan)
     absent = table.attribute()
     table.patch()

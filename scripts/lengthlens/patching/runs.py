@@ -20,7 +20,6 @@ or what it adds to the stream.
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +32,7 @@ from lengthlens.decoding.decode import TokenClasses
 from lengthlens.decoding.donors import PassRecorder, placed
 from lengthlens.decoding.forward import LogitReader, State, feed, prefill
 from lengthlens.decoding.intervention import Donors, Intervention, Surgeon
-from lengthlens.decoding.kvcache import select_rows
+from lengthlens.decoding.kvcache import copied, select_rows
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -168,8 +167,7 @@ class SwapRuns:
         """
         loaded = self._loaded
         # NOTE copied, for what is fed is written into it; the tensors are new with the rows.
-        cache = copy.copy(self._before.cache)
-        cache.layers = [copy.copy(layer) for layer in cache.layers]
+        cache = copied(self._before.cache)
         select_rows(cache, torch.zeros(len(runs), dtype=torch.long, device=loaded.device))
         mask = self._before.mask.expand(len(runs), -1)
         tokens = self._suffix[runs.to(self._suffix.device)]

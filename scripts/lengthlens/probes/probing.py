@@ -28,12 +28,7 @@ from lengthlens.settings.sections import Generation
 
 
 def probe_prompts(language: Language, config: Mapping) -> tuple[list[Prompt], list[Prompt]]:
-    """The study's prompts in a language, and those for N beyond the study.
-
-    Args:
-        language: its topics and templates.
-        config: the sections `n_words`, `prompts` and `probes`.
-    """
+    """The study's prompts in a language, and those for N beyond the study."""
     own, probes = config["n_words"], config["probes"]
     beyond = [n for n in probes["n_words"] if n not in own]
     numbers = ((own, config["prompts"]["per_n"]), (beyond, probes["per_n"]))

@@ -1,6 +1,6 @@
 """How the report answers a question: in few words that follow from intervals alone.
 
-What is not shown by a whole interval is said to be open, and each piece of evidence carries its
+What is not shown by a whole interval is called undecided, and each piece of evidence carries its
 value, interval and n.
 """
 
@@ -64,7 +64,7 @@ def verdict(above: int, below: int, known: int, over: str) -> tuple[str, str]:
     parts = [f"yes in {above}"] if above else []
     parts += [f"the opposite in {below}"] if below else []
     open_ = known - above - below
-    parts += [f"open in {open_}"] if open_ else []
+    parts += [f"undecided in {open_}"] if open_ else []
     return f"{', '.join(parts)} of {known} {over}", "open"
 
 

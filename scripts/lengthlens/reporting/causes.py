@@ -18,8 +18,8 @@ from lengthlens.reporting.findings import method_words
 
 _MODES = {"zero": "set to zero", "mean": "to their mean", "resample": "to those of another N"}
 # What a component gives after a removal, beside what it gave: mediation and self-repair in one sum.
-LESS = "it gives less, as it no longer reads from them: mediation"
-MORE = "it gives more, though it no longer reads from them: self-repair"
+LESS = "a loss, as it no longer reads from them: mediation"
+MORE = "a gain, though it no longer reads from them: self-repair"
 SHOWN_METHOD = "end_contrast"  # the score that looks at the decision itself; others are counted
 
 
@@ -41,15 +41,15 @@ def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
         return []
     sentences = []
     for name, number_of, made, positive in test_counts(table):
-        said = "showed" if name.startswith(CONFIRMATORY) else "suggest"
-        first = f"Of {number_of} {name} {positive} {said} what was claimed"
+        said = "showed" if name.startswith(CONFIRMATORY) else "suggested"
+        first = f"{positive} of {number_of} {name} {said} what was claimed"
         untested = number_of - made
-        sentences.append(first + (f", and {untested} could not be made." if untested else "."))
+        sentences.append(first + (f"; {untested} could not be run." if untested else "."))
     confirmatory = table[table["status"] == CONFIRMATORY]
     if len(confirmatory) and (confirmatory["verdict"] == NO_DATA).all():
         sentences.append(
-            f"No test of this run is confirmatory: the {len(confirmatory)} that were fixed before "
-            "their models were run are about models that it does not have."
+            f"No test of this run is confirmatory: the {len(confirmatory)} preregistered tests "
+            "concern models that it does not include."
         )
     present = table[table["family"] != ""]
     several = present["family"].map(_of).nunique() > 1
@@ -75,7 +75,7 @@ def _test_sentence(row: Mapping, several: bool) -> str:
         if not pd.isna(row["over_norm"]):
             gain = number(row["over_norm"], "correlation", sign=True)
             limits = in_brackets(row["over_norm_low"], row["over_norm_high"], "correlation", True)
-            found += f", above that of the output norm by {gain} {limits}"
+            found += f", relative to the output norm {gain} {limits}"
         basis = f"{int(row['n_components'])} heads"
     else:
         unit = "percent" if row["effect_name"] in SHARES else "logits"
@@ -85,7 +85,7 @@ def _test_sentence(row: Mapping, several: bool) -> str:
         found += _in_other_modes(row, unit)
         basis = f"{int(row['n_draws'])} other sets of {int(row['k'])} heads"
     return (
-        f"{claim} ({found}; p = {row['p']:.3g}, corrected {row['p_holm']:.3g}; "
+        f"{claim} ({found}; p = {row['p']:.3g}, Holm-corrected {row['p_holm']:.3g}; "
         f"{int(row['n_samples'])} answers, {basis})."
     )
 
@@ -109,26 +109,27 @@ def transfer_sentences(table: pd.DataFrame) -> list[str]:
         return []
     lower, known = _carried(across)
     sentences = [
-        "Heads found in one language lowered the end margin of another by more than the average "
-        f"of random heads of the same layers in {lower} of {len(across)} combinations of model, "
-        f"method and pair of languages (whole interval below zero; {known} have an interval)."
+        "Removing heads found in one language lowered the end margin in another more than random "
+        f"heads of the same layers did on average in {lower} of {len(across)} combinations of "
+        f"model, method and pair of languages (whole interval below zero; {known} have an "
+        "interval)."
     ]
     untuned = across[across["untuned"].astype(bool)]
     for (model, target), rows in untuned.groupby(["model", "target_language"], sort=False):
         lower, known = _carried(rows)
         named = rows[rows["method"] == SHOWN_METHOD].to_dict("records")
         said = [
-            f"those by {method_words(row['method'])} found in {row['source_language']} "
+            f"by {method_words(row['method'])} from {row['source_language']} "
             f"{number(row['effect'], 'logits', sign=True)} logits "
             f"{in_brackets(row['effect_low'], row['effect_high'], 'logits', True)}"
             for row in named
         ]
         counts = f"{int(rows['n_samples'].min())} answers"
         sentences.append(
-            f"In {target}, in which no model was tuned, this holds of {lower} of {len(rows)} sets "
-            f"of heads found in other languages of {model}"
+            f"In {target}, on which no model was tuned, {lower} of {len(rows)} sets of {model}'s "
+            "heads from other languages did so"
             + (f": {'; '.join(said)}" if said else "")
-            + f" ({counts}, {int(rows['n_controls'].min())} random sets a set)."
+            + f" ({counts}, {int(rows['n_controls'].min())} random sets per set)."
         )
     return sentences
 
@@ -148,13 +149,13 @@ def repair_sentences(table: pd.DataFrame) -> list[str]:
     between = final["minus"] != ""
     late = final["method"] == "late_heads"
     sentences = [
-        f"{row['model']}, {row['language']}, without the heads of the last quarter of layers: what "
-        f"the final MLP gives to the end margin changes by "
+        f"{row['model']} ({row['language']}), without the heads of the last quarter of layers: the "
+        f"final MLP's contribution to the end margin changes by "
         f"{_given(row, LESS, MORE, 'no change shown')}."
         for row in final[late & ~between].to_dict("records")
     ]
     sentences += [
-        f"{row['model']}, this change in {row['language']} minus that in {row['minus']}: "
+        f"{row['model']}, this change in {row['language']} minus {row['minus']}: "
         f"{_given(row, 'less for ending', 'more for ending', 'no difference shown')}."
         for row in final[late & between].to_dict("records")
     ]
@@ -165,9 +166,9 @@ def repair_sentences(table: pd.DataFrame) -> list[str]:
             int((rows["contribution_low"] > 0).sum()),
         )
         sentences.append(
-            f"{model}, {len(rows)} sets of heads ranked by scores: without them what the final MLP "
-            f"gives changes more in favour of ending in {language} than in {minus} in {more}, less "
-            f"in {less}, and no difference is shown in the others."
+            f"{model}, {len(rows)} sets of heads ranked by scores: removing them shifts the final "
+            f"MLP's contribution further towards ending in {language} than in {minus} for {more}, "
+            f"less far for {less}; no difference is shown for the others."
         )
     return sentences
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from lengthlens.errors import LengthlensError
@@ -82,22 +83,15 @@ def compose_material(
         row.id: row.text for path in files["prompts"] for row in open_prompts(path).itertuples()
     }
     tables = {Path(path).stem: open_table(path) for path in files["tables"]}
-    counts = {
+    cast = Cast(dict(tunings), names)
+    counts = _counts(tables) | {
         "error_by_n": error_by_n.counts(answers),
         "cwa_by_layer": cwa_by_layer.counts(cwa),
         "cwa_heatmaps": cwa_heatmaps.counts(cwa),
         "cwa_by_n": cwa_by_n.counts(attributions),
         **dict.fromkeys(("ablation", "ablation_all"), ablation.counts(ablations)),
-        "worked_cases": worked_cases.counts(answers, Cast(dict(tunings), names)),
+        "worked_cases": worked_cases.counts(answers, cast),
     }
-    drawn = (same_text, scores, faithfulness, tracing, depth, transfer, repair)
-    for name, figure in ((module.__name__.rpartition(".")[2], module) for module in drawn):
-        if name in tables:
-            counts[name] = figure.counts(tables[name])
-    if "places" in tables:
-        counts["circuit"] = circuit.counts(tables["places"])
-    if "count_probes" in tables:
-        counts["count"] = count.counts(tables["count_probes"])
     pushes = open_pairs(files["tokens"], pairs, open_tokens)
     tokens = {
         pair: {row["sample_id"]: row for row in table.to_dict("records")}
@@ -129,7 +123,7 @@ def compose_material(
         tables=tables,
         figures=figures,
         glyphs=shared_glyphs(glyphs),
-        explorer=draw_explorer(cwa, Cast(dict(tunings), names)),
+        explorer=draw_explorer(cwa, cast),
         samples={
             (model, language): choose_samples(
                 answers[(answers["model"] == model) & (answers["language"] == language)],
@@ -145,6 +139,18 @@ def compose_material(
         provenance={model: answers.attrs["provenance"][f"{model}.{code}"] for model, code in pairs},
         made=made,
     )
+
+
+def _counts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What stands behind the figures of a table, by figure."""
+    modules = (same_text, scores, faithfulness, tracing, depth, transfer, repair, circuit, count)
+    others = {"circuit": "places", "count": "count_probes"}  # tables of another name
+    named = {module.__name__.rpartition(".")[2]: module for module in modules}
+    return {
+        name: module.counts(tables[table])
+        for name, module in named.items()
+        if (table := others.get(name, name)) in tables
+    }
 
 
 def _completeness(attributions: Mapping[tuple[str, str], xr.Dataset]) -> dict[str, float]:

@@ -102,21 +102,21 @@ def _sentence(row: Mapping) -> str:
         return f"{who}: there are no answers."
     text = (
         f"{who}: {_value(row, 'exact', 'percent')} of {row['n_samples']} answers are exact, "
-        f"{_value(row, 'over_chance', 'percent', True)} beyond the "
-        f"{number(row['chance'], 'percent')} % that chance gives"
+        f"{_value(row, 'over_chance', 'percent', True)} above the "
+        f"{number(row['chance'], 'percent')} % expected by chance"
     )
     if pd.notna(row["slope"]):
         cut = f" ({number(row['truncated'], 'percent')} % were cut)" * (row["truncated"] > 0)
         slope = _value(row, "slope", "words", True)
-        text += f"; each further word asked for goes with {slope}{cut}"
+        text += f"; answers change by {slope} per additional word requested{cut}"
     if row["n_swapped"]:
         text += (
-            f"; asked for the next larger number, the end margin would be "
-            f"{_value(row, 'n_effect', 'logits')} lower ({row['n_swapped']} answers)"
+            f"; asking for the next larger number lowers the end margin by "
+            f"{_value(row, 'n_effect', 'logits')} ({row['n_swapped']} answers)"
         )
     if row["open"]:
-        return f"{text}. There is control to explain."
-    return f"{text}. {NOTHING}: {row['reason']}."
+        return f"{text}. Control is shown."
+    return f"{text}. Control is not shown: {row['reason']}."
 
 
 def _value(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
@@ -144,16 +144,16 @@ def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) ->
         ]
         if parts:
             said.append(
-                f"Of {who}, {', '.join(parts)} ({row['n_samples']} answers): words beyond the "
-                "sentence count, so some errors may be politeness rather than miscounting."
+                f"Of {who}, {', '.join(parts)} ({row['n_samples']} answers): these words count, "
+                "so some errors may be politeness rather than miscounting."
             )
         if row["other_language"] > 0:
             main = languages.get(row["main_language"], "other languages")
             said.append(
                 f"Of {who}, {number(row['other_language'], 'percent')} % are in another language, "
                 f"most of them in {main}, and {number(row['own_language'], 'percent')} % in "
-                f"{language}; of {number(row['undetermined'], 'percent')} % the language cannot be "
-                f"told ({row['n_samples']} answers)."
+                f"{language}; the language of {number(row['undetermined'], 'percent')} % is "
+                f"undetermined ({row['n_samples']} answers)."
             )
     return said
 
@@ -161,6 +161,6 @@ def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) ->
 _KINDS = {
     "preamble": "begin with an introduction",
     "echo": "repeat part of the instruction",
-    "quotes": "have quotation marks",
-    "markdown": "have Markdown",
+    "quotes": "contain quotation marks",
+    "markdown": "contain Markdown",
 }

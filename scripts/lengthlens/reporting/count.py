@@ -14,7 +14,7 @@ _HALF = 0.5
 
 
 def say_probes(table: pd.DataFrame) -> list[str]:
-    """From which layer on the stream tells words left, by model and language.
+    """From which layer on words left can be decoded from the stream, by model and language.
 
     Args:
         table: tables/count_probes.csv.
@@ -27,15 +27,15 @@ def _probed(rows: pd.DataFrame) -> str:
     found = rows[rows["beyond_low"] > rows["control_high"].clip(lower=_FOUND)]
     if found.empty:
         return (
-            f"in no layer is the stream shown to tell more than {number(_FOUND, 'percent')} % "
-            f"of words left beyond what the text tells ({n})"
+            f"in no layer is a probe shown to decode more than {number(_FOUND, 'percent')} % of "
+            f"words left beyond what the text reveals ({n})"
         )
     # NOTE the best one of the select topics: the best of what is told would be told too well.
     first, best = found.iloc[0], found.loc[found["select"].idxmax()]
     return (
-        f"the stream tells words left first {_where(first)}, and best {_where(best)}: "
-        f"{estimated(best, 'beyond', 'percent', after=' %')} of what the words so far, the "
-        f"position and the template leave open. With N permuted it is at most "
+        f"a probe decodes words left from the stream first {_where(first)} and best "
+        f"{_where(best)}: {estimated(best, 'beyond', 'percent', after=' %')} of the variance left "
+        "unexplained by words so far, position and template; with N permuted, at most "
         f"{number(best['control_high'], 'percent')} % ({n})"
     )
 
@@ -52,9 +52,10 @@ def say_steering(table: pd.DataFrame) -> list[str]:
 def _steered(rows: pd.DataFrame) -> str:
     row = rows.iloc[0]
     return (
-        f"one word more along words left in the stream entering layer {int(row['layer'])} changes "
-        f"the answer by {estimated(row, 'slope', 'words', True, ' words')}; along the directions "
-        f"of permuted N by {number(row['null_slope_low'], 'words', sign=True)} to "
+        f"steering the stream entering layer {int(row['layer'])} along words left changes the "
+        f"answer by {estimated(row, 'slope', 'words', True, ' words')} per word of shift; along "
+        "directions fitted on permuted N, by "
+        f"{number(row['null_slope_low'], 'words', sign=True)} to "
         f"{number(row['null_slope_high'], 'words', sign=True)} ({int(row['n_samples'])} "
         f"prompts, {int(row['n_draws'])} directions)"
     )
@@ -74,17 +75,17 @@ def _exchanged(rows: pd.DataFrame) -> str:
     whole = rows.iloc[-1]
     if not whole["share_low"] > 0:
         return (
-            "the final MLP carries no share of the effect of N that is above 0 with its whole "
-            f"interval ({int(whole['n_samples'])} answers)"
+            "the final MLP is not shown to carry any of the effect of N "
+            f"({int(whole['n_samples'])} answers)"
         )
     some = rows[rows["share_low"] > _HALF * whole["share"]].iloc[:1]
-    told = "no measured number of them carries half of that"
+    told = "no measured subset is shown to carry half of that"
     for row in some.to_dict("records"):
-        told = f"the first {int(row['k'])} of {int(row['n_neurons'])} carry {_share(row)}"
+        told = f"the top {int(row['k'])} of {int(row['n_neurons'])} carry {_share(row)}"
         if row["n_draws"]:
-            told += f", as many at random {number(row['random'], 'percent')} %"
+            told += f", as many random ones {number(row['random'], 'percent')} %"
     return (
-        f"the neurons of the final MLP carry {_share(whole)} of the effect of N together; {told} "
+        f"the neurons of the final MLP together carry {_share(whole)} of the effect of N; {told} "
         f"({int(whole['n_samples'])} answers)"
     )
 
@@ -102,8 +103,8 @@ def say_depth(table: pd.DataFrame) -> list[str]:
         last, before = rows.iloc[-1], rows.iloc[-3]
         sentences.append(
             f"{who}: at its own decisions the end margin is {_margin(last)} logits; "
-            f"without the last layer's part it is {_margin(before)} ({int(last['n_samples'])} "
-            "answers; partial sums with the final norm's scale)."
+            f"without the last layer's contribution, {_margin(before)} ({int(last['n_samples'])} "
+            "answers; partial sums at the final norm's scale)."
         )
     return sentences
 

@@ -129,6 +129,6 @@ def _inline(svg: str, name: str, alt: str, glyphs: dict[str, str] | None) -> str
     if box is None:
         raise LengthlensError(f"the figure {name} has no viewBox; draw it again")
     width = float(box[1])  # points
-    size = f"max-width: {LARGEST * width:.0f}px; min-width: {SMALLEST * width:.0f}px"
+    size = f"width: {LARGEST * width:.0f}px; min-width: {SMALLEST * width:.0f}px"
     head = f'<svg {box[0]} style="{size}" role="img" '
     return f"{head}aria-label={quoteattr(alt)}>{svg[svg.index('>') + 1 :]}"

@@ -47,12 +47,12 @@ def _span(rows: list[Mapping]) -> str:
 
 
 def _gain(rows: list[Mapping]) -> str:
-    """Words written more for each word asked for more; a single N has none."""
+    """Words written per additional word requested; a single N has none."""
     row, n = rows[0], sum(row["n_samples"] for row in rows)
     if pd.isna(row["gain"]):
         return f"a single N (n = {n})"
     bounds = in_brackets(row["gain_low"], row["gain_high"], "words")
-    return f"{number(row['gain'], 'words')} {bounds} words for each further one (n = {n})"
+    return f"{number(row['gain'], 'words')} {bounds} words per additional word (n = {n})"
 
 
 def dip_sentences(table: pd.DataFrame) -> list[str]:
@@ -69,8 +69,8 @@ def dip_sentences(table: pd.DataFrame) -> list[str]:
         if len(quiet):
             said.append(
                 f"{model} in {language}: no N is shown to be worse than its neighbours in "
-                f"{_listed(quiet)} ({quiet['n'].nunique()} N, {_level(quiet)} intervals that hold "
-                f"for all of them together; n = {_samples(quiet)} answers for each)."
+                f"{_listed(quiet)} ({quiet['n'].nunique()} N, simultaneous {_level(quiet)} "
+                f"intervals; n = {_samples(quiet)} answers each)."
             )
         if hidden.any():
             said.append(
@@ -92,11 +92,11 @@ def _dip(row: Mapping, lines: pd.Series) -> str:
     kind = {"percent": "points", "words": "words", "logits": "logits"}[unit]
     text = (
         f"{name}: N = {row['n']} is worse than N = {row['neighbours'].replace(' ', ' and ')} by "
-        f"{value} {kind} {bounds} (limits for all N together; exploratory; "
+        f"{value} {kind} {bounds} (simultaneous interval; exploratory; "
         f"n = {row['n_samples']} answers)"
     )
     if lines.get((row["measure"], row["n"]), "worse") != "worse":
-        text += ", but a straight line through these two does not show it: it may be a trend"
+        text += ", but not shown to be worse than a line through these two: it may be a trend"
     return text
 
 

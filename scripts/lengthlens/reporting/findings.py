@@ -39,7 +39,7 @@ MEASURE_WORDS = {
     "error": "word-count error",
     "absolute_error": "size of the error",
     "end_margin": "end margin",
-    "neutral_loglik": "log-likelihood of neutral text, a token",
+    "neutral_loglik": "log-likelihood of neutral text per token",
 }
 SHARES = ("exact", "early", "late", "truncated")
 MEASURE_UNITS = dict.fromkeys(SHARES, "percent") | {
@@ -55,10 +55,10 @@ CLAIM_UNITS = {
     "share difference": ("percent", suffix("percent", difference=True)),
     "logits": ("logits", suffix("logits")),
     "correlation": ("correlation", suffix("correlation")),
-    "words per token": ("words", " words for one more token a word"),
-    "R²": ("correlation", " of what the text leaves open"),
-    "words per word": ("words", " words for each word of shift"),
-    "share per token": ("percent", " points for one more token a word"),
+    "words per token": ("words", " words per additional token per word"),
+    "R²": ("correlation", " of what the text leaves unexplained"),
+    "words per word": ("words", " words per word of shift"),
+    "share per token": ("percent", " points per additional token per word"),
 }
 MODE_WORDS = {"zero": "", "mean": ", mean", "resample": ", resampled"}
 

@@ -13,9 +13,9 @@ RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", 
 
 
 def say_scores(table: pd.DataFrame) -> list[str]:
-    """Which scores find the heads of a layer that matter; tuned models first.
+    """Which scores predict the effects of heads within layers; tuned models first.
 
-    A score finds them where its rank correlation with the measured effects exceeds that of the
+    A score predicts them where its rank correlation with the measured effects exceeds that of the
     output norm, and the whole interval of the difference says so.
 
     The effect is read at the decision step. The end contrast is a difference to earlier steps, so
@@ -30,7 +30,7 @@ def say_scores(table: pd.DataFrame) -> list[str]:
     sentences = []
     for (model, language), own in heads.groupby(["model", "language"], sort=False):
         rows = own.set_index(["outcome", "over", "score"]).sort_index()
-        who = f"In {model} ({language})"
+        who = f"{model} ({language})"
         at_decision = rows.loc["decision"]
         sentences += [_finds(who, at_decision, score) for score in ("cwa", "end_contrast", "nswap")]
         sentences += [_rivals(who, rows.loc[outcome], score, outcome) for score, outcome in RIVALS]
@@ -44,16 +44,17 @@ def _finds(who: str, rows: pd.DataFrame, score: str) -> str:
         return ""
     low, high = row["over_norm_low"], row["over_norm_high"]
     name = _named(score)
+    effect = "the effect of removing a head"
     if low > 0:
-        start = f"{name} finds the heads of a layer that matter better than the output norm does"
+        start = f"{name} predicts {effect} better than the output norm does"
     elif high < 0:
-        start = f"{name} finds the heads of a layer that matter worse than the output norm does"
+        start = f"{name} predicts {effect} worse than the output norm does"
     else:
-        start = f"{name} is not shown to find the heads of a layer better than the output norm"
+        start = f"{name} is not shown to predict {effect} better than the output norm"
     values = f"{_plain(row['correlation'])} against {_plain(norm['correlation'])}"
     gap = f"{_plain(row['over_norm'], True)} {in_brackets(low, high, 'words', True)}"
     basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
-    return f"{who}, {start}: rank correlation within layers {values}, difference {gap} ({basis})."
+    return f"{who}: {start} (rank correlation within layers {values}, difference {gap}; {basis})."
 
 
 def _named(score: str) -> str:
@@ -68,15 +69,15 @@ def _rivals(who: str, rows: pd.DataFrame, score: str, outcome: str) -> str:
     low, high = row["over_cwa_low"], row["over_cwa_high"]
     name, effect = _named(score), f"measured effect {OUTCOME_NAMES[outcome]}"
     if low > 0:
-        start = f"{name} ranks heads closer to their {effect} than CWA does"
+        start = f"{name} correlates more with the {effect} than CWA does"
     elif high < 0:
-        start = f"{name} ranks heads less by their {effect} than CWA does"
+        start = f"{name} correlates less with the {effect} than CWA does"
     else:
-        start = f"whether {name} or CWA ranks heads closer to their {effect} is open"
+        start = f"whether {name} or CWA correlates more with the {effect} is undecided"
     values = f"{_plain(row['correlation'])} against {_plain(cwa['correlation'])}"
     gap = f"{_plain(row['over_cwa'], True)} {in_brackets(low, high, 'words', True)}"
     basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
-    return f"{who}, {start}: rank correlation over all {values}, difference {gap} ({basis})."
+    return f"{who}: {start} (rank correlation over all {values}, difference {gap}; {basis})."
 
 
 def say_same_text(table: pd.DataFrame) -> list[str]:
@@ -94,20 +95,20 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
             continue
         whose = f"the {group}" if group.startswith("final") else group
         start = (
-            f"Between {tuned} and {untuned} ({language}), CWA differs by {_logits(observed)} "
-            f"logits a step in {whose} ({observed['n_samples']} answers)"
+            f"{tuned} minus {untuned} ({language}): CWA of {whose} differs by {_logits(observed)} "
+            f"logits per step ({observed['n_samples']} answers)"
         )
         left = " and ".join(
             f"{_logits(rows.loc[name])} on {writer}'s"
             for name, writer in (("on_tuned", tuned), ("on_untuned", untuned))
         )
         if math.isnan(rows.loc["share", "value"]):
-            said = "which may be nothing, so that there is nothing to explain"
+            said = "no difference is shown, so there is nothing to explain"
         else:
-            said = f"of which the texts alone explain {text_shares(rows, tuned, untuned)}"
+            said = f"the texts alone explain {text_shares(rows, tuned, untuned)}"
         between = rows.loc["interaction"]
         sentences.append(
-            f"{start}, {said}; on the same text it differs by {left} answers "
+            f"{start}; {said}. On the same text, it differs by {left} answers "
             f"({_apart(between)}: {_logits(between)})."
         )
     return sentences

@@ -50,14 +50,14 @@ def page(run: Path, command: str) -> str:
                 f"| | |\n|---|---|\n| command | `{command}` |\n"
                 f"| date and commit | {_date(commit)}, "
                 f"`{commit}` |\n| lengthlens | {made['lengthlens']} |\n{models}".rstrip(),
-                "Everything on this page was written by the run: intervals stand in brackets and "
-                "each holds by itself, so of many some miss the truth by chance.",
+                "Everything on this page was written by the run. Intervals stand in brackets; they "
+                "are pointwise, so some of many miss the truth by chance.",
                 _lowered(story),
                 "## Every figure",
                 *_figures(run, drawn(run)),
                 "## Everything else that it found",
                 _lowered(deeper),
-                "## What was claimed, and what came of it",
+                "## Claims and verdicts",
                 _claims(run),
             ]
         )
@@ -101,7 +101,7 @@ def _claims(run: Path) -> str:
         for row in told.itertuples()
     ]
     head = "| claim | status | verdict | measured |\n|---|---|---|---|\n"
-    rest = f"\n\nOf {len(claims) - len(told)} more claims the run has no data." * (
+    rest = f"\n\nThe run has no data on {len(claims) - len(told)} more claims." * (
         len(claims) > len(told)
     )
     return head + "\n".join(rows) + rest

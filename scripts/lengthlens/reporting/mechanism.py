@@ -24,8 +24,7 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
     for who, own in by_model(table):
         if own["share"].isna().all():
             sentences.append(
-                f"{who}: the number has no effect on the end margin that is above 0 "
-                f"with its whole interval, so that there is no share of it to give "
+                f"{who}: no effect of N is shown, so no shares are given "
                 f"({int(own['n_samples'].max())} answers)."
             )
             continue
@@ -36,12 +35,13 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
             for row in own.head(_NAMED).to_dict("records")
             if row["share_low"] > 0
         ]
-        said = "; ".join(named) or "no single component with an interval above 0"
+        said = f"Patching in one component from that run accounts for: {'; '.join(named)}"
+        said = said if named else "No single component is shown to account for any of it"
         sentences.append(
-            f"{who}: once N words are written, asking for the next larger number lowers the end "
-            f"margin by {effect}, the effect of N. A single component that comes from that run "
-            f"takes with it: {said} ({int(first['n_samples'])} answers; the parts need not add up "
-            "to 100 %)." + _unpatched(first)
+            f"{who}: the effect of N is {effect}: asking for the next larger number lowers the end "
+            f"margin by this much once N words are written. {said} "
+            f"({int(first['n_samples'])} answers; shares need not add up to 100 %)."
+            + _unpatched(first)
         )
     return sentences
 
@@ -52,12 +52,12 @@ def _unpatched(row: pd.Series) -> str:
     if not number_of:
         return ""
     if pd.isna(row["unpatched"]):
-        return f" {number_of} heads were not patched, and no sample tells what they carry."
+        return f" {number_of} heads were not patched; no sample estimates what they carry."
     share = estimated(row, "unpatched", "percent", after=" %")
     return (
-        f" {number_of} heads were not patched. By a random sample of heads, they carry {share} "
-        f"together, added up, and at most {int(row['unpatched_most'])} of them more than "
-        f"{100 * LARGE:g} % each (level {row['level']:g})."
+        f" {number_of} heads were not patched. Judging by a random sample, their shares add up to "
+        f"{share}, and at most {int(row['unpatched_most'])} of them carry more than "
+        f"{100 * LARGE:g} % each (confidence level {row['level']:g})."
     )
 
 
@@ -80,7 +80,7 @@ def say_circuits(table: pd.DataFrame) -> list[str]:
         share = f"{number(row['faithfulness'], 'percent')} % "
         share += in_brackets(row["low"], row["high"], "percent")
         sentences.append(
-            f"{who}: the first {int(row['k'])} of {int(row['n_components'])} components by {score} "
+            f"{who}: the top {int(row['k'])} of {int(row['n_components'])} components by {score} "
             f"keep {share} of the effect of N ({int(row['n_samples'])} answers)"
             + _against_random(row)
             + (f"; {_exchanged(row)}" if row["n_interchange"] > 0 else "")
@@ -97,23 +97,23 @@ def _against_random(row: dict) -> str:
         number(row[name], "percent") for name in ("random", "random_low", "random_high")
     )
     return (
-        f"; as many with the heads drawn at random within their layers keep {keep} % "
-        f"({low} to {high} % over the orders)"
+        f"; as many with heads drawn at random within layers keep {keep} % "
+        f"({low} to {high} % across orders)"
     )
 
 
 def _exchanged(row: dict) -> str:
     turned = estimated(row, "interchange", "percent", after=" %")
-    said = f"exchanged alone, they turn {turned} of {int(row['n_interchange'])} decisions"
+    said = f"patching in these alone flips {turned} of {int(row['n_interchange'])} decisions"
     if row["n_written"] > 0:
         exact = estimated(row, "written_exact", "percent", after=" %")
-        said += f", and {exact} of {int(row['n_written'])} answers written so have as many words "
-        said += "as the other prompt asks for"
+        said += f", and {exact} of {int(row['n_written'])} answers written this way have the "
+        said += "number of words that the other prompt asks for"
     return said
 
 
 def say_patch_scores(table: pd.DataFrame) -> list[str]:
-    """How well scores foretell which head of a layer carries N, and which beat the output's norm.
+    """How well scores predict which head of a layer carries N, and which beat the output's norm.
 
     Args:
         table: tables/patch_scores.csv.
@@ -129,10 +129,10 @@ def say_patch_scores(table: pd.DataFrame) -> list[str]:
         better = [_SCORES[score] for score in rows["score"][rows["over_norm_low"] > 0]]
         first = rows.iloc[0]
         sentences.append(
-            f"{who}: rank correlation of scores with these patches within layers: "
-            f"{', '.join(told)}. Shown to exceed the norm of a head's output: "
+            f"{who}: rank correlation of scores with patching effects within layers: "
+            f"{', '.join(told)}. Shown to beat the output norm: "
             f"{', '.join(better) or 'none'} ({int(first['n_components'])} heads; scored on "
-            f"{int(rows['n_select'].max())} answers, patched in {int(first['n_evaluate'])} of "
+            f"{int(rows['n_select'].max())} answers, patched in {int(first['n_evaluate'])} on "
             "other topics)."
         )
     return sentences
@@ -145,9 +145,9 @@ def say_overlap(table: pd.DataFrame) -> list[str]:
     for names, own in rows.groupby(["model", "language", "source_language"], sort=False):
         row = own.sort_values("k").iloc[len(own) // 2]
         sentences.append(
-            f"{names[0]}: of the heads among the first {int(row['k'])} components by AtP, "
-            f"{names[1]} and {names[2]} share {int(row['shared'])} of {int(row['heads'])} and "
-            f"{int(row['source_heads'])}, against {number(row['chance'], 'words')} by chance "
-            f"within layers (p = {row['p']:.2g})."
+            f"{names[0]}: the top {int(row['k'])} components by AtP include {int(row['heads'])} "
+            f"heads in {names[1]} and {int(row['source_heads'])} in {names[2]}; "
+            f"{int(row['shared'])} are shared, against {number(row['chance'], 'words')} expected "
+            f"by chance within layers (p = {row['p']:.2g})."
         )
     return sentences

@@ -15,11 +15,11 @@ def model_sentences(table: pd.DataFrame) -> list[str]:
         said += [f"{model}: {note}." for note in [first["notes"]] if note]
         if first["passed_over"]:
             said.append(
-                f"{model} brings settings of generation that are not used here, because "
-                f"attribution explains the model's own logits: {first['passed_over']}."
+                f"{model}'s own generation settings are not used here, because attribution "
+                f"explains the model's own logits: {first['passed_over']}."
             )
         if first["template"]:
-            said.append(f"{model}'s chat template was given {first['template']}.")
+            said.append(f"{model}'s chat template was called with {first['template']}.")
         said += [_thought(row) for row in own.to_dict("records") if row["thought"] > 0]
     return said
 
@@ -29,7 +29,7 @@ def _thought(row: dict) -> str:
     share = number(row["thought"], "percent")
     text = (
         f"{row['model']} in {row['language']} thought before {share} % of its {row['n_samples']} "
-        f"answers, on average {row['thinking_tokens']:.0f} tokens; none of it counts as answer."
+        f"answers, on average {row['thinking_tokens']:.0f} tokens, which do not count as answer."
     )
     if row["cut_thinking"] > 0:
         cut = number(row["cut_thinking"], "percent")

@@ -28,7 +28,7 @@ def say_nswap(table: pd.DataFrame) -> list[str]:
         whole = own[own["n"] == "all"].to_dict("records")[0]
         start = f"{model} in {language}, N swapped for {TOWARDS[swap]} on the same text"
         if not whole["n_samples"]:
-            sentences.append(f"{start}: no swap is legal ({_left_out(whole)}).")
+            sentences.append(f"{start}: no swap is valid ({_left_out(whole)}).")
             continue
         parts = [
             f"{row['n']} → {int(row['n_swapped'])} {_margin(row)} ({row['n_samples']} answers)"
@@ -38,7 +38,7 @@ def say_nswap(table: pd.DataFrame) -> list[str]:
         sentences.append(
             f"{start}: the end margin differs by {_margin(whole)} logits "
             f"({whole['n_samples']} of {whole['n_answers']} answers"
-            f"{f'; left out: {left}' if left else ''}). By number: {', '.join(parts)}."
+            f"{f'; excluded: {left}' if left else ''}). By number: {', '.join(parts)}."
         )
     return sentences
 
@@ -49,7 +49,7 @@ def _margin(row: Mapping) -> str:
 
 def _left_out(row: Mapping) -> str:
     """How many answers were left out, by reason."""
-    return ", ".join(f"{row[name]} as {why}" for name, why in LEFT_OUT.items() if row[name])
+    return ", ".join(f"{row[name]} because {why}" for name, why in LEFT_OUT.items() if row[name])
 
 
 def follows_n(tables: Tables, cast: Cast) -> Finding | None:
@@ -64,13 +64,13 @@ def follows_n(tables: Tables, cast: Cast) -> Finding | None:
     for row in rows.to_dict("records"):
         name = who(cast, row["model"], row["language"])
         if not row["n_samples"]:
-            evidence.append(f"{name}: no swap is legal ({_left_out(row)})")
+            evidence.append(f"{name}: no swap is valid ({_left_out(row)})")
             continue
         limits.append((row["margin_low"], row["margin_high"]))
         evidence.append(
-            f"{name}: with N words written, {shown(row, 'margin', 'logits', True)} of end margin "
-            f"under the prompt for N, compared with that for {TOWARDS[1]} "
+            f"{name}: once N words are written, the prompt for N changes the end margin by "
+            f"{shown(row, 'margin', 'logits', True)} relative to that for {TOWARDS[1]} "
             f"({row['n_samples']} answers)"
         )
-    question = "On the same text, does the margin for ending follow the number asked for?"
+    question = "On the same text, does the end margin follow N?"
     return answered(question, limits, evidence, "languages")

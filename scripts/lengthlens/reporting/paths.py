@@ -32,16 +32,17 @@ def say_paths(table: pd.DataFrame) -> list[str]:
     for who, own in _pairs(table):
         n = f"{int(own['n_samples'].max())} answers"
         if own["share"].isna().all():
-            sentences.append(f"{who}: no effect of N is shown, so no path carries it ({n}).")
+            sentences.append(f"{who}: no effect of N is shown, so no path is named ({n}).")
             continue
         most = own[own["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = "; ".join(
             f"{_spelled(row)} {_share(row)}" for row in most.head(_NAMED).to_dict("records")
         )
-        told = told or "none that is above 5 % with its whole interval"
+        said = f"single paths carry these shares of the effect of N: {told}"
+        said = said if told else "no single path is shown to carry more than 5 % of the effect of N"
         sentences.append(
-            f"{who}: of the effect of N this goes with a single path: {told} ({n}; paths that "
-            "follow each other carry the same effect, so the parts do not add up)."
+            f"{who}: {said} ({n}; consecutive paths carry the same effect, so shares do not add "
+            "up)."
         )
     return sentences
 
@@ -55,7 +56,7 @@ def say_compensation(table: pd.DataFrame) -> list[str]:
     verdicts = {
         "yes": "so the MLP compensates for them",
         "no": "so the MLP does not compensate for them",
-        "open": "which leaves open whether the MLP compensates for them",
+        "open": "so whether the MLP compensates for them is undecided",
     }
     sentences = _missing(table)
     for who, own in _pairs(table):
@@ -68,11 +69,10 @@ def say_compensation(table: pd.DataFrame) -> list[str]:
             continue
         parts = {name: _logits(terms[name]) for name in ("direct", "mediated", "rest")}
         sentences.append(
-            f"{who}: from the run with the larger number, the heads of the last quarter of layers "
-            f"move the end margin directly by {parts['direct']} and through the final MLP by "
-            f"{parts['mediated']}, {verdicts[terms['direct']['compensates']]}; everything else "
-            f"that reaches this MLP moves it by {parts['rest']} "
-            f"({int(terms['direct']['n_samples'])} answers; positive: carries N)."
+            f"{who}: the heads of the last quarter of layers contribute {parts['direct']} to the "
+            f"effect of N directly and {parts['mediated']} through the final MLP, "
+            f"{verdicts[terms['direct']['compensates']]}; all other input to this MLP contributes "
+            f"{parts['rest']} ({int(terms['direct']['n_samples'])} answers)."
         )
     return sentences
 
@@ -95,9 +95,9 @@ def say_contrasts(table: pd.DataFrame) -> list[str]:
             if rows["share"].isna().all():
                 parts.append(f"{name}: no effect of N is shown ({n})")
                 continue
-            parts.append(f"{name}: {say_roles(rows) or 'not shown of any part'} ({n})")
+            parts.append(f"{name}: {say_roles(rows) or 'none shown'} ({n})")
         sentences.append(
-            f"{who}: where more than half of the effect of N passes, by kind of template. "
+            f"{who}, parts of the text that carry more than half of the effect of N, by template: "
             f"{'; '.join(parts)}."
         )
     return sentences
@@ -116,7 +116,7 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
             exact = estimated(row, "exact", "percent", after=" %")
             said = f"{_KINDS[row['kind']]}: {exact} of {row['n_answers']} answers are exact, "
             if pd.isna(row["k"]):
-                said += "and there is no circuit to try"
+                said += "and there is no circuit to test"
             elif pd.isna(row["faithfulness"]):
                 said += f"and no effect of N is shown ({int(row['n_samples'])} answers)"
             else:
@@ -125,7 +125,7 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
                 said += in_brackets(row["low"], row["high"], "percent")
                 said += f" of the effect of N ({int(row['n_samples'])} answers)"
             parts.append(said)
-        sentences.append(f"{who}: new templates and topics. {'; '.join(parts)}.")
+        sentences.append(f"{who}, new templates and topics: {'; '.join(parts)}.")
     return sentences
 
 
@@ -147,9 +147,9 @@ def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _spelled(row: dict) -> str:
-    sender = "the number as written" if row["sender"] == EMBEDDING else row["sender"]
+    sender = "the number's embedding" if row["sender"] == EMBEDDING else row["sender"]
     if row["receiver"] == LOGITS:
-        return f"{sender} straight to the decision"
+        return f"{sender} directly to the logits"
     part = _INPUTS.get(row["receiver"].partition(".")[2])
     return f"{sender} to {row['component']}" + (f" ({part})" if part else "")
 

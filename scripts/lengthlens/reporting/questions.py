@@ -49,7 +49,7 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
             whose = "the untuned model" if len(rivals) == 1 else rival["model"]
             evidence.append(
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
-                f"{row['n_samples']} answers have exactly N words, {whose}'s "
+                f"{row['n_samples']} answers have exactly N words, against {whose}'s "
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (both halves)"
             )
     question = "Do tuned models keep to N more often than untuned models?"
@@ -57,7 +57,7 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
 
 
 def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
-    """How much of the difference in CWA do the texts alone make?"""
+    """How much of the difference in CWA do the texts alone explain?"""
     table = tables["same_text"]
     table = table[table["group"] == "late heads"]
     evidence, limits = [], []
@@ -66,23 +66,21 @@ def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
         rows, name = own.set_index("quantity"), who(cast, tuned, language)
         ends = [rows.loc[f"share_on_{text}"] for text in ("tuned", "untuned")]
         if pd.isna(ends[0]["value"]):
-            evidence.append(f"{name}: no difference is shown that could be explained")
+            evidence.append(f"{name}: no difference is shown, so there is nothing to explain")
             continue
         limits += [(float(end["value_low"]), float(end["value_high"])) for end in ends]
         evidence.append(
-            f"{name}: of the difference in the late heads the texts alone explain "
+            f"{name}: of the late heads' difference, the texts alone explain "
             f"{text_shares(rows, tuned, untuned)} ({ends[0]['n_samples']} answers)"
         )
     if not evidence:
         return None
-    question = (
-        "Does what was written, rather than who wrote it, make most of the difference in CWA?"
-    )
+    question = "Do the texts, rather than the models, explain most of the difference in CWA?"
     return answered(question, limits, evidence, "cases of language and text", 0.5)
 
 
 def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
-    """Within a layer, does a score say which head matters, better than its size alone?"""
+    """Within layers, does a score predict effects of heads better than their size does?"""
     table = tables["scores"]
     rows = table[
         (table["kind"] == "head") & (table["over"] == "within")
@@ -99,21 +97,22 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
             limits.append((row["over_norm_low"], row["over_norm_high"]))
             name = who(cast, row["model"], row["language"])
             gain = shown(row, "over_norm", "correlation", True)
-            parts.append(f"{name} {shown(row, 'correlation', 'correlation')}, over norm {gain}")
+            corr = shown(row, "correlation", "correlation")
+            parts.append(f"{name} {corr}, vs. norm {gain}")
         basis = f"{_span(own, 'n_evaluate')} answers of the evaluate half"
         evidence.append(
             f"{SCORE_NAMES[score]}, rank correlation within layers with the effect "
             f"{OUTCOME_NAMES[outcome]}: {'; '.join(parts)} ({basis})"
         )
     question = (
-        "Do scores tell which head of a layer matters for the decision, better than the norm of "
+        "Within layers, do scores predict a head's effect on the decision better than the norm of "
         "its output does?"
     )
     return answered(question, limits, evidence, "cases")
 
 
 def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
-    """The tests: how many of each family speak for what is claimed."""
+    """The tests: how many of each family support what is claimed."""
     counts = test_counts(tables["confirmatory"])
     if not counts:
         return None
@@ -126,8 +125,8 @@ def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
         tested == positive for name, _, tested, positive in made if name.startswith(CONFIRMATORY)
     ]
     return Finding(
-        "Do scores find heads that matter, beyond what chance within their layers would give?",
-        said or "no test could be made",
+        "Do scores find heads that matter, beyond chance within layers?",
+        said or "no test could be run",
         "yes" if confirmed and all(confirmed) else "open",
         tuple(
             text
@@ -138,7 +137,7 @@ def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
 
 
 def passes_on(tables: Tables, cast: Cast) -> Finding | None:
-    """Does the final MLP give less when heads are removed whose output it reads?"""
+    """Does the final MLP contribute less without heads whose output it reads?"""
     table = tables["repair"]
     single = table["minus"].eq("")  # not a difference of two languages
     rows = table[
@@ -157,13 +156,13 @@ def passes_on(tables: Tables, cast: Cast) -> Finding | None:
         ends = row["contribution_high"], row["contribution_low"]
         change = {"x": -row["contribution"], "x_low": -ends[0], "x_high": -ends[1]}
         evidence.append(
-            f"{who(cast, row['model'], row['language'])}: {shown(change, 'x', 'logits', True)} of "
-            f"end margin from the final MLP when {_heads(row)} are gone "
-            f"({row['n_samples']} answers)"
+            f"{who(cast, row['model'], row['language'])}: the final MLP's contribution to the end "
+            f"margin changes by {shown(change, 'x', 'logits', True)} when {_heads(row)} are "
+            f"removed ({row['n_samples']} answers)"
         )
     question = (
-        "Does the final MLP give less when heads are gone that it reads? (mediation; no test of "
-        "self-repair)"
+        "Does the final MLP contribute less when heads that it reads are removed? (mediation; no "
+        "test of self-repair)"
     )
     return answered(question, limits, evidence, "languages")
 
@@ -195,12 +194,12 @@ def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
             )
     if not evidence:
         return None
-    question = "Do exact answers fall without the final MLP, as without the first heads?"
+    question = "Do exact answers fall without the final MLP?"
     return answered(question, limits, evidence, "languages")
 
 
 def carries_over(tables: Tables, cast: Cast) -> Finding | None:
-    """Do heads found in one language do it in another?"""
+    """Do heads found in one language matter in another?"""
     table = tables["transfer"]
     rows = table[
         (table["measure"] == "end_margin") & (table["source_language"] != table["target_language"])
@@ -222,11 +221,11 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
         untuned = " (never tuned)" if own["untuned"].astype(bool).any() else ""
         where = f"{cast.languages.get(target, target)}{untuned}"
         evidence.append(
-            f"Removed in {where}, heads found elsewhere lower the end margin by more than random "
-            f"heads in {lower} of {known} cases of method and source, by less in {higher}; "
-            f"effects {_range(own)} ({_span(own, 'n_samples')} answers)"
+            f"{where}: removing heads found in other languages lowers the end margin more than "
+            f"removing random heads in {lower} of {known} cases of method and source, less in "
+            f"{higher}; effects {_range(own)} ({_span(own, 'n_samples')} answers)"
         )
-    question = "Do heads found in one language work in another?"
+    question = "Do heads found in one language matter in another?"
     return answered(question, limits, evidence, "cases")
 
 
@@ -271,22 +270,21 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
         for row in found.to_dict("records"):
             text = (
                 f"{who(cast, model, language)}: {shown(row, 'value', 'percent', True)} of exact "
-                f"answers when every token is one word ({row['n_samples']} answers)"
+                f"answers when every token is one word ({row['n_samples']} answers"
             )
-            if poor:
-                text += ", but then it is another, poorer language: not counted"
-            else:
+            text += "; not judged: the language is then poorer)" if poor else ")"
+            if not poor:
                 limits.append((row["value_low"], row["value_high"]))
             evidence.append(text)
     if not evidence:
         return None
-    question = "Is it the tokenizer: do answers get more exact when every token is one word?"
+    question = "Is it the tokenizer: are answers exact more often when every token is one word?"
     finding = answered(question, limits, evidence, "languages")
-    return finding if limits else replace(finding, answer="cannot be told")
+    return finding if limits else replace(finding, answer="not judged")
 
 
 def extends(tables: Tables, cast: Cast) -> Finding | None:
-    """Beyond the N of the study, does asking for more bring more?"""
+    """Beyond the N of the study, does the model write more when asked for more?"""
     table = tables["extrapolation"]
     rows = table[(table["probe"] == "extrapolation") & table["model"].isin(tuned_models(cast))]
     evidence, limits = [], []
@@ -296,14 +294,14 @@ def extends(tables: Tables, cast: Cast) -> Finding | None:
             continue
         limits.append((first["gain_low"], first["gain_high"]))
         evidence.append(
-            f"{who(cast, model, language)}, N = {first['n']} to {last['n']}: "
-            f"{shown(first, 'gain', 'words')} more for each word asked for more; at "
+            f"{who(cast, model, language)}, N = {first['n']} to {last['n']}: answers grow by "
+            f"{shown(first, 'gain', 'words')} per additional word requested; at "
             f"N = {last['n']} the error is {shown(last, 'error', 'words', True)} "
             f"({own['n_samples'].sum()} answers)"
         )
     if not evidence:
         return None
-    question = "Asked for more words than the study does, does the model write more?"
+    question = "Beyond the study's N, does the model write more when asked for more?"
     return answered(question, limits, evidence, "languages")
 
 
@@ -342,4 +340,4 @@ def _dip(row: Mapping) -> str:
     unit = "percent" if row["measure"] == "exact" else "words"
     limits = in_brackets(row["all_low"], row["all_high"], unit, True)
     what = "points of exact answers" if unit == "percent" else "words of |error|"
-    return f"{number(row['value'], unit, True)} {what}, limits for all N together {limits}"
+    return f"{number(row['value'], unit, True)} {what}, simultaneous interval {limits}"

@@ -134,15 +134,15 @@ SECTIONS = (
         "mechanism",
         "How it counts",
         "How does the tuned model count?",
-        "Two runs read the same words and differ in the number that is asked for. The effect of N "
-        "is by how much the next larger number lowers the end margin: the logit of ending minus "
-        "that of going on. Parts of one run were put into the other, to see how much of this "
-        "effect goes with them. L5H3 is head 3 of layer 5, L5M the MLP of that layer; the final "
-        "mark is the instruction's last full stop.",
+        "Two runs read the same text; only the number requested differs. The end margin is the "
+        "logit of ending minus that of going on, and the effect of N is how far the next larger "
+        "number lowers it. Parts of one run are patched into the other to measure their share of "
+        "this effect; “shown” means by the whole interval. L5H3 is head 3 of layer 5, L5M that "
+        "layer's MLP; the final mark is the instruction's last full stop.",
         figures=("circuit", "tracing"),
         tables=(
             Table("tracing", "Where N is, by layer and part of the text", say_places, leads=True),
-            Table("carriers", "Single components that carry most", say_carriers, leads=True),
+            Table("carriers", "Components that carry most", say_carriers, leads=True),
             Table("paths", "Paths between components", say_paths),
             Table("compensation", "Does the final MLP compensate?", say_compensation, leads=True),
         ),
@@ -153,10 +153,11 @@ SECTIONS = (
         "tuning",
         "What tuning changed",
         "Where did tuning put it?",
-        "Tuned weights of some layers or components were put into the untuned model, and untuned "
-        "ones into the tuned model. What brings counting suffices for it; what takes it away is "
-        "necessary. Both are said only where neutral text is still as likely as it is to one of "
-        "the two models, or between them: an exchange may simply break a model.",
+        "Tuned weights of some layers or components are inserted into the untuned model, and "
+        "untuned weights into the tuned model. A part is sufficient if it recovers more than half "
+        "of the gain from tuning, necessary if more than half is lost without it. An exchange may "
+        "simply break a model, so it is judged only where the likelihood of neutral text stays "
+        "within the range of the two models.",
         figures=("transplants",),
         tables=(
             Table("transplants", "Parts of the weights exchanged", say_transplants),
@@ -183,10 +184,9 @@ SECTIONS = (
         "control",
         "Control",
         "Control: is there anything to explain?",
-        "A model that ignores N has attributions and effects of ablation, too; they explain "
-        "nothing. So each model is asked first whether it is exact more often than chance gives, "
-        "and whether N moves its decision to end. Only where both intervals lie above zero is "
-        "control shown.",
+        "Attributions and ablation effects exist even in a model that ignores N, and then explain "
+        "nothing. Each model is therefore tested first: is it exact more often than chance, and "
+        "does N move its decision to end? Control is shown only where both intervals lie above 0.",
         tables=(
             Table(
                 "control",
@@ -208,8 +208,8 @@ SECTIONS = (
         "same-text",
         "Same text",
         "The same text under both models",
-        "Untuned and tuned models write different answers, and attribution follows what is "
-        "written. Here both models read the same answers, so that only the weights differ.",
+        "Untuned and tuned models write different answers, and attribution depends on the text. "
+        "Here both models read the same answers, so only the weights differ.",
         figures=("same_text",),
         tables=(Table("same_text", "Both models on the same answers", say_same_text),),
         findings=(more_than_text,),
@@ -219,9 +219,9 @@ SECTIONS = (
         "n-swapped",
         "N swapped",
         "N swapped: does the model follow the number on the same text?",
-        "The same answer was read under its own prompt and under the same prompt with the next "
-        "smaller or larger number of the study. Only the number differs.",
-        tables=(Table("nswap", "What swapping N does to the end margin", say_nswap),),
+        "Each answer is read under its own prompt and under that prompt with the study's next "
+        "smaller or larger number. Only the number differs.",
+        tables=(Table("nswap", "Effect of swapping N on the end margin", say_nswap),),
         findings=(follows_n,),
     ),
     Section(
@@ -237,11 +237,11 @@ SECTIONS = (
         "scores",
         "Scores",
         "Which score finds the components that matter?",
-        "Each component was removed alone, and the scores compared by how well they foretell the "
-        "damage on topics that took no part in the scoring. The damage is read at the decision "
-        "step, and there minus at earlier boundary steps, as the end contrast is.",
+        "Each component is ablated alone, and scores are compared by how well they predict the "
+        "effect on held-out topics. The effect is read at the decision step, and as its difference "
+        "from earlier boundary steps, which is how the end contrast is defined.",
         figures=("scores",),
-        tables=(Table("scores", "How well scores foretell effects", say_scores),),
+        tables=(Table("scores", "How well scores predict effects", say_scores),),
         findings=(scores_find_causes,),
         explains=True,
     ),
@@ -249,8 +249,8 @@ SECTIONS = (
         "circuits",
         "Circuits",
         "Circuits: how many components does it take?",
-        "Whole sets of components were exchanged between runs that differ in the number alone. A "
-        "circuit is the smallest set that keeps most of what the number does to the decision.",
+        "Sets of components are patched between runs that differ only in the number. A circuit is "
+        "the smallest set that keeps most of the effect of N.",
         figures=("faithfulness",),
         tables=(
             Table("circuits", "Smallest circuits", say_circuits, leads=True),
@@ -264,11 +264,11 @@ SECTIONS = (
         "attention",
         "Attention",
         "Attention: what do the heads look at, and does it hold on other templates?",
-        "The last token was kept from attending to each part of the text, to see what it reads "
-        "there. Further templates put the number early or late, with and without a final mark.",
+        "Attention from the last token to each part of the text is blocked to see what the token "
+        "reads there. Other templates put the number early or late, with or without a final mark.",
         tables=(
             Table("circuit_heads", "Heads of the circuit", say_heads, leads=True),
-            Table("knockout", "Layers kept from a part of the text", say_knockouts),
+            Table("knockout", "Attention knockout by layer", say_knockouts),
             Table("contrasts", "Templates with and without a final mark", say_contrasts),
             Table("contrast_circuits", "The circuit on new templates", say_new_templates),
         ),
@@ -278,15 +278,15 @@ SECTIONS = (
         "count",
         "Count",
         "Count: does the model hold how many words are left?",
-        "Each answer was read under every N that it had not passed, so that the text does not tell "
-        "how many words are left. A linear probe then read them from the stream, on topics that it "
-        "was not fitted on. Answers were written while what the probe found was added to the "
-        "stream. Last, neurons of the final MLP were exchanged between runs that differ in N "
-        "alone, and the end margin was summed layer by layer.",
+        "Each answer is read under every N that it has not exceeded, so the text does not reveal "
+        "how many words are left. Linear probes decode this number from the residual stream on "
+        "held-out topics; steering adds the probe's direction to the stream during generation. "
+        "Finally, neurons of the final MLP are patched between runs that differ only in N, and the "
+        "end margin is summed layer by layer.",
         figures=("count", "depth"),
         tables=(
-            Table("count_probes", "Words left, read from the stream", say_probes, leads=True),
-            Table("steering", "Words left, written to the stream", say_steering),
+            Table("count_probes", "Words left, decoded from the stream", say_probes, leads=True),
+            Table("steering", "Words left, steered in the stream", say_steering),
             Table("neurons", "Neurons of the final MLP", say_neurons),
             Table("depth", "The end margin by depth", say_depth),
         ),
@@ -296,8 +296,8 @@ SECTIONS = (
         "series",
         "Series",
         "Series: when does tuning bring control?",
-        "Checkpoints of one training, measured alike. Members of the circuit were chosen at the "
-        "last step: what they do there is flattered by the choice.",
+        "Checkpoints of one training run, measured alike. Circuit members are chosen at the last "
+        "step, where selection inflates their shares.",
         figures=("series",),
         tables=(Table("series", "Tuning step by step", say_series, leads=True),),
         optional=True,
@@ -305,9 +305,9 @@ SECTIONS = (
     Section(
         "confirmatory",
         "Tests",
-        "The tests, and which of them were fixed beforehand",
-        "Few tests, corrected for their number. Confirmatory are only those that were written down "
-        "before any model that they name was run; the others are exploratory.",
+        "Confirmatory and exploratory tests",
+        "Few tests, corrected for multiplicity. Confirmatory tests were preregistered: fixed "
+        "before any model that they name was run. The others are exploratory.",
         tables=(Table("confirmatory", "Tests", confirmatory_sentences),),
         findings=(beyond_random,),
         explains=True,
@@ -315,12 +315,12 @@ SECTIONS = (
     Section(
         "repair",
         "Mediation",
-        "Where the drop comes from: directly, or through later components?",
-        "The change of the end margin after a removal, split exactly: what the removed components "
-        "gave themselves, what the others give less, and the scale of the final norm. A component "
-        "that gives less lost what it read from the removed ones: that is mediation. Self-repair "
-        "is where it gives more than before. Only their sum is measured: whether a component "
-        "would repair the loss if its input stayed as it was is not tested here.",
+        "Mediation: is the drop direct, or through later components?",
+        "The change of the end margin after an ablation, decomposed exactly: the ablated "
+        "components' own contribution, the change in the others', and the scale of the final norm. "
+        "A component that contributes less has lost input from the ablated ones (mediation); one "
+        "that contributes more shows self-repair. Only their sum is measured: whether a component "
+        "would repair the loss if its input were unchanged is not tested.",
         figures=("repair",),
         tables=(Table("repair", "Parts of the drop of the end margin", repair_sentences),),
         findings=(passes_on,),
@@ -329,8 +329,8 @@ SECTIONS = (
     Section(
         "transfer",
         "Transfer",
-        "Transfer: do the same heads do it in another language?",
-        "Heads chosen in one language are removed while the model answers in another.",
+        "Transfer: do the same heads matter in another language?",
+        "Heads chosen in one language are ablated while the model answers in another.",
         figures=("transfer",),
         tables=(
             Table("transfer", "Effects across languages", transfer_sentences),
@@ -343,16 +343,12 @@ SECTIONS = (
         "tokenization",
         "Tokenization",
         "Tokenization: does the model count words or tokens?",
-        "Words of several tokens, other counting conventions, and a language in which every word "
-        "is one token. Shares are of the answers of both halves of the topics.",
+        "Multi-token words, other counting conventions, and a language in which every word is one "
+        "token. Shares are over both halves of the topics.",
         figures=("tokenization",),
         tables=(
             Table("tokens_per_word", "Errors by tokens per word", tokens_per_word_sentences),
-            Table(
-                "tokenization",
-                "Words of one token against words of several",
-                tokenization_sentences,
-            ),
+            Table("tokenization", "Words of one token against several", tokenization_sentences),
             Table("counting", "Counting conventions", counting_sentences),
         ),
         findings=(words_or_tokens,),
@@ -361,12 +357,12 @@ SECTIONS = (
         "numbers",
         "Numbers",
         "Numbers: is any N harder, and how far does control extend?",
-        "The same prompts for N that the study does not ask for; and every N of the study beside "
-        "its neighbours, with measures that the length of an answer cannot change. Shares are of "
-        "the answers of both halves of the topics.",
+        "The same prompts with N outside the study; and each N of the study against its "
+        "neighbours, by measures that do not depend on answer length. Shares are over both halves "
+        "of the topics.",
         figures=("extrapolation",),
         tables=(
-            Table("extrapolation", "Control beyond the N of the study", extrapolation_sentences),
+            Table("extrapolation", "Control beyond the study's N", extrapolation_sentences),
             Table("dip", "Is any N worse than its neighbours?", dip_sentences),
         ),
         findings=(
@@ -377,9 +373,9 @@ SECTIONS = (
     Section(
         "models",
         "Models",
-        "The models as they came",
-        "How each model was prompted, what ended its answers, which of its settings were passed "
-        "over, and where its answers begin.",
+        "The models and their settings",
+        "How each model was prompted, what ended its answers, which of its settings were not used, "
+        "and where its answers begin.",
         tables=(Table("models", "Models and their settings", model_sentences, leads=True),),
     ),
     Section("answers", "Answers", "Sample answers", template="answers.html.j2"),

@@ -36,15 +36,15 @@ def tokenization_sentences(table: pd.DataFrame) -> list[str]:
 def _change(rows: Mapping[str, Mapping], coverage: Mapping, degenerate: Mapping, poor: bool) -> str:
     """Free against aligned answers, and how far aligned decoding can be trusted."""
     text = (
-        f"with one whole word a token {_value(rows['aligned'])} of the answers are exact, free "
-        f"{_value(rows['free'])}; {_points(rows['change'])}. The vocabulary holds "
+        f"with one whole word per token, {_value(rows['aligned'])} of answers are exact, against "
+        f"{_value(rows['free'])} of free ones; {_points(rows['change'])}. The vocabulary holds "
         f"{number(coverage['value'], 'percent')} % of the lexicon's {coverage['n_samples']:.0f} "
         f"words as one token, and {_value(degenerate)} of the aligned answers are degenerate."
     )
     if rows["free"]["truncated"] > 0:
         text += f" Of the free answers {number(rows['free']['truncated'], 'percent')} % were cut."
     if poor:
-        text += " That is another, poorer language: it says nothing of the tokenizer."
+        text += " This is a poorer language, which says nothing about the tokenizer."
     return text
 
 
@@ -54,7 +54,7 @@ def _against(reference: str, rows: Mapping[str, Mapping], poor: bool) -> str:
     if poor:
         return f"{text}."
     return (
-        f"beyond what the constraint does in {reference}, words of one token bring "
+        f"net of the constraint's effect in {reference}, one-token words bring "
         f"{_points(rows['tokenization'])}; {text}."
     )
 
@@ -96,13 +96,13 @@ def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
         bounds = in_brackets(row["slope_low"], row["slope_high"], unit, True)
         way = direction(row["slope_low"], row["slope_high"], "it grows", "it falls")
         if row["n_erring"] < FEWEST_ERRING:
-            way = "too few of them err to tell"
+            way = "too few errors to tell"
         where = "all languages" if row["language"] == ALL else row["language"]
         cut = f"; {row['n_cut']} cut answers left out" if row["n_cut"] else ""
         said.append(
-            f"{row['model']} in {where}: one more token a word goes with "
+            f"{row['model']} in {where}: an additional token per word is associated with "
             f"{number(row['slope'], unit, True)} {name} {bounds} among answers to the same N "
-            f"(n = {row['n_samples']} answers, of which {row['n_erring']} err; {row['n_topics']} "
+            f"(n = {row['n_samples']} answers, {row['n_erring']} with errors; {row['n_topics']} "
             f"topics{cut}): {way}."
         )
     return said
@@ -120,13 +120,13 @@ def counting_sentences(table: pd.DataFrame) -> list[str]:
         )
         elision = rows["elision"]
         if elision["extra"] == 0:
-            more = "elision counts no word more"
+            more = "elision counts no additional words"
         else:
             bounds = in_brackets(elision["extra_low"], elision["extra_high"], "words", True)
             extra = number(elision["extra"], "words", True)
-            more = f"elision counts {extra} {bounds} words an answer beside whitespace"
+            more = f"elision counts {extra} {bounds} words per answer relative to whitespace"
         said.append(
-            f"{model} in {language}: exact are {shares} "
+            f"{model} in {language}: exact answers, {shares} "
             f"(n = {elision['n_samples']} answers, {elision['n_topics']} topics); {more}."
         )
     return said

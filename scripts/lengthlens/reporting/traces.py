@@ -28,20 +28,18 @@ def say_places(table: pd.DataFrame) -> list[str]:
     for who, rows in by_model(own):
         n = f"{int(rows['n_samples'].max())} answers"
         if rows["share"].isna().all():
-            sentences.append(
-                f"{who}: the number has no effect on the end margin that is above 0 with its whole "
-                f"interval, so that there is nothing to trace ({n})."
-            )
+            sentences.append(f"{who}: no effect of N is shown, so there is nothing to trace ({n}).")
             continue
         most = say_roles(rows)
         some = _layers_by_role(rows[(rows["share_low"] > _SOME) & (rows["share_low"] <= _HALF)])
         parts = []
         if most:
-            parts.append(f"more than half of the effect of N passes through {most}")
+            parts.append(f"{most}, with more than half of it at each place")
         if some:
-            parts.append(f"more than 5 %, not shown to be more than half, through {some}")
-        nothing = "no part of the text is shown to pass on more than 5 % of the effect of N"
-        said = "; ".join(parts) or nothing
+            parts.append(f"{some}, with more than 5 % at each place, not shown to exceed half")
+        nothing = "no part of the text is shown to carry more than 5 % of the effect of N"
+        said = f"the effect of N travels through {'; and through '.join(parts)}"
+        said = said if parts else nothing
         sentences.append(f"{who}: {said} ({n}; layers are those that the stream enters).")
     return sentences
 
@@ -59,11 +57,15 @@ def say_heads(table: pd.DataFrame) -> list[str]:
     sentences = []
     for who, rows in by_model(own):
         heads = rows["component"][rows["attention"].notna()].nunique()
-        told = [_one_head(row) for row in rows[rows["low"] > _HALF].to_dict("records")]
-        said = "; ".join(told) or "none with its whole interval"
+        told = [
+            f"to {ROLE_NAMES[role]}: {', '.join(map(_one_head, part.to_dict('records')))}"
+            for role, part in rows[rows["low"] > _HALF].groupby("role", sort=False)
+        ]
+        which = "these direct" if told else "none is shown to direct"
+        said = f", {'; '.join(told)}" if told else ""
         sentences.append(
-            f"{who}: of the {heads} heads of the circuit, these have more than half "
-            f"of their attention on one part of the text when the model decides: {said} "
+            f"{who}: of the circuit's {heads} heads, {which} more than half of their attention to "
+            f"one part of the text when the model decides{said} "
             f"({int(rows['n_decided'].max())} answers)."
         )
     return sentences
@@ -82,15 +84,15 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
             continue
         lost = rows[rows["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = [
-            f"layer {row['layer']} from {ROLE_NAMES[row['role']]} "
+            f"layer {row['layer']} to {ROLE_NAMES[row['role']]} "
             f"{estimated(row, 'share', 'percent', after=' %')}"
             for row in lost.head(4).to_dict("records")
         ]
-        said = "; ".join(told) or "nothing that is above 5 % with its interval"
+        said = f"removes these shares of the effect of N: {'; '.join(told)}"
+        said = said if told else "is not shown to remove more than 5 % of the effect of N"
         sentences.append(
-            f"{who}: of the effect of N this goes when the last token cannot attend "
-            f"to a part of the text in one layer: {said} "
-            f"({int(rows['n_samples'].max())} answers; the parts need not add up to 100 %)."
+            f"{who}: blocking the last token's attention to one part of the text in one layer "
+            f"{said} ({int(rows['n_samples'].max())} answers; shares need not add up to 100 %)."
         )
     return sentences
 
@@ -101,13 +103,13 @@ def say_roles(rows: pd.DataFrame) -> str:
 
 
 def _one_head(row: dict) -> str:
-    """What a head looks at; what is lost without it only where that is above 5 %."""
+    """How much a head looks there; what is lost without it only where that is above 5 %."""
     share = f"{number(row['attention'], 'percent')} % "
     share += in_brackets(row["low"], row["high"], "percent")
-    told = f"{row['component']} {share} on {ROLE_NAMES[row['role']]}"
+    told = f"{row['component']} {share}"
     if row["share_low"] > _SOME:
         lost = estimated(row, "share", "percent", after=" %")
-        told += f" (kept from it, {lost} of the effect of N go)"
+        told += f" (blocking this removes {lost} of the effect of N)"
     return told
 
 

@@ -14,11 +14,15 @@ from lengthlens.reporting.answers import Finding, Tables, answered, shown, who
 
 _MEASURES = {"exact": "exact answers", "n_effect": "the effect of N"}
 _SAID = {
-    "untuned": ("suffices", "into the untuned model bring", "no part brings more than half of"),
-    "tuned": ("necessary", "are necessary for", "no part is necessary for more than half of"),
+    "untuned": ("suffices", "each of these parts suffices for", "no part is shown to suffice for"),
+    "tuned": (
+        "necessary",
+        "each of these parts is necessary for",
+        "no part is shown to be necessary for",
+    ),
 }
 _NAMED = 6
-NO_GAIN = "tuning brought no gain that is above 0 with its interval"
+NO_GAIN = "no gain from tuning is shown"
 
 
 def say_transplants(table: pd.DataFrame) -> list[str]:
@@ -41,10 +45,8 @@ def say_transplants(table: pd.DataFrame) -> list[str]:
         found = rows[rows["verdict"] == verdict].sort_values("share", ascending=False)
         told = "; ".join(_part(row) for row in found.head(_NAMED).to_dict("records"))
         broken = int((rows["verdict"] == OUTSIDE).sum())
-        said = f"tuned weights of these parts {words} more than half of what tuning brought: {told}"
-        if into == "tuned":
-            said = f"these parts {words} more than half of what tuning brought: {told}"
-        said = said if told else f"{none} what tuning brought with its whole interval"
+        half = "more than half of the gain from tuning"
+        said = f"{words} {half}: {told}" if told else f"{none} {half}"
         sentences.append(
             f"{who}: {said} ({int(rows['n_samples'].max())} prompts; of {len(rows)} parts "
             f"{broken} take neutral text outside the range of both models and are not judged)."
@@ -78,10 +80,9 @@ def say_changes(table: pd.DataFrame) -> list[str]:
         if pd.isna(row["rank_correlation"]):
             continue
         sentences.append(
-            f"{tuned} ({language}): over {int(row['n_components'])} {names[kind]} the change of "
-            f"their weights has the rank correlation "
-            f"{estimated(row, 'rank_correlation', 'correlation')} "
-            f"with the share of the effect of N that each carries."
+            f"{tuned} ({language}): across {int(row['n_components'])} {names[kind]}, the change of "
+            "weights and the share of the effect of N have a rank correlation of "
+            f"{estimated(row, 'rank_correlation', 'correlation')}."
         )
     return sentences
 
@@ -104,15 +105,15 @@ def say_series(table: pd.DataFrame) -> list[str]:
 
 
 def late_layers_suffice(tables: Tables, cast: Cast) -> Finding | None:
-    """Do the tuned weights of the last quarter of layers bring most of the counting?"""
+    """Do the tuned weights of the last quarter of layers recover most of the counting?"""
     question = "Do the tuned weights of the last quarter of layers suffice for counting?"
-    return _late(tables["transplants"], cast, "untuned", question, "bring")
+    return _late(tables["transplants"], cast, "untuned", question, "tuned {} recover")
 
 
 def late_layers_necessary(tables: Tables, cast: Cast) -> Finding | None:
-    """Does most of the counting go without them?"""
+    """Is most of the counting lost without them?"""
     question = "Are the tuned weights of the last quarter of layers necessary for counting?"
-    return _late(tables["transplants"], cast, "tuned", question, "take away")
+    return _late(tables["transplants"], cast, "tuned", question, "untuned {} remove")
 
 
 def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str) -> Finding | None:
@@ -130,7 +131,8 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
         if not found:
             continue
         told = " and ".join(_brought(row) for row in found)
-        evidence.append(f"{who(cast, tuned, language)}: those of {_layers(late[0])} {words} {told}")
+        part = words.format(f"weights in {_layers(late[0])}")
+        evidence.append(f"{who(cast, tuned, language)}: {part} {told}")
         limits += [
             (float(row["share_low"]), float(row["share_high"]))
             for row in found
@@ -139,16 +141,16 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
     if not evidence:
         return None
     finding = answered(question, limits, evidence, "cases of language and measure", 0.5)
-    return finding if limits else replace(finding, answer="cannot be told")
+    return finding if limits else replace(finding, answer="not judged")
 
 
 def _brought(row: dict) -> str:
-    """A share of what tuning brought, and where it is not judged, why."""
+    """A share of the gain from tuning, and where it is not judged, why."""
     of = _MEASURES[row["measure"]]
     if pd.isna(row["share"]):
-        return f"no share of {of}, for {NO_GAIN}"
-    outside = "" if row["neutral_within"] else ", not judged: neutral text is outside the range"
+        return f"no share of {of}, because {NO_GAIN}"
+    outside = "" if row["neutral_within"] else "; not judged: neutral text is outside the range"
     return (
-        f"{shown(row, 'share', 'percent')} of what tuning brought of {of} "
+        f"{shown(row, 'share', 'percent')} of the gain in {of} "
         f"({row['n_samples']} prompts{outside})"
     )

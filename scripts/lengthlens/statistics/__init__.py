@@ -11,12 +11,12 @@ from lengthlens.statistics.agreement import Ranking, agreement_interval, rank_co
 from lengthlens.statistics.bootstrap import DEFAULT, INTERVAL_METHODS, Bootstrap
 from lengthlens.statistics.intervals import (
     BESIDE,
+    ENDS,
     Estimate,
     Interval,
     balanced_interval,
     combination_interval,
     difference_interval,
-    interval_columns,
     mean_interval,
     ratio_interval,
     side_of,
@@ -26,32 +26,3 @@ from lengthlens.statistics.ranks import spearman_interval
 from lengthlens.statistics.shares import share_difference_interval, share_interval, wilson
 from lengthlens.statistics.sign_null import shift_variance, sign_null_mean
 from lengthlens.statistics.within_layers import PermutationTest, within_layer_test
-
-__all__ = [
-    "BESIDE",
-    "DEFAULT",
-    "INTERVAL_METHODS",
-    "Bootstrap",
-    "Estimate",
-    "Interval",
-    "PermutationTest",
-    "Ranking",
-    "agreement_interval",
-    "balanced_interval",
-    "combination_interval",
-    "difference_interval",
-    "holm",
-    "interval_columns",
-    "mean_interval",
-    "permutation_p",
-    "rank_components",
-    "ratio_interval",
-    "share_difference_interval",
-    "share_interval",
-    "shift_variance",
-    "side_of",
-    "sign_null_mean",
-    "spearman_interval",
-    "wilson",
-    "within_layer_test",
-]

@@ -53,11 +53,6 @@ ENDS = ("{}", "{}_low", "{}_high")  # how the columns of an interval are called
 BESIDE = ("{}", "low", "high")  # in a table with one interval a row
 
 
-def interval_columns(*names: str) -> tuple[str, ...]:
-    """Names of the columns that `Estimate.columns` gives."""
-    return tuple(end.format(name) for name in names for end in ENDS)
-
-
 def side_of(low: float, high: float, null: float = 0.0) -> int:
     """1 where an interval lies wholly above `null`, -1 wholly below; 0 neither, or no interval."""
     return int(low > null) - int(high < null) if not np.isnan([low, high]).any() else 0
@@ -156,17 +151,9 @@ def mean_interval(
     values: Num[np.ndarray, "sample ..."],
     clusters: Shaped[np.ndarray, " sample"],
     bootstrap: Bootstrap = DEFAULT,
-    *,
-    weights: Num[np.ndarray, " sample"] | None = None,
 ) -> Interval:
-    """Interval for the mean over samples, weighted if `weights` (fixed, >= 0) are given."""
-    values = np.asarray(values, dtype=float)
-    if weights is None:
-        return ratio_interval(values, np.ones(len(values)), clusters, bootstrap)
-    weights = np.asarray(weights, dtype=float)
-    shape = (-1,) + (1,) * (values.ndim - 1)
-    weighted = values * weights.reshape(shape)
-    return ratio_interval(weighted, weights, clusters, bootstrap)
+    """Interval for the mean over samples."""
+    return ratio_interval(values, np.ones(len(values)), clusters, bootstrap)
 
 
 def ratio_interval(
@@ -203,30 +190,21 @@ def difference_interval(
     bootstrap: Bootstrap = DEFAULT,
     *,
     paired: bool = True,
-    strata: tuple[Shaped[np.ndarray, " sample"], Shaped[np.ndarray, " other"]] | None = None,
 ) -> Interval:
     """Interval for `first` minus `second`, each a pair (numerators, denominators).
 
     Paired: both sides answered the same topics, which are drawn once for both. Unpaired: the topics
-    of either side are drawn on their own. With `strata` (values of N for each side) either side is
-    balanced over its strata, as in `balanced_interval`.
+    of either side are drawn on their own.
     """
     sides = (first, second)
-    labels = strata or tuple(np.zeros(len(side[0]), dtype=int) for side in sides)
-    cells: list[tuple[int, Any]] = []
-    coefficients: dict[tuple[int, Any], float] = {}
-    for side, names in enumerate(labels):
-        own = np.unique(np.asarray(names)).tolist()
-        coefficients |= {(side, name): (1.0 - 2.0 * side) / len(own) for name in own}
-        cells += [(side, name) for name in np.asarray(names).tolist()]
-    blocks = np.repeat([0, 1], [len(side[0]) for side in sides])
+    which = np.repeat([0, 1], [len(side[0]) for side in sides])
     return combination_interval(
         np.concatenate([np.asarray(side[0], dtype=float) for side in sides]),
         np.concatenate([np.asarray(side[1], dtype=float) for side in sides]),
         np.concatenate([np.asarray(first_clusters), np.asarray(second_clusters)]),
-        cells,
-        coefficients,
-        blocks=None if paired else blocks,
+        which,
+        {0: 1.0, 1: -1.0},
+        blocks=None if paired else which,
         bootstrap=bootstrap,
     )
 

@@ -66,13 +66,7 @@ class OwnTexts:
 def own_texts(
     loaded: LoadedModel, language: Language, answers: Sequence[Mapping], reading: Reading
 ) -> OwnTexts:
-    """The texts that end where each answer decides.
-
-    Args:
-        loaded: the model.
-        language: topics and templates of the prompts.
-        answers: rows of the generations file; reading: how they are read.
-    """
+    """The texts that end where each answer decides."""
     tokens, given = [], []
     for (text, _), row in zip(instructions(language, answers), answers, strict=True):
         marks = loaded.annotate(row["tokens"], row["n"], reading.counting)
@@ -84,11 +78,7 @@ def own_texts(
 
 
 def circuit_heads(circuits: xr.Dataset, language: str) -> list[str]:
-    """The heads of the smallest faithful circuit; none where there is no such circuit.
-
-    Args:
-        circuits: a circuits file; language: whose own ranking counts.
-    """
+    """The heads of the smallest faithful circuit; none where there is no such circuit."""
     return [name for name in smallest_circuit(circuits, language) if "H" in name]
 
 
@@ -99,15 +89,7 @@ def measure_attention(
     heads: Sequence[str],
     plan: TracePlan,
 ) -> xr.Dataset:
-    """The dataset of an attention file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        answers: rows of its generations file.
-        material: their texts, their swaps and the roles of their prompts.
-        heads: names of the heads that are also kept from roles apart.
-        plan: which answers and swaps.
-    """
+    """The dataset of an attention file (docs/files.md), samples in the order of the answers."""
     table = _Table(loaded, answers, material, heads, plan)
     table.measure()
     return table.dataset()

@@ -6,7 +6,6 @@ and only its last token again, with as many rows as there are knockouts.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lengthlens.decoding.forward import LogitReader, State, feed, prefill
-from lengthlens.decoding.kvcache import select_rows
+from lengthlens.decoding.kvcache import copied, select_rows
 from lengthlens.decoding.scores import Knockouts, ScoreListener
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -75,8 +74,7 @@ class LastStep:
         """Logits at the last position, of so many rows."""
         loaded = self._loaded
         # NOTE copied, for what is fed is written into it; the tensors are new with the rows.
-        cache = copy.copy(self._before.cache)
-        cache.layers = [copy.copy(layer) for layer in cache.layers]
+        cache = copied(self._before.cache)
         select_rows(cache, torch.zeros(rows, dtype=torch.long, device=loaded.device))
         mask, token = (part.expand(rows, -1) for part in (self._before.mask, self._before.token))
         listener = ScoreListener(loaded.anatomy, self._positions, knockouts)

@@ -83,7 +83,12 @@ def network_of(loaded: LoadedModel) -> Network:
     a = loaded.anatomy
     names = component_names((a.n_layers, a.n_heads))
     heads = [(layer, head) for layer in range(a.n_layers) for head in range(a.n_heads)]
-    places = dict(zip(names, heads + [(layer, -1) for layer in range(a.n_layers)], strict=True))
+    all_places = zip(names, heads + [(layer, -1) for layer in range(a.n_layers)], strict=True)
+    places = {
+        name: (layer, head)
+        for name, (layer, head) in all_places
+        if (a.has_mlp[layer] if head < 0 else a.has_head[layer, head])
+    }
     sequential = reads_attention(loaded.model, a)
     return Network(loaded, readout_of(loaded.model), sequential, places)
 
@@ -122,7 +127,7 @@ class PathRuns(StreamRuns):
         if head < 0:
             return self._difference(self._mlp[:, :, layer])
         x = self._x[:, :, layer, head]
-        if self._scales:
+        if layer in self._scales:
             x = x / self._scales[layer].to(x)[..., None]
         width = x.shape[-1]
         output = self._network.readout.output[layer][:, head * width : (head + 1) * width]
@@ -302,13 +307,14 @@ class _AttentionScales:
     """What norms on the attention's output divided by in the last pass of a block, by layer."""
 
     def __init__(self, anatomy: Anatomy) -> None:
-        self._norms = [layer.attention_norm for layer in anatomy.layers if layer.attention_norm]
-        self.found: list[Float[Tensor, "row position"]] = [torch.empty(0)] * len(self._norms)
+        norms = enumerate(layer.attention_norm for layer in anatomy.layers)
+        self._norms = {layer: norm for layer, norm in norms if norm is not None}
+        self.found: dict[int, Float[Tensor, "row position"]] = {}
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
         with contextlib.ExitStack() as hooks:
-            for index, norm in enumerate(self._norms):
+            for index, norm in self._norms.items():
                 epsilon = norm_epsilon(norm)
 
                 def read(module, args, index=index, epsilon=epsilon):

@@ -24,6 +24,7 @@ from lengthlens.forced.measure import drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import SWAPS, Swap
 from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
+from lengthlens.patching.measure import OF_SWAPS
 from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.settings.sections import PathSearch
 from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
@@ -33,10 +34,7 @@ from lengthlens.tracing.stream import Roles, swap_coords
 SWAP = 1
 ALL = "all"
 PLACES = (*ROLES[BEFORE + 1 :], ALL)
-ATTRIBUTES = {
-    "margin_reached": "end margin at the read step under the smaller number [logits]",
-    "margin_other": "the same under the larger number, of the same two tokens [logits]",
-    "n_swapped": "the number in place of N",
+ATTRIBUTES = OF_SWAPS | {
     "path": "fall of the margin of the reached run when what the sender hands to the receiver "
     "comes from the other run [logits]",
     "carried": "fall of that margin when the component itself comes from the other run at the "
@@ -111,15 +109,7 @@ def measure_paths(
     members: Members,
     plan: PathPlan,
 ) -> xr.Dataset:
-    """The dataset of a paths file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        answers: rows of its generations file.
-        material: their swaps, and the roles of their prompts or why there are none.
-        members: the components between which paths are measured.
-        plan: which answers.
-    """
+    """The dataset of a paths file (docs/files.md), samples in the order of the answers."""
     table = _Table(loaded, answers, material, members)
     used = drawn_of_each(answers, plan.per_n, plan.seed)
     swaps = [(index, swap) for index, swap in material[0].legal(SWAP) if used[index]]

@@ -107,14 +107,7 @@ def masks(roles: Int8[np.ndarray, " position"]) -> Bool[np.ndarray, "role positi
 def answer_roles(
     loaded: LoadedModel, language: Language, answers: Sequence[Mapping], date: str
 ) -> list[Int8[np.ndarray, " _"] | str]:
-    """The roles of every answer's own prompt, or the reason why they cannot be had.
-
-    Args:
-        loaded: the model that reads the prompts.
-        language: their topics and templates.
-        answers: rows of the model's generations file, of that language.
-        date: what chat templates are told.
-    """
+    """The roles of every answer's own prompt, or the reason why they cannot be had."""
     found: list[Int8[np.ndarray, " _"] | str] = []
     for text, numerals in instructions(language, answers):
         try:

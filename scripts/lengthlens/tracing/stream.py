@@ -24,16 +24,13 @@ from lengthlens.forced.measure import LABELS, drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import SWAPS, Swap
 from lengthlens.patching.material import LEGAL, SwapMaterial, count_swaps, why_none
-from lengthlens.patching.measure import DIRECTIONS
+from lengthlens.patching.measure import DIRECTIONS, OF_SWAPS
 from lengthlens.patching.runs import OTHER, REACHED, SwapRuns
 from lengthlens.settings.sections import Tracing
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 
 NO_ROLES = "no_roles"  # the roles of the prompt's tokens cannot be had
-ATTRIBUTES = {
-    "margin_reached": "end margin at the read step under the smaller number [logits]",
-    "margin_other": "the same under the larger number, of the same two tokens [logits]",
-    "n_swapped": "the number in place of N",
+ATTRIBUTES = OF_SWAPS | {
     "noising_stream": "margin of the reached run minus that with the stream of the other run "
     "[logits]",
     "denoising_stream": "margin of the other run with the stream of the reached run, minus its own "
@@ -128,15 +125,7 @@ def trace_streams(
     roles: Roles,
     plan: TracePlan,
 ) -> xr.Dataset:
-    """The dataset of a tracing file (docs/files.md), samples in the order of the answers.
-
-    Args:
-        loaded: the model, in float32 or better.
-        answers: rows of its generations file.
-        material: their swaps.
-        roles: of their prompts, or why there are none.
-        plan: which answers, swaps and layers.
-    """
+    """The dataset of a tracing file (docs/files.md), samples in the order of the answers."""
     grid, n_layers = (len(SWAPS), len(answers)), loaded.anatomy.n_layers
     names = ("margin_reached", "margin_other", "n_swapped")
     scalars = {name: np.full(grid, np.nan) for name in names}

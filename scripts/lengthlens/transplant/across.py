@@ -13,18 +13,20 @@ comes from the tuned model's run under the same prompt, in both of the runs that
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from lengthlens.decoding.donors import PassRecorder
-from lengthlens.decoding.hooks import added_by, with_added
 from lengthlens.decoding.intervention import Donors
 from lengthlens.generation.score import last_logits
-from lengthlens.models.readout import projection
+from lengthlens.models.anatomy import Site
+from lengthlens.models.hooks import added_by, at_mlp, with_added
+from lengthlens.models.readout import readout_of
 from lengthlens.patching.runs import best_pair, rows_at_once
 from lengthlens.transplant.pair import Pair
 from lengthlens.transplant.texts import FixedTexts, padded, pair_margins
@@ -41,7 +43,7 @@ class Across:
     def __init__(self, pair: Pair, texts: FixedTexts, memory_gb: float) -> None:
         self.pair, self.texts, self.memory_gb = pair, texts, memory_gb
         a = pair.untuned.anatomy
-        self.n_heads = 0 if a.layers[0].attention_norm is not None else a.n_heads
+        self.n_heads = 0 if any(layer.attention_norm for layer in a.layers) else a.n_heads
         self._size = a.n_layers * (self.n_heads + 1)
 
     @torch.inference_mode()
@@ -54,7 +56,10 @@ class Across:
             used: True for the samples to be measured; NaN for others, and without such a text.
         """
         end, effect = (np.full((len(used), self._size), np.nan) for _ in range(2))
-        for place in np.flatnonzero(used):
+        places = tqdm(
+            np.flatnonzero(used), desc="outputs across the models", unit="answer", delay=2
+        )
+        for place in places:
             own, other = self.texts.own[place], self.texts.other[place]
             if own is None:
                 continue
@@ -90,11 +95,7 @@ class _Differences:
             recorder = PassRecorder(loaded.anatomy)
             with recorder.attached():
                 last_logits(loaded, *padded([text], loaded.device))
-            outputs = [
-                projection(layer.attention_output, lambda weight: weight)[0]
-                for layer in loaded.anatomy.layers
-            ]
-            self._runs.append((recorder.donors(loaded.device), outputs))
+            self._runs.append((recorder.donors(loaded.device), readout_of(loaded.model).output))
 
     @contextlib.contextmanager
     def added(self, components: list[int]) -> Iterator[None]:
@@ -106,34 +107,38 @@ class _Differences:
                 own = range(index * n_heads, (index + 1) * n_heads)
                 heads = [(row, c - own.start) for row, c in enumerate(components) if c in own]
                 mlps = [row for row, c in enumerate(components) if c == n_all + index]
-                if heads:
-                    module = layer.attention_output
-                    hooks.enter_context(module.register_forward_hook(self._head(index, heads)))
+                for site in layer.mixing:
+                    places = range(site.heads.start, site.heads.stop)
+                    if own_rows := [(row, head) for row, head in heads if head in places]:
+                        hook = self._head(index, site, own_rows)
+                        hooks.enter_context(site.module.register_forward_hook(hook))
                 if mlps:
-                    module = layer.mlp_site
-                    hooks.enter_context(module.register_forward_hook(self._mlp(index, mlps)))
+                    hooks.enter_context(at_mlp(layer, self._mlp(index, mlps)))
             yield
 
-    def _head(self, layer: int, rows: list[tuple[int, int]]):
-        def output_of(run: tuple[Donors, list[Tensor]], head: int) -> Tensor:
+    def _head(self, layer: int, site: Site, rows: list[tuple[int, int]]):
+        def output_of(run: tuple[Donors, Sequence[Tensor]], head: int) -> Tensor:
             donors, outputs = run
-            weight = outputs[layer].unflatten(1, (self._anatomy.n_heads, -1))[:, head]
+            weight = outputs[layer].unflatten(1, (self._anatomy.n_heads, -1))[:, head] / site.factor
             return donors.head[:, layer, head].to(weight) @ weight.T
 
-        def add(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-            changed, (tuned, untuned) = output.clone(), self._runs
+        def add(module: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
+            own, (tuned, untuned) = added_by(output), self._runs
+            changed = own.clone()
+            by_row = changed.view(-1, len(tuned[0].head), own.shape[-1])  # of one text each
             for row, head in rows:
-                changed[row] += (output_of(tuned, head) - output_of(untuned, head)).to(changed)
-            return changed
+                by_row[row] += (output_of(tuned, head) - output_of(untuned, head)).to(changed)
+            return with_added(output, changed)
 
         return add
 
     def _mlp(self, layer: int, rows: list[int]):
-        def add(module: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
-            own = added_by(output)
+        factor = self._anatomy.layers[layer].mlp.factor
+
+        def add(added: Tensor) -> Tensor:
             tuned, untuned = (donors.mlp[:, layer] for donors, _ in self._runs)
-            changed = own.clone()
-            changed[rows] += ((tuned - untuned) / self._anatomy.residual_multiplier).to(changed)
-            return with_added(output, changed)
+            changed = added.clone()
+            changed[rows] += ((tuned - untuned) / factor).to(changed)
+            return changed
 
         return add

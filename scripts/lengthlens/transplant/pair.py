@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
 from torch import nn
 
 from lengthlens.configuration.pairs import TUNINGS
-from lengthlens.decoding.decode import TokenClasses
-from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.loaded import LoadedModel, classes_of
 from lengthlens.generation.opening import open_exact_model
 from lengthlens.models.vocabulary import classify_vocabulary
 from lengthlens.transplant.parts import Parts, check_alike
@@ -44,11 +41,6 @@ class Pair:
 def open_pair(names: Mapping[str, str], models: Mapping[str, Mapping], config: Mapping) -> Pair:
     """Load both models of a pair in float32, as the `generation` section says.
 
-    Args:
-        names: untuned and tuned -> model.
-        models: untuned and tuned -> the entry of the model.
-        config: with the section `generation`.
-
     Raises:
         LengthlensError: a model cannot be loaded, or their weights have other shapes.
     """
@@ -66,9 +58,7 @@ def alike(untuned: LoadedModel, tuned: LoadedModel) -> Pair:
     stops = sorted({*untuned.classes.stop.tolist(), *tuned.classes.stop.tolist()})
     if stops != sorted(tuned.classes.stop.tolist()):
         vocabulary = classify_vocabulary(tuned.tokenizer, stops, len(tuned.vocabulary))
-        masks = (vocabulary.stop, vocabulary.ender, vocabulary.word)
-        ids = (torch.from_numpy(np.flatnonzero(mask)).to(tuned.device) for mask in masks)
-        classes = TokenClasses(*ids)
+        classes = classes_of(vocabulary, tuned.device)
     read = replace(tuned, vocabulary=vocabulary, classes=classes)
     spec = tuned.spec.model_copy(update={"name": untuned.spec.name})
     return Pair(

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from lengthlens.errors import LengthlensError
-from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.anatomy import Anatomy, Site
+from lengthlens.models.architectures import ATTENTION
 
 KINDS = ("attention", "mlp", "embedding", "unembedding", "norms")
 _NAMES = ("q_proj", "k_proj", "v_proj")
@@ -73,7 +74,7 @@ class Parts:
         unembedding = {id(weight) for weight in out}
         places: dict[int, tuple[str, int | None]] = {}
         for index, layer in enumerate(anatomy.layers):
-            mlp = {id(weight) for weight in layer.mlp.parameters()}
+            mlp = {id(weight) for site in layer.mlps for weight in site.module.parameters()}
             for weight in layer.first.parameters():
                 places[id(weight)] = ("mlp" if id(weight) in mlp else "attention", index)
         self.names: dict[tuple[str, int | None], list[str]] = {}
@@ -145,7 +146,8 @@ class Parts:
         return ""
 
     def _columns(self, layer: int, head: int) -> Piece:
-        module, size = self.anatomy.layers[layer].attention_output, self.anatomy.d_head
+        site = self._site(layer)
+        module, size = site.module, site.width
         dim = 1 if isinstance(module, nn.Linear) else 0  # GPT-2's Conv1D is transposed
         return Piece(self._name[id(module.weight)], dim, head * size, size)
 
@@ -180,10 +182,19 @@ class Parts:
 
     def _attention(self, layer: int) -> nn.Module:
         """The module that holds the output projection."""
-        found = self.anatomy.layers[layer].first
-        for name in self.anatomy.architecture.attention_output.split(".")[:-1]:
-            found = getattr(found, name)
-        return found
+        holder = self._site(layer).branch.module.rpartition(".")[0]
+        return self.anatomy.layers[layer].first.get_submodule(holder)
+
+    def _site(self, layer: int) -> Site:
+        """The softmax attention of a layer, the only thing with heads in it.
+
+        Raises:
+            LengthlensError: there are others.
+        """
+        mixing = self.anatomy.layers[layer].mixing
+        if len(mixing) != 1 or mixing[0].branch.kind != ATTENTION or not self.anatomy.uniform:
+            raise self._unknown()
+        return mixing[0]
 
     def _unknown(self) -> LengthlensError:
         kind = self._model.config.model_type

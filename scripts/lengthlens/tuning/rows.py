@@ -81,11 +81,6 @@ class Row:
 class Rows:
     """The rows of every step.
 
-    Args:
-        recipe: what is asked for how often.
-        wordings: how it is asked.
-        sentences: by number of words, as from `read_sentences`.
-
     Raises:
         LengthlensError: the recipe asks for a number of words that no sentence has.
     """

@@ -1,8 +1,10 @@
 """Models of kinds that are not studied here, told by their config.json: what they are, in words.
 
-Attribution splits one residual stream over attention heads and MLPs. Models with other parts in
-place of attention, or with encoders beside the language model, load and run; but what they are is
-told before that, instead of the name of a missing attribute.
+Attribution splits one residual stream over its components. Models with encoders beside the language
+model load and run; but what they are is told before that, instead of the name of a missing
+attribute. Models with other parts in place of attention are attributed by `lengthlens.Lens`. The
+workflow draws its controls among the heads of a layer and compares layers by their heads, so it
+takes models whose layers all have the same.
 """
 
 from __future__ import annotations
@@ -32,7 +34,12 @@ _HYBRIDS = {
 
 
 def odd_kind(config: Mapping) -> str | None:
-    """What a model is, if it is of a kind that is not studied here; and what to give instead."""
+    """What a model is, if the workflow does not study its kind; and what to give instead."""
+    return beside_text(config) or _odd_layers(config)
+
+
+def beside_text(config: Mapping) -> str | None:
+    """What a model has beside a decoder for text, if that is anything; and what to give instead."""
     kind = str(config.get("model_type"))
     senses = [
         name
@@ -46,18 +53,24 @@ def odd_kind(config: Mapping) -> str | None:
         )
     if config.get("is_encoder_decoder") is True:
         return f"it is an encoder-decoder ({kind!r}); only decoder-only language models are studied"
+    return None
+
+
+def _odd_layers(config: Mapping) -> str | None:
+    """What the layers of a hybrid or a recurrent model have besides attention."""
     inner = config.get("text_config")
     text = inner if isinstance(inner, Mapping) else config
-    kind = str(text.get("model_type", kind))
+    kind = str(text.get("model_type", config.get("model_type")))
     if kind in _RECURRENT:
         return (
-            f"it is a recurrent model ({kind!r}) and has no attention heads to attribute to; "
-            "give a transformer"
+            f"it is a recurrent model ({kind!r}) and has no attention heads to compare; give a "
+            "transformer, or read this one with lengthlens.Lens"
         )
     if others := _HYBRIDS.get(kind) or _other_layers(text):
         return (
-            f"it is a hybrid ({kind!r}): it has {others} besides softmax attention, and only "
-            "models with one softmax attention a layer are studied; give a transformer"
+            f"it is a hybrid ({kind!r}): it has {others} besides softmax attention, and the "
+            "workflow compares heads across layers that all have the same; give a transformer, or "
+            "read this one with lengthlens.Lens"
         )
     return None
 

@@ -42,11 +42,7 @@ def has_gpu() -> bool:
 
 
 def gpu_problem(device: str) -> str | None:
-    """What is wrong with the configured device on this machine; None if nothing is.
-
-    Args:
-        device: `generation.device` of the configuration.
-    """
+    """What is wrong with the configured device on this machine; None if nothing is."""
     if not device.startswith(("cuda", "split")):
         return None
     import torch  # NOTE takes seconds; but a torch without CUDA uses no GPU, whatever is in /dev

@@ -13,11 +13,7 @@ _LEFT_OUT = re.compile(r"\s*style |---|title:")  # colours are chance, and the p
 
 
 def rule_graph(root: Path) -> str:
-    """The rules of the default study as a Mermaid flowchart, equal for equal workflows.
-
-    Args:
-        root: the project's folder.
-    """
+    """The rules of the default study as a Mermaid flowchart, equal for equal workflows."""
     options = ["--rulegraph", "mermaid-js", "--forceall", "--nolock"]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *options],

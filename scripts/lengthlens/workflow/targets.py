@@ -5,71 +5,44 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+from lengthlens.analysis.registry import STAGES, TABLES
 from lengthlens.configuration.study import Shard, Study
 from lengthlens.figures.registry import FIGURES
 from lengthlens.weights.made import key_of, made_folder, source_of
 
-CIRCUIT_TABLES = {
-    "patches": "Single components",
-    "carriers": "What carries N",
-    "patch_scores": "Scores against patches",
-    "faithfulness": "Faithfulness of circuits",
-    "circuits": "Smallest circuits",
-    "circuit_members": "Members of the smallest circuits",
-    "overlap": "Circuits across languages",
-}
-TRACES = (
-    "tracing",
-    "attention",
-    "paths",
-    "contrasts",
-)  # folders, a file of each model and language
-TRACE_TABLES = {
-    "tracing": "Where N is",
-    "attention": "What heads look at",
-    "knockout": "Layers kept from a role",
-    "circuit_heads": "Heads of the circuit",
-    "paths": "Paths between components",
-    "places": "Where components matter",
-    "compensation": "Late heads and the final MLP",
-    "contrasts": "Where N is, by kind of template",
-    "contrast_circuits": "Circuits on new templates",
-}
-COUNT_TABLES = {
-    "count_probes": "Words left in the stream",
-    "steering": "The stream shifted along words left",
-    "neurons": "Neurons of the final MLP",
-    "depth": "The end margin by depth",
-}
-TRANSPLANT_TABLES = {
-    "transplants": "Parts of the weights exchanged",
-    "weight_change": "Where the weights moved",
-}
-CAUSAL_TABLES = ("ablation", "confirmatory", "transfer", "profiles", "repair")
-PROBE_TABLES = ("tokens_per_word", "tokenization", "counting", "extrapolation", "dip")
-TABLES = (
-    "behaviour",
-    "control",
-    "models",
-    *CAUSAL_TABLES,
-    *CIRCUIT_TABLES,
-    *TRACE_TABLES,
-    *COUNT_TABLES,
-    *TRANSPLANT_TABLES,
-    "series",
-    "same_text",
-    "scores",
-    "nswap",
-    *PROBE_TABLES,
-)
-# What figures are drawn from: a file of every model and language. Other names are tables.
-EACH_PAIR = {
-    "answers": "generations/{model}.{language}.jsonl",
-    "attributions": "attribution/{model}.{language}.nc",
-    "ablations": "ablation/{model}.{language}.nc",
-    "selections": "selection/{model}.{language}.csv",
+TRACES = ("tracing", "attention", "paths", "contrasts")  # folders, a file a model and language
+_OF_TUNED = tuple(f"{folder}_files" for folder in ("patching", "circuits", *TRACES, "count"))
+# What figures and tables are made from. Other names are tables; those of files that are called as a
+# table is end in `_files`.
+SOURCES = {
+    "answers": "generations/{model}.{language}.jsonl",  # in one table
+    "generations": "generations/{model}.{language}.jsonl",
     "tokens": "tokens/{model}.{language}.jsonl",
+    "attributions": "attribution/{model}.{language}.nc",
+    "forced": "forced/{model}.{language}.nc",
+    "selections": "selection/{model}.{language}.csv",
+    "ablations": "ablation/{model}.{language}.nc",
+    "repairs": "repair/{model}.{language}.nc",
+    "probes": "probes/{model}.{language}.jsonl",
+    **{name: f"{name.removesuffix('_files')}/{{model}}.{{language}}.nc" for name in _OF_TUNED},
+    "transplants_files": "transplant/{untuned}--{tuned}.{language}.nc",
+    "pair_patching_files": "patching/{tuned}.{language}.nc",
+    "proofs": "proofs/{model}.json",
+    "languages": "resources/languages/{language}.yaml",  # of the project's folder, not the run's
 }
+# Stage targets -> sources and tables that they make.
+MADE = {
+    "attribute": ("attributions", "tokens", "cwa"),
+    "select": ("forced", "selections"),
+    "patch": ("patching_files",),
+    "circuits": ("circuits_files", *STAGES["circuits"].tables),
+    "trace": (*(f"{folder}_files" for folder in TRACES), *STAGES["tracing"].tables),
+    "count": ("count_files", *STAGES["count"].tables),
+    "transplant": ("transplants_files", *STAGES["transplants"].tables),
+    "ablate": ("ablations", "repairs"),
+    "probe": ("probes",),
+}
+_KEYS = {1: ("model",), 2: ("model", "language"), 3: ("untuned", "tuned", "language")}
 
 
 def provenance_of(path: str) -> str:
@@ -96,10 +69,6 @@ class Paths:
     def tuned_pairs(self) -> list[tuple[str, str]]:
         """Every tuned model with every language: those whose control is to be explained."""
         return [pair for pair in self.pairs if self.study.tunings[pair[0]] == "tuned"]
-
-    def each_tuned(self, pattern: str) -> list[str]:
-        """One file of every tuned model and language, in the order of `tuned_pairs`."""
-        return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.tuned_pairs]
 
     def partner(self, model: str) -> str | None:
         """The other model of a pair; None where there is none."""
@@ -140,68 +109,43 @@ class Paths:
         """How many of a shard's prompts the study uses; shards are always generated whole."""
         return min(shard.stop, self.study.prompts.per_n) - shard.start
 
-    def each_pair(self, pattern: str) -> list[str]:
-        """One file of every model and language, in the order of `pairs`."""
-        return [self.below(pattern.format(model=m, language=lang)) for m, lang in self.pairs]
+    def keys(self, source: str, tuned: bool = False) -> list[tuple[str, ...]] | None:
+        """What a source has a file of each of; None for a single file.
 
-    def source(self, name: str) -> list[str]:
-        """The files of one source of figures (`figures.registry`)."""
-        if name in EACH_PAIR:
-            return self.each_pair(EACH_PAIR[name])
-        return [self.below("cwa.nc" if name == "cwa" else f"tables/{name}.csv")]
+        Args:
+            source: one of `SOURCES`, `cwa`, or the name of a table.
+            tuned: whether only the files of tuned models are wanted.
+        """
+        if source not in SOURCES:
+            return None
+        if "{tuned}" in SOURCES[source]:
+            return self.transplant_keys
+        if source in ("proofs", "languages"):
+            names = self.study.models if source == "proofs" else self.study.languages
+            return [(name,) for name in names]
+        if source == "probes":
+            return list(itertools.product(self.study.models, self.study.probed_languages))
+        return self.tuned_pairs if tuned or source in _OF_TUNED else self.pairs
+
+    def source(self, name: str, tuned: bool = False) -> list[str]:
+        """The files of a source, in the order of `keys`."""
+        keys = self.keys(name, tuned)
+        if keys is None:
+            return [self.below("cwa.nc" if name == "cwa" else f"tables/{name}.csv")]
+        named = (dict(zip(_KEYS[len(key)], key, strict=True)) for key in keys)
+        return [self.below(SOURCES[name].format(**names)) for names in named]
+
+    def made(self, stage: str) -> list[str]:
+        """The files of a stage target, one of `MADE`."""
+        return [file for source in MADE[stage] for file in self.source(source)]
 
     def prompts(self) -> list[str]:
         return [self.below(f"prompts/{language}.jsonl") for language in self.study.languages]
 
     def generated(self) -> list[str]:
-        answers = self.each_pair("generations/{model}.{language}.jsonl")
-        if self.study.activations.keep is True:
-            answers += self.each_pair("activations/{model}.{language}.h5")
-        return answers
-
-    def attributed(self) -> list[str]:
-        return [
-            *self.each_pair("attribution/{model}.{language}.nc"),
-            *self.each_pair("tokens/{model}.{language}.jsonl"),
-            self.below("cwa.nc"),
-        ]
-
-    def selected(self) -> list[str]:
-        return [
-            *self.each_pair("forced/{model}.{language}.nc"),
-            *self.each_pair("selection/{model}.{language}.csv"),
-        ]
-
-    def patched(self) -> list[str]:
-        return self.each_tuned("patching/{model}.{language}.nc")
-
-    def circuits(self) -> list[str]:
-        return [
-            *self.each_tuned("circuits/{model}.{language}.nc"),
-            *(self.below(f"tables/{table}.csv") for table in CIRCUIT_TABLES),
-        ]
-
-    @property
-    def traces(self) -> dict[str, str]:
-        """What follows N through a model: name -> pattern of its files."""
-        return {name: self.below(f"{name}/{{model}}.{{language}}.nc") for name in TRACES}
-
-    @property
-    def all_traces(self) -> dict[str, list[str]]:
-        """The same, name -> a file of every tuned model and language."""
-        return {name: self.each_tuned(f"{name}/{{model}}.{{language}}.nc") for name in TRACES}
-
-    def traced(self) -> list[str]:
-        return [
-            *(file for files in self.all_traces.values() for file in files),
-            *(self.below(f"tables/{table}.csv") for table in TRACE_TABLES),
-        ]
-
-    def counted(self) -> list[str]:
-        return [
-            *self.each_tuned("count/{model}.{language}.nc"),
-            *(self.below(f"tables/{table}.csv") for table in COUNT_TABLES),
-        ]
+        recorded = self.pairs if self.study.activations.keep is True else []
+        files = [self.below(f"activations/{model}.{code}.h5") for model, code in recorded]
+        return [*self.source("generations"), *files]
 
     @property
     def transplant_keys(self) -> list[tuple[str, str, str]]:
@@ -211,37 +155,6 @@ class Paths:
             for pair in self.study.whole_pairs
             for language in self.study.transplant_languages
         ]
-
-    def each_transplant(self, pattern: str) -> list[str]:
-        """One file of every pair and language, in the order of `transplant_keys`."""
-        return [
-            self.below(pattern.format(untuned=untuned, tuned=tuned, language=language))
-            for untuned, tuned, language in self.transplant_keys
-        ]
-
-    def transplanted(self) -> list[str]:
-        return [
-            *self.each_transplant("transplant/{untuned}--{tuned}.{language}.nc"),
-            *(self.below(f"tables/{table}.csv") for table in TRANSPLANT_TABLES),
-        ]
-
-    def ablated(self) -> list[str]:
-        return [
-            *self.each_pair("ablation/{model}.{language}.nc"),
-            *self.each_pair("repair/{model}.{language}.nc"),
-        ]
-
-    @property
-    def probed_pairs(self) -> list[tuple[str, str]]:
-        """Every model with every language, those that are only probed included."""
-        return list(itertools.product(self.study.models, self.study.probed_languages))
-
-    def probed(self, ending: str = "jsonl") -> list[str]:
-        """One file of every model and probed language, in the order of `probed_pairs`."""
-        return [self.below(f"probes/{m}.{lang}.{ending}") for m, lang in self.probed_pairs]
-
-    def probe_tables(self) -> list[str]:
-        return [self.below(f"tables/{table}.csv") for table in PROBE_TABLES]
 
     def figures(self) -> list[str]:
         return [
@@ -263,15 +176,7 @@ class Paths:
             *self.figures(),
             *self.tables(),
             self.below("claims.csv"),
-            *self.patched(),
-            *self.circuits(),
-            *self.traced(),
-            *self.counted(),
-            *self.transplanted(),
-            *self.ablated(),
-            *self.probed(),
-            *self.selected(),
-            *self.attributed(),
+            *(file for stage in MADE for file in self.made(stage)),
             *self.generated(),
             *self.prompts(),
         ]

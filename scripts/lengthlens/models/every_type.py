@@ -6,11 +6,11 @@ Sizes are guessed by their names; what is no size is the config class's default.
 from __future__ import annotations
 
 import torch
-from architectures import VOCABULARY, made_to_matter
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 TYPES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+VOCABULARY = 160
 LARGEST = 20_000_000  # weights of a model that still counts as tiny
 
 _SIZES: dict[str, int | bool] = (
@@ -30,6 +30,12 @@ _SIZES: dict[str, int | bool] = (
     | {"n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "rotary_dim": 8}
     | {"hidden_size_per_layer_input": 8, "is_decoder": True}
     | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    | dict.fromkeys(("decoder_layers", "encoder_layers"), 3)
+    | dict.fromkeys(("decoder_attention_heads", "encoder_attention_heads"), 4)
+    | dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim"), 80)
+    | dict.fromkeys(("mamba_num_heads", "n_mamba_heads"), 6)
+    | dict.fromkeys(("mamba_head_dim", "mamba_headdim"), 16)
+    | {"mamba_d_ssm": 96, "num_kv_shared_layers": 0}
 )
 # Of the towers of multimodal types, which text does not run.
 _TOWER = (
@@ -39,15 +45,45 @@ _TOWER = (
     | {"head_dim": 16, "image_size": 28, "patch_size": 14}
 )
 # What a type needs beyond sizes, and windows that are shorter than the rows of a test.
+_HYBRID = ["linear_attention", "full_attention", "linear_attention"]
 _OWN: dict[str, dict] = {
     "gpt_neo": {"attention_types": [[["global", "local", "local"], 1]], "window_size": 24},
     "stablelm": {"partial_rotary_factor": 0.5},
     # Latent attention has keys and values for every head.
     **dict.fromkeys(
         ("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite")
-        + ("glm_moe_dsa", "longcat_flash", "minicpm3", "youtu", "dots1"),
+        + ("glm_moe_dsa", "longcat_flash", "minicpm3", "youtu"),
         {"num_key_value_heads": 4},
     ),
+    # Of hybrids, layers of every kind.
+    **dict.fromkeys(
+        ("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "minimax")
+        + ("olmo_hybrid",),
+        {"layer_types": _HYBRID},
+    ),
+    "bamba": {"attn_layer_indices": [1]},
+    "granitemoehybrid": {"layer_types": _HYBRID},
+    "jamba": {"num_hidden_layers": 4, "attn_layer_period": 4, "attn_layer_offset": 2},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"], "num_dense_layers": 1},
+    "nemotron_h": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"],
+        "n_groups": 2,
+    },
+    "recurrent_gemma": {"block_types": ["recurrent", "recurrent", "attention"], "lru_width": 48},
+    "zamba": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
+    "zamba2": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
+    "mamba2": {"num_heads": 6, "head_dim": 16, "n_groups": 2},
+    "dots1": {"num_experts_per_tok": 2, "n_routed_experts": 4, "n_shared_experts": 1},
+    **dict.fromkeys(
+        ("kimi_linear", "bailing_hybrid"),
+        {"layer_types": _HYBRID, "mlp_layer_types": ["dense", "sparse", "sparse"]}
+        | {"num_experts_per_token": 2, "linear_head_dim": 12, "linear_num_heads": 4}
+        | {"num_expert_group": 1, "num_key_value_heads": 4},
+    ),
+    "zaya": {"num_experts_per_tok": 1},
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4}},
 }
 _LEFT_OUT = ((), ("head_dim",), ("is_decoder",), ("num_layers", "n_layers"), ("pad_token_id",))
 
@@ -87,4 +123,18 @@ def _built(config_class, sizes: dict, own: dict):
         weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
     if weights > LARGEST:
         raise ValueError(f"{weights} weights are not tiny")
-    return made_to_matter(AutoModelForCausalLM.from_config(config).float().eval())
+    model = made_to_matter(AutoModelForCausalLM.from_config(config).float().eval())
+    with torch.inference_mode():
+        model(input_ids=torch.arange(5, 9)[None], use_cache=False)  # raises where sizes do not fit
+    return model
+
+
+def made_to_matter(model):
+    """The model with large weights, and with norm weights and biases away from 1 and 0."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 1 or "bias" in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+            else:
+                parameter.mul_(8.0)
+    return model.requires_grad_(False)
