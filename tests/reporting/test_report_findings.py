@@ -31,10 +31,10 @@ nan = float("nan")
     [
         ([(0.1, 0.3), (0.2, 0.4)], ("yes in both languages", "yes")),
         ([(0.1, 0.3)], ("yes", "yes")),
-        ([(-0.3, -0.1)] * 3, ("no, the opposite in all 3 languages", "no")),
+        ([(-0.3, -0.1)] * 3, ("no in all 3 languages", "no")),
         ([(-0.3, 0.1), (-0.1, 0.2)], ("not shown", "open")),
         ([(0.1, 0.3), (-0.1, 0.2)], ("yes in 1, undecided in 1 of 2 languages", "open")),
-        ([(0.1, 0.3), (-0.2, -0.1)], ("yes in 1, the opposite in 1 of 2 languages", "open")),
+        ([(0.1, 0.3), (-0.2, -0.1)], ("yes in 1, no in 1 of 2 languages", "open")),
         ([(nan, nan)], ("no interval", "open")),
         ([(0.0, 0.3)], ("not shown", "open")),
     ],

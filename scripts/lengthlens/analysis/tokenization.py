@@ -44,6 +44,7 @@ from lengthlens.statistics import (
     Interval,
     combination_interval,
     mean_interval,
+    share_difference_interval,
     share_interval,
 )
 
@@ -102,16 +103,23 @@ def _levels(free, aligned, measure: str, bootstrap: Bootstrap) -> Iterator[tuple
 
 
 def _difference(sides: Sides, measure: str, bootstrap: Bootstrap) -> tuple[Interval, float]:
-    """A combination of means, each side with its coefficient, topics drawn once for all sides."""
-    values = np.concatenate([answer_values(answers, measure) for _, answers in sides])
-    found = combination_interval(
-        values,
-        np.ones(len(values)),
-        np.concatenate([answers["topic"].to_numpy() for _, answers in sides]),
-        np.repeat(np.arange(len(sides)), [len(answers) for _, answers in sides]),
-        {index: float(coefficient) for index, (coefficient, _) in enumerate(sides)},
-        bootstrap=bootstrap,
-    )
+    """A combination of means, each side with its coefficient, topics drawn once for all sides.
+
+    Of two shares of exact answers, the interval is the one that claims have.
+    """
+    parts = [(answer_values(answers, measure), answers["topic"].to_numpy()) for _, answers in sides]
+    values = np.concatenate([own for own, _ in parts])
+    if measure == "exact" and len(sides) == 2:
+        found = share_difference_interval(*parts[0], *parts[1], bootstrap.level)
+    else:
+        found = combination_interval(
+            values,
+            np.ones(len(values)),
+            np.concatenate([topics for _, topics in parts]),
+            np.repeat(np.arange(len(sides)), [len(own) for own, _ in parts]),
+            {index: float(coefficient) for index, (coefficient, _) in enumerate(sides)},
+            bootstrap=bootstrap,
+        )
     cut = np.concatenate([answers["truncated"].to_numpy(dtype=bool) for _, answers in sides])
     return found, float(cut.mean())
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lengthlens.claims.kinds import Data, Measurement, NoData
+from lengthlens.models.depth import nearest_layer
 from lengthlens.statistics import Bootstrap, Estimate, Interval
 
 
@@ -58,9 +59,9 @@ def _row(
         raise NoData(f"{source} has no column {' or '.join(missing)}")
     rows = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
     if "depth" in statistic and len(rows):
-        layers = rows["layer"].to_numpy(dtype=float)
-        last = table.loc[table["model"] == wanted["model"], "layer"].max()
-        rows = rows.iloc[[int(np.abs(layers - statistic["depth"] * last).argmin())]]
+        last = int(table.loc[table["model"] == wanted["model"], "layer"].max())
+        layer = nearest_layer(rows["layer"].tolist(), statistic["depth"], last)
+        rows = rows[rows["layer"] == layer]
     if len(rows) != 1:
         labels = ", ".join(f"{name} {value}" for name, value in wanted.items())
         raise NoData(f"{source} has {len(rows) or 'no'} rows of {labels}")

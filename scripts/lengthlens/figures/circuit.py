@@ -93,7 +93,8 @@ def title(places: pd.DataFrame, cast: Cast) -> str:
     if not told:
         return "Which components carry the number is undecided"
     [(chain, _)] = Counter(told).most_common(1)
-    route = ", then ".join(ROLE_NAMES[role] for role in chain)
+    way = [role for role in chain if role != "numeral"] or chain  # where it stands is no way
+    route = ", then ".join(ROLE_NAMES[role] for role in way)
     some = [case for case, own in chains.items() if own == chain]
     told = f"The number reaches the decision through {route}, {where(some, list(chains))}"
     return told + "; elsewhere by another route or undecided" * (len(some) < len(chains))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from lengthlens.figures.style import INK, ON_DARK, ON_LIGHT, Cast, no_data, page_width, styled
 from lengthlens.figures.titles import cases_of, stated
+from lengthlens.models.depth import nearest_layer
 
 UNKNOWN = "unknown"  # of components whose role could not be told
 ROLES = {
@@ -78,8 +79,8 @@ def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
 def title(table: pd.DataFrame, cast: Cast) -> str:
     """Which part of the text holds most of the effect of N half way through the layers."""
     own = table[table["direction"] == "noising"]
-    layers = sorted(own["layer"].unique().tolist())
-    middle = own[own["layer"] == layers[len(layers) // 2]] if layers else own
+    layers = own["layer"].unique().tolist()
+    middle = own[own["layer"] == nearest_layer(layers, 0.5, max(layers))] if layers else own
     shares = middle["share"].astype(float).groupby(middle["role"]).mean().dropna()
     if shares.empty:
         return "Where the number is held is undecided"

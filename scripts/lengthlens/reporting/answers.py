@@ -58,11 +58,11 @@ def verdict(above: int, below: int, known: int, over: str) -> tuple[str, str]:
     if above == known:
         return f"yes{all_}", "yes"
     if below == known:
-        return f"no, the opposite{all_}", "no"
+        return f"no{all_}", "no"
     if not above and not below:
         return "not shown", "open"
     parts = [f"yes in {above}"] if above else []
-    parts += [f"the opposite in {below}"] if below else []
+    parts += [f"no in {below}"] if below else []
     open_ = known - above - below
     parts += [f"undecided in {open_}"] if open_ else []
     return f"{', '.join(parts)} of {known} {over}", "open"
