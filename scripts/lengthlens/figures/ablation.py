@@ -146,7 +146,7 @@ def title(effects: pd.DataFrame, scores: Sequence[str], k: int | None, cast: Cas
     k = k if (own["k"] == k).any() else int(own["k"].max())
     own = own[own["k"] == k]
     told, further = [], []
-    for score in scores:
+    for score in [each for each in scores if (own["method"] == each).any()]:
         said, beyond = _fall(own[own["method"] == score], score, cast)
         told.append(said)
         further += [beyond] if beyond else []
