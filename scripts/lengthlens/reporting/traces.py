@@ -34,13 +34,14 @@ def say_places(table: pd.DataFrame) -> list[str]:
         some = _layers_by_role(rows[(rows["share_low"] > _SOME) & (rows["share_low"] <= _HALF)])
         parts = []
         if most:
-            parts.append(f"{most}, with more than half of it at each place")
+            parts.append(f"more than half of the effect of N travels through {most}")
         if some:
-            parts.append(f"{some}, with more than 5 % at each place, not shown to exceed half")
+            parts.append(f"more than 5 %, but not shown to be more than half, through {some}")
         nothing = "no part of the text is shown to carry more than 5 % of the effect of N"
-        said = f"the effect of N travels through {'; and through '.join(parts)}"
-        said = said if parts else nothing
-        sentences.append(f"{who}: {said} ({n}; layers are those that the stream enters).")
+        said = "; ".join(parts) or nothing
+        sentences.append(
+            f"{who}: {said} ({n}, noising; a layer is the one that the stream enters)."
+        )
     return sentences
 
 
