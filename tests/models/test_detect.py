@@ -44,11 +44,17 @@ def test_detection_finds_what_the_table_says(row: str) -> None:
 @pytest.mark.slow  # `.ci/run` makes them all
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_unlisted_architectures_are_complete(kind: str) -> None:
-    """As for the listed ones, on a model of three layers. Measured: 5.7e-7 of max |logit|."""
+    """As for the listed ones, on a model of three layers. Measured: 5.7e-7 of max |logit|.
+
+    Mamba computes its states in another order token by token than at once: 1.3e-5 of the logits
+    that it gives in one pass.
+    """
     assert kind not in ARCHITECTURES
     model = unlisted_model(kind, ACCEPTED[kind])
     deviations = completeness(model, torch.float32)
+    own = deviations.pop("own")
     assert max(deviations.values()) <= 2e-6, deviations
+    assert own <= (2e-5 if kind == "mamba" else 2e-6)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -70,14 +70,14 @@ class NormKind:
 
 
 def norm_kind(
-    norm: nn.Module, x: Float[Tensor, "*row d_model"], y: Float[Tensor, "*row out"]
+    norm: nn.Module, x: Float[Tensor, "*row d_model"], y: Float[Tensor, "*rows out"]
 ) -> NormKind | None:
     """The kind of norm that turns `x` into `y`, or None where it is neither of the known kinds.
 
     Args:
         norm: the module, in float32.
         x: its input.
-        y: its output.
+        y: its output; of other shape, it is no norm.
     """
     weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
     epsilon = _epsilon(norm)
