@@ -38,13 +38,19 @@ class Across:
     Attributes:
         n_heads: heads of the model; 0 where a norm follows the attention, whose scale the sum of
             all heads sets, so that no head adds an output of its own.
+        sides: the tuned model and the untuned one, each with W_O of every layer (`Readout.output`).
     """
 
     def __init__(self, pair: Pair, texts: FixedTexts, memory_gb: float) -> None:
         self.pair, self.texts, self.memory_gb = pair, texts, memory_gb
         a = pair.untuned.anatomy
-        self.n_heads = 0 if any(layer.attention_norm for layer in a.layers) else a.n_heads
+        normed = any(layer.attention_norm is not None for layer in a.layers)
+        self.n_heads = 0 if normed else a.n_heads
         self._size = a.n_layers * (self.n_heads + 1)
+        self.sides = [
+            (loaded, readout_of(loaded.model, anatomy=loaded.anatomy).output)
+            for loaded in (pair.tuned, pair.untuned)
+        ]
 
     @torch.inference_mode()
     def measure(
@@ -91,11 +97,11 @@ class _Differences:
     def __init__(self, across: Across, text: tuple[int, ...]) -> None:
         self._anatomy, self._n_heads = across.pair.untuned.anatomy, across.n_heads
         self._runs = []
-        for loaded in (across.pair.tuned, across.pair.untuned):
+        for loaded, outputs in across.sides:
             recorder = PassRecorder(loaded.anatomy)
             with recorder.attached():
                 last_logits(loaded, *padded([text], loaded.device))
-            self._runs.append((recorder.donors(loaded.device), readout_of(loaded.model).output))
+            self._runs.append((recorder.donors(loaded.device), outputs))
 
     @contextlib.contextmanager
     def added(self, components: list[int]) -> Iterator[None]:
