@@ -280,7 +280,7 @@ SECTIONS = (
         "Count: does the model hold how many words are left?",
         "Each answer is read under every N that it has not exceeded, so the text does not reveal "
         "how many words are left. Linear probes decode this number from the residual stream on "
-        "held-out topics; steering adds the probe's direction to the stream during generation. "
+        "held-out topics; steering shifts the stream along words left during generation. "
         "Finally, neurons of the final MLP are patched between runs that differ only in N, and the "
         "end margin is summed layer by layer.",
         figures=("count", "depth"),
