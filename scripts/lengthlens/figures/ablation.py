@@ -35,7 +35,7 @@ from lengthlens.figures.style import (
     percent,
     styled,
 )
-from lengthlens.figures.titles import cases_of, sizes, told_models, where
+from lengthlens.figures.titles import cases_of, sizes, told_models, tuned_first, where
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
 MEASURES = {
@@ -90,7 +90,7 @@ def draw_ablation(
     few = _with_control(control, cast)
     rows = [
         Panels(model, measure, (score,), f"by {METHOD_NAMES[score]}:\n{MEASURES[measure]}")
-        for model in _tuned_first(few)
+        for model in tuned_first(few)
         for score in scores
         for measure in _MAIN
     ] or [Panels(model, "end_margin", (), MEASURES["end_margin"]) for model in few.tunings]
@@ -236,10 +236,6 @@ def draw_rows(
             scores = dict.fromkeys(score for row in rows for score in row.scores)
             add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
     return figure
-
-
-def _tuned_first(cast: Cast) -> list[str]:
-    return sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
 
 
 def _with_control(control: pd.DataFrame, cast: Cast) -> Cast:

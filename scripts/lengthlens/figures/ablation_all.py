@@ -13,7 +13,7 @@ from lengthlens.analysis.outcomes import measure_values
 from lengthlens.figures import ablation
 from lengthlens.figures.ablation import MEASURES, Panels, draw_rows
 from lengthlens.figures.style import METHOD_COLOURS, METHOD_NAMES, Cast
-from lengthlens.figures.titles import cases_of, tallied
+from lengthlens.figures.titles import cases_of, tallied, tuned_first
 from lengthlens.statistics import DEFAULT, Bootstrap
 
 counts = ablation.counts
@@ -38,7 +38,7 @@ def draw_ablation_all(
     scores = tuple(METHOD_COLOURS)
     rows = [
         Panels(model, measure, scores, label)
-        for model in sorted(cast.tunings, key=lambda name: cast.tunings[name] != "tuned")
+        for model in tuned_first(cast)
         for measure, label in MEASURES.items()
         if measure != "exact" or _ever_exact(ablations, model)
     ]

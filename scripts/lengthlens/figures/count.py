@@ -20,7 +20,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import apart, cases_of, stated
+from lengthlens.figures.titles import all_apart, cases_of, stated
 from lengthlens.statistics import Estimate
 
 _ROW = 1.9  # inches
@@ -62,7 +62,7 @@ def title(probes: pd.DataFrame, cast: Cast) -> str:
     own, permuted = (cases_of(last, name, cast) for name in ("beyond", "control"))
     reading = "the number of words left can be decoded from the final stream"
     return stated(
-        [apart(one, other) for one, other in zip(own, permuted, strict=True)],
+        all_apart(own, permuted),
         f"{reading} beyond text, position and template",
         f"{reading} worse than with N permuted",
         f"{reading} beyond text, position and template",

@@ -98,7 +98,7 @@ def title(
     for (model, language), data in attributions.items():
         if model not in told_models(cast) or language not in cast.languages:
             continue
-        by_n = dict(_by_n(data, LATE_HEADS, "step", bootstrap))
+        by_n = {k: found for k, found, _ in _by_n(data, LATE_HEADS, "step", bootstrap)}
         if few in by_n and many in by_n and few < many:
             name = language_name(language, cast)
             first, last = (
@@ -116,13 +116,17 @@ def title(
 
 def _by_n(
     attribution: xr.Dataset, group: Group, form: str, bootstrap: Bootstrap
-) -> list[tuple[int, Interval]]:
-    """CWA of a group at every N, per step or as a sum."""
+) -> list[tuple[int, Interval, float]]:
+    """CWA of a group at every N, per step or as a sum, and its mean under shifted signs."""
     sums = group.sums(attribution)
     bottom = sums.steps if form == "step" else np.ones_like(sums.steps)
     n, topics = attribution["n"].to_numpy(), attribution["topic"].to_numpy()
     return [
-        (int(k), ratio_interval(sums.total[n == k], bottom[n == k], topics[n == k], bootstrap))
+        (
+            int(k),
+            ratio_interval(sums.total[n == k], bottom[n == k], topics[n == k], bootstrap),
+            sums.shifted[n == k].sum() / max(bottom[n == k].sum(), 1),
+        )
         for k in np.unique(n)
     ]
 
@@ -138,14 +142,9 @@ def _draw_panel(
     for index, (model, look) in enumerate(cast.looks.items()):
         if model not in attributions:
             continue
-        attribution = attributions[model]
-        sums = group.sums(attribution)
-        null, n = sums.shifted, attribution["n"].to_numpy()
-        bottom = sums.steps if form == "step" else np.ones_like(sums.steps)
-        numbers = np.unique(n)
-        found = [interval for _, interval in _by_n(attribution, group, form, bootstrap)]
-        x = numbers + _APART * (2 * index - len(cast.looks) + 1)
-        nulls = [null[n == k].sum() / max(bottom[n == k].sum(), 1) for k in numbers]
+        by_n = _by_n(attributions[model], group, form, bootstrap)
+        numbers, found, nulls = ([row[place] for row in by_n] for place in range(3))
+        x = np.array(numbers) + _APART * (2 * index - len(cast.looks) + 1)
         axes.scatter(
             x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2
         )

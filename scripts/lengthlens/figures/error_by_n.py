@@ -21,7 +21,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import cases_of, span, stated, subject
+from lengthlens.figures.titles import cases_of, span, stated, subject, tuned_models
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, mean_interval, share_interval
 
 _APART = 0.13  # models stand this far to either side of N
@@ -45,7 +45,7 @@ def draw_error_by_n(
         cast: models and languages, in order.
         bootstrap: of the intervals, which are clustered by topic.
     """
-    tuned = [model for model, tuning in cast.tunings.items() if tuning == "tuned"]
+    tuned = tuned_models(cast)
     magnified = bool(tuned) and len(tuned) < len(cast.tunings)
     cut = answers[answers["truncated"]].groupby("language")["model"].nunique()
     lines = int(cut.max()) if len(cut) else 0  # of percentages above the panels

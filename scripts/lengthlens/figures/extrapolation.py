@@ -21,7 +21,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import cases_of, stated, subject
+from lengthlens.figures.titles import cases_of, language_name, stated, subject
 from lengthlens.statistics import Estimate
 
 _APART = 0.1
@@ -45,14 +45,14 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
         figure, panels = panel_grid(
             3, len(cast.languages), [1.6, 1.2, 1.2], sharex=True, sharey="row"
         )
-        for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
+        for column, language in zip(panels.T, cast.languages, strict=True):
             own = table[table["language"] == language]
             for axes in column:
                 _shade(axes, own)
             _draw_by_n(column[0], own, cast, cast, "words")
             _draw_by_n(column[1], own, few, cast, "error")
             _draw_dips(column[2], dips[dips["language"] == language], few, cast)
-            column[0].set_title(name.partition(" (")[0])
+            column[0].set_title(language_name(language, cast))
             column[-1].set_xlabel("N, words asked for")
         n = np.array(sorted(table["n"].unique()))
         for axes in panels[0]:

@@ -22,7 +22,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import apart, cases_of, span, stated
+from lengthlens.figures.titles import all_apart, cases_of, span, stated
 
 RANDOM = "random"
 _MARKERS = {"atp": "v", "cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^"}
@@ -75,7 +75,7 @@ def title(circuits: pd.DataFrame, cast: Cast) -> str:
     share = f"{span(found['faithfulness'], 'percent')} % of the effect of N"
     rivals = "as many with heads drawn at random"
     return stated(
-        [apart(one, other) for one, other in zip(kept, random, strict=True)],
+        all_apart(kept, random),
         f"{size} components keep {share}, more than {rivals},",
         f"{size} components keep {share}, less than {rivals},",
         f"{size} components keep more of the effect of N than {rivals}",

@@ -44,6 +44,11 @@ def tuned_models(cast: Cast) -> list[str]:
     return [model for model, tuning in cast.tunings.items() if tuning == "tuned"]
 
 
+def tuned_first(cast: Cast) -> list[str]:
+    """All models, the tuned ones first."""
+    return sorted(cast.tunings, key=lambda model: cast.tunings[model] != "tuned")
+
+
 def told_models(cast: Cast) -> list[str]:
     """The models that titles are about: the tuned ones, or all where none is."""
     return tuned_models(cast) or list(cast.tunings)
@@ -73,6 +78,11 @@ def cases_of(table: pd.DataFrame, name: str, cast: Cast, model: str = "model") -
     """The rows of a table about those models and languages that a title tells of."""
     own = table[table[model].isin(told_models(cast)) & table["language"].isin(list(cast.languages))]
     return [case_of(row, name, cast, model) for row in own.to_dict("records")]
+
+
+def all_apart(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
+    """`apart` of cases and others one by one."""
+    return [apart(case, other) for case, other in zip(cases, others, strict=True)]
 
 
 def apart(case: Case, other: Case) -> Case:

@@ -22,7 +22,7 @@ from lengthlens.figures.style import (
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import case_of, stated, told_models
+from lengthlens.figures.titles import case_of, language_name, stated, told_models, tuned_models
 from lengthlens.statistics import Estimate
 
 POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
@@ -39,7 +39,7 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
         slopes: tables/tokens_per_word.csv.
         cast: models and all probed languages, in order.
     """
-    tuned = [model for model, tuning in cast.tunings.items() if tuning == "tuned"]
+    tuned = tuned_models(cast)
     models = tuned or list(cast.tunings)
     languages = list(cast.languages)
     with styled():
@@ -98,8 +98,7 @@ def is_poor(rows: pd.DataFrame) -> bool:
 
 
 def _labels(cast: Cast) -> list[str]:
-    """Names of the languages, without what stands in brackets."""
-    return [name.partition(" (")[0] for name in cast.languages.values()]
+    return [language_name(code, cast) for code in cast.languages]
 
 
 def _place(index: int, count: int) -> float:

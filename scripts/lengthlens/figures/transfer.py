@@ -20,7 +20,7 @@ from lengthlens.figures.style import (
     page_width,
     styled,
 )
-from lengthlens.figures.titles import told_models
+from lengthlens.figures.titles import told_models, tuned_models
 from lengthlens.statistics import side_of
 
 MEASURE = "end_margin"
@@ -40,7 +40,7 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     rows = table[(table["measure"] == MEASURE) & table["model"].isin(list(cast.tunings))]
-    models = [m for m, tuning in cast.tunings.items() if tuning == "tuned"]
+    models = tuned_models(cast)
     models = models or list(cast.tunings)
     methods = list(dict.fromkeys(rows["method"])) or [""]
     languages = list(cast.languages)

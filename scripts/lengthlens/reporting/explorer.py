@@ -20,6 +20,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import tuned_first
 
 VEGA_LITE = "6.4"
 MOST_CELLS = 150_000  # of all maps; beyond, a page of 8 MB is in danger and single N are left out
@@ -210,8 +211,7 @@ def _specification(
 
 def _by_tuning(cast: Cast) -> dict[str, str]:
     """Models with their tuning, tuned models first: they keep to a count."""
-    ordered = sorted(cast.tunings.items(), key=lambda entry: entry[1] != "tuned")
-    return {model: f"{model} ({tuning})" for model, tuning in ordered}
+    return {model: f"{model} ({cast.tunings[model]})" for model in tuned_first(cast)}
 
 
 def _switch(name: str, title: str, options: Mapping[str, str]) -> dict[str, Any]:
