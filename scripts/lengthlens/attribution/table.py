@@ -14,11 +14,12 @@ from pathlib import Path
 
 from lengthlens.attribution.proof import proven
 from lengthlens.errors import LengthlensError
+from lengthlens.files.marks import between, put_between
 from lengthlens.models.anatomy import Anatomy, LayerSites, dissect
 from lengthlens.models.architectures import ARCHITECTURES
 from lengthlens.models.every_type import TYPES, NotBuilt, any_model
 
-BEGIN, END = "<!-- types: begin -->", "<!-- types: end -->"
+PART = "types"  # of the page (`files.marks`)
 PROVEN, REFUSED, NOT_BUILT, CRASHED = "proven", "refused", "not tried", "crashed"
 _TEXTS = [list(range(20, 33)), list(range(60, 67))]
 _FRAME = re.compile(
@@ -65,7 +66,7 @@ def _plain(reason: str) -> str:
 
 def read_table(text: str) -> dict[str, tuple[str, str]]:
     """The rows of the page: type -> verdict and what it says."""
-    rows = text.partition(BEGIN)[2].partition(END)[0].splitlines()
+    rows = between(text, PART).splitlines()
     cells = [
         re.split(r"(?<!\\)\|", row.strip().strip("|")) for row in rows if row.startswith("| `")
     ]
@@ -83,8 +84,7 @@ def with_table(text: str, rows: Mapping[str, tuple[str, str]]) -> str:
         "|---|---|---|",
     ]
     table += [f"| `{kind}` | {what} | {why} |" for kind, (what, why) in sorted(rows.items())]
-    before, _, rest = text.partition(BEGIN)
-    return "\n".join([before + BEGIN, "", *table, "", END]) + rest.partition(END)[2]
+    return put_between(text, PART, "\n".join(["", *table, ""]))
 
 
 def main(kinds: Iterable[str], page: Path) -> None:

@@ -15,11 +15,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
+from lengthlens.files.marks import marks, put_between
 from lengthlens.readers import open_claims
 from lengthlens.reporting.findings import Claim, describe_claims
 from lengthlens.reporting.shown import Shown
 
-BEGIN, END = "<!-- findings: begin -->", "<!-- findings: end -->"
+PART = "findings"
+BEGIN, END = marks(PART)
 DEEPER = "<!-- in depth -->"  # between the story and everything else
 CLAIMS = re.compile(r"(<!-- claims: ([\w -]+) -->\n).*?(<!-- end of claims -->)", re.DOTALL)
 SHOWN = "worked_cases"  # the figure of the page of claims
@@ -79,11 +81,7 @@ def put(page: str, text: str) -> str:
     Raises:
         ValueError: the page has no marks.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{text.strip()}\n{END}{after}"
+    return put_between(page, PART, text.strip())
 
 
 def put_claims(page: str, claims: Iterable[Claim], run: str, made: Mapping) -> str:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-BEGIN, END = "<!-- rules: begin -->", "<!-- rules: end -->"
+from lengthlens.files.marks import put_between
+
+PART = "rules"  # of the page (`files.marks`)
 _LEFT_OUT = re.compile(r"\s*style |---|title:")  # colours are chance, and the page is the title
 
 
@@ -31,8 +33,7 @@ def rule_graph(root: Path) -> str:
 
 def with_graph(page: str, graph: str) -> str:
     """The page with the graph between its marks."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n```mermaid\n{graph}\n```\n{END}{rest.split(END)[1]}"
+    return put_between(page, PART, f"```mermaid\n{graph}\n```")
 
 
 if __name__ == "__main__":
