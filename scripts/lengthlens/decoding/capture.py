@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lengthlens.models.anatomy import Anatomy
-from lengthlens.models.hooks import at_heads, at_mlp, entering
+from lengthlens.models.hooks import at_components, entering
 from lengthlens.models.norms import norm_epsilon, rms
 
 
@@ -127,9 +127,8 @@ class Recorder:
             )
             read_scale = self._scale_reader(norm_epsilon(a.final_norm))
             hooks.enter_context(a.final_norm.register_forward_pre_hook(read_scale))
+            hooks.enter_context(at_components(a, self._head_reader, self._mlp_reader))
             for index, layer in enumerate(a.layers):
-                hooks.enter_context(at_heads(layer, self._head_reader(index)))
-                hooks.enter_context(at_mlp(layer, self._mlp_reader(index)))
                 if layer.attention_norm is not None:
                     hooks.enter_context(
                         layer.attention_norm.register_forward_pre_hook(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lengthlens.decoding.intervention import Donors
 from lengthlens.models.anatomy import Anatomy
-from lengthlens.models.hooks import all_heads, at_heads, at_mlp
+from lengthlens.models.hooks import all_heads, at_components
 
 
 class PassRecorder:
@@ -29,10 +29,7 @@ class PassRecorder:
     @contextlib.contextmanager
     def attached(self) -> Iterator[PassRecorder]:
         """Record the pass in this block."""
-        with contextlib.ExitStack() as hooks:
-            for index, layer in enumerate(self.anatomy.layers):
-                hooks.enter_context(at_heads(layer, self._head_reader(index)))
-                hooks.enter_context(at_mlp(layer, self._mlp_reader(index)))
+        with at_components(self.anatomy, self._head_reader, self._mlp_reader):
             yield self
 
     def donors(self, device: torch.device) -> Donors:

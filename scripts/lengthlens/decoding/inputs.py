@@ -24,7 +24,15 @@ from transformers.masking_utils import eager_mask
 
 from lengthlens.decoding.scores import eager_attention
 from lengthlens.models.anatomy import Anatomy
-from lengthlens.models.hooks import all_heads, at_heads, at_mlp, entering, hooked, with_stream
+from lengthlens.models.hooks import (
+    all_heads,
+    at_components,
+    at_heads,
+    at_mlp,
+    entering,
+    hooked,
+    with_stream,
+)
 
 PARTS = ("q", "k", "v")
 _SPLIT = "lengthlens_split"
@@ -69,12 +77,8 @@ class ShiftedInputs:
         AttentionInterface.register(_SPLIT, self._attend)
         AttentionMaskInterface.register(_SPLIT, eager_mask)
         shifts = [(layer.first, self._shift(index)) for index, layer in enumerate(layers)]
-        with contextlib.ExitStack() as hooks:
-            for index, layer in enumerate(layers):
-                hooks.enter_context(at_heads(layer, self._keep(index)))
-                hooks.enter_context(at_mlp(layer, self._reader(index)))
-            hooks.enter_context(hooked(shifts))
-            hooks.enter_context(eager_attention(model, _SPLIT))
+        components = at_components(self.anatomy, self._keep, self._reader)
+        with components, hooked(shifts), eager_attention(model, _SPLIT):
             yield self
 
     def _shift(self, layer: int):

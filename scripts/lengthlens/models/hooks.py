@@ -104,6 +104,25 @@ def at_mlp(
         yield
 
 
+@contextlib.contextmanager
+def at_components(
+    anatomy: Anatomy,
+    of_heads: Callable[[int], Callable[[Tensor, slice], Tensor | None]],
+    of_mlp: Callable[[int], Callable[[Tensor], Tensor | None]],
+) -> Iterator[None]:
+    """Read or change what the heads and the MLP of every layer give (`at_heads`, `at_mlp`).
+
+    Args:
+        anatomy: the model's.
+        of_heads, of_mlp: the `use` of a layer, by its index.
+    """
+    with contextlib.ExitStack() as hooks:
+        for index, layer in enumerate(anatomy.layers):
+            hooks.enter_context(at_heads(layer, of_heads(index)))
+            hooks.enter_context(at_mlp(layer, of_mlp(index)))
+        yield
+
+
 def _one(x: Tensor | None) -> Tensor | None:
     """The only head of what `use` returns."""
     return None if x is None else x[..., 0, :]

@@ -39,7 +39,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits
 from lengthlens.generation.swaps import Swap
-from lengthlens.models.hooks import at_heads, at_mlp, entering, with_stream
+from lengthlens.models.hooks import at_components, entering, with_stream
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, best_pair
 
 MOST_ROWS = 32
@@ -307,10 +307,7 @@ class _Products:
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
-        with contextlib.ExitStack() as hooks:
-            for index, layer in enumerate(self._batch.anatomy.layers):
-                hooks.enter_context(at_heads(layer, self._of_heads(index)))
-                hooks.enter_context(at_mlp(layer, self._of_mlp(index)))
+        with at_components(self._batch.anatomy, self._of_heads, self._of_mlp):
             yield
 
     def stacked(self) -> list[Tensor]:
