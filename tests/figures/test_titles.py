@@ -115,13 +115,18 @@ def shifted(limits: Limits, null: float) -> Limits:
     return value, low, high
 
 
+def beside(table: pd.DataFrame, other: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A table with the columns of another that are called like `name`."""
+    return pd.concat([table, other.filter(like=name)], axis=1)
+
+
 def removed(limits: Limits, sign: int = -1) -> pd.DataFrame:
     """What removing heads does: above, exact answers fall."""
     value, *ends = (sign * limit for limit in limits)
     labels = {"measure": "exact", "chosen_by": "top", "kind": "head", "mode": "zero"}
     labels |= {"method": "cwa", "k": 4}
-    both = [rows(name, (value, *sorted(ends)), **labels) for name in ("change", "effect")]
-    table = pd.concat([both[0], both[1].filter(like="effect")], axis=1)
+    both = {name: rows(name, (value, *sorted(ends)), **labels) for name in ("change", "effect")}
+    table = beside(both["change"], both["effect"], "effect")
     return table.assign(source_language=table["language"])
 
 
@@ -154,9 +159,9 @@ def told_of(limits: Limits) -> Limits:
 
 def faithful(limits: Limits) -> pd.DataFrame:
     kept = rows("faithfulness", shifted(limits, 0.5), method="atp", k=4, n_components=9)
-    random = rows("random", (0.5, 0.49, 0.51)).filter(like="random")
+    random = rows("random", (0.5, 0.49, 0.51))
     kept = kept.rename(columns={"faithfulness_low": "low", "faithfulness_high": "high"})
-    return pd.concat([kept, random], axis=1).assign(source_language=kept["language"])
+    return beside(kept, random, "random").assign(source_language=kept["language"])
 
 
 def exchanged(limits: Limits, neutral: bool = True) -> pd.DataFrame:
@@ -196,10 +201,7 @@ def moved(limits: Limits) -> pd.DataFrame:
 TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
     "error_by_n": (
         lambda limits: error_by_n.title(
-            pd.concat(
-                [rows("over_chance", limits), rows("exact", (0.5, 0.4, 0.6)).filter(like="exact")],
-                axis=1,
-            ),
+            beside(rows("over_chance", limits), rows("exact", (0.5, 0.4, 0.6)), "exact"),
             CAST,
         ),
         "50 % of the answers of chat have exactly N words, more than by chance, in all 3",
@@ -265,12 +267,8 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
     ),
     "count": (
         lambda limits: count.title(
-            pd.concat(
-                [
-                    rows("beyond", limits, depth=1.0),
-                    rows("control", (0.0, -0.01, 0.01)).filter(like="control"),
-                ],
-                axis=1,
+            beside(
+                rows("beyond", limits, depth=1.0), rows("control", (0.0, -0.01, 0.01)), "control"
             ),
             CAST,
         ),
