@@ -13,9 +13,6 @@ PAGE = Path(__file__).parents[2] / "docs/architectures.md"
 TABLE = read_table(PAGE.read_text(encoding="utf-8"))
 # Rows and positions as one axis; layers that differ; a bias of the unembedding; experts.
 SAMPLE = ("opt", "bamba", "phi", "phimoe")
-pytestmark = pytest.mark.skipif(
-    not TABLE, reason="not made yet: PYTHONPATH=scripts python -m lengthlens.attribution.table"
-)
 
 
 def test_every_type_has_a_row() -> None:
