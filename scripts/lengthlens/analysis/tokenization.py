@@ -10,7 +10,8 @@ little by it, and so tells the two apart:
 
 The last assumes that the constraint does the same harm in both languages; `cost` and `changed`
 tell how unlike it is. A third view needs no constraint: `reference - free` compares free answers.
-All differences are paired by topic and take the same prompts.
+All differences take the same prompts and are paired by topic, but for two shares of exact answers:
+their interval is the one that claims have (`statistics.share_difference_interval`).
 
 | column | meaning |
 |---|---|
