@@ -162,7 +162,7 @@ class FixedTexts(texts.FixedTexts):
         self.rng, self.number = study.loaded.rng, len(answers)
         self.effect = study.loaded.effect
 
-    def margins(self, model: Model) -> list[np.ndarray]:
+    def margins(self, model: Model, below: int) -> list[np.ndarray]:
         return [self.rng.normal(self.effect / 2, 1, self.number) for _ in range(2)]
 
 

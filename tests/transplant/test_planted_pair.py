@@ -32,6 +32,7 @@ from lengthlens.transplant.measure import Material, measure_transplants
 from lengthlens.transplant.pair import Pair, alike
 from lengthlens.transplant.plan import layer_ranges
 from lengthlens.transplant.swap import transplanted
+from lengthlens.transplant.texts import FixedTexts
 
 BOOTSTRAP = Bootstrap(resamples=200)
 KEY = ("before", "after", "en")
@@ -133,6 +134,30 @@ def test_the_ends_are_the_models_themselves() -> None:
     assert whole.loc[whole["scale"] == 1, "share"].dropna().tolist() == pytest.approx(
         [1.0] * whole.loc[whole["scale"] == 1, "share"].notna().sum()
     )
+
+
+def test_layers_below_what_is_exchanged_are_not_computed_again_and_change_nothing() -> None:
+    pair, given = pair_of(), material()
+    study = AblationStudy(pair.tuned, given.prompts, given.settings, given.counting)
+    sets = ConditionSets([Condition()], pair.tuned.anatomy, torch.device("cpu"), None)
+    answers = answer_prompts(study, sets, None, tqdm(disable=True))["answers"]
+    texts = FixedTexts(study, answers, given.language, N_WORDS, memory_gb=1.0)
+    parts, n_layers = pair.parts, pair.tuned.anatomy.n_layers
+    texts.margins(pair.untuned, n_layers)  # keeps what the layers give
+    for pieces, begins in (
+        (parts.of_layers([LAYER]), LAYER),
+        (parts.of_heads([CARRIER]), LAYER),
+        (parts.of_kind("embedding"), 0),
+        (parts.whole(), 0),
+        ((), n_layers),
+    ):
+        assert parts.first_layer(pieces) == begins
+        with transplanted(pair.untuned.model, pair.tuned.model, pieces):
+            anew, reused = (texts.margins(pair.untuned, layer) for layer in (0, begins))
+            too_late = texts.margins(pair.untuned, n_layers)
+        np.testing.assert_array_equal(anew, reused)
+        told_apart = not np.array_equal(anew, too_late, equal_nan=True)
+        assert told_apart == (pieces not in ((), parts.of_kind("embedding")))
 
 
 def test_the_whole_model_answers_as_the_other_token_for_token() -> None:

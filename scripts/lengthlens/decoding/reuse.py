@@ -99,7 +99,7 @@ def _for_rows(
         return (_for_rows(output[0], rows), *output[1:])
     if isinstance(rows, torch.Tensor):
         return output[rows.to(output.device)]
-    return output.expand(rows, *output.shape[1:])
+    return output.expand(rows, *output.shape[1:]).contiguous()  # some layers want it
 
 
 def _giving(output: torch.Tensor | tuple):

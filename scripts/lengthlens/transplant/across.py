@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from lengthlens.decoding.donors import PassRecorder
 from lengthlens.decoding.intervention import Donors
+from lengthlens.decoding.reuse import CleanLayers, batches
 from lengthlens.generation.score import last_logits
 from lengthlens.models.anatomy import Site
 from lengthlens.models.hooks import added_by, at_mlp, with_added
@@ -46,7 +47,8 @@ class Across:
         a = pair.untuned.anatomy
         normed = any(layer.attention_norm is not None for layer in a.layers)
         self.n_heads = 0 if normed else a.n_heads
-        self._size = a.n_layers * (self.n_heads + 1)
+        layers = np.arange(a.n_layers)
+        self._layers = np.concatenate([layers.repeat(self.n_heads), layers])  # of every component
         self.sides = [
             (loaded, readout_of(loaded.model, anatomy=loaded.anatomy).output)
             for loaded in (pair.tuned, pair.untuned)
@@ -61,7 +63,7 @@ class Across:
         Args:
             used: True for the samples to be measured; NaN for others, and without such a text.
         """
-        end, effect = (np.full((len(used), self._size), np.nan) for _ in range(2))
+        end, effect = (np.full((len(used), len(self._layers)), np.nan) for _ in range(2))
         places = tqdm(
             np.flatnonzero(used), desc="outputs across the models", unit="answer", delay=2
         )
@@ -83,29 +85,36 @@ class Across:
         untuned = self.pair.untuned
         differences = _Differences(self, text)
         size = rows_at_once(untuned, len(text), self.memory_gb)
-        parts = []
-        for start in range(0, self._size + 1, size):
-            rows = range(start, min(start + size, self._size + 1))
-            with differences.added([row - 1 for row in rows]):
-                parts.append(last_logits(untuned, *padded([text] * len(rows), untuned.device)))
-        return torch.cat(parts)
+        logits = differences.plain.repeat(1 + len(self._layers), 1)
+        for below, members in batches(self._layers, size):
+            texts = padded([text] * len(members), untuned.device)
+            reused = differences.untuned_layers.reused(below, len(members))
+            with differences.added(members.tolist()), reused:
+                logits[1 + members] = last_logits(untuned, *texts)
+        return logits
 
 
 class _Differences:
-    """What each component of the tuned model adds to the stream beyond the untuned one's."""
+    """What each component of the tuned model adds to the stream beyond the untuned one's.
+
+    Attributes:
+        plain: logits of the untuned model's run, in which nothing is exchanged.
+        untuned_layers: what its layers gave in this run.
+    """
 
     def __init__(self, across: Across, text: tuple[int, ...]) -> None:
         self._anatomy, self._n_heads = across.pair.untuned.anatomy, across.n_heads
         self._runs = []
-        for loaded, outputs in across.sides:
-            recorder = PassRecorder(loaded.anatomy)
-            with recorder.attached():
-                last_logits(loaded, *padded([text], loaded.device))
+        for loaded, outputs in across.sides:  # the untuned model last
+            recorder, layers = PassRecorder(loaded.anatomy), CleanLayers(loaded.anatomy)
+            with recorder.attached(), layers.recorded():
+                self.plain = last_logits(loaded, *padded([text], loaded.device))
+            self.untuned_layers = layers
             self._runs.append((recorder.donors(loaded.device), outputs))
 
     @contextlib.contextmanager
     def added(self, components: list[int]) -> Iterator[None]:
-        """Add the difference of component c to row r, where c is the r-th; −1 for none."""
+        """Add the difference of component c to row r, where c is the r-th."""
         n_heads = self._n_heads
         n_all = n_heads * self._anatomy.n_layers
         with contextlib.ExitStack() as hooks:

@@ -131,7 +131,7 @@ class _Bench:
     """One set of prompts and texts, on which one hybrid after the other is measured."""
 
     def __init__(self, pair: Pair, material: Material) -> None:
-        self.pair, self.material = pair, material
+        self.pair, self.material, self._parts = pair, material, pair.parts
         anatomy = pair.untuned.anatomy
         self._sets = ConditionSets([Condition()], anatomy, pair.untuned.device, None)
         self._sentences = tokenized(pair.tuned, material.language.neutral)
@@ -157,7 +157,7 @@ class _Bench:
                 answered = self._first
             elif hybrid.answered:
                 answered = answer_prompts(study, self._sets, None, tqdm(disable=True))
-            end, effect = self.texts.margins(loaded)
+            end, effect = self.texts.margins(loaded, self._parts.first_layer(hybrid.pieces))
             logliks = score_sentences(study, self._sets, self._sentences)[0]
         row = {name: answered[name][0] for name in ("words", "stopped", "truncated")}
         return row | {"end_margin": end, "n_effect": effect, "sentence_loglik": logliks}

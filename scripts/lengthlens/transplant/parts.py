@@ -73,10 +73,12 @@ class Parts:
         out = [] if ends[1] is None or ends[1].weight is ends[0] else [*ends[1].parameters()]
         unembedding = {id(weight) for weight in out}
         places: dict[int, tuple[str, int | None]] = {}
+        self._begins = {self._name[key]: len(anatomy.layers) for key in unembedding}
         for index, layer in enumerate(anatomy.layers):
             mlp = {id(weight) for site in layer.mlps for weight in site.module.parameters()}
             for weight in layer.first.parameters():
                 places[id(weight)] = ("mlp" if id(weight) in mlp else "attention", index)
+                self._begins.setdefault(self._name[id(weight)], index)
         self.names: dict[tuple[str, int | None], list[str]] = {}
         for key, name in self._name.items():
             kind, layer = places.get(key, ("embedding", None))
@@ -105,6 +107,14 @@ class Parts:
     def whole(self) -> tuple[Piece, ...]:
         """Every parameter."""
         return tuple(Piece(name) for name in self._name.values())
+
+    def first_layer(self, pieces: Iterable[Piece]) -> int:
+        """The first layer that reads any of them; what is outside of the layers comes first of all.
+
+        The unembedding comes last: the number of layers, as where there are no pieces.
+        """
+        begins = (self._begins.get(piece.name, 0) for piece in pieces)
+        return min(begins, default=len(self.anatomy.layers))
 
     def groups_within(self, heads: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """The key-value groups, as (layer, group), all of whose heads are among the given ones."""

@@ -6,6 +6,7 @@ with the next larger number, where that swap is legal (`generation.swaps`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lengthlens.ablation.ablate import AblationStudy
+from lengthlens.decoding.reuse import CleanLayers
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits
@@ -41,6 +43,7 @@ class FixedTexts:
         memory_gb: float,
     ) -> None:
         self._memory_gb = memory_gb
+        self._layers: dict[tuple[str, int], CleanLayers] = {}  # of each model and batch, unchanged
         rows = [
             {**vars(prompt), "prompt_id": prompt.id, "tokens": list(answer)}
             for prompt, answer in zip(study.prompts, answers, strict=True)
@@ -58,12 +61,17 @@ class FixedTexts:
 
     @torch.inference_mode()
     def margins(
-        self, loaded: LoadedModel
+        self, loaded: LoadedModel, below: int
     ) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
         """End margin under the own prompt, and N effect, of every sample; NaN without. [logits]
 
         The end margin is that of the best ender and the best word; the N effect is the fall of the
         margin of these two tokens under the other prompt.
+
+        Args:
+            loaded: one of the pair, possibly with parts of the other's weights.
+            below: the first layer that is not its own. What comes before gives what it gave when
+                nothing was exchanged, and is not computed again.
         """
         end, effect = (np.full(len(self.own), np.nan) for _ in range(2))
         known = [place for place, text in enumerate(self.own) if text is not None]
@@ -71,7 +79,7 @@ class FixedTexts:
         texts = [self.own[place] for place in known] + [self.other[place] for place in swapped]
         if not texts:
             return end, effect
-        logits = self._logits(loaded, texts)
+        logits = self._logits(loaded, texts, below)
         pairs = [best_pair(row, loaded.classes) for row in logits[: len(known)]]
         again = [pairs[known.index(place)] for place in swapped]
         margins = pair_margins(logits, [*pairs, *again])
@@ -80,13 +88,20 @@ class FixedTexts:
         return end, effect
 
     def _logits(
-        self, loaded: LoadedModel, texts: Sequence[Sequence[int]]
+        self, loaded: LoadedModel, texts: Sequence[Sequence[int]], below: int
     ) -> Float[Tensor, "text vocabulary"]:
         size = rows_at_once(loaded, max(map(len, texts)), self._memory_gb)
-        parts = [
-            last_logits(loaded, *padded(texts[start : start + size], loaded.device))
-            for start in range(0, len(texts), size)
-        ]
+        parts = []
+        for start in range(0, len(texts), size):
+            some = texts[start : start + size]
+            key, during = (loaded.spec.name, start), contextlib.nullcontext()
+            if key in self._layers:
+                during = self._layers[key].reused(below, len(some))
+            elif below == len(loaded.anatomy.layers):  # nothing in them is exchanged
+                self._layers[key] = CleanLayers(loaded.anatomy)
+                during = self._layers[key].recorded()
+            with during:
+                parts.append(last_logits(loaded, *padded(some, loaded.device)))
         return torch.cat(parts)
 
 
