@@ -41,12 +41,12 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
             f"{who}: the effect of N is {effect}: asking for the next larger number lowers the end "
             f"margin by this much once N words are written. {said} "
             f"({int(first['n_samples'])} answers; shares need not add up to 100 %)."
-            + _unpatched(first)
+            + unpatched_heads(first)
         )
     return sentences
 
 
-def _unpatched(row: pd.Series) -> str:
+def unpatched_heads(row: pd.Series) -> str:
     """What heads that were not patched may carry; "" where all were."""
     number_of = int(row["n_unpatched"])
     if not number_of:

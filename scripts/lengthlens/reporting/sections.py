@@ -53,6 +53,12 @@ from lengthlens.reporting.questions import (
     without_final_mlp,
     words_or_tokens,
 )
+from lengthlens.reporting.story import (
+    cwa_finds_them,
+    what_carries_n,
+    what_final_mlp_does,
+    when_to_stop,
+)
 from lengthlens.reporting.tokenization import (
     counting_sentences,
     tokenization_sentences,
@@ -138,14 +144,19 @@ SECTIONS = (
         "logit of ending minus that of going on, and the effect of N is how far the next larger "
         "number lowers it. Parts of one run are patched into the other to measure their share of "
         "this effect; “shown” means by the whole interval. L5H3 is head 3 of layer 5, L5M that "
-        "layer's MLP; the final mark is the instruction's last full stop.",
+        "layer's MLP; the final mark is the instruction's last full stop. Three scores are "
+        "compared with patching. CWA, the paper's measure, sums what a component adds to logits of "
+        "the tokens written, with a plus where they keep to N and a minus where they exceed it. "
+        "The N-swap contrast is how a component's direct contribution to the end margin changes "
+        "with the number. AtP (attribution patching) estimates patches by gradients.",
         figures=("circuit", "tracing"),
         tables=(
-            Table("tracing", "Where N is, by layer and part of the text", say_places, leads=True),
-            Table("carriers", "Components that carry most", say_carriers, leads=True),
+            Table("tracing", "Where N is, by layer and part of the text", say_places),
+            Table("carriers", "Components that carry most", say_carriers),
             Table("paths", "Paths between components", say_paths),
-            Table("compensation", "Does the final MLP compensate?", say_compensation, leads=True),
+            Table("compensation", "Does the final MLP compensate?", say_compensation),
         ),
+        findings=(when_to_stop, what_carries_n, cwa_finds_them, what_final_mlp_does),
         explains=True,
         story=True,
     ),

@@ -10,7 +10,7 @@ from lengthlens.figures.numbers import estimated, in_brackets, number
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES
 from lengthlens.reporting.answers import by_model
 
-_HALF, _SOME = 0.5, 0.05  # of the effect of N
+HALF, _SOME = 0.5, 0.05  # of the effect of N
 _SWAP = 1
 
 
@@ -31,7 +31,7 @@ def say_places(table: pd.DataFrame) -> list[str]:
             sentences.append(f"{who}: no effect of N is shown, so there is nothing to trace ({n}).")
             continue
         most = say_roles(rows)
-        some = _layers_by_role(rows[(rows["share_low"] > _SOME) & (rows["share_low"] <= _HALF)])
+        some = _layers_by_role(rows[(rows["share_low"] > _SOME) & (rows["share_low"] <= HALF)])
         parts = []
         if most:
             parts.append(f"more than half of the effect of N travels through {most}")
@@ -60,7 +60,7 @@ def say_heads(table: pd.DataFrame) -> list[str]:
         heads = rows["component"][rows["attention"].notna()].nunique()
         told = [
             f"to {ROLE_NAMES[role]}: {', '.join(map(_one_head, part.to_dict('records')))}"
-            for role, part in rows[rows["low"] > _HALF].groupby("role", sort=False)
+            for role, part in rows[rows["low"] > HALF].groupby("role", sort=False)
         ]
         which = "these direct" if told else "none is shown to direct"
         said = f", {'; '.join(told)}" if told else ""
@@ -100,7 +100,7 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
 
 def say_roles(rows: pd.DataFrame) -> str:
     """The parts of the text with more than half of the effect of N, and their layers."""
-    return _layers_by_role(rows[rows["share_low"] > _HALF])
+    return _layers_by_role(rows[rows["share_low"] > HALF])
 
 
 def _one_head(row: dict) -> str:

@@ -1,0 +1,219 @@
+"""How the tuned model counts, as four questions: the centre of the report's story.
+
+Each answer is a few words that follow from intervals; the evidence has one line for each tuned
+model and language in which control is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.figures.scores import SCORE_NAMES
+from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import tuned_models
+from lengthlens.figures.tracing import ROLE_NAMES
+from lengthlens.reporting.answers import Finding, Tables, answered, who
+from lengthlens.reporting.mechanism import unpatched_heads
+from lengthlens.reporting.traces import HALF, say_roles
+
+_SWAP = 1  # to the next larger number
+_NAMED = 4  # components in an answer
+_NOTHING = "no effect of N is shown"
+_RANKERS = ("atp", "nswap")  # whose correlation stands beside that of CWA
+
+
+def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
+    """By which parts of the text does the number reach the decision?"""
+    evidence, routes = [], []
+    own = tables["tracing"]
+    for name, rows in _cases(own[own["direction"] == "noising"], cast):
+        n = f"{int(rows['n_samples'].max())} answers"
+        if rows["share"].isna().all():
+            evidence.append(f"{name}: {_NOTHING} ({n})")
+            continue
+        effect = estimated(rows.iloc[0], "n_effect", "logits", after=" logits")
+        most = rows[rows["share_low"] > HALF]
+        found = say_roles(rows) or "no part of the text"
+        evidence.append(
+            f"{name}: asking for the next larger number lowers the end margin by {effect} once N "
+            f"words are written. More than half of this effect of N travels through {found} "
+            f"({n}; a layer is the one that the stream enters)"
+        )
+        first = most.groupby("role")["layer"].min().sort_values(kind="stable")
+        routes.append(" → ".join(ROLE_NAMES[role] for role in first.index))
+    question = "How does the model know when to stop? The way of the number to the decision"
+    if not evidence:
+        return None
+    same = len(set(routes)) == 1 and routes[0]
+    answer = routes[0] if same else "no way is shown" if not any(routes) else "differs"
+    return Finding(question, answer, "yes" if same else "open", tuple(evidence))
+
+
+def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
+    """Which components, patched alone, carry most of the effect of N?"""
+    evidence, firsts = [], []
+    for name, rows in _cases(tables["carriers"], cast):
+        shown = rows[rows["share_low"] > 0].head(_NAMED)
+        first = rows.iloc[0]
+        n = int(first["n_samples"])
+        if rows["share"].isna().all():
+            evidence.append(f"{name}: {_NOTHING} ({n} answers)")
+            continue
+        told = "; ".join(_component(row) for row in shown.to_dict("records"))
+        told = told or "no single component is shown to carry any of it"
+        evidence.append(
+            f"{name}, patched in alone from the run with the next larger number: {told} "
+            f"({n} answers; shares need not add up to 100 %)"
+            + unpatched_heads(first).rstrip(".")
+            + _smallest_circuit(tables, first)
+        )
+        firsts.append(shown["component"].tolist())
+    if not evidence:
+        return None
+    everywhere = [one for one in firsts[0] if all(one in own for own in firsts)] if firsts else []
+    answer = ", ".join(everywhere) or "none is shown"
+    css = "yes" if everywhere else "open"
+    return Finding("Which components carry N?", answer, css, tuple(evidence))
+
+
+def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
+    """Within layers, does CWA rank heads by what they carry better than the output norm does?"""
+    table = tables["patch_scores"]
+    heads = table[(table["kind"] == "head") & (table["over"] == "within")]
+    evidence, limits = [], []
+    for name, rows in _cases(heads[heads["correlation"].notna()], cast):
+        scores = rows.set_index("score").to_dict("index")
+        if "cwa" not in scores:
+            continue
+        cwa = scores["cwa"]
+        limits.append((cwa["over_norm_low"], cwa["over_norm_high"]))
+        beside = "".join(
+            f", {SCORE_NAMES[score]} {estimated(scores[score], 'correlation', 'correlation')}"
+            for score in _RANKERS
+            if score in scores
+        )
+        gap = estimated(cwa, "over_norm", "correlation", sign=True)
+        evidence.append(
+            f"{name}: within layers, scores and patching effects of heads have rank correlations "
+            f"of CWA {estimated(cwa, 'correlation', 'correlation')}{beside}; CWA minus output norm "
+            f"{gap} ({int(cwa['n_components'])} heads)" + _circuits_of(tables, rows.iloc[0])
+        )
+    if not evidence:
+        return None
+    question = "Does CWA, the paper's measure, find them better than the size of an output does?"
+    return answered(question, limits, evidence, "languages")
+
+
+def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
+    """What share of the effect of N does the final MLP carry, and does it pass on the heads'?"""
+    patches = tables["patches"]
+    patches = patches[
+        (patches["kind"] == "mlp") & (patches["positions"] == "all")
+        & (patches["direction"] == "noising")
+    ]  # fmt: skip
+    evidence, limits, shares = [], [], []
+    for name, rows in _cases(patches, cast):
+        row = rows.loc[rows["layer"].idxmax()]
+        if pd.isna(row["share"]):
+            continue
+        limits.append((float(row["share_low"]), float(row["share_high"])))
+        shares.append(f"{number(row['share'], 'percent')} %")
+        evidence.append(
+            f"{name}: {row['component']} carries {estimated(row, 'share', 'percent', after=' %')} "
+            f"of the effect of N ({int(row['n_samples'])} answers)"
+            + _passed_on(tables["compensation"], row)
+        )
+    if not evidence:
+        return None
+    shown = all(low > 0 for low, _ in limits)
+    answer = f"it carries {' and '.join(shares)} of the effect of N" if shown else "not shown"
+    css = "yes" if shown else "open"
+    return Finding("What does the final MLP do?", answer, css, tuple(evidence))
+
+
+def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each tuned model and language in words, with its rows of the swap to the next larger N."""
+    own = table[table["model"].isin(tuned_models(cast))]
+    if "swap" in own:
+        own = own[own["swap"] == _SWAP]
+    for (model, language), rows in own.groupby(["model", "language"], sort=False):
+        yield who(cast, model, language), rows
+
+
+def _component(row: dict) -> str:
+    return f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
+
+
+def _of(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """The rows of the same model and language."""
+    return table[(table["model"] == row["model"]) & (table["language"] == row["language"])]
+
+
+def _own_circuits(tables: Tables, row: pd.Series) -> dict[str, dict]:
+    """The smallest faithful circuit of every score that has one, chosen in the same language."""
+    table = _of(tables["circuits"], row)
+    own = table[(table["source_language"] == table["language"]) & table["k"].notna()]
+    return own.set_index("method").to_dict("index")
+
+
+def _smallest_circuit(tables: Tables, row: pd.Series) -> str:
+    """How many components keep most of the effect of N."""
+    found = _own_circuits(tables, row).get("atp")
+    if found is None:
+        return ""
+    limits = in_brackets(found["low"], found["high"], "percent")
+    return (
+        f". The top {int(found['k'])} of {int(found['n_components'])} components by AtP together "
+        f"keep {number(found['faithfulness'], 'percent')} % {limits} of it "
+        f"({int(found['n_samples'])} answers)"
+    )
+
+
+def _circuits_of(tables: Tables, row: pd.Series) -> str:
+    """What CWA's best components keep, as many as AtP's smallest circuit has."""
+    found = _own_circuits(tables, row).get("atp")
+    if found is None:
+        return ""
+    table = _of(tables["faithfulness"], row)
+    rows = table[
+        (table["source_language"] == table["language"]) & (table["k"] == found["k"])
+        & (table["n_orders"] == 0)
+    ].set_index("method").to_dict("index")  # fmt: skip
+    if not {"atp", "cwa"} <= set(rows):
+        return ""
+    cwa, atp = (
+        f"{number(rows[method]['faithfulness'], 'percent')} % "
+        f"{in_brackets(rows[method]['low'], rows[method]['high'], 'percent')}"
+        for method in ("cwa", "atp")
+    )
+    return (
+        f". The top {int(found['k'])} components by CWA keep {cwa} of the effect of N, those by "
+        f"AtP {atp} ({int(rows['cwa']['n_samples'])} answers)"
+    )
+
+
+def _passed_on(table: pd.DataFrame, row: pd.Series) -> str:
+    """What the late heads give directly and through the final MLP."""
+    own = _of(table, row)
+    terms = own[own["swap"] == _SWAP].set_index("term").to_dict("index")
+    if not {"direct", "mediated"} <= set(terms):
+        return ""
+    direct, mediated = (
+        estimated(terms[name], "effect", "logits", True, " logits")
+        for name in ("direct", "mediated")
+    )
+    verdict = terms["direct"]["compensates"]
+    said = {
+        "yes": "it compensates for them",
+        "no": "it does not compensate for them",
+        "open": "whether it compensates for them is undecided",
+    }[verdict]
+    if terms["mediated"]["effect_low"] > 0:
+        said = "it passes on their effect and does not compensate for it"
+    return (
+        f". The heads of the last quarter of layers contribute {direct} directly and {mediated} "
+        f"through it ({int(terms['direct']['n_samples'])} answers): {said}"
+    )
