@@ -117,3 +117,15 @@ def test_a_claim_about_the_untuned_side_names_the_tuned_model() -> None:
     assert claims_of_pairs([made], [other]) == [[made]]
     row = row_of(what="all", models=other)
     assert row["verdict"] == "no data" and "no model after" in row["reason"]
+
+
+def test_a_confirmatory_claim_takes_the_place_of_the_exploratory_one_that_says_the_same() -> None:
+    """Only of the pair that it was written for."""
+    again = claim(what="all")
+    explored = {name: value for name, value in again.items() if name not in ("models", "status")}
+    other = claim(what="mlp") | {"status": "exploratory"}
+    other.pop("models")
+    claims = [explored | {"id": "explored"}, again, other]
+    pair = {"untuned": "x", "tuned": "y"}
+    assert claims_of_pairs(claims, [MODELS, pair]) == [[again, other], [claims[0], other]]
+    assert claims_of_pairs(claims, [pair]) == [claims]  # without data, it replaces nothing

@@ -57,6 +57,7 @@ def claim(**changes):
         "id": "a",
         "claim": "The tuned model errs little.",
         "origin": "paper",
+        "status": "exploratory",
         "theme": "count",
         "model": "i",
         "tuning": "tuned",

@@ -260,6 +260,7 @@ def test_two_pairs_share_the_claims_but_no_anchor():
     rows = [claim(id=name) for name in ("late", "late", "early")]
     found = describe_claims(pd.DataFrame(rows))
     assert [row.id for row in found] == ["late-1", "late-2", "early"]
+    assert not any(row.preregistered for row in found)
 
 
 def test_numbers():
@@ -378,6 +379,7 @@ def test_a_correlation_has_no_unit_and_counts_components():
         "id": "r",
         "claim": "It ranks.",
         "origin": "ours",
+        "status": "confirmatory",
         "theme": "scores",
         "paper_says": "",
         "paper": float("nan"),
@@ -395,7 +397,7 @@ def test_a_correlation_has_no_unit_and_counts_components():
         "reason": "",
     }
     (claim,) = describe_claims(pd.DataFrame([row]))
-    assert claim.value == "+0.31"
+    assert claim.value == "+0.31" and claim.preregistered
     assert claim.n == "48 components, 18 topics"
     assert claim.condition == "above 0.00"
 

@@ -150,6 +150,10 @@ def test_the_fall_without_the_final_mlp_stands_beside_that_without_the_first_hea
     )
     assert "without L5H1 (first by CWA)" in said and "(104 answers of the evaluate half)" in said
     assert without_final_mlp({"ablation": table[table["method"] == "cwa"]}, CAST) is None
+    neutral = row | {"measure": "neutral_loglik", "change": -0.5, "change_low": -0.6}
+    table = pd.concat([table, pd.DataFrame([neutral | {"change_high": -0.4}])])
+    (said,) = without_final_mlp({"ablation": table}, CAST).evidence
+    assert "neutral text by \u22120.500 nats [\u22120.600, \u22120.400] per token" in said
 
 
 def test_heads_carry_over_where_the_margin_falls():

@@ -65,7 +65,7 @@ def _problems(values: Any) -> list[Problem]:
                 f"{claim['id']} is also the id of claims[{first[claim['id']]}]; choose another"
             )
             found.append(Problem((*path, "id"), message))
-        if claim.get("status") == CONFIRMATORY and "models" not in claim:
+        if _confirms(claim) and "models" not in claim:
             message = "missing; a confirmatory claim names the models that it was written for"
             found.append(Problem((*path, "models"), message))
         near = claim["direction"] == "near"
@@ -93,12 +93,26 @@ def concerns(claim: Mapping[str, Any], models: Mapping[str, str]) -> bool:
 def claims_of_pairs(
     claims: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, str]]
 ) -> list[list[Mapping[str, Any]]]:
-    """The claims about each pair; those about none are with the first pair, which has no data."""
+    """The claims about each pair; those about none are with the first pair, which has no data.
+
+    Where a confirmatory claim about a pair says the same as an exploratory one, it takes its place.
+    """
     absent = [c for c in claims if not any(concerns(c, pair) for pair in pairs)]
-    return [
-        [c for c in claims if concerns(c, pair) or (place == 0 and c in absent)]
-        for place, pair in enumerate(pairs)
-    ]
+    found = []
+    for place, pair in enumerate(pairs):
+        own = [c for c in claims if concerns(c, pair) or (place == 0 and c in absent)]
+        sure = [_said(c) for c in own if _confirms(c) and c not in absent]
+        found.append([c for c in own if _confirms(c) or _said(c) not in sure])
+    return found
+
+
+def _confirms(claim: Mapping[str, Any]) -> bool:
+    return claim.get("status") == CONFIRMATORY
+
+
+def _said(claim: Mapping[str, Any]) -> list[Any]:
+    """What a claim says, whatever its name and wording."""
+    return [claim.get(name) for name in ("statistic", "direction", "null_value", "margin")]
 
 
 def evaluate_claims(

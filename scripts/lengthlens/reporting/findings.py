@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.claims.themes import THEMES
 from lengthlens.figures.numbers import MINUS, interval, number, suffix
 
@@ -87,6 +88,7 @@ class Claim:
     css: str
     reason: str
     truncated: str
+    preregistered: bool
 
 
 def describe_claims(claims: pd.DataFrame) -> list[Claim]:
@@ -119,6 +121,7 @@ def _claim(row: Mapping) -> Claim:
         css=VERDICT_CLASSES.get(row["verdict"], "open"),
         reason=row["reason"],
         truncated=f"{100 * row['truncated']:.0f}\u202f%" if row.get("truncated", 0) > 0 else "",
+        preregistered=row["status"] == CONFIRMATORY,
     )
 
 

@@ -171,10 +171,15 @@ def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
     """Do exact answers fall without the final MLP, and without the heads that scores rank first?"""
     table = tables["ablation"]
     rows = table[
-        (table["measure"] == "exact") & table["model"].isin(tuned_models(cast))
-        & (table["source_language"] == table["language"]) & table["change"].notna()
+        table["measure"].isin(("exact", "neutral_loglik")) & table["change"].notna()
+        & table["model"].isin(tuned_models(cast))
+        & (table["source_language"] == table["language"])
     ]  # fmt: skip
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
+    final_mlp = (rows["chosen_by"] == "position") & (rows["method"] == "final_mlp")
+    neutral = rows[final_mlp & (rows["measure"] == "neutral_loglik")]
+    neutral = neutral.set_index(["model", "language"]).to_dict("index")
+    rows = rows[rows["measure"] == "exact"]
     evidence, limits = [], []
     for (model, language), own in rows.groupby(["model", "language"], sort=False):
         final = own[(own["chosen_by"] == "position") & (own["method"] == "final_mlp")]
@@ -190,12 +195,21 @@ def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
                 f"{who(cast, model, language)}: exact answers change by "
                 f"{shown(row, 'change', 'percent', True)} without the final MLP"
                 f"{''.join(heads)} "
-                f"({row['n_samples']} answers of the evaluate half)"
+                f"({row['n_samples']} answers of the evaluate half){_on_neutral_text(neutral, row)}"
             )
     if not evidence:
         return None
     question = "Do exact answers fall without the final MLP?"
     return answered(question, limits, evidence, "languages")
+
+
+def _on_neutral_text(found: Mapping[tuple[str, str], Mapping], row: Mapping) -> str:
+    """What the removal does to text that has nothing to do with counting."""
+    own = found.get((row["model"], row["language"]))
+    if own is None:
+        return ""
+    change = shown(own, "change", "logits", True).replace(" logits", " nats")
+    return f"; it changes the log-likelihood of neutral text by {change} per token"
 
 
 def carries_over(tables: Tables, cast: Cast) -> Finding | None:
