@@ -61,8 +61,9 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
     models = models or list(cast.tunings)[-1:]
     layers = int(places["layer"].max()) + 1 if len(places) else 1
     with styled():
-        height = float(np.clip(_ROW * layers, 2.0, 7.0)) + 1.4
-        size = (page_width(len(cast.languages)), height * len(models) + 0.5)
+        height = float(np.clip(_ROW * layers, 2.0, 5.5)) + 1.4
+        width = page_width(len(cast.languages) + 1)  # one panel, too, has names beside each other
+        size = (width, height * len(models) + 0.5)
         figure = Figure(figsize=size)
         panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey=True)
         for row, model in zip(panels, models, strict=True):
@@ -72,9 +73,8 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
                     for table in (paths, places)
                 ]
                 _draw_panel(axes, *own, layers)
-                told = textwrap.fill(
-                    f"{model}, {name}: {sentence(*own)}", int(16 * size[0] / len(row))
-                )
+                told = f"{model}, {name}: {sentence(*own)}"
+                told = textwrap.fill(told, int(16 * width / len(row)))
                 axes.set_title(told, fontsize=6.5, fontweight="normal")
             row[0].set_ylabel("layer")
         add_legend(figure, _legend())
@@ -168,7 +168,10 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
         _draw_node(axes, row, nodes[row.component], level[row.layer] % 2)
         level[row.layer] += "H" in row.component
     box = {"boxstyle": "round", "facecolor": PAPER, "edgecolor": INK, "linewidth": 0.6}
-    for name, text in ((EMBEDDING, "number in the prompt"), (LOGITS, "decision: end or go on")):
+    decision = "decision: end or go on"
+    if not (_drawn(paths)["component"] == LOGITS).any():
+        decision += f"\n(no direct path above {100 * _SHOWN:.0f} % is shown)"
+    for name, text in ((EMBEDDING, "number in the prompt"), (LOGITS, decision)):
         x, y = nodes[name]
         align = {"va": "center", "ha": "left" if name == EMBEDDING else "center"}
         axes.text(x - (name == EMBEDDING) * 0.5, y, text, fontsize=6, bbox=box, zorder=4, **align)
@@ -237,8 +240,7 @@ def _draw_edges(
         reach: how far they reach from there. [points]
     """
     bow, scale = 0.15, _scale(axes)
-    shown = paths[paths["share_low"] > _SHOWN].sort_values("share", ascending=False, kind="stable")
-    for row in shown.drop_duplicates(["sender", "component"]).itertuples():
+    for row in _drawn(paths).itertuples():
         if row.sender not in nodes or row.component not in nodes:
             continue
         ends = np.array([nodes[row.sender], nodes[row.component]])
@@ -258,6 +260,12 @@ def _draw_edges(
                 ha="center", va="center",
                 bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.85},
             )  # fmt: skip
+
+
+def _drawn(paths: pd.DataFrame) -> pd.DataFrame:
+    """The paths that have an arrow: of several between two components the strongest."""
+    shown = paths[paths["share_low"] > _SHOWN].sort_values("share", ascending=False, kind="stable")
+    return shown.drop_duplicates(["sender", "component"])
 
 
 def _scale(axes: Axes) -> np.ndarray:
