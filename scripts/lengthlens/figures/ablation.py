@@ -1,7 +1,7 @@
-"""Dose and response of ablation: the heads that a score ranks highest against random heads.
+"""Dose and response of ablation: the heads that a score ranks highest, compared with random heads.
 
-The main figure has a panel for each score that the run's tests are about and each of two measures;
-its supplement (`ablation_all`) has all scores, measures and models.
+The main figure has one panel for each combination of a score that is tested in the run and one of
+two measures. Its supplement (`ablation_all`) has all scores, measures and models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the end margin builds up with depth, tuned beside untuned."""
+"""How the end margin builds up with depth, in the tuned and the untuned model."""
 
 from __future__ import annotations
 

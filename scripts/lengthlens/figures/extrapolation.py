@@ -1,4 +1,4 @@
-"""Words written for words asked for, within and beyond the N of the study, and dips among them."""
+"""Words written by number of words asked for, within and beyond the N of the study, with dips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the effect of N circuits carry, by their size and the score that ranks them."""
+"""How much of the effect of N circuits keep, by their size and the score that ranks components."""
 
 from __future__ import annotations
 

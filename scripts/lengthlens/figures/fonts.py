@@ -1,7 +1,7 @@
-"""Fonts for names in every script: those of this machine where the project's own lacks a letter.
+"""Fonts for names in every writing system: the machine's own if the project's font lacks a letter.
 
-matplotlib brings DejaVu Sans, which has no Chinese, Japanese, Korean, Devanagari or Thai letter,
-among others, and draws an empty box for each.
+matplotlib comes with DejaVu Sans, which has, for example, no Chinese, Japanese, Korean, Devanagari
+or Thai letters and draws an empty box for each.
 """
 
 from __future__ import annotations

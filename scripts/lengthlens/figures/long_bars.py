@@ -1,4 +1,4 @@
-"""Intervals so long that they would flatten everything beside them: cut, and their end written."""
+"""Very long intervals, which would flatten the rest of a figure: they are cut and labelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the drop of the end margin comes from: direct, through others, scale; by chosen set."""
+"""The drop of the end margin by origin (direct, through others, scale), for each chosen set."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""One look for all figures: sizes fit for a column, colours, and saving with equal bytes.
+"""A common look for all figures: sizes that fit a column, colours, and byte-identical saving.
 
-Colours are those of Okabe and Ito (tunings and scores: the same in every figure) and of Tol's muted
-scheme (parts of a single figure), told apart with any colour vision, and never carry a meaning
-alone: models differ in marker, methods in line style too. Texts of a figure are set in `INK`
-and grids in `HAIR`, so that the report can exchange both in dark mode.
+Colours come from Okabe and Ito (tunings and scores: the same in every figure) and from Tol's muted
+scheme (parts of a single figure). They can be told apart with any colour vision and are never the
+only sign of a difference: models also differ in marker, methods in line style. Texts of a figure
+use `INK` and grids use `HAIR`, so that the report can replace both in dark mode.
 """
 
 from __future__ import annotations

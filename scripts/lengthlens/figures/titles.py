@@ -1,8 +1,8 @@
-"""Titles of figures: sentences that state a result, and claim no more than its intervals show.
+"""Titles of figures: sentences that state a result and claim no more than its intervals show.
 
-A title tells in which languages (and for which models) an interval lies wholly on one side of what
-it is compared with, in which it lies on the other, and in which that is undecided. Whatever has
-no interval is undecided, too.
+A title says in which languages (and for which models) an interval lies entirely on one side of the
+reference, in which it lies on the other side, and in which the result is undecided. A result
+without an interval is undecided, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Free answers beside answers of one whole word a token, and errors against tokens per word."""
+"""Free answers and answers with one whole word per token; errors by tokens per word."""
 
 from __future__ import annotations
 

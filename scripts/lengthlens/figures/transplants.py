@@ -1,4 +1,4 @@
-"""Where tuning put control: tuned weights of ever more layers, from the bottom and from the top."""
+"""Where tuning put control: tuned weights of more and more layers, from the bottom and the top."""
 
 from __future__ import annotations
 

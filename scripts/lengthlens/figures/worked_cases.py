@@ -1,4 +1,4 @@
-"""One success and one failure: the terms of CWA added up token by token, as in the paper."""
+"""One success and one failure: the terms of CWA, summed token by token, as in the paper."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How the report answers a question: in few words that follow from intervals alone.
+"""Short answers to the report's questions, derived from intervals alone.
 
-What is not shown by a whole interval is called undecided, and each piece of evidence carries its
-value, interval and n.
+A question is answered only if a whole interval supports the answer; otherwise it is undecided. Each
+piece of evidence carries its value, interval and n.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The causal tables in plain language: every sentence with its interval and n, and no further.
+"""The causal tables in plain language: every sentence has its interval and n.
 
-A sentence says that something is so only where its whole interval says so; else that the data do
-not show it.
+A sentence states an effect only if the whole interval supports it. Otherwise it says that the data
+do not show the effect.
 """
 
 from __future__ import annotations

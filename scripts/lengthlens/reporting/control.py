@@ -1,8 +1,9 @@
-"""Whether there is control to explain, and what a section may say of a model that has none.
+"""Whether a model controls its length at all, and what the report may say of one that does not.
 
-The gate is tables/control.csv. It is asked of the run's *subjects*: its tuned models, or all of
-its models where none is. Of a subject whose gate is closed in a language, no section that explains
-control shows a number: ablation or attribution of a model that ignores N explain nothing about N.
+The *gate* is read from tables/control.csv, for each of the run's *subjects*: its tuned models, or
+all models if none is tuned. If the gate of a subject is closed in a language, no section that
+explains control shows numbers for it, because ablation or attribution of a model that ignores N
+explains nothing about N.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The count in the stream, in sentences: never beyond the intervals of the tables."""
+"""Sentences about the count in the residual stream, within the tables' intervals."""
 
 from __future__ import annotations
 

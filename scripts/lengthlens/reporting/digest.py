@@ -1,9 +1,10 @@
-"""What a run finds, as Markdown: the report's short answers and first sentences, and claims.
+"""What a run found, as Markdown: the report's short answers and first sentences, and the claims.
 
     PYTHONPATH=scripts python -m lengthlens.reporting.digest results/pocket docs/findings.md
 
-puts the digest of a finished run into a page: the story alone into README.md, all of it elsewhere.
-A page that marks claims (docs/paper.md) gets their verdicts and the figure that it shows.
+puts the digest of a finished run into a page: only the main findings into README.md, everything
+into other pages. A page with marked claims (docs/paper.md) gets their verdicts and the figure that
+it shows.
 """
 
 from __future__ import annotations

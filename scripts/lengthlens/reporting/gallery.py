@@ -1,11 +1,11 @@
-"""A page about a finished run, to look at without running anything.
+"""A page about a finished run, for readers who do not want to run anything.
 
     PYTHONPATH=scripts python -m lengthlens.reporting.gallery results/pocket docs/gallery/pocket \\
         "make reproduce"
 
-writes the folder docs/gallery/pocket: README.md with what was run, what it found, every figure that
-the run drew with its caption, and the verdict on every claim; and the figures, with few colours,
-for a gallery should be small. Everything comes from the run's own files.
+writes the folder docs/gallery/pocket. Its README.md contains what was run, what was found, every
+figure of the run with its caption, and the verdict on every claim. The figures are saved with few
+colours to keep the gallery small. Everything comes from the run's own files.
 """
 
 from __future__ import annotations

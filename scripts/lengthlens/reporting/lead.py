@@ -1,8 +1,8 @@
-"""The summary's picture: exact answers with nothing removed, without chosen heads, without random.
+"""The summary's picture: exact answers with no heads removed, chosen heads, or random heads.
 
-For every k (heads removed) and language a row for each method: where the share of exact answers
-stands without the heads that the method ranks highest, and where without as many random heads of
-the same layers. The page lets its reader choose k. Numbers are those of tables/ablation.csv.
+There is a row per method for every k (number of removed heads) and language. It shows the share of
+exact answers without the heads that the method ranks highest, and without as many random heads of
+the same layers. The reader of the page can choose k. The numbers are those of tables/ablation.csv.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What carries N, in sentences: never beyond the intervals of the tables."""
+"""Sentences about what carries N; they claim no more than the tables' intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tables/models.csv says in words: how each model was used, and how much it thought."""
+"""Sentences about tables/models.csv: how each model was used, and how long its thinking was."""
 
 from __future__ import annotations
 

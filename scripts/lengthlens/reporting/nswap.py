@@ -1,4 +1,7 @@
-"""What tables/nswap.csv says: does the end margin follow the number asked for on the same text?"""
+"""Sentences about tables/nswap.csv: does the end margin follow the number that was asked for?
+
+All numbers are compared on the same text.
+"""
 
 from __future__ import annotations
 

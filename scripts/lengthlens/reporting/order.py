@@ -1,4 +1,4 @@
-"""In which order models are spoken of."""
+"""The order in which models are mentioned."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """The report: one HTML file that opens anywhere, offline, made from the files of a run.
 
-1. tables and figures become text and inline graphics (`findings`, `embed`, `samples`);
-2. templates/report.html.j2 arranges them; everything is escaped unless it is made here.
+1. Tables and figures become text and inline graphics (`findings`, `embed`, `samples`).
+2. templates/report.html.j2 arranges them. Everything that is not generated here is escaped.
 
-Which sections there are, and what each shows, is in `sections`. The summary says what the tables
-say and nothing beyond them.
+`sections` declares which sections exist and what each shows. The summary says what the tables say
+and nothing beyond them.
 """
 
 from __future__ import annotations

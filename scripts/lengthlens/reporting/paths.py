@@ -1,4 +1,4 @@
-"""Paths, compensation and contrasting prompts, in sentences: never beyond the intervals."""
+"""Sentences about paths, compensation and contrasting prompts, within the tables' intervals."""
 
 from __future__ import annotations
 

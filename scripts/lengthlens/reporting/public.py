@@ -1,4 +1,4 @@
-"""Configuration and provenance as a page may show them: without the folders of the machine."""
+"""Configuration and provenance for publication, without the folders of the machine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The study's questions with the answers that a run gives: the findings of the summary.
 
-A function takes the run's tables and its cast and gives a `Finding`, or None where the run has
-nothing on it. Which section asks what is declared in `sections`.
+Each function takes the run's tables and its cast and returns a `Finding`, or None if the run has
+no data on the question. `sections` declares which section uses which question.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sections that a run has something for, with what they show."""
+"""The sections for which a run has data, with their content."""
 
 from __future__ import annotations
 

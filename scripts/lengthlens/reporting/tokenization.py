@@ -1,4 +1,4 @@
-"""What the tables on words and tokens say: tokenization, tokens_per_word and counting."""
+"""Sentences about the tables on words and tokens: tokenization, tokens_per_word and counting."""
 
 from __future__ import annotations
 

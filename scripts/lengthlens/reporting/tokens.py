@@ -1,4 +1,4 @@
-"""An answer token by token, with what pushed to end or to go on at each decision."""
+"""An answer token by token, with what pushed the model to end or to go on at each decision."""
 
 from __future__ import annotations
 

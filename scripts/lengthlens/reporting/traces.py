@@ -1,4 +1,4 @@
-"""Where N is and what looks at it, in sentences: never beyond the intervals of the tables."""
+"""Sentences about where N is and which heads read it, within the tables' intervals."""
 
 from __future__ import annotations
 

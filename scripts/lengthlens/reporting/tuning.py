@@ -1,4 +1,4 @@
-"""What tuning changed, in sentences: never beyond the intervals of the tables."""
+"""Sentences about what tuning changed; they claim no more than the tables' intervals."""
 
 from __future__ import annotations
 
