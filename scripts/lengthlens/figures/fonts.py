@@ -52,7 +52,7 @@ def choose_fonts(figure: Figure) -> None:
 
 
 def missing(text: str) -> frozenset[str]:
-    """The characters of a text that the project's own font has not."""
+    """The characters of a text that the project's own font lacks."""
     own = letters_of(font_manager.findfont(OWN))
     return frozenset(
         sign for sign in text if ord(sign) not in own and unicodedata.category(sign) != "Cc"

@@ -30,7 +30,7 @@ _SPECIAL = re.compile(r"[\\`*_<>]")  # brackets of intervals do no harm
 
 
 def digest(sections: Iterable[Shown], run: str, made: Mapping) -> str:
-    """Everything that sections find, the story first; intervals stand in brackets.
+    """Everything that the sections find, the story first, with intervals in brackets.
 
     Args:
         sections: of the report.
@@ -44,7 +44,7 @@ def digest(sections: Iterable[Shown], run: str, made: Mapping) -> str:
 
 
 def _origin(run: str, made: Mapping) -> str:
-    """Which run, by which code, as a comment that pages do not show."""
+    """The run and the commit of its code, as a comment that pages do not show."""
     return f"<!-- run {run}, lengthlens {made['lengthlens']}, commit {made['commit']} -->"
 
 
@@ -63,7 +63,7 @@ def _escaped(text: str) -> str:
 
 
 def one_list(text: str) -> str:
-    """A digest as one list without headings: what answers a question stands below it."""
+    """A digest as one list without headings; answers are placed below their questions."""
     lines, inside = [], False
     for line in text.splitlines():
         if line.startswith("#"):

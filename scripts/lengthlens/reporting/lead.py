@@ -35,7 +35,7 @@ class Row:
 
     Attributes:
         label: what was removed; css: class of its colour.
-        mark: without the chosen heads; rival: without random ones, None where none were tried.
+        mark: without the chosen heads; rival: without random heads, None if none were removed.
         effect: the difference of the two in points, with its interval; basis: what it rests on.
     """
 
@@ -56,7 +56,7 @@ class Lead:
 
 
 def draw_lead(behaviour: pd.DataFrame, effects: pd.DataFrame, cast: Cast) -> Lead | None:
-    """The picture, or None where no tuned model answered without heads.
+    """The picture, or None if no tuned model answered without heads.
 
     Args:
         behaviour: tables/behaviour.csv; effects: tables/ablation.csv.

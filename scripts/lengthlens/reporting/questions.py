@@ -112,7 +112,7 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
 
 
 def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
-    """The tests: how many of each family support what is claimed."""
+    """How many tests of each family support the claim."""
     counts = test_counts(tables["confirmatory"])
     if not counts:
         return None
@@ -253,7 +253,7 @@ def _heads(row: Mapping) -> str:
 
 
 def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
-    """Does one word a token make answers more exact?"""
+    """Are answers more exact if every word is one token?"""
     table = tables["tokenization"]
     own = table[
         table["model"].isin(tuned_models(cast)) & ~table["language"].isin(table["reference"])

@@ -61,7 +61,7 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(rows: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
-    """One panel a model: the share of the N effect that goes with each component, by depth."""
+    """One panel per model: the share of the effect of N that each component carries, by depth."""
     with styled():
         figure = Figure(figsize=(page_width(len(rows)), 2.8), layout="constrained")
         panels = figure.subplots(1, len(rows), sharex=True, sharey=True, squeeze=False)[0]
