@@ -29,7 +29,7 @@ def test_all_problems_in_one_list(config: dict[str, Any], root: Path):
         "langauges: unknown key (value ['en']); did you mean languages?",
         "models.other.variant: 'chat' is not legal; legal: base or instruct",
         "run: '../elsewhere' is not legal; legal: 1 to 64 letters, digits and hyphens, "
-        "the first no hyphen",
+        "the first not a hyphen",
         "languages[1]: 'fr' has no resource file resources/languages/fr.yaml; legal: en, it, "
         "or add that file",
     ]

@@ -1,6 +1,6 @@
 """The table of all configuration keys, docs/configuration.md, from `settings` and the defaults.
 
-`make docs` writes it; a test tells when it is old.
+`make docs` writes it; a test fails when the page is out of date.
 """
 
 from pathlib import Path
@@ -13,28 +13,29 @@ from lengthlens.settings.sections import Settings
 
 HEAD = """# Configuration
 
-`config.yaml` holds the default of every key, with comments. A configuration of your own holds only
-the keys that differ: `snakemake --cores 2 --configfile my.yaml`; single keys can be given as
-`--config counting=unicode`. Sections are merged key by key, with one exception: `models`, when
-given, replaces the default set as a whole.
+`config.yaml` contains the default of every key, with comments. Your own configuration contains only
+the keys that differ: `snakemake --cores 2 --configfile my.yaml`. Single keys can be given as
+`--config counting=unicode`. Sections are merged key by key, with one exception: if your
+configuration gives `models`, it replaces the default set as a whole.
 
-Of several files after `--configfile` the last one counts where they give the same key, and the last
-one that has `models` gives them all; `--config` counts before every file. The defaults are those of
-the project's own `config.yaml`, from whatever folder Snakemake is started. A relative `path` of a
-model starts from the project's folder.
+If several files after `--configfile` give the same key, the last one wins; the last file that
+contains `models` determines all models. `--config` takes precedence over every file. The defaults
+come from the project's own `config.yaml`, from whatever folder Snakemake is started. A relative
+`path` of a model is resolved from the project's folder.
 
-Everything is checked before anything runs, and all problems are reported at once, each with its
-key, the value, what is legal, where it was given (file and line, or `--config`) and, for a misspelt
-key, what was probably meant. A key that a file gives twice is a problem, too: YAML would keep the
-last one without a word.
+Everything is checked before anything runs, and all problems are reported at once. Each report names
+the key, the value, what is legal, where it was given (file and line, or `--config`) and, for a
+misspelt key, what was probably meant. A key that a file gives twice is also an error, because YAML
+would silently keep the last one.
 
-What YAML reads otherwise than it is written is refused: 010 (YAML reads 8), 0x1F, 1_000, 1:30 (90),
-and `no`, `off`, `yes`, `on` (false and true). Write plain decimal numbers, true or false, and put
-texts such as the language code "no" in quotes. Whole numbers are written as such (3, not 3.0 or
-1e3). After `--config` no quotes are needed: each value is read as its key takes it.
+Values that YAML reads differently from how they are written are refused: 010 (YAML reads 8), 0x1F,
+1_000, 1:30 (90), and `no`, `off`, `yes`, `on` (false and true). Write plain decimal numbers, true
+or false, and put texts such as the language code "no" in quotes. Write whole numbers as such (3,
+not 3.0 or 1e3). After `--config` no quotes are needed, because each value is read as its
+key requires.
 
-A file that is no YAML at all, or not UTF-8, makes Snakemake stop in words of its own before ours
-are reached; `make doctor CONFIG=my.yaml` says what is wrong with it, and in which line.
+If a file is not YAML at all, or not UTF-8, Snakemake stops with a message of its own before ours
+can appear. `make doctor CONFIG=my.yaml` tells you what is wrong with the file and in which line.
 
 | key | default | legal values | what it does |
 |---|---|---|---|

@@ -1,5 +1,5 @@
-"""The study's figures: one module a figure, each with one public function from data to a figure.
+"""The study's figures: one module per figure, each with one public function that draws it.
 
-Functions take labelled data (pandas, xarray) and know no files. `style` holds sizes, colours and
-saving, `registry` the list of all figures and how to add one.
+The functions take labelled data (pandas, xarray) and do not read files. `style` contains sizes,
+colours and saving; `registry` contains the list of all figures and explains how to add one.
 """

@@ -1,7 +1,7 @@
-"""Dose and response of ablation: the heads that a score ranks highest against random heads.
+"""Dose and response of ablation: the heads that a score ranks highest, compared with random heads.
 
-The main figure has a panel for each score that the run's tests are about and each of two measures;
-its supplement (`ablation_all`) has all scores, measures and models.
+The main figure has one panel for each combination of a score that is tested in the run and one of
+two measures. Its supplement (`ablation_all`) has all scores, measures and models.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ def draw_ablation(
     cast: Cast,
     bootstrap: Bootstrap = DEFAULT,
 ) -> Figure:
-    """Draw what removing the heads of the tested scores does, in models that have control to lose.
+    """Draw what removing the heads of the tested scores does, in models that have control.
 
-    A row a model, score and measure; lines are named at their right ends. All models are drawn
-    where none has control. Markers and bars are as in `draw_rows`.
+    One row per model, score and measure; lines are named at their right ends. All models are
+    drawn if none has control. Markers and bars are as in `draw_rows`.
 
     Args:
         ablations: ablation file of each (model, language).
@@ -173,7 +173,7 @@ def exact_effects(effects: pd.DataFrame, cast: Cast) -> pd.DataFrame:
 
 
 def _fall(rows: pd.DataFrame, score: str, cast: Cast) -> tuple[str, str]:
-    """What exact answers do without the heads of one score, and where they fall beyond control.
+    """How exact answers change without one score's heads, and where they fall beyond controls.
 
     The first is such as "fall by 22 to 67 points in all 3 languages (CWA)", the second "2 of 3".
     """
@@ -198,7 +198,7 @@ def draw_rows(
     bootstrap: Bootstrap,
     legend: bool,
 ) -> Figure:
-    """Draw what removing heads does, a column a language.
+    """Draw what removing heads does, with one column per language.
 
     A marker is the chosen set, with the interval for its mean clustered by topic. The distribution
     beside it is of control sets (dots: draws; bar: their central 95 %; line: their mean). A marker

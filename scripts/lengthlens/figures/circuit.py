@@ -1,4 +1,4 @@
-"""The circuit drawn: components by layer and by the part of the text where they matter."""
+"""A drawing of the circuit: components by layer and by the part of the text where they matter."""
 
 from __future__ import annotations
 

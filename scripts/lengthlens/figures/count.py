@@ -1,4 +1,4 @@
-"""Words left in the stream: how well they are read by layer, and what writing to them does."""
+"""Words left in the stream: how well each layer encodes them, and the effect of changing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CWA by layer: heads of a layer together and the MLP, per step and as the paper's sum."""
+"""CWA by layer: all heads of a layer together, and its MLP; per step and as the paper's sum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the end margin builds up with depth, tuned beside untuned."""
+"""How the end margin builds up with depth, in the tuned and the untuned model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
 
 
 def title(own: pd.DataFrame, cast: Cast) -> str:
-    """From which layer on the models lean towards ending at the step where they should."""
+    """From which layer on the models favour ending at the step where they should end."""
     ends, firsts = [], []
     for _, curve in own.groupby(["model", "language"], sort=False):
         cases = cases_of(curve.sort_values("place"), "margin", cast)

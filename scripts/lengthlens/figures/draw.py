@@ -1,4 +1,4 @@
-"""What the scripts that draw figures share: whom a figure is about, and saving all formats."""
+"""What the scripts that draw figures have in common: whom a figure is about, and saving."""
 
 from __future__ import annotations
 

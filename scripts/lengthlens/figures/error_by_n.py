@@ -34,7 +34,7 @@ def draw_error_by_n(
     cast: Cast,
     bootstrap: Bootstrap = DEFAULT,
 ) -> Figure:
-    """Draw the mean word-count error by N, a column of panels a language.
+    """Draw the mean word-count error by N, with one column of panels per language.
 
     Rows: all models on one scale; the tuned models magnified (where there are any); the share of
     answers with exactly N words.
@@ -76,7 +76,7 @@ def draw_error_by_n(
 
 
 def title(control: pd.DataFrame, cast: Cast) -> str:
-    """Whether answers are exact more often than chance gives."""
+    """Whether answers are exact more often than by chance."""
     who = subject(cast)
     shares = [case.estimate for case in cases_of(control, "exact", cast)]
     share = f"{span(shares, 'percent')} %" if shares else "none"

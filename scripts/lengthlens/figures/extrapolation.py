@@ -1,4 +1,4 @@
-"""Words written for words asked for, within and beyond the N of the study, and dips among them."""
+"""Words written by number of words asked for, within and beyond the N of the study, with dips."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _APART = 0.1
 def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> Figure:
     """Draw words written and error by N, and each N's exactness against its neighbours'.
 
-    A column a language; error and dips of the tuned models only, where there are any.
+    One column per language; error and dips are shown for tuned models only, if there are any.
 
     Args:
         table: tables/extrapolation.csv.

@@ -1,4 +1,4 @@
-"""How much of the effect of N circuits carry, by their size and the score that ranks them."""
+"""How much of the effect of N circuits keep, by their size and the score that ranks components."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
 
 
 def title(circuits: pd.DataFrame, cast: Cast) -> str:
-    """How much the smallest circuits of the first score keep, against random ones as large."""
+    """How much the smallest circuits of the first score keep, against random ones of equal size."""
     own = circuits[circuits["source_language"] == circuits["language"]]
     own = own[own["method"].isin(own["method"].unique()[:1])]
     found = own[own["k"].notna()]

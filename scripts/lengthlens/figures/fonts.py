@@ -1,7 +1,7 @@
-"""Fonts for names in every script: those of this machine where the project's own lacks a letter.
+"""Fonts for names in every writing system: the machine's own if the project's font lacks a letter.
 
-matplotlib brings DejaVu Sans, which has no Chinese, Japanese, Korean, Devanagari or Thai letter,
-among others, and draws an empty box for each.
+matplotlib comes with DejaVu Sans, which has, for example, no Chinese, Japanese, Korean, Devanagari
+or Thai letters and draws an empty box for each.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def choose_fonts(figure: Figure) -> None:
 
 
 def missing(text: str) -> frozenset[str]:
-    """The characters of a text that the project's own font has not."""
+    """The characters of a text that the project's own font lacks."""
     own = letters_of(font_manager.findfont(OWN))
     return frozenset(
         sign for sign in text if ord(sign) not in own and unicodedata.category(sign) != "Cc"

@@ -1,4 +1,4 @@
-"""Intervals so long that they would flatten everything beside them: cut, and their end written."""
+"""Very long intervals, which would flatten the rest of a figure: they are cut and labelled."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Bars:
 def cut_long_bars(row: Sequence[Bars]) -> None:
     """Let panels that share their y axis show all means and all bars of ordinary length.
 
-    Where a long bar reaches far beyond those, the axis ends there, and an arrow says where the bar
-    does. Rows without such a bar stay as they are.
+    If a long bar reaches far beyond these, the axis is cut, and an arrow gives the bar's end. Rows
+    without such a bar stay as they are.
 
     Args:
         row: everything that is drawn in these panels, the line at zero aside.

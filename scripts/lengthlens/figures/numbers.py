@@ -1,4 +1,4 @@
-"""How numbers are written for people: true minus signs, units, and intervals in brackets."""
+"""How numbers are formatted for readers: true minus signs, units, and intervals in brackets."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""All figures of a study: what each is drawn from, and where it stands in the reports.
+"""All figures of a study: what each is drawn from, and where it is placed in the reports.
 
-A new figure is three things: a line here, a module of its name in this folder with
-`draw_{name}(*data, cast, **options)`, and its caption in rules/captions/. The function gives the
-figure its title as the figure's label: a sentence that states what was found (`titles`). Rule,
-script, log and stage target follow. Nothing heavy is imported here, for the Snakefile reads this
-list.
+A new figure needs three things: a line here, a module of its name in this folder with
+`draw_{name}(*data, cast, **options)`, and its caption in rules/captions/. The function sets the
+figure's title as the figure's label: a sentence that states what was found (`titles`). Rule,
+script, log and stage target follow from that. Nothing heavy is imported here, because the Snakefile
+reads this list.
 """
 
 from __future__ import annotations

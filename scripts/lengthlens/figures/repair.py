@@ -1,4 +1,4 @@
-"""Where the drop of the end margin comes from: direct, through others, scale; by chosen set."""
+"""The drop of the end margin by origin (direct, through others, scale), for each chosen set."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ROW = 2.1  # inches
 
 
 def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
-    """Draw bars with intervals for every term, a panel a tuned model and language.
+    """Draw bars with intervals for every term, in one panel per tuned model and language.
 
     Args:
         table: tables/repair.csv; of each method the largest k is drawn.
@@ -61,9 +61,9 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
 
 
 def title(own: pd.DataFrame, cast: Cast) -> str:
-    """Whether the MLPs that stay give less when heads are gone.
+    """Whether the remaining MLPs contribute less when heads are removed.
 
-    The heads are those of the last quarter of layers, or else the largest set of the first score.
+    The heads are those of the last quarter of layers, otherwise the largest set of the first score.
     """
     rows = own[(own["term"] == "mlps") & own["contribution"].notna()]
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]

@@ -1,4 +1,4 @@
-"""Tuned minus untuned: attribution on their own and on the same answers."""
+"""Attribution of the tuned minus the untuned model, on their own and on the same answers."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
 
 
 def title(heads: pd.DataFrame, cast: Cast) -> str:
-    """Which scores tell the heads of a layer apart by their effects better than their size does."""
+    """Which scores rank the heads of a layer by their effects better than the heads' size does."""
     own = heads[(heads["over"] == "within") & (heads["outcome"] == "decision")]
     named = {
         SCORE_NAMES[score]: cases_of(own[own["score"] == score], "over_norm", cast)

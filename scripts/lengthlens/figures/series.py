@@ -1,4 +1,4 @@
-"""Tuning step by step: behaviour, the effect of N, and the members of the last circuit."""
+"""Tuning step by step: behaviour, the effect of N, and the members of the last model's circuit."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""One look for all figures: sizes fit for a column, colours, and saving with equal bytes.
+"""A common look for all figures: sizes that fit a column, colours, and byte-identical saving.
 
-Colours are those of Okabe and Ito (tunings and scores: the same in every figure) and of Tol's muted
-scheme (parts of a single figure), told apart with any colour vision, and never carry a meaning
-alone: models differ in marker, methods in line style too. Texts of a figure are set in `INK`
-and grids in `HAIR`, so that the report can exchange both in dark mode.
+Colours come from Okabe and Ito (tunings and scores: the same in every figure) and from Tol's muted
+scheme (parts of a single figure). They can be told apart with any colour vision and are never the
+only sign of a difference: models also differ in marker, methods in line style. Texts of a figure
+use `INK` and grids use `HAIR`, so that the report can replace both in dark mode.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class ModelLook:
 
 @dataclass(frozen=True)
 class Cast:
-    """Whom a figure is about, in the order of the configuration.
+    """The models and languages of a figure, in the order of the configuration.
 
     Attributes:
         tunings: model -> untuned or tuned.
@@ -167,7 +167,7 @@ def model_looks(tunings: Mapping[str, str]) -> dict[str, ModelLook]:
 
 
 def page_width(n_columns: int) -> float:
-    """Inches: a column for one panel, the page for more, wider than it only beyond six panels."""
+    """Width in inches: a column for one panel, the page for more, wider only beyond six panels."""
     return COLUMN if n_columns == 1 else max(PAGE, 1.1 * n_columns + 0.4)
 
 
@@ -228,7 +228,7 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, str, str]], apart: flo
         axes: whose limits are final.
         labels: where a line ends [units of y; NaN: it has no end, and no label], its name and its
             colour.
-        apart: how far texts stand from each other at least, as a share of the panel's height.
+        apart: the smallest distance between texts, as a share of the panel's height.
     """
     bottom, top = axes.get_ylim()
     ends = sorted(
@@ -255,7 +255,7 @@ def no_data(axes: Axes, text: str) -> None:
 
 
 def digest_comment(text: str) -> str:
-    """What ends an SVG file: a comment with the SHA-256 of the text before it."""
+    """The end of an SVG file: a comment with the SHA-256 of the text before it."""
     return f"<!-- sha256 {digest(text.encode())} -->\n"
 
 

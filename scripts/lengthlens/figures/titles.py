@@ -1,8 +1,8 @@
-"""Titles of figures: sentences that state a result, and claim no more than its intervals show.
+"""Titles of figures: sentences that state a result and claim no more than its intervals show.
 
-A title tells in which languages (and for which models) an interval lies wholly on one side of what
-it is compared with, in which it lies on the other, and in which that is undecided. Whatever has
-no interval is undecided, too.
+A title says in which languages (and for which models) an interval lies entirely on one side of the
+reference, in which it lies on the other side, and in which the result is undecided. A result
+without an interval is undecided, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Row = Mapping | pd.Series
 
 @dataclass(frozen=True)
 class Case:
-    """What was measured of one model in one language, named as readers know it."""
+    """A measurement of one model in one language, under the names that readers know."""
 
     model: str
     language: str
@@ -50,7 +50,7 @@ def tuned_first(cast: Cast) -> list[str]:
 
 
 def told_models(cast: Cast) -> list[str]:
-    """The models that titles are about: the tuned ones, or all where none is."""
+    """The models that titles are about: the tuned ones, or all if none is tuned."""
     return tuned_models(cast) or list(cast.tunings)
 
 
@@ -75,7 +75,7 @@ def case_of(row: Row, name: str, cast: Cast, model: str = "model") -> Case:
 
 
 def cases_of(table: pd.DataFrame, name: str, cast: Cast, model: str = "model") -> list[Case]:
-    """The rows of a table about those models and languages that a title tells of."""
+    """The rows of a table about the models and languages that a title mentions."""
     own = table[table[model].isin(told_models(cast)) & table["language"].isin(list(cast.languages))]
     return [case_of(row, name, cast, model) for row in own.to_dict("records")]
 
@@ -86,16 +86,16 @@ def all_apart(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
 
 
 def apart(case: Case, other: Case) -> Case:
-    """One number minus another, whose limits exclude 0 only where their intervals do not touch.
+    """One number minus another; its limits exclude 0 only if the two intervals do not touch.
 
-    That is a stricter test than the interval of the difference is.
+    This is stricter than the interval of the difference.
     """
     limits = (case.low - other.high, case.high - other.low)
     return Case(case.model, case.language, case.estimate - other.estimate, *limits)
 
 
 def language_name(code: str, cast: Cast) -> str:
-    """A language's name, without what stands in brackets."""
+    """A language's name, without any part in brackets."""
     return cast.languages.get(code, code).partition(" (")[0]
 
 
@@ -134,7 +134,7 @@ def stated(
 def tallied(subjects: Mapping[str, Sequence[Case]], null: float = 0.0) -> str:
     """Of several subjects, in how many cases each lies above: "A in 2 of 3 languages, B in none".
 
-    What lies below is told as the opposite.
+    Cases below are described as the opposite.
     """
     parts, opposite, open_ = [], [], False
     for name, cases in subjects.items():

@@ -1,4 +1,4 @@
-"""Free answers beside answers of one whole word a token, and errors against tokens per word."""
+"""Free answers and answers with one whole word per token; errors by tokens per word."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
 def title(tokenization: pd.DataFrame, cast: Cast) -> str:
     """Whether answers are exact more often where every token is one word.
 
-    A language of which too few words are one token, or whose answers break down, is another, poorer
-    language then: nothing is told of it.
+    If too few words of a language are one token, or its answers break down, aligned decoding leaves
+    a different, poorer language. The title does not mention such languages.
     """
     table = tokenization[~tokenization["language"].isin(tokenization["reference"])]
     own = table[table["reference"].eq("") & (table["quantity"] == "change")]

@@ -67,7 +67,7 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
 
 
 def title(rows: pd.DataFrame, cast: Cast) -> str:
-    """How often heads of one language lower the end margin in another further than random heads."""
+    """How often heads of one language lower the end margin in another more than random heads do."""
     own = rows[
         (rows["source_language"] != rows["target_language"])
         & rows["model"].isin(told_models(cast))

@@ -1,4 +1,4 @@
-"""Where tuning put control: tuned weights of ever more layers, from the bottom and from the top."""
+"""Where tuning put control: tuned weights of more and more layers, from the bottom and the top."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
 def title(table: pd.DataFrame, cast: Cast) -> str:
     """Whether the tuned weights of the last quarter of layers bring most of the exact answers.
 
-    Where they take neutral text outside the range of both models, nothing is said of counting.
+    If they take neutral text outside the range of both models, counting is not mentioned.
     """
     own = curves(table[(table["into"] == "untuned") & (table["measure"] == "exact")])
     if own["share"].isna().all():

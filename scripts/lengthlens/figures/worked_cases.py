@@ -1,4 +1,4 @@
-"""One success and one failure: the terms of CWA added up token by token, as in the paper."""
+"""One success and one failure: the terms of CWA, summed token by token, as in the paper."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def draw_worked_cases(
 
 
 def title(success: pd.Series | None, failure: pd.Series | None) -> str:
-    """What the two answers did; two examples, of which nothing follows."""
+    """What the two answers did; two examples, from which nothing follows."""
     told = [
         f"{row['model']} writes {row['words']} of {row['n']} words"
         for row in (success, failure)
@@ -119,7 +119,7 @@ def _draw_case(axes: Axes, row: pd.Series, stopped: bool) -> None:
 
 
 def _shown(text: str) -> str:
-    """A token as it can be read below an axis: blanks are visible, long ones cut."""
+    """A token as shown below an axis: blanks are visible, long tokens are cut."""
     text = text.replace(" ", "▁").replace("\n", "⏎")
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 

@@ -35,7 +35,7 @@ from lengthlens.models.prompting import chat_prompt, check_filled, text_tokens
 from lengthlens.models.readout import readout_of
 from lengthlens.settings.sections import Generation
 
-DATE = "2024-07-26"  # for chat templates that print today's, as in config.yaml
+DATE = "2024-07-26"  # for chat templates that print today's: always the same
 _NOT_ASKED = -1  # the number of words where none was asked for; an answer never has as many
 
 

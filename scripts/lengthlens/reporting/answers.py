@@ -1,7 +1,7 @@
-"""How the report answers a question: in few words that follow from intervals alone.
+"""Short answers to the report's questions, derived from intervals alone.
 
-What is not shown by a whole interval is called undecided, and each piece of evidence carries its
-value, interval and n.
+A question is answered only if a whole interval supports the answer; otherwise it is undecided. Each
+piece of evidence carries its value, interval and n.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Finding:
     """A question, the short answer, and what it rests on.
 
     Attributes:
-        answer: some words; empty where the evidence has to speak for itself.
+        answer: a few words; empty if there is only evidence.
         css: class of the answer: yes, no or open.
         evidence: phrases with value, interval and n.
     """
@@ -75,17 +75,17 @@ def answered(
     over: str,
     null: float = 0.0,
 ) -> Finding:
-    """A question of the kind "is it above `null`?", answered by intervals of what is asked about.
+    """The answer to a question of the kind "is it above `null`?", derived from intervals.
 
     Args:
-        limits: an interval for each of what `over` names, such as "languages"; NaN for none.
+        limits: one interval for each item that `over` names, such as "languages"; NaN for none.
     """
     answer, css = verdict(*tally(limits, null), over)
     return Finding(question, answer, css, tuple(evidence))
 
 
 def who(cast: Cast, model: str, language: str) -> str:
-    """The language's name, with the model where there are several tuned models."""
+    """The language's name, with the model if there are several tuned models."""
     name = cast.languages.get(language, language)
     return name if len(tuned_models(cast)) < 2 else f"{model}, {name}"
 

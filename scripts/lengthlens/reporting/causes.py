@@ -1,7 +1,7 @@
-"""The causal tables in plain language: every sentence with its interval and n, and no further.
+"""The causal tables in plain language: every sentence has its interval and n.
 
-A sentence says that something is so only where its whole interval says so; else that the data do
-not show it.
+A sentence states an effect only if the whole interval supports it. Otherwise it says that the data
+do not show the effect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHOWN_METHOD = "end_contrast"  # the score that looks at the decision itself; ot
 
 
 def test_counts(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
-    """Of each family: its name, its tests, those with a p-value, those in favour of the claim."""
+    """Each family's name, and how many tests it has, have a p-value, and favour the claim."""
     families = table[table["family"] != ""]
     return [
         (name, len(own), int(own["p"].notna().sum()), int(own["verdict"].isin(POSITIVE).sum()))
@@ -33,7 +33,7 @@ def test_counts(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
 
 
 def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
-    """What came of each family of tests, then of every test by itself.
+    """The result of each family of tests, then of every test by itself.
 
     Exploratory tests are never said to show anything.
     """
@@ -62,7 +62,7 @@ def _of(family: str) -> str:
 
 
 def _test_sentence(row: Mapping, several: bool) -> str:
-    """What came of a test; of several models it says of which."""
+    """The result of a test, with the model's name if there are several."""
     verdict = f"{row['verdict'][0].upper()}{row['verdict'][1:]}"
     of = f", {_of(row['family'])}" if several else ""
     claim = f"{verdict} ({row['status']}{of}): “{row['claim']}”"
@@ -91,7 +91,7 @@ def _test_sentence(row: Mapping, several: bool) -> str:
 
 
 def _in_other_modes(row: Mapping, unit: str) -> str:
-    """What the same heads do when something else than the test's mode replaces them."""
+    """What the same heads do in the modes other than the test's."""
     told = [
         f"{_MODES[mode]} {number(row[f'effect_{mode}'], unit, sign=True)} "
         + in_brackets(row[f"effect_{mode}_low"], row[f"effect_{mode}_high"], unit, True)
@@ -102,7 +102,7 @@ def _in_other_modes(row: Mapping, unit: str) -> str:
 
 
 def transfer_sentences(table: pd.DataFrame) -> list[str]:
-    """In how many combinations heads carry over: over all, then in each untuned language."""
+    """In how many combinations heads transfer: in total, then in each untuned language."""
     margins = table[(table["measure"] == "end_margin") & table["effect"].notna()]
     across = margins[margins["source_language"] != margins["target_language"]]
     if across.empty:
@@ -135,15 +135,16 @@ def transfer_sentences(table: pd.DataFrame) -> list[str]:
 
 
 def _carried(rows: pd.DataFrame) -> tuple[int, int]:
-    """How many effects lie wholly below zero, and how many have an interval."""
+    """How many effects lie entirely below zero, and how many have an interval."""
     return int((rows["effect_high"] < 0).sum()), int(rows["effect_low"].notna().sum())
 
 
 def repair_sentences(table: pd.DataFrame) -> list[str]:
-    """What the final MLP gives without the late heads, by language and between languages.
+    """What the final MLP contributes without the late heads, by language and between languages.
 
-    Its input from these heads is gone too: a loss is mediation, and no test of self-repair. Then
-    for how many sets found by scores the change differs between two languages.
+    The MLP also loses its input from these heads, so a loss is mediation and does not test
+    self-repair. A further sentence says for how many sets found by scores the change differs
+    between two languages.
     """
     final = table[(table["term"] == "final_mlp") & table["contribution"].notna()]
     between = final["minus"] != ""
@@ -174,7 +175,7 @@ def repair_sentences(table: pd.DataFrame) -> list[str]:
 
 
 def _given(row: Mapping, less: str, more: str, none: str) -> str:
-    """What a component gives in place of what is gone: the opposite of its part in the loss."""
+    """What a component contributes instead: the opposite of its part in the loss."""
     low, high = -row["contribution_high"], -row["contribution_low"]
     said = reading(low, high, less, more).replace("no difference shown", none)
     size = number(-row["contribution"], "logits", sign=True)
@@ -183,7 +184,7 @@ def _given(row: Mapping, less: str, more: str, none: str) -> str:
 
 
 def reading(low: float, high: float, below: str, above: str) -> str:
-    """What an interval around zero's place says."""
+    """What an interval says, by its position relative to zero."""
     if pd.isna(low) or pd.isna(high):
         return "without an interval"
     if high < 0:

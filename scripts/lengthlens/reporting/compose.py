@@ -142,7 +142,7 @@ def compose_material(
 
 
 def _counts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """What stands behind the figures of a table, by figure."""
+    """The counts on which the figures of a table are based, by figure."""
     modules = (same_text, scores, faithfulness, tracing, depth, transfer, repair, circuit, count)
     others = {"circuit": "places", "count": "count_probes"}  # tables of another name
     named = {module.__name__.rpartition(".")[2]: module for module in modules}
@@ -164,7 +164,7 @@ def _completeness(attributions: Mapping[tuple[str, str], xr.Dataset]) -> dict[st
 
 
 def _figures(files: Files, counts: Mapping[str, str]) -> tuple[dict[str, Figure], dict[str, str]]:
-    """Every figure once, as SVG where there is one, else as PNG; and the letters of all."""
+    """Every figure once, as SVG if there is one, otherwise as PNG; and the letters of all."""
     glyphs: dict[str, str] = {}
     captions = {Path(path).stem: Path(path) for path in files["captions"]}
     drawn: dict[str, dict[str, str]] = {}

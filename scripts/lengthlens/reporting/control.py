@@ -1,8 +1,9 @@
-"""Whether there is control to explain, and what a section may say of a model that has none.
+"""Whether a model controls its length at all, and what the report may say of one that does not.
 
-The gate is tables/control.csv. It is asked of the run's *subjects*: its tuned models, or all of
-its models where none is. Of a subject whose gate is closed in a language, no section that explains
-control shows a number: ablation or attribution of a model that ignores N explain nothing about N.
+The *gate* is read from tables/control.csv, for each of the run's *subjects*: its tuned models, or
+all models if none is tuned. If the gate of a subject is closed in a language, no section that
+explains control shows numbers for it, because ablation or attribution of a model that ignores N
+explains nothing about N.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Gate:
         return bool(self.closed) and not self.opened
 
     def explained(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The rows of a table that are about nobody whose gate is closed."""
+        """The rows of a table except those about subjects whose gate is closed."""
         model = next((name for name in _MODEL if name in table), None)
         if model is None or not self.closed:
             return table
@@ -49,7 +50,7 @@ class Gate:
         return table[~hidden]
 
     def note(self, languages: Mapping[str, str]) -> str:
-        """Who has nothing to explain, as a sentence; "" where everybody has control.
+        """A sentence that names the subjects without control; "" if all have control.
 
         Args:
             languages: code -> name.
@@ -60,7 +61,7 @@ class Gate:
 
 
 def gate_of(tables: Mapping[str, pd.DataFrame], tunings: Mapping[str, str]) -> Gate:
-    """The gate of a run; one that closes on nobody where the run has no table of it.
+    """The gate of a run; it is closed for nobody if the run has no table of control.
 
     Args:
         tables: by name; `control` if there is one.
@@ -92,7 +93,7 @@ def _listed(names: list[str]) -> str:
 
 
 def control_sentences(table: pd.DataFrame) -> list[str]:
-    """Sentences on tables/control.csv, one a model and language, with every number's interval."""
+    """Sentences on tables/control.csv, one per model and language, with every number's interval."""
     return [_sentence(row) for row in table.to_dict("records")]
 
 
@@ -126,7 +127,7 @@ def _value(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
 
 
 def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) -> list[str]:
-    """What stands around the sentences that were asked for, where any answer has it.
+    """What surrounds the requested sentences, if any answer has such text.
 
     Args:
         behaviour: tables/behaviour.csv.

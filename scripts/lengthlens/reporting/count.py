@@ -1,4 +1,4 @@
-"""The count in the stream, in sentences: never beyond the intervals of the tables."""
+"""Sentences about the count in the residual stream, within the tables' intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HALF = 0.5
 
 
 def say_probes(table: pd.DataFrame) -> list[str]:
-    """From which layer on words left can be decoded from the stream, by model and language.
+    """From which layer on the words left can be decoded from the stream, by model and language.
 
     Args:
         table: tables/count_probes.csv.
@@ -41,7 +41,7 @@ def _probed(rows: pd.DataFrame) -> str:
 
 
 def say_steering(table: pd.DataFrame) -> list[str]:
-    """What a word added to the stream adds to the answer.
+    """How much longer an answer becomes when the stream is shifted by one word.
 
     Args:
         table: tables/steering.csv.
@@ -62,7 +62,7 @@ def _steered(rows: pd.DataFrame) -> str:
 
 
 def say_neurons(table: pd.DataFrame) -> list[str]:
-    """How few neurons carry half of what the final MLP carries.
+    """The smallest number of neurons that carry half of what the final MLP carries.
 
     Args:
         table: tables/neurons.csv.
@@ -110,7 +110,7 @@ def say_depth(table: pd.DataFrame) -> list[str]:
 
 
 def _said(table: pd.DataFrame, undone: str, say: Callable[[pd.DataFrame], str]) -> list[str]:
-    """A sentence on each model and language, or why it was not measured."""
+    """A sentence about each model and language, or the reason why it was not measured."""
     sentences = []
     for who, rows in by_model(table):
         absent = str(rows["absent"].iloc[0])

@@ -1,9 +1,10 @@
-"""What a run finds, as Markdown: the report's short answers and first sentences, and claims.
+"""What a run found, as Markdown: the report's short answers and first sentences, and the claims.
 
     PYTHONPATH=scripts python -m lengthlens.reporting.digest results/pocket docs/findings.md
 
-puts the digest of a finished run into a page: the story alone into README.md, all of it elsewhere.
-A page that marks claims (docs/paper.md) gets their verdicts and the figure that it shows.
+puts the digest of a finished run into a page: only the main findings into README.md, everything
+into other pages. A page with marked claims (docs/paper.md) gets their verdicts and the figure that
+it shows.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SPECIAL = re.compile(r"[\\`*_<>]")  # brackets of intervals do no harm
 
 
 def digest(sections: Iterable[Shown], run: str, made: Mapping) -> str:
-    """Everything that sections find, the story first; intervals stand in brackets.
+    """Everything that the sections find, the story first, with intervals in brackets.
 
     Args:
         sections: of the report.
@@ -43,7 +44,7 @@ def digest(sections: Iterable[Shown], run: str, made: Mapping) -> str:
 
 
 def _origin(run: str, made: Mapping) -> str:
-    """Which run, by which code, as a comment that pages do not show."""
+    """The run and the commit of its code, as a comment that pages do not show."""
     return f"<!-- run {run}, lengthlens {made['lengthlens']}, commit {made['commit']} -->"
 
 
@@ -62,7 +63,7 @@ def _escaped(text: str) -> str:
 
 
 def one_list(text: str) -> str:
-    """A digest as one list without headings: what answers a question stands below it."""
+    """A digest as one list without headings; answers are placed below their questions."""
     lines, inside = [], False
     for line in text.splitlines():
         if line.startswith("#"):

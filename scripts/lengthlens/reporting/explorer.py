@@ -1,9 +1,9 @@
-"""The interactive map of all components: a Vega-Lite chart with switches, drawn by the reader.
+"""The interactive map of all components: a Vega-Lite chart with switches, drawn in the browser.
 
-One record holds one map (model, language, N, target, form) as flat lists; the chart picks a record
-by its switches and unfolds it into cells, so that a page holds every number once. Vega, Vega-Lite
-and Vega-Embed come from the package vl-convert-python and are written into the page, which thus
-loads nothing from elsewhere.
+One record contains one map (model, language, N, target, form) as flat lists. The chart selects a
+record by its switches and expands it into cells, so the page stores every number once. Vega,
+Vega-Lite and Vega-Embed come from the package vl-convert-python and are written into the page,
+which therefore loads nothing from the network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tables on single N say: extrapolation and dip."""
+"""Sentences about the tables on single N: extrapolation and dip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report says in sentences: only what claims.csv and tables/ablation.csv hold."""
+"""Sentences of the report that say only what claims.csv and tables/ablation.csv contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tables of the forced answers say, in sentences: never beyond their intervals."""
+"""Sentences about the tables of forced answers; they claim no more than the tables' intervals."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A page about a finished run, to look at without running anything.
+"""A page about a finished run, for readers who do not want to run anything.
 
     PYTHONPATH=scripts python -m lengthlens.reporting.gallery results/pocket docs/gallery/pocket \\
         "make reproduce"
 
-writes the folder docs/gallery/pocket: README.md with what was run, what it found, every figure that
-the run drew with its caption, and the verdict on every claim; and the figures, with few colours,
-for a gallery should be small. Everything comes from the run's own files.
+writes the folder docs/gallery/pocket. Its README.md contains what was run, what was found, every
+figure of the run with its caption, and the verdict on every claim. The figures are saved with few
+colours to keep the gallery small. Everything comes from the run's own files.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _date(commit: str) -> str:
 
 
 def _lowered(findings: str) -> str:
-    """Findings without the comment of their run, headings as they are below the page's."""
+    """Findings without the comment that names their run; headings are lowered to fit the page."""
     text = re.sub(r"<!--.*?-->", "", findings, flags=re.DOTALL)
     return re.sub(r"^###", "##", text, flags=re.MULTILINE).strip()
 
@@ -92,7 +92,7 @@ def _figures(run: Path, names: Iterable[str]) -> Iterator[str]:
 
 
 def _claims(run: Path) -> str:
-    """One row a claim that the run had data for; the others are counted."""
+    """One row per claim for which the run had data; the others are counted."""
     claims = open_claims(run / "claims.csv")
     told = claims[claims["verdict"] != "no data"]
     rows = [
@@ -108,7 +108,7 @@ def _claims(run: Path) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits: units of claims are of many kinds."""
+    """A number with three digits, because claims have many kinds of units."""
     return NONE if math.isnan(value) else f"{value:.3g}".replace("-", MINUS)
 
 

@@ -1,4 +1,4 @@
-"""Tables as a page shows them: short heads, few digits, and intervals beside their values."""
+"""Tables as shown on a page: short headings, few digits, and intervals next to their values."""
 
 from __future__ import annotations
 

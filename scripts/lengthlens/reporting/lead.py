@@ -1,8 +1,8 @@
-"""The summary's picture: exact answers with nothing removed, without chosen heads, without random.
+"""The summary's picture: exact answers with no heads removed, chosen heads, or random heads.
 
-For every k (heads removed) and language a row for each method: where the share of exact answers
-stands without the heads that the method ranks highest, and where without as many random heads of
-the same layers. The page lets its reader choose k. Numbers are those of tables/ablation.csv.
+There is a row per method for every k (number of removed heads) and language. It shows the share of
+exact answers without the heads that the method ranks highest, and without as many random heads of
+the same layers. The reader of the page can choose k. The numbers are those of tables/ablation.csv.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Row:
 
     Attributes:
         label: what was removed; css: class of its colour.
-        mark: without the chosen heads; rival: without random ones, None where none were tried.
+        mark: without the chosen heads; rival: without random heads, None if none were removed.
         effect: the difference of the two in points, with its interval; basis: what it rests on.
     """
 
@@ -56,7 +56,7 @@ class Lead:
 
 
 def draw_lead(behaviour: pd.DataFrame, effects: pd.DataFrame, cast: Cast) -> Lead | None:
-    """The picture, or None where no tuned model answered without heads.
+    """The picture, or None if no tuned model answered without heads.
 
     Args:
         behaviour: tables/behaviour.csv; effects: tables/ablation.csv.

@@ -1,4 +1,4 @@
-"""What the report is made of, read from the files of a run by `compose`."""
+"""The data for the report, read from the files of a run by `compose`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What carries N, in sentences: never beyond the intervals of the tables."""
+"""Sentences about what carries N; they claim no more than the tables' intervals."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
 
 
 def unpatched_heads(row: pd.Series) -> str:
-    """What heads that were not patched may carry; "" where all were."""
+    """What the heads that were not patched may carry; "" if all were patched."""
     number_of = int(row["n_unpatched"])
     if not number_of:
         return ""
@@ -90,7 +90,7 @@ def say_circuits(table: pd.DataFrame) -> list[str]:
 
 
 def _against_random(row: dict) -> str:
-    """What as many components keep whose heads are drawn within their layers."""
+    """What is kept by equally many components whose heads are drawn at random within layers."""
     if pd.isna(row["random"]):
         return ""
     keep, low, high = (
@@ -113,7 +113,7 @@ def _exchanged(row: dict) -> str:
 
 
 def say_patch_scores(table: pd.DataFrame) -> list[str]:
-    """How well scores predict which head of a layer carries N, and which beat the output's norm.
+    """How well scores predict which head of a layer carries N, and which exceed the output norm.
 
     Args:
         table: tables/patch_scores.csv.

@@ -1,4 +1,4 @@
-"""What tables/models.csv says in words: how each model was used, and how much it thought."""
+"""Sentences about tables/models.csv: how each model was used, and how long its thinking was."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lengthlens.figures.numbers import number
 
 
 def model_sentences(table: pd.DataFrame) -> list[str]:
-    """Sentences on what is not a matter of course: added stops, settings passed over, thinking."""
+    """Sentences about anything unusual: added stop tokens, settings not used, thinking."""
     said = []
     for model, own in table.groupby("model", sort=False):
         first = own.iloc[0]

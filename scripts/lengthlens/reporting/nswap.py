@@ -1,4 +1,7 @@
-"""What tables/nswap.csv says: does the end margin follow the number asked for on the same text?"""
+"""Sentences about tables/nswap.csv: does the end margin follow the number that was asked for?
+
+All numbers are compared on the same text.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ LEFT_OUT = {
 
 
 def say_nswap(table: pd.DataFrame) -> list[str]:
-    """One sentence a model, language and swap: over all N, then number by number."""
+    """One sentence per model, language and swap: over all N, then number by number."""
     sentences = []
     for names, own in table.groupby(["model", "language", "swap"], sort=False):
         model, language, swap = names
@@ -53,7 +56,7 @@ def _left_out(row: Mapping) -> str:
 
 
 def follows_n(tables: Tables, cast: Cast) -> Finding | None:
-    """On the same text, is the model readier to end where it was asked for so many words?"""
+    """On the same text, does the model tend more to end if it was asked for this many words?"""
     table = tables["nswap"]
     rows = table[
         (table["n"] == "all") & (table["swap"] == 1) & table["model"].isin(tuned_models(cast))

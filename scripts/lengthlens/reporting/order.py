@@ -1,4 +1,4 @@
-"""In which order models are spoken of."""
+"""The order in which models are mentioned."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pandas as pd
 
 
 def least_cut_first(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by model, first the one with the fewest answers cut at the token limit.
+    """Rows by model, beginning with the model with the fewest answers cut at the token limit.
 
-    Its numbers are bounds the least; models alike in this keep their order.
+    Its numbers are least affected by censoring. Models with equal counts keep their order.
     """
     if table.empty:
         return table

@@ -1,10 +1,10 @@
 """The report: one HTML file that opens anywhere, offline, made from the files of a run.
 
-1. tables and figures become text and inline graphics (`findings`, `embed`, `samples`);
-2. templates/report.html.j2 arranges them; everything is escaped unless it is made here.
+1. Tables and figures become text and inline graphics (`findings`, `embed`, `samples`).
+2. templates/report.html.j2 arranges them. Everything that is not generated here is escaped.
 
-Which sections there are, and what each shows, is in `sections`. The summary says what the tables
-say and nothing beyond them.
+`sections` declares which sections exist and what each shows. The summary says what the tables say
+and nothing beyond them.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def headline_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def half_sizes(behaviour: pd.DataFrame) -> list[dict[str, str]]:
-    """Answers and topics of the halves that choose and that test, as text; from the run itself."""
+    """Answers and topics of the select and evaluate halves, as text, from the run itself."""
     whole = behaviour[behaviour["n"] == "all"]
     halves = [(name, whole[whole["split"] == name]) for name in ("select", "evaluate")]
     return [
@@ -165,7 +165,7 @@ def n_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def effect_rows(effects: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of tables/ablation.csv with names in words: sets of the answers' own language."""
+    """Rows of tables/ablation.csv about sets of the answers' own language, with names in words."""
     own = effects["source_language"] == effects["language"]
     rows = effects[own & effects["measure"].isin(SHOWN_MEASURES)].to_dict("records")
     for row in rows:

@@ -1,4 +1,4 @@
-"""Paths, compensation and contrasting prompts, in sentences: never beyond the intervals."""
+"""Sentences about paths, compensation and contrasting prompts, within the tables' intervals."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _says_missing(table: pd.DataFrame) -> pd.Series:
 
 
 def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Who, and the rows of the swap to the next larger number that say what there is."""
+    """The model and language, with their rows for the swap to the next larger number."""
     yield from by_model(table[(table["swap"] == _SWAP) & ~_says_missing(table)])
 
 

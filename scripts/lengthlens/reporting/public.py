@@ -1,4 +1,4 @@
-"""Configuration and provenance as a page may show them: without the folders of the machine."""
+"""Configuration and provenance for publication, without the folders of the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def uses_pocket(config: Mapping[str, Any]) -> bool:
 
 
 def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration without the folders of the machine: of absolute paths the last part."""
+    """The configuration without the machine's folders: absolute paths keep only their last part."""
     models = {name: _public_entry(entry) for name, entry in config["models"].items()}
     return dict(config) | {"models": models}
 

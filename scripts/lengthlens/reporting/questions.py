@@ -1,7 +1,7 @@
 """The study's questions with the answers that a run gives: the findings of the summary.
 
-A function takes the run's tables and its cast and gives a `Finding`, or None where the run has
-nothing on it. Which section asks what is declared in `sections`.
+Each function takes the run's tables and its cast and returns a `Finding`, or None if the run has
+no data on the question. `sections` declares which section uses which question.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
 
 
 def beyond_random(tables: Tables, cast: Cast) -> Finding | None:
-    """The tests: how many of each family support what is claimed."""
+    """How many tests of each family support the claim."""
     counts = test_counts(tables["confirmatory"])
     if not counts:
         return None
@@ -267,7 +267,7 @@ def _heads(row: Mapping) -> str:
 
 
 def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
-    """Does one word a token make answers more exact?"""
+    """Are answers more exact if every word is one token?"""
     table = tables["tokenization"]
     own = table[
         table["model"].isin(tuned_models(cast)) & ~table["language"].isin(table["reference"])

@@ -1,10 +1,10 @@
-"""The same study of several pairs, side by side: what carries N in each, and how deep.
+"""The same study of several pairs, compared: what carries N in each, and at what depth.
 
     PYTHONPATH=scripts python -m lengthlens.reporting.replication docs/replication.md \\
         results/pocket results/pocket-seeds results/smollm2-135m
 
-writes the tables of docs/replication.md and docs/figures/replication.svg, from the tables of
-finished runs. One model stands beside the other on the same axes; nothing is pooled.
+writes the tables of docs/replication.md and docs/figures/replication.svg from the tables of
+finished runs. The models are shown next to each other on the same axes; nothing is pooled.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(rows: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
-    """One panel a model: the share of the N effect that goes with each component, by depth."""
+    """One panel per model: the share of the effect of N that each component carries, by depth."""
     with styled():
         figure = Figure(figsize=(page_width(len(rows)), 2.8), layout="constrained")
         panels = figure.subplots(1, len(rows), sharex=True, sharey=True, squeeze=False)[0]

@@ -41,7 +41,7 @@ class Sample:
 
     @property
     def on_target(self) -> bool:
-        """Whether it ended by itself with exactly N words."""
+        """Whether the answer ended by itself with exactly N words."""
         return self.stopped and self.error == 0
 
 

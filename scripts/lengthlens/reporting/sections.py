@@ -1,13 +1,13 @@
-"""The sections of the report, in their order: what each is called, says and shows.
+"""The sections of the report in their order: the title, text and content of each.
 
-To add one, put an entry into `SECTIONS`. Its figures are named as in rules/figures.smk, its tables
-as in tables/{name}.csv; what a run does not have is left out, and a section that has nothing to
-show disappears with its entry in the navigation. A table may come with a function
-`sentences(table)` that says in words what the table holds: each sentence with its interval and n.
+To add a section, add an entry to `SECTIONS`. Its figures are named as in rules/figures.smk, its
+tables as in tables/{name}.csv. Whatever a run does not have is left out, and a section with nothing
+to show disappears together with its entry in the navigation. A table may have a function
+`sentences(table)` that describes the table in words: each sentence with its interval and n.
 
-The first sections tell the story of a run and stand open; all others are folded, and open with
-what they find: the questions of `questions` that are declared as `findings`, or a sentence of each
-table that `leads`, which must be fit to stand alone.
+The first sections tell the story of a run and are open. All others are collapsed; their headline
+gives what they found: the questions of `questions` that are declared as `findings`, or one sentence
+of each table that `leads`. Such a sentence must make sense by itself.
 """
 
 from __future__ import annotations

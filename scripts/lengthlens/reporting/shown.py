@@ -1,4 +1,4 @@
-"""The sections that a run has something for, with what they show."""
+"""The sections for which a run has data, with their content."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shown:
 def shown_sections(material: Material) -> list[Shown]:
     """The sections that have something to show, in their order.
 
-    What explains control says so where there is none, and shows nothing of who has none.
+    Sections that explain control say so if there is none, and show nothing of models without it.
     """
     shown = []
     gate = gate_of(material.tables, material.tunings)
@@ -89,13 +89,13 @@ def shown_sections(material: Material) -> list[Shown]:
 
 
 def cut_caption(text: str) -> dict[str, str]:
-    """A caption's first paragraph, and the others, which the page folds."""
+    """A caption's first paragraph, and the others, which are collapsed in the page."""
     first, *others = (" ".join(part.split()) for part in text.strip().split("\n\n"))
     return {"caption": first, "more": " ".join(others)}
 
 
 def _nothing(section: Section, note: str) -> Shown:
-    """A section that would explain control where there is none."""
+    """A section that explains control, in a run without any."""
     return Shown(
         section.id, section.label, section.title, note, Section.template, story=section.story
     )

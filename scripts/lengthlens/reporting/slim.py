@@ -1,8 +1,8 @@
-"""SVG by matplotlib in fewer bytes: what looks the same is written shorter, and once.
+"""Smaller SVG files from matplotlib that look the same.
 
-Ids that nothing refers to, blanks and decimals below a hundredth of a point go; letters, which
-every figure brings along as outlines, are taken out, so that a page can hold each once
-(`shared_glyphs`).
+Ids that nothing refers to, blanks, and decimals below a hundredth of a point are removed. Every
+figure contains its letters as outlines; these are taken out, so that a page can store each of them
+once (`shared_glyphs`).
 """
 
 from __future__ import annotations

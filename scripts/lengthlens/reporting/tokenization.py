@@ -1,4 +1,4 @@
-"""What the tables on words and tokens say: tokenization, tokens_per_word and counting."""
+"""Sentences about the tables on words and tokens: tokenization, tokens_per_word and counting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tokenization_sentences(table: pd.DataFrame) -> list[str]:
 
 
 def _change(rows: Mapping[str, Mapping], coverage: Mapping, degenerate: Mapping, poor: bool) -> str:
-    """Free against aligned answers, and how far aligned decoding can be trusted."""
+    """Free and aligned answers compared, and how far aligned decoding can be trusted."""
     text = (
         f"with one whole word per token, {_value(rows['aligned'])} of answers are exact, against "
         f"{_value(rows['free'])} of free ones; {_points(rows['change'])}. The vocabulary holds "
@@ -49,7 +49,7 @@ def _change(rows: Mapping[str, Mapping], coverage: Mapping, degenerate: Mapping,
 
 
 def _against(reference: str, rows: Mapping[str, Mapping], poor: bool) -> str:
-    """The language beside one whose words are one token each."""
+    """The language compared with one in which every word is one token."""
     text = f"free answers in {reference} against those here: {_points(rows['reference - free'])}"
     if poor:
         return f"{text}."
@@ -65,7 +65,7 @@ def _value(row: Mapping) -> str:
 
 
 def _points(row: Mapping) -> str:
-    """A difference of shares with its interval and n, and which way it goes, if any."""
+    """A difference of shares with its interval and n, and its direction, if it has one."""
     bounds = in_brackets(row["value_low"], row["value_high"], "percent", True)
     value = number(row["value"], "percent", True)
     basis = f"n = {row['n_samples']} answers, {row['n_topics']} topics"

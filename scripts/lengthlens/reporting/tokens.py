@@ -1,4 +1,4 @@
-"""An answer token by token, with what pushed to end or to go on at each decision."""
+"""An answer token by token, with what pushed the model to end or to go on at each decision."""
 
 from __future__ import annotations
 
@@ -110,6 +110,6 @@ def _pushes(found: Sequence[Sequence]) -> tuple[Push, ...]:
 
 
 def visible(text: str) -> str:
-    """A token's text with its white space to be seen."""
+    """A token's text with visible white space."""
     shown = "".join(_SIGNS.get(sign, sign) for sign in text)
     return f"␣{shown[1:]}" if shown.startswith(" ") else shown

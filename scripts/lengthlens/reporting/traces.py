@@ -1,4 +1,4 @@
-"""Where N is and what looks at it, in sentences: never beyond the intervals of the tables."""
+"""Sentences about where N is and which heads read it, within the tables' intervals."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SWAP = 1
 def say_places(table: pd.DataFrame) -> list[str]:
     """Through which part of the text the effect of N passes at which layer, by model and language.
 
-    Apart are named those whose share lies above one half with its whole interval, and those whose
-    share lies above a twentieth.
+    Parts whose share lies above one half with its whole interval are listed separately from those
+    whose share lies above a twentieth.
 
     Args:
         table: tables/tracing.csv.
@@ -46,9 +46,9 @@ def say_places(table: pd.DataFrame) -> list[str]:
 
 
 def say_heads(table: pd.DataFrame) -> list[str]:
-    """What the heads of the circuit look at, and what is lost when they are kept from it.
+    """What the heads of the circuit attend to, and what is lost if they are kept from it.
 
-    A head is named where more than half of its attention lies on one part of the text, with the
+    A head is named if more than half of its attention lies on one part of the text, with the
     whole interval.
 
     Args:
@@ -104,7 +104,7 @@ def say_roles(rows: pd.DataFrame) -> str:
 
 
 def _one_head(row: dict) -> str:
-    """How much a head looks there; what is lost without it only where that is above 5 %."""
+    """How much a head attends to that part; what is lost without it, only if that is above 5 %."""
     share = f"{number(row['attention'], 'percent')} % "
     share += in_brackets(row["low"], row["high"], "percent")
     told = f"{row['component']} {share}"

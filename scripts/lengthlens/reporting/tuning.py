@@ -1,4 +1,4 @@
-"""What tuning changed, in sentences: never beyond the intervals of the tables."""
+"""Sentences about what tuning changed; they claim no more than the tables' intervals."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _layers(places: str) -> str:
 
 
 def say_changes(table: pd.DataFrame) -> list[str]:
-    """Whether the size of the change tells where N is carried.
+    """Whether the size of the change in weights predicts where N is carried.
 
     Args:
         table: tables/weight_change.csv.
@@ -145,7 +145,7 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
 
 
 def _brought(row: dict) -> str:
-    """A share of the gain from tuning, and where it is not judged, why."""
+    """A share of the gain from tuning, or the reason why it is not judged."""
     of = _MEASURES[row["measure"]]
     if pd.isna(row["share"]):
         return f"no share of {of}, because {NO_GAIN}"

@@ -73,7 +73,7 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 _PRINTED = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
 _VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
-Name = text(_NAME, "1 to 64 letters, digits and hyphens, the first no hyphen", most=64)
+Name = text(_NAME, "1 to 64 letters, digits and hyphens, the first not a hyphen", most=64)
 Language = text(
     _NAME,
     "a language code of letters, digits and hyphens, in quotes where YAML would read something "
