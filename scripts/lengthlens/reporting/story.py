@@ -6,7 +6,8 @@ model and language in which control is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ from lengthlens.reporting.traces import HALF, say_roles
 _SWAP = 1  # to the next larger number
 _NAMED = 4  # components in an answer
 _NOTHING = "no effect of N is shown"
-_RANKERS = ("atp", "nswap")  # whose correlation stands beside that of CWA
+_RANKERS = ("cwa", "nswap", "atp")
 
 
 def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
@@ -44,12 +45,16 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
         )
         first = most.groupby("role")["layer"].min().sort_values(kind="stable")
         routes.append(" → ".join(ROLE_NAMES[role] for role in first.index))
-    question = "How does the model know when to stop? The way of the number to the decision"
     if not evidence:
         return None
-    same = len(set(routes)) == 1 and routes[0]
-    answer = routes[0] if same else "no way is shown" if not any(routes) else "differs"
-    return Finding(question, answer, "yes" if same else "open", tuple(evidence))
+    known = [route for route in routes if route]
+    answer, css = "no way is shown", "open"
+    if known:
+        [(answer, count)] = Counter(known).most_common(1)
+        answer += f" (in {count} of {len(evidence)} languages)" * (count < len(evidence))
+        css = "yes" if count == len(evidence) else "open"
+    question = "How does the model know when to stop? By way of"
+    return Finding(question, answer, css, tuple(evidence))
 
 
 def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
@@ -80,7 +85,7 @@ def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
 
 
 def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
-    """Within layers, does CWA rank heads by what they carry better than the output norm does?"""
+    """Do as many components by CWA as AtP's circuit has keep more than half of the effect of N?"""
     table = tables["patch_scores"]
     heads = table[(table["kind"] == "head") & (table["over"] == "within")]
     evidence, limits = [], []
@@ -88,23 +93,30 @@ def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
         scores = rows.set_index("score").to_dict("index")
         if "cwa" not in scores:
             continue
-        cwa = scores["cwa"]
-        limits.append((cwa["over_norm_low"], cwa["over_norm_high"]))
-        beside = "".join(
-            f", {SCORE_NAMES[score]} {estimated(scores[score], 'correlation', 'correlation')}"
+        parts = []
+        if kept := _as_many(tables, rows.iloc[0]):
+            size, cwa, atp = kept
+            limits.append((cwa["low"], cwa["high"]))
+            parts.append(
+                f"the top {size} components by CWA keep {_kept(cwa)} of the effect of N, those by "
+                f"AtP {_kept(atp)} ({int(cwa['n_samples'])} answers)"
+            )
+        told = ", ".join(
+            f"{SCORE_NAMES[score]} {estimated(scores[score], 'correlation', 'correlation')}"
             for score in _RANKERS
             if score in scores
         )
-        gap = estimated(cwa, "over_norm", "correlation", sign=True)
-        evidence.append(
-            f"{name}: within layers, scores and patching effects of heads have rank correlations "
-            f"of CWA {estimated(cwa, 'correlation', 'correlation')}{beside}; CWA minus output norm "
-            f"{gap} ({int(cwa['n_components'])} heads)" + _circuits_of(tables, rows.iloc[0])
+        parts.append(
+            "rank correlation within layers of scores with patching effects of heads: "
+            f"{told} ({int(scores['cwa']['n_components'])} heads)"
         )
+        evidence.append(f"{name}: {'; '.join(parts)}")
     if not evidence:
         return None
-    question = "Does CWA, the paper's measure, find them better than the size of an output does?"
-    return answered(question, limits, evidence, "languages")
+    question = (
+        "Does CWA, the paper's measure, find them, so that more than half of N's effect stays?"
+    )
+    return answered(question, limits, evidence, "languages", 0.5)
 
 
 def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
@@ -120,7 +132,7 @@ def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
         if pd.isna(row["share"]):
             continue
         limits.append((float(row["share_low"]), float(row["share_high"])))
-        shares.append(f"{number(row['share'], 'percent')} %")
+        shares = sorted([*shares, float(row["share"])])
         evidence.append(
             f"{name}: {row['component']} carries {estimated(row, 'share', 'percent', after=' %')} "
             f"of the effect of N ({int(row['n_samples'])} answers)"
@@ -129,7 +141,9 @@ def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     shown = all(low > 0 for low, _ in limits)
-    answer = f"it carries {' and '.join(shares)} of the effect of N" if shown else "not shown"
+    ends = dict.fromkeys((shares[0], shares[-1]))
+    told = " to ".join(f"{number(share, 'percent')}" for share in ends)
+    answer = f"it carries {told} % of the effect of N" if shown else "not shown"
     css = "yes" if shown else "open"
     return Finding("What does the final MLP do?", answer, css, tuple(evidence))
 
@@ -164,35 +178,30 @@ def _smallest_circuit(tables: Tables, row: pd.Series) -> str:
     found = _own_circuits(tables, row).get("atp")
     if found is None:
         return ""
-    limits = in_brackets(found["low"], found["high"], "percent")
     return (
         f". The top {int(found['k'])} of {int(found['n_components'])} components by AtP together "
-        f"keep {number(found['faithfulness'], 'percent')} % {limits} of it "
-        f"({int(found['n_samples'])} answers)"
+        f"keep {_kept(found)} of it ({int(found['n_samples'])} answers)"
     )
 
 
-def _circuits_of(tables: Tables, row: pd.Series) -> str:
-    """What CWA's best components keep, as many as AtP's smallest circuit has."""
+def _as_many(tables: Tables, row: pd.Series) -> tuple[int, dict, dict] | None:
+    """The size of AtP's smallest circuit, and what so many components by CWA and by AtP keep."""
     found = _own_circuits(tables, row).get("atp")
     if found is None:
-        return ""
+        return None
     table = _of(tables["faithfulness"], row)
     rows = table[
         (table["source_language"] == table["language"]) & (table["k"] == found["k"])
         & (table["n_orders"] == 0)
     ].set_index("method").to_dict("index")  # fmt: skip
     if not {"atp", "cwa"} <= set(rows):
-        return ""
-    cwa, atp = (
-        f"{number(rows[method]['faithfulness'], 'percent')} % "
-        f"{in_brackets(rows[method]['low'], rows[method]['high'], 'percent')}"
-        for method in ("cwa", "atp")
-    )
-    return (
-        f". The top {int(found['k'])} components by CWA keep {cwa} of the effect of N, those by "
-        f"AtP {atp} ({int(rows['cwa']['n_samples'])} answers)"
-    )
+        return None
+    return int(found["k"]), rows["cwa"], rows["atp"]
+
+
+def _kept(row: Mapping) -> str:
+    limits = in_brackets(row["low"], row["high"], "percent")
+    return f"{number(row['faithfulness'], 'percent')} % {limits}"
 
 
 def _passed_on(table: pd.DataFrame, row: pd.Series) -> str:
