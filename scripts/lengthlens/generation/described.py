@@ -54,6 +54,7 @@ def describe(loaded: LoadedModel, date: str) -> dict[str, Any]:
             for note in (
                 *(read_origin(model_folder(spec))["notes"] if spec.is_made else ()),
                 stops.note,
+                loaded.thinking.note if loaded.thinking is not None else "",
                 getattr(tokenizer, "instead_of", ""),
                 "" if compared else uncompared,
             )
