@@ -175,6 +175,11 @@ def odd_type(tensors):
 REFUSED = {
     "no scales": ("llama", lambda t: t.pop(UP + "_scale_inv"), "has no scales"),
     "scales alone": ("llama", lambda t: t.pop(UP), "there are scales .* but no"),
+    "scales of plain numbers": (
+        "llama",
+        lambda t: t.update({UP: t[UP].float()}),
+        "there are scales .* but no .* in FP8",
+    ),
     "other FP8": ("llama", odd_type, "is of type F8_E5M2"),
     "other blocks": (
         "llama",
@@ -213,6 +218,13 @@ def test_blocks_that_transformers_would_take_for_others_are_refused():
         plain_tensors(settings, tensors)
     small = {UP: Tensor("F8_E4M3", (48, 64)), UP + "_scale_inv": Tensor("F32", (1, 4))}
     assert plain_tensors(settings, small) == {UP: Tensor("F32", (48, 64))}
+
+
+@pytest.mark.parametrize("blocks", [0, [128], [128, 0], ["a", "b"]])
+def test_odd_sizes_of_blocks_are_refused(blocks):
+    settings = {"quant_method": "fp8", "weight_block_size": blocks}
+    with pytest.raises(LengthlensError, match="weight_block_size is .* not two numbers"):
+        plain_tensors(settings, {UP: Tensor("BF16", (96, 64))})
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from lengthlens.models.memory import is_out_of_memory
 from lengthlens.models.raw_tokenizer import as_in_file
 from lengthlens.weights.chat_template import read_template
 from lengthlens.weights.checkpoints import ModelSpec, model_folder
+from lengthlens.weights.checks import read_json
 from lengthlens.weights.quantized import FP8, MXFP4, method_problem, quantization_of
 from lengthlens.weights.tensors import is_ignorable
 
@@ -83,7 +84,7 @@ def load_model(
         raise LengthlensError(f"dtype is {dtype!r}; write one of {['auto', *DTYPES]}.")
     wanted = DTYPES.get(dtype, torch.float32 if target.type == "cpu" else "auto")
     folder = model_folder(spec)
-    dequantizing = _dequantizing(folder)
+    dequantizing = _dequantizing(spec, folder)
     transformers_logging.disable_progress_bar()  # the jobs show their own
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -116,13 +117,14 @@ def load_model(
     return model.eval().requires_grad_(False)
 
 
-def _dequantizing(folder: Path) -> dict[str, Any]:
+def _dequantizing(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     """Arguments with which transformers turns quantized weights into plain numbers."""
-    found = quantization_of(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    config = read_json(folder / "config.json")
+    found = quantization_of(config) if isinstance(config, dict) else None
     if found is None:
         return {}
     if problem := method_problem(found):
-        raise LengthlensError(f"{folder}: {problem}")
+        raise LengthlensError(f"Model {spec.name}: {problem}")
     kinds = {FP8: FineGrainedFP8Config, MXFP4: Mxfp4Config}
     return {"quantization_config": kinds[found["quant_method"]](dequantize=True)}
 

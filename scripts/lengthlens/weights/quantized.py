@@ -72,10 +72,7 @@ def plain_tensors(quantization: Mapping | None, tensors: Mapping[str, Tensor]) -
     method = (quantization or {}).get("quant_method")
     if method not in (FP8, MXFP4):
         return dict(tensors)
-    fp8 = method == FP8
-    plain = (
-        _from_fp8(quantization.get("weight_block_size"), tensors) if fp8 else _from_mxfp4(tensors)
-    )
+    plain = _from_fp8(_blocks(quantization), tensors) if method == FP8 else _from_mxfp4(tensors)
     if plain == tensors:
         raise _odd(f"config.json declares {method}, but none of its tensors is quantized")
     return plain
@@ -92,7 +89,7 @@ def summary(quantization: Mapping, tensors: Mapping[str, Tensor]) -> dict[str, A
     numbers = sum(math.prod(t.shape) for t in plain_tensors(quantization, tensors).values())
     return {
         "method": quantization["quant_method"],
-        "blocks": quantization.get("weight_block_size") if fp8 else [1, _GROUP],
+        "blocks": _blocks(quantization) if fp8 else [1, _GROUP],
         "tensors": dict(sorted(Counter(tensor.dtype for tensor in tensors.values()).items())),
         "numbers": numbers,
     }
@@ -109,15 +106,26 @@ def in_words(found: Mapping[str, Any], dtype: str) -> str:
     )
 
 
-def _from_fp8(blocks: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _blocks(quantization: Mapping) -> list[int] | None:
+    """Rows and columns of FP8 with one scale; None where a weight has one."""
+    found = quantization.get("weight_block_size", [128, 128])  # transformers' default
+    if found is None:
+        return None
+    pair = isinstance(found, list) and len(found) == 2
+    if not pair or not all(type(size) is int and size > 0 for size in found):
+        raise _odd(f"weight_block_size is {found!r} in config.json, not two numbers")
+    return found
+
+
+def _from_fp8(blocks: list[int] | None, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     plain = {}
     for name, tensor in tensors.items():
         weight = name.removesuffix(SCALES) if name.endswith(SCALES) else name
         if name.endswith(ACTIVATIONS):
             continue
         if name != weight:
-            if weight not in tensors:
-                raise _odd(f"there are scales {name!r}, but no {weight!r}")
+            if not getattr(tensors.get(weight), "dtype", "").startswith("F8"):
+                raise _odd(f"there are scales {name!r}, but no {weight!r} in FP8")
         elif tensor.dtype.startswith("F8"):
             _check_fp8(name, tensor, tensors.get(name + SCALES), blocks)
             plain[name] = replace(tensor, dtype="F32")
@@ -126,7 +134,7 @@ def _from_fp8(blocks: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def _check_fp8(name: str, weight: Tensor, scales: Tensor | None, blocks: Any) -> None:
+def _check_fp8(name: str, weight: Tensor, scales: Tensor | None, blocks: list[int] | None) -> None:
     """Whether an FP8 tensor and its scales are what transformers takes them for."""
     if weight.dtype != "F8_E4M3" or len(weight.shape) != 2 or not name.endswith(".weight"):
         raise _odd(f"{name!r} is of type {weight.dtype} and shape {list(weight.shape)}")
