@@ -52,7 +52,10 @@ def why_not_shared(loaded: LoadedModel, reader: LoadedModel, answers: Sequence[M
         ids = np.asarray(row["tokens"])
         if ids.max() >= size:
             return f"token {ids.max()} of {row['sample_id']} is outside of its {size} token ids"
-        answer = ids[reader.answer_start(row["tokens"]) :]
+        start = reader.answer_start(row["tokens"])
+        if loaded.thinking is not None and loaded.answer_start(row["tokens"]) != start:
+            return f"under its own prompt the answer of {row['sample_id']} begins elsewhere"
+        answer = ids[start:]
         text = loaded.decode_text(answer[~reader.vocabulary.stop[answer]].tolist())
         if text != row["text"]:
             return f"its tokenizer reads {row['sample_id']} as {text[:40]!r}"

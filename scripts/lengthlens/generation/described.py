@@ -10,6 +10,7 @@ from lengthlens.models.prompting import chat_prompt
 from lengthlens.models.raw_tokenizer import FILE, TEXTS, difference
 from lengthlens.models.stopping import passed_over
 from lengthlens.weights.checkpoints import model_folder
+from lengthlens.weights.checks import quantized_notes
 from lengthlens.weights.made import read_origin
 
 _ASKED = ("Write a sentence of exactly 7 words.", "In 15 words: the sea.")
@@ -53,7 +54,9 @@ def describe(loaded: LoadedModel, date: str) -> dict[str, Any]:
             note
             for note in (
                 *(read_origin(model_folder(spec))["notes"] if spec.is_made else ()),
+                *quantized_notes(model_folder(spec), loaded.dtype),
                 stops.note,
+                loaded.thinking.note if loaded.thinking is not None else "",
                 getattr(tokenizer, "instead_of", ""),
                 "" if compared else uncompared,
             )

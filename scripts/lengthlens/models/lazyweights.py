@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from lengthlens.models.loading import load_model
 from lengthlens.models.readout import Readout, readout_of
 from lengthlens.weights.checkpoints import ModelSpec, model_folder, weight_files
+from lengthlens.weights.quantized import SCALES
 
 
 def read_readout(spec: ModelSpec, dtype: str) -> Readout:
@@ -45,13 +46,27 @@ def read_readout(spec: ModelSpec, dtype: str) -> Readout:
         key = next((key for key in names if key in stored), None)
         if key is None:
             raise LookupError(name)
+        found, scales = tensor(key), f"{key}{SCALES}"
+        if scales in stored:
+            found = _scaled(found, tensor(scales))
+        return found.to(getattr(torch, dtype))
+
+    def tensor(key: str) -> Tensor:
         with safe_open(stored[key], framework="pt") as opened:
-            return opened.get_tensor(key).to(getattr(torch, dtype))
+            return opened.get_tensor(key)
 
     try:
         return readout_of(skeleton, weight)
     except LookupError:
         return readout_of(load_model(spec, dtype, "cpu"))
+
+
+def _scaled(weight: Tensor, scales: Tensor) -> Tensor:
+    """FP8 numbers times the scales of their blocks, in float32 (`weights.quantized`)."""
+    scales = scales.float().reshape(scales.shape if scales.ndim == 2 else (1, 1))
+    for dim, (size, blocks) in enumerate(zip(weight.shape, scales.shape, strict=True)):
+        scales = scales.repeat_interleave(size // blocks, dim)
+    return weight.float() * scales
 
 
 def _aliases(skeleton) -> dict[str, list[str]]:

@@ -8,12 +8,15 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    FineGrainedFP8Config,
     GenerationConfig,
+    Mxfp4Config,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -24,6 +27,8 @@ from lengthlens.models.memory import is_out_of_memory
 from lengthlens.models.raw_tokenizer import as_in_file
 from lengthlens.weights.chat_template import read_template
 from lengthlens.weights.checkpoints import ModelSpec, model_folder
+from lengthlens.weights.checks import read_json
+from lengthlens.weights.quantized import FP8, MXFP4, method_problem, quantization_of
 from lengthlens.weights.tensors import is_ignorable
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -77,11 +82,9 @@ def load_model(
     placement = device_map or ("balanced" if device == "split" else None)
     if dtype not in ("auto", *DTYPES):
         raise LengthlensError(f"dtype is {dtype!r}; write one of {['auto', *DTYPES]}.")
-    if dtype == "auto":
-        wanted = torch.float32 if target.type == "cpu" else "auto"
-    else:
-        wanted = DTYPES[dtype]
+    wanted = DTYPES.get(dtype, torch.float32 if target.type == "cpu" else "auto")
     folder = model_folder(spec)
+    dequantizing = _dequantizing(spec, folder)
     transformers_logging.disable_progress_bar()  # the jobs show their own
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -92,6 +95,7 @@ def load_model(
             trust_remote_code=False,
             output_loading_info=True,
             device_map=placement,
+            **dequantizing,
         )
     except Exception as error:  # whatever transformers, torch or safetensors raise of a checkpoint
         if is_out_of_memory(error):
@@ -100,14 +104,10 @@ def load_model(
             f"Model {spec.name}: transformers cannot load {folder} as a decoder-only language "
             f"model without code of its own ({_reason(error)})."
         ) from error
-    # NOTE transformers only warns about these and fills them with random numbers.
-    absent = sorted(report["missing_keys"])
-    if absent:
-        raise LengthlensError(
-            f"Model {spec.name}: {folder} lacks {len(absent)} weights, such as {absent[0]!r}; "
-            "the checkpoint is incomplete or its config.json belongs to another model."
-        )
+    _refuse_absent(spec, folder, report["missing_keys"])
     _refuse_left_out(spec, folder, model, report["unexpected_keys"])
+    if dequantizing:
+        _make_plain(model, model.config.dtype if wanted == "auto" else wanted)
     if placement is None:
         model = model.to(target)
     elif device_map is None:
@@ -117,12 +117,46 @@ def load_model(
     return model.eval().requires_grad_(False)
 
 
+def _dequantizing(spec: ModelSpec, folder: Path) -> dict[str, Any]:
+    """Arguments with which transformers turns quantized weights into plain numbers."""
+    config = read_json(folder / "config.json")
+    found = quantization_of(config) if isinstance(config, dict) else None
+    if found is None:
+        return {}
+    if problem := method_problem(found):
+        raise LengthlensError(f"Model {spec.name}: {problem}")
+    kinds = {FP8: FineGrainedFP8Config, MXFP4: Mxfp4Config}
+    return {"quantization_config": kinds[found["quant_method"]](dequantize=True)}
+
+
+def _make_plain(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Let nothing of a dequantized model tell that it was quantized.
+
+    transformers leaves weights beside the quantized ones in the precision in which they are stored,
+    and would quantize all of them when the model is saved.
+    """
+    kept = {*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ())}
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not any(part in name for part in kept):
+            weight.data = weight.data.to(dtype)
+    model._weight_conversions = None
+
+
 def _reason(error: Exception) -> str:
     """What transformers says, without its advice to run code that came with a checkpoint."""
     said = f"{type(error).__name__}: {error}"
     if "trust_remote_code" in said or "remote code" in said:
         return "it comes as code of its own, which is never run; give one that transformers knows"
     return said
+
+
+def _refuse_absent(spec: ModelSpec, folder: Path, missing: Iterable[str]) -> None:
+    """Refuse a checkpoint without some weights: transformers fills them with random numbers."""
+    if absent := sorted(missing):
+        raise LengthlensError(
+            f"Model {spec.name}: {folder} lacks {len(absent)} weights, such as {absent[0]!r}; "
+            "the checkpoint is incomplete or its config.json belongs to another model."
+        )
 
 
 def _refuse_left_out(

@@ -30,7 +30,7 @@ from lengthlens.weights.checkpoints import (
     weight_files,
     weights_manifest,
 )
-from lengthlens.weights.checks import INDEX, read_json
+from lengthlens.weights.checks import INDEX, quantized_notes, read_json
 from lengthlens.weights.made import PRECISION, gguf_of, made_whole, write_origin
 from lengthlens.weights.places import ADAPTER
 from lengthlens.weights.presence import what_makes
@@ -107,6 +107,7 @@ def _keep_settings(base: Path, made: Path) -> None:
     """
     config = read_json(base / "config.json")
     config.pop("torch_dtype", None)
+    config.pop("quantization_config", None)
     text = json.dumps(config | {"dtype": PRECISION}, indent=2, sort_keys=True) + "\n"
     (made / "config.json").write_text(text, encoding="utf-8")
     generation = "generation_config.json"
@@ -131,6 +132,7 @@ def _origin(spec: ModelSpec, base: dict[str, Any], adapter: Path, own: list[str]
     origin = dict(base.get("origin", {}))
     notes = [
         *origin.pop("notes", []),
+        *quantized_notes(spec_folder(spec.base), PRECISION),
         f"the LoRA adapter {name} (rank {config.get('r')}{kind}; {told}) is merged into its "
         f"weights, in {PRECISION}",
     ]

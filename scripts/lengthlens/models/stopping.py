@@ -17,6 +17,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from lengthlens.models.loading import stop_ids
 from lengthlens.models.prompting import chat_prompt, render_chat
+from lengthlens.models.thinking import FINAL
 from lengthlens.weights.chat_template import messages
 from lengthlens.weights.checkpoints import ModelSpec
 
@@ -83,9 +84,10 @@ def stop_set(
 def turn_end_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, str]:
     """The token that a chat template writes after an answer, and what is to be told without one.
 
-    It must be an added token, such as `<|im_end|>`: others may stand within an answer.
+    It must be an added token, such as `<|im_end|>`: others may stand within an answer. And where
+    thinking is a message of its own, it must not be the token that closes every message.
     """
-    form, _ = chat_prompt(spec, tokenizer, _ASKED, _DATE)
+    form, prompt = chat_prompt(spec, tokenizer, _ASKED, _DATE)
     try:
         turns = messages(form, _ASKED, _ANSWERED)
         whole = render_chat(spec, tokenizer, turns, _DATE, opens=False)
@@ -102,6 +104,12 @@ def turn_end_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> tuple[in
         return None, "its chat template closes turns with nothing"
     first = tokenizer(after, add_special_tokens=False)["input_ids"][0]
     if first in tokenizer.added_tokens_decoder:
+        name = tokenizer.convert_ids_to_tokens(first)
+        if before.endswith(FINAL) and prompt.rpartition(_ASKED)[2].startswith(name):
+            return None, (
+                f"its chat template closes every message with {name!r}, that of its thinking, too, "
+                "so that it does not end an answer here"
+            )
         return int(first), ""
     shown = after.splitlines()[0][:40]
     return None, f"its chat template closes turns with {shown!r}, which is no token of its own"

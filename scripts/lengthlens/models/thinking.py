@@ -14,28 +14,32 @@ part of the answer: words, boundary steps, decision steps and signs begin after 
 
 Marks are looked for only where the chat template or the tokenizer's added tokens have the closing
 one; the configuration can name others (`thinking`). A template may open the thinking itself, in the
-prompt: then everything is thinking until it is closed.
+prompt: then everything is thinking until it is closed. Some can be told to close it there, by a
+variable (`SWITCHES`); whether a model may think, and how to prevent it, is told.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
 from lengthlens.models.prompting import chat_prompt, template_of
+from lengthlens.weights.chat_template import variables_read
 from lengthlens.weights.checkpoints import ModelSpec
 
+FINAL = "<|channel|>final<|message|>"
 MARKS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
-    ("<|channel|>", "<|channel|>final<|message|>"),
+    ("<|channel|>", FINAL),
     ("[THINK]", "[/THINK]"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<seed:think>", "</seed:think>"),
 )
+SWITCHES = ("enable_thinking", "thinking")  # by which templates ask for no thinking when false
 _ASKED, _DATE = "Write about the sea.", "2024-07-26"
 
 
@@ -47,11 +51,13 @@ class Thinking:
         marks: pairs of an opening and a closing mark.
         opened: whether its prompts end within thinking.
         read: ids to text, special tokens written out.
+        note: what is to be told of a model that may think, and of how to prevent it; else empty.
     """
 
     marks: tuple[tuple[str, str], ...]
     opened: bool
     read: Callable[[Sequence[int]], str]
+    note: str = ""
 
     def answer_start(self, tokens: Sequence[int]) -> int:
         """How many of an answer's tokens come before the answer: its thinking and the marks.
@@ -93,7 +99,29 @@ def thinking_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> Thinking
             list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
 
-    _, prompt = chat_prompt(spec, tokenizer, _ASKED, _DATE)
-    after = prompt.rpartition(_ASKED)[2]
+    after = _after_asked(spec, tokenizer)
     opened = any(after.rfind(open_) > after.rfind(close) for open_, close in marks)
-    return Thinking(marks, opened, read)
+    return Thinking(marks, opened, read, _note(spec, tokenizer, marks))
+
+
+def _after_asked(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What stands behind the instruction in a prompt."""
+    return chat_prompt(spec, tokenizer, _ASKED, _DATE)[1].rpartition(_ASKED)[2]
+
+
+def _note(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, marks: Sequence[tuple[str, str]]
+) -> str:
+    """What is to be told of a model whose prompts do not end after a closing mark."""
+
+    def closes(variables: Mapping[str, object]) -> bool:
+        asked = spec.model_copy(update={"template": {**spec.template, **variables}})
+        after = _after_asked(asked, tokenizer).rstrip()
+        return any(after.endswith(close) for _, close in marks)
+
+    known = [name for name in SWITCHES if name in variables_read(template_of(spec, tokenizer))]
+    if closes({}) or any(spec.template.get(name) for name in known):
+        return ""
+    if switch := next((name for name in known if closes({name: False})), None):
+        return f"it may think before it answers; `template: {{{switch}: false}}` prevents that"
+    return "it may think before it answers, and its chat template has no switch against that"

@@ -113,10 +113,7 @@ def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(f"{name}: {'; '.join(parts)}")
     if not evidence:
         return None
-    question = (
-        "Does CWA, the paper's measure, find them, so that more than half of N's effect stays?"
-    )
-    return answered(question, limits, evidence, "languages", 0.5)
+    return answered("Does CWA, the paper's measure, find them?", limits, evidence, "languages", 0.5)
 
 
 def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:

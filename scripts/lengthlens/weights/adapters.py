@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from lengthlens.weights import gguf_header
-from lengthlens.weights.checks import INDEX, SINGLE, file_problems, number_of_heads, read_json
+from lengthlens.weights.checks import file_problems, header_tensors, number_of_heads, read_json
 from lengthlens.weights.places import ADAPTER, base_of
-from lengthlens.weights.tensors import Tensor, read_header, tensors_in
+from lengthlens.weights.quantized import plain_tensors, quantization_of
+from lengthlens.weights.tensors import Tensor
 
 FACTORS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -167,14 +168,9 @@ class _Base:
         """The model in a folder, or the one that a GGUF file will become."""
         if path.is_file():
             return cls._of_gguf(path)
-        index = read_json(path / INDEX)
-        where = index.get("weight_map") if isinstance(index, dict) else None
-        names = {SINGLE} if (path / SINGLE).is_file() else set(map(str, (where or {}).values()))
-        found: dict[str, tuple[int, ...]] = {}
-        for file in sorted(path / name for name in names):
-            header = read_header(file) if file.is_file() else None
-            tensors = {} if header is None else tensors_in(header[1])
-            found |= {name: tensor.shape for name, tensor in tensors.items()}
+        config = read_json(path / "config.json") or {}
+        tensors = plain_tensors(quantization_of(config), header_tensors(path))
+        found = {name: tensor.shape for name, tensor in tensors.items()}
         layers, _ = number_of_heads(path) or (None, None)
         numbers = sum(map(math.prod, found.values()))
         return cls(layers, numbers, lambda module: found.get(f"{module}.weight", ()))

@@ -32,9 +32,11 @@ FORMS = ("text", "parts", "text after an empty system turn", "parts after an emp
 DATE_FORMAT = "%d %b %Y"  # as the published chat templates write it
 _NAMED = "additional_chat_templates"
 # Given to every template by transformers or by us.
-_GIVEN = frozenset(
-    ["messages", "tools", "documents", "add_generation_prompt", "date_string", "stopped_clock"]
-)
+_GIVEN = {"messages", "tools", "documents", "add_generation_prompt"} | {
+    "date_string",
+    "stopped_clock",
+    "strftime_now",
+}
 _CODES = "aAbBdHIjmMpSyY"
 # Some chat templates ask transformers for today's date through `strftime_now`. Functions cannot be
 # passed to a template, but a macro before it takes precedence. (The line break at its end is
@@ -157,18 +159,25 @@ def render_instruction(render: Render, text: str) -> tuple[str, str]:
     )
 
 
+def variables_read(template: str) -> set[str]:
+    """The variables of a template that a configuration can set.
+
+    Raises:
+        jinja2.TemplateSyntaxError: it is not valid.
+    """
+    return jinja2.meta.find_undeclared_variables(_environment().parse(template)) - _GIVEN
+
+
 def unknown_variables(template: str, variables: Iterable[str]) -> str | None:
     """What is wrong with variables that a template does not read; None if it reads all of them."""
     try:
-        read = jinja2.meta.find_undeclared_variables(_environment().parse(template))
+        read = variables_read(template)
     except jinja2.TemplateSyntaxError as error:
         return f"its chat template is not valid ({error}); correct it or copy it again"
-    wrong = sorted(set(variables) - (read - _GIVEN))
+    wrong = sorted(set(variables) - read)
     if not wrong:
         return None
-    known = sorted(
-        name for name in read - _GIVEN - set(_environment().globals) if "token" not in name
-    )
+    known = sorted(name for name in read - set(_environment().globals) if "token" not in name)
     return (
         f"its chat template has no variable {', '.join(wrong)}, so that setting it does nothing; "
         f"it reads {', '.join(known) or 'none'}"

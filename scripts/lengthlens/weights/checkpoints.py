@@ -28,6 +28,7 @@ from lengthlens.weights.checks import (
     PICKLES,
     SINGLE,
     VOCABULARIES,
+    quantized,
     quick_problems,
     template_problem,
     tokenizer_problems,
@@ -251,8 +252,9 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         their total; `weights_sha256` and `sha256`: one hash over the weight files and one over all
         files; `shape`: numbers of layers, heads and so on (`shape.Shape`), null where config.json
         does not tell; `origin`: of a model that was made of a GGUF file or with an adapter, from
-        what and how (`made`). A model that was moved to another folder keeps its hashes; a hub
-        model keeps them wherever its cache lies.
+        what and how (`made`); `quantization`: of a quantized one, how (`quantized.summary`). A
+        model that was moved to another folder keeps its hashes; a hub model keeps them wherever its
+        cache lies.
     """
     folder = check_files(spec)
     weights = {path.name for path in weight_files(folder)}
@@ -267,6 +269,7 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         "source": spec.public_source,
         "shape": None if shape is None else shape.values(),
         **({"origin": read_origin(folder)} if spec.is_made else {}),
+        **({} if (found := quantized(folder)) is None else {"quantization": found}),
         "files": files,
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "weights_sha256": _combined({name: files[name] for name in sorted(weights)}),

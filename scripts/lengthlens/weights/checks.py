@@ -20,6 +20,13 @@ from lengthlens.errors import LengthlensError
 from lengthlens.weights.chat_template import read_template, unknown_variables
 from lengthlens.weights.kinds import odd_kind
 from lengthlens.weights.places import odd_place
+from lengthlens.weights.quantized import (
+    in_words,
+    method_problem,
+    plain_tensors,
+    quantization_of,
+    summary,
+)
 from lengthlens.weights.tensors import Tensor, read_header, tensor_problems, tensors_in
 
 SINGLE = "model.safetensors"
@@ -48,7 +55,11 @@ def quick_problems(folder: Path) -> list[str]:
         problems += _weight_problems(folder, tensors)
         problems += _settings_problems(folder)
         if not problems:
-            problems += tensor_problems(_text_part(config), tensors)
+            try:
+                tensors = plain_tensors(quantization_of(config), tensors)
+                problems += tensor_problems(_text_part(config), tensors)
+            except LengthlensError as error:
+                problems.append(str(error))
     if not any((folder / name).is_file() for name in VOCABULARIES):
         problems.append(
             f"{folder} holds no tokenizer (none of {', '.join(VOCABULARIES)}); save it into the "
@@ -184,13 +195,9 @@ def _counts(value: object) -> bool:
 
 
 def _config_problems(config: dict) -> Iterator[str]:
-    if quantization := config.get("quantization_config"):
-        method = quantization.get("quant_method") if isinstance(quantization, dict) else None
-        yield (
-            f"it is quantized ({method or 'quantization_config in config.json'}), and attribution "
-            "reads output projections as plain numbers; give the checkpoint in float32, float16 "
-            "or bfloat16 that it was made from"
-        )
+    quantization = quantization_of(config)
+    if quantization is not None and (problem := method_problem(quantization)):
+        yield problem
     if odd := odd_kind(config):
         yield odd
     kind = config.get("model_type")
@@ -210,6 +217,27 @@ def _is_in_transformers(kind: object) -> bool:
     name = kind.replace("-", "_")
     names = (name, name.removesuffix("_text"), name.partition("_")[0])
     return any((models / folder).is_dir() for folder in names if folder)
+
+
+def header_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder's weight files, as far as their headers can be read."""
+    tensors: dict[str, Tensor] = {}
+    for _ in _weight_problems(folder, tensors):
+        pass
+    return tensors
+
+
+def quantized(folder: Path) -> dict[str, Any] | None:
+    """How a folder's weights are quantized (`quantized.summary`); None for plain ones."""
+    config = read_json(folder / "config.json")
+    found = quantization_of(config) if isinstance(config, dict) else None
+    return None if found is None else summary(found, header_tensors(folder))
+
+
+def quantized_notes(folder: Path, dtype: str) -> list[str]:
+    """The same as sentences; none for plain weights. `dtype`: in which they are used."""
+    found = quantized(folder)
+    return [] if found is None else [in_words(found, dtype)]
 
 
 def _unreadable(folder: Path) -> Iterator[str]:

@@ -97,9 +97,9 @@ def tensor_problems(config: Mapping, tensors: Mapping[str, Tensor]) -> Iterator[
         return
     if found := _quantization(tensors):
         yield (
-            f"its weights are quantized ({found}), though config.json has no quantization_config: "
-            "they would be read as plain numbers; give the checkpoint in float32, float16 or "
-            "bfloat16 that it was made from"
+            f"its weights are quantized ({found}), though config.json has no quantization_config "
+            "for them: they would be read as plain numbers; give the checkpoint in float32, "
+            "float16 or bfloat16 that it was made from"
         )
         return
     yield from _layer_problems(config, tensors)

@@ -128,6 +128,8 @@ def _itemsize(shape: Shape | None, generation: Mapping, device: str) -> int:
 
 def _weights(manifest: Mapping, shape: Shape | None, itemsize: int) -> float:
     """Bytes of the weights in that precision."""
+    if "quantization" in manifest:
+        return manifest["quantization"]["numbers"] * itemsize
     stored = 4 if shape is None else ITEMSIZE.get(shape.dtype, 4)
     return manifest["bytes"] * itemsize / stored
 
