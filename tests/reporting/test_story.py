@@ -53,7 +53,7 @@ def test_ways_that_differ_between_languages_are_no_one_answer() -> None:
         "the number (in 1 of 2 languages)",
         "the final mark → the last token (in 1 of 2 languages)",
     )
-    assert found.css == "open" and len(found.evidence) == 2
+    assert found.css == "open" and len(found.evidence) == len(found.further) == 1
 
 
 def test_without_an_effect_or_a_place_there_is_no_way() -> None:
@@ -93,7 +93,7 @@ def test_carriers_in_every_language_are_the_answer() -> None:
     }  # fmt: skip
     found = what_carries_n(tables, CAST)
     assert (found.answer, found.css) == ("L0M", "yes")
-    english, italian = found.evidence
+    (english,), (italian,) = found.evidence, found.further
     assert "L0M 100.0 % [90.0, 110.0]; L0H6 90.0 % [80.0, 100.0] (20 answers" in english
     assert "L5H1" not in english  # its interval holds 0
     assert "top 8 of 54 components by AtP together keep 90.0 % [80.0, 100.0]" in english

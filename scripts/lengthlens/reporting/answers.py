@@ -27,12 +27,14 @@ class Finding:
         answer: a few words; empty if there is only evidence.
         css: class of the answer: yes, no or open.
         evidence: phrases with value, interval and n.
+        further: the same of other languages or models, which the page folds.
     """
 
     question: str
     answer: str
     css: str
     evidence: tuple[str, ...]
+    further: tuple[str, ...] = ()
 
 
 Ask = Callable[[Tables, Cast], Finding | None]

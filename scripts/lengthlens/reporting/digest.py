@@ -53,7 +53,7 @@ def _section(section: Shown) -> str:
     for found in section.findings:
         answer = f" *{_escaped(found.answer)}*" if found.answer else ""
         lines += ["", f"**{_escaped(found.question)}**{answer}", ""]
-        lines += [f"- {_escaped(text)}" for text in found.evidence]
+        lines += [f"- {_escaped(text)}" for text in (*found.evidence, *found.further)]
     return f"### {_escaped(section.title)}\n\n" + "\n".join(lines).strip() if lines else ""
 
 

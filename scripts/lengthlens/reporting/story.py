@@ -1,7 +1,7 @@
 """How the tuned model counts, as four questions: the centre of the report's story.
 
 Each answer is a few words that follow from intervals; the evidence has one line for each tuned
-model and language in which control is shown.
+model and language in which control is shown, of which the page folds all but the first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.figures.tracing import ROLE_NAMES
-from lengthlens.reporting.answers import Finding, Tables, answered, who
+from lengthlens.reporting.answers import Finding, Tables, tally, verdict, who
 from lengthlens.reporting.mechanism import unpatched_heads
 from lengthlens.reporting.traces import HALF, say_roles
 
@@ -54,7 +54,7 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
         answer += f" (in {count} of {len(evidence)} languages)" * (count < len(evidence))
         css = "yes" if count == len(evidence) else "open"
     question = "How does the model know when to stop? By way of"
-    return Finding(question, answer, css, tuple(evidence))
+    return Finding(question, answer, css, *_folded(evidence))
 
 
 def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
@@ -81,7 +81,7 @@ def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
     everywhere = [one for one in firsts[0] if all(one in own for own in firsts)] if firsts else []
     answer = ", ".join(everywhere) or "none is shown"
     css = "yes" if everywhere else "open"
-    return Finding("Which components carry N?", answer, css, tuple(evidence))
+    return Finding("Which components carry N?", answer, css, *_folded(evidence))
 
 
 def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
@@ -113,7 +113,8 @@ def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(f"{name}: {'; '.join(parts)}")
     if not evidence:
         return None
-    return answered("Does CWA, the paper's measure, find them?", limits, evidence, "languages", 0.5)
+    answer, css = verdict(*tally(limits, 0.5), "languages")
+    return Finding("Does CWA, the paper's measure, find them?", answer, css, *_folded(evidence))
 
 
 def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
@@ -142,7 +143,12 @@ def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
     told = " to ".join(f"{number(share, 'percent')}" for share in ends)
     answer = f"it carries {told} % of the effect of N" if shown else "not shown"
     css = "yes" if shown else "open"
-    return Finding("What does the final MLP do?", answer, css, tuple(evidence))
+    return Finding("What does the final MLP do?", answer, css, *_folded(evidence))
+
+
+def _folded(evidence: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is shown at once, of the first model and language, and the rest."""
+    return tuple(evidence[:1]), tuple(evidence[1:])
 
 
 def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -211,12 +217,11 @@ def _passed_on(table: pd.DataFrame, row: pd.Series) -> str:
         estimated(terms[name], "effect", "logits", True, " logits")
         for name in ("direct", "mediated")
     )
-    verdict = terms["direct"]["compensates"]
     said = {
         "yes": "it compensates for them",
         "no": "it does not compensate for them",
         "open": "whether it compensates for them is undecided",
-    }[verdict]
+    }[terms["direct"]["compensates"]]
     if terms["mediated"]["effect_low"] > 0:
         said = "it passes on their effect and does not compensate for it"
     return (
