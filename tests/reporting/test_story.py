@@ -36,9 +36,12 @@ def test_the_way_of_the_number_is_told_in_the_order_of_layers() -> None:
         traced("mark", 4, 0.55), traced("answer", 5, 0.3),
     ]  # fmt: skip
     found = when_to_stop({"tracing": pd.DataFrame(rows)}, CAST)
-    assert (found.answer, found.css) == ("the number → the final mark → the last token", "yes")
+    assert (found.answer, found.css) == (
+        "the number goes to the final mark, then the last token",
+        "yes",
+    )
     (said,) = found.evidence
-    assert "by 7.00 logits [6.00, 8.00]" in said and "(17 answers" in said
+    assert "by 7.00 logits [6.00, 8.00]" in said and "(17 answers)" in said
     assert "the number (layer 0), the final mark (layer 3), the last token (layer 8)" in said
 
 
@@ -49,16 +52,13 @@ def test_ways_that_differ_between_languages_are_no_one_answer() -> None:
         traced("last", 3, 0.9, "it"),
     ]
     found = when_to_stop({"tracing": pd.DataFrame(rows)}, CAST)
-    assert found.answer in (
-        "the number (in 1 of 2 languages)",
-        "the final mark → the last token (in 1 of 2 languages)",
-    )
+    assert found.answer == "the number goes to the last token (in 1 of 2 languages)"
     assert found.css == "open" and len(found.evidence) == len(found.further) == 1
 
 
 def test_without_an_effect_or_a_place_there_is_no_way() -> None:
     weak = pd.DataFrame([traced("numeral", 0, 0.3)])
-    assert when_to_stop({"tracing": weak}, CAST).answer == "no way is shown"
+    assert when_to_stop({"tracing": weak}, CAST).answer == "no way of the number is shown"
     none = weak.assign(share=float("nan"), share_low=float("nan"))
     (said,) = when_to_stop({"tracing": none}, CAST).evidence
     assert "no effect of N is shown" in said and "logits" not in said

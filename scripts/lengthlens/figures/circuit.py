@@ -41,7 +41,7 @@ _INPUTS = {
     LOGITS: (MUTED, "directly to the decision"),
 }
 _AREA = 260.0  # points², of a component that carries all of the effect
-_ROW = 0.5  # inches, of a layer where there is room
+_ROW = 0.45  # inches, of a layer where there is room
 _SIDE = 1.15  # between neighbours in a layer, in widths of an empty column
 _NOTHING, _NO_EFFECT = "no paths were measured", "N has no effect to explain"
 

@@ -86,6 +86,11 @@ def answered(
     return Finding(question, answer, css, tuple(evidence))
 
 
+def folded(evidence: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the page shows at once, of the first model and language, and what it folds."""
+    return tuple(evidence[:1]), tuple(evidence[1:])
+
+
 def who(cast: Cast, model: str, language: str) -> str:
     """The language's name, with the model if there are several tuned models."""
     name = cast.languages.get(language, language)

@@ -143,11 +143,12 @@ SECTIONS = (
         "Two runs read the same text; only the number requested differs. The end margin is the "
         "logit of ending minus that of going on, and the effect of N is how far the next larger "
         "number lowers it. Parts of one run are patched into the other to measure their share of "
-        "this effect. L5H3 is head 3 of layer 5, L5M that layer's MLP; the final mark is the "
-        "instruction's last full stop. CWA sums what a component adds to the logits of the tokens "
-        "written, with a plus where they keep to N and a minus where they exceed it; the N-swap "
-        "contrast is how a component's direct contribution to the end margin changes with the "
-        "number; AtP (attribution patching) estimates patches by gradients.",
+        "this effect. L5H3 is head 3 of layer 5, L5M that layer's MLP; a layer is the one that the "
+        "stream enters; the final mark is the instruction's last full stop. CWA sums what a "
+        "component adds to the logits of the tokens written, with a plus where they keep to N and "
+        "a minus where they exceed it; the N-swap contrast is how a component's direct "
+        "contribution to the end margin changes with the number; AtP (attribution patching) "
+        "estimates patches by gradients.",
         figures=("circuit", "tracing"),
         tables=(
             Table("tracing", "Where N is, by layer and part of the text", say_places),

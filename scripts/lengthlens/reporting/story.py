@@ -16,7 +16,7 @@ from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.figures.tracing import ROLE_NAMES
-from lengthlens.reporting.answers import Finding, Tables, tally, verdict, who
+from lengthlens.reporting.answers import Finding, Tables, folded, tally, verdict, who
 from lengthlens.reporting.mechanism import unpatched_heads
 from lengthlens.reporting.traces import HALF, say_roles
 
@@ -41,20 +41,22 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(
             f"{name}: asking for the next larger number lowers the end margin by {effect} once N "
             f"words are written. More than half of this effect of N travels through {found} "
-            f"({n}; a layer is the one that the stream enters)"
+            f"({n})"
         )
         first = most.groupby("role")["layer"].min().sort_values(kind="stable")
-        routes.append(" → ".join(ROLE_NAMES[role] for role in first.index))
+        way = [ROLE_NAMES[role] for role in first.index if role != "numeral"]
+        routes.append(", then ".join(way))
     if not evidence:
         return None
     known = [route for route in routes if route]
-    answer, css = "no way is shown", "open"
+    answer, css = "no way of the number is shown", "open"
     if known:
-        [(answer, count)] = Counter(known).most_common(1)
+        [(way, count)] = Counter(known).most_common(1)
+        answer = f"the number goes to {way}"
         answer += f" (in {count} of {len(evidence)} languages)" * (count < len(evidence))
         css = "yes" if count == len(evidence) else "open"
-    question = "How does the model know when to stop? By way of"
-    return Finding(question, answer, css, *_folded(evidence))
+    question = "How does the model know when to stop?"
+    return Finding(question, answer, css, *folded(evidence))
 
 
 def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
@@ -81,7 +83,7 @@ def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
     everywhere = [one for one in firsts[0] if all(one in own for own in firsts)] if firsts else []
     answer = ", ".join(everywhere) or "none is shown"
     css = "yes" if everywhere else "open"
-    return Finding("Which components carry N?", answer, css, *_folded(evidence))
+    return Finding("Which components carry N?", answer, css, *folded(evidence))
 
 
 def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
@@ -114,7 +116,7 @@ def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     answer, css = verdict(*tally(limits, 0.5), "languages")
-    return Finding("Does CWA, the paper's measure, find them?", answer, css, *_folded(evidence))
+    return Finding("Does CWA, the paper's measure, find them?", answer, css, *folded(evidence))
 
 
 def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
@@ -143,12 +145,7 @@ def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
     told = " to ".join(f"{number(share, 'percent')}" for share in ends)
     answer = f"it carries {told} % of the effect of N" if shown else "not shown"
     css = "yes" if shown else "open"
-    return Finding("What does the final MLP do?", answer, css, *_folded(evidence))
-
-
-def _folded(evidence: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is shown at once, of the first model and language, and the rest."""
-    return tuple(evidence[:1]), tuple(evidence[1:])
+    return Finding("What does the final MLP do?", answer, css, *folded(evidence))
 
 
 def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]]:
