@@ -3,8 +3,8 @@
     PYTHONPATH=scripts python -m lengthlens.reporting.replication docs/replication.md \\
         results/pocket results/pocket-seeds results/smollm2-135m
 
-writes the tables of docs/replication.md and docs/figures/replication.svg from the tables of
-finished runs. The models are shown next to each other on the same axes; nothing is pooled.
+writes the tables of docs/replication.md, and a figure of the page's name
+(docs/figures/replication.svg), from the tables of finished runs. The models are shown next to each other on the same axes; nothing is pooled.
 """
 
 from __future__ import annotations
@@ -130,10 +130,9 @@ def main(page: str, *folders: str) -> None:
     source = Path(page)
     source.write_text(put(source.read_text(encoding="utf-8"), tables(runs, rows)), encoding="utf-8")
     made = provenance(FIGURE, {"runs": [run.name for run in runs]})
-    (source.parent / "figures").mkdir(exist_ok=True)
-    save_figure(
-        draw(rows), source.parent / "figures/replication.svg", made, "What carries N, by depth"
-    )
+    figure = source.parent / "figures" / f"{source.stem}.svg"
+    figure.parent.mkdir(exist_ok=True)
+    save_figure(draw(rows), figure, made, "What carries N, by depth")
 
 
 if __name__ == "__main__":
