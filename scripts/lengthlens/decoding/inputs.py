@@ -60,7 +60,7 @@ class ShiftedInputs:
             anatomy: the model's.
             streams: what enters every layer in the recorded run.
             outputs: what its heads give to the output projections.
-            changes: of the stream, the same before every layer; those of row 0 are 0.
+            changes: of the final stream, the same before every layer; those of row 0 are 0.
         """
         self.anatomy = anatomy
         self._streams, self._outputs, self._changes = streams, outputs, changes
@@ -85,7 +85,10 @@ class ShiftedInputs:
         def shift(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             self._layer = layer
             own = entering(args, kwargs)
-            stream = self._streams[layer].to(own) + self._changes.to(own)
+            # What layers multiply the stream by later is in the change.
+            scale = self.anatomy.layers[layer].scale
+            change = self._changes if scale == 1.0 else self._changes / scale
+            stream = self._streams[layer].to(own) + change.to(own)
             return with_stream(args, kwargs, stream)
 
         return shift

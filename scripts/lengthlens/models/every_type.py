@@ -113,7 +113,11 @@ def _built(config_class, sizes: dict, own: dict):
     text = getattr(default, "text_config", None)
     known = {name: size for name, size in sizes.items() if hasattr(text or default, name)}
     known |= own
-    config = config_class(text_config=known) if text is not None else config_class(**known)
+    # Towers that a type has only where its config names them (Gemma 4).
+    towers = {"vision_config": dict(_TOWER)} if _lacks_tower(default) else {}
+    config = (
+        config_class(text_config=known, **towers) if text is not None else config_class(**known)
+    )
     for part in vars(config).values():
         if isinstance(part, PreTrainedConfig) and part is not config.get_text_config():
             shrunk = {name: size for name, size in _TOWER.items() if hasattr(part, name)}
@@ -127,6 +131,10 @@ def _built(config_class, sizes: dict, own: dict):
     with torch.inference_mode():
         model(input_ids=torch.arange(5, 9)[None], use_cache=False)  # raises where sizes do not fit
     return model
+
+
+def _lacks_tower(config) -> bool:
+    return getattr(config, "vision_config", config) is None
 
 
 def made_to_matter(model):

@@ -11,9 +11,14 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -84,7 +89,8 @@ def load_model(
     folder = model_folder(spec)
     transformers_logging.disable_progress_bar()  # the jobs show their own
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model, report = auto_class(config).from_pretrained(
             folder,
             dtype=wanted,
             use_safetensors=True,
@@ -115,6 +121,18 @@ def load_model(
         _refuse_offloading(spec, getattr(model, "hf_device_map", {"": model.device.type}))
     check_finite(spec, model)
     return model.eval().requires_grad_(False)
+
+
+def auto_class(config: PreTrainedConfig) -> type:
+    """What loads a model of this config with its unembedding.
+
+    Some types that read images have no class of their own for text (Mistral 3); theirs for both
+    reads text alone just as well.
+    """
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    known = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return AutoModelForImageTextToText if known else AutoModelForCausalLM
 
 
 def _reason(error: Exception) -> str:

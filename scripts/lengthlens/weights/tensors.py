@@ -40,6 +40,8 @@ _QUANTIZED = {
 }
 _LORA = re.compile(r"(^|\.)lora_(embedding_)?(A|B|magnitude_vector)(\.|$)|\.base_layer\.")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+# Layers of what reads images and sounds are counted apart.
+_TOWER = re.compile(r"(^|[._])(vision|visual|audio|speech|image|video|vq)")
 _PLAIN = {"F64", "F32", "F16", "BF16"}
 
 
@@ -124,7 +126,7 @@ def _layer_problems(config: Mapping, tensors: Mapping[str, Tensor]) -> Iterator[
     told = next(((name, config[name]) for name in names if type(config.get(name)) is int), None)
     numbers: dict[int, str] = {}
     for name in sorted(tensors):
-        if (match := _LAYER.search(name)) and not is_ignorable(name):
+        if (match := _LAYER.search(name)) and not (is_ignorable(name) or _TOWER.search(name)):
             numbers.setdefault(int(match[1]), name)
     if told is None or not numbers:
         return
