@@ -149,7 +149,7 @@ def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " la
     tokens = torch.tensor([[0, 1]], device=next(model.parameters()).device)
     found: list[dict[int, Tensor]] = []
     streams: dict[int, Tensor] = {}
-    for factor in (1.0, 0.5):
+    for least in (1.0, 0.5):
         outputs: dict[int, Tensor] = {}
         with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(anatomy.layers):
@@ -158,8 +158,9 @@ def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " la
                     stream = streams.setdefault(index, entering(args, kwargs))
                     return with_stream(args, kwargs, stream)
 
-                def weaken(x, heads, factor=factor):
-                    return x * factor
+                # NOTE not by one factor, which a norm behind the attention would take back.
+                def weaken(x, heads, least=least):
+                    return x * torch.linspace(least, 1.0, x.shape[-1]).to(x)
 
                 def read(added, index=index, outputs=outputs):
                     outputs[index] = added

@@ -11,6 +11,7 @@ from lengthlens.models.anatomy import Anatomy
 from lengthlens.models.architectures import ATTENTION, MIXER
 from lengthlens.models.prompting import chat_prompt
 from lengthlens.models.raw_tokenizer import FILE, TEXTS, difference
+from lengthlens.models.small_model import text_config
 from lengthlens.models.stopping import passed_over
 from lengthlens.weights.checkpoints import model_folder
 from lengthlens.weights.made import read_origin
@@ -60,6 +61,7 @@ def describe(loaded: LoadedModel, date: str) -> dict[str, Any]:
                 getattr(tokenizer, "instead_of", ""),
                 "" if compared else uncompared,
                 layers_told(loaded.anatomy),
+                _embedded_anew(text_config(loaded.model.config)),
             )
             if note
         ],
@@ -83,6 +85,16 @@ def layers_told(anatomy: Anatomy) -> str:
     if lacking := sorted(set(range(anatomy.n_layers)) - set(anatomy.layout.mlps)):
         told.append(f"{_listed(lacking)}: no MLP")
     return "; ".join(told)
+
+
+def _embedded_anew(config) -> str:
+    """Whether tokens enter the stream in every layer; empty where they do not."""
+    if not getattr(config, "hidden_size_per_layer_input", 0):
+        return ""
+    return (
+        "every layer embeds the tokens anew, which counts as part of its MLP, so that the number "
+        "enters at its own place in every layer"
+    )
 
 
 def _listed(layers: Sequence[int]) -> str:

@@ -44,6 +44,8 @@ _TOWER = (
     | dict.fromkeys(("num_attention_heads", "num_key_value_heads", "num_heads"), 2)
     | {"head_dim": 16, "image_size": 28, "patch_size": 14}
 )
+# Towers that a type has only where its config names them.
+_TOWERS = {"gemma4": {"vision_config": _TOWER}}
 # What a type needs beyond sizes, and windows that are shorter than the rows of a test.
 _HYBRID = ["linear_attention", "full_attention", "linear_attention"]
 _OWN: dict[str, dict] = {
@@ -113,8 +115,7 @@ def _built(config_class, sizes: dict, own: dict):
     text = getattr(default, "text_config", None)
     known = {name: size for name, size in sizes.items() if hasattr(text or default, name)}
     known |= own
-    # Towers that a type has only where its config names them (Gemma 4).
-    towers = {"vision_config": dict(_TOWER)} if _lacks_tower(default) else {}
+    towers = _TOWERS.get(config_class.model_type, {})
     config = (
         config_class(text_config=known, **towers) if text is not None else config_class(**known)
     )
@@ -131,10 +132,6 @@ def _built(config_class, sizes: dict, own: dict):
     with torch.inference_mode():
         model(input_ids=torch.arange(5, 9)[None], use_cache=False)  # raises where sizes do not fit
     return model
-
-
-def _lacks_tower(config) -> bool:
-    return getattr(config, "vision_config", config) is None
 
 
 def made_to_matter(model):

@@ -27,9 +27,10 @@ from transformers.utils import logging as transformers_logging
 from lengthlens.errors import LengthlensError
 from lengthlens.models.memory import is_out_of_memory
 from lengthlens.models.raw_tokenizer import as_in_file
+from lengthlens.models.small_model import text_config
 from lengthlens.weights.chat_template import read_template
 from lengthlens.weights.checkpoints import ModelSpec, model_folder
-from lengthlens.weights.tensors import is_ignorable
+from lengthlens.weights.tensors import is_ignorable, is_of_tower
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -113,7 +114,9 @@ def load_model(
             f"Model {spec.name}: {folder} lacks {len(absent)} weights, such as {absent[0]!r}; "
             "the checkpoint is incomplete or its config.json belongs to another model."
         )
-    _refuse_left_out(spec, folder, model, report["unexpected_keys"])
+    towers = text_config(config) is not config  # of which text needs none
+    unexpected = [name for name in report["unexpected_keys"] if not (towers and is_of_tower(name))]
+    _refuse_left_out(spec, folder, model, unexpected)
     if placement is None:
         model = model.to(target)
     elif device_map is None:
