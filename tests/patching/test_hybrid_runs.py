@@ -19,11 +19,12 @@ from lengthlens.decoding.donors import PassRecorder
 from lengthlens.decoding.forward import keeps_states
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.decoding.reuse import CleanLayers
+from lengthlens.decoding.scores import Knockouts
 from lengthlens.decoding.streams import StreamRecorder, StreamSets
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import answer_terms, step_margins
 from lengthlens.models.every_type import any_model
-from lengthlens.models.hooks import at_heads, at_mlp, hooked, with_stream
+from lengthlens.models.hooks import at_heads, at_mlp, entering, hooked, with_stream
 from lengthlens.patching.atp import attribute_swaps
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, join_sets, single_sets
 from lengthlens.tracing.last_step import LastStep
@@ -177,7 +178,7 @@ def test_exchanged_streams_equal_plain_runs(loaded: LoadedModel) -> None:
         found = runs.exchanged(StreamSets(torch.tensor([layer]), where, torch.tensor([REACHED])))
 
         def put(module, args, kwargs, layer=layer):
-            stream = (args[0] if args else kwargs["hidden_states"]).clone()
+            stream = entering(args, kwargs).clone()
             stream[:, -4:-2] = other.streams[layer][:, -4:-2]
             return with_stream(args, kwargs, stream)
 
@@ -208,6 +209,50 @@ def test_changes_of_all_components_are_the_change_of_the_stream(loaded: LoadedMo
     given, there = runs._shifted([everything]).mlps[last][1, -1], runs._mlp[OTHER, -1, last]
     assert torch.allclose(given, there, atol=2e-4 * float(there.abs().max()))
     assert np.isfinite([runs.mediation()[way] for way in ("residual", "rest")]).all()
+
+
+def test_paths_into_mlps_equal_plain_hooks(loaded: LoadedModel) -> None:
+    """m(reached) - m(path), and NaN for what no attention receives."""
+    network = network_of(loaded)
+    runs, layers = PathRuns(network, SWAP, 1.0), loaded.anatomy.layers
+    senders = [EMBEDDING, *(name for name in network.places if name.startswith("L0"))]
+    last = loaded.anatomy.n_layers - 1
+    heads = [f"L{layer}H{head}.q" for layer, head in loaded.anatomy.layout.heads]
+    found = runs.paths(senders, [f"L{last}.mlp", *heads])
+    own = recorded(loaded, TEXTS[REACHED])
+    for row, sender in enumerate(senders):
+        change = torch.zeros(len(TEXTS[0]), loaded.anatomy.d_model)
+        change[runs.start :] = runs.change(sender) / layers[last].scale
+        given = []
+
+        def shift(module, args, kwargs, change=change):
+            return with_stream(args, kwargs, entering(args, kwargs) + change)
+
+        def hold(x, places):
+            return own.head[None, :, last, places, : x.shape[-1]].clone()
+
+        kept = hooked([(layers[last].first, shift)]), at_heads(layers[last], hold)
+        read(loaded, TEXTS[REACHED], [*kept, at_mlp(layers[last], given.append)])
+        put = at_mlp(layers[last], lambda _, given=given: given[0])
+        logits = read(loaded, TEXTS[REACHED], [put])[-1]
+        fall = runs.clean.fixed[REACHED] - float(logits[runs.ender] - logits[runs.word])
+        close = CLOSE * np.abs(runs.clean.fixed).max()
+        assert found[row, 0] == pytest.approx(fall, abs=close), sender
+    without = [layers[int(name[1])].attention is None for name in heads]
+    assert np.isnan(found[:, 1:][:, without]).all()
+
+
+def test_what_does_not_attend_cannot_be_kept_from_anything(loaded: LoadedModel) -> None:
+    """A knockout of a layer is NaN where it has no attention, and changes the margin elsewhere."""
+    step, a = LastStep(loaded, TEXTS[0], 1.0), loaded.anatomy
+    heads = torch.zeros(a.n_layers, a.n_layers, a.n_heads, dtype=torch.bool)
+    heads[range(a.n_layers), range(a.n_layers)] = True
+    keys = torch.zeros(a.n_layers, len(TEXTS[0]), dtype=torch.bool)
+    keys[:, :3] = True
+    fall = step.margin(step.pair) - step.without(Knockouts(heads, keys), step.pair)
+    attends = [layer.attention is not None for layer in a.layers]
+    assert (np.isfinite(fall) == attends).all()
+    assert np.abs(fall[attends]).max() > 1e-3
 
 
 def test_layers_without_attention_have_no_weights(loaded: LoadedModel) -> None:
