@@ -233,7 +233,7 @@ def test_an_architecture_without_heads(copied: Path):
 
     config = MambaConfig(vocab_size=480, hidden_size=16, num_hidden_layers=1, state_size=4)
     MambaForCausalLM(config).save_pretrained(copied)
-    with pytest.raises(LengthlensError, match="recurrent model .'mamba'. and has no attention"):
+    with pytest.raises(LengthlensError, match="recurrent model .'mamba'.: it has no attention"):
         check_files(spec_of(copied))
 
 
