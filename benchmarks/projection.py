@@ -118,6 +118,7 @@ def planned_sets(variant: str) -> Sets:
 
     from lengthlens.ablation.hypotheses import read_hypotheses
     from lengthlens.ablation.sweep import plan_sweep
+    from lengthlens.models.layout import Layout
     from lengthlens.settings.sections import AblationPlan
 
     study = llama_study()
@@ -149,7 +150,7 @@ def planned_sets(variant: str) -> Sets:
             for test in tests
             if (test.tuning, test.language) == (tuning, language) and not test.models
         ]
-        conditions = plan_sweep(rankings, LAYERS, HEADS, plan, language, mine)
+        conditions = plan_sweep(rankings, Layout.even(LAYERS, HEADS), plan, language, mine)
         answered = {(c.heads, c.mlps, c.mode) for c in conditions if c.answered}
         scored = {(c.heads, c.mlps, c.mode) for c in conditions}
         found.append(Sets(len(answered), len(scored)))

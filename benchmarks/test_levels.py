@@ -31,11 +31,13 @@ from lengthlens.statistics import (
     rank_components,
     within_layer_test,
 )
+from lengthlens.statistics.blocks import even_blocks
 from lengthlens.statistics.permutation import FEWEST_DRAWS, FEWEST_ENUMERATED
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "benchmarks/test_levels.json", ROOT / "docs/statistics.md"
 LAYERS, HEADS, GROUPS = 6, 8, 4
+BLOCKS = even_blocks(LAYERS, HEADS, GROUPS)
 CONTROLS, PERMUTATIONS = 199, 199
 TOPICS, PER_TOPIC, RESAMPLES = 20, 2, 300
 LEVEL = 0.05
@@ -210,7 +212,7 @@ def score_levels(null: str, rounds: int, intervals: int, seed: int = 0) -> dict[
     for round_ in range(rounds):
         score, effect, norm = SCORES[null](rng)
         test = within_layer_test(
-            score, effect, GROUPS, permutations=PERMUTATIONS, seed=int(rng.integers(2**32))
+            score, effect, BLOCKS, permutations=PERMUTATIONS, seed=int(rng.integers(2**32))
         )
         top = np.zeros(score.size, dtype=bool)
         top[np.argsort(score.ravel())[-4:]] = True

@@ -31,9 +31,8 @@ def main(snakemake) -> None:
     files = zip(params.languages, inputs.selections, strict=True)
     selections = {source: job.noted(path, read_selection(path)) for source, path in files}
     loaded = job.open_model()
-    shape = loaded.anatomy.n_layers, loaded.anatomy.n_heads
     plan, tests = AblationPlan(**params.plan), hypotheses_from(params.tests)
-    conditions = plan_sweep(selections, *shape, plan, language, hypotheses=tests)
+    conditions = plan_sweep(selections, loaded.anatomy.layout, plan, language, hypotheses=tests)
     evaluate = [prompt for prompt in prompts if prompt.split == "evaluate"]
     answered = spread_over_n(evaluate, params.prompts, plan.seed)
     resampled = any(condition.mode == "resample" for condition in conditions)

@@ -13,7 +13,6 @@ def main(snakemake) -> None:
     from lengthlens.files.whole import write_json
     from lengthlens.generation.described import describe
     from lengthlens.generation.opening import open_model
-    from lengthlens.models.anatomy import check_alike
     from lengthlens.weights.checkpoints import read_manifest
 
     params = snakemake.params
@@ -22,7 +21,6 @@ def main(snakemake) -> None:
     use = describe(loaded, date)
     for told in use["notes"]:
         print(f"{params.name}: {told}", file=sys.stderr)
-    check_alike(loaded.anatomy, params.name)
     texts = probe_tokens(loaded.tokenizer, loaded.anatomy.vocabulary_size)
     found = proven(loaded.model, loaded.anatomy, texts, params.name)
     proof = vars(found) | {

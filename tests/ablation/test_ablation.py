@@ -22,6 +22,7 @@ from lengthlens.generation.answers import answer_prompts
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import answer_margins, sentence_logliks
 from lengthlens.language.prompts import Prompt
+from lengthlens.statistics.blocks import even_blocks
 
 SETTINGS = generation(
     max_new_tokens=10,
@@ -38,12 +39,13 @@ TEXTS = [
     "D'Meer ass roueg.",
 ]
 HEADS = ((0, 1), (1, 2))
+BLOCKS = even_blocks(2, 4, 4)
 CONDITIONS = [
     Condition(),
     Condition(HEADS, "zero", "generated", "cwa", "en"),
     *(
         Condition(heads, "zero", "generated", "cwa", "en", draw)
-        for draw, heads in enumerate(matched_draws(HEADS, 4, 4, "s", "disjoint"), start=1)
+        for draw, heads in enumerate(matched_draws(HEADS, BLOCKS, 4, "s", "disjoint"), start=1)
     ),
     Condition(HEADS, "mean", "generated", "cwa", "en"),
     Condition(HEADS, "zero", "generated", "end_contrast", "en"),  # a set that occurs twice

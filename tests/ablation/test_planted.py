@@ -22,6 +22,7 @@ from lengthlens.analysis.transfer import summarise_transfer
 from lengthlens.attribution.means import replacement
 from lengthlens.attribution.per_sample import attribute_batches, attribution_file
 from lengthlens.generation.answers import answer_prompts
+from lengthlens.models.layout import Layout
 from lengthlens.models.readout import readout_of
 from lengthlens.settings.sections import AblationPlan
 from lengthlens.statistics import Bootstrap
@@ -54,7 +55,7 @@ def stage(kind: str) -> dict[str, object]:
     ablations, repairs = {}, {}
     for language in LANGUAGES:
         study = study_of(loaded, language, sums[language])
-        conditions = plan_sweep(selections, 3, 4, PLAN, language)
+        conditions = plan_sweep(selections, Layout.even(3, 4), PLAN, language)
         with tqdm(disable=True) as bar:
             ablations["m", language], clean = ablate(study, conditions, ["a", "bb"], bar)
         kept = repaired_conditions(conditions)
@@ -183,7 +184,7 @@ def test_removing_the_head_everywhere_equals_zeroing_its_columns() -> None:
     study = AblationStudy(loaded, prompts, SETTINGS, "whitespace")
     table = stage("head")["selections"]["en"]
     plan = AblationPlan(**(vars(PLAN) | {"positions": "all", "modes": ("zero",)}))
-    conditions = plan_sweep({"en": table}, 3, 4, plan, "en")
+    conditions = plan_sweep({"en": table}, Layout.even(3, 4), plan, "en")
     place = next(i for i, c in enumerate(conditions) if c.components == PLANTED)
     with tqdm(disable=True) as bar:
         data, clean = ablate(study, conditions, ["a"], bar)

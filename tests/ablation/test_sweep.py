@@ -14,9 +14,11 @@ from rankings import HEADS, LAYERS, ranking
 from lengthlens.ablation.conditions import Condition, count_matched, ranked_heads
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.ablation.sweep import plan_sweep
+from lengthlens.models.layout import Layout
 from lengthlens.settings.sections import AblationPlan
 
 ROOT = Path(__file__).parents[2]
+LAYOUT = Layout.even(LAYERS, HEADS)
 PLAN = AblationPlan(
     k=(1, 2, 4, 64),
     further_k=(2,),
@@ -36,7 +38,7 @@ HYPOTHESIS = Hypothesis(
 
 
 def sweep(plan: AblationPlan = PLAN, hypotheses=(), selections=SELECTIONS) -> list[Condition]:
-    return plan_sweep(selections, LAYERS, HEADS, plan, "en", hypotheses)
+    return plan_sweep(selections, LAYOUT, plan, "en", hypotheses)
 
 
 def groups_of(conditions: list[Condition]) -> dict[tuple, list[Condition]]:
@@ -62,7 +64,7 @@ def test_the_top_of_every_method_has_all_its_controls() -> None:
     for key in top:
         chosen, *controls = groups[key]
         assert chosen.heads == ranked_heads(SELECTIONS["en"], key[1], key[4])
-        possible = count_matched(chosen.heads, HEADS, "disjoint")
+        possible = count_matched(chosen.heads, LAYOUT.blocks, "disjoint")
         assert len(controls) == min(120, possible)
         assert {c.n_possible for c in groups[key]} == {possible}
         assert [c.draw for c in groups[key]] == list(range(len(groups[key])))
@@ -113,7 +115,7 @@ def test_a_set_test_has_a_pool_of_its_own() -> None:
         "disjoint"
     }
     assert chosen.heads == ranked_heads(SELECTIONS["en"], "cwa", 3)
-    possible = count_matched(chosen.heads, HEADS, "all")
+    possible = count_matched(chosen.heads, LAYOUT.blocks, "all")
     assert {c.n_possible for c in [chosen, *controls]} == {possible}
     assert len({c.heads for c in controls}) == len(controls) == min(110, possible)
     assert any(set(c.heads) & set(chosen.heads) for c in controls)  # overlaps are allowed

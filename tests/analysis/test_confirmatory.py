@@ -29,6 +29,7 @@ from lengthlens.claims.kinds import Data
 from lengthlens.claims.verdicts import claims_of_pairs, evaluate_claims, read_claims
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics import Bootstrap, permutation_p
+from lengthlens.statistics.blocks import even_blocks
 
 CLAIMS = Path(__file__).resolve().parents[2] / "resources" / "claims.yaml"
 SET = Hypothesis(
@@ -46,6 +47,7 @@ SCORE = Hypothesis(
 PAIRS = [{"tuned": "m"}]
 TOPICS = np.repeat([f"t{i:02d}" for i in range(12)], 3)
 HEADS = 8
+BLOCKS = even_blocks(2, HEADS, HEADS)
 FAST = Bootstrap(resamples=100)
 
 
@@ -73,8 +75,8 @@ def ablation(
     for h in (h for h in family if h.language == language):
         chosen = random_set(rng)
         for pool, test in (("disjoint", ""), ("all", h.id)):
-            draws = matched_draws(chosen, HEADS, controls, f"{seed}:{h.id}:{pool}", pool)
-            possible = count_matched(chosen, HEADS, pool)
+            draws = matched_draws(chosen, BLOCKS, controls, f"{seed}:{h.id}:{pool}", pool)
+            possible = count_matched(chosen, BLOCKS, pool)
             for draw, heads in enumerate([chosen, *draws]):
                 lost = sum(effects[layer, head] for layer, head in heads)
                 lost += 0.0 if draw else damage.get(h.id, 0.0)
@@ -156,7 +158,7 @@ def test_random_sets_are_rarely_significant_and_were_often_with_disjoint_control
         effects[rng.integers(len(pattern)), rng.integers(HEADS)] += 10.0
         chosen = random_set(rng, pattern)
         for pool, found in p.items():
-            draws = matched_draws(chosen, HEADS, 199, f"{round_}", pool)
+            draws = matched_draws(chosen, BLOCKS, 199, f"{round_}", pool)
             sums = np.array([sum(effects[head] for head in heads) for heads in [chosen, *draws]])
             found.append(float(permutation_p(sums[0], sums[1:], "greater", 10)))
     level = {pool: np.mean(np.array(found) <= 0.05) for pool, found in p.items()}

@@ -12,6 +12,7 @@ from lengthlens.attribution import pushes
 from lengthlens.attribution.dla import KINDS, attribute_steps, sum_scores
 from lengthlens.attribution.per_sample import pushes_file
 from lengthlens.attribution.pushes import batch_pushes, component_names, with_texts
+from lengthlens.models.layout import Layout
 from lengthlens.models.loading import text_decoder
 from lengthlens.models.readout import readout_of
 from lengthlens.models.vocabulary import surfaces
@@ -69,7 +70,7 @@ def test_the_largest_are_kept_in_their_order(attributed):
 def test_produced_scores_and_signs_add_up_to_cwa(attributed):
     """Σ_t s_t DLA_t of a kind = the sum of CWA over its components, but for rounding to 1e-4."""
     scores, batch = attributed
-    cwa = sum_scores(scores, batch).sel(target="token")
+    cwa = sum_scores(scores, batch, Layout.even(*scores.head.shape[2:])).sel(target="token")
     rows = batch_pushes(scores, batch)
     for kind in KINDS:
         whole = cwa[f"cwa_{kind}"]

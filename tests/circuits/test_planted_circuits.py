@@ -20,12 +20,13 @@ from lengthlens.circuits.orders import (
     ranked_order,
     uniform_orders,
 )
+from lengthlens.models.layout import Layout
 from lengthlens.patching.atp import attribute_swaps
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.statistics import Bootstrap
 
 BOOTSTRAP = Bootstrap(resamples=200)
-SHAPE = (3, 4)
+SHAPE = Layout.even(3, 4)
 PLAN = CircuitPlan(
     per_n=10, methods=("atp", "cwa"), sizes=(0.07, 0.14, 0.2, 0.4), faithful=0.85, orders=20,
     seed=0, memory_gb=1.0,
@@ -199,8 +200,8 @@ def test_a_share_is_a_ratio_of_sums() -> None:
 
 def test_overlap_against_chance_within_layers() -> None:
     """Two of four heads on either side in one layer: one shared by chance, two with p = 1/6."""
-    found = overlap_of({"L0H0", "L0H1", "L2M"}, {"L0H0", "L0H1", "L2M", "L1M"}, (3, 4))
+    found = overlap_of({"L0H0", "L0H1", "L2M"}, {"L0H0", "L0H1", "L2M", "L1M"}, SHAPE)
     assert (found["shared"], found["chance"], found["mlps_shared"]) == (2, 1.0, 1)
     assert found["p"] == pytest.approx(1 / 6)
-    none = overlap_of({"L0H0"}, {"L1H0"}, (3, 4))
+    none = overlap_of({"L0H0"}, {"L1H0"}, SHAPE)
     assert (none["shared"], none["chance"], none["p"]) == (0, 0.0, 1.0)

@@ -28,6 +28,7 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import LENGTH, NO_NUMBER, NO_READ_STEP, SWAPS, Swap, neighbour
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt
+from lengthlens.models.layout import Layout
 from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.patching.runs import REACHED, Margins, Sets
@@ -103,7 +104,7 @@ class Runs(path_runs.PathRuns):
     unsplit: frozenset[int] = frozenset()
 
     def __init__(self, model: Model, swap: Swap, *settings: Any) -> None:
-        self.rng = model.rng
+        self.rng, self.start = model.rng, swap.numeral
         margins = self.rng.normal(0, 1, (2, 2))
         margins[REACHED] += model.effect
         self.clean = Margins(*margins.T)
@@ -197,7 +198,9 @@ class Mechanism:
         }  # none before the patches
         anatomy = SimpleNamespace(
             n_layers=shape.layers, n_heads=shape.heads, n_kv_heads=shape.heads, d_model=WIDTH,
-            layers=(),
+            layers=[SimpleNamespace(attention=SimpleNamespace(heads=slice(0, shape.heads)))]
+            * shape.layers,
+            layout=Layout.even(shape.layers, shape.heads),
         )  # fmt: skip
         self.loaded = Model(
             anatomy=anatomy, rng=study.rng(model, language.code, "mechanism"),

@@ -33,6 +33,7 @@ from lengthlens.files.provenance import provenance
 from lengthlens.files.tables import write_table
 from lengthlens.generation.swaps import SWAPS, neighbour
 from lengthlens.language.prompts import Prompt, build_prompts, load_language, spread_over_n
+from lengthlens.models.layout import Layout
 from lengthlens.settings.sections import AblationPlan
 
 ROOT = Path(__file__).parents[2]
@@ -363,7 +364,9 @@ class Study:
         tests = read_hypotheses(ROOT / "resources/claims.yaml")
         mine = (shape.tunings[model], language)
         tests = [one for one in tests if one.test == "set" and (one.tuning, one.language) == mine]
-        conditions = plan_sweep(rankings, shape.layers, shape.heads, plan, language, tests)
+        conditions = plan_sweep(
+            rankings, Layout.even(shape.layers, shape.heads), plan, language, tests
+        )
         rows = [row for row in self.answers[model, language] if row["split"] == "evaluate"]
         size = (len(conditions), len(rows))
         answered = np.array([c.answered for c in conditions], dtype=bool)

@@ -11,6 +11,7 @@ from planted_circuit import N_WORDS, NAMES, answers_of, counting_model, language
 
 from lengthlens.analysis.patches import carriers, component_patches, n_effect, summarise_patches
 from lengthlens.circuits.orders import component_names
+from lengthlens.models.layout import Layout
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.patching.sampled import CHOSEN, NOT, SAMPLED, patched_heads
@@ -18,7 +19,7 @@ from lengthlens.statistics import Bootstrap
 
 BOOTSTRAP = Bootstrap(resamples=200)
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
-COMPONENTS = component_names((3, 4))
+COMPONENTS = component_names(Layout.even(3, 4))
 
 
 def plan(**changes) -> Plan:
@@ -152,13 +153,13 @@ def test_large_models_are_patched_in_part() -> None:
     ranking = np.zeros((10, 8))
     ranking[3, 5], ranking[7, 0] = 2.0, 1.0
     sample = plan(exhaustive=80, best=2, random=24)
-    chosen = patched_heads((10, 8), 4, ranking, sample)
+    chosen = patched_heads(Layout.even(10, 8, 2), ranking, sample)
     drawn = chosen.reshape(10, 2, 4) == SAMPLED
     assert (drawn.all(-1) == drawn.any(-1)).all() and drawn.any(-1).sum() == 6
     assert drawn.any(-1).sum(1).max() == 1  # six groups in six layers
     assert chosen[3, 5] != NOT and chosen[7, 0] != NOT
     assert (chosen == CHOSEN).sum() + drawn[3, 1].any() + drawn[7, 0].any() == 2
-    assert (chosen == patched_heads((10, 8), 4, ranking, sample)).all()
-    assert (patched_heads((10, 8), 4, None, sample) != CHOSEN).all()
+    assert (chosen == patched_heads(Layout.even(10, 8, 2), ranking, sample)).all()
+    assert (patched_heads(Layout.even(10, 8, 2), None, sample) != CHOSEN).all()
     whole = plan(exhaustive=81, best=2, random=24)
-    assert (patched_heads((9, 8), 4, ranking[:9], whole) == SAMPLED).all()
+    assert (patched_heads(Layout.even(9, 8, 2), ranking[:9], whole) == SAMPLED).all()

@@ -9,8 +9,15 @@ import pytest
 from scipy.stats import rankdata
 
 from lengthlens.errors import LengthlensError
-from lengthlens.statistics import within_layer_test
+from lengthlens.statistics import PermutationTest
+from lengthlens.statistics import within_layer_test as permuted
+from lengthlens.statistics.blocks import Block, even_blocks
 from lengthlens.statistics.within_layers import whole_groups
+
+
+def within_layer_test(score, effect, n_groups: int, **options) -> PermutationTest:
+    """The test of layers that all have the same heads."""
+    return permuted(score, effect, even_blocks(*np.shape(score), n_groups), **options)
 
 
 def statistic(score, effect) -> float:
@@ -86,7 +93,7 @@ def test_groups_that_are_not_wholly_known_are_left_out() -> None:
     assert found.n_heads == 8 + 2 + 6
     whole = np.isfinite(effect)
     whole[2, 2] = False
-    np.testing.assert_array_equal(whole_groups(np.isfinite(effect), 4), whole)
+    np.testing.assert_array_equal(whole_groups(np.isfinite(effect), even_blocks(3, 8, 4)), whole)
     kept = np.where(whole, effect, np.nan)
     assert within_layer_test(score, kept, 4) == found
 
@@ -111,3 +118,14 @@ def test_p_values_depend_on_the_seed_alone() -> None:
     first = within_layer_test(score, effect, 4, seed=5)
     assert within_layer_test(score, effect, 4, seed=5) == first
     assert within_layer_test(score, effect, 4, seed=6).p == pytest.approx(first.p, abs=0.03)
+
+
+def test_heads_of_other_kinds_never_change_places() -> None:
+    """A layer of two blocks is as two layers; a block of fewer heads has fewer arrangements."""
+    rng = np.random.default_rng(3)
+    score, effect = rng.standard_normal((2, 2, 6))
+    blocks = [Block(0, 0, 4, 2), Block(0, 4, 6), Block(1, 0, 3)]
+    found = permuted(score, effect, blocks, seed=1)
+    parts = [(row[0, :4], row[0, 4:], row[1, :3]) for row in (score, effect)]
+    assert found.statistic == pytest.approx(statistic(*parts))
+    assert found.arrangements == 8 * 2 * 6 and found.n_heads == 9

@@ -24,6 +24,7 @@ from lengthlens.circuits.measure import CircuitPlan, Texts, measure_circuits
 from lengthlens.circuits.orders import component_names
 from lengthlens.count.measure import CountPlan, CountTexts, measure_count
 from lengthlens.generation.swaps import REASONS
+from lengthlens.models.layout import Layout
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.statistics import Bootstrap
@@ -72,7 +73,7 @@ def measure(loaded, answers: list[dict], n_words: tuple[int, ...]) -> dict[str, 
     both, up = (swap_material(loaded, lang, answers, reading, swaps) for swaps in ((-1, 1), (1,)))
     tokens = [row["n"] if isinstance(loaded, Longer) else 1 for row in answers]
     roles = [np.insert(ROLES, 4, np.ones(number - 1, dtype=np.int8)) for number in tokens]
-    names = component_names((3, 4))
+    names = component_names(Layout.even(3, 4))
     selection = pd.DataFrame({"component": names, "method": "atp", "score": range(len(names))})
     patching = Plan(
         per_n=2, further_per_n=1, atp_per_n=2, swaps=(1, -1), positions=("all",),

@@ -13,6 +13,7 @@ from planted_circuit import N_WORDS, NAMES, answers_of, counting_model, language
 from lengthlens.analysis.paths import summarise_paths
 from lengthlens.circuits.orders import component_names
 from lengthlens.generation.job import Reading
+from lengthlens.models.layout import Layout
 from lengthlens.patching.material import swap_material
 from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.paths import Members, PathPlan, circuit_members, measure_paths
@@ -123,7 +124,7 @@ def test_what_is_missing_is_named() -> None:
 
 
 def test_members_come_in_the_order_of_their_ranking() -> None:
-    names = component_names((3, 4))
+    names = component_names(Layout.even(3, 4))
     selection = pd.DataFrame({"component": names, "method": "atp", "score": range(len(names))})
     columns = {
         "way": ["kept", "kept"], "method": ["atp", "random"], "source_language": ["en", "en"],

@@ -108,17 +108,15 @@ def test_a_model_and_nothing_are_no_odd_places(tmp_path: Path):
 
 KINDS = [
     (
-        {"model_type": "some_vl", "vision_config": {}, "text_config": {}},
-        "multimodal.*vision_config",
+        {"model_type": "omni", "audio_config": {}},
+        "multimodal model .'omni', with audio_config.* has no text_config.*give its language model",
     ),
-    ({"model_type": "omni", "audio_config": {}}, "multimodal model .'omni', with audio_config"),
     ({"model_type": "t5", "is_encoder_decoder": True}, "encoder-decoder .'t5'"),
-    ({"model_type": "mamba"}, "recurrent model .'mamba'.* no attention heads"),
-    ({"model_type": "jamba"}, "hybrid .'jamba'.*state-space layers"),
     (
-        {"model_type": "new", "layer_types": ["linear_attention", "full_attention"]},
-        "hybrid .'new'.*linear_attention .layer_types",
+        {"model_type": "vl", "vision_config": {}, "text_config": {"is_encoder_decoder": True}},
+        "encoder-decoder .'vl'",
     ),
+    ({"model_type": "mamba"}, "recurrent model .'mamba'.* no attention.*give a transformer"),
 ]
 
 
@@ -138,9 +136,12 @@ def test_other_kinds_of_models_are_told_by_name(tmp_path: Path, config: dict, wo
         {"model_type": "gemma3_text", "layer_types": ["sliding_attention", "full_attention"]},
         {"model_type": "llama4_text", "layer_types": ["chunked_attention", "full_attention"]},
         {"model_type": "any", "vision_config": None},
+        {"model_type": "some_vl", "vision_config": {}, "text_config": {}},
+        {"model_type": "jamba"},
+        {"model_type": "new", "layer_types": ["linear_attention", "full_attention"]},
     ],
 )
-def test_plain_transformers_are_no_other_kinds(config: dict):
+def test_transformers_hybrids_and_wrappers_are_no_other_kinds(config: dict):
     assert odd_kind(config) is None
 
 

@@ -18,8 +18,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +26,8 @@ import pandas as pd
 
 from lengthlens.ablation.selection import component_name
 from lengthlens.models.depth import layers_between
+from lengthlens.models.layout import Layout
+from lengthlens.statistics.blocks import Block
 
 Head = tuple[int, int]
 POOLS = ("all", "disjoint")
@@ -96,37 +97,37 @@ def ranked_heads(
     return tuple(sorted((int(row.layer), int(row.head)) for row in ranked.itertuples()))
 
 
-def heads_between(low: float, high: float, n_layers: int, n_heads: int) -> tuple[Head, ...]:
+def heads_between(low: float, high: float, layout: Layout) -> tuple[Head, ...]:
     """All heads of the layers in a range of depth (`models.depth`)."""
-    return tuple(itertools.product(layers_between(n_layers, low, high).tolist(), range(n_heads)))
+    return layout.heads_of(layers_between(layout.n_layers, low, high).tolist())
 
 
-def count_matched(chosen: Sequence[Head], n_heads: int, pool: str) -> int:
-    """How many distinct layer-matched sets a pool holds beside the chosen one."""
-    counts = Counter(layer for layer, _ in chosen).values()
-    if pool == "all":
-        return math.prod(math.comb(n_heads, count) for count in counts) - 1
-    return math.prod(math.comb(n_heads - count, count) for count in counts)
+def count_matched(chosen: Sequence[Head], blocks: Sequence[Block], pool: str) -> int:
+    """How many distinct matched sets a pool holds beside the chosen one."""
+    free = _free_heads(chosen, blocks, pool)
+    sets = math.prod(math.comb(len(heads), count) for _, heads, count in free)
+    return sets - 1 if pool == "all" else sets
 
 
 def matched_draws(
-    chosen: Sequence[Head], n_heads: int, controls: int, seed: str, pool: str
+    chosen: Sequence[Head], blocks: Sequence[Block], controls: int, seed: str, pool: str
 ) -> list[tuple[Head, ...]]:
-    """Distinct layer-matched sets of a pool, in random order: `controls` of them, or all.
+    """Distinct matched sets of a pool, in random order: `controls` of them, or all.
 
-    The first k of them are a random sample of k.
+    The first k of them are a random sample of k. `blocks` are the model's heads: a chosen one is
+    matched by one of its block, which is of its layer and its kind.
     """
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
     own = tuple(sorted(chosen))
-    free = _free_heads(own, n_heads, pool)
-    if count_matched(own, n_heads, pool) <= controls:
+    free = _free_heads(own, blocks, pool)
+    if count_matched(own, blocks, pool) <= controls:
         every = sorted(set(_all_matched(free)) - {own})
         return [every[place] for place in rng.permutation(len(every))]
     draws: dict[tuple[Head, ...], None] = {}
     while len(draws) < controls:
         picked = [
             (layer, int(head))
-            for layer, (heads, count) in free.items()
+            for layer, heads, count in free
             for head in rng.choice(heads, count, replace=False)
         ]
         if (drawn := tuple(sorted(picked))) != own:
@@ -135,21 +136,22 @@ def matched_draws(
 
 
 def _free_heads(
-    chosen: Sequence[Head], n_heads: int, pool: str
-) -> dict[int, tuple[list[int], int]]:
-    """By layer: the heads that may be drawn, and how many are."""
-    counts = Counter(layer for layer, _ in chosen)
+    chosen: Sequence[Head], blocks: Sequence[Block], pool: str
+) -> list[tuple[int, list[int], int]]:
+    """By block: its layer, the heads of it that may be drawn, and how many are."""
     taken = set(chosen) if pool == "disjoint" else set()
-    return {
-        layer: ([head for head in range(n_heads) if (layer, head) not in taken], count)
-        for layer, count in sorted(counts.items())
-    }
+    found = []
+    for block in blocks:
+        count = sum(layer == block.layer and head in block.heads for layer, head in chosen)
+        heads = [head for head in block.heads if (block.layer, head) not in taken]
+        found += [(block.layer, heads, count)] * bool(count)
+    return found
 
 
-def _all_matched(free: Mapping[int, tuple[list[int], int]]) -> Iterator[tuple[Head, ...]]:
-    by_layer = [
+def _all_matched(free: Sequence[tuple[int, list[int], int]]) -> Iterator[tuple[Head, ...]]:
+    by_block = [
         [[(layer, head) for head in heads] for heads in itertools.combinations(pool, count)]
-        for layer, (pool, count) in free.items()
+        for layer, pool, count in free
     ]
-    for parts in itertools.product(*by_layer):
+    for parts in itertools.product(*by_block):
         yield tuple(sorted(itertools.chain.from_iterable(parts)))

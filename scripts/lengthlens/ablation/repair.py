@@ -144,7 +144,9 @@ def measure_repair(
     data["share_mlp"] = ((*dims, "layer"), mlps[sets.order])
     data["removed_head"] = (("condition", "layer", "head"), sets.heads.cpu().numpy()[sets.order])
     data["removed_mlp"] = (("condition", "layer"), sets.mlps.cpu().numpy()[sets.order])
-    return xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
+    found = xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
+    shares = anatomy.layout.blanked(found[["share_head", "share_mlp"]])
+    return found.assign(shares.data_vars)
 
 
 def _decomposed(

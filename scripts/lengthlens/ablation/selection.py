@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import SELECTION
@@ -104,6 +104,7 @@ def select_components(data: xr.Dataset, methods: tuple[str, ...] = METHODS) -> p
 
     Returns:
         One row a component and method, with the columns `COLUMNS`; `head` is empty for MLPs.
+        Components that a layer lacks have none.
         Where no sample of the split has a score (no answer reached its decision step, say), score
         and rank are empty.
     """
@@ -111,19 +112,27 @@ def select_components(data: xr.Dataset, methods: tuple[str, ...] = METHODS) -> p
     tables = []
     for method in methods:
         for kind in ("head", "mlp"):
-            scores = sample_scores(chosen, method, kind)
-            defined = np.isfinite(scores).all(tuple(range(1, scores.ndim)))
-            if not defined.any():
-                tables.append(_table(np.full(scores.shape[1:], np.nan), method, kind))
-                continue
-            tables.append(_table(scores[defined].mean(0), method, kind))
+            there = present(data, kind)
+            scores = sample_scores(chosen, method, kind)[:, there]
+            defined = np.isfinite(scores).all(1)
+            score = scores[defined].mean(0) if defined.any() else np.full(there.sum(), np.nan)
+            tables.append(_table(score, np.argwhere(there), method, kind))
     return pd.concat(tables, ignore_index=True)
 
 
-def _table(score: Float[np.ndarray, "layer ..."], method: str, kind: str) -> pd.DataFrame:
-    flat = score.ravel()
-    places = np.indices(score.shape).reshape(score.ndim, -1)
-    layers, heads = places[0], places[1] if kind == "head" else None
+def present(data: xr.Dataset, kind: str) -> Bool[np.ndarray, "layer ..."]:
+    """Which heads or MLPs a model has: an attribution file holds NaN for those that it lacks."""
+    scores = data[f"cwa_{kind}"].sel(target="token")
+    return scores.notnull().any("sample").transpose("layer", ...).to_numpy()
+
+
+def _table(
+    flat: Float[np.ndarray, " component"],
+    places: Int[np.ndarray, "component place"],
+    method: str,
+    kind: str,
+) -> pd.DataFrame:
+    layers, heads = places[:, 0], places[:, 1] if kind == "head" else None
     table = pd.DataFrame(
         {
             "kind": kind,

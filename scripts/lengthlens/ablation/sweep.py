@@ -35,6 +35,7 @@ from lengthlens.ablation.conditions import (
 )
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.models.depth import EARLY, LATE
+from lengthlens.models.layout import Layout
 from lengthlens.settings.sections import AblationPlan
 
 
@@ -60,7 +61,7 @@ class _Sweep:
     """What the parts of a sweep share."""
 
     plan: AblationPlan
-    n_heads: int
+    layout: Layout
 
     def beside(
         self, chosen: _Choice, pool: str, controls: int, answered: int, test: str = ""
@@ -68,8 +69,9 @@ class _Sweep:
         """A chosen set and its controls of a pool; `answered` of these answer the prompts."""
         plan, heads = self.plan, chosen.heads
         seed = f"{plan.seed}:{chosen.seed(pool)}"
-        draws = matched_draws(heads, self.n_heads, controls, seed, pool)
-        possible = float(count_matched(heads, self.n_heads, pool))
+        blocks = self.layout.blocks
+        draws = matched_draws(heads, blocks, controls, seed, pool)
+        possible = float(count_matched(heads, blocks, pool))
         return [
             Condition(
                 removed,
@@ -91,8 +93,7 @@ class _Sweep:
 
 def plan_sweep(
     selections: Mapping[str, pd.DataFrame],
-    n_layers: int,
-    n_heads: int,
+    layout: Layout,
     plan: AblationPlan,
     language: str,
     hypotheses: Sequence[Hypothesis] = (),
@@ -101,13 +102,13 @@ def plan_sweep(
 
     Args:
         selections: language -> ranking of the components (`selection.select_components`).
-        n_layers, n_heads: of the model; sizes k beyond its heads are left out.
+        layout: of the model; sizes k beyond its heads are left out.
         plan: sizes, methods, modes and numbers of controls.
         language: whose prompts are answered.
         hypotheses: the tests of this model in this language; those of sets have conditions.
     """
-    sweep = _Sweep(plan, n_heads)
-    most = n_layers * n_heads
+    sweep = _Sweep(plan, layout)
+    most = len(layout.heads)
     own = selections[language]
     conditions = [Condition(positions=plan.positions, source_language=language)]
     for method, k in itertools.product(plan.methods, (k for k in plan.k if k <= most)):
@@ -116,7 +117,7 @@ def plan_sweep(
             conditions += sweep.beside(chosen, "disjoint", plan.controls, plan.answered_controls)
     conditions += _tested(sweep, own, hypotheses, language)
     conditions += _further(sweep, selections, language, [k for k in plan.further_k if k <= most])
-    conditions += _by_position(plan, n_layers, n_heads, language)
+    conditions += _by_position(plan, layout, language)
     return conditions
 
 
@@ -155,21 +156,21 @@ def _further(
                 yield from sweep.beside(chosen, "disjoint", plan.further_controls, answered)
 
 
-def _by_position(
-    plan: AblationPlan, n_layers: int, n_heads: int, language: str
-) -> Iterator[Condition]:
-    late = heads_between(*LATE, n_layers, n_heads)
-    early = heads_between(*EARLY, n_layers, n_heads)
-    final = n_layers - 1
+def _by_position(plan: AblationPlan, layout: Layout, language: str) -> Iterator[Condition]:
+    late, early = (heads_between(*depth, layout) for depth in (LATE, EARLY))
+    final = layout.n_layers - 1
     sets: list[tuple[str, tuple[Head, ...], tuple[int, ...], int]] = [
         ("late_heads", late, (), 0),
         ("early_heads", early, (), 0),
-        ("final_mlp", (), (final,), 0),
-        *(("final_mlp", (), (layer,), layer + 1) for layer in range(final)),
     ]
-    mixed = ("late_heads_and_final_mlp", late, (final,), 0)
+    others = [layer for layer in layout.mlps if layer != final]
+    mixed = []
+    if final in layout.mlps:
+        sets.append(("final_mlp", (), (final,), 0))
+        sets += [("final_mlp", (), (layer,), draw) for draw, layer in enumerate(others, start=1)]
+        mixed = [("late_heads_and_final_mlp", late, (final,), 0)]
     for mode in plan.modes:
-        for name, heads, mlps, draw in [*sets, mixed] if mode == plan.modes[0] else sets:
+        for name, heads, mlps, draw in [*sets, *mixed] if mode == plan.modes[0] else sets:
             yield Condition(
                 heads,
                 mode,
@@ -179,6 +180,6 @@ def _by_position(
                 draw=draw,
                 mlps=mlps,
                 chosen_by="position",
-                n_possible=float(final) if name == "final_mlp" else 0.0,
+                n_possible=float(len(others)) if name == "final_mlp" else 0.0,
                 pool="disjoint" if name == "final_mlp" else "",
             )

@@ -53,23 +53,26 @@ def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.Data
 def _attention(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     values, topics = data["attention"].to_numpy(), data["topic"].to_numpy()
     for layer in range(data.sizes["layer"]):
-        part = values[:, layer]
-        used = np.isfinite(part).all((1, 2))
-        if not used.any():
+        # NOTE no weights are NaN, and so are those of heads that the layer lacks.
+        known = np.isfinite(values[:, layer]).all(2)
+        attending = np.flatnonzero(known.any(0)).tolist()
+        used = known[:, attending].all(1)
+        if not attending or not used.any():
             continue
+        part = values[:, layer, attending]
         found = mean_interval(part[used], topics[used], bootstrap)
         found = replace(  # a share is between 0 and 1
             found, low=np.clip(found.low, 0, 1), high=np.clip(found.high, 0, 1)
         )
-        for head in range(data.sizes["head"]):
+        for row, head in enumerate(attending):
             for place, role in enumerate(data["role"].to_numpy().tolist()):
                 yield {
                     "component": f"L{layer}H{head}",
                     "layer": layer,
                     "head": head,
                     "role": role,
-                    **found[head, place].columns("attention", ends=BESIDE),
-                    **found[head, place].counts,
+                    **found[row, place].columns("attention", ends=BESIDE),
+                    **found[row, place].counts,
                     "level": bootstrap.level,
                 }
 

@@ -36,9 +36,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from lengthlens.ablation.selection import sample_scores, with_forced
+from lengthlens.ablation.selection import present, sample_scores, with_forced
 from lengthlens.analysis.tables import Files, header
 from lengthlens.statistics import DEFAULT, Bootstrap, Ranking, agreement_interval, rank_components
 
@@ -84,6 +84,11 @@ def layers_of(data: xr.Dataset, kind: str) -> Int[np.ndarray, " component"]:
     return np.concatenate([parts[name] for name in parts_of(kind)])
 
 
+def present_components(data: xr.Dataset, kind: str) -> Bool[np.ndarray, " component"]:
+    """Which columns of a kind are components that the model of an attribution file has."""
+    return np.concatenate([present(data, name).ravel() for name in parts_of(kind)])
+
+
 def component_values(
     data: xr.Dataset, kind: str, read: Callable[[xr.Dataset, str], np.ndarray]
 ) -> Values:
@@ -102,7 +107,12 @@ def score_values(data: xr.Dataset, kind: str, score: str) -> Values:
     if score == "depth":
         return np.tile(layers.astype(float), (data.sizes["sample"], 1))
     values = component_values(data, kind, SCORES["cwa"])
-    return np.stack([values[:, layers == layer].mean(axis=1) for layer in layers], axis=1)
+    there = present_components(data, kind)
+    means = {
+        layer: values[:, there & (layers == layer)].mean(axis=1) for layer in set(layers[there])
+    }
+    lacking = np.full(len(values), np.nan)
+    return np.stack([means.get(layer, lacking) for layer in layers], axis=1)
 
 
 def effect_values(data: xr.Dataset, kind: str, outcome: str, mode: str) -> Values:
@@ -129,7 +139,7 @@ class Comparison:
         data = with_forced(attribution, forced)
         before = [f"effect_before_{kind}" for kind in ("head", "mlp")]
         data = data.assign({name: forced[name] for name in before})
-        split = data["split"].to_numpy()
+        split, self._whole = data["split"].to_numpy(), data
         self.select = data.isel(sample=np.flatnonzero(split == "select"))
         self.evaluate = data.isel(sample=np.flatnonzero(split == "evaluate"))
         self.modes = [str(mode) for mode in data["mode"].to_numpy()]
@@ -154,10 +164,11 @@ class Comparison:
         """Ranking on one side: 0, the `select` samples, or 1, the `evaluate` samples."""
         if key not in self._made:
             data, (kind, over) = (self.select, self.evaluate)[side], key[-2:]
-            groups = layers_of(data, kind) if over == "within" else None
+            there = present_components(self._whole, kind)
+            groups = layers_of(data, kind)[there] if over == "within" else None
             topics = data["topic"].to_numpy()
             self._made[key] = rank_components(
-                read(data), topics, self._bootstrap.apart(side), groups=groups
+                read(data)[:, there], topics, self._bootstrap.apart(side), groups=groups
             )
         return self._made[key]
 

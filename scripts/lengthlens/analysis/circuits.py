@@ -25,6 +25,7 @@ from jaxtyping import Bool
 from lengthlens.analysis.tables import Files, header
 from lengthlens.circuits.faithfulness import has_effect, share_of_effect, smallest_faithful
 from lengthlens.circuits.measure import KEPT, PATCHED, RANDOM
+from lengthlens.models.layout import Layout
 from lengthlens.statistics import BESIDE, Bootstrap, Interval, share_interval
 
 FAITHFULNESS = header(
@@ -256,11 +257,11 @@ def _overlaps(files: Files) -> list[dict]:
         if model != other:
             continue
         sets = [_own_sets(data, language) for data, language in ((first, one), (second, two))]
-        shape = int(first.attrs["n_layers"]), int(first.attrs["n_heads"])
+        layout = Layout.told(first.attrs, int(first.attrs["n_layers"]), int(first.attrs["n_heads"]))
         for method, k in sorted(set(sets[0]) & set(sets[1])):
             a, b = sets[0][method, k], sets[1][method, k]
             row = {"model": model, "method": method, "language": one, "source_language": two}
-            rows.append(row | {"k": k} | overlap_of(a, b, shape))
+            rows.append(row | {"k": k} | overlap_of(a, b, layout))
     return rows
 
 
@@ -273,7 +274,7 @@ def _own_sets(data: xr.Dataset, language: str) -> dict[tuple[str, int], set[str]
     return {(row.method, row.k): set(row.components.split(";")) for row in table.itertuples()}
 
 
-def overlap_of(one: set[str], two: set[str], shape: tuple[int, int]) -> dict[str, float]:
+def overlap_of(one: set[str], two: set[str], layout: Layout) -> dict[str, float]:
     """Heads that two circuits share, against heads drawn at random within each layer.
 
     The chance distribution is that of a sum of independent hypergeometric numbers, one a layer,
@@ -282,11 +283,11 @@ def overlap_of(one: set[str], two: set[str], shape: tuple[int, int]) -> dict[str
     """
     from scipy.stats import hypergeom  # NOTE here: it takes half a second to import
 
-    layers, n_heads = shape
     heads = [{name for name in side if "H" in name} for side in (one, two)]
     chance, distribution = 0.0, np.ones(1)
-    for layer in range(layers):
-        a, b = (sum(name.startswith(f"L{layer}H") for name in side) for side in heads)
+    for block in layout.blocks:
+        own, n_heads = {f"L{block.layer}H{head}" for head in block.heads}, len(block.heads)
+        a, b = (len(own & side) for side in heads)
         chance += a * b / n_heads
         distribution = np.convolve(
             distribution, hypergeom.pmf(np.arange(min(a, b) + 1), n_heads, a, b)

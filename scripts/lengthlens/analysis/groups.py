@@ -54,7 +54,9 @@ class Group:
         def read(end: str) -> np.ndarray:
             values = data[f"cwa_{self.kind}{end}"].sel(target=target).isel(layer=layers)
             dims = [dim for dim in values.dims if dim != "sample"]
-            return values.sum(dims).to_numpy().astype(float)
+            # NOTE NaN where these layers have no such component, not 0.
+            least = min(1, len(layers))
+            return values.sum(dims, min_count=least).to_numpy().astype(float)
 
         shifted = sign_null_mean(steps - negative, steps, read("_plus") - read("_minus"))
         return Sums(read(""), shifted, steps, steps - negative)

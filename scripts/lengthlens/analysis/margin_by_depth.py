@@ -50,8 +50,9 @@ def summarise_depth(
 def partial_sums(data: xr.Dataset) -> Float[np.ndarray, "sample place"]:
     """Embedding and biases, then heads and MLP of each layer added in turn. [logits]"""
     start = data["decision_embed"] + data["decision_bias"]
-    heads, mlps = data["decision_head"].sum("head", skipna=False), data["decision_mlp"]
-    blocks = np.stack([heads.to_numpy(), mlps.to_numpy()], -1)
+    # What a layer lacks is NaN in the file and adds nothing.
+    heads = data["decision_head"].fillna(0.0).sum("head", skipna=False)
+    blocks = np.stack([heads.to_numpy(), data["decision_mlp"].fillna(0.0).to_numpy()], -1)
     return np.cumsum(np.column_stack([start, blocks.reshape(len(blocks), -1)]), axis=1)
 
 

@@ -28,6 +28,7 @@ from lengthlens.analysis.causes import (
     component_values,
     layers_of,
     parts_of,
+    present_components,
     score_values,
     scores_over,
 )
@@ -73,6 +74,7 @@ def _rows(
     sampled = patching["patched_head"].to_numpy() == SAMPLED
     parts = {"head": sampled.ravel(), "mlp": np.ones(len(sampled), dtype=bool)}
     keep = np.concatenate([parts[part] for part in parts_of(kind)])
+    keep &= present_components(scores, kind)
     groups = layers_of(select, kind)[keep] if over == "within" else None
 
     def ranked(values: np.ndarray, data: xr.Dataset, side: int) -> Ranking:

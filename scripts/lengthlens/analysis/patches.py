@@ -19,6 +19,7 @@ from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
 from lengthlens.circuits.orders import component_names
+from lengthlens.models.layout import Layout
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
@@ -68,7 +69,7 @@ def _rows(
     total = mean_interval(effect[used], topics[used], bootstrap)
     atp = component_patches(data, "atp", swap, positions)[used]
     layers, heads = data.sizes["layer"], data.sizes["head"]
-    names = component_names((layers, heads))
+    names = component_names(Layout.even(layers, heads))
     sampled = np.append(data["patched_head"].to_numpy().ravel(), np.full(layers, 2))
     by_head = values[:, : layers * heads].reshape(-1, layers, heads)
     others = unpatched_share(data, by_head, effect, bootstrap)

@@ -48,8 +48,10 @@ def term_values(data: xr.Dataset, term: str) -> Float[np.ndarray, "condition sam
         final = data["share_mlp"].isel(layer=-1).where(~data["removed_mlp"].isel(layer=-1))
         return final.transpose("condition", "sample").to_numpy().astype(float)
     kind, dims = {"heads": ("head", ("layer", "head")), "mlps": ("mlp", ("layer",))}[term]
-    kept = data[f"share_{kind}"].where(~data[f"removed_{kind}"], 0.0)
-    return kept.sum(dims, skipna=False).transpose("condition", "sample").to_numpy().astype(float)
+    # NOTE a share is NaN of what a layer lacks, too; the drop only where nothing is defined.
+    kept = data[f"share_{kind}"].where(~data[f"removed_{kind}"], 0.0).fillna(0.0)
+    total = kept.sum(dims, skipna=False).where(data["drop"].notnull())
+    return total.transpose("condition", "sample").to_numpy().astype(float)
 
 
 def summarise_repair(repairs: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:

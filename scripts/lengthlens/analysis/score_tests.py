@@ -19,6 +19,7 @@ from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.ablation.selection import with_forced
 from lengthlens.analysis.causes import SCORES
 from lengthlens.analysis.named_effects import EFFECTS
+from lengthlens.models.layout import Layout
 from lengthlens.statistics import (
     Bootstrap,
     Ranking,
@@ -53,16 +54,21 @@ def score_test(
     Raises:
         NoEffect: the effect was not measured.
     """
-    n_groups = int(forced.attrs["n_kv_heads"])
+    sizes, groups = (forced.sizes["layer"], forced.sizes["head"]), int(forced.attrs["n_kv_heads"])
+    blocks = Layout.told(forced.attrs, *sizes, groups).blocks
     effect = EFFECTS[hypothesis.effect].read(effects)[effects["split"].to_numpy() == "evaluate"]
     effect_topics = effects["topic"].to_numpy()[effects["split"].to_numpy() == "evaluate"]
     scored = with_forced(attribution, forced)
     select = scored.isel(sample=np.flatnonzero(scored["split"].to_numpy() == "select"))
-    known = whole_groups(np.isfinite(effect).any(axis=0), n_groups)
-    layers = np.nonzero(known)[0]
+    known = whole_groups(np.isfinite(effect).any(axis=0), blocks)
+    labels = np.full(known.shape, -1)
+    for label, block in enumerate(blocks):
+        labels[block.layer, block.first : block.stop] = label
 
     def ranked(values: Float[np.ndarray, "sample layer head"], topics, side: int) -> Ranking:
-        return rank_components(values[:, known], topics, bootstrap.apart(side), groups=layers)
+        return rank_components(
+            values[:, known], topics, bootstrap.apart(side), groups=labels[known]
+        )
 
     topics = select["topic"].to_numpy()
     score = ranked(SCORES[hypothesis.method](select, "head"), topics, 0)
@@ -84,7 +90,7 @@ def score_test(
     grids = [np.full(known.shape, np.nan) for _ in range(2)]
     for grid, ranking in zip(grids, (score, of_effect), strict=True):
         grid[known] = ranking.ranks[0]
-    test = within_layer_test(*grids, n_groups, seed=bootstrap.seed)
+    test = within_layer_test(*grids, blocks, seed=bootstrap.seed)
     few = f"only {test.arrangements:g} arrangements of the heads within layers and groups"
     return row | {
         "n_possible": test.arrangements,

@@ -33,6 +33,7 @@ from lengthlens.analysis.tables import header, table_of
 from lengthlens.circuits.faithfulness import ratio_of_sums, share_of_effect
 from lengthlens.circuits.orders import component_names
 from lengthlens.configuration.pairs import TUNINGS
+from lengthlens.models.layout import Layout
 from lengthlens.patching.sampled import SAMPLED
 from lengthlens.statistics import (
     Bootstrap,
@@ -183,12 +184,14 @@ def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> It
     own = parents(values_of(data, "n_effect"), data)
     gain, across = own["tuned"] - own["untuned"], _flat(data, "across_n")
     shape = (data.sizes["layer"], data.sizes["head"])
-    names, sampled = component_names(shape), patching["patched_head"].to_numpy().ravel() == SAMPLED
-    usable = {"head": np.flatnonzero(sampled), "mlp": np.arange(len(sampled), len(names))}
-    for kind, places in usable.items():
+    names = component_names(Layout.even(*shape))
+    sampled = patching["patched_head"].to_numpy().ravel() == SAMPLED
+    layout = Layout.told(patching.attrs, *shape)
+    every = {"head": np.flatnonzero(layout.has_head), "mlp": len(sampled) + np.array(layout.mlps)}
+    for kind, components in every.items():
+        places = np.flatnonzero(sampled) if kind == "head" else components
         found = _correlation(change, noising, topics, places, bootstrap)
-        end = range(len(sampled)) if kind == "head" else usable["mlp"]
-        for place in end:
+        for place in components.tolist():
             share = share_of_effect(noising[:, place], effect, topics, bootstrap)
             other = share_of_effect(across[:, place], gain, data["topic"].to_numpy(), bootstrap)
             layer, head = (

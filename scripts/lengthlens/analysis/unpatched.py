@@ -25,6 +25,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 
 from lengthlens.circuits.faithfulness import share_of_effect
+from lengthlens.models.layout import Layout
 from lengthlens.patching.sampled import NOT, SAMPLED
 from lengthlens.statistics import Bootstrap, Interval, mean_interval
 
@@ -46,20 +47,23 @@ def unpatched_share(
         patches: patches of all heads, NaN of those that were not patched; effect: the N effect.
         bootstrap: of the intervals.
     """
-    patched = data["patched_head"].to_numpy().ravel()
+    layout = _layout(data)
+    patched = data["patched_head"].to_numpy()[layout.has_head]
+    patches = patches[:, layout.has_head]
     missing = int((patched == NOT).sum())
     row = dict.fromkeys(COLUMNS, np.nan) | {COLUMNS[0]: missing}
     if not missing:
         return row
-    ordinary = data["best_head"].to_numpy().ravel() == 0
+    ordinary = data["best_head"].to_numpy()[layout.has_head] == 0
     drawn = ordinary & (patched == SAMPLED)
     if not drawn.any():
         return row
-    values, topics = patches.reshape(len(patches), -1)[:, drawn], data["topic"].to_numpy()
+    values, topics = patches[:, drawn], data["topic"].to_numpy()
     by_head = share_of_effect(values, effect, topics, bootstrap)
     if not np.isfinite(by_head.estimate).all():
         return row
-    group = np.arange(patched.size) // int(data.attrs["group"])
+    group = np.cumsum([place % block.group == 0 for block in layout.blocks
+                       for place in range(len(block.heads))]) - 1  # fmt: skip
     by_group = mean_interval(by_head.estimate, group[drawn], bootstrap)
     over_topics = share_of_effect(values.mean(1), effect, topics, bootstrap)
     low, high = (
@@ -73,6 +77,12 @@ def unpatched_share(
         f"{SUM}_high": total + missing * float(high),
         f"{SUM}_most": _most(by_head, group, ordinary, drawn, patched == NOT),
     }
+
+
+def _layout(data: xr.Dataset) -> Layout:
+    """Which heads a patching file is about."""
+    heads = data.sizes["head"]
+    return Layout.told(data.attrs, data.sizes["layer"], heads, heads // int(data.attrs["group"]))
 
 
 def _most(

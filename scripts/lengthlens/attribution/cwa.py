@@ -224,7 +224,7 @@ class _Table:
 
         def read(name: str) -> np.ndarray:
             values = attribution[name].transpose(*order).to_numpy().astype(float)
-            return values.sum(axis=3) if component == "head_layer" else values
+            return _sum_of_heads(values) if component == "head_layer" else values
 
         cwa, plus, minus = (read(f"cwa_{kind}{part}") for part in ("", "_plus", "_minus"))
         narrow = (*cwa.shape[:2], *[1] * (cwa.ndim - 2))
@@ -258,3 +258,10 @@ class _Table:
         bottom = np.where(counts.sum(axis=1) > 0, counts.sum(axis=1), np.nan)[:, None]
         mean = self.nulls[:, rows].sum(axis=1) / bottom
         return mean, np.sqrt(self.variance[:, rows].sum(axis=1)) / bottom
+
+
+def _sum_of_heads(
+    values: Float[np.ndarray, "target sample layer head"],
+) -> Float[np.ndarray, "target sample layer"]:
+    """The sum over the heads that a layer has; NaN where it has none."""
+    return np.where(np.isnan(values).all(axis=3), np.nan, np.nansum(values, axis=3))

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from lengthlens.decoding.capture import Residuals
 from lengthlens.generation.records import Batch, Steps
+from lengthlens.models.layout import Layout
 from lengthlens.models.readout import Readout
 from lengthlens.statistics import shift_variance
 
@@ -156,14 +157,16 @@ def _row_dots(
 
 def attribute_batch(readout: Readout, batch: Batch) -> xr.Dataset:
     """Attribute a batch's steps and sum them over its answers (`sum_scores`)."""
-    return sum_scores(attribute_steps(readout, batch.steps, batch.residuals), batch)
+    scores = attribute_steps(readout, batch.steps, batch.residuals)
+    return sum_scores(scores, batch, readout.layout)
 
 
-def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
+def sum_scores(scores: Scores, batch: Batch, layout: Layout) -> xr.Dataset:
     """Sums of DLA over each answer of a batch, as a labelled dataset.
 
     Returns:
-        The variables of an attribution file (docs/files.md), dims (target, sample, layer, head).
+        The variables of an attribution file (docs/files.md), dims (target, sample, layer, head);
+        NaN for what the layers of the model lack.
     """
     n_samples, steps = len(batch.samples), batch.steps
     sample = steps.sample
@@ -192,7 +195,7 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
         _max_by_sample(incompleteness(scores, steps), sample, n_samples),
     )
     data["logit_scale"] = (("sample",), _max_by_sample(np.abs(steps.logit), sample, n_samples))
-    return xr.Dataset(
+    dataset = xr.Dataset(
         data,
         coords={
             "target": list(TARGETS),
@@ -202,6 +205,7 @@ def sum_scores(scores: Scores, batch: Batch) -> xr.Dataset:
             "head": np.arange(scores.head.shape[3]),
         },
     )
+    return layout.blanked(dataset)
 
 
 def incompleteness(scores: Scores, steps: Steps) -> Float[np.ndarray, " step"]:

@@ -48,7 +48,7 @@ def mean_norms(readout: Readout, batch: Batch) -> xr.Dataset:
     """Means of the norms over every answer's steps.
 
     Returns:
-        `norm_head (sample, layer, head)` and `norm_mlp (sample, layer)`.
+        `norm_head (sample, layer, head)` and `norm_mlp (sample, layer)`, NaN for what layers lack.
     """
     first, n_steps = batch.samples.first_step, batch.samples.n_steps
     data = {}
@@ -58,4 +58,4 @@ def mean_norms(readout: Readout, batch: Batch) -> xr.Dataset:
     ):
         sums = np.add.reduceat(norms.astype(np.float64), first, axis=0)
         data[f"norm_{kind}"] = (names, sums / n_steps.reshape(-1, *[1] * (sums.ndim - 1)))
-    return xr.Dataset(data)
+    return readout.layout.blanked(xr.Dataset(data))

@@ -45,7 +45,8 @@ def attribute_batches(
     """
     parts, sums, pushes = [], None, []
     for scores, block in scored_blocks(readout, batches):
-        parts.append(sum_scores(scores, block).merge(mean_norms(readout, block)))
+        sums_of_block = sum_scores(scores, block, readout.layout)
+        parts.append(sums_of_block.merge(mean_norms(readout, block)))
         pushes += batch_pushes(scores, block)
         mask = np.array([sample in selected for sample in block.samples.sample_id])
         added = sum_activations(block, mask)

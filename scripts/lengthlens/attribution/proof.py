@@ -23,6 +23,7 @@ from torch import nn
 
 from lengthlens.attribution.dla import TARGETS, attribute_steps
 from lengthlens.decoding.decode import Decoded
+from lengthlens.decoding.forward import keeps_states
 from lengthlens.decoding.invariance import (
     Rows,
     alone,
@@ -32,7 +33,6 @@ from lengthlens.decoding.invariance import (
     in_one_pass,
     probe_batches,
 )
-from lengthlens.decoding.kvcache import reserved_cache, stateful
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.records import recorded_steps
 from lengthlens.models.anatomy import Anatomy, bound
@@ -185,7 +185,7 @@ def measure(model: nn.Module, anatomy: Anatomy, batches: Sequence[Rows]) -> Proo
         attribution.append(_incompleteness(model, anatomy, decoded, logits))
         pairs = list(zip(rows.prompts, rows.answers, strict=True))
         references = [alone(model, *pair) for pair in pairs]
-        if not stateful(reserved_cache(model.config, 1)):  # which go on token by token
+        if not keeps_states(model):  # which go on token by token
             longest = max(range(len(pairs)), key=lambda row: len(rows.answers[row]))
             logits.append(in_one_pass(model, *pairs[longest]))
             references.append(references[longest])

@@ -32,7 +32,6 @@ from tqdm import tqdm
 
 from lengthlens.circuits.faithfulness import has_effect, smallest_faithful
 from lengthlens.circuits.orders import (
-    Shape,
     circuit_sizes,
     component_names,
     first_of,
@@ -45,6 +44,7 @@ from lengthlens.forced.measure import LABELS, drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import Swap
 from lengthlens.language.words import count_words
+from lengthlens.models.layout import Layout
 from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, Sets, SwapRuns
 from lengthlens.statistics import Bootstrap
@@ -130,20 +130,20 @@ def measure_circuits(
     grid = _Grid(loaded, texts, plan)
     select, evaluate = (texts.column("split") == name for name in ("select", "evaluate"))
     grid.measure(
-        _ranked_conditions(selections, texts.language, grid.shape, plan), select | evaluate
+        _ranked_conditions(selections, texts.language, grid.layout, plan), select | evaluate
     )
     orders = {
-        method: ranked_order(selections[texts.language], method, grid.shape)
+        method: ranked_order(selections[texts.language], method, grid.layout)
         for method in plan.methods
     }
     smallest = {method: grid.smallest(method, plan, select, bootstrap) for method in plan.methods}
-    grid.measure(_random_conditions(orders, smallest, texts.language, grid.shape, plan), evaluate)
+    grid.measure(_random_conditions(orders, smallest, texts.language, grid.layout, plan), evaluate)
     first = plan.methods[0]
     k = smallest[first]
     written = np.full(len(texts.answers), np.nan)
     if k is not None:
         members = first_of(orders[first], k)
-        grid.measure(_without_each(members, first, texts.language, grid.shape), evaluate)
+        grid.measure(_without_each(members, first, texts.language, grid.layout), evaluate)
         written = grid.write(members, evaluate)
     found = grid.dataset().assign(written=("sample", written))
     for name, told in ATTRIBUTES.items():
@@ -173,16 +173,16 @@ def smallest_circuit(circuits: xr.Dataset, language: str) -> list[str]:
 
 
 def _ranked_conditions(
-    selections: Mapping[str, pd.DataFrame], language: str, shape: Shape, plan: CircuitPlan
+    selections: Mapping[str, pd.DataFrame], language: str, layout: Layout, plan: CircuitPlan
 ) -> list[Condition]:
     """The empty circuit, then those by score and size; by the first score also other languages'."""
-    made = [Condition(KEPT, "none", language, 0, np.zeros(n_components(shape), dtype=bool))]
+    made = [Condition(KEPT, "none", language, 0, np.zeros(n_components(layout), dtype=bool))]
     for source, selection in selections.items():
         for method in plan.methods if source == language else plan.methods[:1]:
-            order = ranked_order(selection, method, shape)
+            order = ranked_order(selection, method, layout)
             if order is None:
                 continue
-            for k in circuit_sizes(plan.sizes, shape):
+            for k in circuit_sizes(plan.sizes, layout):
                 members = first_of(order, k)
                 made.append(Condition(KEPT, method, source, k, members))
                 made.append(Condition(PATCHED, method, source, k, members))
@@ -193,16 +193,16 @@ def _random_conditions(
     orders: Mapping[str, Int[np.ndarray, " component"] | None],
     smallest: Mapping[str, int | None],
     language: str,
-    shape: Shape,
+    layout: Layout,
     plan: CircuitPlan,
 ) -> list[Condition]:
     """Random orders of all components, and of the heads of every layer in the order of a score."""
-    sizes = circuit_sizes(plan.sizes, shape)
-    drawn = {RANDOM: (uniform_orders(shape, plan.orders, plan.seed), sizes)}
+    sizes = circuit_sizes(plan.sizes, layout)
+    drawn = {RANDOM: (uniform_orders(layout, plan.orders, plan.seed), sizes)}
     for method, order in orders.items():
         own = sizes if method == plan.methods[0] else [smallest[method]]
         if order is not None and None not in own:
-            permuted = permuted_orders(order, shape, plan.orders, plan.seed)
+            permuted = permuted_orders(order, layout, plan.orders, plan.seed)
             drawn[f"{RANDOM}_{method}"] = (permuted, own)
     return [
         Condition(KEPT, name, language, k, first_of(order, k), order=number)
@@ -213,10 +213,10 @@ def _random_conditions(
 
 
 def _without_each(
-    members: Bool[np.ndarray, " component"], method: str, language: str, shape: Shape
+    members: Bool[np.ndarray, " component"], method: str, language: str, layout: Layout
 ) -> list[Condition]:
     """A circuit without each of its members in turn."""
-    names, k = component_names(shape), int(members.sum())
+    names, k = component_names(layout), int(members.sum())
     made = []
     for place in np.flatnonzero(members):
         rest = members.copy()
@@ -230,7 +230,7 @@ class _Grid:
 
     def __init__(self, loaded: LoadedModel, texts: Texts, plan: CircuitPlan) -> None:
         self.loaded, self.texts, self.memory_gb = loaded, texts, plan.memory_gb
-        self.shape: Shape = (loaded.anatomy.n_layers, loaded.anatomy.n_heads)
+        self.layout = loaded.anatomy.layout
         used = drawn_of_each(texts.answers, plan.per_n, plan.seed)
         self.seed = plan.seed
         legal = texts.material.legal(SWAP)
@@ -246,7 +246,7 @@ class _Grid:
         """Margins of conditions in the answers that are True."""
         found = np.full((2, len(conditions), len(where)), np.nan)
         wanted = [(index, swap) for index, swap in self.swaps.items() if where[index]]
-        sets = component_sets(conditions, self.shape, self.loaded.device)
+        sets = component_sets(conditions, self.layout, self.loaded.device)
         label = f"{self.loaded.spec.name}, {len(conditions)} circuits"
         for index, swap in tqdm(wanted, desc=label, unit="answer", delay=2, mininterval=1):
             runs = SwapRuns(self.loaded, swap, self.memory_gb)
@@ -295,7 +295,7 @@ class _Grid:
         """
         language = self.texts.language
         circuit = Condition(PATCHED, "", language, int(members.sum()), members)
-        sets = component_sets([circuit], self.shape, self.loaded.device)
+        sets = component_sets([circuit], self.layout, self.loaded.device)
         written = np.full(len(where), np.nan)
         usable = [index for index in self.swaps if where[index]]
         answers = [self.texts.answers[index] for index in usable]
@@ -323,7 +323,7 @@ class _Grid:
 
     def dataset(self) -> xr.Dataset:
         """Everything, labelled."""
-        names = np.array(component_names(self.shape))
+        names = np.array(component_names(self.layout))
         columns = {
             field: ("condition", np.array([getattr(c, field) for c in self.conditions]))
             for field in ("way", "method", "source_language", "k", "order", "without")
@@ -344,21 +344,21 @@ class _Grid:
                 **{label: ("sample", self.texts.column(label)) for label in LABELS},
             },
             attrs={
-                "n_components": n_components(self.shape),
-                "n_layers": self.shape[0],
-                "n_heads": self.shape[1],
+                "n_components": n_components(self.layout),
+                "n_layers": self.layout.n_layers,
+                "n_heads": self.layout.n_heads,
                 "positions": "all",
+                **self.layout.attributes(),
             },
         )
         return found.assign(n_answers=count_swaps(self.texts.material))
 
 
-def component_sets(conditions: Sequence[Condition], shape: Shape, device: torch.device) -> Sets:
+def component_sets(conditions: Sequence[Condition], layout: Layout, device: torch.device) -> Sets:
     """The components of each condition that come from the other run."""
-    layers, heads = shape
     masks = np.array([c.members if c.way == PATCHED else ~c.members for c in conditions])
-    masks = torch.from_numpy(masks.reshape(len(conditions), -1)).to(device)
+    masks = layout.spread(masks.reshape(len(conditions), -1), False)
+    heads, mlps = (torch.from_numpy(mask).to(device) for mask in masks)
     run = torch.full((len(conditions),), REACHED, device=device)
     place = torch.full_like(run, POSITIONS.index("all"))
-    n_heads = layers * heads
-    return Sets(masks[:, :n_heads].reshape(-1, layers, heads), masks[:, n_heads:], run, place)
+    return Sets(heads, mlps, run, place)

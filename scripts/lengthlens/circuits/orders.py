@@ -16,21 +16,20 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from lengthlens.ablation.selection import component_name
+from lengthlens.models.layout import Layout
 
-Shape = tuple[int, int]  # layers, heads in each
 EMBEDDING, LOGITS = "embedding", "logits"  # beside components at the ends of paths
 
 
-def n_components(shape: Shape) -> int:
+def n_components(layout: Layout) -> int:
     """Heads and MLPs."""
-    return shape[0] * (shape[1] + 1)
+    return len(layout.heads) + len(layout.mlps)
 
 
-def component_names(shape: Shape) -> list[str]:
+def component_names(layout: Layout) -> list[str]:
     """The name of every component, in the order of their numbers."""
-    layers, heads = shape
-    names = [component_name(layer, head) for layer in range(layers) for head in range(heads)]
-    return names + [component_name(layer) for layer in range(layers)]
+    names = [component_name(layer, head) for layer, head in layout.heads]
+    return names + [component_name(layer) for layer in layout.mlps]
 
 
 def split_receiver(receiver: str) -> tuple[str, str]:
@@ -40,41 +39,43 @@ def split_receiver(receiver: str) -> tuple[str, str]:
 
 
 def ranked_order(
-    selection: pd.DataFrame, method: str, shape: Shape
+    selection: pd.DataFrame, method: str, layout: Layout
 ) -> Int[np.ndarray, " component"] | None:
     """Components by a score of a selection file; None where the score is not known of all."""
     rows = selection[selection["method"] == method].set_index("component")["score"]
-    names = component_names(shape)
+    names = component_names(layout)
     if not set(names) <= set(rows.index):
         return None
     scores = rows.loc[names].to_numpy(dtype=float)
     return np.argsort(-scores, kind="stable") if np.isfinite(scores).all() else None
 
 
-def uniform_orders(shape: Shape, count: int, seed: int) -> Int[np.ndarray, "order component"]:
+def uniform_orders(layout: Layout, count: int, seed: int) -> Int[np.ndarray, "order component"]:
     """Random orders of all components."""
     rng = np.random.default_rng([seed, 0])
-    return np.stack([rng.permutation(n_components(shape)) for _ in range(count)])
+    return np.stack([rng.permutation(n_components(layout)) for _ in range(count)])
 
 
 def permuted_orders(
-    order: Int[np.ndarray, " component"], shape: Shape, count: int, seed: int
+    order: Int[np.ndarray, " component"], layout: Layout, count: int, seed: int
 ) -> Int[np.ndarray, "order component"]:
     """An order with the heads of every layer permuted, and the MLPs where they were."""
-    layers, heads = shape
     rng = np.random.default_rng([seed, 1])
     made = []
     for _ in range(count):
-        renamed = np.arange(n_components(shape))
-        for layer in range(layers):
-            renamed[layer * heads + np.arange(heads)] = layer * heads + rng.permutation(heads)
+        renamed = np.arange(n_components(layout))
+        start = 0
+        for block in layout.blocks:
+            heads = len(block.heads)
+            renamed[start + np.arange(heads)] = start + rng.permutation(heads)
+            start += heads
         made.append(renamed[order])
     return np.stack(made)
 
 
-def circuit_sizes(shares: Sequence[float], shape: Shape) -> list[int]:
+def circuit_sizes(shares: Sequence[float], layout: Layout) -> list[int]:
     """Shares of all components as numbers of them: at least one, never all, each once."""
-    n = n_components(shape)
+    n = n_components(layout)
     return sorted({min(max(1, round(share * n)), n - 1) for share in shares})
 
 

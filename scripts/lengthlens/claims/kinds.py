@@ -260,10 +260,14 @@ def cwa(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) ->
         raise NoData(f"none of the {n_layers} layers lies between {wanted[0]} and {wanted[1]}")
     sums = group.sums(attribution, target)
     total, steps = sums.total, sums.steps
+    if len(total) and np.isnan(total).all():
+        lacking = "heads" if kind == "head" else "MLP"
+        raise NoData(f"the model has no {lacking} in layer {', '.join(map(str, layers))}")
     per_step = statistic["form"] == "step"
     bottom = steps if per_step else np.ones_like(steps)
     n, sizes = attribution["n"].to_numpy(), attribution["cwa_mlp"].sel(target=target)
     sizes = sizes.transpose("sample", "layer").to_numpy().astype(float)
+    sizes = sizes[:, np.isfinite(sizes).all(0)]  # of the layers that have one
     places = str(layers[0]) if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
     name = "heads" if kind == "head" else "MLP" if len(layers) == 1 else "MLPs"
     text = f"CWA of the {name} of layer{'s' * (len(layers) > 1)} {places}, target {target}"

@@ -78,7 +78,7 @@ def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) ->
     components = {"head": "heads", "mlp": "MLPs", "all": "heads and MLPs"}[kind]
     components += " within layers" if over == "within" else ""
     used = np.isfinite(made.evaluate[f"effect_{'head' if kind == 'all' else kind}"].isel(mode=0))
-    used = used.all([dim for dim in used.dims if dim != "sample"]).to_numpy()
+    used = used.any([dim for dim in used.dims if dim != "sample"]).to_numpy()
     return Measurement(
         interval=interval,
         text=f"rank correlation with the measured effect of {int(interval.n)} {components}: "

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from lengthlens.decoding.forward import feed, prefill
+from lengthlens.decoding.forward import feed, keeps_states, prefill, unread
 from lengthlens.decoding.streams import StreamRecorder
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -158,16 +158,32 @@ def _read(
 ) -> Float[np.ndarray, "layer row step d_model"]:
     """The streams of some versions of one text at its steps."""
     texts = [[*prompt, *version.tokens] for prompt in version.prompts[part]]
-    state = prefill(loaded.model, texts, 1, None, loaded.device, last_apart=False)
     # Rows end alike, however long their prompts are: places are counted from there.
     places = [step - len(version.tokens) - 1 for step in version.steps]
-    recorder = StreamRecorder(loaded.anatomy, places)
-    with recorder.attached():
-        feed(loaded.model, state)
-    streams = [recorder.streams[layer].float().cpu().numpy() for layer in layers]
+    # NOTE a state takes in what pads a text, so such a model reads one at a time.
+    batches = [[text] for text in texts] if keeps_states(loaded.model) else [texts]
+    parts = []
+    for batch in batches:
+        recorder = StreamRecorder(loaded.anatomy, places)
+        with recorder.attached():
+            _read_whole(loaded, batch)
+        parts.append([recorder.streams[layer].float().cpu().numpy() for layer in layers])
+    streams = [np.concatenate(rows) for rows in zip(*parts, strict=True)]
     if not all(np.isfinite(stream).all() for stream in streams):
         raise LengthlensError(
             f"{loaded.spec.name}: the stream is not finite after "
             f"{loaded.decode_text(version.tokens)[-60:]!r}; its weights are not sound"
         )
     return np.stack(streams)
+
+
+def _read_whole(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> None:
+    """Read texts in one pass, but for a prefix that they share."""
+    if keeps_states(loaded.model):
+        state = unread(loaded.model, len(texts[0]), loaded.device)
+        state.token = state.token[:, :0]
+        state.mask = state.mask[:, :0]
+        state.extend(torch.tensor(texts, device=loaded.device))
+    else:
+        state = prefill(loaded.model, texts, 1, None, loaded.device, last_apart=False)
+    feed(loaded.model, state)

@@ -180,11 +180,17 @@ def _by_length(
     ids, mask = left_padded(distinct, device)
     lengths = torch.tensor([len(prompt) for prompt in distinct])
     parts, order = [], []
+    if int(lengths.max()) == 1:  # all begin with the next pass
+        state = State(cache, mask, ids)
+        _repeat(state, distinct, prompts)
+        return state
     for length in lengths.unique().tolist():
         group = (lengths == length).nonzero()[:, 0]
         order.append(group)
         if length == 1:
-            raise LengthlensError("a prompt of one token has no state to go on from; give two")
+            raise LengthlensError(
+                "a prompt of one token beside longer ones has no state to go on from; give two"
+            )
         if surgeon is not None:
             chosen = group.to(device)
             surgeon.at(chosen if isinstance(rows, slice) else rows[chosen])
@@ -257,6 +263,18 @@ def _name_of_cache(kind: type) -> str:
     """What a model calls its cache: state spaces have a name of their own."""
     known = inspect.signature(kind.forward).parameters
     return "cache_params" if "cache_params" in known else "past_key_values"
+
+
+def keeps_states(model) -> bool:
+    """Whether some layer of a model keeps a state, so that it goes on by one token at a time."""
+    return stateful(reserved_cache(model.config, 1))
+
+
+def unread(model, room: int, device) -> State:
+    """The state of one row that has read nothing, for a pass of `room` tokens at most."""
+    cache = reserved_cache(model.config, room)
+    token = torch.zeros(1, 1, dtype=torch.long, device=device)  # to be replaced
+    return State(cache, torch.ones_like(token).bool(), token)
 
 
 def keep_rows(state: State, rows: Int[Tensor, " kept"]) -> None:

@@ -60,7 +60,7 @@ class ShiftedInputs:
             anatomy: the model's.
             streams: what enters every layer in the recorded run.
             outputs: what its heads give to the output projections.
-            changes: of the stream, the same before every layer; those of row 0 are 0.
+            changes: of the final stream, the same before every layer; those of row 0 are 0.
         """
         self.anatomy = anatomy
         self._streams, self._outputs, self._changes = streams, outputs, changes
@@ -85,7 +85,10 @@ class ShiftedInputs:
         def shift(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             self._layer = layer
             own = entering(args, kwargs)
-            stream = self._streams[layer].to(own) + self._changes.to(own)
+            # What layers multiply the stream by later is in the change.
+            scale = self.anatomy.layers[layer].scale
+            change = self._changes if scale == 1.0 else self._changes / scale
+            stream = self._streams[layer].to(own) + change.to(own)
             return with_stream(args, kwargs, stream)
 
         return shift
@@ -146,7 +149,7 @@ def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " la
     tokens = torch.tensor([[0, 1]], device=next(model.parameters()).device)
     found: list[dict[int, Tensor]] = []
     streams: dict[int, Tensor] = {}
-    for factor in (1.0, 0.5):
+    for least in (1.0, 0.5):
         outputs: dict[int, Tensor] = {}
         with contextlib.ExitStack() as hooks:
             for index, layer in enumerate(anatomy.layers):
@@ -155,8 +158,9 @@ def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " la
                     stream = streams.setdefault(index, entering(args, kwargs))
                     return with_stream(args, kwargs, stream)
 
-                def weaken(x, heads, factor=factor):
-                    return x * factor
+                # NOTE not by one factor, which a norm behind the attention would take back.
+                def weaken(x, heads, least=least):
+                    return x * torch.linspace(least, 1.0, x.shape[-1]).to(x)
 
                 def read(added, index=index, outputs=outputs):
                     outputs[index] = added

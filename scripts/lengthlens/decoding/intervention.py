@@ -133,14 +133,20 @@ class Surgeon:
         """Whether what replaces a component comes from other answers."""
         return self._whole.donors is not None
 
-    def at(self, rows: Tensor | slice | None, position_classes: Sequence[int] = (0,)) -> None:
+    def at(
+        self,
+        rows: Tensor | slice | None,
+        position_classes: Sequence[int] = (0,),
+        places: slice = slice(None),
+    ) -> None:
         """Intervene in the next forward pass on `rows`; None switches the intervention off.
 
         `position_classes` names the class of every position of the pass (or of all, if it is one).
+        `places` are the pass's positions among those for which donors are named.
         """
         self._classes = torch.tensor(position_classes)
         donors = self._whole.donors
-        self._donated = None if rows is None or donors is None else donors.at(rows)
+        self._donated = None if rows is None or donors is None else donors.at(rows)[:, places]
         if rows is None or isinstance(rows, slice):
             self._current = None if rows is None else self._whole
         else:

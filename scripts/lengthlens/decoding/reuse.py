@@ -50,6 +50,7 @@ class CleanLayers:
 
     def __init__(self, anatomy: Anatomy) -> None:
         self._layers = [layer.first for layer in anatomy.layers]
+        self._apart = not anatomy.shares_keys
         self._outputs: list[torch.Tensor | tuple] = []
 
     @contextlib.contextmanager
@@ -69,14 +70,15 @@ class CleanLayers:
     def reused(self, below: int, rows: int | Int[torch.Tensor, " row"]) -> Iterator[None]:
         """Let the layers below one give what was kept instead of computing it.
 
-        They write nothing into the cache, so no pass may follow on the one in this block.
+        They write nothing into the cache, so no pass may follow on the one in this block. Where
+        later layers read the keys and values of earlier ones, all are computed.
 
         Args:
             below: the first layer that is computed.
             rows: so many rows that all equal the one that was kept; or, for every row, which of
                 those that were kept it equals.
         """
-        replaced = self._layers[:below]
+        replaced = self._layers[: below if self._apart else 0]
         own = [vars(layer).get("forward") for layer in replaced]  # of tools that replaced it, too
         try:
             if replaced:  # all give what the last of them gave, for only that is read

@@ -101,8 +101,10 @@ def _legend(cast: Cast, level: float) -> list:
 
 def _layers(chosen: xr.Dataset, model: str) -> int:
     """Layers a model has; those beyond are NaN."""
-    values = chosen["cwa_mlp_all"].sel(model=model).transpose("layer", ...).to_numpy()
-    known = np.isfinite(values.reshape(len(values), -1)).any(axis=1)
+    known = np.zeros(chosen.sizes["layer"], dtype=bool)
+    for name in ("cwa_head_layer_all", "cwa_mlp_all"):  # either may be lacking in a layer
+        values = chosen[name].sel(model=model).transpose("layer", ...).to_numpy()
+        known |= np.isfinite(values.reshape(len(values), -1)).any(axis=1)
     return int(np.flatnonzero(known).max(initial=-1)) + 1
 
 

@@ -84,7 +84,8 @@ def force_answers(
     Returns:
         The dataset of a forced file (docs/files.md), samples in the order of the answers. Its
         attributes `other_model` and `other_absent` say whose text it holds, or why none;
-        `n_kv_heads` how many key-value heads the model has.
+        `n_kv_heads` how many key-value heads the model has; of one whose layers differ, `layout`
+        which heads each has (`models.layout`).
     """
     loaded, readout = forcing.loaded, readout_of(forcing.loaded.model)
     texts = [_swap_text(forcing, language, row, n_words) for row in answers]
@@ -115,7 +116,7 @@ def force_answers(
     for name, variable in dataset.data_vars.items():
         start = next(start for start in ATTRIBUTES if name.startswith(start))
         variable.attrs["long_name"] = ATTRIBUTES[start]
-    return dataset.assign_attrs(said, n_kv_heads=a.n_kv_heads)
+    return dataset.assign_attrs(said, n_kv_heads=a.n_kv_heads, **a.layout.attributes())
 
 
 def drawn_of_each(answers: Sequence[Mapping], per_n: int, seed: int) -> np.ndarray:

@@ -27,6 +27,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import step_margins
 from lengthlens.generation.steps import StepAnnotations
+from lengthlens.models.anatomy import n_components
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,10 @@ def single_effects(
         found[0, :, column] = margins[:, -1]
         if len(steps) > 1:
             found[1, :, column] = margins[:, :-1].mean(1)
-    a, n_modes = loaded.anatomy, len(modes)
+    layout, n_modes = loaded.anatomy.layout, len(modes)
     effects = found[:, :1] - found[:, 1:]
     effects = effects.reshape(2, n_modes, -1, len(texts)).swapaxes(2, 3)
-    heads, mlps = np.split(effects, [a.n_layers * a.n_heads], axis=-1)
-    heads = heads.reshape(*heads.shape[:-1], a.n_layers, a.n_heads)
+    heads, mlps = layout.spread(effects, np.nan)
     data = {"margin": (("sample",), found[0, 0]), "margin_before": (("sample",), found[1, 0])}
     dims = ("mode", "sample", "layer")
     for place, name in enumerate(("effect", "effect_before")):
@@ -109,13 +109,11 @@ class _Singles:
         positions: str,
         replacement: Replacement | None,
     ) -> None:
-        a, device = loaded.anatomy, loaded.device
-        n_heads, n_mlps = a.n_layers * a.n_heads, a.n_layers
-        one = torch.eye(n_heads + n_mlps, dtype=torch.bool, device=device).repeat(len(modes), 1)
-        masks = torch.cat([one.new_zeros(1, one.shape[1]), one])
-        self.heads = masks[:, :n_heads].reshape(-1, a.n_layers, a.n_heads)
-        self.mlps = masks[:, n_heads:]
-        by_mode = [mode == "mean" for mode in modes for _ in range(n_heads + n_mlps)]
+        device, number = loaded.device, n_components(loaded.anatomy)
+        one = np.tile(np.eye(number, dtype=bool), (len(modes), 1))
+        masks = loaded.anatomy.layout.spread(np.concatenate([one[:1] & False, one]), False)
+        self.heads, self.mlps = (torch.from_numpy(mask).to(device) for mask in masks)
+        by_mode = [mode == "mean" for mode in modes for _ in range(number)]
         self.replaced = torch.tensor([False, *by_mode], device=device)
         self.positions = positions
         self.replacement = replacement

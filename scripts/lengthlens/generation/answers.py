@@ -19,6 +19,7 @@ from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
 from lengthlens.models.memory import is_out_of_memory, release_memory
 from lengthlens.models.positions import check_positions
+from lengthlens.models.small_model import text_config
 from lengthlens.settings.sections import Generation
 from lengthlens.weights.shape import rows_that_fit
 
@@ -57,7 +58,7 @@ def rows_per_batch(
     Raises:
         LengthlensError: not even one row fits, or the model knows fewer positions.
     """
-    config = loaded.model.config
+    config = text_config(loaded.model.config)
     positions = prompt_tokens + settings.max_new_tokens
     known = getattr(config, "max_position_embeddings", None)
     if known is not None and positions > known:

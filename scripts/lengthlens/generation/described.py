@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.architectures import ATTENTION, MIXER
 from lengthlens.models.prompting import chat_prompt
 from lengthlens.models.raw_tokenizer import FILE, TEXTS, difference
+from lengthlens.models.small_model import text_config
 from lengthlens.models.stopping import passed_over
 from lengthlens.weights.checkpoints import model_folder
 from lengthlens.weights.checks import quantized_notes
@@ -59,7 +63,42 @@ def describe(loaded: LoadedModel, date: str) -> dict[str, Any]:
                 loaded.thinking.note if loaded.thinking is not None else "",
                 getattr(tokenizer, "instead_of", ""),
                 "" if compared else uncompared,
+                layers_told(loaded.anatomy),
+                _embedded_anew(text_config(loaded.model.config)),
             )
             if note
         ],
     }
+
+
+def layers_told(anatomy: Anatomy) -> str:
+    """What the layers of a model have in place of one attention and one MLP; empty of others."""
+    told = []
+    for kind in dict.fromkeys(layer.kind for layer in anatomy.layers):
+        if kind == ATTENTION:
+            continue
+        layers = [i for i, layer in enumerate(anatomy.layers) if layer.kind == kind]
+        sites = [site for site in anatomy.layers[layers[0]].mixing if site.branch.kind == MIXER]
+        parts = " and ".join(
+            "one component" if site.branch.whole else f"{site.n_heads} heads" for site in sites
+        )
+        beside = "beside attention" if ATTENTION in kind else "in place of attention"
+        own = f"a mixer {beside}, of {parts}" if sites else "no attention"
+        told.append(f"{_listed(layers)}: {own}")
+    if lacking := sorted(set(range(anatomy.n_layers)) - set(anatomy.layout.mlps)):
+        told.append(f"{_listed(lacking)}: no MLP")
+    return "; ".join(told)
+
+
+def _embedded_anew(config) -> str:
+    """Whether tokens enter the stream in every layer; empty where they do not."""
+    if not getattr(config, "hidden_size_per_layer_input", 0):
+        return ""
+    return (
+        "every layer embeds the tokens anew, which counts as part of its MLP, so that the number "
+        "enters at its own place in every layer"
+    )
+
+
+def _listed(layers: Sequence[int]) -> str:
+    return f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"

@@ -1,7 +1,8 @@
 """Scores of given text under many interventions at once, one forward pass a text.
 
 All rows of a batch hold the same tokens and differ in what is removed, so nothing is padded, and
-layers below the first removed component are computed once (`reuse`).
+layers below the first removed component are computed once (`reuse`). A model whose layers keep a
+state reads an answer token by token instead, and all layers are computed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int
 
 from lengthlens.decoding.capture import Recorder, Residuals
 from lengthlens.decoding.decode import TokenClasses
-from lengthlens.decoding.forward import LogitReader, feed, forward, prefill
+from lengthlens.decoding.forward import LogitReader, feed, forward, keeps_states, prefill
 from lengthlens.decoding.intervention import Intervention, Surgeon
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
@@ -65,15 +66,15 @@ def step_margins(
     clean = CleanLayers(loaded.anatomy)
     whole = rows(range(n_sets))
     first = first_layers(whole)
-    if whole.positions == "all":  # prompts differ, too
+    if whole.positions == "all" or keeps_states(loaded.model):  # prompts differ, or passes do
         first[:] = 0
     else:
         _after(loaded, None, [prompt], answer, steps, during=clean.recorded())
     margins = torch.empty(n_sets, len(steps), device=loaded.device)
     for below, sets in batches(first, size):
         surgeon = Surgeon(loaded.anatomy, rows(sets.tolist()))
-        with surgeon.attached(), LogitReader(loaded.anatomy, loaded.device).attached() as reader:
-            _after(
+        with surgeon.attached():
+            logits = _after(
                 loaded,
                 surgeon,
                 [prompt] * len(sets),
@@ -81,7 +82,7 @@ def step_margins(
                 steps,
                 during=clean.reused(below, len(sets)),
             )
-        margins[sets] = _margin(reader.kept(), loaded.classes).to(margins)
+        margins[sets] = _margin(logits, loaded.classes).to(margins)
     return _finite(margins.cpu().numpy(), "end margin", loaded, [*prompt, *answer])
 
 
@@ -122,14 +123,11 @@ def answer_terms(
         surgeon = Surgeon(loaded.anatomy, rows(sets))
         recorder = Recorder(loaded.anatomy, len(sets), 1)
         # NOTE the recorder's hooks come after the surgeon's: it reads what is left.
-        with (
-            surgeon.attached(),
-            recorder.attached(),
-            LogitReader(loaded.anatomy, loaded.device).attached() as reader,
-        ):
-            _after(loaded, surgeon, [prompt] * len(sets), answer, [len(answer)], recorder=recorder)
+        with surgeon.attached(), recorder.attached():
+            prompts, steps = [prompt] * len(sets), [len(answer)]
+            found = _after(loaded, surgeon, prompts, answer, steps, recorder=recorder)
         terms.append(recorder.residuals[0])
-        logits.append(reader.last())
+        logits.append(found[:, -1])
     whole = {
         name: None
         if getattr(terms[0], name) is None
@@ -147,21 +145,38 @@ def _after(
     steps: Sequence[int],
     recorder: Recorder | None = None,
     during: contextlib.AbstractContextManager | None = None,
-) -> None:
+) -> Float[torch.Tensor, "row step vocabulary"]:
     """Run the model over prompts and answer, the last prompt token and the answer in one pass.
 
-    The recorder, if there is one, reads the last position. `during` is entered for that pass.
+    The recorder, if there is one, reads the last position. `during` is entered for that pass; of a
+    model that keeps a state there is a pass for each token, and it is not.
+
+    Returns:
+        The logits at the steps, before a soft cap.
     """
     state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
     new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
-    state.extend(new.reshape(len(prompts), -1))
-    if surgeon is not None:
-        surgeon.at(slice(None), [0] + [1] * len(answer))
-    if recorder is not None:
-        recorder.at(0, slice(None))
-    kept = torch.tensor(steps, device=loaded.device)
-    with during or contextlib.nullcontext():
-        feed(loaded.model, state, keep=kept)
+    classes, kept = [0] + [1] * len(answer), torch.tensor(steps, device=loaded.device)
+    with LogitReader(loaded.anatomy, loaded.device).attached() as reader:
+        if keeps_states(loaded.model):
+            found = []
+            for step, position_class in enumerate(classes):
+                if surgeon is not None:
+                    surgeon.at(slice(None), [position_class], slice(step, step + 1))
+                if recorder is not None:
+                    recorder.at(0, slice(None))  # the last of them stays
+                feed(loaded.model, state)
+                found.append(reader.last())
+                state.follow(new[:, step : step + 1])
+            return torch.stack([found[step] for step in steps], 1)
+        state.extend(new.reshape(len(prompts), -1))
+        if surgeon is not None:
+            surgeon.at(slice(None), classes)
+        if recorder is not None:
+            recorder.at(0, slice(None))
+        with during or contextlib.nullcontext():
+            feed(loaded.model, state, keep=kept)
+        return reader.kept()
 
 
 def _margin(

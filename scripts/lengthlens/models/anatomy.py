@@ -12,8 +12,7 @@ residual multiplier, and `g`, `s` weight and scale of a norm applied to the proj
 Layers may differ (hybrids). The heads of a mixer lie where those of an attention would; a layer
 with both has those of one after those of the other. A mixer without heads is head 0 of its layer:
 `x` is what it gives, and W_O the identity. Arrays are as wide as the layer with the most heads and
-the widest heads, and zero where a layer has no such head; `Anatomy.has_head` and `has_mlp` tell
-what there is.
+the widest heads, and zero where a layer has no such head; `Anatomy.layout` tells what there is.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ import torch
 from jaxtyping import Bool
 from torch import nn
 
-from lengthlens.errors import LengthlensError
 from lengthlens.models.architectures import (
     ARCHITECTURES,
     ATTENTION,
@@ -38,7 +36,14 @@ from lengthlens.models.architectures import (
     Branch,
 )
 from lengthlens.models.detect import detect
-from lengthlens.models.small_model import layer_config, n_attention_heads, text_config
+from lengthlens.models.layout import Layout
+from lengthlens.models.small_model import (
+    layer_config,
+    mixer_groups,
+    n_attention_heads,
+    text_config,
+)
+from lengthlens.statistics.blocks import Block
 from lengthlens.weights.shape import Shape
 
 
@@ -52,6 +57,7 @@ class Site:
         factor: by which what it gives is multiplied before it is added, and later in the stream.
         heads: their places in the layer; empty for an MLP.
         width: of each head's part of the projection's input.
+        group: how many neighbouring heads share keys and values, or a mixer's maps.
     """
 
     branch: Branch
@@ -60,6 +66,7 @@ class Site:
     factor: float
     heads: slice
     width: int
+    group: int = 1
 
     @property
     def n_heads(self) -> int:
@@ -126,6 +133,7 @@ class Anatomy:
     vocabulary_size: int
     logit_multiplier: float
     soft_cap: float | None
+    shares_keys: bool = False  # later layers read the keys and values of earlier ones
 
     @property
     def embedding_factor(self) -> float:
@@ -137,15 +145,25 @@ class Anatomy:
         return len(self.layers)
 
     @functools.cached_property
+    def layout(self) -> Layout:
+        """Which heads and MLPs there are."""
+        blocks = tuple(
+            Block(index, site.heads.start, site.heads.stop, site.group)
+            for index, layer in enumerate(self.layers)
+            for site in layer.mixing
+        )
+        mlps = tuple(index for index, layer in enumerate(self.layers) if layer.mlp is not None)
+        return Layout(self.n_layers, blocks, mlps)
+
+    @property
     def has_head(self) -> Bool[np.ndarray, "layer head"]:
         """Which heads there are."""
-        counts = [sum(site.n_heads for site in layer.mixing) for layer in self.layers]
-        return np.arange(self.n_heads) < np.array(counts)[:, None]
+        return self.layout.has_head
 
-    @functools.cached_property
+    @property
     def has_mlp(self) -> Bool[np.ndarray, " layer"]:
         """Which layers have an MLP."""
-        return np.array([layer.mlp is not None for layer in self.layers])
+        return self.layout.has_mlp
 
     @functools.cached_property
     def uniform(self) -> bool:
@@ -171,24 +189,7 @@ class Anatomy:
 
 def n_components(anatomy: Anatomy) -> int:
     """Heads and MLPs of a model."""
-    return int(anatomy.has_head.sum() + anatomy.has_mlp.sum())
-
-
-def check_alike(anatomy: Anatomy, name: str) -> None:
-    """Refuse a model whose layers differ in their heads, for a study that compares them.
-
-    Controls are drawn among the heads of a layer, and every layer is taken to have as many.
-
-    Raises:
-        LengthlensError: they differ; names their kinds.
-    """
-    if not anatomy.uniform or anatomy.embedding_factor != 1.0:
-        kinds = sorted({layer.kind or "no heads" for layer in anatomy.layers})
-        raise LengthlensError(
-            f"Model {name}: its layers differ in heads, lack an MLP or scale the stream (kinds: "
-            f"{', '.join(kinds)}), and the study compares heads across layers that all have the "
-            "same; read it with lengthlens.Lens, which attributes such models, or give another"
-        )
+    return len(anatomy.layout.heads) + len(anatomy.layout.mlps)
 
 
 def submodule(root: nn.Module, path: str | None) -> nn.Module | None:
@@ -245,6 +246,7 @@ def dissect(model: nn.Module) -> Anatomy:
 
     Raises:
         LengthlensError: the architecture is not listed and cannot be detected.
+        LookupError: layers scale the stream by numbers that are on the meta device.
     """
     return bound(model, ARCHITECTURES.get(model.config.model_type) or detect(model))
 
@@ -272,6 +274,7 @@ def bound(model: nn.Module, row: Architecture) -> Anatomy:
         vocabulary_size=unembedding.out_features,
         logit_multiplier=float(row.logit_multiplier(config)),
         soft_cap=getattr(config, row.soft_cap) if row.soft_cap else None,
+        shares_keys=bool(getattr(config, "num_kv_shared_layers", 0)),
     )
 
 
@@ -281,7 +284,10 @@ def _scales(layers: Sequence[nn.Module], row: Architecture) -> list[float]:
     for layer in reversed(layers):
         name = row.layer(layer).scale
         if name is not None:
-            product *= float(_tensor(layer, name))
+            scale = _tensor(layer, name)
+            if scale.is_meta:
+                raise LookupError(name)
+            product *= float(scale)
         scales.append(product)
     return scales[::-1]
 
@@ -308,6 +314,7 @@ def _sites(layer: nn.Module, row: Architecture, config, d_model: int, scale: flo
             factor=float(branch.factor(config)) * scale,
             heads=slice(start, start + n_heads),
             width=width,
+            group=_group(layer, branch, n_heads, config),
         )
         (mlps if branch.kind == MLP else mixing).append(site)
     biases = tuple(layer.get_parameter(name) for name in parts.biases)
@@ -323,3 +330,16 @@ def _heads(layer: nn.Module, branch: Branch, module: nn.Module, config) -> tuple
     else:
         n_heads = n_attention_heads(config)
     return n_heads, projection_width(module) // n_heads
+
+
+def _group(layer: nn.Module, branch: Branch, n_heads: int, config) -> int:
+    """How many neighbouring heads share what they attend with."""
+    if branch.kind == MLP or branch.whole:
+        return 1
+    if branch.kind != ATTENTION:
+        shared = mixer_groups(config)
+        return n_heads // shared if shared and n_heads % shared == 0 else 1
+    # Layers of one config may differ in it (Gemma 4), and their modules tell.
+    holder = layer.get_submodule(branch.module.rpartition(".")[0])
+    group = getattr(holder, "num_key_value_groups", None) or n_heads // key_value_heads(config)
+    return group if group and n_heads % group == 0 else 1

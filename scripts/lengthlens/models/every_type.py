@@ -44,6 +44,8 @@ _TOWER = (
     | dict.fromkeys(("num_attention_heads", "num_key_value_heads", "num_heads"), 2)
     | {"head_dim": 16, "image_size": 28, "patch_size": 14}
 )
+# Towers that a type has only where its config names them.
+_TOWERS = {"gemma4": {"vision_config": _TOWER}}
 # What a type needs beyond sizes, and windows that are shorter than the rows of a test.
 _HYBRID = ["linear_attention", "full_attention", "linear_attention"]
 _OWN: dict[str, dict] = {
@@ -113,7 +115,10 @@ def _built(config_class, sizes: dict, own: dict):
     text = getattr(default, "text_config", None)
     known = {name: size for name, size in sizes.items() if hasattr(text or default, name)}
     known |= own
-    config = config_class(text_config=known) if text is not None else config_class(**known)
+    towers = _TOWERS.get(config_class.model_type, {})
+    config = (
+        config_class(text_config=known, **towers) if text is not None else config_class(**known)
+    )
     for part in vars(config).values():
         if isinstance(part, PreTrainedConfig) and part is not config.get_text_config():
             shrunk = {name: size for name, size in _TOWER.items() if hasattr(part, name)}

@@ -2,8 +2,8 @@
 
 The model's skeleton is built on the meta device, which takes no memory, and names the parameters;
 each is then read from the safetensors file that holds it. Some checkpoints store weights under
-names that transformers changes as it loads them (Pythia's `embed_out` becomes `lm_head`): such a
-model is loaded whole.
+names that transformers changes as it loads them (Pythia's `embed_out` becomes `lm_head`), and some
+models scale the stream by numbers that are no weights (Gemma 4): such a model is loaded whole.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
-from lengthlens.models.loading import load_model
+from lengthlens.models.loading import auto_class, load_model
 from lengthlens.models.readout import Readout, readout_of
 from lengthlens.weights.checkpoints import ModelSpec, model_folder, weight_files
 from lengthlens.weights.quantized import SCALES
@@ -33,7 +33,7 @@ def read_readout(spec: ModelSpec, dtype: str) -> Readout:
     folder = model_folder(spec)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config)
+        skeleton = auto_class(config).from_config(config)
     stored, aliases = {}, _aliases(skeleton)
     for path in weight_files(folder):
         with safe_open(path, framework="pt") as opened:

@@ -12,11 +12,16 @@ from typing import Any
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     FineGrainedFP8Config,
     GenerationConfig,
     Mxfp4Config,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -25,11 +30,12 @@ from transformers.utils import logging as transformers_logging
 from lengthlens.errors import LengthlensError
 from lengthlens.models.memory import is_out_of_memory
 from lengthlens.models.raw_tokenizer import as_in_file
+from lengthlens.models.small_model import text_config
 from lengthlens.weights.chat_template import read_template
 from lengthlens.weights.checkpoints import ModelSpec, model_folder
 from lengthlens.weights.checks import read_json
 from lengthlens.weights.quantized import FP8, MXFP4, method_problem, quantization_of
-from lengthlens.weights.tensors import is_ignorable
+from lengthlens.weights.tensors import is_ignorable, is_of_tower
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -87,7 +93,8 @@ def load_model(
     dequantizing = _dequantizing(spec, folder)
     transformers_logging.disable_progress_bar()  # the jobs show their own
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model, report = auto_class(config).from_pretrained(
             folder,
             dtype=wanted,
             use_safetensors=True,
@@ -105,7 +112,9 @@ def load_model(
             f"model without code of its own ({_reason(error)})."
         ) from error
     _refuse_absent(spec, folder, report["missing_keys"])
-    _refuse_left_out(spec, folder, model, report["unexpected_keys"])
+    towers = text_config(config) is not config  # of which text needs none
+    unexpected = [name for name in report["unexpected_keys"] if not (towers and is_of_tower(name))]
+    _refuse_left_out(spec, folder, model, unexpected)
     if dequantizing:
         _make_plain(model, model.config.dtype if wanted == "auto" else wanted)
     if placement is None:
@@ -140,6 +149,18 @@ def _make_plain(model: PreTrainedModel, dtype: torch.dtype) -> None:
         if weight.is_floating_point() and not any(part in name for part in kept):
             weight.data = weight.data.to(dtype)
     model._weight_conversions = None
+
+
+def auto_class(config: PreTrainedConfig) -> type:
+    """What loads a model of this config with its unembedding.
+
+    Some types that read images have no class of their own for text (Mistral 3); theirs for both
+    reads text alone just as well.
+    """
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    known = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return AutoModelForImageTextToText if known else AutoModelForCausalLM
 
 
 def _reason(error: Exception) -> str:

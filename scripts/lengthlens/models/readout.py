@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lengthlens.models.anatomy import Anatomy, LayerSites, Site, dissect
+from lengthlens.models.layout import Layout
 
 _MEAN_ROWS = 8192  # of the unembedding, converted at a time
 
@@ -36,6 +37,7 @@ class Readout:
         norm_bias: its bias; None where there is none.
         logit_multiplier: κ.
         centred: whether the final norm subtracts the mean (LayerNorm).
+        layout: which heads and MLPs there are.
     """
 
     output: tuple[Float[Tensor, "d_model head_d_head"], ...]
@@ -47,6 +49,7 @@ class Readout:
     logit_multiplier: float
     centred: bool
     n_heads: int
+    layout: Layout
 
     @property
     def compute_dtype(self) -> torch.dtype:
@@ -150,6 +153,7 @@ def readout_of(
         logit_multiplier=anatomy.logit_multiplier,
         centred=anatomy.architecture.centred_norm,
         n_heads=anatomy.n_heads,
+        layout=anatomy.layout,
     )
 
 

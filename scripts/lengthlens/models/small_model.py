@@ -73,6 +73,13 @@ def n_attention_heads(config) -> int:
     return heads or getattr(config, "num_attention_heads", None) or 0
 
 
+def mixer_groups(config) -> int | None:
+    """Groups of a mixer's heads that share keys or input maps; None where a config tells none."""
+    names = ("linear_num_key_heads", *_STATE_GROUPS)
+    found = (getattr(config, name, None) for name in names)
+    return next((number for number in found if type(number) is int), None)
+
+
 def depth(config) -> int:
     """The number of a model's layers, whatever its config calls it."""
     for name in ("decoder_layers", "num_decoder_layers"):

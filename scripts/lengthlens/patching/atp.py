@@ -40,6 +40,7 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits
 from lengthlens.generation.swaps import Swap
 from lengthlens.models.hooks import at_components, entering, with_stream
+from lengthlens.models.small_model import text_config
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, best_pair
 
 MOST_ROWS = 32
@@ -126,7 +127,7 @@ def plan_batch(loaded: LoadedModel, positions: int, memory_gb: float) -> tuple[i
     Raises:
         LengthlensError: not even one checkpointed text fits.
     """
-    a, config = loaded.anatomy, loaded.model.config
+    a, config = loaded.anatomy, text_config(loaded.model.config)
     width, heads = a.d_model, a.n_heads * a.d_head
     inner = getattr(config, "intermediate_size", None) or 4 * width
     experts = getattr(config, "num_experts_per_tok", None) or 1
@@ -194,7 +195,10 @@ class _Batch:
                 start = other_stream + (stream - other_stream) * (step / steps)
             found = self._differentiate(other, other_logits, reached, start)
             total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
-        head, mlp = (self._finite(-part / steps) for part in total)
+        layout = self.anatomy.layout
+        for part, there in zip(total, (layout.has_head, layout.has_mlp), strict=True):
+            self._finite(part[..., torch.from_numpy(there).to(part.device)])
+        head, mlp = (_numbers(-part / steps) for part in total)
         return head, mlp
 
     def neurons(self, site: nn.Module) -> Float[np.ndarray, "row neuron"]:
@@ -226,7 +230,7 @@ class _Batch:
                 f"{self.loaded.spec.name}: a gradient of the end margin is not finite; its "
                 "weights are not sound"
             )
-        return values.double().cpu().numpy()
+        return _numbers(values)
 
     @torch.no_grad()
     def _record(self, run: int) -> tuple[Donors, Tensor, Tensor]:
@@ -277,6 +281,10 @@ class _Batch:
         return total
 
 
+def _numbers(values: Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()
+
+
 class _Entering:
     """Reads or replaces the stream that enters the first layer."""
 
@@ -311,7 +319,7 @@ class _Products:
             yield
 
     def stacked(self) -> list[Tensor]:
-        """Heads and MLPs, by class of positions, row and layer."""
+        """Heads and MLPs, by class of positions, row and layer; NaN where a layer lacks them."""
         loaded = self._batch.loaded
         layers = loaded.anatomy.layers
         if any(
@@ -323,11 +331,11 @@ class _Products:
         like = next(part[..., 0] for parts in self._head for part, _ in parts.values())
         heads = []
         for parts in self._head:
-            whole = like.new_zeros(*like.shape, loaded.anatomy.n_heads)
+            whole = like.new_full((*like.shape, loaded.anatomy.n_heads), torch.nan)
             for part, places in parts.values():
                 whole[..., places] = part.to(whole)
             heads.append(whole)
-        mlps = [like.new_zeros(like.shape) if mlp is None else mlp for mlp in self._mlp]
+        mlps = [torch.full_like(like, torch.nan) if mlp is None else mlp for mlp in self._mlp]
         return [torch.stack([part.to(device) for part in parts], 2) for parts in (heads, mlps)]
 
     def _of_heads(self, layer: int) -> Callable:

@@ -77,6 +77,7 @@ class _Table:
     ) -> None:
         self.loaded, self.answers, self.material, self.plan = loaded, answers, material, plan
         a = loaded.anatomy
+        self.layout = a.layout
         self.shapes = {"head": (a.n_layers, a.n_heads), "mlp": (a.n_layers,)}
         grid = (len(SWAPS), len(answers))
         self.margins = {name: np.full(grid, np.nan) for name in ("margin_reached", "margin_other")}
@@ -117,8 +118,8 @@ class _Table:
     def patch(self) -> None:
         """Margins of every legal swap, and the patches of those that the plan names."""
         ranking = self._ranking()
-        self.best = best_heads(self.shapes["head"], ranking, self.plan)
-        self.patched = patched_heads(self.shapes["head"], self.group, ranking, self.plan)
+        self.best = best_heads(self.layout, ranking, self.plan)
+        self.patched = patched_heads(self.layout, ranking, self.plan)
         first, further = map(self._drawn, (self.plan.per_n, self.plan.further_per_n))
         legal = [(swap, *entry) for swap in SWAPS for entry in self.material.legal(swap)]
         label = f"{self.loaded.spec.name} patched"
@@ -143,7 +144,7 @@ class _Table:
 
     def _patch(self, runs: SwapRuns, cell: tuple[int, int], wanted) -> None:
         """All patches of one swap, as the rows of one batch."""
-        heads, mlps = self.patched > 0, np.ones(self.shapes["mlp"], dtype=bool)
+        heads, mlps = self.patched > 0, self.layout.has_mlp
         device = self.loaded.device
         sets = [single_sets(heads, mlps, DIRECTIONS[name], place, device) for name, place in wanted]
         margins = np.split(runs.patched(join_sets(sets)).fixed, len(wanted))
@@ -153,14 +154,14 @@ class _Table:
             change = change if run == REACHED else -change
             where = (POSITIONS.index(place), *cell)
             self.values[f"{name}_head"][where][heads] = change[: heads.sum()]
-            self.values[f"{name}_mlp"][where] = change[heads.sum() :]
+            self.values[f"{name}_mlp"][where][mlps] = change[heads.sum() :]
 
     def _ranking(self) -> Float[np.ndarray, "layer head"] | None:
         """The mean AtP of every head over the `select` answers: at all positions, first swap."""
         row = SWAPS.index(self.plan.swaps[0])
         select = np.array([answer["split"] == "select" for answer in self.answers], dtype=bool)
         values = self.values["atp_head"][POSITIONS.index("all"), row, select]
-        known: Bool[np.ndarray, " sample"] = np.isfinite(values).all((1, 2))
+        known: Bool[np.ndarray, " sample"] = np.isfinite(values[:, self.layout.has_head]).all(1)
         return values[known].mean(0) if known.any() else None
 
     def dataset(self) -> xr.Dataset:
@@ -189,5 +190,8 @@ class _Table:
             found[name].attrs["long_name"] = ATTRIBUTES[start]
         found["n_answers"] = count_swaps(self.material)
         return found.assign_attrs(
-            integrated_steps=self.plan.integrated_steps, group=self.group, absent=""
+            integrated_steps=self.plan.integrated_steps,
+            group=self.group,
+            absent="",
+            **self.layout.attributes(),
         )

@@ -1,7 +1,8 @@
 """The two runs of a swap, and the same runs with components taken from one another.
 
 1. Both runs read the same tokens up to the numeral, so whatever is before it is alike: it is
-   computed once, for one row, and patches begin at the numeral.
+   computed once, for one row, and patches begin at the numeral. A model whose layers keep a state
+   goes on from it by one token at a time; its runs are read as a whole, from the first token on.
 2. From there both runs are one pass of two rows, in which every head and MLP is recorded at every
    position (`decoding.donors`), and so is the output of every layer.
 3. A patched run is a row of a batch: its components take what was recorded of the other run, at the
@@ -30,7 +31,7 @@ from torch import Tensor
 
 from lengthlens.decoding.decode import TokenClasses
 from lengthlens.decoding.donors import PassRecorder, placed
-from lengthlens.decoding.forward import LogitReader, State, feed, prefill
+from lengthlens.decoding.forward import LogitReader, State, feed, keeps_states, prefill, unread
 from lengthlens.decoding.intervention import Donors, Intervention, Surgeon
 from lengthlens.decoding.kvcache import copied, select_rows
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
@@ -78,6 +79,7 @@ class SwapRuns:
 
     Attributes:
         swap: whose runs they are.
+        start: the first position that is computed for both, and that may be patched.
         clean: margins of the two, REACHED and OTHER.
         ender, word: the fixed pair of tokens.
     """
@@ -86,11 +88,15 @@ class SwapRuns:
     def __init__(self, loaded: LoadedModel, swap: Swap, memory_gb: float) -> None:
         self.swap, self._loaded = swap, loaded
         self._rows = rows_at_once(loaded, swap.last + 1, memory_gb)
-        both = [(*prompt[swap.numeral :], *swap.answer) for prompt in (swap.reached, swap.other)]
+        self.start = 0 if keeps_states(loaded.model) else swap.numeral
+        both = [(*prompt[self.start :], *swap.answer) for prompt in (swap.reached, swap.other)]
         self._suffix = torch.tensor(both, device=loaded.device)
-        # NOTE the last token of this prompt is never fed: it keeps the place of the numeral.
-        before = [*swap.reached[: swap.numeral], 0]
-        self._before = prefill(loaded.model, [before], len(both[0]), None, loaded.device)
+        if self.start:
+            # NOTE the last token of this prompt is never fed: it keeps the place of the numeral.
+            before = [*swap.reached[: self.start], 0]
+            self._before = prefill(loaded.model, [before], len(both[0]), None, loaded.device)
+        else:
+            self._before = unread(loaded.model, len(both[0]), loaded.device)
         self._layers = CleanLayers(loaded.anatomy)
         recorder = PassRecorder(loaded.anatomy)
         with recorder.attached():
@@ -147,10 +153,10 @@ class SwapRuns:
             return self._pass(into, self._layers.reused(below, into), surgeon)
 
     def _places(self, sets: Sets) -> Int[Tensor, "set position"]:
-        """The donor's entry at every position from the numeral on; -1 where nothing is patched."""
+        """The donor's entry at every position from the start on; -1 where nothing is patched."""
         length = self._suffix.shape[1]
         place = torch.arange(length, device=sets.into.device)
-        generated = place >= self.swap.first_generated - self.swap.numeral
+        generated = place >= self.swap.first_generated - self.start
         inside = torch.stack([~generated, generated, torch.ones_like(generated)])
         donor = (1 - sets.into)[:, None] * length + place
         return torch.where(inside[sets.positions], donor, -1)
@@ -163,7 +169,7 @@ class SwapRuns:
     ) -> Float[Tensor, "row vocabulary"]:
         """Logits at the last position, of rows that read what the given runs read.
 
-        `during` is entered for the pass from the numeral on.
+        `during` is entered for the pass from the start on.
         """
         loaded = self._loaded
         # NOTE copied, for what is fed is written into it; the tensors are new with the rows.

@@ -16,12 +16,14 @@ exceed `norm`, the size itself (docs/statistics.md, which has the level under ma
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lengthlens.errors import LengthlensError
+from lengthlens.statistics.blocks import Block
 from lengthlens.statistics.permutation import FEWEST_ENUMERATED
 
 PERMUTATIONS = 9999
@@ -47,7 +49,7 @@ class PermutationTest:
 def within_layer_test(
     score: Float[np.ndarray, "layer head"],
     effect: Float[np.ndarray, "layer head"],
-    n_groups: int,
+    blocks: Sequence[Block],
     *,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
@@ -56,11 +58,11 @@ def within_layer_test(
 
     Args:
         score, effect: one a head. Key-value groups in which one is NaN are left out as a whole.
-        n_groups: key-value groups of a layer, of neighbouring heads and equal size.
+        blocks: the heads that may change places, with their groups (`blocks.even_blocks`).
         permutations, seed: of the draws.
 
     Raises:
-        LengthlensError: the shapes differ, or there are no `n_groups` equal groups.
+        LengthlensError: the shapes differ.
     """
     from scipy.stats import rankdata  # NOTE here, as in `agreement`: it takes 0.6 s to import
 
@@ -70,13 +72,16 @@ def within_layer_test(
             f"score and effect need one number a layer and head, but have the shapes {a.shape} and "
             f"{b.shape}"
         )
-    known = whole_groups(np.isfinite(a) & np.isfinite(b), n_groups)
-    size = a.shape[1] // n_groups
+    known = whole_groups(np.isfinite(a) & np.isfinite(b), blocks)
     rng = np.random.default_rng(seed)
     observed, drawn, logs = 0.0, np.zeros(permutations), 0.0
-    for layer in np.flatnonzero(known.any(axis=1)):
-        own = known[layer]
-        first, second = (rankdata(values[layer, own]) for values in (a, b))
+    for block in blocks:
+        place = block.layer, slice(block.first, block.stop)
+        own = known[place]
+        if not own.any():
+            continue
+        first, second = (rankdata(values[place][own]) for values in (a, b))
+        size = block.group
         ranks = [(part - part.mean()).reshape(-1, size) for part in (first, second)]
         observed += float((ranks[0] * ranks[1]).sum())
         drawn += _permuted(*ranks, permutations, rng)
@@ -89,20 +94,15 @@ def within_layer_test(
 
 
 def whole_groups(
-    known: Bool[np.ndarray, "layer head"], n_groups: int
+    known: Bool[np.ndarray, "layer head"], blocks: Sequence[Block]
 ) -> Bool[np.ndarray, "layer head"]:
-    """The known heads whose whole key-value group is known.
-
-    Raises:
-        LengthlensError: the heads of a layer are no `n_groups` groups of equal size.
-    """
-    if n_groups < 1 or known.shape[1] % n_groups:
-        raise LengthlensError(
-            f"the {known.shape[1]} heads of a layer are no {n_groups} key-value groups of equal "
-            "size"
-        )
-    groups = known.reshape(len(known), n_groups, -1)
-    return np.broadcast_to(groups.all(axis=2, keepdims=True), groups.shape).reshape(known.shape)
+    """The known heads whose whole key-value group is known."""
+    found = np.zeros_like(known)
+    for block in blocks:
+        place = block.layer, slice(block.first, block.stop)
+        groups = known[place].reshape(-1, block.group)
+        found[place] = np.repeat(groups.all(axis=1), block.group)
+    return found
 
 
 def _permuted(

@@ -14,7 +14,7 @@ that rest away and breaks much that has nothing to do with N.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ import xarray as xr
 from jaxtyping import Float, Int8
 from tqdm import tqdm
 
+from lengthlens.ablation.selection import component_name
 from lengthlens.circuits.measure import smallest_circuit
-from lengthlens.circuits.orders import component_names
 from lengthlens.decoding.scores import Knockouts
 from lengthlens.forced.measure import drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
@@ -103,8 +103,16 @@ class _Table:
         self.texts, self.swaps, self.roles = material
         a = loaded.anatomy
         self.shape = (a.n_layers, a.n_heads)
-        names = component_names(self.shape)
-        places = [divmod(names.index(name), a.n_heads) for name in heads]
+        # Heads of other mixers attend to nothing that they could be kept from.
+        attending = {
+            component_name(index, head): (index, head)
+            for index, layer in enumerate(a.layers)
+            if layer.attention is not None
+            for head in range(layer.attention.heads.start, layer.attention.heads.stop)
+        }
+        self.without = [i for i, layer in enumerate(a.layers) if layer.attention is None]
+        heads = [name for name in heads if name in attending]
+        places = [attending[name] for name in heads]
         together = [places] if len(places) > 1 else []
         self.knocked: list[Heads] = [*([place] for place in places), *together]
         self.knocked_names = [*heads, *[";".join(heads)] * len(together)]
@@ -185,7 +193,10 @@ class _Table:
         return np.unique(roles).tolist()
 
     def _knockouts(self, roles: Int8[np.ndarray, " position"]) -> Knockouts:
-        """All layers, then the heads of the circuit, each with every role that is not empty."""
+        """All layers, then the heads of the circuit, each with every role that is not empty.
+
+        Of a layer, the heads that attend; a layer without any is not known (`LastStep.without`).
+        """
         layers, n_heads = self.shape
         heads = np.zeros((layers + len(self.knocked), layers, n_heads), dtype=bool)
         heads[np.arange(layers), np.arange(layers)] = True
@@ -237,13 +248,19 @@ class _Table:
 
     def _absent(self) -> str:
         """Why attention is missing, in all layers or in some; empty where it is not."""
-        if self.missing:
-            listed = ", ".join(map(str, sorted(self.missing)))
-            return (
-                f"{self.loaded.spec.name}: the attention weights of some layers cannot be had, for "
-                f"their attention is not a softmax over the tokens of the text: layers {listed}"
+        reasons = []
+        if self.without:
+            reasons.append(f"no attention in {_listed(self.without)}, but other mixers or none")
+        if missing := self.missing - set(self.without):
+            reasons.append(
+                "the attention weights of some layers cannot be had, for their attention is not a "
+                f"softmax over the tokens of the text: {_listed(missing)}"
             )
         if np.isfinite(self.values["margin"]).any():
-            return ""
+            return f"{self.loaded.spec.name}: {'; '.join(reasons)}" if reasons else ""
         unknown = [part for part in self.roles if isinstance(part, str)]
         return unknown[0] if unknown else "no answer reaches a decision step"
+
+
+def _listed(layers: Iterable[int]) -> str:
+    return f"layers {', '.join(map(str, sorted(layers)))}"

@@ -189,7 +189,7 @@ def _kept(loaded: LoadedModel, members: Members):
     """The set that keeps the circuit; None without one."""
     if not members.names:
         return None
-    shape = loaded.anatomy.n_layers, loaded.anatomy.n_heads
-    mask = np.isin(component_names(shape), members.names)
+    layout = loaded.anatomy.layout
+    mask = np.isin(component_names(layout), members.names)
     condition = Condition(KEPT, "", "", len(members.names), mask)
-    return component_sets([condition], shape, loaded.device)
+    return component_sets([condition], layout, loaded.device)

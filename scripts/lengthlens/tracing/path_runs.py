@@ -64,8 +64,7 @@ class Network:
     @property
     def late_heads(self) -> list[str]:
         """All heads of the last quarter of layers: the ablation's `late_heads`."""
-        a = self.loaded.anatomy
-        late = set(heads_between(*LATE, a.n_layers, a.n_heads))
+        late = set(heads_between(*LATE, self.loaded.anatomy.layout))
         return [name for name, place in self.places.items() if place in late]
 
     def may_send(self, sender: str, receiver: str) -> bool:
@@ -81,14 +80,8 @@ class Network:
 def network_of(loaded: LoadedModel) -> Network:
     """The network of a model."""
     a = loaded.anatomy
-    names = component_names((a.n_layers, a.n_heads))
-    heads = [(layer, head) for layer in range(a.n_layers) for head in range(a.n_heads)]
-    all_places = zip(names, heads + [(layer, -1) for layer in range(a.n_layers)], strict=True)
-    places = {
-        name: (layer, head)
-        for name, (layer, head) in all_places
-        if (a.has_mlp[layer] if head < 0 else a.has_head[layer, head])
-    }
+    found = [*a.layout.heads, *((layer, -1) for layer in a.layout.mlps)]
+    places = dict(zip(component_names(a.layout), found, strict=True))
     sequential = reads_attention(loaded.model, a)
     return Network(loaded, readout_of(loaded.model), sequential, places)
 
@@ -120,9 +113,9 @@ class PathRuns(StreamRuns):
         self._mlp = self._donors.mlp.unflatten(0, (2, length))
 
     def change(self, sender: str) -> Float[Tensor, "position d_model"]:
-        """What a sender adds to the stream in the other run minus what it adds in this one."""
+        """What a sender adds to the final stream in the other run beyond what it adds here."""
         if sender == EMBEDDING:
-            return self._difference(self._streams[0])
+            return self._difference(self._streams[0]) * self._scale(0)
         layer, head = self._network.places[sender]
         if head < 0:
             return self._difference(self._mlp[:, :, layer])
@@ -132,6 +125,10 @@ class PathRuns(StreamRuns):
         width = x.shape[-1]
         output = self._network.readout.output[layer][:, head * width : (head + 1) * width]
         return (self._difference(x).to(output) @ output.T).to(x)
+
+    def _scale(self, layer: int) -> float:
+        """By how much the stream that enters a layer is multiplied until its end."""
+        return self._network.loaded.anatomy.layers[layer].scale
 
     @torch.inference_mode()
     def paths(
@@ -187,7 +184,7 @@ class PathRuns(StreamRuns):
 
         Args:
             components: names.
-            where: True at such positions, counted from the numeral on.
+            where: True at such positions, counted from the start on.
         """
         length = self._suffix.shape[1]
         device = self._suffix.device
@@ -215,7 +212,7 @@ class PathRuns(StreamRuns):
         direct = sum(self.change(name) for name in network.late_heads)
         reaching = [name for name in network.late_heads if network.may_send(name, f"L{last}.mlp")]
         through = sum((self.change(name) for name in reaching), torch.zeros_like(direct))
-        everything = self._difference(self._streams[last])
+        everything = self._difference(self._streams[last]) * self._scale(last)
         if network.sequential[last]:
             own = [n for n, (layer, head) in network.places.items() if layer == last and head >= 0]
             everything = everything + sum(self.change(name) for name in own)

@@ -23,6 +23,7 @@ from lengthlens.circuits.orders import EMBEDDING, component_names, ranked_order
 from lengthlens.forced.measure import drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import SWAPS, Swap
+from lengthlens.models.layout import Layout
 from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
 from lengthlens.patching.measure import OF_SWAPS
 from lengthlens.patching.runs import OTHER, REACHED
@@ -90,14 +91,15 @@ def circuit_members(
         most: how many members at most.
     """
     members = smallest_circuit(circuits, language)
-    shape = int(circuits.attrs["n_layers"]), int(circuits.attrs["n_heads"])
-    order = ranked_order(selection, circuits.attrs["ranked_by"], shape)
+    attrs = circuits.attrs
+    layout = Layout.told(attrs, int(attrs["n_layers"]), int(attrs["n_heads"]))
+    order = ranked_order(selection, attrs["ranked_by"], layout)
     if not members or order is None:
         reason = str(circuits.attrs["absent"]) or "no circuit is faithful"
         if order is None:
             reason = f"{circuits.attrs['ranked_by']} does not rank all components"
         return Members((), 0, f"{reason}, so there are no paths between its components")
-    names = component_names(shape)
+    names = component_names(layout)
     ranked = [names[place] for place in order if names[place] in members]
     return Members(tuple(ranked[:most]), len(members))
 
@@ -161,11 +163,11 @@ class _Table:
             return
         self.values["path"][cell] = runs.paths(self.coords["sender"], self.coords["receiver"])
         self.unsplit |= runs.unsplit
-        places = np.ones((1, swap.last + 1 - swap.numeral), dtype=bool)
+        places = np.ones((1, swap.last + 1 - runs.start), dtype=bool)
         filled = [PLACES.index(ALL)]
         if not isinstance(self.roles[index], str):
             by_role = masks(text_roles(self.roles[index], len(swap.answer)))[BEFORE + 1 :]
-            by_role = by_role[:, swap.numeral :]
+            by_role = by_role[:, runs.start :]
             filled = [*np.flatnonzero(by_role.any(1)).tolist(), *filled]
             places = np.concatenate([by_role[filled[:-1]], places])
         carried = runs.at_places(self.members.names, places)

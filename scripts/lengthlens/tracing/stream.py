@@ -69,7 +69,7 @@ class StreamRuns(SwapRuns):
 
     @torch.inference_mode()
     def exchanged(self, sets: StreamSets) -> Float[np.ndarray, " set"]:
-        """Margins of the runs with a stream exchanged, one a set; positions from the numeral on."""
+        """Margins of the runs with a stream exchanged, one a set; positions from the start on."""
         found = np.empty(len(sets))
         for below, members in batches(sets.layer.cpu().numpy(), self._rows):
             part = sets[torch.as_tensor(members, device=sets.layer.device)]
@@ -104,7 +104,7 @@ def trace_swap(
     filled = [role for role in np.flatnonzero(places.any(1)).tolist() if role != BEFORE]
     cells = [(layer, role) for layer in layers for role in filled]
     layer, role = np.array(cells).reshape(-1, 2).T
-    where = torch.from_numpy(places[role][:, swap.numeral :]).to(loaded.device)
+    where = torch.from_numpy(places[role][:, runs.start :]).to(loaded.device)
     found = {}
     for name in directions:
         run = DIRECTIONS[name]

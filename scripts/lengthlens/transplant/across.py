@@ -126,7 +126,8 @@ class _Differences:
                     places = range(site.heads.start, site.heads.stop)
                     if own_rows := [(row, head) for row, head in heads if head in places]:
                         hook = self._head(index, site, own_rows)
-                        hooks.enter_context(site.module.register_forward_hook(hook))
+                        module = site.last if site.branch.whole else site.module
+                        hooks.enter_context(module.register_forward_hook(hook))
                 if mlps:
                     hooks.enter_context(at_mlp(layer, self._mlp(index, mlps)))
             yield

@@ -100,7 +100,7 @@ def measure_transplants(
     across = Across(pair, bench.texts, material.settings.memory_gb)
     used = drawn_of_each(bench.rows, plan.across_per_n, plan.seed)
     found = _by_component(across, across.measure(used))
-    dataset = dataset.assign(found).assign_coords(part=list(KINDS))
+    dataset = dataset.assign(found.data_vars).assign_coords(part=list(KINDS))
     for name in dataset.data_vars:
         start = next(start for start in ATTRIBUTES if str(name).startswith(start))
         dataset[name].attrs["long_name"] = ATTRIBUTES[start]
@@ -183,8 +183,8 @@ class _Bench:
 
 def _by_component(
     across: Across, found: Sequence[Float[np.ndarray, "sample component"]]
-) -> dict[str, tuple]:
-    """Patches across the models, by layer and head, and by layer."""
+) -> xr.Dataset:
+    """Patches across the models, by layer and head, and by layer; NaN for what layers lack."""
     a, data = across.pair.untuned.anatomy, {}
     n_heads = a.n_layers * across.n_heads
     for name, values in zip(("across_margin", "across_n"), found, strict=True):
@@ -193,4 +193,4 @@ def _by_component(
             heads = values[:, :n_heads].reshape(heads.shape)
         data[f"{name}_head"] = (("sample", "layer", "head"), heads)
         data[f"{name}_mlp"] = (("sample", "layer"), values[:, n_heads:])
-    return data
+    return a.layout.blanked(xr.Dataset(data))

@@ -10,6 +10,8 @@ Every parameter belongs to exactly one kind of part:
 | `unembedding` | of the output embedding, where it is not the input embedding itself |
 | `embedding` | everything else outside of the layers: tokens, learned positions |
 
+Of a model that reads images or sounds, too, what text does not pass belongs to no part.
+
 A head's piece is its rows of the query projection and its columns of the output projection. The
 rows of keys and values belong to all heads of a key-value group, and move with the whole group
 only. Where query, key and value are one map, its layout must be known (`_ONE_MAP`).
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import Anatomy, Site
 from lengthlens.models.architectures import ATTENTION
+from lengthlens.models.small_model import text_config
 
 KINDS = ("attention", "mlp", "embedding", "unembedding", "norms")
 _NAMES = ("q_proj", "k_proj", "v_proj")
@@ -62,7 +65,9 @@ class Parts:
 
     def __init__(self, model: nn.Module, anatomy: Anatomy) -> None:
         self.anatomy, self._model = anatomy, model
-        self._name = {id(weight): name for name, weight in model.named_parameters()}
+        self._name = {
+            id(weight): name for name, weight in model.named_parameters() if self._reads_text(name)
+        }
         norms = {
             id(weight)
             for module in model.modules()
@@ -87,6 +92,16 @@ class Parts:
             elif key in unembedding:
                 kind = "unembedding"
             self.names.setdefault((kind, layer), []).append(name)
+
+    def _reads_text(self, name: str) -> bool:
+        """Whether a parameter belongs to the language model."""
+        config = self._model.config
+        if text_config(config) is config:
+            return True
+        stream, _, _ = self.anatomy.architecture.layers.rpartition(".")
+        ends = [self._model.get_input_embeddings(), self._model.get_output_embeddings()]
+        own = {id(weight) for end in ends if end is not None for weight in end.parameters()}
+        return name.startswith(f"{stream}.") or id(self._model.get_parameter(name)) in own
 
     def of_kind(self, kind: str, layers: Iterable[int] | None = None) -> tuple[Piece, ...]:
         """All parameters of a kind; with `layers`, those of these layers."""
@@ -163,7 +178,7 @@ class Parts:
 
     def _rows(self, which: str, layer: int, index: int) -> list[Piece]:
         """Rows of queries, keys or values of one head or key-value group, with their biases."""
-        attention, kind = self._attention(layer), self._model.config.model_type
+        attention, kind = self._attention(layer), text_config(self._model.config).model_type
         if kind in _ONE_MAP:
             name, by_head = _ONE_MAP[kind]
             module, size = getattr(attention, name), self.anatomy.d_head

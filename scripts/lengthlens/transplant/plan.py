@@ -9,6 +9,7 @@ from lengthlens.ablation.conditions import matched_draws
 from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.models.depth import LATE, layers_between
 from lengthlens.settings.sections import Transplant
+from lengthlens.statistics.blocks import Block
 from lengthlens.transplant.parts import KINDS, Parts, Piece
 
 NONE, WHOLE, HEADS, MLP = "none", "all", "heads", "mlp"
@@ -100,11 +101,11 @@ def _circuit(parts: Parts, circuit: Sequence[str], plan: Transplant) -> Iterator
     Controls of heads are as many heads of the same layers; an MLP has no like in its own layer, so
     those of MLPs are as many MLPs of any layers.
     """
-    a, to = parts.anatomy, TUNINGS[0]
+    layout, to = parts.anatomy.layout, TUNINGS[0]
     heads = sorted(tuple(map(int, name[1:].split("H"))) for name in circuit if "H" in name)
     if heads and not parts.why_no_heads():
         seed = f"{plan.seed}:transplant"
-        draws = matched_draws(heads, a.n_heads, plan.controls, seed, "all")
+        draws = matched_draws(heads, layout.blocks, plan.controls, seed, "all")
         for draw, chosen in enumerate([heads, *draws]):
             yield Hybrid(
                 to,
@@ -119,10 +120,11 @@ def _circuit(parts: Parts, circuit: Sequence[str], plan: Transplant) -> Iterator
     if not mlps:
         return
     # MLPs of all layers stand beside each other as the heads of one layer do.
-    beside = [(0, layer) for layer in mlps]
-    draws = matched_draws(beside, a.n_layers, plan.controls, f"{plan.seed}:mlps", "all")
+    beside = [(0, layout.mlps.index(layer)) for layer in mlps]
+    every = [Block(0, 0, len(layout.mlps))]
+    draws = matched_draws(beside, every, plan.controls, f"{plan.seed}:mlps", "all")
     for draw, chosen in enumerate([beside, *draws]):
-        layers = [layer for _, layer in chosen]
+        layers = [layout.mlps[place] for _, place in chosen]
         yield Hybrid(
             to,
             MLP,

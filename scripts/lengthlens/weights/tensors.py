@@ -40,6 +40,8 @@ _QUANTIZED = {
 }
 _LORA = re.compile(r"(^|\.)lora_(embedding_)?(A|B|magnitude_vector)(\.|$)|\.base_layer\.")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+# What reads images and sounds, whose layers are counted apart.
+_TOWER = re.compile(r"(^|[._])(vision|visual|audio|speech|image|video|vq|multi_modal_projector)")
 _PLAIN = {"F64", "F32", "F16", "BF16"}
 
 
@@ -79,6 +81,11 @@ def tensors_in(header: Mapping) -> dict[str, Tensor]:
 def is_ignorable(name: str) -> bool:
     """Whether a model computes the same without this tensor (`IGNORABLE`)."""
     return bool(_IGNORABLE.search(name))
+
+
+def is_of_tower(name: str) -> bool:
+    """Whether a tensor of a multimodal model reads images or sounds, which text does not pass."""
+    return bool(_TOWER.search(name))
 
 
 def tensor_problems(config: Mapping, tensors: Mapping[str, Tensor]) -> Iterator[str]:
@@ -124,7 +131,7 @@ def _layer_problems(config: Mapping, tensors: Mapping[str, Tensor]) -> Iterator[
     told = next(((name, config[name]) for name in names if type(config.get(name)) is int), None)
     numbers: dict[int, str] = {}
     for name in sorted(tensors):
-        if (match := _LAYER.search(name)) and not is_ignorable(name):
+        if (match := _LAYER.search(name)) and not (is_ignorable(name) or is_of_tower(name)):
             numbers.setdefault(int(match[1]), name)
     if told is None or not numbers:
         return
