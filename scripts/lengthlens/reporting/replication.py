@@ -4,7 +4,8 @@
         results/pocket results/pocket-seeds results/smollm2-135m
 
 writes the tables of docs/replication.md, and a figure of the page's name
-(docs/figures/replication.svg), from the tables of finished runs. The models are shown next to each other on the same axes; nothing is pooled.
+(docs/figures/replication.svg), from the tables of finished runs. The models are shown next to each
+other on the same axes; nothing is pooled.
 """
 
 from __future__ import annotations
