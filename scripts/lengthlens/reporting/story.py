@@ -73,9 +73,9 @@ def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
         told = told or "no single component is shown to carry any of it"
         evidence.append(
             f"{name}, patched in alone from the run with the next larger number: {told} "
-            f"({n} answers; shares need not add up to 100 %)"
-            + unpatched_heads(first).rstrip(".")
+            f"({n} answers; shares need not add up to 100 %)."
             + _smallest_circuit(tables, first)
+            + unpatched_heads(first)
         )
         firsts.append(shown["component"].tolist())
     if not evidence:
@@ -179,8 +179,8 @@ def _smallest_circuit(tables: Tables, row: pd.Series) -> str:
     if found is None:
         return ""
     return (
-        f". The top {int(found['k'])} of {int(found['n_components'])} components by AtP together "
-        f"keep {_kept(found)} of it ({int(found['n_samples'])} answers)"
+        f" The top {int(found['k'])} of {int(found['n_components'])} components by AtP together "
+        f"keep {_kept(found)} of it ({int(found['n_samples'])} answers)."
     )
 
 
