@@ -30,8 +30,8 @@ install_import_hook([f"lengthlens.{name}" for name in CHECKED], "strict.check")
 
 # The same examples in every run of the tests; `make torture` has the property-based ones try
 # others, and more than the default of 100.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("torture", max_examples=at_least(100))
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("torture", max_examples=at_least(100), deadline=None)
 settings.load_profile("torture" if WANTED else "same")
 
 

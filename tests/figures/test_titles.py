@@ -135,7 +135,7 @@ def by_layer(limits: Limits) -> xr.Dataset:
     dims = ("model", "language", "layer")
     values = {f"cwa_mlp_step_all{end}": (dims, np.full((2, 3, 2), v)) for end, v in ends.items()}
     return xr.Dataset(
-        values | {"cwa_mlp_all": values["cwa_mlp_step_all"]},
+        values | dict.fromkeys(("cwa_mlp_all", "cwa_head_layer_all"), values["cwa_mlp_step_all"]),
         {"model": list(CAST.tunings), "language": list(LANGUAGES)},
     )
 

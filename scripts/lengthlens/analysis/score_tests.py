@@ -11,9 +11,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.ablation.selection import with_forced
@@ -27,6 +29,7 @@ from lengthlens.statistics import (
     rank_components,
     within_layer_test,
 )
+from lengthlens.statistics.blocks import Block
 from lengthlens.statistics.within_layers import PERMUTATIONS, whole_groups
 
 NORM = "norm"
@@ -61,14 +64,10 @@ def score_test(
     scored = with_forced(attribution, forced)
     select = scored.isel(sample=np.flatnonzero(scored["split"].to_numpy() == "select"))
     known = whole_groups(np.isfinite(effect).any(axis=0), blocks)
-    labels = np.full(known.shape, -1)
-    for label, block in enumerate(blocks):
-        labels[block.layer, block.first : block.stop] = label
+    within = _block_of_each(blocks, known.shape)[known]
 
     def ranked(values: Float[np.ndarray, "sample layer head"], topics, side: int) -> Ranking:
-        return rank_components(
-            values[:, known], topics, bootstrap.apart(side), groups=labels[known]
-        )
+        return rank_components(values[:, known], topics, bootstrap.apart(side), groups=within)
 
     topics = select["topic"].to_numpy()
     score = ranked(SCORES[hypothesis.method](select, "head"), topics, 0)
@@ -97,3 +96,13 @@ def score_test(
         "p": test.p,
         "reason": few if np.isnan(test.p) else "",
     }
+
+
+def _block_of_each(
+    blocks: Sequence[Block], shape: tuple[int, int]
+) -> Int[np.ndarray, "layer head"]:
+    """The number of every head's block; -1 where there is no head."""
+    found = np.full(shape, -1)
+    for number, block in enumerate(blocks):
+        found[block.layer, block.first : block.stop] = number
+    return found
