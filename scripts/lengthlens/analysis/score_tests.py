@@ -59,8 +59,8 @@ def score_test(
     """
     sizes, groups = (forced.sizes["layer"], forced.sizes["head"]), int(forced.attrs["n_kv_heads"])
     blocks = Layout.told(forced.attrs, *sizes, groups).blocks
-    effect = EFFECTS[hypothesis.effect].read(effects)[effects["split"].to_numpy() == "evaluate"]
-    effect_topics = effects["topic"].to_numpy()[effects["split"].to_numpy() == "evaluate"]
+    evaluate = effects["split"].to_numpy() == "evaluate"
+    effect = EFFECTS[hypothesis.effect].read(effects)[evaluate]
     scored = with_forced(attribution, forced)
     select = scored.isel(sample=np.flatnonzero(scored["split"].to_numpy() == "select"))
     known = whole_groups(np.isfinite(effect).any(axis=0), blocks)
@@ -69,10 +69,11 @@ def score_test(
     def ranked(values: Float[np.ndarray, "sample layer head"], topics, side: int) -> Ranking:
         return rank_components(values[:, known], topics, bootstrap.apart(side), groups=within)
 
-    topics = select["topic"].to_numpy()
-    score = ranked(SCORES[hypothesis.method](select, "head"), topics, 0)
-    norm = ranked(SCORES[NORM](select, "head"), topics, 0)
-    of_effect = ranked(effect, effect_topics, 1)
+    score, norm = (
+        ranked(SCORES[name](select, "head"), select["topic"].to_numpy(), 0)
+        for name in (hypothesis.method, NORM)
+    )
+    of_effect = ranked(effect, effects["topic"].to_numpy()[evaluate], 1)
     found = agreement_interval(score, of_effect, level=bootstrap.level)
     row = {
         "n_components": int(known.sum()),
