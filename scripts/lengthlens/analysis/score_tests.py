@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.ablation.selection import with_forced
@@ -87,12 +87,22 @@ def score_test(
         row |= gain.columns("over_norm")
     if np.isnan(found.estimate):
         return row | {"reason": "score or effect is the same for all heads of every layer"}
+    return row | _permuted((score, of_effect), known, blocks, bootstrap.seed)
+
+
+def _permuted(
+    rankings: tuple[Ranking, Ranking],
+    known: Bool[np.ndarray, "layer head"],
+    blocks: Sequence[Block],
+    seed: int,
+) -> dict:
+    """The p-value of two rankings, or why there is none."""
     grids = [np.full(known.shape, np.nan) for _ in range(2)]
-    for grid, ranking in zip(grids, (score, of_effect), strict=True):
+    for grid, ranking in zip(grids, rankings, strict=True):
         grid[known] = ranking.ranks[0]
-    test = within_layer_test(*grids, blocks, seed=bootstrap.seed)
+    test = within_layer_test(*grids, blocks, seed=seed)
     few = f"only {test.arrangements:g} arrangements of the heads within layers and groups"
-    return row | {
+    return {
         "n_possible": test.arrangements,
         "p": test.p,
         "reason": few if np.isnan(test.p) else "",
