@@ -106,3 +106,21 @@ def test_runs_stand_side_by_side_and_only_sure_components_are_named(run, tmp_pat
     depths = replication.carriers(run).set_index("component")["depth"]
     assert depths.to_dict() == {"L0H1": 0.25, "L1H0": 0.75, "L1M": 0.75}
     assert (page.parent / "figures/replication.svg").exists()
+
+
+def test_models_tuned_from_one_are_compared_component_by_component() -> None:
+    first = pd.DataFrame(
+        {
+            "component": [f"L{layer}M" for layer in range(12)],
+            "kind": "mlp",
+            "layer": range(12),
+            "share": [0.1 * layer for layer in range(12)],
+        }
+    )
+    swapped = first["share"].mask(first["layer"] < 2, [0.1, 0.0] + [0.0] * 10)
+    rows = [("a", first), ("b", first.assign(share=swapped)), ("c", first)]
+    untuned = {"a": {"u"}, "b": {"u"}, "c": {"other"}}
+    _, _, _, heads, mlps = replication.alike(rows, untuned)  # none of a or b with c
+    assert heads.startswith("| a, b | 0 heads | ")
+    assert mlps.startswith("| a, b | 12 MLPs | 0.99 [")
+    assert replication.alike(rows[::2], untuned) == []

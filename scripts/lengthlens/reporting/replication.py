@@ -10,8 +10,9 @@ other on the same axes; nothing is pooled.
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from lengthlens.files.formats import FIGURE
 from lengthlens.files.provenance import provenance
 from lengthlens.readers import open_claims, open_table
 from lengthlens.reporting.digest import put
-from lengthlens.statistics import Estimate
+from lengthlens.statistics import Estimate, spearman_interval
 
 CARRIES = 0.1  # of the N effect, as the lower limit of a component that is named
 LANGUAGE = "en"
@@ -84,6 +85,31 @@ def draw(rows: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     return figure
 
 
+def alike(rows: Sequence[tuple[str, pd.DataFrame]], untuned: Mapping[str, set[str]]) -> list[str]:
+    """Whether models tuned from the same one carry N by the same components, as lines of a table.
+
+    Args:
+        rows: tuned model and its patches.
+        untuned: of every tuned model, the untuned ones beside which it was studied.
+    """
+    lines = []
+    for (one, first), (two, second) in itertools.combinations(rows, 2):
+        if not untuned[one] & untuned[two]:
+            continue  # their components have nothing to do with each other
+        both = first.merge(second, on="component", suffixes=("", "_other"))
+        for kind, (name, _) in LOOKS.items():
+            own = both[(both["kind"] == kind) & both["share"].notna() & both["share_other"].notna()]
+            found = spearman_interval(
+                own["share"].to_numpy(), own["share_other"].to_numpy(), own["layer"].to_numpy()
+            )
+            told = estimated(found.columns("r"), "r", "correlation")
+            lines.append(f"| {one}, {two} | {len(own)} {name} | {told} |")
+    if not lines:
+        return []
+    head = "| tuned from one model | patched in both | rank correlation of their shares |"
+    return ["", head, "|---|---|---|", *lines]
+
+
 def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> str:
     """Behaviour and carriers of every model, and the verdicts on the claims that name several."""
     control = pd.concat([open_table(run / "tables/control.csv") for run in runs])
@@ -105,6 +131,7 @@ def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> st
         chance = number(told["chance"], "percent") + PERCENT
         effect = estimated(told, "n_effect", "logits")
         lines.append(f"| {model} | {exact} | {chance} | {effect} | {' | '.join(parts)} |")
+    lines += alike(rows, _untuned(runs, [model for model, _ in rows]))
     claims = pd.concat(
         [open_table(run / "tables/confirmatory.csv") for run in runs]
         + [open_claims(run / "claims.csv") for run in runs]
@@ -119,6 +146,15 @@ def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> st
     lines += ["", f"| claim | {' | '.join(verdicts)} |", "|---" * (len(verdicts.columns) + 1) + "|"]
     lines += [f"| {claim} | {' | '.join(row.fillna(NONE))} |" for claim, row in verdicts.iterrows()]
     return "\n".join(lines)
+
+
+def _untuned(runs: Sequence[Path], tuned: Sequence[str]) -> dict[str, set[str]]:
+    """The models of each tuned model's run that are not tuned."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        models = set(open_table(run / "tables/control.csv")["model"])
+        found |= dict.fromkeys(models & set(tuned), models - set(tuned))
+    return found
 
 
 def main(page: str, *folders: str) -> None:
