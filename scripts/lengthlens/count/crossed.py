@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from lengthlens.decoding.forward import feed, keeps_states, prefill, unread
+from lengthlens.decoding.forward import State, feed, keeps_states, prefill, unread
 from lengthlens.decoding.streams import StreamRecorder
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -164,9 +164,9 @@ def _read(
     batches = [[text] for text in texts] if keeps_states(loaded.model) else [texts]
     parts = []
     for batch in batches:
-        recorder = StreamRecorder(loaded.anatomy, places)
+        state, recorder = _unread_or_begun(loaded, batch), StreamRecorder(loaded.anatomy, places)
         with recorder.attached():
-            _read_whole(loaded, batch)
+            feed(loaded.model, state)
         parts.append([recorder.streams[layer].float().cpu().numpy() for layer in layers])
     streams = [np.concatenate(rows) for rows in zip(*parts, strict=True)]
     if not all(np.isfinite(stream).all() for stream in streams):
@@ -177,13 +177,15 @@ def _read(
     return np.stack(streams)
 
 
-def _read_whole(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> None:
-    """Read texts in one pass, but for a prefix that they share."""
-    if keeps_states(loaded.model):
-        state = unread(loaded.model, len(texts[0]), loaded.device)
-        state.token = state.token[:, :0]
-        state.mask = state.mask[:, :0]
-        state.extend(torch.tensor(texts, device=loaded.device))
-    else:
-        state = prefill(loaded.model, texts, 1, None, loaded.device, last_apart=False)
-    feed(loaded.model, state)
+def _unread_or_begun(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
+    """The state from which one pass reads texts to their end.
+
+    The prefix that texts share was read before, but not by a model that keeps a state.
+    """
+    if not keeps_states(loaded.model):
+        return prefill(loaded.model, texts, 1, None, loaded.device, last_apart=False)
+    state = unread(loaded.model, len(texts[0]), loaded.device)
+    state.token = state.token[:, :0]
+    state.mask = state.mask[:, :0]
+    state.extend(torch.tensor(texts, device=loaded.device))
+    return state
