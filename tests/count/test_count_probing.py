@@ -7,7 +7,7 @@ import pytest
 import torch
 from planted_circuit import N_WORDS, answers_of, counting_model, language
 
-from lengthlens.count.crossed import Crossed, check_memory, crossed_streams
+from lengthlens.count.crossed import Crossed, _read, _Version, check_memory, crossed_streams
 from lengthlens.count.probing import design, directions, permuted_numbers, probe
 from lengthlens.decoding.decode import decode
 from lengthlens.decoding.streams import Shift
@@ -92,6 +92,20 @@ def test_streams_are_those_of_a_plain_pass() -> None:
             np.testing.assert_allclose(
                 crossed.streams[layer, row], streams[layer][0, -1], atol=1e-5
             )
+
+
+def test_steps_may_lie_further_from_the_end_than_the_shared_prefix_is_long() -> None:
+    loaded, tokens = counting_model(), list(range(10, 20))
+    prompts = [[5, 6, 7, 8], [5, 9, 7]]
+    version = _Version(0, [3, 4], prompts, tokens, words=(0, 4), steps=(1, 10))
+    found = _read(loaded, version, slice(0, 2), range(3))
+    for row, prompt in enumerate(prompts):
+        text = torch.tensor([[*prompt, *tokens]])
+        streams = loaded.model(text, output_hidden_states=True, use_cache=False).hidden_states
+        for place, step in enumerate(version.steps):
+            for layer in range(3):
+                own = streams[layer][0, len(prompt) + step - 1].detach()
+                np.testing.assert_allclose(found[layer, row, place], own, atol=1e-5)
 
 
 def test_a_shift_is_what_a_plain_hook_adds() -> None:
