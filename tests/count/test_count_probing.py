@@ -96,9 +96,10 @@ def test_streams_are_those_of_a_plain_pass() -> None:
 
 def test_steps_may_lie_further_from_the_end_than_the_shared_prefix_is_long() -> None:
     loaded, tokens = counting_model(), list(range(10, 20))
-    prompts = [[5, 6, 7, 8], [5, 9, 7]]
-    version = _Version(0, [3, 4], prompts, tokens, words=(0, 4), steps=(1, 10))
-    found = _read(loaded, version, slice(0, 2), range(3))
+    prompts = [[5, 6, 7, 8, 9, last] for last in range(20, 36)]  # so many that a pass is worth it
+    numbers = list(range(len(prompts)))
+    version = _Version(0, numbers, prompts, tokens, words=(0, 4), steps=(1, 10))
+    found = _read(loaded, version, slice(None), range(3))
     for row, prompt in enumerate(prompts):
         text = torch.tensor([[*prompt, *tokens]])
         streams = loaded.model(text, output_hidden_states=True, use_cache=False).hidden_states
