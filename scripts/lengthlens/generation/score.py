@@ -18,6 +18,7 @@ from lengthlens.decoding.capture import Recorder, Residuals
 from lengthlens.decoding.decode import TokenClasses
 from lengthlens.decoding.forward import LogitReader, feed, forward, keeps_states, prefill
 from lengthlens.decoding.intervention import Intervention, Surgeon
+from lengthlens.decoding.kvcache import stateful
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -158,7 +159,7 @@ def _after(
     new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
     classes, kept = [0] + [1] * len(answer), torch.tensor(steps, device=loaded.device)
     with LogitReader(loaded.anatomy, loaded.device).attached() as reader:
-        if keeps_states(loaded.model):
+        if stateful(state.cache):
             found = []
             for step, position_class in enumerate(classes):
                 if surgeon is not None:

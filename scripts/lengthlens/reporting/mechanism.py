@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from lengthlens.analysis.unpatched import LARGE
@@ -10,7 +12,7 @@ from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import METHOD_NAMES
 from lengthlens.reporting.answers import by_model
 
-_NAMED = 4  # components in a sentence
+NAMED = 4  # components in a sentence
 _SCORES = METHOD_NAMES | {"effect": "effect of removal"}
 
 
@@ -31,8 +33,8 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
         first = own.iloc[0]
         effect = estimated(first, "n_effect", "logits", after=" logits")
         named = [
-            f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
-            for row in own.head(_NAMED).to_dict("records")
+            component_share(row)
+            for row in own.head(NAMED).to_dict("records")
             if row["share_low"] > 0
         ]
         said = f"Patching in one component from that run accounts for: {'; '.join(named)}"
@@ -44,6 +46,17 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
             + unpatched_heads(first)
         )
     return sentences
+
+
+def component_share(row: Mapping) -> str:
+    """A component with its share of the effect of N."""
+    return f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
+
+
+def kept(row: Mapping) -> str:
+    """What a circuit keeps of the effect of N."""
+    limits = in_brackets(row["low"], row["high"], "percent")
+    return f"{number(row['faithfulness'], 'percent')} % {limits}"
 
 
 def unpatched_heads(row: pd.Series) -> str:
@@ -77,11 +90,9 @@ def say_circuits(table: pd.DataFrame) -> list[str]:
             by = f" by {score}" if score else ""
             sentences.append(f"{who}: no circuit{by}: {row['absent']}.")
             continue
-        share = f"{number(row['faithfulness'], 'percent')} % "
-        share += in_brackets(row["low"], row["high"], "percent")
         sentences.append(
             f"{who}: the top {int(row['k'])} of {int(row['n_components'])} components by {score} "
-            f"keep {share} of the effect of N ({int(row['n_samples'])} answers)"
+            f"keep {kept(row)} of the effect of N ({int(row['n_samples'])} answers)"
             + _against_random(row)
             + (f"; {_exchanged(row)}" if row["n_interchange"] > 0 else "")
             + "."

@@ -7,21 +7,20 @@ model and language in which control is shown, of which the page folds all but th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 
-from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.figures.numbers import estimated, number
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.figures.tracing import ROLE_NAMES
 from lengthlens.reporting.answers import Finding, Tables, folded, tally, verdict, who
-from lengthlens.reporting.mechanism import unpatched_heads
+from lengthlens.reporting.mechanism import NAMED, component_share, kept, unpatched_heads
 from lengthlens.reporting.traces import HALF, say_roles
 
 _SWAP = 1  # to the next larger number
-_NAMED = 4  # components in an answer
 _NOTHING = "no effect of N is shown"
 _RANKERS = ("cwa", "nswap", "atp")
 
@@ -63,13 +62,13 @@ def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
     """Which components, patched alone, carry most of the effect of N?"""
     evidence, firsts = [], []
     for name, rows in _cases(tables["carriers"], cast):
-        shown = rows[rows["share_low"] > 0].head(_NAMED)
+        shown = rows[rows["share_low"] > 0].head(NAMED)
         first = rows.iloc[0]
         n = int(first["n_samples"])
         if rows["share"].isna().all():
             evidence.append(f"{name}: {_NOTHING} ({n} answers)")
             continue
-        told = "; ".join(_component(row) for row in shown.to_dict("records"))
+        told = "; ".join(component_share(row) for row in shown.to_dict("records"))
         told = told or "no single component is shown to carry any of it"
         evidence.append(
             f"{name}, patched in alone from the run with the next larger number: {told} "
@@ -96,12 +95,12 @@ def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
         if "cwa" not in scores:
             continue
         parts = []
-        if kept := _as_many(tables, rows.iloc[0]):
-            size, cwa, atp = kept
+        if alike := _as_many(tables, rows.iloc[0]):
+            size, cwa, atp = alike
             limits.append((cwa["low"], cwa["high"]))
             parts.append(
-                f"the top {size} components by CWA keep {_kept(cwa)} of the effect of N, those by "
-                f"AtP {_kept(atp)} ({int(cwa['n_samples'])} answers)"
+                f"the top {size} components by CWA keep {kept(cwa)} of the effect of N, those by "
+                f"AtP {kept(atp)} ({int(cwa['n_samples'])} answers)"
             )
         told = ", ".join(
             f"{SCORE_NAMES[score]} {estimated(scores[score], 'correlation', 'correlation')}"
@@ -157,10 +156,6 @@ def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]
         yield who(cast, model, language), rows
 
 
-def _component(row: dict) -> str:
-    return f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
-
-
 def _of(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     """The rows of the same model and language."""
     return table[(table["model"] == row["model"]) & (table["language"] == row["language"])]
@@ -180,7 +175,7 @@ def _smallest_circuit(tables: Tables, row: pd.Series) -> str:
         return ""
     return (
         f" The top {int(found['k'])} of {int(found['n_components'])} components by AtP together "
-        f"keep {_kept(found)} of it ({int(found['n_samples'])} answers)."
+        f"keep {kept(found)} of it ({int(found['n_samples'])} answers)."
     )
 
 
@@ -197,11 +192,6 @@ def _as_many(tables: Tables, row: pd.Series) -> tuple[int, dict, dict] | None:
     if not {"atp", "cwa"} <= set(rows):
         return None
     return int(found["k"]), rows["cwa"], rows["atp"]
-
-
-def _kept(row: Mapping) -> str:
-    limits = in_brackets(row["low"], row["high"], "percent")
-    return f"{number(row['faithfulness'], 'percent')} % {limits}"
 
 
 def _passed_on(table: pd.DataFrame, row: pd.Series) -> str:
