@@ -19,6 +19,15 @@ PARTS = (
     "rules",
     "scripts",
 )
+# The smallest sizes of the stages that trace the mechanism, as lines of a configuration.
+LITTLE_MECHANISM = """
+circuits: {per_n: 4}
+tracing: {per_n: 2}
+transplant: {per_n: 1, every: 3, scales: [0.5], controls: 1, across_per_n: 1, answer_layers: false}
+paths: {per_n: 2, most: 4}
+contrasts: {per_n: 1}
+count: {per_n: 4, draws: 2, neurons: [1, 8]}
+"""
 
 
 def copy_project(folder: Path) -> Path:

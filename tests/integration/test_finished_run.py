@@ -21,14 +21,15 @@ from other_libraries import (
     sums_by_netcdf4,
     sums_by_old_h5py,
 )
-from study import ROOT, copy_project, snakemake
+from study import LITTLE_MECHANISM, ROOT, copy_project, snakemake
 
 from lengthlens.analysis.registry import TABLES
 from lengthlens.figures.registry import FIGURES
 
 pytestmark = pytest.mark.slow
 
-CONFIG = """
+CONFIG = (
+    """
 run: finished
 languages: [en, it]
 n_words: [3, 5]
@@ -40,15 +41,11 @@ ablation: {k: [1], further_k: [1], controls: 3, answered_controls: 1, further_co
   base_controls: 1, base_prompts: 2}
 probes: {n_words: [6], per_n: 2}
 patching: {per_n: 4, further_per_n: 1}
-circuits: {per_n: 4}
-tracing: {per_n: 2}
-transplant: {per_n: 1, every: 3, scales: [0.5], controls: 1, across_per_n: 1, answer_layers: false}
-paths: {per_n: 2, most: 4}
-contrasts: {per_n: 1}
-count: {per_n: 4, draws: 2, neurons: [1, 8]}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 report: {answers: 2}
 """
+    + LITTLE_MECHANISM
+)
 ONLY_OF_SOME_MODELS = {"steps/attention_scale"}  # pocket has no norm after attention
 _DIMENSION = "This is a netCDF dimension but not a netCDF variable"
 NAME = re.compile(r"`([^`]+)`")

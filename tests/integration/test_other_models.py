@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from study import copy_project, snakemake
+from study import LITTLE_MECHANISM, copy_project, snakemake
 from tiny_checkpoints import tiny_checkpoint
 from transformers import AutoConfig
 
@@ -21,25 +21,22 @@ KINDS = {
     "deepseek_v3": ([4, 4, 4], ""),
     "gemma4": ([4, 4, 4], ""),
 }
-SMALL = """
+SMALL = (
+    """
 languages: [en]
 n_words: [3, 5]
 prompts: {per_n: 6, shard: 6}
 generation: {max_new_tokens: 16}
 statistics: {resamples: 100}
 patching: {per_n: 4, further_per_n: 1, atp_per_n: 4}
-circuits: {per_n: 4}
-tracing: {per_n: 2}
-transplant: {per_n: 1, every: 3, scales: [0.5], controls: 1, across_per_n: 1, answer_layers: false}
-paths: {per_n: 2, most: 4}
-contrasts: {per_n: 1}
-count: {per_n: 4, draws: 2, neurons: [1, 8]}
 ablation: {k: [1, 2], further_k: [2], controls: 5, test_controls: 5, answered_controls: 2,
   base_controls: 2, base_prompts: 2, untuned: []}
 probes: {languages: [], n_words: [10], per_n: 2}
 figures: {dpi: 80}
 report: {answers: 4}
 """
+    + LITTLE_MECHANISM
+)
 
 
 def configuration(folder: Path, kind: str) -> dict:

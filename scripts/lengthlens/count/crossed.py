@@ -161,10 +161,11 @@ def _read(
     # Rows end alike, however long their prompts are: places are counted from there.
     places = [step - len(version.tokens) - 1 for step in version.steps]
     # NOTE a state takes in what pads a text, so such a model reads one at a time.
-    batches = [[text] for text in texts] if keeps_states(loaded.model) else [texts]
+    whole = keeps_states(loaded.model)
     parts = []
-    for batch in batches:
-        state, recorder = _unread_or_begun(loaded, batch), StreamRecorder(loaded.anatomy, places)
+    for batch in [[text] for text in texts] if whole else [texts]:
+        state = _unread(loaded, batch) if whole else _after_prefix(loaded, batch)
+        recorder = StreamRecorder(loaded.anatomy, places)
         with recorder.attached():
             feed(loaded.model, state)
         parts.append([recorder.streams[layer].float().cpu().numpy() for layer in layers])
@@ -177,13 +178,13 @@ def _read(
     return np.stack(streams)
 
 
-def _unread_or_begun(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
-    """The state from which one pass reads texts to their end.
+def _after_prefix(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
+    """The state from which one pass reads texts to their end: their shared prefix was read."""
+    return prefill(loaded.model, texts, 1, None, loaded.device, last_apart=False)
 
-    The prefix that texts share was read before, but not by a model that keeps a state.
-    """
-    if not keeps_states(loaded.model):
-        return prefill(loaded.model, texts, 1, None, loaded.device, last_apart=False)
+
+def _unread(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
+    """The state from which one pass reads a text from its first token on."""
     state = unread(loaded.model, len(texts[0]), loaded.device)
     state.token = state.token[:, :0]
     state.mask = state.mask[:, :0]
