@@ -17,40 +17,32 @@ _SCORES = METHOD_NAMES | {"effect": "effect of removal"}
 
 
 def say_carriers(table: pd.DataFrame) -> list[str]:
-    """The components that carry most, by model and language.
+    """The effect of N that was patched, and the components that the story does not name.
 
     Args:
         table: tables/carriers.csv.
     """
     sentences = []
-    for who, own in by_model(table):
-        if own["share"].isna().all():
-            sentences.append(
-                f"{who}: no effect of N is shown, so no shares are given "
-                f"({int(own['n_samples'].max())} answers)."
-            )
-            continue
-        first = own.iloc[0]
-        effect = estimated(first, "n_effect", "logits", after=" logits")
-        named = [
-            component_share(row)
-            for row in own.head(NAMED).to_dict("records")
-            if row["share_low"] > 0
-        ]
-        said = f"Patching in one component from that run accounts for: {'; '.join(named)}"
-        said = said if named else "No single component is shown to account for any of it"
-        sentences.append(
-            f"{who}: the effect of N is {effect}: asking for the next larger number lowers the end "
-            f"margin by this much once N words are written. {said} "
-            f"({int(first['n_samples'])} answers; shares need not add up to 100 %)."
-            + unpatched_heads(first)
-        )
+    for who, own in by_model(table[table["share"].notna()]):
+        effect = estimated(own.iloc[0], "n_effect", "logits", after=" logits")
+        others = component_shares(shown_carriers(own)[NAMED:])
+        others = f"; patched in alone, further components carry of it: {others}" if others else ""
+        n = int(own["n_samples"].iloc[0])
+        sentences.append(f"{who}: the effect of N that was patched is {effect}{others} ({n} answers).")
     return sentences
 
 
-def component_share(row: Mapping) -> str:
-    """A component with its share of the effect of N."""
-    return f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
+def shown_carriers(rows: pd.DataFrame) -> pd.DataFrame:
+    """The components that are shown to carry some of the effect of N."""
+    return rows[rows["share_low"] > 0]
+
+
+def component_shares(rows: pd.DataFrame) -> str:
+    """Components with their shares of the effect of N."""
+    return "; ".join(
+        f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
+        for row in rows.to_dict("records")
+    )
 
 
 def kept(row: Mapping) -> str:

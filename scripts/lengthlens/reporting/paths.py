@@ -48,16 +48,11 @@ def say_paths(table: pd.DataFrame) -> list[str]:
 
 
 def say_compensation(table: pd.DataFrame) -> list[str]:
-    """Whether the final MLP compensates for the late heads, by model and language.
+    """What the story leaves out of the final MLP's compensation, by model and language.
 
     Args:
         table: tables/compensation.csv.
     """
-    verdicts = {
-        "yes": "so the MLP compensates for them",
-        "no": "so the MLP does not compensate for them",
-        "open": "so whether the MLP compensates for them is undecided",
-    }
     sentences = _missing(table)
     for who, own in _pairs(table):
         terms = own.set_index("term").to_dict("index")
@@ -67,12 +62,11 @@ def say_compensation(table: pd.DataFrame) -> list[str]:
                 "cannot compensate for them."
             )
             continue
-        parts = {name: _logits(terms[name]) for name in ("direct", "mediated", "rest")}
+        rest = estimated(terms["rest"], "effect", "logits", True, " logits")
         sentences.append(
-            f"{who}: the heads of the last quarter of layers contribute {parts['direct']} to the "
-            f"effect of N directly and {parts['mediated']} through the final MLP, "
-            f"{verdicts[terms['direct']['compensates']]}; all other input to this MLP contributes "
-            f"{parts['rest']} ({int(terms['direct']['n_samples'])} answers)."
+            f"{who}: through the final MLP, all that it reads beside the heads of the last quarter "
+            f"of layers contributes {rest} to the effect of N ({int(terms['rest']['n_samples'])} "
+            "answers)."
         )
     return sentences
 
@@ -156,7 +150,3 @@ def _spelled(row: dict) -> str:
 
 def _share(row: dict) -> str:
     return estimated(row, "share", "percent", after=" %")
-
-
-def _logits(row: dict) -> str:
-    return estimated(row, "effect", "logits", True, " logits")

@@ -21,6 +21,7 @@ from lengthlens.reporting.answers import (
     Finding,
     Tables,
     answered,
+    counted,
     shown,
     tally,
     who,
@@ -53,7 +54,8 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (both halves)"
             )
     question = "Do tuned models keep to N more often than untuned models?"
-    return answered(question, gaps, evidence, "languages")
+    several = untuned["model"].nunique() > 1
+    return answered(question, gaps, evidence, counted(cast, *["untuned model"] * several))
 
 
 def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
@@ -76,7 +78,7 @@ def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     question = "Do the texts, rather than the models, explain most of the difference in CWA?"
-    return answered(question, limits, evidence, "cases of language and text", 0.5)
+    return answered(question, limits, evidence, counted(cast, "text"), 0.5)
 
 
 def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
@@ -164,7 +166,7 @@ def passes_on(tables: Tables, cast: Cast) -> Finding | None:
         "Does the final MLP contribute less when heads that it reads are removed? (mediation; no "
         "test of self-repair)"
     )
-    return answered(question, limits, evidence, "languages")
+    return answered(question, limits, evidence, counted(cast))
 
 
 def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
@@ -200,7 +202,7 @@ def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     question = "Do exact answers fall without the final MLP?"
-    return answered(question, limits, evidence, "languages")
+    return answered(question, limits, evidence, counted(cast))
 
 
 def _on_neutral_text(found: Mapping[tuple[str, str], Mapping], row: Mapping) -> str:
@@ -293,7 +295,7 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     question = "Is it the tokenizer: are answers exact more often when every token is one word?"
-    finding = answered(question, limits, evidence, "languages")
+    finding = answered(question, limits, evidence, counted(cast))
     return finding if limits else replace(finding, answer="not judged")
 
 
@@ -316,7 +318,7 @@ def extends(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     question = "Beyond the study's N, does the model write more when asked for more?"
-    return answered(question, limits, evidence, "languages")
+    return answered(question, limits, evidence, counted(cast))
 
 
 def harder_n(tables: Tables, cast: Cast) -> Finding | None:
@@ -343,8 +345,7 @@ def harder_n(tables: Tables, cast: Cast) -> Finding | None:
             else f"{name}: none is shown among {own['n'].nunique()} N "
             f"({_span(own, 'n_samples')} answers each)"
         )
-    cases = rows.groupby(["model", "language"]).ngroups
-    said = f"yes in {worse} of {cases} languages" if worse else "not shown"
+    said = f"yes in {worse} of {len(evidence)} {counted(cast)}" if worse else "not shown"
     return Finding(
         "Is any N harder than its neighbours? (exploratory)", said, "open", tuple(evidence)
     )

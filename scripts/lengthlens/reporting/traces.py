@@ -15,32 +15,19 @@ _SWAP = 1
 
 
 def say_places(table: pd.DataFrame) -> list[str]:
-    """Through which part of the text the effect of N passes at which layer, by model and language.
-
-    Parts whose share lies above one half with its whole interval are listed separately from those
-    whose share lies above a twentieth.
+    """Where less than half of the effect of N passes: the story tells where more does.
 
     Args:
         table: tables/tracing.csv.
     """
     own = table[(table["swap"] == _SWAP) & (table["direction"] == "noising")]
     sentences = []
-    for who, rows in by_model(own):
-        n = f"{int(rows['n_samples'].max())} answers"
-        if rows["share"].isna().all():
-            sentences.append(f"{who}: no effect of N is shown, so there is nothing to trace ({n}).")
-            continue
-        most = say_roles(rows)
-        some = _layers_by_role(rows[(rows["share_low"] > _SOME) & (rows["share_low"] <= HALF)])
-        parts = []
-        if most:
-            parts.append(f"more than half of the effect of N travels through {most}")
-        if some:
-            parts.append(f"more than 5 %, but not shown to be more than half, through {some}")
-        nothing = "no part of the text is shown to carry more than 5 % of the effect of N"
-        said = "; ".join(parts) or nothing
+    for who, rows in by_model(own[own["share"].notna()]):
+        some = _layers_by_role(rows[rows["share_low"].between(_SOME, HALF, inclusive="right")])
+        some = some or "no other part of the text"
         sentences.append(
-            f"{who}: {said} ({n}, noising; a layer is the one that the stream enters)."
+            f"{who}: more than 5 % of the effect of N, but not shown to be more than half, travels "
+            f"through {some} ({int(rows['n_samples'].max())} answers, noising)."
         )
     return sentences
 
