@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
-from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.figures.numbers import estimated
 from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.mechanism import kept
 from lengthlens.reporting.traces import say_roles
 
 _SWAP = 1
@@ -114,10 +115,8 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
             elif pd.isna(row["faithfulness"]):
                 said += f"and no effect of N is shown ({int(row['n_samples'])} answers)"
             else:
-                said += f"and the circuit of {int(row['k'])} components keeps "
-                said += f"{number(row['faithfulness'], 'percent')} % "
-                said += in_brackets(row["low"], row["high"], "percent")
-                said += f" of the effect of N ({int(row['n_samples'])} answers)"
+                said += f"and the circuit of {int(row['k'])} components keeps {kept(row)} of the "
+                said += f"effect of N ({int(row['n_samples'])} answers)"
             parts.append(said)
         sentences.append(f"{who}, new templates and topics: {'; '.join(parts)}.")
     return sentences
