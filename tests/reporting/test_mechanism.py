@@ -25,10 +25,14 @@ CARRIER = {
 def test_carriers_that_the_story_does_not_name_are_told_with_their_intervals() -> None:
     weak = CARRIER | {"component": "L5H3", "share": 0.02, "share_low": -0.01, "share_high": 0.05}
     (said,) = say_carriers(pd.DataFrame([CARRIER, weak]))
-    assert said == "m (en): the effect of N that was patched is 13.5 logits [11.7, 15.2] (71 answers)."
+    assert (
+        said == "m (en): the effect of N that was patched is 13.5 logits [11.7, 15.2] (71 answers)."
+    )
     named = [CARRIER | {"component": f"L{layer}M"} for layer in range(NAMED)]
     (said,) = say_carriers(pd.DataFrame([*named, CARRIER, weak]))
-    assert "further components carry of it: L0H6 88.7 % [83.0, 94.0] (71 answers)" in said
+    assert (
+        "further components that carry some, patched in alone: L0H6 88.7 % [83.0, 94.0] (71" in said
+    )
 
 
 def test_heads_that_were_not_patched_are_told_with_what_they_may_carry() -> None:

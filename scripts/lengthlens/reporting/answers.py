@@ -114,6 +114,12 @@ def by_model(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield f"{model} ({language})", rows
 
 
+def span(counts: pd.Series) -> str:
+    """The smallest and the largest of some counts; one number where they are equal."""
+    few, many = counts.min(), counts.max()
+    return str(few) if few == many else f"{few} to {many}"
+
+
 def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
     """A value with its unit and interval."""
     return estimated(row, name, unit, sign, suffix(unit, sign))

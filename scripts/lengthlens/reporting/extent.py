@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.reporting.answers import span
 from lengthlens.reporting.order import least_cut_first
 
 MEASURES = {
@@ -66,7 +67,7 @@ def dip_sentences(table: pd.DataFrame) -> list[str]:
             said.append(
                 f"{model} in {language}: no N is shown to be worse than its neighbours in "
                 f"{_listed(quiet)} ({quiet['n'].nunique()} N, simultaneous {_level(quiet)} "
-                f"intervals; n = {_samples(quiet)} answers each)."
+                f"intervals; n = {span(quiet['n_samples'])} answers each)."
             )
         if hidden.any():
             said.append(
@@ -98,8 +99,3 @@ def _dip(row: Mapping, lines: pd.Series) -> str:
 
 def _level(rows: pd.DataFrame) -> str:
     return f"{100 * rows['level'].iloc[0]:g} %"
-
-
-def _samples(rows: pd.DataFrame) -> str:
-    few, many = rows["n_samples"].min(), rows["n_samples"].max()
-    return str(few) if few == many else f"{few} to {many}"

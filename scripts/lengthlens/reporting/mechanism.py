@@ -26,9 +26,11 @@ def say_carriers(table: pd.DataFrame) -> list[str]:
     for who, own in by_model(table[table["share"].notna()]):
         effect = estimated(own.iloc[0], "n_effect", "logits", after=" logits")
         others = component_shares(shown_carriers(own)[NAMED:])
-        others = f"; patched in alone, further components carry of it: {others}" if others else ""
+        others = f"; further components that carry some, patched in alone: {others}" * bool(others)
         n = int(own["n_samples"].iloc[0])
-        sentences.append(f"{who}: the effect of N that was patched is {effect}{others} ({n} answers).")
+        sentences.append(
+            f"{who}: the effect of N that was patched is {effect}{others} ({n} answers)."
+        )
     return sentences
 
 

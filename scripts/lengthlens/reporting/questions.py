@@ -23,6 +23,7 @@ from lengthlens.reporting.answers import (
     answered,
     counted,
     shown,
+    span,
     tally,
     who,
 )
@@ -101,7 +102,7 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
             gain = shown(row, "over_norm", "correlation", True)
             corr = shown(row, "correlation", "correlation")
             parts.append(f"{name} {corr}, vs. norm {gain}")
-        basis = f"{_span(own, 'n_evaluate')} answers of the evaluate half"
+        basis = f"{span(own['n_evaluate'])} answers of the evaluate half"
         evidence.append(
             f"{SCORE_NAMES[score]}, rank correlation within layers with the effect "
             f"{OUTCOME_NAMES[outcome]}: {'; '.join(parts)} ({basis})"
@@ -239,7 +240,7 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(
             f"{where}: removing heads found in other languages lowers the end margin more than "
             f"removing random heads in {lower} of {known} cases of method and source, less in "
-            f"{higher}; effects {_range(own)} ({_span(own, 'n_samples')} answers)"
+            f"{higher}; effects {_range(own)} ({span(own['n_samples'])} answers)"
         )
     question = "Do heads found in one language matter in another?"
     return answered(question, limits, evidence, "cases")
@@ -254,12 +255,6 @@ def _range(rows: pd.DataFrame) -> str:
     return (
         f"from {shown(least, 'effect', 'logits', True)} to {shown(most, 'effect', 'logits', True)}"
     )
-
-
-def _span(rows: pd.DataFrame, name: str) -> str:
-    """The smallest and the largest of some counts; one number where they are equal."""
-    few, many = rows[name].min(), rows[name].max()
-    return str(few) if few == many else f"{few} to {many}"
 
 
 def _heads(row: Mapping) -> str:
@@ -343,7 +338,7 @@ def harder_n(tables: Tables, cast: Cast) -> Finding | None:
             f"{name}: {', '.join(parts)}"
             if parts
             else f"{name}: none is shown among {own['n'].nunique()} N "
-            f"({_span(own, 'n_samples')} answers each)"
+            f"({span(own['n_samples'])} answers each)"
         )
     said = f"yes in {worse} of {len(evidence)} {counted(cast)}" if worse else "not shown"
     return Finding(

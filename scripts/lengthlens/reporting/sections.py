@@ -118,7 +118,12 @@ SECTIONS = (
             Table("paths", "Paths between components", paths.say_paths),
             Table("compensation", "Does the final MLP compensate?", paths.say_compensation),
         ),
-        findings=(story.when_to_stop, story.what_carries_n, story.cwa_finds_them, story.what_final_mlp_does),
+        findings=(
+            story.when_to_stop,
+            story.what_carries_n,
+            story.cwa_finds_them,
+            story.what_final_mlp_does,
+        ),
         explains=True,
         story=True,
     ),
@@ -184,7 +189,9 @@ SECTIONS = (
         "Untuned and tuned models write different answers, and attribution depends on the text. "
         "Here both models read the same answers, so only the weights differ.",
         figures=("same_text",),
-        tables=(Table("same_text", "Both models on the same answers", forced_findings.say_same_text),),
+        tables=(
+            Table("same_text", "Both models on the same answers", forced_findings.say_same_text),
+        ),
         findings=(questions.more_than_text,),
         explains=True,
     ),
@@ -258,7 +265,9 @@ SECTIONS = (
         "end margin is summed layer by layer.",
         figures=("count", "depth"),
         tables=(
-            Table("count_probes", "Words left, decoded from the stream", count.say_probes, leads=True),
+            Table(
+                "count_probes", "Words left, decoded from the stream", count.say_probes, leads=True
+            ),
             Table("steering", "Words left, steered in the stream", count.say_steering),
             Table("neurons", "Neurons of the final MLP", count.say_neurons),
             Table("depth", "The end margin by depth", count.say_depth),
@@ -320,8 +329,16 @@ SECTIONS = (
         "token. Shares are over both halves of the topics.",
         figures=("tokenization",),
         tables=(
-            Table("tokens_per_word", "Errors by tokens per word", tokenization.tokens_per_word_sentences),
-            Table("tokenization", "Words of one token against several", tokenization.tokenization_sentences),
+            Table(
+                "tokens_per_word",
+                "Errors by tokens per word",
+                tokenization.tokens_per_word_sentences,
+            ),
+            Table(
+                "tokenization",
+                "Words of one token against several",
+                tokenization.tokenization_sentences,
+            ),
             Table("counting", "Counting conventions", tokenization.counting_sentences),
         ),
         findings=(questions.words_or_tokens,),

@@ -68,7 +68,9 @@ def _points(row: Mapping) -> str:
     """A difference of shares with its interval and n, and its direction, if it has one."""
     value = estimated(row, "value", "percent", True, " points")
     basis = f"n = {row['n_samples']} answers, {row['n_topics']} topics"
-    way = direction(row["value_low"], row["value_high"], "more exact answers", "fewer exact answers")
+    way = direction(
+        row["value_low"], row["value_high"], "more exact answers", "fewer exact answers"
+    )
     return f"{value} ({basis}): {way}"
 
 
