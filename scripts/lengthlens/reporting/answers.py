@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.figures.numbers import estimated, suffix
+from lengthlens.figures.numbers import Row, estimated, suffix
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.statistics import side_of
@@ -118,6 +118,11 @@ def span(counts: pd.Series) -> str:
     """The smallest and the largest of some counts; one number where they are equal."""
     few, many = counts.min(), counts.max()
     return str(few) if few == many else f"{few} to {many}"
+
+
+def share(row: Row, name: str = "share") -> str:
+    """A share in percent with its interval."""
+    return estimated(row, name, "percent", after=" %")
 
 
 def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:

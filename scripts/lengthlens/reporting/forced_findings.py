@@ -9,6 +9,7 @@ import pandas as pd
 
 from lengthlens.figures.numbers import estimated, number
 from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
+from lengthlens.reporting.answers import share
 from lengthlens.statistics import side_of
 
 RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", "decision"))
@@ -122,14 +123,10 @@ def text_shares(rows: pd.DataFrame, tuned: str, untuned: str) -> str:
         rows: of tables/same_text.csv, of one pair, language and group, by quantity.
     """
     ends = [
-        f"{_percent(rows.loc[f'share_on_{text}'])} on {writer}'s text"
+        f"{share(rows.loc[f'share_on_{text}'], 'value')} on {writer}'s text"
         for text, writer in (("tuned", tuned), ("untuned", untuned))
     ]
-    return f"{ends[0]} and {ends[1]} (mean {_percent(rows.loc['share'])})"
-
-
-def _percent(row: pd.Series) -> str:
-    return estimated(row, "value", "percent", after=" %")
+    return f"{ends[0]} and {ends[1]} (mean {share(rows.loc['share'], 'value')})"
 
 
 def _apart(between: pd.Series) -> str:

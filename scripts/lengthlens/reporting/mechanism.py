@@ -10,7 +10,7 @@ from lengthlens.analysis.unpatched import LARGE
 from lengthlens.figures.numbers import estimated, in_brackets, number
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import METHOD_NAMES
-from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.answers import by_model, share
 
 NAMED = 4  # components in a sentence
 _SCORES = METHOD_NAMES | {"effect": "effect of removal"}
@@ -41,10 +41,7 @@ def shown_carriers(rows: pd.DataFrame) -> pd.DataFrame:
 
 def component_shares(rows: pd.DataFrame) -> str:
     """Components with their shares of the effect of N."""
-    return "; ".join(
-        f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
-        for row in rows.to_dict("records")
-    )
+    return "; ".join(f"{row['component']} {share(row)}" for row in rows.to_dict("records"))
 
 
 def kept(row: Mapping) -> str:
@@ -60,11 +57,10 @@ def unpatched_heads(row: pd.Series) -> str:
         return ""
     if pd.isna(row["unpatched"]):
         return f" {number_of} heads were not patched; no sample estimates what they carry."
-    share = estimated(row, "unpatched", "percent", after=" %")
     return (
         f" {number_of} heads were not patched. Judging by a random sample, their shares add up to "
-        f"{share}, and at most {int(row['unpatched_most'])} of them carry more than "
-        f"{100 * LARGE:g} % each (confidence level {row['level']:g})."
+        f"{share(row, 'unpatched')}, and at most {int(row['unpatched_most'])} of them carry more "
+        f"than {100 * LARGE:g} % each (confidence level {row['level']:g})."
     )
 
 
@@ -108,10 +104,10 @@ def _against_random(row: dict) -> str:
 
 
 def _exchanged(row: dict) -> str:
-    turned = estimated(row, "interchange", "percent", after=" %")
+    turned = share(row, "interchange")
     said = f"patching in these alone flips {turned} of {int(row['n_interchange'])} decisions"
     if row["n_written"] > 0:
-        exact = estimated(row, "written_exact", "percent", after=" %")
+        exact = share(row, "written_exact")
         said += f", and {exact} of {int(row['n_written'])} answers written this way have the "
         said += "number of words that the other prompt asks for"
     return said

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
 from lengthlens.figures.numbers import estimated
-from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.answers import by_model, share
 from lengthlens.reporting.mechanism import kept
 from lengthlens.reporting.traces import say_roles
 
@@ -37,7 +37,7 @@ def say_paths(table: pd.DataFrame) -> list[str]:
             continue
         most = own[own["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = "; ".join(
-            f"{_spelled(row)} {_share(row)}" for row in most.head(_NAMED).to_dict("records")
+            f"{_spelled(row)} {share(row)}" for row in most.head(_NAMED).to_dict("records")
         )
         said = f"single paths carry these shares of the effect of N: {told}"
         said = said if told else "no single path is shown to carry more than 5 % of the effect of N"
@@ -108,7 +108,7 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
     for who, own in _pairs(table):
         parts = []
         for row in own[own["kind"] != "all"].to_dict("records"):
-            exact = estimated(row, "exact", "percent", after=" %")
+            exact = share(row, "exact")
             said = f"{_KINDS[row['kind']]}: {exact} of {row['n_answers']} answers are exact, "
             if pd.isna(row["k"]):
                 said += "and there is no circuit to test"
@@ -145,7 +145,3 @@ def _spelled(row: dict) -> str:
         return f"{sender} directly to the logits"
     part = _INPUTS.get(row["receiver"].partition(".")[2])
     return f"{sender} to {row['component']}" + (f" ({part})" if part else "")
-
-
-def _share(row: dict) -> str:
-    return estimated(row, "share", "percent", after=" %")

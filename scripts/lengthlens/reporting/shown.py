@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.answers import Finding
+from lengthlens.reporting.answers import Finding, Tables
 from lengthlens.reporting.control import gate_of
 from lengthlens.reporting.grid import Grid, grid
 from lengthlens.reporting.material import Material
@@ -42,6 +42,7 @@ def shown_sections(material: Material) -> list[Shown]:
     """
     shown = []
     gate = gate_of(material.tables, material.tunings)
+    cast = Cast(dict(material.tunings), dict(material.languages))
     explained = {name: gate.explained(table) for name, table in material.tables.items()}
     for section in SECTIONS:
         if section.explains and gate.nothing:
@@ -82,7 +83,7 @@ def shown_sections(material: Material) -> list[Shown]:
                 story=section.story,
                 leads=tuple(leads),
                 sentences=tuple(text for each in said for text in each if text not in leads),
-                findings=_findings(section, replace(material, tables=own)),
+                findings=_findings(section, own, cast),
             )
         )
     return shown
@@ -107,12 +108,11 @@ def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
     return table.assign(**{name: table[name].replace(dict(languages)) for name in columns})
 
 
-def _findings(section: Section, material: Material) -> tuple[Finding, ...]:
+def _findings(section: Section, tables: Tables, cast: Cast) -> tuple[Finding, ...]:
     """The answers to a section's questions."""
-    if not all(table.name in material.tables for table in section.tables):
+    if not all(table.name in tables for table in section.tables):
         return ()
-    cast = Cast(dict(material.tunings), dict(material.languages))
-    asked = (ask(material.tables, cast) for ask in section.findings)
+    asked = (ask(tables, cast) for ask in section.findings)
     return tuple(found for found in asked if found is not None)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from lengthlens.analysis.behaviour import ALL
 from lengthlens.figures.numbers import estimated, number
 from lengthlens.figures.tokenization import POOR
+from lengthlens.reporting.answers import share
 from lengthlens.reporting.order import least_cut_first
 
 FEWEST_ERRING = 10  # with fewer answers that err, one or two of them make the slope
@@ -36,10 +37,11 @@ def tokenization_sentences(table: pd.DataFrame) -> list[str]:
 def _change(rows: Mapping[str, Mapping], coverage: Mapping, degenerate: Mapping, poor: bool) -> str:
     """Free and aligned answers compared, and how far aligned decoding can be trusted."""
     text = (
-        f"with one whole word per token, {_value(rows['aligned'])} of answers are exact, against "
-        f"{_value(rows['free'])} of free ones; {_points(rows['change'])}. The vocabulary holds "
-        f"{number(coverage['value'], 'percent')} % of the lexicon's {coverage['n_samples']:.0f} "
-        f"words as one token, and {_value(degenerate)} of the aligned answers are degenerate."
+        f"with one whole word per token, {share(rows['aligned'], 'value')} of answers are exact, "
+        f"against {share(rows['free'], 'value')} of free ones; {_points(rows['change'])}. The "
+        f"vocabulary holds {number(coverage['value'], 'percent')} % of the lexicon's "
+        f"{coverage['n_samples']:.0f} words as one token, and {share(degenerate, 'value')} of the "
+        "aligned answers are degenerate."
     )
     if rows["free"]["truncated"] > 0:
         text += f" Of the free answers {number(rows['free']['truncated'], 'percent')} % were cut."
@@ -57,11 +59,6 @@ def _against(reference: str, rows: Mapping[str, Mapping], poor: bool) -> str:
         f"net of the constraint's effect in {reference}, one-token words bring "
         f"{_points(rows['tokenization'])}; {text}."
     )
-
-
-def _value(row: Mapping) -> str:
-    """A share with its interval."""
-    return estimated(row, "value", "percent", after=" %")
 
 
 def _points(row: Mapping) -> str:

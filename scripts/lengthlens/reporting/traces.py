@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.figures.numbers import in_brackets, number
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES
-from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.answers import by_model, share
 
 HALF, _SOME = 0.5, 0.05  # of the effect of N
 _SWAP = 1
@@ -72,8 +72,7 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
             continue
         lost = rows[rows["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = [
-            f"layer {row['layer']} to {ROLE_NAMES[row['role']]} "
-            f"{estimated(row, 'share', 'percent', after=' %')}"
+            f"layer {row['layer']} to {ROLE_NAMES[row['role']]} {share(row)}"
             for row in lost.head(4).to_dict("records")
         ]
         said = f"removes these shares of the effect of N: {'; '.join(told)}"
@@ -92,12 +91,10 @@ def say_roles(rows: pd.DataFrame) -> str:
 
 def _one_head(row: dict) -> str:
     """How much a head attends to that part; what is lost without it, only if that is above 5 %."""
-    share = f"{number(row['attention'], 'percent')} % "
-    share += in_brackets(row["low"], row["high"], "percent")
-    told = f"{row['component']} {share}"
+    told = f"{row['component']} {number(row['attention'], 'percent')} % "
+    told += in_brackets(row["low"], row["high"], "percent")
     if row["share_low"] > _SOME:
-        lost = estimated(row, "share", "percent", after=" %")
-        told += f" (blocking this removes {lost} of the effect of N)"
+        told += f" (blocking this removes {share(row)} of the effect of N)"
     return told
 
 
