@@ -71,7 +71,6 @@ class Claim:
     id: str
     text: str
     origin: str
-    theme: str
     paper: str
     value: str
     interval: str
@@ -104,7 +103,6 @@ def _claim(row: Mapping) -> Claim:
         id=row["id"],
         text=row["claim"],
         origin=row["origin"],
-        theme=row["theme"],
         paper=paper,
         value=number(row["value"], unit, sign) + (after if known else ""),
         interval=interval(row["low"], row["high"], unit, sign),

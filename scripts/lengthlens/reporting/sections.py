@@ -63,20 +63,20 @@ class Section:
     """One section.
 
     Attributes:
-        id: of the section in the page; label: its name in the navigation; title: its heading.
+        id: of the section in the page; title: its heading.
         intro: what the question is and how it was answered.
         figures: their names.
         tables: shown folded, below the figures.
         findings: the questions that it answers, asked only where the run has all of its tables.
         optional: whether it is left out where its tables have no rows.
         explains: whether it explains control; then it shows nothing of models that have none.
-        story: whether it stands open at the top of the page; all others are folded below.
+        label: its name in the navigation, if it is part of the story, which stands open at the top
+            of the page; all others are folded below.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
     """
 
     id: str
-    label: str
     title: str
     intro: str = ""
     figures: tuple[str, ...] = ()
@@ -84,23 +84,21 @@ class Section:
     findings: tuple[Ask, ...] = ()
     explains: bool = False
     optional: bool = False
-    story: bool = False
+    label: str = ""
     template: str = "section.html.j2"
 
 
 SECTIONS = (
     Section(
         "summary",
-        "What they did",
         "What was asked, and what the models did",
         figures=("error_by_n",),
         findings=(questions.keeps_to_n,),
-        story=True,
+        label="What they did",
         template="summary.html.j2",
     ),
     Section(
         "mechanism",
-        "How it counts",
         "How does the tuned model count?",
         "Two runs read the same text; only the number requested differs. The end margin is the "
         "logit of ending minus that of going on, and the effect of N is how far the next larger "
@@ -125,11 +123,10 @@ SECTIONS = (
             story.what_final_mlp_does,
         ),
         explains=True,
-        story=True,
+        label="How it counts",
     ),
     Section(
         "tuning",
-        "What tuning changed",
         "Where did tuning put it?",
         "Tuned weights of some layers or components are inserted into the untuned model, and "
         "untuned weights into the tuned model. A part is sufficient if it recovers more than half "
@@ -143,24 +140,21 @@ SECTIONS = (
         ),
         findings=(tuning.late_layers_suffice, tuning.late_layers_necessary),
         explains=True,
-        story=True,
+        label="What tuning changed",
     ),
     Section(
         "claims",
-        "What holds",
         "What holds, and what does not",
-        story=True,
+        label="What holds",
         template="claims.html.j2",
     ),
     Section(
         "behaviour",
-        "Behaviour",
         "Behaviour: errors by model, language and N",
         template="behaviour.html.j2",
     ),
     Section(
         "control",
-        "Control",
         "Control: is there anything to explain?",
         "Attributions and ablation effects exist even in a model that ignores N, and then explain "
         "nothing. Each model is therefore tested first: is it exact more often than chance, and "
@@ -176,7 +170,6 @@ SECTIONS = (
     ),
     Section(
         "attribution",
-        "Attribution",
         "Attribution: which components push towards N?",
         figures=("cwa_by_layer", "cwa_heatmaps", "cwa_by_n", "worked_cases"),
         explains=True,
@@ -184,7 +177,6 @@ SECTIONS = (
     ),
     Section(
         "same-text",
-        "Same text",
         "The same text under both models",
         "Untuned and tuned models write different answers, and attribution depends on the text. "
         "Here both models read the same answers, so only the weights differ.",
@@ -197,7 +189,6 @@ SECTIONS = (
     ),
     Section(
         "n-swapped",
-        "N swapped",
         "N swapped: does the model follow the number on the same text?",
         "Each answer is read under its own prompt and under that prompt with the study's next "
         "smaller or larger number. Only the number differs.",
@@ -206,7 +197,6 @@ SECTIONS = (
     ),
     Section(
         "causes",
-        "Causes",
         "Causes: what breaks when heads are removed?",
         figures=("ablation", "ablation_all"),
         findings=(questions.without_final_mlp,),
@@ -215,7 +205,6 @@ SECTIONS = (
     ),
     Section(
         "scores",
-        "Scores",
         "Which score finds the components that matter?",
         "Each component is ablated alone, and scores are compared by how well they predict the "
         "effect on held-out topics. The effect is read at the decision step, and as its difference "
@@ -227,7 +216,6 @@ SECTIONS = (
     ),
     Section(
         "circuits",
-        "Circuits",
         "Circuits: how many components does it take?",
         "Sets of components are patched between runs that differ only in the number. A circuit is "
         "the smallest set that keeps most of the effect of N.",
@@ -242,7 +230,6 @@ SECTIONS = (
     ),
     Section(
         "attention",
-        "Attention",
         "Attention: what do the heads look at, and does it hold on other templates?",
         "Attention from the last token to each part of the text is blocked to see what the token "
         "reads there. Other templates put the number early or late, with or without a final mark.",
@@ -256,7 +243,6 @@ SECTIONS = (
     ),
     Section(
         "count",
-        "Count",
         "Count: does the model hold how many words are left?",
         "Each answer is read under every N that it has not exceeded, so the text does not reveal "
         "how many words are left. Linear probes decode this number from the residual stream on "
@@ -276,7 +262,6 @@ SECTIONS = (
     ),
     Section(
         "series",
-        "Series",
         "Series: when does tuning bring control?",
         "Checkpoints of one training run, measured alike. Circuit members are chosen at the last "
         "step, where selection inflates their shares.",
@@ -286,7 +271,6 @@ SECTIONS = (
     ),
     Section(
         "confirmatory",
-        "Tests",
         "Confirmatory and exploratory tests",
         "Few tests, corrected for multiplicity. Confirmatory tests were preregistered: fixed "
         "before any model that they name was run. The others are exploratory.",
@@ -296,7 +280,6 @@ SECTIONS = (
     ),
     Section(
         "repair",
-        "Mediation",
         "Mediation: is the drop direct, or through later components?",
         "The change of the end margin after an ablation, decomposed exactly: the ablated "
         "components' own contribution, the change in the others', and the scale of the final norm. "
@@ -310,7 +293,6 @@ SECTIONS = (
     ),
     Section(
         "transfer",
-        "Transfer",
         "Transfer: do the same heads matter in another language?",
         "Heads chosen in one language are ablated while the model answers in another.",
         figures=("transfer",),
@@ -323,7 +305,6 @@ SECTIONS = (
     ),
     Section(
         "tokenization",
-        "Tokenization",
         "Tokenization: does the model count words or tokens?",
         "Multi-token words, other counting conventions, and a language in which every word is one "
         "token. Shares are over both halves of the topics.",
@@ -345,7 +326,6 @@ SECTIONS = (
     ),
     Section(
         "numbers",
-        "Numbers",
         "Numbers: is any N harder, and how far does control extend?",
         "The same prompts with N outside the study; and each N of the study against its "
         "neighbours, by measures that do not depend on answer length. Shares are over both halves "
@@ -362,14 +342,13 @@ SECTIONS = (
     ),
     Section(
         "models",
-        "Models",
         "The models and their settings",
         "How each model was prompted, what ended its answers, which of its settings were not used, "
         "and where its answers begin.",
         tables=(Table("models", "Models and their settings", models.model_sentences, leads=True),),
     ),
-    Section("answers", "Answers", "Sample answers", template="answers.html.j2"),
-    Section("limits", "Limits", "Limits", template="limits.html.j2"),
-    Section("configuration", "Configuration", "Configuration", template="configuration.html.j2"),
-    Section("provenance", "Provenance", "Provenance", template="provenance.html.j2"),
+    Section("answers", "Sample answers", template="answers.html.j2"),
+    Section("limits", "Limits", template="limits.html.j2"),
+    Section("configuration", "Configuration", template="configuration.html.j2"),
+    Section("provenance", "Provenance", template="provenance.html.j2"),
 )

@@ -22,17 +22,21 @@ class Shown:
     """A section with what this run has for it."""
 
     id: str
-    label: str
     title: str
     note: str
     template: str
+    label: str = ""
     intro: str = ""
     figures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tables: tuple[Grid, ...] = ()
-    story: bool = False
     leads: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def story(self) -> bool:
+        """Whether it stands open at the top of the page."""
+        return bool(self.label)
 
 
 def shown_sections(material: Material) -> list[Shown]:
@@ -80,7 +84,6 @@ def shown_sections(material: Material) -> list[Shown]:
                 template=section.template,
                 figures=figures,
                 tables=tuple(grid(own[table.name], table.title) for table in tables),
-                story=section.story,
                 leads=tuple(leads),
                 sentences=tuple(text for each in said for text in each if text not in leads),
                 findings=_findings(section, own, cast),
@@ -97,9 +100,7 @@ def cut_caption(text: str) -> dict[str, str]:
 
 def _nothing(section: Section, note: str) -> Shown:
     """A section that explains control, in a run without any."""
-    return Shown(
-        section.id, section.label, section.title, note, Section.template, story=section.story
-    )
+    return Shown(section.id, section.title, note, Section.template, section.label)
 
 
 def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
