@@ -189,3 +189,20 @@ def test_folded_the_page_is_short_and_fits(visit, size):
     found = axe.Axe().run(page).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_on_paper_findings_are_open_and_figures_fit(visit):
+    page = visit(unfolded=False)
+    fold = "<details><summary>Others</summary>Italian: the same</details>"
+    page.locator(".answered").first.evaluate(
+        f"each => each.insertAdjacentHTML('beforeend', '{fold}')"
+    )
+    page.set_viewport_size({"width": 700, "height": 900})  # about a sheet of A4 within its margins
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.get_by_text("Italian: the same").is_visible()
+    assert page.locator(".answered details:not([open])").count() == 0
+    assert not page.locator("nav").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".answered details[open]").count() == 0

@@ -31,7 +31,7 @@ def test_the_story_comes_first_and_says_what_the_report_says():
 
 
 def test_signs_of_markdown_are_shown_as_they_are():
-    section = Shown("a", "A", "A", "", "", leads=(f"a_b *c* [1, 2] |x| {EVIL}",), story=True)
+    section = Shown("a", "A", "", "", label="A", leads=(f"a_b *c* [1, 2] |x| {EVIL}",))
     text = digest([section], "r", MADE)
     assert "- a\\_b \\*c\\* [1, 2] |x| " in text and "\\<script\\>" in text
 

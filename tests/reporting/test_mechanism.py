@@ -7,10 +7,12 @@ import pandas as pd
 
 from lengthlens.analysis.circuits import CIRCUITS, OVERLAP
 from lengthlens.reporting.mechanism import (
+    NAMED,
     say_carriers,
     say_circuits,
     say_overlap,
     say_patch_scores,
+    unpatched_heads,
 )
 
 CARRIER = {
@@ -20,29 +22,33 @@ CARRIER = {
 }  # fmt: skip
 
 
-def test_carriers_are_named_with_their_intervals() -> None:
+def test_carriers_that_the_story_does_not_name_are_told_with_their_intervals() -> None:
     weak = CARRIER | {"component": "L5H3", "share": 0.02, "share_low": -0.01, "share_high": 0.05}
     (said,) = say_carriers(pd.DataFrame([CARRIER, weak]))
-    assert "13.5 logits [11.7, 15.2]" in said and "L0H6 88.7 % [83.0, 94.0]" in said
-    assert "L5H3" not in said and "(71 answers" in said
+    assert (
+        said == "m (en): the effect of N that was patched is 13.5 logits [11.7, 15.2] (71 answers)."
+    )
+    named = [CARRIER | {"component": f"L{layer}M"} for layer in range(NAMED)]
+    (said,) = say_carriers(pd.DataFrame([*named, CARRIER, weak]))
+    assert (
+        "further components that carry some, patched in alone: L0H6 88.7 % [83.0, 94.0] (71" in said
+    )
 
 
 def test_heads_that_were_not_patched_are_told_with_what_they_may_carry() -> None:
     """Only where there are any; without a sample no number is made up."""
-    (said,) = say_carriers(pd.DataFrame([CARRIER]))
-    assert "not patched" not in said
+    assert unpatched_heads(pd.Series(CARRIER)) == ""
     bound = {"unpatched": 0.12, "unpatched_low": 0.03, "unpatched_high": 0.21, "unpatched_most": 9}
-    (said,) = say_carriers(pd.DataFrame([CARRIER | bound | {"n_unpatched": 160}]))
+    said = unpatched_heads(pd.Series(CARRIER | bound | {"n_unpatched": 160}))
     assert "160 heads were not patched" in said and "shares add up to 12.0 % [3.0, 21.0]" in said
     assert "at most 9 of them carry more than 5 % each (confidence level 0.95)" in said
     unknown = dict.fromkeys(bound, np.nan) | {"n_unpatched": 160}
-    (said,) = say_carriers(pd.DataFrame([CARRIER | unknown]))
+    said = unpatched_heads(pd.Series(CARRIER | unknown))
     assert "no sample estimates what they carry" in said
 
 
-def test_without_an_effect_no_share_is_given() -> None:
-    (said,) = say_carriers(pd.DataFrame([CARRIER | {"share": np.nan}]))
-    assert "so no shares are given" in said and "%" not in said
+def test_without_an_effect_the_story_says_so() -> None:
+    assert say_carriers(pd.DataFrame([CARRIER | {"share": np.nan}])) == []
 
 
 def test_circuits_are_told_with_their_size_or_the_reason() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from lengthlens.analysis.contrasts import CIRCUITS, CONTRASTS
 from lengthlens.analysis.paths import COMPENSATION, PATHS
@@ -40,26 +39,18 @@ def test_paths_are_named_with_what_they_go_into() -> None:
     assert "no path is named (12 answers)" in said
 
 
-@pytest.mark.parametrize(
-    ("verdict", "words"),
-    [
-        ("yes", "so the MLP compensates"),
-        ("no", "does not compensate"),
-        ("open", "compensates for them is undecided"),
-    ],
-)
-def test_compensation_follows_the_verdict(verdict: str, words: str) -> None:
+def test_what_the_final_mlp_reads_beside_the_late_heads() -> None:
     effects = {"direct": 2.0, "mediated": -1.0, "both": 1.0, "interaction": 0.0, "rest": 5.0}
     rows = [
         OWN | {
             "term": term, "effect": value, "effect_low": value - 0.5, "effect_high": value + 0.5,
-            "compensates": verdict,
+            "compensates": "no",
         }
         for term, value in effects.items()
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=list(COMPENSATION))
     (said,) = say_compensation(table)
-    assert words in said and "+2.00 logits [+1.50, +2.50] to the effect of N directly" in said
+    assert "contributes +5.00 logits [+4.50, +5.50] to the effect of N (12 answers)" in said
     parallel = table[~table["term"].isin(["mediated", "both", "interaction"])]
     assert "does not read the late heads" in say_compensation(parallel)[0]
 

@@ -186,7 +186,6 @@ def test_sections_appear_with_their_tables_and_vanish_without_a_trace(material, 
     )
     section = Section(
         "echo",
-        "Echo",
         "What makes up for it?",
         f"Intro {EVIL}.",
         tables=(

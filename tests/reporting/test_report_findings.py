@@ -6,7 +6,7 @@ import pytest
 from synthetic_report import NAMES, TUNINGS, evil_material
 
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.answers import tally, verdict
+from lengthlens.reporting.answers import counted, tally, verdict
 from lengthlens.reporting.lead import draw_lead
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.questions import (
@@ -41,6 +41,14 @@ nan = float("nan")
 )
 def test_a_short_answer_says_no_more_than_the_intervals(rows, said):
     assert verdict(*tally(rows), "languages") == said
+
+
+def test_what_is_counted_is_named():
+    one = Cast({"a": "untuned", "b": "tuned"}, {})
+    two = Cast({"a": "tuned", "b": "tuned"}, {})
+    assert counted(one) == "languages" and counted(two) == "cases of model and language"
+    assert counted(one, "text") == "cases of language and text"
+    assert counted(two, "text") == "cases of model, language and text"
 
 
 def behaviour(exact):

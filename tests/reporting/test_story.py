@@ -14,6 +14,7 @@ from lengthlens.reporting.story import (
 )
 
 CAST = Cast({"b": "untuned", "t": "tuned"}, {"en": "English", "it": "Italian"})
+SEVERAL = Cast(dict(CAST.tunings) | {"u": "tuned"}, dict(CAST.languages))
 WHO = {"model": "t", "language": "en"}
 
 
@@ -54,6 +55,20 @@ def test_ways_that_differ_between_languages_are_no_one_answer() -> None:
     found = when_to_stop({"tracing": pd.DataFrame(rows)}, CAST)
     assert found.answer == "the number goes to the last token (in 1 of 2 languages)"
     assert found.css == "open" and len(found.evidence) == len(found.further) == 1
+
+
+def test_with_several_tuned_models_cases_are_counted() -> None:
+    rows = [
+        traced("numeral", 0, 0.9, language) | {"model": model}
+        for model in "tu"
+        for language in CAST.languages
+    ]
+    rows.append(traced("last", 3, 0.9, "it"))
+    found = when_to_stop({"tracing": pd.DataFrame(rows)}, SEVERAL)
+    assert found.answer == (
+        "the number goes to the last token (in 1 of 4 cases of model and language)"
+    )
+    assert found.others == "t, Italian; u, English; u, Italian"
 
 
 def test_without_an_effect_or_a_place_there_is_no_way() -> None:

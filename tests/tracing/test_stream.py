@@ -17,7 +17,7 @@ from lengthlens.analysis.tracing import summarise_tracing
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import OTHER, REACHED
-from lengthlens.reporting.traces import say_places
+from lengthlens.reporting.traces import say_places, say_roles
 from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.roles import ROLES, text_roles
 from lengthlens.tracing.stream import TracePlan, trace_streams, trace_swap
@@ -111,16 +111,22 @@ def test_the_number_is_followed_from_role_to_role(direction: str, swap: int) -> 
 
 
 def test_sentences_name_the_places() -> None:
-    (said,) = say_places(summarise_tracing({("m", "en"): traced()}, BOOTSTRAP))
-    assert "the number (layer 0), the final mark (layer 1), the last token (layer 2)" in said
-    assert "18 answers" in said and "more than 5 %" not in said
+    table = summarise_tracing({("m", "en"): traced()}, BOOTSTRAP)
+    rows = table[(table["swap"] == 1) & (table["direction"] == "noising")]
+    told = "the number (layer 0), the final mark (layer 1), the last token (layer 2)"
+    assert say_roles(rows) == told
+    (said,) = say_places(table)
+    assert "travels through no other part of the text (18 answers" in said
+    weak = table["role"] == "mark"
+    (said,) = say_places(table.assign(share_low=table["share_low"].mask(weak, 0.4)))
+    assert "through the final mark (layers 0–2)" in said
 
 
 @pytest.mark.slow
 def test_without_an_effect_there_is_nothing_to_trace() -> None:
     table = summarise_tracing({("m", "en"): traced(True)}, BOOTSTRAP)
     assert len(table) and table["share"].isna().all()
-    assert "nothing to trace (18 answers)" in say_places(table)[0]
+    assert say_places(table) == []
 
 
 def test_what_cannot_be_traced_is_counted_and_named() -> None:

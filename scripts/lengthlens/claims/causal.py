@@ -20,8 +20,8 @@ import xarray as xr
 from lengthlens.analysis.effects import ChosenSet, answered, chosen_sets, effect_limits, row_means
 from lengthlens.analysis.outcomes import measure_clusters, measure_values
 from lengthlens.analysis.repair import term_values
-from lengthlens.claims.kinds import Data, Measurement, NoData
-from lengthlens.statistics import Bootstrap, Interval, difference_interval, mean_interval
+from lengthlens.claims.kinds import Data, Measurement, NoData, mean_difference, sides_of
+from lengthlens.statistics import Bootstrap, Interval, mean_interval
 
 MEASURE_WORDS = {"exact": "share of exact answers", "end_margin": "end margin"}
 TERM_WORDS = {
@@ -64,20 +64,16 @@ def ablation(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> 
 
 def repair(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Mean of a term of the decomposition, or its difference between two languages."""
-    sides = [statistic, statistic | statistic.get("minus", {})]
-    sides = sides[: 1 + ("minus" in statistic)]
-    values, topics, names = [], [], []
+    sides, values, names = sides_of(statistic), [], []
     for side in sides:
         file, name = data.file("repair", side["tuning"], side["language"])
         found = _chosen(file, name, side, side["language"])
-        values.append(term_values(file, side["term"])[found.place])
-        topics.append(file["topic"].to_numpy())
+        values.append((term_values(file, side["term"])[found.place], file["topic"].to_numpy()))
         names.append(name)
     if len(sides) == 1:
-        interval = mean_interval(values[0], topics[0], bootstrap)
+        interval = mean_interval(*values[0], bootstrap)
     else:
-        pairs = [(value, np.ones(len(value))) for value in values]
-        interval = difference_interval(pairs[0], topics[0], pairs[1], topics[1], bootstrap)
+        interval = mean_difference(values, bootstrap)
     return Measurement(
         interval=interval,
         text=f"repair: the end margin lost through {TERM_WORDS[statistic['term']]} without "

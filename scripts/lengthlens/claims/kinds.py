@@ -7,7 +7,7 @@ for all of them (`of_sides`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from lengthlens.statistics import (
     Bootstrap,
     Interval,
     combination_interval,
+    difference_interval,
     share_difference_interval,
     share_interval,
 )
@@ -106,6 +107,21 @@ class Measurement:
     reference: float = np.nan
 
 
+def sides_of(statistic: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A statistic; where it has `minus`, also the same with these keys changed, to be taken off."""
+    plain = {key: value for key, value in statistic.items() if key != "minus"}
+    return [plain] + ([plain | statistic["minus"]] if "minus" in statistic else [])
+
+
+def mean_difference(
+    sides: Sequence[tuple[Float[np.ndarray, " _"], Shaped[np.ndarray, " _"]]], bootstrap: Bootstrap
+) -> Interval:
+    """The mean of the first side minus that of the second, each given as (values, topics)."""
+    (first, own), (second, others) = sides
+    pairs = [(values, np.ones(len(values))) for values in (first, second)]
+    return difference_interval(pairs[0], own, pairs[1], others, bootstrap)
+
+
 MakeSide = Callable[[Mapping[str, Any], Data, str, str], Side]
 
 
@@ -116,17 +132,16 @@ def of_sides(
 
     Args:
         make: makes a side, given the statistic, the data, tuned or untuned, and a language.
-        statistic: with `minus`, the same with these keys changed is taken off.
+        statistic: see `sides_of`.
         data: the pair's files.
         bootstrap: of the interval.
 
     Raises:
         NoData: the run has no such model, language, N or layers.
     """
-    plain = {key: value for key, value in statistic.items() if key != "minus"}
-    asked = [plain] + ([plain | statistic["minus"]] if "minus" in statistic else [])
+    asked = sides_of(statistic)
     sides = [make(one, data, one["tuning"], one["language"]) for one in asked]
-    if "minus" in statistic and "n" not in plain and "n" not in statistic["minus"]:
+    if len(sides) > 1 and not any("n" in one for one in asked):
         one, other = (sorted(set(side.n.tolist())) for side in sides)
         if one != other:
             raise NoData(f"the two sides have different N: {one} and {other}")

@@ -16,17 +16,16 @@ import numpy as np
 import xarray as xr
 
 from lengthlens.analysis.transplants import share_of_tuning, share_terms, within_parents
-from lengthlens.claims.kinds import Data, Measurement, NoData
+from lengthlens.claims.kinds import Data, Measurement, NoData, mean_difference, sides_of
 from lengthlens.models.depth import layers_between
-from lengthlens.statistics import Bootstrap, difference_interval
+from lengthlens.statistics import Bootstrap
 
 WORDS = {"exact": "exact answers", "end_margin": "the end margin", "n_effect": "the effect of N"}
 
 
 def transplant(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Share of tuning, or the difference of two shares."""
-    plain = {key: value for key, value in statistic.items() if key != "minus"}
-    sides = [plain] + ([plain | statistic["minus"]] if "minus" in statistic else [])
+    sides = sides_of(statistic)
     files = [_file(data, side["language"]) for side in sides]
     places = [_place(file, name, side) for (file, name), side in zip(files, sides, strict=True)]
     measure = statistic["measure"]
@@ -43,8 +42,7 @@ def transplant(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -
             share_terms(file, measure, place)
             for (file, _), place in zip(files, places, strict=True)
         ]
-        pairs = [(values, np.ones(len(values))) for values, _ in terms]
-        interval = difference_interval(pairs[0], terms[0][1], pairs[1], terms[1][1], bootstrap)
+        interval = mean_difference(terms, bootstrap)
     verb = "brought into" if statistic["tuning"] == "untuned" else "gone from"
     return Measurement(
         interval=interval,

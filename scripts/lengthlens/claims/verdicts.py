@@ -18,7 +18,7 @@ import pandas as pd
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY, EXPLORATORY, claims_file, problems_of
 from lengthlens.analysis.tables import header
-from lengthlens.claims.kinds import Data, Measurement, NoData
+from lengthlens.claims.kinds import Data, Measurement, NoData, sides_of
 from lengthlens.claims.measures import measure, unit_of
 from lengthlens.claims.themes import theme_of
 from lengthlens.errors import LengthlensError
@@ -141,7 +141,7 @@ def _row(claim: Mapping, data: Data, bootstrap: Bootstrap) -> dict[str, Any]:
     used = bootstrap
     if direction == "near":
         used = bootstrap.at(round(2 * bootstrap.level - 1, 12))
-    both = [statistic, statistic | statistic.get("minus", {})]
+    both = sides_of(statistic)
     row = {
         "id": claim["id"],
         "claim": claim["claim"],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.figures.numbers import estimated, suffix
+from lengthlens.figures.numbers import Row, estimated, suffix
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.statistics import side_of
@@ -36,6 +36,11 @@ class Finding:
     evidence: tuple[str, ...]
     further: tuple[str, ...] = ()
 
+    @property
+    def others(self) -> str:
+        """The languages or models of `further`."""
+        return "; ".join(line.partition(":")[0] for line in self.further)
+
 
 Ask = Callable[[Tables, Cast], Finding | None]
 
@@ -52,7 +57,7 @@ def verdict(above: int, below: int, known: int, over: str) -> tuple[str, str]:
 
     Args:
         above, below, known: as `tally` gives them.
-        over: what was counted, such as "languages".
+        over: what was counted, as `counted` names it.
     """
     if not known:
         return "no interval", "open"
@@ -80,10 +85,16 @@ def answered(
     """The answer to a question of the kind "is it above `null`?", derived from intervals.
 
     Args:
-        limits: one interval for each item that `over` names, such as "languages"; NaN for none.
+        limits: one interval for each item that `over` names; NaN for none.
     """
     answer, css = verdict(*tally(limits, null), over)
     return Finding(question, answer, css, tuple(evidence))
+
+
+def counted(cast: Cast, *further: str) -> str:
+    """What an answer counts: languages, or cases if it counts models or `further` things too."""
+    *others, last = ["model"] * (len(tuned_models(cast)) > 1) + ["language", *further]
+    return f"cases of {', '.join(others)} and {last}" if others else f"{last}s"
 
 
 def folded(evidence: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -101,6 +112,17 @@ def by_model(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Model and language in words, and their rows, in the table's order."""
     for (model, language), rows in table.groupby(["model", "language"], sort=False):
         yield f"{model} ({language})", rows
+
+
+def span(counts: pd.Series) -> str:
+    """The smallest and the largest of some counts; one number where they are equal."""
+    few, many = counts.min(), counts.max()
+    return str(few) if few == many else f"{few} to {many}"
+
+
+def share(row: Row, name: str = "share") -> str:
+    """A share in percent with its interval."""
+    return estimated(row, name, "percent", after=" %")
 
 
 def shown(row: Mapping, name: str, unit: str, sign: bool = False) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.confirmatory import NO_DATA, POSITIVE
 from lengthlens.analysis.outcomes import SHARES
-from lengthlens.figures.numbers import in_brackets, number
+from lengthlens.figures.numbers import estimated, in_brackets, number, suffix
 from lengthlens.reporting.findings import method_words
 
 _MODES = {"zero": "set to zero", "mean": "to their mean", "resample": "to those of another N"}
@@ -69,19 +69,14 @@ def _test_sentence(row: Mapping, several: bool) -> str:
     if pd.isna(row["p"]):
         return f"{claim} ({row['reason']})."
     if row["test"] == "permutation":
-        value = number(row["value"], "correlation", sign=True)
-        limits = in_brackets(row["value_low"], row["value_high"], "correlation", True)
-        found = f"rank correlation within layers {value} {limits}"
+        found = f"rank correlation within layers {estimated(row, 'value', 'correlation', True)}"
         if not pd.isna(row["over_norm"]):
-            gain = number(row["over_norm"], "correlation", sign=True)
-            limits = in_brackets(row["over_norm_low"], row["over_norm_high"], "correlation", True)
-            found += f", relative to the output norm {gain} {limits}"
+            gain = estimated(row, "over_norm", "correlation", True)
+            found += f", relative to the output norm {gain}"
         basis = f"{int(row['n_components'])} heads"
     else:
         unit = "percent" if row["effect_name"] in SHARES else "logits"
-        found = f"difference {number(row['value'], unit, sign=True)}"
-        found += " points" if unit == "percent" else " logits"
-        found += f" {in_brackets(row['value_low'], row['value_high'], unit, True)}"
+        found = f"difference {estimated(row, 'value', unit, True, suffix(unit, difference=True))}"
         found += _in_other_modes(row, unit)
         basis = f"{int(row['n_draws'])} other sets of {int(row['k'])} heads"
     return (
@@ -93,9 +88,8 @@ def _test_sentence(row: Mapping, several: bool) -> str:
 def _in_other_modes(row: Mapping, unit: str) -> str:
     """What the same heads do in the modes other than the test's."""
     told = [
-        f"{_MODES[mode]} {number(row[f'effect_{mode}'], unit, sign=True)} "
-        + in_brackets(row[f"effect_{mode}_low"], row[f"effect_{mode}_high"], unit, True)
-        for mode in _MODES
+        f"{words} {estimated(row, f'effect_{mode}', unit, True)}"
+        for mode, words in _MODES.items()
         if not pd.isna(row.get(f"effect_{mode}"))
     ]
     return f"; against other random heads {', '.join(told)}" if told else ""
@@ -120,8 +114,7 @@ def transfer_sentences(table: pd.DataFrame) -> list[str]:
         named = rows[rows["method"] == SHOWN_METHOD].to_dict("records")
         said = [
             f"by {method_words(row['method'])} from {row['source_language']} "
-            f"{number(row['effect'], 'logits', sign=True)} logits "
-            f"{in_brackets(row['effect_low'], row['effect_high'], 'logits', True)}"
+            + estimated(row, "effect", "logits", True, " logits")
             for row in named
         ]
         counts = f"{int(rows['n_samples'].min())} answers"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from lengthlens.figures.numbers import Row, estimated, number
-from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.answers import by_model, share
 
 _FOUND = 0.05  # explained of words left, from which on a layer is named
 _HALF = 0.5
@@ -81,11 +81,11 @@ def _exchanged(rows: pd.DataFrame) -> str:
     some = rows[rows["share_low"] > _HALF * whole["share"]].iloc[:1]
     told = "no measured subset is shown to carry half of that"
     for row in some.to_dict("records"):
-        told = f"the top {int(row['k'])} of {int(row['n_neurons'])} carry {_share(row)}"
+        told = f"the top {int(row['k'])} of {int(row['n_neurons'])} carry {share(row)}"
         if row["n_draws"]:
             told += f", as many random ones {number(row['random'], 'percent')} %"
     return (
-        f"the neurons of the final MLP together carry {_share(whole)} of the effect of N; {told} "
+        f"the neurons of the final MLP together carry {share(whole)} of the effect of N; {told} "
         f"({int(whole['n_samples'])} answers)"
     )
 
@@ -120,10 +120,6 @@ def _said(table: pd.DataFrame, undone: str, say: Callable[[pd.DataFrame], str]) 
 
 def _where(row: pd.Series) -> str:
     return "before the final norm" if row["depth"] >= 1 else f"entering layer {int(row['layer'])}"
-
-
-def _share(row: Row) -> str:
-    return estimated(row, "share", "percent", after=" %")
 
 
 def _margin(row: Row) -> str:

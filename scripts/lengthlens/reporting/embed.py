@@ -125,10 +125,11 @@ def _inline(svg: str, name: str, alt: str, glyphs: dict[str, str] | None) -> str
     for colour, variable in THEMED.items():
         svg = svg.replace(colour, f"var({variable})")
     opening = svg[: svg.index(">")]
-    box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) [\d.]+"', opening)
+    box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', opening)
     if box is None:
         raise LengthlensError(f"the figure {name} has no viewBox; draw it again")
-    width = float(box[1])  # points
+    width, height = float(box[1]), float(box[2])  # points
     size = f"width: {LARGEST * width:.0f}px; min-width: {SMALLEST * width:.0f}px"
+    size += f"; --ratio: {width / height:.3f}"  # for paper
     head = f'<svg {box[0]} style="{size}" role="img" '
     return f"{head}aria-label={quoteattr(alt)}>{svg[svg.index('>') + 1 :]}"

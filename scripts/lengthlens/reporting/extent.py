@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from lengthlens.figures.numbers import in_brackets, number
+from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.reporting.answers import span
 from lengthlens.reporting.order import least_cut_first
 
 MEASURES = {
@@ -30,11 +31,8 @@ def extrapolation_sentences(table: pd.DataFrame) -> list[str]:
         if inside:
             text += f"; for {_span(inside)} words: {_gain(inside)}"
         last = beyond[-1]
-        bounds = in_brackets(last["error_low"], last["error_high"], "words", True)
-        text += (
-            f". At N = {last['n']} its error is {number(last['error'], 'words', True)} words "
-            f"{bounds} (n = {last['n_samples']})."
-        )
+        error = estimated(last, "error", "words", True, " words")
+        text += f". At N = {last['n']} its error is {error} (n = {last['n_samples']})."
         if any(row["truncated"] > 0 for row in beyond):
             text += " Some answers were cut at the token limit: words and errors are lower bounds."
         said.append(text)
@@ -51,8 +49,7 @@ def _gain(rows: list[Mapping]) -> str:
     row, n = rows[0], sum(row["n_samples"] for row in rows)
     if pd.isna(row["gain"]):
         return f"a single N (n = {n})"
-    bounds = in_brackets(row["gain_low"], row["gain_high"], "words")
-    return f"{number(row['gain'], 'words')} {bounds} words per additional word (n = {n})"
+    return f"{estimated(row, 'gain', 'words')} words per additional word (n = {n})"
 
 
 def dip_sentences(table: pd.DataFrame) -> list[str]:
@@ -70,7 +67,7 @@ def dip_sentences(table: pd.DataFrame) -> list[str]:
             said.append(
                 f"{model} in {language}: no N is shown to be worse than its neighbours in "
                 f"{_listed(quiet)} ({quiet['n'].nunique()} N, simultaneous {_level(quiet)} "
-                f"intervals; n = {_samples(quiet)} answers each)."
+                f"intervals; n = {span(quiet['n_samples'])} answers each)."
             )
         if hidden.any():
             said.append(
@@ -102,8 +99,3 @@ def _dip(row: Mapping, lines: pd.Series) -> str:
 
 def _level(rows: pd.DataFrame) -> str:
     return f"{100 * rows['level'].iloc[0]:g} %"
-
-
-def _samples(rows: pd.DataFrame) -> str:
-    few, many = rows["n_samples"].min(), rows["n_samples"].max()
-    return str(few) if few == many else f"{few} to {many}"

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY
+from lengthlens.analysis.outcomes import SHARES
 from lengthlens.claims.themes import THEMES
 from lengthlens.figures.numbers import MINUS, interval, number, suffix
+from lengthlens.figures.style import METHOD_NAMES
 
 VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", "no data")
 VERDICT_CLASSES = {
@@ -20,13 +22,7 @@ VERDICT_CLASSES = {
     "undecided (censored)": "open",
     "no data": "none",
 }
-METHOD_WORDS = {
-    "cwa": "CWA",
-    "end_contrast": "end contrast",
-    "nswap": "N-swap contrast",
-    "effect": "measured effect",
-    "norm": "output norm",
-    "atp": "AtP",
+METHOD_WORDS = METHOD_NAMES | {
     "late_heads": "last quarter, all heads",
     "early_heads": "first quarter, all heads",
     "final_mlp": "final MLP",
@@ -42,7 +38,6 @@ MEASURE_WORDS = {
     "end_margin": "end margin",
     "neutral_loglik": "log-likelihood of neutral text per token",
 }
-SHARES = ("exact", "early", "late", "truncated")
 MEASURE_UNITS = dict.fromkeys(SHARES, "percent") | {
     "error": "words",
     "absolute_error": "words",
@@ -76,7 +71,6 @@ class Claim:
     id: str
     text: str
     origin: str
-    theme: str
     paper: str
     value: str
     interval: str
@@ -109,7 +103,6 @@ def _claim(row: Mapping) -> Claim:
         id=row["id"],
         text=row["claim"],
         origin=row["origin"],
-        theme=row["theme"],
         paper=paper,
         value=number(row["value"], unit, sign) + (after if known else ""),
         interval=interval(row["low"], row["high"], unit, sign),

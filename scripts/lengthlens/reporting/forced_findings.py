@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
-from lengthlens.figures.numbers import in_brackets, number
+from lengthlens.figures.numbers import estimated, number
 from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
+from lengthlens.reporting.answers import share
+from lengthlens.statistics import side_of
 
 RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", "decision"))
 
@@ -38,46 +41,45 @@ def say_scores(table: pd.DataFrame) -> list[str]:
 
 
 def _finds(who: str, rows: pd.DataFrame, score: str) -> str:
-    """A score against the output norm, within layers; nothing where there are no effects."""
-    row, norm = rows.loc["within", score], rows.loc["within", "norm"]
-    if math.isnan(row["over_norm"]):
+    """A score against the output norm, within layers."""
+    name, effect = _named(score), "the effect of removing a head"
+    starts = {
+        1: f"{name} predicts {effect} better than the output norm does",
+        -1: f"{name} predicts {effect} worse than the output norm does",
+        0: f"{name} is not shown to predict {effect} better than the output norm",
+    }
+    return _compared(who, rows.loc["within"], (score, "norm"), "within layers", starts)
+
+
+def _rivals(who: str, rows: pd.DataFrame, score: str, outcome: str) -> str:
+    """A score against CWA, over all heads, for one outcome."""
+    name, effect = _named(score), f"measured effect {OUTCOME_NAMES[outcome]}"
+    starts = {
+        1: f"{name} correlates more with the {effect} than CWA does",
+        -1: f"{name} correlates less with the {effect} than CWA does",
+        0: f"whether {name} or CWA correlates more with the {effect} is undecided",
+    }
+    return _compared(who, rows.loc["all"], (score, "cwa"), "over all", starts)
+
+
+def _compared(
+    who: str, rows: pd.DataFrame, scores: tuple[str, str], where: str, starts: Mapping[int, str]
+) -> str:
+    """A score against another, by the sign of their difference; "" where there are no effects."""
+    (row, other), gap = (rows.loc[score] for score in scores), f"over_{scores[1]}"
+    if math.isnan(row[gap]):
         return ""
-    low, high = row["over_norm_low"], row["over_norm_high"]
-    name = _named(score)
-    effect = "the effect of removing a head"
-    if low > 0:
-        start = f"{name} predicts {effect} better than the output norm does"
-    elif high < 0:
-        start = f"{name} predicts {effect} worse than the output norm does"
-    else:
-        start = f"{name} is not shown to predict {effect} better than the output norm"
-    values = f"{_plain(row['correlation'])} against {_plain(norm['correlation'])}"
-    gap = f"{_plain(row['over_norm'], True)} {in_brackets(low, high, 'words', True)}"
-    basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
-    return f"{who}: {start} (rank correlation within layers {values}, difference {gap}; {basis})."
+    start = starts[side_of(row[f"{gap}_low"], row[f"{gap}_high"])]
+    values = " against ".join(number(each["correlation"], "words") for each in (row, other))
+    return (  # two digits, as words have
+        f"{who}: {start} (rank correlation {where} {values}, difference "
+        f"{estimated(row, gap, 'words', True)}; {row['n_components']} heads; {row['n_select']} and "
+        f"{row['n_evaluate']} answers)."
+    )
 
 
 def _named(score: str) -> str:
     return SCORE_NAMES[score] if score == "cwa" else f"the {SCORE_NAMES[score]}"
-
-
-def _rivals(who: str, rows: pd.DataFrame, score: str, outcome: str) -> str:
-    """A score against CWA, over all heads, for one outcome; nothing where there are no effects."""
-    row, cwa = rows.loc["all", score], rows.loc["all", "cwa"]
-    if math.isnan(row["over_cwa"]):
-        return ""
-    low, high = row["over_cwa_low"], row["over_cwa_high"]
-    name, effect = _named(score), f"measured effect {OUTCOME_NAMES[outcome]}"
-    if low > 0:
-        start = f"{name} correlates more with the {effect} than CWA does"
-    elif high < 0:
-        start = f"{name} correlates less with the {effect} than CWA does"
-    else:
-        start = f"whether {name} or CWA correlates more with the {effect} is undecided"
-    values = f"{_plain(row['correlation'])} against {_plain(cwa['correlation'])}"
-    gap = f"{_plain(row['over_cwa'], True)} {in_brackets(low, high, 'words', True)}"
-    basis = f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers"
-    return f"{who}: {start} (rank correlation over all {values}, difference {gap}; {basis})."
 
 
 def say_same_text(table: pd.DataFrame) -> list[str]:
@@ -121,28 +123,18 @@ def text_shares(rows: pd.DataFrame, tuned: str, untuned: str) -> str:
         rows: of tables/same_text.csv, of one pair, language and group, by quantity.
     """
     ends = [
-        f"{_percent(rows.loc[f'share_on_{text}'])} on {writer}'s text"
+        f"{share(rows.loc[f'share_on_{text}'], 'value')} on {writer}'s text"
         for text, writer in (("tuned", tuned), ("untuned", untuned))
     ]
-    return f"{ends[0]} and {ends[1]} (mean {_percent(rows.loc['share'])})"
-
-
-def _percent(row: pd.Series) -> str:
-    limits = in_brackets(row["value_low"], row["value_high"], "percent")
-    return f"{number(row['value'], 'percent')} % {limits}"
+    return f"{ends[0]} and {ends[1]} (mean {share(rows.loc['share'], 'value')})"
 
 
 def _apart(between: pd.Series) -> str:
     """Whether the two texts differ in what they leave, as far as the interval says so."""
-    if between["value_low"] > 0 or between["value_high"] < 0:
+    if side_of(between["value_low"], between["value_high"]):
         return "interaction of model and text"
     return "no interaction of model and text shown"
 
 
 def _logits(row: pd.Series) -> str:
-    limits = in_brackets(row["value_low"], row["value_high"], "logits", True)
-    return f"{number(row['value'], 'logits', True)} {limits}"
-
-
-def _plain(value: float, sign: bool = False) -> str:
-    return number(value, "words", sign)  # two digits, as words have
+    return estimated(row, "value", "logits", True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.figures.numbers import in_brackets, interval, number, suffix
+from lengthlens.figures.numbers import estimated, interval, number, suffix
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.reporting.answers import who
@@ -97,14 +97,13 @@ def _rows(effects: pd.DataFrame, whole: pd.DataFrame, model: str, language: str)
         tried = row["n_controls"] > 0 and not pd.isna(row["control"])
         rival = {"control": row["control"], "control_low": float("nan")}
         rival["control_high"] = float("nan")
-        limits = in_brackets(row["effect_low"], row["effect_high"], "percent", True)
         rows.append(
             Row(
                 label=f"top {int(row['k'])} by {method_words(row['method'])}",
                 css=str(row["method"]).replace("_", "-"),
                 mark=_mark(row, "chosen"),
                 rival=_mark(rival, "control") if tried else None,
-                effect=f"{number(row['effect'], 'percent', True)} points {limits}" if tried else "",
+                effect=estimated(row, "effect", "percent", True, " points") if tried else "",
                 basis=f"{row['n_samples']} answers, {int(row['n_controls'])} random sets",
             )
         )

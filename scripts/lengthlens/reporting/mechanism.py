@@ -10,47 +10,38 @@ from lengthlens.analysis.unpatched import LARGE
 from lengthlens.figures.numbers import estimated, in_brackets, number
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import METHOD_NAMES
-from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.answers import by_model, share
 
 NAMED = 4  # components in a sentence
 _SCORES = METHOD_NAMES | {"effect": "effect of removal"}
 
 
 def say_carriers(table: pd.DataFrame) -> list[str]:
-    """The components that carry most, by model and language.
+    """The effect of N that was patched, and the components that the story does not name.
 
     Args:
         table: tables/carriers.csv.
     """
     sentences = []
-    for who, own in by_model(table):
-        if own["share"].isna().all():
-            sentences.append(
-                f"{who}: no effect of N is shown, so no shares are given "
-                f"({int(own['n_samples'].max())} answers)."
-            )
-            continue
-        first = own.iloc[0]
-        effect = estimated(first, "n_effect", "logits", after=" logits")
-        named = [
-            component_share(row)
-            for row in own.head(NAMED).to_dict("records")
-            if row["share_low"] > 0
-        ]
-        said = f"Patching in one component from that run accounts for: {'; '.join(named)}"
-        said = said if named else "No single component is shown to account for any of it"
+    for who, own in by_model(table[table["share"].notna()]):
+        effect = estimated(own.iloc[0], "n_effect", "logits", after=" logits")
+        others = component_shares(shown_carriers(own)[NAMED:])
+        others = f"; further components that carry some, patched in alone: {others}" * bool(others)
+        n = int(own["n_samples"].iloc[0])
         sentences.append(
-            f"{who}: the effect of N is {effect}: asking for the next larger number lowers the end "
-            f"margin by this much once N words are written. {said} "
-            f"({int(first['n_samples'])} answers; shares need not add up to 100 %)."
-            + unpatched_heads(first)
+            f"{who}: the effect of N that was patched is {effect}{others} ({n} answers)."
         )
     return sentences
 
 
-def component_share(row: Mapping) -> str:
-    """A component with its share of the effect of N."""
-    return f"{row['component']} {estimated(row, 'share', 'percent', after=' %')}"
+def shown_carriers(rows: pd.DataFrame) -> pd.DataFrame:
+    """The components that are shown to carry some of the effect of N."""
+    return rows[rows["share_low"] > 0]
+
+
+def component_shares(rows: pd.DataFrame) -> str:
+    """Components with their shares of the effect of N."""
+    return "; ".join(f"{row['component']} {share(row)}" for row in rows.to_dict("records"))
 
 
 def kept(row: Mapping) -> str:
@@ -66,11 +57,10 @@ def unpatched_heads(row: pd.Series) -> str:
         return ""
     if pd.isna(row["unpatched"]):
         return f" {number_of} heads were not patched; no sample estimates what they carry."
-    share = estimated(row, "unpatched", "percent", after=" %")
     return (
         f" {number_of} heads were not patched. Judging by a random sample, their shares add up to "
-        f"{share}, and at most {int(row['unpatched_most'])} of them carry more than "
-        f"{100 * LARGE:g} % each (confidence level {row['level']:g})."
+        f"{share(row, 'unpatched')}, and at most {int(row['unpatched_most'])} of them carry more "
+        f"than {100 * LARGE:g} % each (confidence level {row['level']:g})."
     )
 
 
@@ -114,10 +104,10 @@ def _against_random(row: dict) -> str:
 
 
 def _exchanged(row: dict) -> str:
-    turned = estimated(row, "interchange", "percent", after=" %")
+    turned = share(row, "interchange")
     said = f"patching in these alone flips {turned} of {int(row['n_interchange'])} decisions"
     if row["n_written"] > 0:
-        exact = estimated(row, "written_exact", "percent", after=" %")
+        exact = share(row, "written_exact")
         said += f", and {exact} of {int(row['n_written'])} answers written this way have the "
         said += "number of words that the other prompt asks for"
     return said

@@ -12,7 +12,7 @@ import pandas as pd
 from lengthlens.figures.numbers import estimated
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
-from lengthlens.reporting.answers import Finding, Tables, answered, shown, who
+from lengthlens.reporting.answers import Finding, Tables, answered, counted, shown, who
 
 TOWARDS = {-1: "the next smaller number", 1: "the next larger number"}
 LEFT_OUT = {
@@ -76,4 +76,4 @@ def follows_n(tables: Tables, cast: Cast) -> Finding | None:
             f"({row['n_samples']} answers)"
         )
     question = "On the same text, does the end margin follow N?"
-    return answered(question, limits, evidence, "languages")
+    return answered(question, limits, evidence, counted(cast))

@@ -21,6 +21,7 @@ import yaml
 from lengthlens.figures.numbers import interval, number, suffix
 from lengthlens.figures.style import Cast
 from lengthlens.language.wrapping import WHOLE
+from lengthlens.reporting.answers import span
 from lengthlens.reporting.control import gate_of, named, wrapping_sentences
 from lengthlens.reporting.explorer import script_json, vega_bundle
 from lengthlens.reporting.findings import (
@@ -147,16 +148,10 @@ def half_sizes(behaviour: pd.DataFrame) -> list[dict[str, str]]:
     whole = behaviour[behaviour["n"] == "all"]
     halves = [(name, whole[whole["split"] == name]) for name in ("select", "evaluate")]
     return [
-        {"name": name, "samples": _span(rows["n_samples"]), "topics": _span(rows["n_topics"])}
+        {"name": name, "samples": span(rows["n_samples"]), "topics": span(rows["n_topics"])}
         for name, rows in halves
         if len(rows)
     ]
-
-
-def _span(counts: pd.Series) -> str:
-    """The smallest and the largest of some counts; one number where they are equal."""
-    few, many = counts.min(), counts.max()
-    return str(few) if few == many else f"{few} to {many}"
 
 
 def n_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:

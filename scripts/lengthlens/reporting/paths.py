@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
-from lengthlens.figures.numbers import estimated, in_brackets, number
-from lengthlens.reporting.answers import by_model
+from lengthlens.figures.numbers import estimated
+from lengthlens.reporting.answers import by_model, share
+from lengthlens.reporting.mechanism import kept
 from lengthlens.reporting.traces import say_roles
 
 _SWAP = 1
@@ -36,7 +37,7 @@ def say_paths(table: pd.DataFrame) -> list[str]:
             continue
         most = own[own["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = "; ".join(
-            f"{_spelled(row)} {_share(row)}" for row in most.head(_NAMED).to_dict("records")
+            f"{_spelled(row)} {share(row)}" for row in most.head(_NAMED).to_dict("records")
         )
         said = f"single paths carry these shares of the effect of N: {told}"
         said = said if told else "no single path is shown to carry more than 5 % of the effect of N"
@@ -48,16 +49,11 @@ def say_paths(table: pd.DataFrame) -> list[str]:
 
 
 def say_compensation(table: pd.DataFrame) -> list[str]:
-    """Whether the final MLP compensates for the late heads, by model and language.
+    """What the story leaves out of the final MLP's compensation, by model and language.
 
     Args:
         table: tables/compensation.csv.
     """
-    verdicts = {
-        "yes": "so the MLP compensates for them",
-        "no": "so the MLP does not compensate for them",
-        "open": "so whether the MLP compensates for them is undecided",
-    }
     sentences = _missing(table)
     for who, own in _pairs(table):
         terms = own.set_index("term").to_dict("index")
@@ -67,12 +63,11 @@ def say_compensation(table: pd.DataFrame) -> list[str]:
                 "cannot compensate for them."
             )
             continue
-        parts = {name: _logits(terms[name]) for name in ("direct", "mediated", "rest")}
+        rest = estimated(terms["rest"], "effect", "logits", True, " logits")
         sentences.append(
-            f"{who}: the heads of the last quarter of layers contribute {parts['direct']} to the "
-            f"effect of N directly and {parts['mediated']} through the final MLP, "
-            f"{verdicts[terms['direct']['compensates']]}; all other input to this MLP contributes "
-            f"{parts['rest']} ({int(terms['direct']['n_samples'])} answers)."
+            f"{who}: through the final MLP, all that it reads beside the heads of the last quarter "
+            f"of layers contributes {rest} to the effect of N ({int(terms['rest']['n_samples'])} "
+            "answers)."
         )
     return sentences
 
@@ -113,17 +108,15 @@ def say_new_templates(table: pd.DataFrame) -> list[str]:
     for who, own in _pairs(table):
         parts = []
         for row in own[own["kind"] != "all"].to_dict("records"):
-            exact = estimated(row, "exact", "percent", after=" %")
+            exact = share(row, "exact")
             said = f"{_KINDS[row['kind']]}: {exact} of {row['n_answers']} answers are exact, "
             if pd.isna(row["k"]):
                 said += "and there is no circuit to test"
             elif pd.isna(row["faithfulness"]):
                 said += f"and no effect of N is shown ({int(row['n_samples'])} answers)"
             else:
-                said += f"and the circuit of {int(row['k'])} components keeps "
-                said += f"{number(row['faithfulness'], 'percent')} % "
-                said += in_brackets(row["low"], row["high"], "percent")
-                said += f" of the effect of N ({int(row['n_samples'])} answers)"
+                said += f"and the circuit of {int(row['k'])} components keeps {kept(row)} of the "
+                said += f"effect of N ({int(row['n_samples'])} answers)"
             parts.append(said)
         sentences.append(f"{who}, new templates and topics: {'; '.join(parts)}.")
     return sentences
@@ -152,11 +145,3 @@ def _spelled(row: dict) -> str:
         return f"{sender} directly to the logits"
     part = _INPUTS.get(row["receiver"].partition(".")[2])
     return f"{sender} to {row['component']}" + (f" ({part})" if part else "")
-
-
-def _share(row: dict) -> str:
-    return estimated(row, "share", "percent", after=" %")
-
-
-def _logits(row: dict) -> str:
-    return estimated(row, "effect", "logits", True, " logits")

@@ -21,7 +21,9 @@ from lengthlens.reporting.answers import (
     Finding,
     Tables,
     answered,
+    counted,
     shown,
+    span,
     tally,
     who,
 )
@@ -53,7 +55,8 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (both halves)"
             )
     question = "Do tuned models keep to N more often than untuned models?"
-    return answered(question, gaps, evidence, "languages")
+    several = untuned["model"].nunique() > 1
+    return answered(question, gaps, evidence, counted(cast, *["untuned model"] * several))
 
 
 def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
@@ -76,7 +79,7 @@ def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     question = "Do the texts, rather than the models, explain most of the difference in CWA?"
-    return answered(question, limits, evidence, "cases of language and text", 0.5)
+    return answered(question, limits, evidence, counted(cast, "text"), 0.5)
 
 
 def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
@@ -99,7 +102,7 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
             gain = shown(row, "over_norm", "correlation", True)
             corr = shown(row, "correlation", "correlation")
             parts.append(f"{name} {corr}, vs. norm {gain}")
-        basis = f"{_span(own, 'n_evaluate')} answers of the evaluate half"
+        basis = f"{span(own['n_evaluate'])} answers of the evaluate half"
         evidence.append(
             f"{SCORE_NAMES[score]}, rank correlation within layers with the effect "
             f"{OUTCOME_NAMES[outcome]}: {'; '.join(parts)} ({basis})"
@@ -164,7 +167,7 @@ def passes_on(tables: Tables, cast: Cast) -> Finding | None:
         "Does the final MLP contribute less when heads that it reads are removed? (mediation; no "
         "test of self-repair)"
     )
-    return answered(question, limits, evidence, "languages")
+    return answered(question, limits, evidence, counted(cast))
 
 
 def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
@@ -200,7 +203,7 @@ def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     question = "Do exact answers fall without the final MLP?"
-    return answered(question, limits, evidence, "languages")
+    return answered(question, limits, evidence, counted(cast))
 
 
 def _on_neutral_text(found: Mapping[tuple[str, str], Mapping], row: Mapping) -> str:
@@ -237,7 +240,7 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(
             f"{where}: removing heads found in other languages lowers the end margin more than "
             f"removing random heads in {lower} of {known} cases of method and source, less in "
-            f"{higher}; effects {_range(own)} ({_span(own, 'n_samples')} answers)"
+            f"{higher}; effects {_range(own)} ({span(own['n_samples'])} answers)"
         )
     question = "Do heads found in one language matter in another?"
     return answered(question, limits, evidence, "cases")
@@ -252,12 +255,6 @@ def _range(rows: pd.DataFrame) -> str:
     return (
         f"from {shown(least, 'effect', 'logits', True)} to {shown(most, 'effect', 'logits', True)}"
     )
-
-
-def _span(rows: pd.DataFrame, name: str) -> str:
-    """The smallest and the largest of some counts; one number where they are equal."""
-    few, many = rows[name].min(), rows[name].max()
-    return str(few) if few == many else f"{few} to {many}"
 
 
 def _heads(row: Mapping) -> str:
@@ -293,7 +290,7 @@ def words_or_tokens(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     question = "Is it the tokenizer: are answers exact more often when every token is one word?"
-    finding = answered(question, limits, evidence, "languages")
+    finding = answered(question, limits, evidence, counted(cast))
     return finding if limits else replace(finding, answer="not judged")
 
 
@@ -316,7 +313,7 @@ def extends(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     question = "Beyond the study's N, does the model write more when asked for more?"
-    return answered(question, limits, evidence, "languages")
+    return answered(question, limits, evidence, counted(cast))
 
 
 def harder_n(tables: Tables, cast: Cast) -> Finding | None:
@@ -341,10 +338,9 @@ def harder_n(tables: Tables, cast: Cast) -> Finding | None:
             f"{name}: {', '.join(parts)}"
             if parts
             else f"{name}: none is shown among {own['n'].nunique()} N "
-            f"({_span(own, 'n_samples')} answers each)"
+            f"({span(own['n_samples'])} answers each)"
         )
-    cases = rows.groupby(["model", "language"]).ngroups
-    said = f"yes in {worse} of {cases} languages" if worse else "not shown"
+    said = f"yes in {worse} of {len(evidence)} {counted(cast)}" if worse else "not shown"
     return Finding(
         "Is any N harder than its neighbours? (exploratory)", said, "open", tuple(evidence)
     )

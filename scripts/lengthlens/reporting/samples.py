@@ -32,7 +32,6 @@ class Sample:
     n: int
     words: int
     error: int
-    topic: str
     prompt: str
     pieces: tuple[Piece, ...]
     tokens: tuple[Token, ...]
@@ -89,7 +88,6 @@ def _sample(
         n=int(row["n"]),
         words=int(row["words"]),
         error=int(row["error"]),
-        topic=row["topic"],
         prompt=prompts.get(row["prompt_id"], ""),
         pieces=mark_words(shown, int(row["n"]), counting),
         tokens=() if steps is None else describe_tokens(steps),

@@ -17,61 +17,23 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lengthlens.reporting import (
+    causes,
+    control,
+    count,
+    extent,
+    forced_findings,
+    mechanism,
+    models,
+    nswap,
+    paths,
+    questions,
+    story,
+    tokenization,
+    traces,
+    tuning,
+)
 from lengthlens.reporting.answers import Ask
-from lengthlens.reporting.causes import (
-    confirmatory_sentences,
-    repair_sentences,
-    transfer_sentences,
-)
-from lengthlens.reporting.control import control_sentences
-from lengthlens.reporting.count import say_depth, say_neurons, say_probes, say_steering
-from lengthlens.reporting.extent import dip_sentences, extrapolation_sentences
-from lengthlens.reporting.forced_findings import say_same_text, say_scores
-from lengthlens.reporting.mechanism import (
-    say_carriers,
-    say_circuits,
-    say_overlap,
-    say_patch_scores,
-)
-from lengthlens.reporting.models import model_sentences
-from lengthlens.reporting.nswap import follows_n, say_nswap
-from lengthlens.reporting.paths import (
-    say_compensation,
-    say_contrasts,
-    say_new_templates,
-    say_paths,
-)
-from lengthlens.reporting.questions import (
-    beyond_random,
-    carries_over,
-    extends,
-    harder_n,
-    keeps_to_n,
-    more_than_text,
-    passes_on,
-    scores_find_causes,
-    without_final_mlp,
-    words_or_tokens,
-)
-from lengthlens.reporting.story import (
-    cwa_finds_them,
-    what_carries_n,
-    what_final_mlp_does,
-    when_to_stop,
-)
-from lengthlens.reporting.tokenization import (
-    counting_sentences,
-    tokenization_sentences,
-    tokens_per_word_sentences,
-)
-from lengthlens.reporting.traces import say_heads, say_knockouts, say_places
-from lengthlens.reporting.tuning import (
-    late_layers_necessary,
-    late_layers_suffice,
-    say_changes,
-    say_series,
-    say_transplants,
-)
 
 
 def no_sentences(table: pd.DataFrame) -> list[str]:
@@ -101,20 +63,20 @@ class Section:
     """One section.
 
     Attributes:
-        id: of the section in the page; label: its name in the navigation; title: its heading.
+        id: of the section in the page; title: its heading.
         intro: what the question is and how it was answered.
         figures: their names.
         tables: shown folded, below the figures.
         findings: the questions that it answers, asked only where the run has all of its tables.
         optional: whether it is left out where its tables have no rows.
         explains: whether it explains control; then it shows nothing of models that have none.
-        story: whether it stands open at the top of the page; all others are folded below.
+        label: its name in the navigation, if it is part of the story, which stands open at the top
+            of the page; all others are folded below.
         template: what arranges it; sections of the default template have no other content than
             the above, and are left out without it.
     """
 
     id: str
-    label: str
     title: str
     intro: str = ""
     figures: tuple[str, ...] = ()
@@ -122,23 +84,21 @@ class Section:
     findings: tuple[Ask, ...] = ()
     explains: bool = False
     optional: bool = False
-    story: bool = False
+    label: str = ""
     template: str = "section.html.j2"
 
 
 SECTIONS = (
     Section(
         "summary",
-        "What they did",
         "What was asked, and what the models did",
         figures=("error_by_n",),
-        findings=(keeps_to_n,),
-        story=True,
+        findings=(questions.keeps_to_n,),
+        label="What they did",
         template="summary.html.j2",
     ),
     Section(
         "mechanism",
-        "How it counts",
         "How does the tuned model count?",
         "Two runs read the same text; only the number requested differs. The end margin is the "
         "logit of ending minus that of going on, and the effect of N is how far the next larger "
@@ -151,18 +111,22 @@ SECTIONS = (
         "estimates patches by gradients.",
         figures=("circuit", "tracing"),
         tables=(
-            Table("tracing", "Where N is, by layer and part of the text", say_places),
-            Table("carriers", "Components that carry most", say_carriers),
-            Table("paths", "Paths between components", say_paths),
-            Table("compensation", "Does the final MLP compensate?", say_compensation),
+            Table("tracing", "Where N is, by layer and part of the text", traces.say_places),
+            Table("carriers", "Components that carry most", mechanism.say_carriers),
+            Table("paths", "Paths between components", paths.say_paths),
+            Table("compensation", "Does the final MLP compensate?", paths.say_compensation),
         ),
-        findings=(when_to_stop, what_carries_n, cwa_finds_them, what_final_mlp_does),
+        findings=(
+            story.when_to_stop,
+            story.what_carries_n,
+            story.cwa_finds_them,
+            story.what_final_mlp_does,
+        ),
         explains=True,
-        story=True,
+        label="How it counts",
     ),
     Section(
         "tuning",
-        "What tuning changed",
         "Where did tuning put it?",
         "Tuned weights of some layers or components are inserted into the untuned model, and "
         "untuned weights into the tuned model. A part is sufficient if it recovers more than half "
@@ -171,29 +135,26 @@ SECTIONS = (
         "within the range of the two models.",
         figures=("transplants",),
         tables=(
-            Table("transplants", "Parts of the weights exchanged", say_transplants),
-            Table("weight_change", "Where the weights moved", say_changes),
+            Table("transplants", "Parts of the weights exchanged", tuning.say_transplants),
+            Table("weight_change", "Where the weights moved", tuning.say_changes),
         ),
-        findings=(late_layers_suffice, late_layers_necessary),
+        findings=(tuning.late_layers_suffice, tuning.late_layers_necessary),
         explains=True,
-        story=True,
+        label="What tuning changed",
     ),
     Section(
         "claims",
-        "What holds",
         "What holds, and what does not",
-        story=True,
+        label="What holds",
         template="claims.html.j2",
     ),
     Section(
         "behaviour",
-        "Behaviour",
         "Behaviour: errors by model, language and N",
         template="behaviour.html.j2",
     ),
     Section(
         "control",
-        "Control",
         "Control: is there anything to explain?",
         "Attributions and ablation effects exist even in a model that ignores N, and then explain "
         "nothing. Each model is therefore tested first: is it exact more often than chance, and "
@@ -202,14 +163,13 @@ SECTIONS = (
             Table(
                 "control",
                 "Exactness beyond chance, and the N effect",
-                control_sentences,
+                control.control_sentences,
                 leads=True,
             ),
         ),
     ),
     Section(
         "attribution",
-        "Attribution",
         "Attribution: which components push towards N?",
         figures=("cwa_by_layer", "cwa_heatmaps", "cwa_by_n", "worked_cases"),
         explains=True,
@@ -217,77 +177,72 @@ SECTIONS = (
     ),
     Section(
         "same-text",
-        "Same text",
         "The same text under both models",
         "Untuned and tuned models write different answers, and attribution depends on the text. "
         "Here both models read the same answers, so only the weights differ.",
         figures=("same_text",),
-        tables=(Table("same_text", "Both models on the same answers", say_same_text),),
-        findings=(more_than_text,),
+        tables=(
+            Table("same_text", "Both models on the same answers", forced_findings.say_same_text),
+        ),
+        findings=(questions.more_than_text,),
         explains=True,
     ),
     Section(
         "n-swapped",
-        "N swapped",
         "N swapped: does the model follow the number on the same text?",
         "Each answer is read under its own prompt and under that prompt with the study's next "
         "smaller or larger number. Only the number differs.",
-        tables=(Table("nswap", "Effect of swapping N on the end margin", say_nswap),),
-        findings=(follows_n,),
+        tables=(Table("nswap", "Effect of swapping N on the end margin", nswap.say_nswap),),
+        findings=(nswap.follows_n,),
     ),
     Section(
         "causes",
-        "Causes",
         "Causes: what breaks when heads are removed?",
         figures=("ablation", "ablation_all"),
-        findings=(without_final_mlp,),
+        findings=(questions.without_final_mlp,),
         explains=True,
         template="causes.html.j2",
     ),
     Section(
         "scores",
-        "Scores",
         "Which score finds the components that matter?",
         "Each component is ablated alone, and scores are compared by how well they predict the "
         "effect on held-out topics. The effect is read at the decision step, and as its difference "
         "from earlier boundary steps, which is how the end contrast is defined.",
         figures=("scores",),
-        tables=(Table("scores", "How well scores predict effects", say_scores),),
-        findings=(scores_find_causes,),
+        tables=(Table("scores", "How well scores predict effects", forced_findings.say_scores),),
+        findings=(questions.scores_find_causes,),
         explains=True,
     ),
     Section(
         "circuits",
-        "Circuits",
         "Circuits: how many components does it take?",
         "Sets of components are patched between runs that differ only in the number. A circuit is "
         "the smallest set that keeps most of the effect of N.",
         figures=("faithfulness",),
         tables=(
-            Table("circuits", "Smallest circuits", say_circuits, leads=True),
-            Table("overlap", "Circuits across languages", say_overlap),
+            Table("circuits", "Smallest circuits", mechanism.say_circuits, leads=True),
+            Table("overlap", "Circuits across languages", mechanism.say_overlap),
             Table("places", "Where components matter"),
-            Table("patch_scores", "Scores against patches", say_patch_scores),
+            Table("patch_scores", "Scores against patches", mechanism.say_patch_scores),
         ),
         explains=True,
     ),
     Section(
         "attention",
-        "Attention",
         "Attention: what do the heads look at, and does it hold on other templates?",
         "Attention from the last token to each part of the text is blocked to see what the token "
         "reads there. Other templates put the number early or late, with or without a final mark.",
         tables=(
-            Table("circuit_heads", "Heads of the circuit", say_heads, leads=True),
-            Table("knockout", "Attention knockout by layer", say_knockouts),
-            Table("contrasts", "Templates with and without a final mark", say_contrasts),
-            Table("contrast_circuits", "The circuit on new templates", say_new_templates),
+            Table("circuit_heads", "Heads of the circuit", traces.say_heads, leads=True),
+            Table("knockout", "Attention knockout by layer", traces.say_knockouts),
+            Table("contrasts", "Templates with and without a final mark", paths.say_contrasts),
+            Table("contrast_circuits", "The circuit on new templates", paths.say_new_templates),
         ),
         explains=True,
     ),
     Section(
         "count",
-        "Count",
         "Count: does the model hold how many words are left?",
         "Each answer is read under every N that it has not exceeded, so the text does not reveal "
         "how many words are left. Linear probes decode this number from the residual stream on "
@@ -296,36 +251,35 @@ SECTIONS = (
         "end margin is summed layer by layer.",
         figures=("count", "depth"),
         tables=(
-            Table("count_probes", "Words left, decoded from the stream", say_probes, leads=True),
-            Table("steering", "Words left, steered in the stream", say_steering),
-            Table("neurons", "Neurons of the final MLP", say_neurons),
-            Table("depth", "The end margin by depth", say_depth),
+            Table(
+                "count_probes", "Words left, decoded from the stream", count.say_probes, leads=True
+            ),
+            Table("steering", "Words left, steered in the stream", count.say_steering),
+            Table("neurons", "Neurons of the final MLP", count.say_neurons),
+            Table("depth", "The end margin by depth", count.say_depth),
         ),
         explains=True,
     ),
     Section(
         "series",
-        "Series",
         "Series: when does tuning bring control?",
         "Checkpoints of one training run, measured alike. Circuit members are chosen at the last "
         "step, where selection inflates their shares.",
         figures=("series",),
-        tables=(Table("series", "Tuning step by step", say_series, leads=True),),
+        tables=(Table("series", "Tuning step by step", tuning.say_series, leads=True),),
         optional=True,
     ),
     Section(
         "confirmatory",
-        "Tests",
         "Confirmatory and exploratory tests",
         "Few tests, corrected for multiplicity. Confirmatory tests were preregistered: fixed "
         "before any model that they name was run. The others are exploratory.",
-        tables=(Table("confirmatory", "Tests", confirmatory_sentences),),
-        findings=(beyond_random,),
+        tables=(Table("confirmatory", "Tests", causes.confirmatory_sentences),),
+        findings=(questions.beyond_random,),
         explains=True,
     ),
     Section(
         "repair",
-        "Mediation",
         "Mediation: is the drop direct, or through later components?",
         "The change of the end margin after an ablation, decomposed exactly: the ablated "
         "components' own contribution, the change in the others', and the scale of the final norm. "
@@ -333,64 +287,68 @@ SECTIONS = (
         "that contributes more shows self-repair. Only their sum is measured: whether a component "
         "would repair the loss if its input were unchanged is not tested.",
         figures=("repair",),
-        tables=(Table("repair", "Parts of the drop of the end margin", repair_sentences),),
-        findings=(passes_on,),
+        tables=(Table("repair", "Parts of the drop of the end margin", causes.repair_sentences),),
+        findings=(questions.passes_on,),
         explains=True,
     ),
     Section(
         "transfer",
-        "Transfer",
         "Transfer: do the same heads matter in another language?",
         "Heads chosen in one language are ablated while the model answers in another.",
         figures=("transfer",),
         tables=(
-            Table("transfer", "Effects across languages", transfer_sentences),
+            Table("transfer", "Effects across languages", causes.transfer_sentences),
             Table("profiles", "Do the languages rank heads alike?"),
         ),
-        findings=(carries_over,),
+        findings=(questions.carries_over,),
         explains=True,
     ),
     Section(
         "tokenization",
-        "Tokenization",
         "Tokenization: does the model count words or tokens?",
         "Multi-token words, other counting conventions, and a language in which every word is one "
         "token. Shares are over both halves of the topics.",
         figures=("tokenization",),
         tables=(
-            Table("tokens_per_word", "Errors by tokens per word", tokens_per_word_sentences),
-            Table("tokenization", "Words of one token against several", tokenization_sentences),
-            Table("counting", "Counting conventions", counting_sentences),
+            Table(
+                "tokens_per_word",
+                "Errors by tokens per word",
+                tokenization.tokens_per_word_sentences,
+            ),
+            Table(
+                "tokenization",
+                "Words of one token against several",
+                tokenization.tokenization_sentences,
+            ),
+            Table("counting", "Counting conventions", tokenization.counting_sentences),
         ),
-        findings=(words_or_tokens,),
+        findings=(questions.words_or_tokens,),
     ),
     Section(
         "numbers",
-        "Numbers",
         "Numbers: is any N harder, and how far does control extend?",
         "The same prompts with N outside the study; and each N of the study against its "
         "neighbours, by measures that do not depend on answer length. Shares are over both halves "
         "of the topics.",
         figures=("extrapolation",),
         tables=(
-            Table("extrapolation", "Control beyond the study's N", extrapolation_sentences),
-            Table("dip", "Is any N worse than its neighbours?", dip_sentences),
+            Table("extrapolation", "Control beyond the study's N", extent.extrapolation_sentences),
+            Table("dip", "Is any N worse than its neighbours?", extent.dip_sentences),
         ),
         findings=(
-            extends,
-            harder_n,
+            questions.extends,
+            questions.harder_n,
         ),
     ),
     Section(
         "models",
-        "Models",
         "The models and their settings",
         "How each model was prompted, what ended its answers, which of its settings were not used, "
         "and where its answers begin.",
-        tables=(Table("models", "Models and their settings", model_sentences, leads=True),),
+        tables=(Table("models", "Models and their settings", models.model_sentences, leads=True),),
     ),
-    Section("answers", "Answers", "Sample answers", template="answers.html.j2"),
-    Section("limits", "Limits", "Limits", template="limits.html.j2"),
-    Section("configuration", "Configuration", "Configuration", template="configuration.html.j2"),
-    Section("provenance", "Provenance", "Provenance", template="provenance.html.j2"),
+    Section("answers", "Sample answers", template="answers.html.j2"),
+    Section("limits", "Limits", template="limits.html.j2"),
+    Section("configuration", "Configuration", template="configuration.html.j2"),
+    Section("provenance", "Provenance", template="provenance.html.j2"),
 )

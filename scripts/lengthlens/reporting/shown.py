@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.answers import Finding
+from lengthlens.reporting.answers import Finding, Tables
 from lengthlens.reporting.control import gate_of
 from lengthlens.reporting.grid import Grid, grid
 from lengthlens.reporting.material import Material
@@ -22,17 +22,21 @@ class Shown:
     """A section with what this run has for it."""
 
     id: str
-    label: str
     title: str
     note: str
     template: str
+    label: str = ""
     intro: str = ""
     figures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     tables: tuple[Grid, ...] = ()
-    story: bool = False
     leads: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def story(self) -> bool:
+        """Whether it stands open at the top of the page."""
+        return bool(self.label)
 
 
 def shown_sections(material: Material) -> list[Shown]:
@@ -42,6 +46,7 @@ def shown_sections(material: Material) -> list[Shown]:
     """
     shown = []
     gate = gate_of(material.tables, material.tunings)
+    cast = Cast(dict(material.tunings), dict(material.languages))
     explained = {name: gate.explained(table) for name, table in material.tables.items()}
     for section in SECTIONS:
         if section.explains and gate.nothing:
@@ -79,10 +84,9 @@ def shown_sections(material: Material) -> list[Shown]:
                 template=section.template,
                 figures=figures,
                 tables=tuple(grid(own[table.name], table.title) for table in tables),
-                story=section.story,
                 leads=tuple(leads),
                 sentences=tuple(text for each in said for text in each if text not in leads),
-                findings=_findings(section, replace(material, tables=own)),
+                findings=_findings(section, own, cast),
             )
         )
     return shown
@@ -96,9 +100,7 @@ def cut_caption(text: str) -> dict[str, str]:
 
 def _nothing(section: Section, note: str) -> Shown:
     """A section that explains control, in a run without any."""
-    return Shown(
-        section.id, section.label, section.title, note, Section.template, story=section.story
-    )
+    return Shown(section.id, section.title, note, Section.template, section.label)
 
 
 def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
@@ -107,12 +109,11 @@ def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
     return table.assign(**{name: table[name].replace(dict(languages)) for name in columns})
 
 
-def _findings(section: Section, material: Material) -> tuple[Finding, ...]:
+def _findings(section: Section, tables: Tables, cast: Cast) -> tuple[Finding, ...]:
     """The answers to a section's questions."""
-    if not all(table.name in material.tables for table in section.tables):
+    if not all(table.name in tables for table in section.tables):
         return ()
-    cast = Cast(dict(material.tunings), dict(material.languages))
-    asked = (ask(material.tables, cast) for ask in section.findings)
+    asked = (ask(tables, cast) for ask in section.findings)
     return tuple(found for found in asked if found is not None)
 
 

@@ -16,8 +16,14 @@ from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.figures.tracing import ROLE_NAMES
-from lengthlens.reporting.answers import Finding, Tables, folded, tally, verdict, who
-from lengthlens.reporting.mechanism import NAMED, component_share, kept, unpatched_heads
+from lengthlens.reporting.answers import Finding, Tables, counted, folded, tally, verdict, who
+from lengthlens.reporting.mechanism import (
+    NAMED,
+    component_shares,
+    kept,
+    shown_carriers,
+    unpatched_heads,
+)
 from lengthlens.reporting.traces import HALF, say_roles
 
 _SWAP = 1  # to the next larger number
@@ -52,7 +58,7 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
     if known:
         [(way, count)] = Counter(known).most_common(1)
         answer = f"the number goes to {way}"
-        answer += f" (in {count} of {len(evidence)} languages)" * (count < len(evidence))
+        answer += f" (in {count} of {len(evidence)} {counted(cast)})" * (count < len(evidence))
         css = "yes" if count == len(evidence) else "open"
     question = "How does the model know when to stop?"
     return Finding(question, answer, css, *folded(evidence))
@@ -62,17 +68,18 @@ def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
     """Which components, patched alone, carry most of the effect of N?"""
     evidence, firsts = [], []
     for name, rows in _cases(tables["carriers"], cast):
-        shown = rows[rows["share_low"] > 0].head(NAMED)
+        shown = shown_carriers(rows)[:NAMED]
         first = rows.iloc[0]
         n = int(first["n_samples"])
         if rows["share"].isna().all():
             evidence.append(f"{name}: {_NOTHING} ({n} answers)")
             continue
-        told = "; ".join(component_share(row) for row in shown.to_dict("records"))
-        told = told or "no single component is shown to carry any of it"
+        told = "patched in alone, components carry these shares of the effect of N: "
+        told += component_shares(shown)
+        if shown.empty:
+            told = "no single component is shown to carry any of the effect of N"
         evidence.append(
-            f"{name}, patched in alone from the run with the next larger number: {told} "
-            f"({n} answers; shares need not add up to 100 %)."
+            f"{name}: {told} ({n} answers; shares need not add up to 100 %)."
             + _smallest_circuit(tables, first)
             + unpatched_heads(first)
         )
@@ -114,7 +121,7 @@ def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(f"{name}: {'; '.join(parts)}")
     if not evidence:
         return None
-    answer, css = verdict(*tally(limits, 0.5), "languages")
+    answer, css = verdict(*tally(limits, 0.5), counted(cast))
     return Finding("Does CWA, the paper's measure, find them?", answer, css, *folded(evidence))
 
 
@@ -175,7 +182,7 @@ def _smallest_circuit(tables: Tables, row: pd.Series) -> str:
         return ""
     return (
         f" The top {int(found['k'])} of {int(found['n_components'])} components by AtP together "
-        f"keep {kept(found)} of it ({int(found['n_samples'])} answers)."
+        f"keep {kept(found)} of the effect ({int(found['n_samples'])} answers)."
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.analysis.behaviour import ALL
-from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.figures.numbers import estimated, number
 from lengthlens.figures.tokenization import POOR
+from lengthlens.reporting.answers import share
 from lengthlens.reporting.order import least_cut_first
 
 FEWEST_ERRING = 10  # with fewer answers that err, one or two of them make the slope
@@ -36,10 +37,11 @@ def tokenization_sentences(table: pd.DataFrame) -> list[str]:
 def _change(rows: Mapping[str, Mapping], coverage: Mapping, degenerate: Mapping, poor: bool) -> str:
     """Free and aligned answers compared, and how far aligned decoding can be trusted."""
     text = (
-        f"with one whole word per token, {_value(rows['aligned'])} of answers are exact, against "
-        f"{_value(rows['free'])} of free ones; {_points(rows['change'])}. The vocabulary holds "
-        f"{number(coverage['value'], 'percent')} % of the lexicon's {coverage['n_samples']:.0f} "
-        f"words as one token, and {_value(degenerate)} of the aligned answers are degenerate."
+        f"with one whole word per token, {share(rows['aligned'], 'value')} of answers are exact, "
+        f"against {share(rows['free'], 'value')} of free ones; {_points(rows['change'])}. The "
+        f"vocabulary holds {number(coverage['value'], 'percent')} % of the lexicon's "
+        f"{coverage['n_samples']:.0f} words as one token, and {share(degenerate, 'value')} of the "
+        "aligned answers are degenerate."
     )
     if rows["free"]["truncated"] > 0:
         text += f" Of the free answers {number(rows['free']['truncated'], 'percent')} % were cut."
@@ -59,29 +61,24 @@ def _against(reference: str, rows: Mapping[str, Mapping], poor: bool) -> str:
     )
 
 
-def _value(row: Mapping) -> str:
-    """A share with its interval."""
-    return estimated(row, "value", "percent", after=" %")
-
-
 def _points(row: Mapping) -> str:
     """A difference of shares with its interval and n, and its direction, if it has one."""
-    bounds = in_brackets(row["value_low"], row["value_high"], "percent", True)
-    value = number(row["value"], "percent", True)
+    value = estimated(row, "value", "percent", True, " points")
     basis = f"n = {row['n_samples']} answers, {row['n_topics']} topics"
-    way = direction(row["value_low"], row["value_high"], "more exact", "fewer exact", "answers")
-    return f"{value} points {bounds} ({basis}): {way}"
+    way = direction(
+        row["value_low"], row["value_high"], "more exact answers", "fewer exact answers"
+    )
+    return f"{value} ({basis}): {way}"
 
 
-def direction(low: float, high: float, above: str, below: str, what: str = "") -> str:
+def direction(low: float, high: float, above: str, below: str) -> str:
     """What an interval of a difference shows: `above` zero, `below` it, or nothing."""
-    end = f" {what}" if what else ""
     if pd.isna(low) or pd.isna(high):
         return "no interval can be given"
     if low > 0:
-        return above + end
+        return above
     if high < 0:
-        return below + end
+        return below
     return "no difference is shown"
 
 
@@ -93,7 +90,7 @@ def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
             continue
         unit = _UNIT.get(row["measure"], "words")
         name = "points of exact answers" if unit == "percent" else "words of |error|"
-        bounds = in_brackets(row["slope_low"], row["slope_high"], unit, True)
+        slope = estimated(row, "slope", unit, True, f" {name}")
         way = direction(row["slope_low"], row["slope_high"], "it grows", "it falls")
         if row["n_erring"] < FEWEST_ERRING:
             way = "too few errors to tell"
@@ -101,7 +98,7 @@ def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
         cut = f"; {row['n_cut']} cut answers left out" if row["n_cut"] else ""
         said.append(
             f"{row['model']} in {where}: an additional token per word is associated with "
-            f"{number(row['slope'], unit, True)} {name} {bounds} among answers to the same N "
+            f"{slope} among answers to the same N "
             f"(n = {row['n_samples']} answers, {row['n_erring']} with errors; {row['n_topics']} "
             f"topics{cut}): {way}."
         )
@@ -114,17 +111,15 @@ def counting_sentences(table: pd.DataFrame) -> list[str]:
     for (model, language), own in least_cut_first(table).groupby(["model", "language"], sort=False):
         rows = {row["convention"]: row for row in own.to_dict("records")}
         shares = ", ".join(
-            f"{number(row['exact'], 'percent')} % "
-            f"{in_brackets(row['exact_low'], row['exact_high'], 'percent')} by {name}"
+            f"{estimated(row, 'exact', 'percent', after=' %')} by {name}"
             for name, row in rows.items()
         )
         elision = rows["elision"]
         if elision["extra"] == 0:
             more = "elision counts no additional words"
         else:
-            bounds = in_brackets(elision["extra_low"], elision["extra_high"], "words", True)
-            extra = number(elision["extra"], "words", True)
-            more = f"elision counts {extra} {bounds} words per answer relative to whitespace"
+            extra = estimated(elision, "extra", "words", True)
+            more = f"elision counts {extra} words per answer relative to whitespace"
         said.append(
             f"{model} in {language}: exact answers, {shares} "
             f"(n = {elision['n_samples']} answers, {elision['n_topics']} topics); {more}."

@@ -6,41 +6,28 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lengthlens.figures.numbers import estimated, in_brackets, number
+from lengthlens.figures.numbers import in_brackets, number
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES
-from lengthlens.reporting.answers import by_model
+from lengthlens.reporting.answers import by_model, share
 
 HALF, _SOME = 0.5, 0.05  # of the effect of N
 _SWAP = 1
 
 
 def say_places(table: pd.DataFrame) -> list[str]:
-    """Through which part of the text the effect of N passes at which layer, by model and language.
-
-    Parts whose share lies above one half with its whole interval are listed separately from those
-    whose share lies above a twentieth.
+    """Where less than half of the effect of N passes: the story tells where more does.
 
     Args:
         table: tables/tracing.csv.
     """
     own = table[(table["swap"] == _SWAP) & (table["direction"] == "noising")]
     sentences = []
-    for who, rows in by_model(own):
-        n = f"{int(rows['n_samples'].max())} answers"
-        if rows["share"].isna().all():
-            sentences.append(f"{who}: no effect of N is shown, so there is nothing to trace ({n}).")
-            continue
-        most = say_roles(rows)
-        some = _layers_by_role(rows[(rows["share_low"] > _SOME) & (rows["share_low"] <= HALF)])
-        parts = []
-        if most:
-            parts.append(f"more than half of the effect of N travels through {most}")
-        if some:
-            parts.append(f"more than 5 %, but not shown to be more than half, through {some}")
-        nothing = "no part of the text is shown to carry more than 5 % of the effect of N"
-        said = "; ".join(parts) or nothing
+    for who, rows in by_model(own[own["share"].notna()]):
+        some = _layers_by_role(rows[rows["share_low"].between(_SOME, HALF, inclusive="right")])
+        some = some or "no other part of the text"
         sentences.append(
-            f"{who}: {said} ({n}, noising; a layer is the one that the stream enters)."
+            f"{who}: more than 5 % of the effect of N, but not shown to be more than half, travels "
+            f"through {some} ({int(rows['n_samples'].max())} answers, noising)."
         )
     return sentences
 
@@ -85,8 +72,7 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
             continue
         lost = rows[rows["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = [
-            f"layer {row['layer']} to {ROLE_NAMES[row['role']]} "
-            f"{estimated(row, 'share', 'percent', after=' %')}"
+            f"layer {row['layer']} to {ROLE_NAMES[row['role']]} {share(row)}"
             for row in lost.head(4).to_dict("records")
         ]
         said = f"removes these shares of the effect of N: {'; '.join(told)}"
@@ -105,12 +91,10 @@ def say_roles(rows: pd.DataFrame) -> str:
 
 def _one_head(row: dict) -> str:
     """How much a head attends to that part; what is lost without it, only if that is above 5 %."""
-    share = f"{number(row['attention'], 'percent')} % "
-    share += in_brackets(row["low"], row["high"], "percent")
-    told = f"{row['component']} {share}"
+    told = f"{row['component']} {number(row['attention'], 'percent')} % "
+    told += in_brackets(row["low"], row["high"], "percent")
     if row["share_low"] > _SOME:
-        lost = estimated(row, "share", "percent", after=" %")
-        told += f" (blocking this removes {lost} of the effect of N)"
+        told += f" (blocking this removes {share(row)} of the effect of N)"
     return told
 
 

@@ -10,7 +10,7 @@ from lengthlens.analysis.transplants import OUTSIDE
 from lengthlens.figures.numbers import estimated
 from lengthlens.figures.style import Cast
 from lengthlens.models.depth import LATE, layers_between
-from lengthlens.reporting.answers import Finding, Tables, answered, folded, shown, who
+from lengthlens.reporting.answers import Finding, Tables, answered, counted, folded, shown, who
 
 _MEASURES = {"exact": "exact answers", "n_effect": "the effect of N"}
 _SAID = {
@@ -140,7 +140,7 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
         ]
     if not evidence:
         return None
-    finding = answered(question, limits, evidence, "cases of language and measure", 0.5)
+    finding = answered(question, limits, evidence, counted(cast, "measure"), 0.5)
     first, others = folded(evidence)
     finding = replace(finding, evidence=first, further=others)
     return finding if limits else replace(finding, answer="not judged")

@@ -11,6 +11,16 @@ for (const fold of document.querySelectorAll(".fold")) {
   fold.addEventListener("toggle", () => dispatchEvent(new Event("resize")));
 }
 
+// On paper the findings of every language are open; what was opened for it is folded again.
+let unfolded = [];
+addEventListener("beforeprint", () => {
+  unfolded = [...document.querySelectorAll(".answered details:not([open])")];
+  for (const each of unfolded) each.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const each of unfolded) each.open = false;
+});
+
 // What pushed at a token: one panel, filled when a token is pressed; arrow keys go along the answer.
 const panel = document.getElementById("step");
 const at = (name) => document.getElementById(`step-${name}`);
