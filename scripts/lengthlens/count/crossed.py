@@ -180,12 +180,12 @@ def _read(
 
 def _after_prefix(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
     """The state from which one pass reads texts to their end: their shared prefix was read."""
-    return prefill(loaded.model, texts, 1, None, loaded.device, last_apart=False)
+    return prefill(loaded.model, texts, 1, last_apart=False)
 
 
 def _unread(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
     """The state from which one pass reads a text from its first token on."""
-    state = unread(loaded.model, len(texts[0]), loaded.device)
+    state = unread(loaded.model, len(texts[0]))
     state.token = state.token[:, :0]
     state.mask = state.mask[:, :0]
     state.extend(torch.tensor(texts, device=loaded.device))
