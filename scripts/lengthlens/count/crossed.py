@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from lengthlens.decoding.forward import State, feed, keeps_states, prefill, unread
-from lengthlens.decoding.streams import StreamRecorder
+from lengthlens.decoding.streams import recorded_streams
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import read_step
@@ -165,10 +165,9 @@ def _read(
     parts = []
     for batch in [[text] for text in texts] if whole else [texts]:
         state = _unread(loaded, batch) if whole else _after_prefix(loaded, batch)
-        recorder = StreamRecorder(loaded.anatomy, places)
-        with recorder.attached():
+        with recorded_streams(loaded.anatomy, places) as streams:
             feed(loaded.model, state)
-        parts.append([recorder.streams[layer].float().cpu().numpy() for layer in layers])
+        parts.append([streams[layer].float().cpu().numpy() for layer in layers])
     streams = [np.concatenate(rows) for rows in zip(*parts, strict=True)]
     if not all(np.isfinite(stream).all() for stream in streams):
         raise LengthlensError(

@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -286,21 +286,16 @@ class _LogitRecord:
 
     def __init__(self, classes: TokenClasses, n_rows: int, n_steps: int, weight: Tensor) -> None:
         self.classes = classes
-        dtype, device = torch.promote_types(weight.dtype, torch.float32), weight.device
-
-        def values() -> Tensor:
-            return torch.full((n_rows, n_steps), torch.nan, dtype=dtype, device=device)
-
-        def tokens() -> Tensor:
-            return torch.full((n_rows, n_steps), -1, dtype=torch.long, device=device)
-
+        values = torch.promote_types(weight.dtype, torch.float32), torch.nan
+        columns = {
+            field.name: (torch.long, -1) if field.name.endswith("_token") else values
+            for field in fields(StepLogits)
+        }
         self.logits = StepLogits(
-            logit=values(),
-            mean_logit=values(),
-            ender_token=tokens(),
-            ender_logit=values(),
-            word_token=tokens(),
-            word_logit=values(),
+            **{
+                name: torch.full((n_rows, n_steps), absent, dtype=dtype, device=weight.device)
+                for name, (dtype, absent) in columns.items()
+            }
         )
 
     def write(self, step: int, rows: Tensor, raw: Tensor, mean: Tensor, chosen: Tensor) -> None:
@@ -318,8 +313,5 @@ class _LogitRecord:
 
     def blank(self, after_end: Bool[Tensor, "row step"]) -> None:
         """Forget what was recorded of rows that stayed in the batch after their end."""
-        out = self.logits
-        for values in (out.logit, out.mean_logit, out.ender_logit, out.word_logit):
-            values[after_end] = torch.nan
-        for tokens in (out.ender_token, out.word_token):
-            tokens[after_end] = -1
+        for values in vars(self.logits).values():
+            values[after_end] = torch.nan if values.is_floating_point() else -1

@@ -7,7 +7,7 @@ finite names the module: modules are left in the order in which they compute, in
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lengthlens.decoding.forward import feed, passes, prefill
 from lengthlens.decoding.intervention import Surgeon
 from lengthlens.decoding.streams import StreamShift
+from lengthlens.models.hooks import held
 
 
 class _Found(Exception):
@@ -61,8 +62,7 @@ def first_not_finite(
     return None
 
 
-@contextlib.contextmanager
-def _watched(model: nn.Module) -> Iterator[None]:
+def _watched(model: nn.Module) -> contextlib.AbstractContextManager:
     """Stop at the first module whose output is not finite."""
 
     def watch(name: str):
@@ -74,8 +74,5 @@ def _watched(model: nn.Module) -> Iterator[None]:
 
         return look
 
-    with contextlib.ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if name:
-                hooks.enter_context(module.register_forward_hook(watch(name)))
-        yield
+    modules = [(name, module) for name, module in model.named_modules() if name]
+    return held(module.register_forward_hook(watch(name)) for name, module in modules)

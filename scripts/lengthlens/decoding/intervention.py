@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -95,19 +95,9 @@ class Intervention:
 
     def select(self, rows: Tensor) -> Intervention:
         """The intervention of the given rows, in that order."""
-
-        def pick(mask: Tensor | None) -> Tensor | None:
-            return None if mask is None else mask[rows]
-
-        return Intervention(
-            self.heads[rows],
-            self.mlps[rows],
-            self.positions,
-            replaced=pick(self.replaced),
-            replacement=self.replacement,
-            resampled=pick(self.resampled),
-            donors=self.donors,
-        )
+        masks = {name: getattr(self, name) for name in ("heads", "mlps", "replaced", "resampled")}
+        picked = {name: mask[rows] for name, mask in masks.items() if mask is not None}
+        return replace(self, **picked)
 
 
 class Surgeon:

@@ -17,6 +17,7 @@ from torch import nn
 
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import held
 
 _FEWEST = 8  # sets that are worth a batch of their own; the others join those that begin later
 
@@ -53,18 +54,14 @@ class CleanLayers:
         self._apart = not anatomy.shares_keys
         self._outputs: list[torch.Tensor | tuple] = []
 
-    @contextlib.contextmanager
-    def recorded(self) -> Iterator[None]:
+    def recorded(self) -> contextlib.AbstractContextManager:
         """Keep the outputs of the pass in this block."""
         self._outputs = []
 
         def keep(module: nn.Module, args: tuple, output: torch.Tensor | tuple) -> None:
             self._outputs.append(output)
 
-        with contextlib.ExitStack() as hooks:
-            for layer in self._layers:
-                hooks.enter_context(layer.register_forward_hook(keep))
-            yield
+        return held(layer.register_forward_hook(keep) for layer in self._layers)
 
     @contextlib.contextmanager
     def reused(self, below: int, rows: int | Int[torch.Tensor, " row"]) -> Iterator[None]:
@@ -82,9 +79,9 @@ class CleanLayers:
         own = [vars(layer).get("forward") for layer in replaced]  # of tools that replaced it, too
         try:
             if replaced:  # all give what the last of them gave, for only that is read
-                given = _giving(_for_rows(self._outputs[below - 1], rows))
+                given = _for_rows(self._outputs[below - 1], rows)
                 for layer in replaced:
-                    layer.forward = given
+                    layer.forward = lambda *args, **kwargs: given
             yield
         finally:
             for layer, forward in zip(replaced, own, strict=True):
@@ -102,10 +99,3 @@ def _for_rows(
     if isinstance(rows, torch.Tensor):
         return output[rows.to(output.device)]
     return output.expand(rows, *output.shape[1:]).contiguous()  # some layers want it
-
-
-def _giving(output: torch.Tensor | tuple):
-    def forward(*args, **kwargs) -> torch.Tensor | tuple:
-        return output
-
-    return forward
