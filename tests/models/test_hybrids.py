@@ -43,8 +43,8 @@ def test_layers_have_the_parts_that_they_have(hybrid) -> None:
     anatomy = dissect(model)
     kinds, heads, mlps = HYBRIDS[kind]
     assert [layer.kind for layer in anatomy.layers] == kinds
-    assert anatomy.has_head.sum(1).tolist() == heads
-    assert anatomy.has_mlp.tolist() == mlps
+    assert anatomy.layout.has_head.sum(1).tolist() == heads
+    assert anatomy.layout.has_mlp.tolist() == mlps
 
 
 def test_components_add_up_to_the_models_own_logit(hybrid) -> None:

@@ -136,10 +136,8 @@ def answer_terms(
         terms.append(recorder.residuals[0])
         logits.append(found[:, -1])
     whole = {
-        name: None
-        if getattr(terms[0], name) is None
-        else torch.cat([getattr(part, name) for part in terms])
-        for name in vars(terms[0])
+        name: None if first is None else torch.cat([getattr(part, name) for part in terms])
+        for name, first in vars(terms[0]).items()
     }
     return Residuals(**whole), torch.cat(logits)
 

@@ -33,7 +33,7 @@ from lengthlens.models.raw_tokenizer import as_in_file
 from lengthlens.models.small_model import text_config
 from lengthlens.weights.chat_template import read_template
 from lengthlens.weights.checkpoints import ModelSpec, model_folder
-from lengthlens.weights.checks import read_json
+from lengthlens.weights.json_files import read_mapping
 from lengthlens.weights.quantized import FP8, MXFP4, method_problem, quantization_of
 from lengthlens.weights.tensors import is_ignorable, is_of_tower
 
@@ -128,8 +128,7 @@ def load_model(
 
 def _dequantizing(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     """Arguments with which transformers turns quantized weights into plain numbers."""
-    config = read_json(folder / "config.json")
-    found = quantization_of(config) if isinstance(config, dict) else None
+    found = quantization_of(read_mapping(folder / "config.json"))
     if found is None:
         return {}
     if problem := method_problem(found):

@@ -30,7 +30,8 @@ from lengthlens.weights.checkpoints import (
     weight_files,
     weights_manifest,
 )
-from lengthlens.weights.checks import INDEX, quantized_notes, read_json
+from lengthlens.weights.checks import INDEX, quantized_notes
+from lengthlens.weights.json_files import read_mapping
 from lengthlens.weights.made import PRECISION, gguf_of, made_whole, write_origin
 from lengthlens.weights.places import ADAPTER
 from lengthlens.weights.presence import what_makes
@@ -105,7 +106,7 @@ def _keep_settings(base: Path, made: Path) -> None:
     Where there are none, transformers writes the defaults of a class, such as a token that ends
     answers.
     """
-    config = read_json(base / "config.json")
+    config = read_mapping(base / "config.json")
     config.pop("torch_dtype", None)
     config.pop("quantization_config", None)
     text = json.dumps(config | {"dtype": PRECISION}, indent=2, sort_keys=True) + "\n"
@@ -122,7 +123,7 @@ def _differs(one: Path, other: Path) -> bool:
 
 
 def _origin(spec: ModelSpec, base: dict[str, Any], adapter: Path, own: list[str]) -> dict[str, Any]:
-    config = read_json(adapter / ADAPTER)
+    config = read_mapping(adapter / ADAPTER)
     targets = config.get("target_modules")
     targets = sorted(targets) if isinstance(targets, list) else targets
     kinds = {"use_rslora": "rank-stabilised", "use_dora": "DoRA"}

@@ -6,9 +6,10 @@ GGUF file. Each is told by name, so that the cure is one step.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+
+from lengthlens.weights.json_files import read_mapping
 
 ADAPTER = "adapter_config.json"
 _SHOWN = 4  # folders that a message lists
@@ -57,10 +58,7 @@ def _adapter(folder: Path) -> str:
 
 def base_of(path: Path) -> str | None:
     """The model that an adapter's config names as its base."""
-    try:
-        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    base = read_mapping(path).get("base_model_name_or_path")
     return base if isinstance(base, str) else None
 
 
