@@ -17,7 +17,7 @@ from torch import nn
 
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.models.anatomy import Anatomy
-from lengthlens.models.hooks import held
+from lengthlens.models.hooks import computed_by, held
 
 _FEWEST = 8  # sets that are worth a batch of their own; the others join those that begin later
 
@@ -63,8 +63,9 @@ class CleanLayers:
 
         return held(layer.register_forward_hook(keep) for layer in self._layers)
 
-    @contextlib.contextmanager
-    def reused(self, below: int, rows: int | Int[torch.Tensor, " row"]) -> Iterator[None]:
+    def reused(
+        self, below: int, rows: int | Int[torch.Tensor, " row"]
+    ) -> contextlib.AbstractContextManager:
         """Let the layers below one give what was kept instead of computing it.
 
         They write nothing into the cache, so no pass may follow on the one in this block. Where
@@ -76,18 +77,11 @@ class CleanLayers:
                 those that were kept it equals.
         """
         replaced = self._layers[: below if self._apart else 0]
-        own = [vars(layer).get("forward") for layer in replaced]  # of tools that replaced it, too
-        try:
-            if replaced:  # all give what the last of them gave, for only that is read
-                given = _for_rows(self._outputs[below - 1], rows)
-                for layer in replaced:
-                    layer.forward = lambda *args, **kwargs: given
-            yield
-        finally:
-            for layer, forward in zip(replaced, own, strict=True):
-                vars(layer).pop("forward", None)
-                if forward is not None:
-                    layer.forward = forward
+        if not replaced:
+            return contextlib.nullcontext()
+        # All give what the last of them gave, for only that is read.
+        given = _for_rows(self._outputs[below - 1], rows)
+        return computed_by([(layer, lambda *args, **kwargs: given) for layer in replaced])
 
 
 def _for_rows(

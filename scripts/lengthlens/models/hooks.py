@@ -73,6 +73,21 @@ def computing(
 
 
 @contextlib.contextmanager
+def computed_by(forwards: Sequence[tuple[nn.Module, Callable]]) -> Iterator[None]:
+    """Let other functions compute what some modules do, for the duration of a block."""
+    own = [vars(module).get("forward") for module, _ in forwards]  # of tools that replaced it, too
+    try:
+        for module, forward in forwards:
+            module.forward = forward
+        yield
+    finally:
+        for (module, _), forward in zip(forwards, own, strict=True):
+            vars(module).pop("forward", None)
+            if forward is not None:
+                module.forward = forward
+
+
+@contextlib.contextmanager
 def at_heads(layer: LayerSites, use: Callable[[Tensor, slice], Tensor | None]) -> Iterator[None]:
     """Read or change what the heads of a layer put out, for the duration of a block.
 

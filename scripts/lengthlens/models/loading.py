@@ -339,12 +339,14 @@ def _token_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, token: str | 
     )
 
 
-def text_decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
-    """The function that turns generated ids into text: unedited, special tokens left out."""
+def text_decoder(
+    tokenizer: PreTrainedTokenizerBase, special: bool = False
+) -> Callable[[Sequence[int]], str]:
+    """The function that turns generated ids into text, unedited; `special`: special tokens, too."""
 
     def decode(tokens: Sequence[int]) -> str:
         return tokenizer.decode(
-            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(tokens), skip_special_tokens=not special, clean_up_tokenization_spaces=False
         )
 
     return decode

@@ -277,7 +277,7 @@ def _choices(model: nn.Module) -> list[list[int]]:
     return [firsts, list(range(max(LAYERS, min(last, _MOST_LAYERS))))]
 
 
-def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> nn.Module:
+def small_model(model: nn.Module, window: int | None = None) -> nn.Module:
     """A small random model of the class and flags of `model`, on the CPU, in eval mode.
 
     `window` shortens the windows of its attention (`small_config`).
@@ -291,7 +291,7 @@ def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> n
     for narrow in (True, False):
         for kept in _choices(model):
             try:
-                small = _built(type(model), small_config(model.config, window, kept, narrow), seed)
+                small = _built(type(model), small_config(model.config, window, kept, narrow))
                 if not kinds <= set(kinds_of_layers(small)):
                     raise ValueError("it lacks a kind of the model's layers")
                 with torch.no_grad():
@@ -302,11 +302,11 @@ def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> n
     raise refusal
 
 
-def _built(kind: type, config, seed: int) -> nn.Module:
+def _built(kind: type, config) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         _check_size(kind, config)
         with torch.device("cpu"):
-            torch.manual_seed(seed)
+            torch.manual_seed(0)
             small = kind(config).float().eval()
             _fill(small)
     return small.requires_grad_(False)

@@ -71,8 +71,8 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def _is(self, kind: int) -> Bool[np.ndarray, " vocab"]:
-        mask = self.classes == kind
+    def _is(self, *kinds: int) -> Bool[np.ndarray, " vocab"]:
+        mask = np.isin(self.classes, kinds)
         mask.flags.writeable = False
         return mask
 
@@ -104,9 +104,7 @@ class Vocabulary:
     @cached_property
     def ender(self) -> Bool[np.ndarray, " vocab"]:
         """The tokens with which an answer can end: the stop set and sentence-final punctuation."""
-        mask = self.stop | self.final
-        mask.flags.writeable = False
-        return mask
+        return self._is(STOP, FINAL)
 
     def summary(self) -> dict[str, int]:
         """The number of ids in each class; they add up to the size of the vocabulary."""

@@ -6,8 +6,6 @@ makes this use the network.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +28,7 @@ from lengthlens.weights.hub_cache import (
     is_offline,
     repository_folder,
 )
-from lengthlens.weights.made import gguf_of, room_problem
+from lengthlens.weights.made import free_bytes, gguf_of, room_problem
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[P
             Of a GGUF file or with an adapter: whether the model was made before.
     """
     found = [check_model(spec, fetched.get(spec.name, False)) for spec in specs]
-    together, free = sum(model.to_fetch for model in found), _free()
+    together, free = sum(model.to_fetch for model in found), free_bytes(cache_folder())
     if together > free and not any(model.problem for model in found):
         last = next(place for place in reversed(range(len(found))) if found[place].to_fetch)
         found[last] = replace(
@@ -172,7 +170,7 @@ def _to_fetch(spec: ModelSpec) -> Presence:
 def _announced(spec: ModelSpec, offer: Offer) -> Presence:
     """What is going to be fetched, and whether it fits on the disk."""
     missing = max(0, offer.bytes - _blobs(repository_folder(spec.hub)))
-    free = _free()
+    free = free_bytes(cache_folder())
     state = (
         f"{spec.source}, {_gigabytes(missing)} to fetch into {cache_folder()} "
         f"({_gigabytes(free)} free)"
@@ -190,11 +188,6 @@ def _no_room(what: str, missing: int, free: int) -> str:
     )
 
 
-def _free() -> int:
-    """Bytes free where the cache is, or is going to be."""
-    return shutil.disk_usage(_existing(cache_folder())).free
-
-
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
@@ -203,13 +196,6 @@ def _blobs(repository: Path) -> int:
     """Bytes of a repository's finished files on this disk; the others will start anew."""
     finished = [path for path in repository.glob("blobs/*") if path.suffix != ".incomplete"]
     return sum(path.stat().st_size for path in finished)
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that exists."""
-    while not os.path.isdir(folder):
-        folder = folder.parent
-    return folder
 
 
 def _gigabytes(size: int) -> str:
