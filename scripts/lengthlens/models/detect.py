@@ -237,7 +237,7 @@ class _Detection:
             if _equal(value * raw, logits):
                 return name, attrgetter(attribute), None
             if value and _equal(raw / value, logits):
-                return name, _inverse(attribute), None
+                return name, lambda config, name=attribute: 1.0 / getattr(config, name), None
         raise UnknownParts(
             "its logits are not its unembedding's output, times a number of its config or under a "
             "soft cap that it names"
@@ -552,13 +552,6 @@ class _Search:
 def _is_linear(call: Call) -> bool:
     weight = getattr(call.module, "weight", None)
     return weight is not None and weight.dim() == 2
-
-
-def _inverse(attribute: str):
-    def multiplier(config) -> float:
-        return 1.0 / getattr(config, attribute)
-
-    return multiplier
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -30,7 +30,7 @@ from lengthlens.weights.checkpoints import (
     weight_files,
     weights_manifest,
 )
-from lengthlens.weights.checks import INDEX, quantized_notes
+from lengthlens.weights.checks import INDEX, quantized_notes, same_file
 from lengthlens.weights.json_files import read_mapping
 from lengthlens.weights.made import PRECISION, gguf_of, made_whole, write_origin
 from lengthlens.weights.places import ADAPTER
@@ -61,7 +61,8 @@ def merge(spec: ModelSpec, folder: Path) -> None:
         for path in kept_files(from_folder):
             if path.name not in weights:
                 shutil.copyfile(path, made / path.name)
-        own = [name for name in _TOKENIZER if _differs(adapter / name, from_folder / name)]
+        brought = [name for name in _TOKENIZER if (adapter / name).is_file()]
+        own = [name for name in brought if not same_file(adapter / name, from_folder / name)]
         model.save_pretrained(made)
         _keep_settings(from_folder, made)
         for name in own:
@@ -115,11 +116,6 @@ def _keep_settings(base: Path, made: Path) -> None:
     (made / generation).unlink(missing_ok=True)
     if (base / generation).is_file():
         shutil.copyfile(base / generation, made / generation)
-
-
-def _differs(one: Path, other: Path) -> bool:
-    """Whether a file is there and is not the same as another."""
-    return one.is_file() and not (other.is_file() and one.read_bytes() == other.read_bytes())
 
 
 def _origin(spec: ModelSpec, base: dict[str, Any], adapter: Path, own: list[str]) -> dict[str, Any]:

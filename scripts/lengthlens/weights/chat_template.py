@@ -138,7 +138,8 @@ def render_instruction(render: Render, text: str) -> tuple[str, str]:
         try:
             prompt = render(messages(form, text))
         except Exception as error:  # whatever a template raises
-            found.append(f"content as {form}: it refuses ({_first_line(error)})")
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            found.append(f"content as {form}: it refuses ({reason})")
             continue
         count = prompt.count(text.strip())
         if count == 1:
@@ -268,6 +269,6 @@ def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).strip().splitlines()), "no reason given")

@@ -68,10 +68,11 @@ def _cache(folder: Path) -> str | None:
     if name and (folder / "snapshots").is_dir():
         hub = name[1].replace("--", "/", 1)
         commits = sorted(path.name for path in (folder / "snapshots").iterdir())
+        more = f" (it holds {len(commits)} revisions: {_listed(commits)})"
         return (
             f"{folder} is the folder of {hub} in the hub's cache; give `hub: {hub}` with "
             f"`revision: {commits[0] if commits else '<commit>'}` instead of `path:`"
-            f"{_more(commits)}"
+            f"{more if len(commits) > 1 else ''}"
         )
     inside = sorted(path.name for path in folder.glob("models--*") if path.is_dir())
     inside = inside or sorted(path.name for path in folder.glob("hub/models--*") if path.is_dir())
@@ -82,10 +83,6 @@ def _cache(folder: Path) -> str | None:
         f"{folder} is the hub's cache, which holds {_listed(hubs)}; give one of them as `hub:` "
         "with its `revision:` instead of `path:`"
     )
-
-
-def _more(commits: list[str]) -> str:
-    return f" (it holds {len(commits)} revisions: {_listed(commits)})" if len(commits) > 1 else ""
 
 
 def _other_format(folder: Path) -> str | None:

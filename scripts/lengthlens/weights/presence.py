@@ -79,7 +79,8 @@ def check_model(spec: ModelSpec, was_fetched: bool) -> Presence:
         there = _is_there(spec)
         state = "not usable" if there else "not there"
         return Presence(spec.name, f"{spec.source}, {state}", str(error), there=there)
-    return Presence(spec.name, f"{spec.source}, {_gigabytes(_size(folder))}", there=True)
+    size = _size(path for path in folder.iterdir() if path.is_file())
+    return Presence(spec.name, f"{spec.source}, {_gigabytes(size)}", there=True)
 
 
 def what_is_wrong(found: Iterable[Presence]) -> str:
@@ -169,8 +170,10 @@ def _to_fetch(spec: ModelSpec) -> Presence:
 
 def _announced(spec: ModelSpec, offer: Offer) -> Presence:
     """What is going to be fetched, and whether it fits on the disk."""
-    missing = max(0, offer.bytes - _blobs(repository_folder(spec.hub)))
-    free = free_bytes(cache_folder())
+    # Files that are not finished will start anew.
+    blobs = repository_folder(spec.hub).glob("blobs/*")
+    there = _size(path for path in blobs if path.suffix != ".incomplete")
+    missing, free = max(0, offer.bytes - there), free_bytes(cache_folder())
     state = (
         f"{spec.source}, {_gigabytes(missing)} to fetch into {cache_folder()} "
         f"({_gigabytes(free)} free)"
@@ -188,14 +191,8 @@ def _no_room(what: str, missing: int, free: int) -> str:
     )
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-
-
-def _blobs(repository: Path) -> int:
-    """Bytes of a repository's finished files on this disk; the others will start anew."""
-    finished = [path for path in repository.glob("blobs/*") if path.suffix != ".incomplete"]
-    return sum(path.stat().st_size for path in finished)
+def _size(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
 
 
 def _gigabytes(size: int) -> str:
