@@ -46,6 +46,7 @@ from lengthlens.models.small_model import (
     VOCABULARY,
     depth,
     layer_config,
+    lists_of,
     n_attention_heads,
     small_model,
     text_config,
@@ -180,11 +181,7 @@ class _Detection:
         What leaves one layer must be what enters the next.
         """
         n_layers = depth(self.config)
-        lists = [
-            (name, module)
-            for name, module in self.model.named_modules()
-            if isinstance(module, nn.ModuleList) and len(module) == n_layers
-        ]
+        lists = lists_of(self.model, n_layers)
         if not lists:
             raise UnknownParts(f"it has no list of {n_layers} layers")
         run = [entry for entry in lists if None not in map(self.plain.of, entry[1])]

@@ -251,14 +251,19 @@ def _narrow_mixers(small, config) -> None:
         small.mamba_d_ssm = count * getattr(config, width)
 
 
+def lists_of(model: nn.Module, count: int) -> list[tuple[str, nn.ModuleList]]:
+    """A model's lists of so many modules, by name."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    ]
+
+
 def kinds_of_layers(model: nn.Module) -> list[Hashable]:
     """What every layer of a model consists of."""
     layers = depth(text_config(model.config))
-    found = [
-        (name.count("."), module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == layers
-    ]
+    found = [(name.count("."), module) for name, module in lists_of(model, layers)]
     outermost = min((dots for dots, _ in found), default=0)
     lists = [module for dots, module in found if dots == outermost]
     return [tuple(structure(one[i]) for one in lists) for i in range(layers)]
