@@ -6,7 +6,7 @@ lie is the business of `checkpoints`; where the components lie is the business o
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,8 @@ def load_model(
             f"Model {spec.name}: transformers cannot load {folder} as a decoder-only language "
             f"model without code of its own ({_reason(error)})."
         ) from error
-    _refuse_absent(spec, folder, report["missing_keys"])
-    towers = text_config(config) is not config  # of which text needs none
-    unexpected = [name for name in report["unexpected_keys"] if not (towers and is_of_tower(name))]
-    _refuse_left_out(spec, folder, model, unexpected)
+    if problem := _misread(folder, config, model, report):
+        raise LengthlensError(f"Model {spec.name}: {problem}")
     if dequantizing:
         _make_plain(model, model.config.dtype if wanted == "auto" else wanted)
     if placement is None:
@@ -170,35 +168,37 @@ def _reason(error: Exception) -> str:
     return said
 
 
-def _refuse_absent(spec: ModelSpec, folder: Path, missing: Iterable[str]) -> None:
-    """Refuse a checkpoint without some weights: transformers fills them with random numbers."""
-    if absent := sorted(missing):
-        raise LengthlensError(
-            f"Model {spec.name}: {folder} lacks {len(absent)} weights, such as {absent[0]!r}; "
-            "the checkpoint is incomplete or its config.json belongs to another model."
+def _misread(
+    folder: Path, config: PreTrainedConfig, model: PreTrainedModel, report: Mapping[str, Any]
+) -> str | None:
+    """What transformers made up or left out of a checkpoint; it only warns of that, if it does."""
+    if absent := sorted(report["missing_keys"]):  # filled with random numbers
+        return (
+            f"{folder} lacks {len(absent)} weights, such as {absent[0]!r}; the checkpoint is "
+            "incomplete or its config.json belongs to another model."
         )
-
-
-def _refuse_left_out(
-    spec: ModelSpec, folder: Path, model: PreTrainedModel, unexpected: Iterable[str]
-) -> None:
-    """Refuse a checkpoint of which transformers left something out: it only warns, if it does."""
-    left_out = sorted(name for name in unexpected if not is_ignorable(name))
+    towers = text_config(config) is not config  # of which text needs none
+    left_out = sorted(
+        name
+        for name in report["unexpected_keys"]
+        if not (is_ignorable(name) or (towers and is_of_tower(name)))
+    )
     if left_out:
-        raise LengthlensError(
-            f"Model {spec.name}: {folder} holds {len(left_out)} tensors that its model has no "
-            f"place for, such as {left_out[0]!r}: the model that runs would be another than the "
-            "one that was saved. Its config.json belongs to another model, a setting in it is "
-            "missing, or something was added to the weights and not merged into them."
+        return (
+            f"{folder} holds {len(left_out)} tensors that its model has no place for, such as "
+            f"{left_out[0]!r}: the model that runs would be another than the one that was saved. "
+            "Its config.json belongs to another model, a setting in it is missing, or something "
+            "was added to the weights and not merged into them."
         )
     ends = model.get_input_embeddings(), model.get_output_embeddings()
     tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
     if tied and None not in ends and ends[0].weight is not ends[1].weight:
-        raise LengthlensError(
-            f"Model {spec.name}: config.json says that embedding and unembedding are the same "
-            f"(tie_word_embeddings), but {folder} holds two that differ; correct "
-            "tie_word_embeddings to false, or give the weights that belong to this config.json."
+        return (
+            "config.json says that embedding and unembedding are the same (tie_word_embeddings), "
+            f"but {folder} holds two that differ; correct tie_word_embeddings to false, or give "
+            "the weights that belong to this config.json."
         )
+    return None
 
 
 def check_finite(spec: ModelSpec, model: torch.nn.Module) -> None:
