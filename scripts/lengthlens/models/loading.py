@@ -47,6 +47,9 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, padding_side="left"
         )
+        tokenizer = as_in_file(folder, tokenizer)
+    except LengthlensError as error:
+        raise LengthlensError(f"Model {spec.name}: {error}.") from error
     except Exception as error:  # of many kinds: the tokenizers library raises plain ones
         raise LengthlensError(
             f"Model {spec.name}: transformers cannot load the tokenizer in {folder} "
@@ -54,10 +57,6 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
         ) from error
     # NOTE transformers' clean-up deletes the space in "word ." when it decodes: the text that is
     # counted would no longer be the text that was generated.
-    try:
-        tokenizer = as_in_file(folder, tokenizer)
-    except LengthlensError as error:
-        raise LengthlensError(f"Model {spec.name}: {error}.") from error
     tokenizer.clean_up_tokenization_spaces = False
     if tokenizer.chat_template is None and spec.variant == "instruct":
         # A file that transformers leaves to processors of images: chat_template.json.

@@ -27,25 +27,13 @@ _MOST_WEIGHTS = 100_000_000  # of a small model whose widths are kept
 _EXPERTS = 8
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads")
 _WIDTHS = (
-    "intermediate_size",
-    "ffn_dim",
-    "ffn_hidden_size",
-    "n_inner",
-    "moe_intermediate_size",
-    "shared_expert_intermediate_size",
-    "decoder_ffn_dim",
-    "encoder_ffn_dim",
-)
+    "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", "moe_intermediate_size",
+    "shared_expert_intermediate_size", "decoder_ffn_dim", "encoder_ffn_dim",
+)  # fmt: skip
 _DEPTHS = (
-    "num_hidden_layers",
-    "num_layers",
-    "n_layers",
-    "depth",
-    "decoder_layers",
-    "encoder_layers",
-    "num_decoder_layers",
-    "num_encoder_layers",
-)
+    "num_hidden_layers", "num_layers", "n_layers", "depth", "decoder_layers", "encoder_layers",
+    "num_decoder_layers", "num_encoder_layers",
+)  # fmt: skip
 _SIDE_HEADS = ("decoder_attention_heads", "encoder_attention_heads")
 _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")

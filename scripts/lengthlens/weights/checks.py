@@ -145,20 +145,10 @@ def number_of_heads(folder: Path) -> tuple[int, int] | None:
 
 # Keys of config.json that say which shapes weights have, and how positions are told.
 _SHAPE = (
-    "model_type",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "vocab_size",
-    "tie_word_embeddings",
-    "n_embd",
-    "n_layer",
-    "n_head",
-    "n_inner",
-)
+    "model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "head_dim", "intermediate_size", "vocab_size", "tie_word_embeddings", "n_embd", "n_layer",
+    "n_head", "n_inner",
+)  # fmt: skip
 
 
 def shape_of(folder: Path) -> dict[str, Any]:
