@@ -153,9 +153,7 @@ class Surgeon:
                     hooks.enter_context(at_mlp(layer, self._mlp_remover(index), prepend=True))
             yield self
 
-    def _fill(
-        self, name: str, layer: int, like: Tensor, part: tuple[slice, ...] = (...,)
-    ) -> Tensor:
+    def _fill(self, name: str, layer: int, like: Tensor, part: tuple[slice, ...] = ()) -> Tensor:
         """What replaces a component, [row, position, …]: zero, its mean, or the donor's.
 
         `part` are the heads of a layer that are replaced, and how wide they are.
@@ -205,7 +203,7 @@ class Surgeon:
         name: str,
         layer: int,
         given: Tensor,
-        part: tuple[slice, ...] = (...,),
+        part: tuple[slice, ...] = (),
         factor: float = 1.0,
     ) -> Tensor | None:
         """What components of a layer give, those removed replaced (`_fill`); None if none are."""
