@@ -23,7 +23,6 @@ from direct_and_total import SETTINGS
 
 from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
-from lengthlens.decoding.decode import decode
 from lengthlens.generation.answers import rows_per_batch
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.language.prompts import build_prompts, load_language
@@ -44,7 +43,7 @@ def random_conditions(loaded: LoadedModel, count: int) -> list[Condition]:
 
 def generation(loaded: LoadedModel, prompts: list[list[int]]) -> int:
     """Answer all prompts once; the tokens produced."""
-    decoded = decode(loaded.model, loaded.anatomy, prompts, loaded.classes, LIMIT)
+    decoded = loaded.decode(prompts, LIMIT)
     return sum(map(len, decoded.tokens))
 
 
@@ -55,11 +54,8 @@ def sweep(loaded: LoadedModel, prompts: list[list[int]], sets: ConditionSets) ->
     produced = 0
     for start in range(0, len(pairs), size):
         part = pairs[start : start + size]
-        decoded = decode(
-            loaded.model,
-            loaded.anatomy,
+        decoded = loaded.decode(
             [prompts[place] for _, place in part],
-            loaded.classes,
             LIMIT,
             intervention=sets.rows([row for row, _ in part]),
         )

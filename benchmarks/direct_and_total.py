@@ -21,7 +21,6 @@ from workload import generation
 
 from lengthlens.attribution.dla import TARGETS, attribute_steps
 from lengthlens.decoding.choose import Forced
-from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.generation.answers import answer_row, record_batch, requests
 from lengthlens.generation.loaded import LoadedModel, load
@@ -58,11 +57,8 @@ def effects(loaded: LoadedModel, readout, removed: Intervention, request, token:
         of the last layer's MLP over the token's largest logit.
     """
     rows = removed.n_rows
-    decoded = decode(
-        loaded.model,
-        loaded.anatomy,
+    decoded = loaded.decode(
         [request.tokens] * rows,
-        loaded.classes,
         1,
         choose=Forced([[token]] * rows),
         capture=True,
@@ -89,7 +85,7 @@ def measure(name: str, code: str, n_prompts: int) -> None:
     language = load_language(f"resources/languages/{code}.yaml")
     prompts = [p for n in (3, 6, 9) for p in build_prompts(language, n, 0, n_prompts, 0)]
     asked = requests(loaded, prompts, SETTINGS)
-    answers = decode(loaded.model, loaded.anatomy, [r.tokens for r in asked], loaded.classes, 64)
+    answers = loaded.decode([r.tokens for r in asked], 64)
     direct, total, topics, rests = [], [], [], []
     for request, tokens, stopped in zip(asked, answers.tokens, answers.stopped, strict=True):
         topic = answer_row(request, tokens, stopped, loaded, "whitespace")["topic"]

@@ -64,7 +64,6 @@ def measure_generation(folder: Path, given: argparse.Namespace) -> dict:
     import torch
 
     from lengthlens.attribution.per_sample import attribute_batches
-    from lengthlens.decoding.decode import decode
     from lengthlens.files.formats import ACTIVATIONS
     from lengthlens.files.provenance import provenance
     from lengthlens.generation.activations import ActivationWriter
@@ -98,11 +97,8 @@ def measure_generation(folder: Path, given: argparse.Namespace) -> dict:
         for start in range(0, len(work), given.rows):
             part = work[start : start + given.rows]
             clock = time.perf_counter()
-            decoded = decode(
-                loaded.model,
-                loaded.anatomy,
+            decoded = loaded.decode(
                 [request.tokens for request in part],
-                loaded.classes,
                 limits[start : start + given.rows],
                 capture=True,
             )
@@ -185,7 +181,7 @@ def measure_interventions(folder: Path, given: argparse.Namespace) -> dict:
     """Patches of single heads, and answers without four heads beside plain ones."""
     import torch
 
-    from lengthlens.decoding.decode import decode
+    from lengthlens.decoding.decode import Decoder
     from lengthlens.decoding.intervention import Intervention
     from lengthlens.generation.loaded import load
     from lengthlens.generation.swaps import Swap
@@ -233,8 +229,8 @@ def measure_interventions(folder: Path, given: argparse.Namespace) -> dict:
     classes = loaded.classes.endless()  # random weights must not end an answer
     plain, ablated = (
         timed(
-            lambda change=change: decode(
-                loaded.model, a, prompts, classes, tokens, intervention=change
+            lambda change=change: Decoder(loaded.model, a, classes).decode(
+                prompts, tokens, intervention=change
             )
         )
         for change in (None, without)

@@ -12,7 +12,6 @@ import torch
 from workload import STOP, ImposedLengths, imposed, padded
 
 from lengthlens.attribution.dla import attribute_batch
-from lengthlens.decoding.decode import decode
 from lengthlens.generation.activations import ActivationWriter
 from lengthlens.generation.answers import record_batch
 from lengthlens.generation.loaded import LoadedModel
@@ -57,7 +56,7 @@ class Loop(Generate):
     def run(self, batch, lengths: list[int]) -> float | None:
         loaded, prompts = self.loaded, [request.tokens for request in batch]
         options = {"choose": imposed(lengths)}
-        decode(loaded.model, loaded.anatomy, prompts, loaded.classes, lengths, **options)
+        loaded.decode(prompts, lengths, **options)
         return None
 
 
@@ -70,7 +69,7 @@ class Ours(Generate):
     def run(self, batch, lengths: list[int]) -> float | None:
         loaded, prompts = self.loaded, [request.tokens for request in batch]
         options = {"choose": imposed(lengths), "capture": True}
-        decoded = decode(loaded.model, loaded.anatomy, prompts, loaded.classes, lengths, **options)
+        decoded = loaded.decode(prompts, lengths, **options)
         recorded = record_batch(batch, decoded, loaded, "whitespace")
         self.write(recorded)
         found = attribute_batch(self.readout, recorded)

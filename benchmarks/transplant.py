@@ -20,7 +20,6 @@ from collections.abc import Callable
 import torch
 from workload import SIZES, imposed, in_place_of, pocket, random_llama, study
 
-from lengthlens.decoding.decode import decode
 from lengthlens.transplant.parts import Parts, Piece
 from lengthlens.transplant.swap import transplanted
 
@@ -69,10 +68,7 @@ def main() -> None:
     def answer() -> None:
         for batch, lengths in zip(work.batches, work.lengths, strict=True):
             prompts = [request.tokens for request in batch]
-            decode(
-                into.model, into.anatomy, prompts, into.classes, CAP,
-                choose=imposed(lengths),
-            )  # fmt: skip
+            into.decode(prompts, CAP, choose=imposed(lengths))  # fmt: skip
 
     generation = seconds(answer, 3)
     print(f"{size}, {work.tokens} tokens: generation {generation:.2f} s")

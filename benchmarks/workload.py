@@ -18,7 +18,6 @@ import torch
 import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lengthlens.decoding.decode import decode
 from lengthlens.generation.answers import Request, requests
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.language.languages import load_language
@@ -79,7 +78,7 @@ def study(loaded: LoadedModel, n_prompts: int, rows: int, cap: int) -> Work:
         asked = requests(loaded, build_prompts(language, n, 0, count, 0), settings)
         for part in (asked[start : start + rows] for start in range(0, count, rows)):
             prompts = [request.tokens for request in part]
-            answers = decode(loaded.model, loaded.anatomy, prompts, loaded.classes, cap).tokens
+            answers = loaded.decode(prompts, cap).tokens
             batches.append(part)
             lengths.append([len(tokens) for tokens in answers])
     return Work(batches, lengths)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from lengthlens.ablation.ablate import AblationStudy, ablate
 from lengthlens.ablation.conditions import Condition, matched_draws
 from lengthlens.ablation.repair import measure_repair, repaired_conditions
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.decoding.intervention import Intervention, Replacement
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import answer_prompts
@@ -148,12 +148,14 @@ def test_sets_by_position_share_batches_with_each_other(
     ]
     kinds = []
 
+    decode = Decoder.decode
+
     def watched(*words, intervention=None, **options):
         if intervention is not None:
             kinds.append(set(intervention.mlps.any(1).tolist()))
         return decode(*words, intervention=intervention, **options)
 
-    monkeypatch.setattr("lengthlens.ablation.ablate.decode", watched)
+    monkeypatch.setattr(Decoder, "decode", watched)
     found = run(loaded, prompts, marked)
     assert kinds == sorted(kinds, key=lambda kind: (True in kind, False not in kind))
     assert kinds.count({False, True}) <= 1
@@ -185,13 +187,8 @@ def test_an_mlp_is_removed_as_by_the_intervention_alone(loaded, prompts, dataset
     mlps = torch.zeros(len(prompts), 2, dtype=torch.bool)
     mlps[:, 1] = True
     heads = torch.zeros(len(prompts), 2, 4, dtype=torch.bool)
-    decoded = decode(
-        loaded.model,
-        loaded.anatomy,
-        study.encoded(),
-        loaded.classes,
-        SETTINGS.max_new_tokens,
-        intervention=Intervention(heads, mlps),
+    decoded = loaded.decode(
+        study.encoded(), SETTINGS.max_new_tokens, intervention=Intervention(heads, mlps)
     )
     place = dataset["components"].to_numpy().tolist().index("L1M")
     words = [

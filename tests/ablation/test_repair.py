@@ -15,7 +15,7 @@ from lengthlens.ablation.conditions import Condition
 from lengthlens.ablation.repair import measure_repair, repaired_conditions, share_margin
 from lengthlens.ablation.resample import DonorBook, record
 from lengthlens.attribution.dla import attribute_steps
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.decoding.intervention import Replacement
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.prompts import Prompt
@@ -102,7 +102,7 @@ def test_shares_are_those_of_attribution(row: str) -> None:
     model = tiny_model(row)
     loaded = toy(model)
     readout = readout_of(model)
-    batch = as_batch(decode(model, loaded.anatomy, TOKENS, CLASSES, 3, capture=True))
+    batch = as_batch(Decoder(model, loaded.anatomy, CLASSES).decode(TOKENS, 3, capture=True))
     scores = attribute_steps(readout, batch.steps, batch.residuals)
     for step in range(len(batch.steps)):
         ender, word = (

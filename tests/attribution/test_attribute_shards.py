@@ -14,7 +14,7 @@ from lengthlens.attribution import dla as attribution
 from lengthlens.attribution.dla import attribute_steps
 from lengthlens.attribution.per_sample import attribute_batches, attribution_file
 from lengthlens.attribution.recorded import joined_scores, recorded_batches, recorded_dtype
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import ATTRIBUTION
 from lengthlens.files.netcdf import write_dataset
@@ -43,7 +43,7 @@ def batches(model) -> list[Batch]:
     made = []
     for shard in range(2):
         prompts = ragged_prompts([4, 6, 3, 5], seed=40 + shard)
-        decoded = decode(model, dissect(model), prompts, NO_STOP, LIMITS, capture=True)
+        decoded = Decoder(model, dissect(model), NO_STOP).decode(prompts, LIMITS, capture=True)
         signs = [{"sign": np.where(np.arange(n) < 2, 1, -1).astype(np.int8)} for n in LIMITS]
         batch = as_batch(decoded, signs)
         columns = vars(batch.samples) | {"sample_id": [f"{shard}-{i}" for i in range(4)]}

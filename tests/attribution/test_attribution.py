@@ -20,7 +20,7 @@ from lengthlens.attribution.dla import (
     end_contrast,
 )
 from lengthlens.decoding.choose import Forced
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.generation.records import Batch, Steps
 from lengthlens.models.anatomy import dissect
@@ -53,7 +53,7 @@ def captured(model, seed: int = 0) -> Batch:
     # in float32, and padding would have nothing to attend to.
     short = model.dtype == torch.float64
     prompts = [prompt[: min(map(len, PROMPTS))] for prompt in PROMPTS] if short else PROMPTS
-    decoded = decode(model, dissect(model), prompts, NO_STOP, LIMITS, capture=True)
+    decoded = Decoder(model, dissect(model), NO_STOP).decode(prompts, LIMITS, capture=True)
     return as_batch(decoded, marks(seed))
 
 
@@ -185,7 +185,7 @@ def test_removing_the_last_mlp_changes_the_logit_as_predicted(row: str) -> None:
     """
     model = tiny_model(row)
     anatomy, readout = dissect(model), readout_of(model)
-    answers = decode(model, anatomy, PROMPTS, NO_STOP, LIMITS).tokens
+    answers = Decoder(model, anatomy, NO_STOP).decode(PROMPTS, LIMITS).tokens
     n = len(PROMPTS)
     removed = Intervention(
         torch.zeros(n, anatomy.n_layers, anatomy.n_heads, dtype=torch.bool),
@@ -193,15 +193,8 @@ def test_removing_the_last_mlp_changes_the_logit_as_predicted(row: str) -> None:
     )
     clean, ablated = (
         as_batch(
-            decode(
-                model,
-                anatomy,
-                PROMPTS,
-                NO_STOP,
-                LIMITS,
-                choose=Forced(answers),
-                capture=True,
-                intervention=intervention,
+            Decoder(model, anatomy, NO_STOP).decode(
+                PROMPTS, LIMITS, choose=Forced(answers), capture=True, intervention=intervention
             )
         )
         for intervention in (None, removed)

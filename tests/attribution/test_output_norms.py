@@ -10,7 +10,7 @@ from toys import NO_STOP, as_batch, ragged_prompts
 
 from lengthlens.attribution.output_norms import mean_norms, output_norms
 from lengthlens.attribution.per_sample import attribute_batches
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.models.anatomy import dissect
 from lengthlens.models.readout import readout_of
 
@@ -19,7 +19,7 @@ LIMITS = [6, 3, 4]
 
 def captured(model):
     prompts = ragged_prompts([3, 9, 5], seed=4, shared=2)
-    decoded = decode(model, dissect(model), prompts, NO_STOP, LIMITS, capture=True)
+    decoded = Decoder(model, dissect(model), NO_STOP).decode(prompts, LIMITS, capture=True)
     signs = [{"sign": np.ones(n, dtype=np.int8)} for n in LIMITS]
     return as_batch(decoded, signs)
 

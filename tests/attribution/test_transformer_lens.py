@@ -19,7 +19,7 @@ from toys import NO_STOP, as_batch, ragged_prompts
 from transformers import AutoTokenizer
 
 from lengthlens.attribution.dla import KINDS, TARGETS, attribute_batch, attribute_steps
-from lengthlens.decoding.decode import Decoded, decode
+from lengthlens.decoding.decode import Decoded, Decoder
 from lengthlens.generation.loaded import load
 from lengthlens.generation.records import Batch
 from lengthlens.models.anatomy import dissect
@@ -105,7 +105,7 @@ def test_tiny_models(row: str, tmp_path: Path) -> None:
     model = tiny_model(row)
     model.save_pretrained(tmp_path)
     byte_level_tokenizer().save_pretrained(tmp_path)
-    decoded = decode(model, dissect(model), PROMPTS, NO_STOP, LIMITS, capture=True)
+    decoded = Decoder(model, dissect(model), NO_STOP).decode(PROMPTS, LIMITS, capture=True)
     check(model, tmp_path, PROMPTS, decoded, 2e-6)
 
 
@@ -118,5 +118,5 @@ def test_the_pocket_models(name: str) -> None:
     loaded = load(ModelSpec(name=name, variant=name, path=str(folder)))
     texts = ["Write a sentence of exactly 5 words about the sea.", "Scrivi una frase di 4 parole."]
     prompts = [loaded.encode(text, "2024-07-26") for text in texts]
-    decoded = decode(loaded.model, loaded.anatomy, prompts, loaded.classes, 16, capture=True)
+    decoded = loaded.decode(prompts, 16, capture=True)
     check(loaded.model, folder, prompts, decoded, 2e-6)

@@ -9,7 +9,6 @@ from planted_circuit import N_WORDS, answers_of, counting_model, language
 
 from lengthlens.count.crossed import Crossed, _read, _Version, check_memory, crossed_streams
 from lengthlens.count.probing import design, directions, permuted_numbers, probe
-from lengthlens.decoding.decode import decode
 from lengthlens.decoding.streams import Shift
 from lengthlens.errors import LengthlensError
 from lengthlens.language.prompts import prompt_of
@@ -115,9 +114,8 @@ def test_a_shift_is_what_a_plain_hook_adds() -> None:
     by = 3.0 * torch.randn(3, loaded.anatomy.d_model, generator=torch.Generator().manual_seed(1))
     by[0] = 0
     prompts = [[11, 12, 101, 121, 34, 13, 14, 15]] * 3
-    run = {"model": loaded.model, "anatomy": loaded.anatomy, "classes": loaded.classes}
-    together = decode(prompts=prompts, max_new_tokens=6, intervention=Shift(1, by), **run)
-    assert together.tokens[0] == decode(prompts=prompts[:1], max_new_tokens=6, **run).tokens[0]
+    together = loaded.decode(prompts, 6, intervention=Shift(1, by))
+    assert together.tokens[0] == loaded.decode(prompts[:1], 6).tokens[0]
     assert len(set(map(tuple, together.tokens))) > 1
     for row, answer in enumerate(together.tokens):
 

@@ -12,7 +12,7 @@ from toys import CLASSES, NO_STOP, capped, own_logits, ragged_prompts
 
 from lengthlens.decoding import forward
 from lengthlens.decoding.choose import Forced, Sampler
-from lengthlens.decoding.decode import Decoded, TokenClasses, decode
+from lengthlens.decoding.decode import Decoded, Decoder, TokenClasses
 from lengthlens.decoding.forward import LogitReader, common_prefix
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import dissect
@@ -23,7 +23,7 @@ SHARED = ragged_prompts([24, 21, 29, 21, 22], seed=4, shared=20)  # enough for a
 
 
 def run(model, prompts, classes=CLASSES, steps=STEPS, **options) -> Decoded:
-    return decode(model, dissect(model), prompts, classes, steps, **options)
+    return Decoder(model, dissect(model), classes).decode(prompts, steps, **options)
 
 
 def generated(model, prompt: list[int], steps: int = STEPS, stop=CLASSES.stop) -> list[int]:

@@ -12,7 +12,7 @@ from test_waves import assert_same
 from toys import NO_STOP, ragged_prompts
 
 from lengthlens.attribution.proof import proven
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import dissect
@@ -39,7 +39,7 @@ def some_removed(anatomy) -> Intervention:
 
 
 def run(model, **options):
-    return decode(model, dissect(model), PROMPTS, NO_STOP, LIMITS, capture=True, **options)
+    return Decoder(model, dissect(model), NO_STOP).decode(PROMPTS, LIMITS, capture=True, **options)
 
 
 @pytest.mark.parametrize("row", ["llama", "gemma2", "gpt2", "mixtral"])

@@ -6,7 +6,7 @@ from architectures import tiny_model
 from torch import nn
 from toys import NO_STOP, ragged_prompts
 
-from lengthlens.decoding.decode import Decoded, decode
+from lengthlens.decoding.decode import Decoded, Decoder
 from lengthlens.decoding.diagnosis import first_not_finite
 from lengthlens.decoding.intervention import Donors, Intervention
 from lengthlens.errors import LengthlensError
@@ -18,7 +18,7 @@ STEPS = 8
 
 
 def run(model: nn.Module, **options) -> Decoded:
-    return decode(model, dissect(model), PROMPTS, NO_STOP, STEPS, names=NAMES, **options)
+    return Decoder(model, dissect(model), NO_STOP).decode(PROMPTS, STEPS, names=NAMES, **options)
 
 
 def first_use(decoded: Decoded) -> tuple[int, int, int]:

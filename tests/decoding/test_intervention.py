@@ -11,7 +11,7 @@ from toys import NO_STOP, as_batch, ragged_prompts
 
 from lengthlens.attribution.means import replacement, sum_activations
 from lengthlens.decoding.choose import Forced
-from lengthlens.decoding.decode import Decoded, decode
+from lengthlens.decoding.decode import Decoded, Decoder
 from lengthlens.decoding.intervention import Donors, Intervention, Replacement, Surgeon
 from lengthlens.models.anatomy import dissect
 
@@ -22,7 +22,7 @@ LAYER = 1  # whose MLP is removed
 
 
 def run(model, prompts=PROMPTS, **options) -> Decoded:
-    return decode(model, dissect(model), prompts, NO_STOP, STEPS, **options)
+    return Decoder(model, dissect(model), NO_STOP).decode(prompts, STEPS, **options)
 
 
 def removal(model, rows: int, heads=(), mlps=(), positions="all", **options) -> Intervention:
@@ -198,24 +198,14 @@ def test_conditions_in_one_batch_do_not_touch_each_other(row: str, positions: st
         means,
     )
     limits = [STEPS - i % 4 for i in range(len(cases))]  # so that rows leave in between
-    mixed = decode(
-        model,
-        dissect(model),
-        [PROMPTS[p] for _, p, _ in cases],
-        NO_STOP,
-        limits,
-        intervention=together,
+    mixed = Decoder(model, dissect(model), NO_STOP).decode(
+        [PROMPTS[p] for _, p, _ in cases], limits, intervention=together
     )
     answers = set()
     for i, ((s, p, mean), limit) in enumerate(zip(cases, limits, strict=True)):
         options = {"replaced": torch.tensor([mean]), "replacement": means}
-        alone = decode(
-            model,
-            dissect(model),
-            [PROMPTS[p]],
-            NO_STOP,
-            limit,
-            intervention=removal(model, 1, *sets[s], positions, **options),
+        alone = Decoder(model, dissect(model), NO_STOP).decode(
+            [PROMPTS[p]], limit, intervention=removal(model, 1, *sets[s], positions, **options)
         )
         assert mixed.tokens[i] == alone.tokens[0]
         difference = mixed.logits.logit[i, :limit] - alone.logits.logit[0]

@@ -10,7 +10,7 @@ from architectures import tiny_model
 from toys import NO_STOP, memory_for, ragged_prompts
 
 from lengthlens.decoding.choose import Sampler
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.decoding.waves import OutOfMemory, halves, in_waves
 from lengthlens.models.anatomy import dissect
@@ -21,7 +21,7 @@ LIMITS = [2, 9, 9, 3, 9, 8, 9]
 
 
 def run(model, **options):
-    return decode(model, dissect(model), TEXTS, NO_STOP, LIMITS, capture=True, **options)
+    return Decoder(model, dissect(model), NO_STOP).decode(TEXTS, LIMITS, capture=True, **options)
 
 
 def assert_same(ours, theirs) -> None:

@@ -15,7 +15,7 @@ from architectures import tiny_model
 from toys import NO_STOP, as_batch, ragged_prompts
 
 from lengthlens.decoding.capture import Residuals
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import ACTIVATIONS
 from lengthlens.files.integrity import append_digest
@@ -29,7 +29,7 @@ MADE = {"schema": ACTIVATIONS, "config": {"seed": 0}}
 def batch_of(model, seed: int, lengths: list[int], name: str = "") -> Batch:
     """A captured batch whose answers have the given lengths, with marks of every kind."""
     prompts = ragged_prompts([5, 3, 7, 4, 6][: len(lengths)], seed=seed)
-    decoded = decode(model, dissect(model), prompts, NO_STOP, lengths, capture=True)
+    decoded = Decoder(model, dissect(model), NO_STOP).decode(prompts, lengths, capture=True)
     rng = np.random.default_rng(seed)
     marks = [
         {

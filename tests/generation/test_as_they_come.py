@@ -305,7 +305,6 @@ def test_a_recorded_batch_leaves_thinking_out(folder: Path):
     """Attribution sums over the answer's steps alone; thinking is counted apart."""
     from lengthlens.attribution.dla import attribute_batch, attribute_steps
     from lengthlens.decoding.choose import Forced
-    from lengthlens.decoding.decode import decode
     from lengthlens.models.readout import readout_of
 
     template(folder, OPENS + "{# </think> #}")
@@ -313,11 +312,8 @@ def test_a_recorded_batch_leaves_thinking_out(folder: Path):
     texts = ["One.\n</think> The sea is calm.", "No end of thinking", "</think>The sea."]
     answers = [loaded.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     part = [Request(f"s{i}#0", PROMPTS[i], loaded.encode(PROMPTS[i].text, DATE)) for i in range(3)]
-    decoded = decode(
-        loaded.model,
-        loaded.anatomy,
+    decoded = loaded.decode(
         [request.tokens for request in part],
-        loaded.classes,
         [len(answer) for answer in answers],
         choose=Forced(answers),
         capture=True,

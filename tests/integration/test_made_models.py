@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from wheels import write_wheel
 
 from lengthlens.attribution.dla import attribute_steps
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.generation.loaded import load
 from lengthlens.language.prompts import load_language, prompt_of
 from lengthlens.models.readout import readout_of
@@ -154,7 +154,9 @@ def equals_independent_computations(folder: str, rows: list[dict]) -> None:
 
     model = loaded.model.double()
     limits = [len(rows[0]["tokens"])]
-    decoded = decode(model, loaded.anatomy, prompts[:1], loaded.classes, limits, capture=True)
+    decoded = Decoder(model, loaded.anatomy, loaded.classes).decode(
+        prompts[:1], limits, capture=True
+    )
     batch = as_batch(decoded)
     scores = attribute_steps(readout_of(model), batch.steps, batch.residuals)
     expected = explicit_scores(model, batch)

@@ -10,7 +10,7 @@ from torch import nn
 from toys import NO_STOP, as_batch, capped, own_logits, ragged_prompts
 
 from lengthlens.attribution.dla import TARGETS, attribute_steps
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import dissect
 from lengthlens.models.architectures import ARCHITECTURES
@@ -122,7 +122,7 @@ def test_components_add_up_in_double_precision(row: str) -> None:
 def completeness(model, dtype: torch.dtype, prompts=PROMPTS) -> dict[str, float]:
     """Largest deviations of the three targets, and from the plain pass, relative to max |logit|."""
     anatomy = dissect(model)
-    decoded = decode(model, anatomy, prompts, NO_STOP, STEPS, capture=True)
+    decoded = Decoder(model, anatomy, NO_STOP).decode(prompts, STEPS, capture=True)
     batch = as_batch(decoded)
     steps = batch.steps
     total = attribute_steps(readout_of(model), steps, batch.residuals).total()
@@ -147,7 +147,7 @@ def completeness(model, dtype: torch.dtype, prompts=PROMPTS) -> dict[str, float]
 @pytest.mark.parametrize("row", ["gemma2"])
 def test_the_soft_cap_really_bends_the_logits(row: str) -> None:
     model = tiny_model(row)
-    decoded = decode(model, dissect(model), PROMPTS, NO_STOP, STEPS)
+    decoded = Decoder(model, dissect(model), NO_STOP).decode(PROMPTS, STEPS)
     own = own_logits(model, PROMPTS[0], decoded.tokens[0])
     cap = model.config.final_logit_softcapping
     assert own.abs().max() < cap < decoded.logits.logit.max()

@@ -11,7 +11,7 @@ from test_anatomy import completeness
 from three_ways import disagreements
 from toys import NO_STOP, ragged_prompts
 
-from lengthlens.decoding.decode import decode
+from lengthlens.decoding.decode import Decoder
 from lengthlens.decoding.donors import PassRecorder, placed
 from lengthlens.decoding.intervention import Intervention, Surgeon
 from lengthlens.models.anatomy import dissect, n_components
@@ -43,8 +43,8 @@ def test_layers_have_the_parts_that_they_have(hybrid) -> None:
     anatomy = dissect(model)
     kinds, heads, mlps = HYBRIDS[kind]
     assert [layer.kind for layer in anatomy.layers] == kinds
-    assert anatomy.has_head.sum(1).tolist() == heads
-    assert anatomy.has_mlp.tolist() == mlps
+    assert anatomy.layout.has_head.sum(1).tolist() == heads
+    assert anatomy.layout.has_mlp.tolist() == mlps
 
 
 def test_components_add_up_to_the_models_own_logit(hybrid) -> None:
@@ -166,8 +166,8 @@ def logits_with(model, intervention: Intervention) -> torch.Tensor:
 def test_a_batch_is_decoded_as_its_rows_are_alone(hybrid) -> None:
     model = hybrid[1]
     anatomy = dissect(model)
-    together = decode(model, anatomy, PROMPTS, NO_STOP, 5).tokens
-    alone = [decode(model, anatomy, [prompt], NO_STOP, 5).tokens[0] for prompt in PROMPTS]
+    together = Decoder(model, anatomy, NO_STOP).decode(PROMPTS, 5).tokens
+    alone = [Decoder(model, anatomy, NO_STOP).decode([prompt], 5).tokens[0] for prompt in PROMPTS]
     assert together == alone
 
 

@@ -20,7 +20,7 @@ from lengthlens.decoding.forward import keeps_states
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.decoding.reuse import CleanLayers
 from lengthlens.decoding.scores import Knockouts
-from lengthlens.decoding.streams import StreamRecorder, StreamSets
+from lengthlens.decoding.streams import StreamSets, recorded_streams
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import answer_terms, step_margins
 from lengthlens.models.every_type import any_model
@@ -170,8 +170,8 @@ def test_margins_of_given_answers_equal_plain_runs(loaded: LoadedModel, position
 def test_exchanged_streams_equal_plain_runs(loaded: LoadedModel) -> None:
     runs, pair = StreamRuns(loaded, SWAP, 1.0), None
     pair = runs.ender, runs.word
-    other = StreamRecorder(loaded.anatomy)
-    read(loaded, TEXTS[OTHER], [other.attached()])
+    with recorded_streams(loaded.anatomy) as other:
+        read(loaded, TEXTS[OTHER])
     for layer in range(1, loaded.anatomy.n_layers):
         where = torch.zeros(1, len(TEXTS[0]) - runs.start, dtype=torch.bool)
         where[0, -4:-2] = True
@@ -179,7 +179,7 @@ def test_exchanged_streams_equal_plain_runs(loaded: LoadedModel) -> None:
 
         def put(module, args, kwargs, layer=layer):
             stream = entering(args, kwargs).clone()
-            stream[:, -4:-2] = other.streams[layer][:, -4:-2]
+            stream[:, -4:-2] = other[layer][:, -4:-2]
             return with_stream(args, kwargs, stream)
 
         hook = hooked([(loaded.anatomy.layers[layer].first, put)])

@@ -29,7 +29,6 @@ from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
 from lengthlens.ablation.resample import DonorBook, InStep, neutral_donors, record, record_sentences
 from lengthlens.decoding.choose import greedy
-from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Donors, Replacement
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import rows_per_batch
@@ -203,11 +202,8 @@ def answer_prompts(
             stop, text = loaded.classes.stop, loaded.read_answer
             choose = InStep(book, places, follows, stop, text, counting=study.counting)
             donors = choose.donors
-        decoded = decode(
-            loaded.model,
-            loaded.anatomy,
+        decoded = loaded.decode(
             [prompts[place] for place in places],
-            loaded.classes,
             study.settings.max_new_tokens,
             choose=choose,
             intervention=sets.rows(rows, donors),

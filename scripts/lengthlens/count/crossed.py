@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from lengthlens.decoding.forward import State, feed, keeps_states, prefill, unread
-from lengthlens.decoding.streams import StreamRecorder
+from lengthlens.decoding.streams import recorded_streams
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import read_step
@@ -165,10 +165,9 @@ def _read(
     parts = []
     for batch in [[text] for text in texts] if whole else [texts]:
         state = _unread(loaded, batch) if whole else _after_prefix(loaded, batch)
-        recorder = StreamRecorder(loaded.anatomy, places)
-        with recorder.attached():
+        with recorded_streams(loaded.anatomy, places) as streams:
             feed(loaded.model, state)
-        parts.append([recorder.streams[layer].float().cpu().numpy() for layer in layers])
+        parts.append([streams[layer].float().cpu().numpy() for layer in layers])
     streams = [np.concatenate(rows) for rows in zip(*parts, strict=True)]
     if not all(np.isfinite(stream).all() for stream in streams):
         raise LengthlensError(
@@ -180,12 +179,12 @@ def _read(
 
 def _after_prefix(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
     """The state from which one pass reads texts to their end: their shared prefix was read."""
-    return prefill(loaded.model, texts, 1, None, loaded.device, last_apart=False)
+    return prefill(loaded.model, texts, 1, last_apart=False)
 
 
 def _unread(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
     """The state from which one pass reads a text from its first token on."""
-    state = unread(loaded.model, len(texts[0]), loaded.device)
+    state = unread(loaded.model, len(texts[0]))
     state.token = state.token[:, :0]
     state.mask = state.mask[:, :0]
     state.extend(torch.tensor(texts, device=loaded.device))

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lengthlens.models.anatomy import Anatomy
-from lengthlens.models.hooks import at_components, entering
+from lengthlens.models.hooks import at_components, entering, held, hooked
 from lengthlens.models.norms import norm_epsilon, rms
 
 
@@ -41,17 +41,7 @@ class Residuals:
 
     def __getitem__(self, index) -> Residuals:
         """The same entries of every term; `index` is one into the leading axes."""
-
-        def pick(buffer: Tensor | None) -> Tensor | None:
-            return None if buffer is None else buffer[index]
-
-        return Residuals(
-            pick(self.embed),
-            pick(self.head),
-            pick(self.mlp),
-            pick(self.scale),
-            pick(self.attention_scale),
-        )
+        return Residuals(*(None if term is None else term[index] for term in vars(self).values()))
 
     @property
     def step_elements(self) -> int:
@@ -120,21 +110,17 @@ class Recorder:
     @contextlib.contextmanager
     def attached(self) -> Iterator[Recorder]:
         """Register the hooks for the duration of the block."""
-        with contextlib.ExitStack() as hooks:
-            a = self.anatomy
-            hooks.enter_context(
-                a.layers[0].first.register_forward_pre_hook(self._read_embed, with_kwargs=True)
-            )
-            read_scale = self._scale_reader(norm_epsilon(a.final_norm))
-            hooks.enter_context(a.final_norm.register_forward_pre_hook(read_scale))
-            hooks.enter_context(at_components(a, self._head_reader, self._mlp_reader))
-            for index, layer in enumerate(a.layers):
-                if layer.attention_norm is not None:
-                    hooks.enter_context(
-                        layer.attention_norm.register_forward_pre_hook(
-                            self._attention_scale_reader(index, norm_epsilon(layer.attention_norm))
-                        )
-                    )
+        a = self.anatomy
+        norms = [("scale", a.final_norm, a.architecture.centred_norm, ())]
+        for index, layer in enumerate(a.layers):
+            if layer.attention_norm is not None:
+                norms.append(("attention_scale", layer.attention_norm, False, (index,)))
+        readers = [(norm, self._scale_reader(name, norm, *rest)) for name, norm, *rest in norms]
+        with (
+            hooked([(a.layers[0].first, self._read_embed)]),
+            at_components(a, self._head_reader, self._mlp_reader),
+            held(norm.register_forward_pre_hook(reader) for norm, reader in readers),
+        ):
             yield self
 
     def _read_embed(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -146,11 +132,13 @@ class Recorder:
         embedded, factor = stream[:, -1], self.anatomy.embedding_factor
         self._write(self._residuals.embed, embedded if factor == 1.0 else embedded * factor)
 
-    def _scale_reader(self, epsilon: float):
+    def _scale_reader(self, name: str, norm: nn.Module, centred: bool, place: tuple[int, ...]):
+        epsilon = norm_epsilon(norm)
+
         def read(module: nn.Module, args: tuple) -> None:
             if self._rows is not None:
-                centred = self.anatomy.architecture.centred_norm
-                self._write(self.residuals.scale, rms(args[0][:, -1], epsilon, centred))
+                scale = rms(args[0][:, -1], epsilon, centred)
+                self._write(getattr(self.residuals, name), scale, *place)
 
         return read
 
@@ -173,13 +161,5 @@ class Recorder:
                 added = added[:, -1]
                 added = added if site.factor == 1.0 else added * site.factor
                 self._write(self.residuals.mlp, added, layer)
-
-        return read
-
-    def _attention_scale_reader(self, layer: int, epsilon: float):
-        def read(module: nn.Module, args: tuple) -> None:
-            if self._rows is not None:
-                scale = rms(args[0][:, -1], epsilon, centred=False)
-                self._write(self.residuals.attention_scale, scale, layer)
 
         return read

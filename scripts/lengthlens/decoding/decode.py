@@ -20,11 +20,11 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from lengthlens.decoding.capture import Recorder, Residuals
 from lengthlens.decoding.choose import Chooser, greedy
@@ -87,50 +87,62 @@ class Decoded:
     layout: list[int]
 
 
-@torch.inference_mode()
-def decode(
-    model,
-    anatomy: Anatomy,
-    prompts: Sequence[Sequence[int]],
-    classes: TokenClasses,
-    max_new_tokens: int | Sequence[int],
-    *,
-    choose: Chooser = greedy,
-    capture: bool = False,
-    intervention: Intervention | Shift | None = None,
-    on_step: Callable[[int, int], None] | None = None,
-    names: Sequence[str] | None = None,
-) -> Decoded:
-    """Generate answers to a batch of prompts.
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes batches of prompts with one model.
 
-    Args:
+    Attributes:
         model: a causal language model in eval mode.
         anatomy: its components, from `anatomy.dissect`.
-        prompts: token ids of each row's prompt, at least one token each.
         classes: the tokens to watch.
-        max_new_tokens: the limit, for all rows or for each; at least 1.
-        choose: how the next token is chosen.
-        capture: whether to record the residual stream's terms at every step.
-        intervention: components removed in each row, or what is added to its stream.
-        on_step: called after every step with (step, rows that remain).
-        names: what the rows are called in errors: their sample ids.
-
-    Raises:
-        LengthlensError: a prompt or a limit is empty, or a logit is not finite; then sample, step
-            and the module where it began are named.
-        OutOfMemory: not even one row fits into memory.
     """
-    n_rows = len(prompts)
-    limits = [max_new_tokens] * n_rows if isinstance(max_new_tokens, int) else list(max_new_tokens)
-    for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
-        if not len(prompt):
-            raise LengthlensError(f"prompt {row} of the batch has no tokens; a prompt needs one")
-        if limit < 1:
-            raise LengthlensError(f"row {row} of the batch may produce {limit} tokens; allow one")
-    named = names or [f"row {row} of the batch" for row in range(n_rows)]
-    rows = _Rows(prompts, limits, named)
-    decoder = Decoder(model, anatomy, rows, classes, capture=capture, intervention=intervention)
-    return decoder.answer(choose, on_step)
+
+    model: nn.Module
+    anatomy: Anatomy
+    classes: TokenClasses
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int | Sequence[int],
+        *,
+        choose: Chooser = greedy,
+        capture: bool = False,
+        intervention: Intervention | Shift | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Decoded:
+        """Generate answers to a batch of prompts.
+
+        Args:
+            prompts: token ids of each row's prompt, at least one token each.
+            max_new_tokens: the limit, for all rows or for each; at least 1.
+            choose: how the next token is chosen.
+            capture: whether to record the residual stream's terms at every step.
+            intervention: components removed in each row, or what is added to its stream.
+            on_step: called after every step with (step, rows that remain).
+            names: what the rows are called in errors: their sample ids.
+
+        Raises:
+            LengthlensError: a prompt or a limit is empty, or a logit is not finite; then sample,
+                step and the module where it began are named.
+            OutOfMemory: not even one row fits into memory.
+        """
+        n_rows = len(prompts)
+        each = isinstance(max_new_tokens, int)
+        limits = [max_new_tokens] * n_rows if each else list(max_new_tokens)
+        for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
+            if not len(prompt):
+                raise LengthlensError(
+                    f"prompt {row} of the batch has no tokens; a prompt needs one"
+                )
+            if limit < 1:
+                raise LengthlensError(
+                    f"row {row} of the batch may produce {limit} tokens; allow one"
+                )
+        rows = _Rows(prompts, limits, names or [f"row {row} of the batch" for row in range(n_rows)])
+        return _Batch(self, rows, capture, intervention).answer(choose, on_step)
 
 
 @dataclass(frozen=True)
@@ -145,28 +157,25 @@ class _Rows:
         return len(self.prompts)
 
 
-class Decoder:
-    """Decodes one batch, step by step, and holds the answers of its rows.
-
-    Args:
-        rows: what is asked; the others as for `decode`.
-    """
+class _Batch:
+    """Decodes one batch, step by step, and holds the answers of its rows."""
 
     def __init__(
         self,
-        model,
-        anatomy: Anatomy,
+        decoder: Decoder,
         rows: _Rows,
-        classes: TokenClasses,
         capture: bool,
         intervention: Intervention | Shift | None,
     ) -> None:
-        self.model, self.rows, self.classes = model, rows, classes
-        weight, shape = next(model.parameters()), (len(rows), max(rows.limits))
-        self.surgeon = _surgeon(anatomy, intervention)
-        self.recorder = Recorder(anatomy, *shape) if capture else None
-        self.reader = LogitReader(anatomy, weight.device)
-        self.record = _LogitRecord(classes, *shape, weight)
+        self.model, self.rows, self.classes = decoder.model, rows, decoder.classes
+        weight, shape = next(self.model.parameters()), (len(rows), max(rows.limits))
+        self.surgeon: Surgeon | StreamShift | None = None
+        if intervention is not None:
+            kind = StreamShift if isinstance(intervention, Shift) else Surgeon
+            self.surgeon = kind(decoder.anatomy, intervention)
+        self.recorder = Recorder(decoder.anatomy, *shape) if capture else None
+        self.reader = LogitReader(decoder.anatomy, weight.device)
+        self.record = _LogitRecord(self.classes, *shape, weight)
         self.produced = torch.full(shape, -1, dtype=torch.long, device=weight.device)
         self.stopped = torch.zeros(shape[0], dtype=torch.bool, device=weight.device)
         self.finished = torch.zeros_like(self.stopped)
@@ -204,16 +213,13 @@ class Decoder:
         device = self.produced.device
         active = torch.tensor(wave, device=device)
         n_steps = max(self.rows.limits[row] for row in wave)
-        # NOTE the last prompt token apart: it is the first that an intervention may touch.
-        apart = self.surgeon is not None
         self.state = prefill(
             self.model,
             [self.rows.prompts[row] for row in wave],
             n_steps,
-            surgeon=self.surgeon,
-            device=device,
+            self.surgeon,
             rows=active,
-            last_apart=apart,
+            last_apart=self.surgeon is not None,  # the first that an intervention may touch
         )
         ends = torch.tensor(self.rows.limits, device=device)
         alive = torch.ones(len(wave), dtype=torch.bool, device=device)  # of the active rows
@@ -275,35 +281,21 @@ class Decoder:
         )
 
 
-def _surgeon(
-    anatomy: Anatomy, intervention: Intervention | Shift | None
-) -> Surgeon | StreamShift | None:
-    """What intervenes in the passes."""
-    if isinstance(intervention, Shift):
-        return StreamShift(anatomy, intervention)
-    return None if intervention is None else Surgeon(anatomy, intervention)
-
-
 class _LogitRecord:
     """What the logits before a soft cap say of the produced tokens and of the watched classes."""
 
     def __init__(self, classes: TokenClasses, n_rows: int, n_steps: int, weight: Tensor) -> None:
         self.classes = classes
-        dtype, device = torch.promote_types(weight.dtype, torch.float32), weight.device
-
-        def values() -> Tensor:
-            return torch.full((n_rows, n_steps), torch.nan, dtype=dtype, device=device)
-
-        def tokens() -> Tensor:
-            return torch.full((n_rows, n_steps), -1, dtype=torch.long, device=device)
-
+        values = torch.promote_types(weight.dtype, torch.float32), torch.nan
+        columns = {
+            field.name: (torch.long, -1) if field.name.endswith("_token") else values
+            for field in fields(StepLogits)
+        }
         self.logits = StepLogits(
-            logit=values(),
-            mean_logit=values(),
-            ender_token=tokens(),
-            ender_logit=values(),
-            word_token=tokens(),
-            word_logit=values(),
+            **{
+                name: torch.full((n_rows, n_steps), absent, dtype=dtype, device=weight.device)
+                for name, (dtype, absent) in columns.items()
+            }
         )
 
     def write(self, step: int, rows: Tensor, raw: Tensor, mean: Tensor, chosen: Tensor) -> None:
@@ -321,8 +313,5 @@ class _LogitRecord:
 
     def blank(self, after_end: Bool[Tensor, "row step"]) -> None:
         """Forget what was recorded of rows that stayed in the batch after their end."""
-        out = self.logits
-        for values in (out.logit, out.mean_logit, out.ender_logit, out.word_logit):
-            values[after_end] = torch.nan
-        for tokens in (out.ender_token, out.word_token):
-            tokens[after_end] = -1
+        for values in vars(self.logits).values():
+            values[after_end] = torch.nan if values.is_floating_point() else -1

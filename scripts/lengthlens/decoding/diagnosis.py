@@ -7,16 +7,15 @@ finite names the module: modules are left in the order in which they compute, in
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from lengthlens.decoding.forward import feed, prefill
+from lengthlens.decoding.forward import feed, passes, prefill
 from lengthlens.decoding.intervention import Surgeon
-from lengthlens.decoding.kvcache import stateful
 from lengthlens.decoding.streams import StreamShift
+from lengthlens.models.hooks import held
 
 
 class _Found(Exception):
@@ -51,27 +50,19 @@ def first_not_finite(
         surgeon = None if surgeon.has_donors else surgeon
     try:
         with _watched(model):
-            room = len(answer) + 1
-            state = prefill(model, [prompt], room, surgeon=surgeon, device=device, rows=rows)
+            state = prefill(model, [prompt], len(answer) + 1, surgeon, rows)
             given = torch.tensor([list(answer)], dtype=torch.long, device=device)
             classes = [0, *[1] * len(answer)]
-            # A state goes on by one token at a time.
-            ends = range(1, len(classes) + 1) if stateful(state.cache) else [len(classes)]
-            for start, end in itertools.pairwise([0, *ends]):
+            for part in passes(state, given):
                 if surgeon is not None:
-                    surgeon.at(rows, position_classes=classes[start:end])
-                if start:
-                    state.follow(given[:, start - 1 : end - 1])
-                else:
-                    state.extend(given[:, : end - 1])
+                    surgeon.at(rows, position_classes=classes[part])
                 feed(model, state)
     except _Found as found:
         return str(found)
     return None
 
 
-@contextlib.contextmanager
-def _watched(model: nn.Module) -> Iterator[None]:
+def _watched(model: nn.Module) -> contextlib.AbstractContextManager:
     """Stop at the first module whose output is not finite."""
 
     def watch(name: str):
@@ -83,8 +74,5 @@ def _watched(model: nn.Module) -> Iterator[None]:
 
         return look
 
-    with contextlib.ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if name:
-                hooks.enter_context(module.register_forward_hook(watch(name)))
-        yield
+    modules = [(name, module) for name, module in model.named_modules() if name]
+    return held(module.register_forward_hook(watch(name)) for name, module in modules)

@@ -21,6 +21,7 @@ from lengthlens.decoding.intervention import Surgeon
 from lengthlens.decoding.kvcache import (
     attends,
     continues,
+    copied,
     joined,
     repeat_shifted,
     reserved_cache,
@@ -55,6 +56,13 @@ class State:
         """Feed these tokens in the next pass, for those before are in the cache."""
         self.token = self.token[:, :0]
         self.extend(tokens)
+
+    def copies(self, rows: int) -> State:
+        """So many rows of the one that there is, which may be copied again."""
+        # NOTE copied, for what is fed is written into it; the tensors are new with the rows.
+        cache = copied(self.cache)
+        select_rows(cache, torch.zeros(rows, dtype=torch.long, device=self.token.device))
+        return State(cache, self.mask.expand(rows, -1), self.token.expand(rows, -1))
 
 
 class LogitReader:
@@ -93,8 +101,7 @@ def prefill(
     model,
     prompts: Sequence[Sequence[int]],
     room: int,
-    surgeon: Surgeon | StreamShift | None,
-    device,
+    surgeon: Surgeon | StreamShift | None = None,
     rows: Tensor | slice = slice(None),
     last_apart: bool = True,
 ) -> State:
@@ -106,66 +113,54 @@ def prefill(
         room: positions that will follow.
         surgeon: intervenes in the prompts, if its positions are `all`; rows are then computed
             apart, since a shared prefix would carry one row's intervention into another.
-        device: where the model's inputs go.
         rows: which rows of the surgeon's intervention the prompts are.
         last_apart: leave only each prompt's last token to the next pass, as is also done where
             rows have the same prompt, or where layers keep a state; else the next pass takes the
             rest of all prompts at once.
     """
+    device = next(model.parameters()).device
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
-    longest = max(len(prompt) for prompt in distinct)
-    padding = [longest - len(prompt) for prompt in distinct]
+    ids, mask = left_padded(distinct, device)
+    longest = ids.shape[1]
     positions = longest - 1 + room
     check_positions(model.config, positions)
     cache = reserved_cache(model.config, positions)
-    shared = common_prefix(distinct)
-    worth = not per_row and shared * (len(distinct) - 1) >= WORTH_A_PASS
     if stateful(cache):
-        return _by_length(
-            model,
-            distinct,
-            prompts,
-            cache,
-            surgeon=surgeon if per_row else None,
-            device=device,
-            rows=rows,
-        )
-    done = shared if worth and shareable(cache, positions, any(padding)) else 0
-    if done:
-        prefix = torch.tensor([distinct[0][:done]], device=device)
-        feed(model, State(cache, torch.ones_like(prefix).bool(), prefix))
-        repeat_shifted(cache, padding)
-    ids, mask = left_padded(distinct, device)
-    # NOTE a padded row feeds the end of the prefix once more, where others have begun their own.
-    state = State(cache, mask, ids[:, done:])
-    if last_apart or len(distinct) < len(prompts):
-        if per_row:
-            surgeon.at(rows)
-        if longest - done > 1:
-            feed(model, State(cache, mask[:, :-1], state.token[:, :-1]))
-        state.token = state.token[:, -1:]
-    _repeat(state, distinct, prompts)
+        state = _by_length(model, State(cache, mask, ids), surgeon if per_row else None, rows)
+    else:
+        done = 0 if per_row else _share_prefix(model, distinct, cache, positions)
+        # NOTE a padded row feeds the end of the prefix once more, where others have begun theirs.
+        state = State(cache, mask, ids[:, done:])
+        if last_apart or len(distinct) < len(prompts):
+            if per_row:
+                surgeon.at(rows)
+            if longest - done > 1:
+                feed(model, State(cache, mask[:, :-1], state.token[:, :-1]))
+            state.token = state.token[:, -1:]
+    if len(distinct) < len(prompts):
+        place = {prompt: row for row, prompt in enumerate(distinct)}
+        keep_rows(state, torch.tensor([place[tuple(prompt)] for prompt in prompts], device=device))
     return state
 
 
-def _repeat(state: State, distinct: Sequence[Sequence[int]], prompts: Sequence) -> None:
-    """Make rows of all prompts out of those of the distinct ones."""
-    if len(distinct) < len(prompts):
-        place = {prompt: row for row, prompt in enumerate(distinct)}
-        rows = [place[tuple(prompt)] for prompt in prompts]
-        keep_rows(state, torch.tensor(rows, device=state.token.device))
+def _share_prefix(
+    model, prompts: Sequence[Sequence[int]], cache: DynamicCache, positions: int
+) -> int:
+    """Read what prompts begin with once for all, if that is worth a pass; how many tokens it is."""
+    shared = common_prefix(prompts)
+    padding = [max(map(len, prompts)) - len(prompt) for prompt in prompts]
+    worth = shared * (len(prompts) - 1) >= WORTH_A_PASS
+    if not (worth and shareable(cache, positions, any(padding))):
+        return 0
+    prefix = torch.tensor([prompts[0][:shared]], device=next(model.parameters()).device)
+    feed(model, State(cache, torch.ones_like(prefix).bool(), prefix))
+    repeat_shifted(cache, padding)
+    return shared
 
 
 def _by_length(
-    model,
-    distinct: Sequence[Sequence[int]],
-    prompts: Sequence[Sequence[int]],
-    cache: DynamicCache,
-    *,
-    surgeon: Surgeon | StreamShift | None,
-    device,
-    rows: Tensor | slice,
+    model, state: State, surgeon: Surgeon | StreamShift | None, rows: Tensor | slice
 ) -> State:
     """Prefill of layers with a state: prompts of one length together, without padding.
 
@@ -173,35 +168,30 @@ def _by_length(
     each prompt's last token is left to the next pass.
 
     Args:
-        cache: empty; of all rows.
+        state: its cache empty, its tokens whole prompts.
         surgeon: intervenes in the prompts, or None.
         rows: of the surgeon's intervention.
     """
-    ids, mask = left_padded(distinct, device)
-    lengths = torch.tensor([len(prompt) for prompt in distinct])
-    parts, order = [], []
+    ids, device = state.token, state.token.device
+    state.token = ids[:, -1:]
+    lengths = state.mask.sum(1).cpu()
     if int(lengths.max()) == 1:  # all begin with the next pass
-        state = State(cache, mask, ids)
-        _repeat(state, distinct, prompts)
         return state
+    parts, order = [], []
     for length in lengths.unique().tolist():
-        group = (lengths == length).nonzero()[:, 0]
+        group = (lengths == length).nonzero()[:, 0].to(device)
         order.append(group)
         if length == 1:
             raise LengthlensError(
                 "a prompt of one token beside longer ones has no state to go on from; give two"
             )
         if surgeon is not None:
-            chosen = group.to(device)
-            surgeon.at(chosen if isinstance(rows, slice) else rows[chosen])
-        part = reserved_cache(model.config, length - 1)
-        given = ids[group.to(device), -length:-1]
-        feed(model, State(part, torch.ones_like(given).bool(), given))
-        parts.append(part)
-    joined(parts, cache)
-    state = State(cache, mask, ids[:, -1:])
-    select_rows(cache, torch.cat(order).argsort().to(device))
-    _repeat(state, distinct, prompts)
+            surgeon.at(group if isinstance(rows, slice) else rows[group])
+        parts.append(reserved_cache(model.config, length - 1))
+        given = ids[group, -length:-1]
+        feed(model, State(parts[-1], torch.ones_like(given).bool(), given))
+    joined(parts, state.cache)
+    select_rows(state.cache, torch.cat(order).argsort())
     return state
 
 
@@ -214,6 +204,24 @@ def left_padded(
     lengths = torch.tensor([len(prompt) for prompt in prompts])
     mask = torch.arange(longest) >= longest - lengths[:, None]
     return ids.to(device), mask.to(device)
+
+
+def passes(state: State, answer: Int[Tensor, "active more"]) -> Iterator[slice]:
+    """Make a state feed its next token and a given answer: in one pass, run by who iterates.
+
+    A state of a layer goes on by one token at a time: then every token has a pass of its own.
+
+    Yields:
+        Which of these tokens the pass takes.
+    """
+    if not stateful(state.cache):
+        state.extend(answer)
+        yield slice(None)
+        return
+    for step in range(answer.shape[1] + 1):
+        if step:
+            state.follow(answer[:, step - 1 : step])
+        yield slice(step, step + 1)
 
 
 def feed(
@@ -270,9 +278,10 @@ def keeps_states(model) -> bool:
     return stateful(reserved_cache(model.config, 1))
 
 
-def unread(model, room: int, device) -> State:
+def unread(model, room: int) -> State:
     """The state of one row that has read nothing, for a pass of `room` tokens at most."""
     cache = reserved_cache(model.config, room)
+    device = next(model.parameters()).device
     token = torch.zeros(1, 1, dtype=torch.long, device=device)  # to be replaced
     return State(cache, torch.ones_like(token).bool(), token)
 

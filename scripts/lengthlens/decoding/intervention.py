@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -95,19 +95,9 @@ class Intervention:
 
     def select(self, rows: Tensor) -> Intervention:
         """The intervention of the given rows, in that order."""
-
-        def pick(mask: Tensor | None) -> Tensor | None:
-            return None if mask is None else mask[rows]
-
-        return Intervention(
-            self.heads[rows],
-            self.mlps[rows],
-            self.positions,
-            replaced=pick(self.replaced),
-            replacement=self.replacement,
-            resampled=pick(self.resampled),
-            donors=self.donors,
-        )
+        masks = {name: getattr(self, name) for name in ("heads", "mlps", "replaced", "resampled")}
+        picked = {name: mask[rows] for name, mask in masks.items() if mask is not None}
+        return replace(self, **picked)
 
 
 class Surgeon:
@@ -163,9 +153,7 @@ class Surgeon:
                     hooks.enter_context(at_mlp(layer, self._mlp_remover(index), prepend=True))
             yield self
 
-    def _fill(
-        self, name: str, layer: int, like: Tensor, part: tuple[slice, ...] = (...,)
-    ) -> Tensor:
+    def _fill(self, name: str, layer: int, like: Tensor, part: tuple[slice, ...] = ()) -> Tensor:
         """What replaces a component, [row, position, …]: zero, its mean, or the donor's.
 
         `part` are the heads of a layer that are replaced, and how wide they are.
@@ -204,30 +192,28 @@ class Surgeon:
         return gone & placed.reshape(*placed.shape, *[1] * (gone.dim() - 2))
 
     def _head_remover(self, layer: int):
-        def remove(x: Tensor, heads: slice) -> Tensor | None:
-            current = self._current
-            if current is None:
-                return None
-            gone = current.heads[:, layer, heads].to(x.device)[:, None, :, None]
-            gone = self._where_placed(gone, x)
-            fill = self._fill("head", layer, like=x, part=(heads, slice(x.shape[-1])))
-            return torch.where(gone, fill, x)
-
-        return remove
+        return lambda x, heads: self._replaced("head", layer, x, (heads, slice(x.shape[-1])))
 
     def _mlp_remover(self, layer: int):
-        site = self.anatomy.layers[layer].mlp
+        site = self.anatomy.layers[layer].mlp  # None in a layer without one
+        return lambda added: self._replaced("mlp", layer, added, factor=site.factor)
 
-        def remove(added: Tensor) -> Tensor | None:
-            current = self._current
-            if current is None:
-                return None
-            gone = current.mlps[:, layer].to(added.device)[:, None, None]
-            gone = self._where_placed(gone, added)
-            fill = self._fill("mlp", layer, like=added) / site.factor
-            return torch.where(gone, fill, added)
-
-        return remove
+    def _replaced(
+        self,
+        name: str,
+        layer: int,
+        given: Tensor,
+        part: tuple[slice, ...] = (),
+        factor: float = 1.0,
+    ) -> Tensor | None:
+        """What components of a layer give, those removed replaced (`_fill`); None if none are."""
+        current = self._current
+        if current is None:
+            return None
+        gone = getattr(current, f"{name}s")[:, layer][:, *part[:1]].to(given.device)
+        gone = self._where_placed(gone[:, None, ..., None], given)
+        fill = self._fill(name, layer, given, part)
+        return torch.where(gone, fill if factor == 1.0 else fill / factor, given)
 
 
 def _for_rows(mask: Bool[Tensor, " row"], like: Tensor) -> Tensor:

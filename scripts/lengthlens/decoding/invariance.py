@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lengthlens.decoding.choose import Forced
-from lengthlens.decoding.decode import Decoded, TokenClasses, decode
+from lengthlens.decoding.decode import Decoded, Decoder, TokenClasses
 from lengthlens.decoding.forward import WORTH_A_PASS, feed, prefill
 from lengthlens.models.anatomy import Anatomy
 
@@ -84,9 +84,8 @@ def decoded_as_given(
     none, one, other = (torch.tensor(ids, dtype=torch.long).to(place) for ids in ([], [0], [1]))
     lengths = [len(answer) for answer in rows.answers]
     classes = TokenClasses(none, one, other)
-    decoded = decode(
-        model, anatomy, rows.prompts, classes, lengths, choose=listener, capture=capture
-    )
+    decoder = Decoder(model, anatomy, classes)
+    decoded = decoder.decode(rows.prompts, lengths, choose=listener, capture=capture)
     return decoded, listener.logits
 
 
@@ -106,9 +105,9 @@ def in_one_pass(
 ) -> Float[Tensor, "step vocabulary"]:
     """The same from one pass after the cached prompt, as given answers are scored: two rows."""
     place = next(model.parameters()).device
-    state = prefill(model, [prompt] * 2, len(answer), None, place)
+    state = prefill(model, [prompt] * 2, len(answer))
     new = torch.tensor([answer[:-1]] * 2, dtype=torch.long, device=place)
-    state.extend(new.reshape(2, -1))
+    state.extend(new)
     return feed(model, state, keep=len(answer))[1].float()
 
 

@@ -70,16 +70,6 @@ class ReservedLayer(DynamicLayer):
         torch.index_select(states, 0, indices, out=buffer[:, :, : self._length])
         return buffer
 
-    def repeat_shifted(self, padding: torch.Tensor) -> None:
-        """Repeat the one row there is; see `repeat_shifted` below."""
-        if self.is_initialized:
-            for name in ("_key_buffer", "_value_buffer"):
-                states = getattr(self, name)[:, :, : self._length]
-                buffer = self._reserve(states, len(padding))
-                buffer[:, :, : self._length] = _shifted(states, padding)
-                setattr(self, name, buffer)
-            self._show(self._length)
-
 
 def reserved_cache(config, capacity: int) -> DynamicCache:
     """A cache for a model of this config, with room for `capacity` positions a row."""
@@ -123,11 +113,14 @@ def repeat_shifted(cache: DynamicCache, padding: Sequence[int]) -> None:
     """
     shift = torch.tensor(padding)
     for layer in cache.layers:
+        if not (isinstance(layer, DynamicLayer) and layer.is_initialized):
+            continue
+        keys, values = (_shifted(states, shift) for states in (layer.keys, layer.values))
         if isinstance(layer, ReservedLayer):
-            layer.repeat_shifted(shift)
-        elif isinstance(layer, DynamicLayer) and layer.is_initialized:
-            for name in ("keys", "values"):
-                setattr(layer, name, _shifted(getattr(layer, name), shift))
+            layer.is_initialized = False  # its buffer is for one row
+            layer.update(keys, values)
+        else:
+            layer.keys, layer.values = keys, values
 
 
 def _shifted(states: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch import nn
 
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import computed_by, held
 
 _FEWEST = 8  # sets that are worth a batch of their own; the others join those that begin later
 
@@ -53,21 +54,18 @@ class CleanLayers:
         self._apart = not anatomy.shares_keys
         self._outputs: list[torch.Tensor | tuple] = []
 
-    @contextlib.contextmanager
-    def recorded(self) -> Iterator[None]:
+    def recorded(self) -> contextlib.AbstractContextManager:
         """Keep the outputs of the pass in this block."""
         self._outputs = []
 
         def keep(module: nn.Module, args: tuple, output: torch.Tensor | tuple) -> None:
             self._outputs.append(output)
 
-        with contextlib.ExitStack() as hooks:
-            for layer in self._layers:
-                hooks.enter_context(layer.register_forward_hook(keep))
-            yield
+        return held(layer.register_forward_hook(keep) for layer in self._layers)
 
-    @contextlib.contextmanager
-    def reused(self, below: int, rows: int | Int[torch.Tensor, " row"]) -> Iterator[None]:
+    def reused(
+        self, below: int, rows: int | Int[torch.Tensor, " row"]
+    ) -> contextlib.AbstractContextManager:
         """Let the layers below one give what was kept instead of computing it.
 
         They write nothing into the cache, so no pass may follow on the one in this block. Where
@@ -79,18 +77,11 @@ class CleanLayers:
                 those that were kept it equals.
         """
         replaced = self._layers[: below if self._apart else 0]
-        own = [vars(layer).get("forward") for layer in replaced]  # of tools that replaced it, too
-        try:
-            if replaced:  # all give what the last of them gave, for only that is read
-                given = _giving(_for_rows(self._outputs[below - 1], rows))
-                for layer in replaced:
-                    layer.forward = given
-            yield
-        finally:
-            for layer, forward in zip(replaced, own, strict=True):
-                vars(layer).pop("forward", None)
-                if forward is not None:
-                    layer.forward = forward
+        if not replaced:
+            return contextlib.nullcontext()
+        # All give what the last of them gave, for only that is read.
+        given = _for_rows(self._outputs[below - 1], rows)
+        return computed_by([(layer, lambda *args, **kwargs: given) for layer in replaced])
 
 
 def _for_rows(
@@ -102,10 +93,3 @@ def _for_rows(
     if isinstance(rows, torch.Tensor):
         return output[rows.to(output.device)]
     return output.expand(rows, *output.shape[1:]).contiguous()  # some layers want it
-
-
-def _giving(output: torch.Tensor | tuple):
-    def forward(*args, **kwargs) -> torch.Tensor | tuple:
-        return output
-
-    return forward

@@ -10,6 +10,7 @@ space, a linear one, one with a learned sink, code that cannot be switched) give
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import computing
 
 _SOFTMAX = {torch.softmax, torch.Tensor.softmax, functional.softmax}
 _EAGER = "eager"
@@ -61,19 +63,10 @@ class ScoreListener(TorchFunctionMode):
     @contextlib.contextmanager
     def attached(self, model: nn.Module) -> Iterator[ScoreListener]:
         """Listen to the passes in this block, which attend eagerly."""
-        with contextlib.ExitStack() as hooks:
-            for index, layer in enumerate(self.anatomy.layers):
-
-                def enter(module: nn.Module, args: tuple, index: int = index) -> None:
-                    self._layer = index
-
-                def leave(module: nn.Module, args: tuple, output) -> None:
-                    self._layer = None
-
-                hooks.enter_context(layer.first.register_forward_pre_hook(enter))
-                hooks.enter_context(layer.first.register_forward_hook(leave))
-            with eager_attention(model), self:
-                yield self
+        layers = {index: layer.first for index, layer in enumerate(self.anatomy.layers)}
+        told = computing(layers, functools.partial(setattr, self, "_layer"))
+        with told, eager_attention(model), self:
+            yield self
 
     def missing(self) -> list[int]:
         """Layers that gave no weights."""

@@ -39,57 +39,46 @@ class StreamSets:
         return StreamSets(self.layer[rows], self.where[rows], self.into[rows])
 
 
-class StreamRecorder:
-    """Hooks that keep the stream entering every layer, and the final norm, in a block's last pass.
+@contextlib.contextmanager
+def recorded_streams(
+    anatomy: Anatomy, places: Sequence[int] | slice = slice(None)
+) -> Iterator[list[Float[Tensor, "row position d_model"] | None]]:
+    """The stream entering every layer, and the final norm, in the last pass of a block.
 
     With `places`, only at these positions of the pass; negative ones count from its end.
     """
+    sites = [*(layer.first for layer in anatomy.layers), anatomy.final_norm]
+    streams: list[Tensor | None] = [None] * len(sites)
 
-    def __init__(self, anatomy: Anatomy, places: Sequence[int] | slice = slice(None)) -> None:
-        self.anatomy, self._places = anatomy, places
-        self._sites = _sites(anatomy)
-        self.streams: list[Float[Tensor, "row position d_model"] | None] = [None] * len(self._sites)
+    def reader(index: int):
+        def read(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            streams[index] = entering(args, kwargs).detach()[:, places]
 
-    @contextlib.contextmanager
-    def attached(self) -> Iterator[StreamRecorder]:
-        def reader(index: int):
-            def read(module: nn.Module, args: tuple, kwargs: dict) -> None:
-                self.streams[index] = entering(args, kwargs).detach()[:, self._places]
+        return read
 
-            return read
-
-        with hooked([(site, reader(index)) for index, site in enumerate(self._sites)]):
-            yield self
+    with hooked((site, reader(index)) for index, site in enumerate(sites)):
+        yield streams
 
 
-class StreamExchange:
-    """Hooks that put the stream of the other of two recorded runs in the place of a row's own."""
+def exchanged_streams(
+    anatomy: Anatomy, streams: Sequence[Float[Tensor, "2 position d_model"]], sets: StreamSets
+) -> contextlib.AbstractContextManager:
+    """Put the stream of the other of two recorded runs in the place of a row's own, in a block.
 
-    def __init__(
-        self,
-        anatomy: Anatomy,
-        streams: list[Float[Tensor, "2 position d_model"]],
-        sets: StreamSets,
-    ) -> None:
-        self.anatomy, self._streams, self._sets = anatomy, streams, sets
+    The rows of its passes are the sets.
+    """
 
-    @contextlib.contextmanager
-    def attached(self) -> Iterator[StreamExchange]:
-        """Exchange in the passes of this block, whose rows are the sets."""
-        touched = sorted(set(self._sets.layer.tolist()))
-        with hooked([(self.anatomy.layers[i].first, self._exchanger(i)) for i in touched]):
-            yield self
-
-    def _exchanger(self, layer: int):
-        sets, donors = self._sets, self._streams[layer]
-
+    def exchanger(layer: int):
         def exchange(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            own = entering(args, kwargs)
+            own, donors = entering(args, kwargs), streams[layer]
             here = (sets.where & (sets.layer == layer)[:, None]).to(own.device)
             other = donors[(1 - sets.into).to(donors.device)].to(own)
             return with_stream(args, kwargs, torch.where(here[..., None], other, own))
 
         return exchange
+
+    touched = sorted(set(sets.layer.tolist()))
+    return hooked((anatomy.layers[layer].first, exchanger(layer)) for layer in touched)
 
 
 @dataclass(frozen=True)
@@ -128,8 +117,3 @@ class StreamShift:
             return None
         own = entering(args, kwargs)
         return with_stream(args, kwargs, own + self._shift.by[self._rows].to(own)[:, None])
-
-
-def _sites(anatomy: Anatomy) -> list[nn.Module]:
-    """The modules that the stream enters: the layers, then the final norm."""
-    return [*(layer.first for layer in anatomy.layers), anatomy.final_norm]

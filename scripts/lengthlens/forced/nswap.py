@@ -67,7 +67,7 @@ def nswap_contrast(forcing: Forcing, readout: Readout, texts: Sequence[SwapText]
             found[kind][place, used] = swap * (own.value[kind] - other.value[kind])
         error[place, used] = np.maximum(own.error, other.error)
     sums = sum(found[kind].reshape(*grid, -1).sum(-1) for kind in shapes)
-    for kind, there in (("head", a.has_head), ("mlp", a.has_mlp)):
+    for kind, there in (("head", a.layout.has_head), ("mlp", a.layout.has_mlp)):
         found[kind][..., ~there] = np.nan
     dims = ("swap", "sample")
     data = {f"nswap_{kind}": ((*dims, *KINDS[kind]), found[kind]) for kind in shapes}

@@ -96,7 +96,7 @@ def answer_prompts(
         prompts: in the order in which the answers come.
         settings: how to generate.
         counting: the counting convention.
-        on_step: progress, as for `decode.decode`.
+        on_step: progress, as for `Decoder.decode`.
 
     Yields:
         Rows of a generations file, and the batch with their recorded steps. Where memory runs
@@ -144,7 +144,7 @@ def answered(
     """Answer the requests of one batch: rows of a generations file, and how they were decoded.
 
     Args:
-        options: of `decode.decode`; `choose` is that of the settings unless it is given.
+        options: of `Decoder.decode`; `choose` is that of the settings unless it is given.
     """
     decoded = loaded.decode(
         [request.tokens for request in part],

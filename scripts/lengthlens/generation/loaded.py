@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from lengthlens.decoding.choose import Forced
-from lengthlens.decoding.decode import Decoded, TokenClasses, decode
+from lengthlens.decoding.decode import Decoded, Decoder, TokenClasses
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.steps import StepAnnotations, annotate_steps
 from lengthlens.models.anatomy import Anatomy, dissect
@@ -71,16 +71,17 @@ class LoadedModel:
     def decode(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int | Sequence[int], **options
     ) -> Decoded:
-        """Answers to a batch of prompts; arguments and errors are those of `decode.decode`."""
-        return decode(self.model, self.anatomy, prompts, self.classes, max_new_tokens, **options)
+        """Answers to a batch of prompts; arguments and errors are those of `Decoder.decode`."""
+        decoder = Decoder(self.model, self.anatomy, self.classes)
+        return decoder.decode(prompts, max_new_tokens, **options)
 
     def force(
         self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], **options
     ) -> Decoded:
         """Given answers, decoded as if the model had chosen every token; nothing else ends them."""
         limits, choose = [len(answer) for answer in answers], Forced(answers)
-        classes = self.classes.endless()
-        return decode(self.model, self.anatomy, prompts, classes, limits, choose=choose, **options)
+        decoder = Decoder(self.model, self.anatomy, self.classes.endless())
+        return decoder.decode(prompts, limits, choose=choose, **options)
 
     @property
     def device(self) -> torch.device:

@@ -16,9 +16,15 @@ from jaxtyping import Float, Int
 
 from lengthlens.decoding.capture import Recorder, Residuals
 from lengthlens.decoding.decode import TokenClasses
-from lengthlens.decoding.forward import LogitReader, feed, forward, keeps_states, prefill
+from lengthlens.decoding.forward import (
+    LogitReader,
+    feed,
+    forward,
+    keeps_states,
+    passes,
+    prefill,
+)
 from lengthlens.decoding.intervention import Intervention, Surgeon
-from lengthlens.decoding.kvcache import stateful
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -130,10 +136,8 @@ def answer_terms(
         terms.append(recorder.residuals[0])
         logits.append(found[:, -1])
     whole = {
-        name: None
-        if getattr(terms[0], name) is None
-        else torch.cat([getattr(part, name) for part in terms])
-        for name in vars(terms[0])
+        name: None if first is None else torch.cat([getattr(part, name) for part in terms])
+        for name, first in vars(terms[0]).items()
     }
     return Residuals(**whole), torch.cat(logits)
 
@@ -147,37 +151,29 @@ def _after(
     recorder: Recorder | None = None,
     during: contextlib.AbstractContextManager | None = None,
 ) -> Float[torch.Tensor, "row step vocabulary"]:
-    """Run the model over prompts and answer, the last prompt token and the answer in one pass.
+    """Run the model over prompts and answer, after all but the last token of the prompts.
 
     The recorder, if there is one, reads the last position. `during` is entered for that pass; of a
-    model that keeps a state there is a pass for each token, and it is not.
+    model that keeps a state, for all passes.
 
     Returns:
         The logits at the steps, before a soft cap.
     """
-    state = prefill(loaded.model, prompts, len(answer) + 1, surgeon, loaded.device)
+    state = prefill(loaded.model, prompts, len(answer) + 1, surgeon)
     new = torch.tensor([list(answer)] * len(prompts), dtype=torch.long, device=loaded.device)
-    classes, kept = [0] + [1] * len(answer), torch.tensor(steps, device=loaded.device)
-    with LogitReader(loaded.anatomy, loaded.device).attached() as reader:
-        if stateful(state.cache):
-            found = []
-            for step, position_class in enumerate(classes):
-                if surgeon is not None:
-                    surgeon.at(slice(None), [position_class], slice(step, step + 1))
-                if recorder is not None:
-                    recorder.at(0, slice(None))  # the last of them stays
-                feed(loaded.model, state)
-                found.append(reader.last())
-                state.follow(new[:, step : step + 1])
-            return torch.stack([found[step] for step in steps], 1)
-        state.extend(new.reshape(len(prompts), -1))
-        if surgeon is not None:
-            surgeon.at(slice(None), classes)
-        if recorder is not None:
-            recorder.at(0, slice(None))
-        with during or contextlib.nullcontext():
-            feed(loaded.model, state, keep=kept)
-        return reader.kept()
+    classes, wanted = [0] + [1] * len(answer), torch.tensor(steps, device=loaded.device)
+    found = []
+    reading = LogitReader(loaded.anatomy, loaded.device).attached()
+    with reading as reader, during or contextlib.nullcontext():
+        for part in passes(state, new):
+            if surgeon is not None:
+                surgeon.at(slice(None), classes[part], part)
+            if recorder is not None:
+                recorder.at(0, slice(None))  # the last of them stays
+            whole = part == slice(None)
+            feed(loaded.model, state, keep=wanted if whole else 1)
+            found.append(reader.kept())
+    return found[0] if whole else torch.cat([found[step] for step in steps], 1)
 
 
 def _margin(

@@ -83,8 +83,8 @@ def attributed(
         dataset[name].attrs |= {"long_name": meaning, "units": "logits"}
     dataset = dataset.assign_coords(
         kind=("layer", [layer.kind for layer in anatomy.layers]),
-        has_head=(("layer", "head"), anatomy.has_head),
-        has_mlp=("layer", anatomy.has_mlp),
+        has_head=(("layer", "head"), anatomy.layout.has_head),
+        has_mlp=("layer", anatomy.layout.has_mlp),
     )
     if not anatomy.uniform:
         for kind in ("head", "mlp"):

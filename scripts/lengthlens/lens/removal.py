@@ -49,7 +49,7 @@ def removal(
     anatomy = loaded.anatomy
     if positions not in POSITIONS:
         raise LengthlensError(f"positions is {positions!r}; write one of {list(POSITIONS)}")
-    found = named(without, anatomy.has_head, anatomy.has_mlp)
+    found = named(without, anatomy.layout.has_head, anatomy.layout.has_mlp)
     if means is not None:
         _check_means(means, anatomy)
         if not (found.heads or found.mlps):

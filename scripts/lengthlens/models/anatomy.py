@@ -21,10 +21,8 @@ import functools
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
-import numpy as np
-import torch
-from jaxtyping import Bool
 from torch import nn
 
 from lengthlens.models.architectures import (
@@ -155,23 +153,13 @@ class Anatomy:
         mlps = tuple(index for index, layer in enumerate(self.layers) if layer.mlp is not None)
         return Layout(self.n_layers, blocks, mlps)
 
-    @property
-    def has_head(self) -> Bool[np.ndarray, "layer head"]:
-        """Which heads there are."""
-        return self.layout.has_head
-
-    @property
-    def has_mlp(self) -> Bool[np.ndarray, " layer"]:
-        """Which layers have an MLP."""
-        return self.layout.has_mlp
-
     @functools.cached_property
     def uniform(self) -> bool:
         """Whether every layer has the same heads, of one width, and an MLP."""
         widths = {site.width for layer in self.layers for site in layer.mixing}
         norms = {layer.attention_norm is None for layer in self.layers}
         single = all(len(layer.mixing) == 1 for layer in self.layers)
-        whole = bool(self.has_head.all() and self.has_mlp.all())
+        whole = bool(self.layout.has_head.all() and self.layout.has_mlp.all())
         return single and whole and len(widths) == len(norms) == 1
 
     def shape(self, dtype: str) -> Shape:
@@ -190,16 +178,6 @@ class Anatomy:
 def n_components(anatomy: Anatomy) -> int:
     """Heads and MLPs of a model."""
     return len(anatomy.layout.heads) + len(anatomy.layout.mlps)
-
-
-def submodule(root: nn.Module, path: str | None) -> nn.Module | None:
-    """The module at a dotted path below `root`, or None where the path is None."""
-    return None if path is None else functools.reduce(getattr, path.split("."), root)
-
-
-def projection_width(projection: nn.Module) -> int:
-    """Columns of an output projection: all heads side by side. GPT-2's Conv1D is transposed."""
-    return projection.weight.shape[1 if isinstance(projection, nn.Linear) else 0]
 
 
 def down_projection(anatomy: Anatomy, layer: int) -> nn.Module | None:
@@ -255,8 +233,8 @@ def bound(model: nn.Module, row: Architecture) -> Anatomy:
     """An architecture bound to a model's modules."""
     config = text_config(model.config)
     first = layer_config(config, 0)
-    unembedding = submodule(model, row.unembedding)
-    found = list(submodule(model, row.layers))
+    unembedding = model.get_submodule(row.unembedding)
+    found = list(model.get_submodule(row.layers))
     layers = tuple(
         _sites(layer, row, layer_config(config, index), unembedding.in_features, scale)
         for index, (layer, scale) in enumerate(zip(found, _scales(found, row), strict=True))
@@ -265,7 +243,7 @@ def bound(model: nn.Module, row: Architecture) -> Anatomy:
     return Anatomy(
         architecture=row,
         layers=layers,
-        final_norm=submodule(model, row.final_norm),
+        final_norm=model.get_submodule(row.final_norm),
         unembedding=unembedding,
         n_heads=max((site.heads.stop for site in mixing), default=1),
         n_kv_heads=key_value_heads(first),
@@ -284,7 +262,7 @@ def _scales(layers: Sequence[nn.Module], row: Architecture) -> list[float]:
     for layer in reversed(layers):
         name = row.layer(layer).scale
         if name is not None:
-            scale = _tensor(layer, name)
+            scale = attrgetter(name)(layer)
             if scale.is_meta:
                 raise LookupError(name)
             product *= float(scale)
@@ -292,17 +270,13 @@ def _scales(layers: Sequence[nn.Module], row: Architecture) -> list[float]:
     return scales[::-1]
 
 
-def _tensor(layer: nn.Module, name: str) -> torch.Tensor:
-    """A parameter or buffer."""
-    return functools.reduce(getattr, name.split("."), layer)
-
-
 def _sites(layer: nn.Module, row: Architecture, config, d_model: int, scale: float) -> LayerSites:
     parts = row.layer(layer)
     mixing: list[Site] = []
     mlps: list[Site] = []
     for branch in parts.branches:
-        module, norm = submodule(layer, branch.module), submodule(layer, branch.norm)
+        module = layer.get_submodule(branch.module)
+        norm = None if branch.norm is None else layer.get_submodule(branch.norm)
         start = mixing[-1].heads.stop if mixing else 0
         n_heads, width = 0, 0
         if branch.kind != MLP:
@@ -326,10 +300,11 @@ def _heads(layer: nn.Module, branch: Branch, module: nn.Module, config) -> tuple
     if branch.heads is not None and branch.heads.startswith(OF_CONFIG):
         n_heads = getattr(config, branch.heads.removeprefix(OF_CONFIG))
     elif branch.heads is not None:
-        n_heads = _tensor(layer, branch.heads).numel()
+        n_heads = attrgetter(branch.heads)(layer).numel()
     else:
         n_heads = n_attention_heads(config)
-    return n_heads, projection_width(module) // n_heads
+    # Columns are all heads side by side. GPT-2's Conv1D is transposed.
+    return n_heads, module.weight.shape[1 if isinstance(module, nn.Linear) else 0] // n_heads
 
 
 def _group(layer: nn.Module, branch: Branch, n_heads: int, config) -> int:

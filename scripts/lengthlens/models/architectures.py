@@ -126,26 +126,19 @@ class Architecture:
         return Layer((attention, mlp))
 
 
-_LLAMA = Architecture()
 _OUTPUT_NORMS = {
     "attention_norm": "post_attention_layernorm",
     "mlp_norm": "post_feedforward_layernorm",
 }
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "phi3": _LLAMA,
-    "mixtral": _LLAMA,
-    "qwen3_moe": _LLAMA,
-    "gemma": Architecture(norm_weight_offset=1.0),
-    "gemma2": Architecture(
-        **_OUTPUT_NORMS, norm_weight_offset=1.0, soft_cap="final_logit_softcapping"
+    **dict.fromkeys(
+        ("llama", "mistral", "qwen2", "qwen3", "phi3", "mixtral", "qwen3_moe"), Architecture()
     ),
-    "gemma3_text": Architecture(
-        **_OUTPUT_NORMS, norm_weight_offset=1.0, soft_cap="final_logit_softcapping"
+    "gemma": Architecture(norm_weight_offset=1.0),
+    **dict.fromkeys(
+        ("gemma2", "gemma3_text"),
+        Architecture(**_OUTPUT_NORMS, norm_weight_offset=1.0, soft_cap="final_logit_softcapping"),
     ),
     "olmo2": Architecture(**_OUTPUT_NORMS),
     "starcoder2": Architecture(centred_norm=True),

@@ -21,11 +21,10 @@ see, and the model is refused with the reason. `proof` then proves what was foun
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 import torch
 from torch import Tensor, nn
@@ -41,12 +40,13 @@ from lengthlens.models.architectures import (
     Layer,
     structure,
 )
-from lengthlens.models.hooks import entering, with_added, with_stream
+from lengthlens.models.hooks import entering, held, hooked, with_added, with_stream
 from lengthlens.models.norms import NormKind, norm_kind
 from lengthlens.models.small_model import (
     VOCABULARY,
     depth,
     layer_config,
+    lists_of,
     n_attention_heads,
     small_model,
     text_config,
@@ -181,11 +181,7 @@ class _Detection:
         What leaves one layer must be what enters the next.
         """
         n_layers = depth(self.config)
-        lists = [
-            (name, module)
-            for name, module in self.model.named_modules()
-            if isinstance(module, nn.ModuleList) and len(module) == n_layers
-        ]
+        lists = lists_of(self.model, n_layers)
         if not lists:
             raise UnknownParts(f"it has no list of {n_layers} layers")
         run = [entry for entry in lists if None not in map(self.plain.of, entry[1])]
@@ -238,7 +234,7 @@ class _Detection:
             if _equal(value * raw, logits):
                 return name, attrgetter(attribute), None
             if value and _equal(raw / value, logits):
-                return name, _inverse(attribute), None
+                return name, lambda config, name=attribute: 1.0 / getattr(config, name), None
         raise UnknownParts(
             "its logits are not its unembedding's output, times a number of its config or under a "
             "soft cap that it names"
@@ -272,7 +268,7 @@ class _Search:
                     "stream is no sum of what the layers add"
                 )
         attention = self._attention()
-        refusal: UnknownParts | None = None
+        refusals: list[UnknownParts] = []
         for scale, number in self._scales():
             self.added = self.own.given / number - self.own.taken
             try:
@@ -281,10 +277,10 @@ class _Search:
                         found = self._told_apart(terms, factors, attention)
                         return replace(found, scale=scale)
                     except UnknownParts as reason:
-                        refusal = refusal or reason
+                        refusals.append(reason)
             except UnknownParts as reason:
-                refusal = refusal or reason
-        raise refusal
+                refusals.append(reason)
+        raise refusals[0]
 
     def _scales(self) -> list[tuple[str | None, float]]:
         """What the layer may multiply the whole stream by: nothing, or one number that it has."""
@@ -351,34 +347,33 @@ class _Search:
         self, terms: list[_Term], factors: list[float], attention: Call | None
     ) -> Layer:
         order = {id(call): place for place, call in enumerate(self.calls)}
-        biases, branches, told = [], [], []
+        biases, told = [], []
         for term, factor in zip(terms, factors, strict=True):
             multiplier = self._multiplier(term, factor)
             if term.parameter is not None:
                 if multiplier is not None:
                     raise UnknownParts(f"{self.name} adds a multiple of {term.parameter}")
                 biases.append(term.parameter)
-                told.append(None)
                 continue
             others = [other for other in terms if other is not term and other.calls]
             branch = self._branch(term, others, attention)
             if multiplier is not None:
                 branch = replace(branch, factor=attrgetter(multiplier))
-            told.append(branch)
-            branches.append((min(order[id(call)] for call in term.calls), branch))
-        found = [branch for _, branch in sorted(branches, key=lambda pair: pair[0])]
+            told.append((min(order[id(call)] for call in term.calls), term, branch))
+        told.sort(key=itemgetter(0))
+        found = [branch for *_, branch in told]
         if attention is not None and not any(branch.kind == ATTENTION for branch in found):
             raise UnknownParts(
                 f"what {attention.name} gives, the output of the heads, is neither added to the "
                 f"stream by {self.name} nor after a norm"
             )
-        pairs = [(term, branch) for term, branch in zip(terms, told, strict=True) if branch]
-        mlps = [term for term, branch in pairs if branch.kind == MLP]
-        mixing = [term for term, branch in pairs if branch.kind != MLP]
+        mlps = [term for _, term, branch in told if branch.kind == MLP]
+        mixing = [term for _, term, branch in told if branch.kind != MLP]
         if len(mlps) > 1 and any(self._reads(*pair) for pair in itertools.product(mixing, mlps)):
             raise UnknownParts(f"{self.name} has several MLPs, with attention between them")
-        others = len(biases) + sum(branch.kind != MLP for branch in found) - 1
-        if others and any(branch.norm is not None and not branch.whole for branch in found):
+        if len(biases) + len(mixing) > 1 and any(
+            branch.norm is not None and not branch.whole for branch in found
+        ):
             raise UnknownParts(f"{self.name} adds other things beside heads with a norm after them")
         return Layer(tuple(found), tuple(biases))
 
@@ -396,14 +391,12 @@ class _Search:
             raise UnknownParts(
                 f"{norm.name} is added to the stream, but what it takes in is not found"
             )
-        projection, heads, name = attention, None, ATTENTION
         if any(call is attention for call in inner):
-            heads = self._count_of_heads()
-        if not any(call is attention for call in inner):
-            if not self._mixes(term, others):
-                return self._made(MLP, inner[0], norm, whole=True)
-            projection, heads = self._mixer(inner)
-            name = MIXER
+            name, projection, heads = ATTENTION, attention, self._count_of_heads()
+        elif not self._mixes(term, others):
+            return self._made(MLP, inner[0], norm, whole=True)
+        else:
+            name, (projection, heads) = MIXER, self._mixer(inner)
             if projection is None:
                 return self._made(MIXER, inner[0], norm, whole=True)
         if norm is not None and kind.centred:
@@ -446,25 +439,21 @@ class _Search:
 
     def _mixes(self, term: _Term, others: list[_Term]) -> bool:
         """Whether a term's last position depends on the one before but through other terms."""
-        last = self._at_last(term.call.given)
-        with contextlib.ExitStack() as hooks:
-            for other in others:
-                call = other.call
 
-                def hold(module: nn.Module, args: tuple, output, call: Call = call):
-                    return with_added(output, call.given)
+        def hold(call: Call):
+            return lambda module, args, output: with_added(output, call.given)
 
-                hooks.enter_context(call.module.register_forward_hook(hold))
+        def change(module: nn.Module, args: tuple, kwargs: dict):
+            stream = entering(args, kwargs).clone()
+            stream[:, -2] = -stream[:, -2].roll(1, -1)  # the nearest: states decay
+            return with_stream(args, kwargs, stream)
 
-            def change(module: nn.Module, args: tuple, kwargs: dict):
-                stream = entering(args, kwargs).clone()
-                stream[:, -2] = -stream[:, -2].roll(1, -1)  # the nearest: states decay
-                return with_stream(args, kwargs, stream)
-
-            layer = self.own.module
-            hooks.enter_context(layer.register_forward_pre_hook(change, with_kwargs=True))
+        calls = [other.call for other in others]
+        holding = held(call.module.register_forward_hook(hold(call)) for call in calls)
+        with holding, hooked([(self.own.module, change)]):
             found = self.detection._trace().of(term.call.module)
         # NOTE not bit by bit: experts round otherwise where they are given other tokens, too.
+        last = self._at_last(term.call.given)
         return found is None or not _equal(self._at_last(found.given), last)
 
     def _reads(self, one: _Term, other: _Term) -> bool:
@@ -535,11 +524,9 @@ class _Search:
             return None, None
         place = next(i for i, call in enumerate(self.calls) if call is projection)
         width, module = projection.taken.shape[-1], self.own.module
-        holder = (
-            self._below(inner[0]).rpartition(".")[0]
-            if inner[0] is projection
-            else self._below(inner[0])
-        )
+        holder = self._below(inner[0])
+        if inner[0] is projection:
+            holder = holder.rpartition(".")[0]
         for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
             if not name.startswith(holder):
                 continue
@@ -562,13 +549,6 @@ class _Search:
 def _is_linear(call: Call) -> bool:
     weight = getattr(call.module, "weight", None)
     return weight is not None and weight.dim() == 2
-
-
-def _inverse(attribute: str):
-    def multiplier(config) -> float:
-        return 1.0 / getattr(config, attribute)
-
-    return multiplier
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

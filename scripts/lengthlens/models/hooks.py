@@ -6,7 +6,8 @@ Modules of transformers take the stream by place or by name, and give what they 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
@@ -39,12 +40,51 @@ def with_added(output: Tensor | tuple, added: Tensor) -> Tensor | tuple:
 
 
 @contextlib.contextmanager
-def hooked(hooks: list) -> Iterator[None]:
-    """Pre-hooks with keywords, as (module, hook), for the duration of a block."""
-    with contextlib.ExitStack() as handles:
-        for module, hook in hooks:
-            handles.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
+def held(handles: Iterable[contextlib.AbstractContextManager]) -> Iterator[None]:
+    """Hooks, as they are registered, for the duration of a block."""
+    with contextlib.ExitStack() as stack:
+        for handle in handles:
+            stack.enter_context(handle)
         yield
+
+
+def hooked(hooks: Iterable[tuple[nn.Module, Callable]]) -> contextlib.AbstractContextManager:
+    """Pre-hooks with keywords, as (module, hook), for the duration of a block."""
+    return held(module.register_forward_pre_hook(hook, with_kwargs=True) for module, hook in hooks)
+
+
+@contextlib.contextmanager
+def computing(
+    modules: Mapping[Hashable, nn.Module], tell: Callable[[Hashable | None], None]
+) -> Iterator[None]:
+    """Tell which of some modules is being computed, by its key, or None; in a block."""
+
+    def before(key: Hashable) -> Callable:
+        return lambda module, args: tell(key)
+
+    def after(module: nn.Module, args: tuple, output) -> None:
+        tell(None)
+
+    with contextlib.ExitStack() as hooks:
+        for key, module in modules.items():
+            hooks.enter_context(module.register_forward_pre_hook(before(key)))
+            hooks.enter_context(module.register_forward_hook(after))
+        yield
+
+
+@contextlib.contextmanager
+def computed_by(forwards: Sequence[tuple[nn.Module, Callable]]) -> Iterator[None]:
+    """Let other functions compute what some modules do, for the duration of a block."""
+    own = [vars(module).get("forward") for module, _ in forwards]  # of tools that replaced it, too
+    try:
+        for module, forward in forwards:
+            module.forward = forward
+        yield
+    finally:
+        for (module, _), forward in zip(forwards, own, strict=True):
+            vars(module).pop("forward", None)
+            if forward is not None:
+                module.forward = forward
 
 
 @contextlib.contextmanager
@@ -59,9 +99,7 @@ def at_heads(layer: LayerSites, use: Callable[[Tensor, slice], Tensor | None]) -
     with contextlib.ExitStack() as hooks, _rows_of(layer) as rows:
         for site in layer.mixing:
             if site.branch.whole:
-                hook = _output_hook(
-                    site, rows, lambda x, s=site: _one(use(x[..., None, :], s.heads))
-                )
+                hook = _output_hook(site, rows, functools.partial(_as_one_head, use, site.heads))
                 hooks.enter_context(site.last.register_forward_hook(hook))
             else:
                 hook = _input_hook(site, rows, use)
@@ -123,9 +161,11 @@ def at_components(
         yield
 
 
-def _one(x: Tensor | None) -> Tensor | None:
-    """The only head of what `use` returns."""
-    return None if x is None else x[..., 0, :]
+def _as_one_head(
+    use: Callable[[Tensor, slice], Tensor | None], heads: slice, x: Tensor
+) -> Tensor | None:
+    changed = use(x[..., None, :], heads)
+    return None if changed is None else changed[..., 0, :]
 
 
 @contextlib.contextmanager

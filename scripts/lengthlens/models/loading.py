@@ -6,7 +6,7 @@ lie is the business of `checkpoints`; where the components lie is the business o
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from lengthlens.models.raw_tokenizer import as_in_file
 from lengthlens.models.small_model import text_config
 from lengthlens.weights.chat_template import read_template
 from lengthlens.weights.checkpoints import ModelSpec, model_folder
-from lengthlens.weights.checks import read_json
+from lengthlens.weights.json_files import read_mapping
 from lengthlens.weights.quantized import FP8, MXFP4, method_problem, quantization_of
 from lengthlens.weights.tensors import is_ignorable, is_of_tower
 
@@ -47,6 +47,9 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, padding_side="left"
         )
+        tokenizer = as_in_file(folder, tokenizer)
+    except LengthlensError as error:
+        raise LengthlensError(f"Model {spec.name}: {error}.") from error
     except Exception as error:  # of many kinds: the tokenizers library raises plain ones
         raise LengthlensError(
             f"Model {spec.name}: transformers cannot load the tokenizer in {folder} "
@@ -54,10 +57,6 @@ def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
         ) from error
     # NOTE transformers' clean-up deletes the space in "word ." when it decodes: the text that is
     # counted would no longer be the text that was generated.
-    try:
-        tokenizer = as_in_file(folder, tokenizer)
-    except LengthlensError as error:
-        raise LengthlensError(f"Model {spec.name}: {error}.") from error
     tokenizer.clean_up_tokenization_spaces = False
     if tokenizer.chat_template is None and spec.variant == "instruct":
         # A file that transformers leaves to processors of images: chat_template.json.
@@ -111,10 +110,8 @@ def load_model(
             f"Model {spec.name}: transformers cannot load {folder} as a decoder-only language "
             f"model without code of its own ({_reason(error)})."
         ) from error
-    _refuse_absent(spec, folder, report["missing_keys"])
-    towers = text_config(config) is not config  # of which text needs none
-    unexpected = [name for name in report["unexpected_keys"] if not (towers and is_of_tower(name))]
-    _refuse_left_out(spec, folder, model, unexpected)
+    if problem := _misread(folder, config, model, report):
+        raise LengthlensError(f"Model {spec.name}: {problem}")
     if dequantizing:
         _make_plain(model, model.config.dtype if wanted == "auto" else wanted)
     if placement is None:
@@ -128,8 +125,7 @@ def load_model(
 
 def _dequantizing(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     """Arguments with which transformers turns quantized weights into plain numbers."""
-    config = read_json(folder / "config.json")
-    found = quantization_of(config) if isinstance(config, dict) else None
+    found = quantization_of(read_mapping(folder / "config.json"))
     if found is None:
         return {}
     if problem := method_problem(found):
@@ -171,35 +167,37 @@ def _reason(error: Exception) -> str:
     return said
 
 
-def _refuse_absent(spec: ModelSpec, folder: Path, missing: Iterable[str]) -> None:
-    """Refuse a checkpoint without some weights: transformers fills them with random numbers."""
-    if absent := sorted(missing):
-        raise LengthlensError(
-            f"Model {spec.name}: {folder} lacks {len(absent)} weights, such as {absent[0]!r}; "
-            "the checkpoint is incomplete or its config.json belongs to another model."
+def _misread(
+    folder: Path, config: PreTrainedConfig, model: PreTrainedModel, report: Mapping[str, Any]
+) -> str | None:
+    """What transformers made up or left out of a checkpoint; it only warns of that, if it does."""
+    if absent := sorted(report["missing_keys"]):  # filled with random numbers
+        return (
+            f"{folder} lacks {len(absent)} weights, such as {absent[0]!r}; the checkpoint is "
+            "incomplete or its config.json belongs to another model."
         )
-
-
-def _refuse_left_out(
-    spec: ModelSpec, folder: Path, model: PreTrainedModel, unexpected: Iterable[str]
-) -> None:
-    """Refuse a checkpoint of which transformers left something out: it only warns, if it does."""
-    left_out = sorted(name for name in unexpected if not is_ignorable(name))
+    towers = text_config(config) is not config  # of which text needs none
+    left_out = sorted(
+        name
+        for name in report["unexpected_keys"]
+        if not (is_ignorable(name) or (towers and is_of_tower(name)))
+    )
     if left_out:
-        raise LengthlensError(
-            f"Model {spec.name}: {folder} holds {len(left_out)} tensors that its model has no "
-            f"place for, such as {left_out[0]!r}: the model that runs would be another than the "
-            "one that was saved. Its config.json belongs to another model, a setting in it is "
-            "missing, or something was added to the weights and not merged into them."
+        return (
+            f"{folder} holds {len(left_out)} tensors that its model has no place for, such as "
+            f"{left_out[0]!r}: the model that runs would be another than the one that was saved. "
+            "Its config.json belongs to another model, a setting in it is missing, or something "
+            "was added to the weights and not merged into them."
         )
     ends = model.get_input_embeddings(), model.get_output_embeddings()
     tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
     if tied and None not in ends and ends[0].weight is not ends[1].weight:
-        raise LengthlensError(
-            f"Model {spec.name}: config.json says that embedding and unembedding are the same "
-            f"(tie_word_embeddings), but {folder} holds two that differ; correct "
-            "tie_word_embeddings to false, or give the weights that belong to this config.json."
+        return (
+            "config.json says that embedding and unembedding are the same (tie_word_embeddings), "
+            f"but {folder} holds two that differ; correct tie_word_embeddings to false, or give "
+            "the weights that belong to this config.json."
         )
+    return None
 
 
 def check_finite(spec: ModelSpec, model: torch.nn.Module) -> None:
@@ -340,12 +338,14 @@ def _token_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, token: str | 
     )
 
 
-def text_decoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], str]:
-    """The function that turns generated ids into text: unedited, special tokens left out."""
+def text_decoder(
+    tokenizer: PreTrainedTokenizerBase, special: bool = False
+) -> Callable[[Sequence[int]], str]:
+    """The function that turns generated ids into text, unedited; `special`: special tokens, too."""
 
     def decode(tokens: Sequence[int]) -> str:
         return tokenizer.decode(
-            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(tokens), skip_special_tokens=not special, clean_up_tokenization_spaces=False
         )
 
     return decode

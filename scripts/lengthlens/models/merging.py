@@ -30,7 +30,8 @@ from lengthlens.weights.checkpoints import (
     weight_files,
     weights_manifest,
 )
-from lengthlens.weights.checks import INDEX, quantized_notes, read_json
+from lengthlens.weights.checks import INDEX, quantized_notes, same_file
+from lengthlens.weights.json_files import read_mapping
 from lengthlens.weights.made import PRECISION, gguf_of, made_whole, write_origin
 from lengthlens.weights.places import ADAPTER
 from lengthlens.weights.presence import what_makes
@@ -60,7 +61,8 @@ def merge(spec: ModelSpec, folder: Path) -> None:
         for path in kept_files(from_folder):
             if path.name not in weights:
                 shutil.copyfile(path, made / path.name)
-        own = [name for name in _TOKENIZER if _differs(adapter / name, from_folder / name)]
+        brought = [name for name in _TOKENIZER if (adapter / name).is_file()]
+        own = [name for name in brought if not same_file(adapter / name, from_folder / name)]
         model.save_pretrained(made)
         _keep_settings(from_folder, made)
         for name in own:
@@ -105,7 +107,7 @@ def _keep_settings(base: Path, made: Path) -> None:
     Where there are none, transformers writes the defaults of a class, such as a token that ends
     answers.
     """
-    config = read_json(base / "config.json")
+    config = read_mapping(base / "config.json")
     config.pop("torch_dtype", None)
     config.pop("quantization_config", None)
     text = json.dumps(config | {"dtype": PRECISION}, indent=2, sort_keys=True) + "\n"
@@ -116,13 +118,8 @@ def _keep_settings(base: Path, made: Path) -> None:
         shutil.copyfile(base / generation, made / generation)
 
 
-def _differs(one: Path, other: Path) -> bool:
-    """Whether a file is there and is not the same as another."""
-    return one.is_file() and not (other.is_file() and one.read_bytes() == other.read_bytes())
-
-
 def _origin(spec: ModelSpec, base: dict[str, Any], adapter: Path, own: list[str]) -> dict[str, Any]:
-    config = read_json(adapter / ADAPTER)
+    config = read_mapping(adapter / ADAPTER)
     targets = config.get("target_modules")
     targets = sorted(targets) if isinstance(targets, list) else targets
     kinds = {"use_rslora": "rank-stabilised", "use_dora": "DoRA"}

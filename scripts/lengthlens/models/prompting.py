@@ -31,9 +31,13 @@ def format_prompt(
     Raises:
         LengthlensError: the text is not in the prompt exactly once.
     """
+    return text_tokens(spec, tokenizer, _written(spec, tokenizer, text, date))
+
+
+def _written(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, text: str, date: str) -> str:
+    """The prompt as text, without what the tokenizer itself adds."""
     check_filled(spec, text)
-    whole = f"{text}\n" if spec.variant == "base" else chat_prompt(spec, tokenizer, text, date)[1]
-    return text_tokens(spec, tokenizer, whole)
+    return f"{text}\n" if spec.variant == "base" else chat_prompt(spec, tokenizer, text, date)[1]
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,9 @@ def spell_prompt(
     """
     if not getattr(tokenizer, "is_fast", False):
         raise NoSpans(f"the tokenizer of {spec.name} does not tell which characters a token is")
+    whole = _written(spec, tokenizer, text, date)
+    tokens = text_tokens(spec, tokenizer, whole)
     base = spec.variant == "base"
-    whole = f"{text}\n" if base else chat_prompt(spec, tokenizer, text, date)[1]
-    tokens = format_prompt(spec, tokenizer, text, date)
     found = tokenizer(whole, add_special_tokens=base, return_offsets_mapping=True)
     spans = [(int(start), int(end)) for start, end in found["offset_mapping"]]
     return SpelledPrompt(whole, tuple(tokens), tuple(spans[: len(tokens)]))

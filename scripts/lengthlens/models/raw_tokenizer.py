@@ -17,6 +17,7 @@ from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lengthlens.errors import LengthlensError
+from lengthlens.weights.arrival import whole_tokenizer
 
 FILE = "tokenizer.json"
 
@@ -54,12 +55,7 @@ def difference(
     path = folder / FILE
     if not path.is_file():
         return None
-    try:
-        raw = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises plain ones
-        raise LengthlensError(f"{path} cannot be read ({error}); copy or fetch it again") from error
-    raw.no_truncation()
-    raw.no_padding()
+    raw = whole_tokenizer(path)
     _add_missing(raw, tokenizer)
     for text in texts:
         wanted = raw.encode(text, add_special_tokens=False).ids

@@ -27,25 +27,13 @@ _MOST_WEIGHTS = 100_000_000  # of a small model whose widths are kept
 _EXPERTS = 8
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads")
 _WIDTHS = (
-    "intermediate_size",
-    "ffn_dim",
-    "ffn_hidden_size",
-    "n_inner",
-    "moe_intermediate_size",
-    "shared_expert_intermediate_size",
-    "decoder_ffn_dim",
-    "encoder_ffn_dim",
-)
+    "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner", "moe_intermediate_size",
+    "shared_expert_intermediate_size", "decoder_ffn_dim", "encoder_ffn_dim",
+)  # fmt: skip
 _DEPTHS = (
-    "num_hidden_layers",
-    "num_layers",
-    "n_layers",
-    "depth",
-    "decoder_layers",
-    "encoder_layers",
-    "num_decoder_layers",
-    "num_encoder_layers",
-)
+    "num_hidden_layers", "num_layers", "n_layers", "depth", "decoder_layers", "encoder_layers",
+    "num_decoder_layers", "num_encoder_layers",
+)  # fmt: skip
 _SIDE_HEADS = ("decoder_attention_heads", "encoder_attention_heads")
 _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
@@ -251,14 +239,19 @@ def _narrow_mixers(small, config) -> None:
         small.mamba_d_ssm = count * getattr(config, width)
 
 
+def lists_of(model: nn.Module, count: int) -> list[tuple[str, nn.ModuleList]]:
+    """A model's lists of so many modules, by name."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    ]
+
+
 def kinds_of_layers(model: nn.Module) -> list[Hashable]:
     """What every layer of a model consists of."""
     layers = depth(text_config(model.config))
-    found = [
-        (name.count("."), module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == layers
-    ]
+    found = [(name.count("."), module) for name, module in lists_of(model, layers)]
     outermost = min((dots for dots, _ in found), default=0)
     lists = [module for dots, module in found if dots == outermost]
     return [tuple(structure(one[i]) for one in lists) for i in range(layers)]
@@ -277,7 +270,7 @@ def _choices(model: nn.Module) -> list[list[int]]:
     return [firsts, list(range(max(LAYERS, min(last, _MOST_LAYERS))))]
 
 
-def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> nn.Module:
+def small_model(model: nn.Module, window: int | None = None) -> nn.Module:
     """A small random model of the class and flags of `model`, on the CPU, in eval mode.
 
     `window` shortens the windows of its attention (`small_config`).
@@ -291,7 +284,7 @@ def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> n
     for narrow in (True, False):
         for kept in _choices(model):
             try:
-                small = _built(type(model), small_config(model.config, window, kept, narrow), seed)
+                small = _built(type(model), small_config(model.config, window, kept, narrow))
                 if not kinds <= set(kinds_of_layers(small)):
                     raise ValueError("it lacks a kind of the model's layers")
                 with torch.no_grad():
@@ -302,11 +295,11 @@ def small_model(model: nn.Module, seed: int = 0, window: int | None = None) -> n
     raise refusal
 
 
-def _built(kind: type, config, seed: int) -> nn.Module:
+def _built(kind: type, config) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         _check_size(kind, config)
         with torch.device("cpu"):
-            torch.manual_seed(seed)
+            torch.manual_seed(0)
             small = kind(config).float().eval()
             _fill(small)
     return small.requires_grad_(False)

@@ -7,8 +7,6 @@ generation_config names it. Without it every answer would run on until it is cut
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from lengthlens.models.prompting import chat_prompt, render_chat
 from lengthlens.models.thinking import FINAL
 from lengthlens.weights.chat_template import messages
 from lengthlens.weights.checkpoints import ModelSpec
+from lengthlens.weights.json_files import read_mapping
 
 _ASKED, _ANSWERED = "Write about the sea.", "The sea is calm."
 _DATE = "2024-07-26"  # a template's date does not change how it closes a turn
@@ -121,20 +120,10 @@ def passed_over(folder: Path) -> dict[str, Any]:
     Sampling, penalties, suppressed tokens and the like: attribution explains the model's own
     logits, and the configuration says how tokens are chosen from them.
     """
-    settings = _mapping(folder / "generation_config.json")
-    plain = GenerationConfig()
-    kept = {}
-    for name, value in settings.items():
+    plain, kept = GenerationConfig(), {}
+    for name, value in read_mapping(folder / "generation_config.json").items():
         if name.startswith("_") or name in _OTHER or value is None:
             continue
         if value != getattr(plain, name, None) and value not in ([], {}, False):
             kept[name] = value
     return kept
-
-
-def _mapping(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from lengthlens.models.loading import text_decoder
 from lengthlens.models.prompting import chat_prompt, template_of
 from lengthlens.weights.chat_template import variables_read
 from lengthlens.weights.checkpoints import ModelSpec
@@ -94,14 +95,11 @@ def thinking_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> Thinking
     if not marks:
         return None
 
-    def read(tokens: Sequence[int]) -> str:
-        return tokenizer.decode(
-            list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-
     after = _after_asked(spec, tokenizer)
     opened = any(after.rfind(open_) > after.rfind(close) for open_, close in marks)
-    return Thinking(marks, opened, read, _note(spec, tokenizer, marks))
+    return Thinking(
+        marks, opened, text_decoder(tokenizer, special=True), _note(spec, tokenizer, marks)
+    )
 
 
 def _after_asked(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from lengthlens.models.hooks import computing, held
 
 # Functions that give every head's attention weights, or its output, as [row, head, position, …];
 # in old code, with rows and heads as one axis.
@@ -94,22 +97,10 @@ class _Silencer(TorchFunctionMode):
             return output.unflatten(0, (rows, heads)) if heads > 1 and not rest else None
         return None
 
-    @contextlib.contextmanager
-    def told(self, model: nn.Module) -> Iterator[None]:
+    def told(self, model: nn.Module) -> contextlib.AbstractContextManager:
         """Follow which layer is computed."""
-        with contextlib.ExitStack() as hooks:
-            for name in self.attentions:
-
-                def enter(module: nn.Module, args: tuple, name: str = name) -> None:
-                    self._inside = name
-
-                def leave(module: nn.Module, args: tuple, output) -> None:
-                    self._inside = None
-
-                layer = model.get_submodule(name)
-                hooks.enter_context(layer.register_forward_pre_hook(enter))
-                hooks.enter_context(layer.register_forward_hook(leave))
-            yield
+        layers = {name: model.get_submodule(name) for name in self.attentions}
+        return computing(layers, functools.partial(setattr, self, "_inside"))
 
 
 @torch.no_grad()
@@ -135,8 +126,7 @@ def trace(
     return Trace(calls, logits, silencer.attentions)
 
 
-@contextlib.contextmanager
-def _listening(model: nn.Module, calls: list[Call]) -> Iterator[None]:
+def _listening(model: nn.Module, calls: list[Call]) -> contextlib.AbstractContextManager:
     def listener(name: str):
         def listen(module: nn.Module, args: tuple, kwargs: dict, output) -> None:
             taken, given = _first_tensor((*args, *kwargs.values())), _first_tensor((output,))
@@ -145,12 +135,11 @@ def _listening(model: nn.Module, calls: list[Call]) -> Iterator[None]:
 
         return listen
 
-    with contextlib.ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if name:
-                hook = module.register_forward_hook(listener(name), with_kwargs=True)
-                hooks.enter_context(hook)
-        yield
+    return held(
+        module.register_forward_hook(listener(name), with_kwargs=True)
+        for name, module in model.named_modules()
+        if name
+    )
 
 
 def _first_tensor(values) -> Tensor | None:

@@ -71,42 +71,17 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def _is(self, kind: int) -> Bool[np.ndarray, " vocab"]:
-        mask = self.classes == kind
+    def _is(self, *kinds: int) -> Bool[np.ndarray, " vocab"]:
+        mask = np.isin(self.classes, kinds)
         mask.flags.writeable = False
         return mask
 
-    @cached_property
-    def stop(self) -> Bool[np.ndarray, " vocab"]:
-        """Tokens of the stop set."""
-        return self._is(STOP)
-
-    @cached_property
-    def final(self) -> Bool[np.ndarray, " vocab"]:
-        """Sentence-final punctuation that is not in the stop set."""
-        return self._is(FINAL)
-
-    @cached_property
-    def word(self) -> Bool[np.ndarray, " vocab"]:
-        """Word-beginning tokens."""
-        return self._is(WORD)
-
-    @cached_property
-    def continuation(self) -> Bool[np.ndarray, " vocab"]:
-        """Tokens that go on with the word before them."""
-        return self._is(CONTINUATION)
-
-    @cached_property
-    def other(self) -> Bool[np.ndarray, " vocab"]:
-        """Everything else: special tokens, commas, line breaks, rows without a token."""
-        return self._is(OTHER)
-
-    @cached_property
-    def ender(self) -> Bool[np.ndarray, " vocab"]:
-        """The tokens with which an answer can end: the stop set and sentence-final punctuation."""
-        mask = self.stop | self.final
-        mask.flags.writeable = False
-        return mask
+    stop = cached_property(lambda self: self._is(STOP))
+    final = cached_property(lambda self: self._is(FINAL))
+    word = cached_property(lambda self: self._is(WORD))
+    continuation = cached_property(lambda self: self._is(CONTINUATION))
+    other = cached_property(lambda self: self._is(OTHER))
+    ender = cached_property(lambda self: self._is(STOP, FINAL))
 
     def summary(self) -> dict[str, int]:
         """The number of ids in each class; they add up to the size of the vocabulary."""

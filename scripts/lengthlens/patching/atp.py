@@ -39,7 +39,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits
 from lengthlens.generation.swaps import Swap
-from lengthlens.models.hooks import at_components, entering, with_stream
+from lengthlens.models.hooks import at_components, computed_by, entering, with_stream
 from lengthlens.models.small_model import text_config
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, best_pair
 
@@ -385,20 +385,10 @@ class _Products:
         return torch.einsum("cbp,bp...->cb...", self._batch.classes.to(product), product)
 
 
-@contextlib.contextmanager
-def _checkpointed(anatomy) -> Iterator[None]:
+def _checkpointed(anatomy) -> contextlib.AbstractContextManager:
     """Layers whose graph is made anew when the backward pass reaches them."""
     layers = [layer.first for layer in anatomy.layers]
-    own = [vars(layer).get("forward") for layer in layers]
-    try:
-        for layer in layers:
-            layer.forward = _through_checkpoint(layer.forward)
-        yield
-    finally:
-        for layer, forward in zip(layers, own, strict=True):
-            vars(layer).pop("forward", None)
-            if forward is not None:
-                layer.forward = forward
+    return computed_by([(layer, _through_checkpoint(layer.forward)) for layer in layers])
 
 
 def _through_checkpoint(forward: Callable) -> Callable:

@@ -31,9 +31,8 @@ from torch import Tensor
 
 from lengthlens.decoding.decode import TokenClasses
 from lengthlens.decoding.donors import PassRecorder, placed
-from lengthlens.decoding.forward import LogitReader, State, feed, keeps_states, prefill, unread
+from lengthlens.decoding.forward import LogitReader, feed, keeps_states, prefill, unread
 from lengthlens.decoding.intervention import Donors, Intervention, Surgeon
-from lengthlens.decoding.kvcache import copied, select_rows
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -94,9 +93,9 @@ class SwapRuns:
         if self.start:
             # NOTE the last token of this prompt is never fed: it keeps the place of the numeral.
             before = [*swap.reached[: self.start], 0]
-            self._before = prefill(loaded.model, [before], len(both[0]), None, loaded.device)
+            self._before = prefill(loaded.model, [before], len(both[0]))
         else:
-            self._before = unread(loaded.model, len(both[0]), loaded.device)
+            self._before = unread(loaded.model, len(both[0]))
         self._layers = CleanLayers(loaded.anatomy)
         recorder = PassRecorder(loaded.anatomy)
         with recorder.attached():
@@ -172,12 +171,9 @@ class SwapRuns:
         `during` is entered for the pass from the start on.
         """
         loaded = self._loaded
-        # NOTE copied, for what is fed is written into it; the tensors are new with the rows.
-        cache = copied(self._before.cache)
-        select_rows(cache, torch.zeros(len(runs), dtype=torch.long, device=loaded.device))
-        mask = self._before.mask.expand(len(runs), -1)
+        state = self._before.copies(len(runs))
         tokens = self._suffix[runs.to(self._suffix.device)]
-        state = State(cache, mask, tokens[:, :1])
+        state.token = tokens[:, :1]
         state.extend(tokens[:, 1:])
         if surgeon is not None:
             surgeon.at(slice(None))

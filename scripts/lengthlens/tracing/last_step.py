@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lengthlens.decoding.forward import LogitReader, State, feed, prefill
-from lengthlens.decoding.kvcache import copied, select_rows
+from lengthlens.decoding.forward import LogitReader, feed, prefill
 from lengthlens.decoding.scores import Knockouts, ScoreListener
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
@@ -34,7 +33,7 @@ class LastStep:
     def __init__(self, loaded: LoadedModel, tokens: Sequence[int], memory_gb: float) -> None:
         self._loaded, self._positions = loaded, len(tokens)
         self._rows = rows_at_once(loaded, len(tokens), memory_gb)
-        self._before = prefill(loaded.model, [list(tokens)], 1, None, loaded.device)
+        self._before = prefill(loaded.model, [list(tokens)], 1)
         logits, listener = self._pass(1, None)
         if not bool(torch.isfinite(logits).all()):
             raise LengthlensError(
@@ -73,14 +72,10 @@ class LastStep:
     ) -> tuple[Float[Tensor, "row vocabulary"], ScoreListener]:
         """Logits at the last position, of so many rows."""
         loaded = self._loaded
-        # NOTE copied, for what is fed is written into it; the tensors are new with the rows.
-        cache = copied(self._before.cache)
-        select_rows(cache, torch.zeros(rows, dtype=torch.long, device=loaded.device))
-        mask, token = (part.expand(rows, -1) for part in (self._before.mask, self._before.token))
         listener = ScoreListener(loaded.anatomy, self._positions, knockouts)
         with (
             LogitReader(loaded.anatomy, loaded.device).attached() as reader,
             listener.attached(loaded.model),
         ):
-            feed(loaded.model, State(cache, mask, token))
+            feed(loaded.model, self._before.copies(rows))
         return reader.last(), listener

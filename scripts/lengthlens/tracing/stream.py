@@ -9,7 +9,6 @@ are rows of one batch. Before the numeral both runs are alike: `before` is 0 by 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,7 +18,7 @@ from jaxtyping import Float, Int8
 from tqdm import tqdm
 
 from lengthlens.decoding.reuse import batches
-from lengthlens.decoding.streams import StreamExchange, StreamRecorder, StreamSets
+from lengthlens.decoding.streams import StreamSets, exchanged_streams, recorded_streams
 from lengthlens.forced.measure import LABELS, drawn_of_each
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import SWAPS, Swap
@@ -62,10 +61,8 @@ class StreamRuns(SwapRuns):
     """The two clean runs of a swap with the stream that enters every layer."""
 
     def __init__(self, loaded: LoadedModel, swap: Swap, memory_gb: float) -> None:
-        recorder = StreamRecorder(loaded.anatomy)
-        with recorder.attached():  # of the last pass, which is that of both runs
+        with recorded_streams(loaded.anatomy) as self._streams:  # of the pass of both runs
             super().__init__(loaded, swap, memory_gb)
-        self._streams = recorder.streams
 
     @torch.inference_mode()
     def exchanged(self, sets: StreamSets) -> Float[np.ndarray, " set"]:
@@ -73,9 +70,7 @@ class StreamRuns(SwapRuns):
         found = np.empty(len(sets))
         for below, members in batches(sets.layer.cpu().numpy(), self._rows):
             part = sets[torch.as_tensor(members, device=sets.layer.device)]
-            exchange = StreamExchange(self._loaded.anatomy, self._streams, part)
-            with contextlib.ExitStack() as during:
-                during.enter_context(exchange.attached())
+            with exchanged_streams(self._loaded.anatomy, self._streams, part):
                 logits = self._pass(part.into, self._layers.reused(below, part.into))
             found[members] = self._margins(logits).fixed
         return found

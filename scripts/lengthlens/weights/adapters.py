@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lengthlens.weights import gguf_header
-from lengthlens.weights.checks import file_problems, header_tensors, number_of_heads, read_json
+from lengthlens.weights.checks import file_problems, header_tensors, number_of_heads
+from lengthlens.weights.json_files import read_json, read_mapping
 from lengthlens.weights.places import ADAPTER, base_of
 from lengthlens.weights.quantized import plain_tensors, quantization_of
 from lengthlens.weights.tensors import Tensor
@@ -168,7 +169,7 @@ class _Base:
         """The model in a folder, or the one that a GGUF file will become."""
         if path.is_file():
             return cls._of_gguf(path)
-        config = read_json(path / "config.json") or {}
+        config = read_mapping(path / "config.json")
         tensors = plain_tensors(quantization_of(config), header_tensors(path))
         found = {name: tensor.shape for name, tensor in tensors.items()}
         layers, _ = number_of_heads(path) or (None, None)

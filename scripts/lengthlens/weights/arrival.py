@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lengthlens.errors import LengthlensError
 from lengthlens.weights.chat_template import (
@@ -18,6 +20,9 @@ from lengthlens.weights.chat_template import (
     unknown_variables,
 )
 from lengthlens.weights.checkpoints import ModelSpec, spec_folder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 def arrival_problem(spec: ModelSpec, texts: Iterable[str], date: str) -> str | None:
@@ -47,17 +52,11 @@ def arrival_problem(spec: ModelSpec, texts: Iterable[str], date: str) -> str | N
         return f"Model {spec.name}: {error}"
 
 
-def _lost(spec: ModelSpec, path, prompts: list[tuple[str, str]]) -> str | None:
+def _lost(spec: ModelSpec, path: Path, prompts: list[tuple[str, str]]) -> str | None:
     """An instruction that the tokenizer's file cannot write; None if it can write all."""
     if not path.is_file():
         return None
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises plain ones
-        raise LengthlensError(f"{path} cannot be read ({error}); copy or fetch it again") from error
-    tokenizer.no_truncation()
+    tokenizer = whole_tokenizer(path)
     for text, prompt in prompts:
         ids = tokenizer.encode(prompt, add_special_tokens=False).ids
         read = tokenizer.decode(ids, skip_special_tokens=False)
@@ -68,6 +67,23 @@ def _lost(spec: ModelSpec, path, prompts: list[tuple[str, str]]) -> str | None:
                 "tokenizer can write it, or leave out that language or template"
             )
     return None
+
+
+def whole_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a tokenizer.json, as it reads a text of any length.
+
+    Raises:
+        LengthlensError: it cannot be read.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain ones
+        raise LengthlensError(f"{path} cannot be read ({error}); copy or fetch it again") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def folded(text: str) -> str:

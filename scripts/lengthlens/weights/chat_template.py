@@ -24,12 +24,13 @@ import jinja2.meta
 import jinja2.sandbox
 
 from lengthlens.errors import LengthlensError
+from lengthlens.weights.json_files import read_mapping
 
 Messages = list[dict[str, Any]]
 Render = Callable[[Messages], str]
 
 FORMS = ("text", "parts", "text after an empty system turn", "parts after an empty system turn")
-DATE_FORMAT = "%d %b %Y"  # as the published chat templates write it
+_DATE_FORMAT = "%d %b %Y"  # as the published chat templates write it
 _NAMED = "additional_chat_templates"
 # Given to every template by transformers or by us.
 _GIVEN = {"messages", "tools", "documents", "add_generation_prompt"} | {
@@ -72,7 +73,7 @@ def read_template(folder: Path) -> str | None:
         raise _no_default(folder / _NAMED, names)
     for name in ("tokenizer_config.json", "chat_template.json"):
         path = folder / name
-        found = (_mapping(path) or {}).get("chat_template")
+        found = read_mapping(path).get("chat_template")
         if found is not None:
             return _checked(_default(found, path), path)
     return None
@@ -107,14 +108,6 @@ def _checked(template: Any, path: Path) -> str:
     return template
 
 
-def _mapping(path: Path) -> dict | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 def messages(form: str, text: str, answer: str | None = None) -> Messages:
     """A conversation: an instruction in one of `FORMS`, and perhaps an answer to it."""
 
@@ -145,7 +138,8 @@ def render_instruction(render: Render, text: str) -> tuple[str, str]:
         try:
             prompt = render(messages(form, text))
         except Exception as error:  # whatever a template raises
-            found.append(f"content as {form}: it refuses ({_first_line(error)})")
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            found.append(f"content as {form}: it refuses ({reason})")
             continue
         count = prompt.count(text.strip())
         if count == 1:
@@ -202,7 +196,7 @@ def clock(date: str) -> dict[str, Any]:
             f"The date for chat templates is {date!r}; write it like '2024-07-26'."
         ) from error
     return {
-        "date_string": moment.strftime(DATE_FORMAT),
+        "date_string": moment.strftime(_DATE_FORMAT),
         "stopped_clock": {f"%{code}": moment.strftime(f"%{code}") for code in _CODES},
     }
 
@@ -239,7 +233,7 @@ def _special_tokens(folder: Path) -> dict[str, str]:
     """Beginning, end and so on as text, as templates name them."""
     found = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        for key, value in (_mapping(folder / name) or {}).items():
+        for key, value in read_mapping(folder / name).items():
             text = value.get("content") if isinstance(value, dict) else value
             if key.endswith("_token") and isinstance(text, str):
                 found[key] = text
@@ -275,6 +269,6 @@ def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).strip().splitlines()), "no reason given")

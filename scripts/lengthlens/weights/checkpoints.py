@@ -25,9 +25,10 @@ from lengthlens.files.validation import model_problems, plain_copy
 from lengthlens.settings.sections import Model
 from lengthlens.weights.checks import (
     INDEX,
-    PICKLES,
     SINGLE,
     VOCABULARIES,
+    no_tokenizer,
+    no_weights,
     quantized,
     quick_problems,
     template_problem,
@@ -185,12 +186,9 @@ def model_folder(spec: ModelSpec) -> Path:
             f"Model {spec.name}: {folder} holds no config.json; "
             "save the model with transformers' save_pretrained."
         )
-    _check_weights(spec, folder)
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise LengthlensError(
-            f"Model {spec.name}: {folder} holds no tokenizer (none of {list(VOCABULARIES)}); "
-            "save the tokenizer into the same folder with its save_pretrained."
-        )
+    missing = [] if weight_files(folder) else [no_weights(folder)]
+    if problems := missing + no_tokenizer(folder):
+        raise LengthlensError(f"Model {spec.name}: {problems[0]}.")
     return folder
 
 
@@ -340,19 +338,3 @@ def _is_kept(path: Path, weights: set[str]) -> bool:
         return path.name in weights
     readable = path.suffix in {".json", ".jinja", ".model"} and path.name != ORIGIN
     return readable or path.name in {"merges.txt", *VOCABULARIES}
-
-
-def _check_weights(spec: ModelSpec, folder: Path) -> None:
-    if weight_files(folder):
-        return
-    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
-    if pickles:
-        raise LengthlensError(
-            f"Model {spec.name}: {folder} holds only pickled weights ({', '.join(pickles[:3])}), "
-            "which can run any code when loaded; convert them with "
-            "save_pretrained (it writes safetensors)."
-        )
-    raise LengthlensError(
-        f"Model {spec.name}: {folder} holds no weights; expected model.safetensors "
-        "or model.safetensors.index.json with its files."
-    )

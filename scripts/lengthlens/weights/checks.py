@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import filecmp
 import importlib.util
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from lengthlens.errors import LengthlensError
 from lengthlens.weights.chat_template import read_template, unknown_variables
+from lengthlens.weights.json_files import read_json, read_mapping
 from lengthlens.weights.kinds import odd_kind
 from lengthlens.weights.places import odd_place
 from lengthlens.weights.quantized import (
@@ -27,11 +27,12 @@ from lengthlens.weights.quantized import (
     quantization_of,
     summary,
 )
+from lengthlens.weights.shape import count_of, text_part
 from lengthlens.weights.tensors import Tensor, read_header, tensor_problems, tensors_in
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Files of the tokenizers that transformers can load; one of them is enough.
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _SETTINGS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -57,15 +58,31 @@ def quick_problems(folder: Path) -> list[str]:
         if not problems:
             try:
                 tensors = plain_tensors(quantization_of(config), tensors)
-                problems += tensor_problems(_text_part(config), tensors)
+                problems += tensor_problems(text_part(config), tensors)
             except LengthlensError as error:
                 problems.append(str(error))
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        problems.append(
-            f"{folder} holds no tokenizer (none of {', '.join(VOCABULARIES)}); save it into the "
-            "same folder with its save_pretrained"
+    return problems + no_tokenizer(folder)
+
+
+def no_tokenizer(folder: Path) -> list[str]:
+    """That a folder holds no tokenizer, if so."""
+    if any((folder / name).is_file() for name in VOCABULARIES):
+        return []
+    return [
+        f"{folder} holds no tokenizer (none of {', '.join(VOCABULARIES)}); save it into the same "
+        "folder with its save_pretrained"
+    ]
+
+
+def no_weights(folder: Path) -> str:
+    """What is told of a folder without safetensors weights."""
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        return (
+            f"{folder} holds only pickled weights ({', '.join(pickles[:3])}), which can run any "
+            "code when loaded; convert them with save_pretrained (it writes safetensors)"
         )
-    return problems
+    return f"{folder} holds no weights; expected {SINGLE} or {INDEX} with its files"
 
 
 def template_problem(folder: Path, variant: str) -> str | None:
@@ -103,7 +120,7 @@ def tokenizer_problems(folder: Path, stop_tokens: Sequence[str | int]) -> Iterat
     if path.is_file() and not isinstance(tokenizer, dict):
         yield f"{path} is damaged: it is no JSON mapping; copy or fetch it again"
         return
-    config = _text_part(read_json(folder / "config.json"))
+    config = text_part(read_mapping(folder / "config.json"))
     known = config.get("vocab_size")
     largest = _largest_id(tokenizer) if isinstance(tokenizer, dict) else None
     if isinstance(known, int) and largest is not None and largest >= known:
@@ -119,49 +136,24 @@ def tokenizer_problems(folder: Path, stop_tokens: Sequence[str | int]) -> Iterat
         )
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; None where it is not there or not JSON.
-
-    Raises:
-        OSError: it may not be read, which says nothing of its content.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
-        return None
-
-
 def number_of_heads(folder: Path) -> tuple[int, int] | None:
     """Layers and heads in each of them, as config.json tells; None where it does not."""
-    config = _text_part(read_json(folder / "config.json"))
-    found = [
-        next((config[name] for name in names if _counts(config.get(name))), None)
-        for names in (("num_hidden_layers", "n_layer"), ("num_attention_heads", "n_head"))
-    ]
-    return None if None in found else (found[0], found[1])
+    config = text_part(read_mapping(folder / "config.json"))
+    found = count_of(config, "layers"), count_of(config, "heads")
+    return None if None in found else found
 
 
 # Keys of config.json that say which shapes weights have, and how positions are told.
 _SHAPE = (
-    "model_type",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "vocab_size",
-    "tie_word_embeddings",
-    "n_embd",
-    "n_layer",
-    "n_head",
-    "n_inner",
-)
+    "model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "head_dim", "intermediate_size", "vocab_size", "tie_word_embeddings", "n_embd", "n_layer",
+    "n_head", "n_inner",
+)  # fmt: skip
 
 
 def shape_of(folder: Path) -> dict[str, Any]:
     """What config.json tells of the shapes of the weights; empty where it cannot be read."""
-    config = _text_part(read_json(folder / "config.json"))
+    config = text_part(read_mapping(folder / "config.json"))
     return {key: config[key] for key in _SHAPE if config.get(key) is not None}
 
 
@@ -172,26 +164,13 @@ def same_file(one: Path, other: Path) -> bool:
 
 def token_ids(folder: Path) -> dict[str, int]:
     """The id of every token that tokenizer.json lists; empty where it cannot be read."""
-    tokenizer = read_json(folder / "tokenizer.json")
-    if not isinstance(tokenizer, dict):
-        return {}
+    tokenizer = read_mapping(folder / "tokenizer.json")
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     if isinstance(vocabulary, list):
         vocabulary = {entry[0]: place for place, entry in enumerate(vocabulary)}
     added = tokenizer.get("added_tokens") or []
     return dict(vocabulary or {}) | {token["content"]: token["id"] for token in added}
-
-
-def _text_part(config: Any) -> dict:
-    """The part of a config.json that speaks of the language model; empty where it is odd."""
-    if isinstance(config, dict) and isinstance(config.get("text_config"), dict):
-        return config["text_config"]
-    return config if isinstance(config, dict) else {}
-
-
-def _counts(value: object) -> bool:
-    return type(value) is int and value > 0
 
 
 def _config_problems(config: dict) -> Iterator[str]:
@@ -229,8 +208,7 @@ def header_tensors(folder: Path) -> dict[str, Tensor]:
 
 def quantized(folder: Path) -> dict[str, Any] | None:
     """How a folder's weights are quantized (`quantized.summary`); None for plain ones."""
-    config = read_json(folder / "config.json")
-    found = quantization_of(config) if isinstance(config, dict) else None
+    found = quantization_of(read_mapping(folder / "config.json"))
     return None if found is None else summary(found, header_tensors(folder))
 
 
@@ -255,8 +233,7 @@ def _weight_problems(folder: Path, tensors: dict[str, Tensor]) -> Iterator[str]:
     if single.is_file():
         yield from file_problems(single, None, tensors)
     elif index.is_file():
-        content = read_json(index)
-        where = content.get("weight_map") if isinstance(content, dict) else None
+        where = read_mapping(index).get("weight_map")
         if not isinstance(where, dict) or not where:
             yield f"{index} is damaged: it names no weights; copy or fetch it again"
             return
@@ -272,14 +249,7 @@ def _weight_problems(folder: Path, tensors: dict[str, Tensor]) -> Iterator[str]:
             else:
                 yield from file_problems(folder / name, expected, tensors)
     else:
-        pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
-        if pickles:
-            yield (
-                f"{folder} holds only pickled weights ({', '.join(pickles[:3])}), which can run "
-                "any code when loaded; convert them with save_pretrained (it writes safetensors)"
-            )
-        else:
-            yield f"{folder} holds no weights; expected {SINGLE} or {INDEX} with its files"
+        yield no_weights(folder)
 
 
 def file_problems(
@@ -332,9 +302,7 @@ def _largest_id(tokenizer: dict) -> int | None:
 
 
 def _says_what_ends(folder: Path, config: dict) -> bool:
-    generation = read_json(folder / "generation_config.json") or {}
-    tokenizer = read_json(folder / "tokenizer_config.json") or {}
-    special = read_json(folder / "special_tokens_map.json") or {}
+    generation, tokenizer, special = (read_mapping(folder / name) for name in _SETTINGS)
     ids = (generation.get("eos_token_id"), config.get("eos_token_id"))
     tokens = (tokenizer.get("eos_token"), special.get("eos_token"))
     # A tokenizer of SentencePiece keeps its end in tokenizer.model.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lengthlens.errors import LengthlensError
+from lengthlens.weights.chat_template import first_line
 from lengthlens.weights.checkpoints import ModelSpec, model_folder, spec_folder
 from lengthlens.weights.hub_cache import (
     cache_folder,
@@ -120,45 +121,44 @@ def check_fetched(spec: ModelSpec, record: dict) -> None:
 
 def _worded(spec: ModelSpec, ask: Callable[[], Result]) -> Result:
     """Call the hub; what goes wrong comes back in words that say what to do."""
-    from huggingface_hub import errors
-
     try:
         return ask()
-    except errors.GatedRepoError as error:
-        raise LengthlensError(
-            f"Model {spec.name}: {spec.hub} is gated; {how_to_get_access(spec.hub)}"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise LengthlensError(
-            f"Model {spec.name}: {spec.hub} has no revision {spec.revision}; correct `revision:`"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise LengthlensError(
-            f"Model {spec.name}: {endpoint()} knows no model {spec.hub}, or does not show it to "
-            f"you; correct `hub:`, or if it is private or gated, {how_to_get_access(spec.hub)}"
-        ) from error
     except LengthlensError:
         raise
     except Exception as error:  # the library lets through whatever its network library raises
-        if getattr(error, "errno", None) in _DISK:
-            raise LengthlensError(
-                f"Model {spec.name}: {spec.source} cannot be written to {cache_folder()} "
-                f"({_first_line(error)}); free some space or set HF_HOME to another folder, and "
-                "run again: what is there already is kept"
-            ) from error
-        reason = f"({type(error).__name__}: {_first_line(error)})"
-        if is_unreachable(error):
-            raise LengthlensError(
-                f"Model {spec.name}: {spec.source} is not all in the cache {cache_folder()}, and "
-                f"{endpoint()} cannot be reached from here {reason}. With a network, run again: it "
-                "goes on where it stopped (behind a proxy, set HTTPS_PROXY). Without, "
-                f"{how_to_do_without(spec.hub, spec.revision)}"
-            ) from error
-        raise LengthlensError(
-            f"Model {spec.name}: {endpoint()} did not give {spec.source} {reason}. Run again to "
-            f"continue where it stopped; without a network, "
-            f"{how_to_do_without(spec.hub, spec.revision)}"
-        ) from error
+        raise LengthlensError(f"Model {spec.name}: {_told(spec, error)}") from error
+
+
+def _told(spec: ModelSpec, error: Exception) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return f"{spec.hub} is gated; {how_to_get_access(spec.hub)}"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{spec.hub} has no revision {spec.revision}; correct `revision:`"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"{endpoint()} knows no model {spec.hub}, or does not show it to you; correct `hub:`, "
+            f"or if it is private or gated, {how_to_get_access(spec.hub)}"
+        )
+    said = first_line(error)
+    if getattr(error, "errno", None) in _DISK:
+        return (
+            f"{spec.source} cannot be written to {cache_folder()} ({said}); free some space or set "
+            "HF_HOME to another folder, and run again: what is there already is kept"
+        )
+    reason = f"({type(error).__name__}: {said})"
+    without = how_to_do_without(spec.hub, spec.revision)
+    if is_unreachable(error):
+        return (
+            f"{spec.source} is not all in the cache {cache_folder()}, and {endpoint()} cannot be "
+            f"reached from here {reason}. With a network, run again: it goes on where it stopped "
+            f"(behind a proxy, set HTTPS_PROXY). Without, {without}"
+        )
+    return (
+        f"{endpoint()} did not give {spec.source} {reason}. Run again to continue where it "
+        f"stopped; without a network, {without}"
+    )
 
 
 def is_unreachable(error: BaseException | None) -> bool:
@@ -171,8 +171,3 @@ def is_unreachable(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no reason given"

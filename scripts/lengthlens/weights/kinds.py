@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lengthlens.weights.shape import text_part
+
 _SENSES = ("vision", "audio", "speech", "image", "video", "thinker", "talker", "vq")
 # Recurrent models, which have no attention at all.
 _RECURRENT = ("mamba", "mamba2", "falcon_mamba", "rwkv", "rwkv7", "xlstm")
@@ -28,24 +30,21 @@ def beside_text(config: Mapping) -> str | None:
         for name, value in config.items()
         if name.endswith("_config") and name.startswith(_SENSES) and isinstance(value, dict)
     ]
-    text = config.get("text_config")
-    if senses and not isinstance(text, Mapping):
+    text = text_part(config)
+    if senses and text is config:
         return (
             f"it is a multimodal model ({kind!r}, with {', '.join(sorted(senses))}) whose config "
             "has no text_config, so that its language model is not found; give its language "
             "model, where one is published"
         )
-    parts = [config, text] if isinstance(text, Mapping) else [config]
-    if any(part.get("is_encoder_decoder") is True for part in parts):
+    if any(part.get("is_encoder_decoder") is True for part in (config, text)):
         return f"it is an encoder-decoder ({kind!r}); only decoder-only language models are studied"
     return None
 
 
 def _recurrent(config: Mapping) -> str | None:
     """What a model without any attention is."""
-    inner = config.get("text_config")
-    text = inner if isinstance(inner, Mapping) else config
-    kind = str(text.get("model_type", config.get("model_type")))
+    kind = str(text_part(config).get("model_type", config.get("model_type")))
     if kind not in _RECURRENT:
         return None
     return (

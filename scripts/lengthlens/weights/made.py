@@ -92,10 +92,16 @@ def made_whole(folder: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk of a folder, which may be missing."""
+    # NOTE os.path.isdir says no where Path.is_dir raises: in a folder that may not be looked into.
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.isdir(one))
+    return shutil.disk_usage(there).free
+
+
 def room_problem(folder: Path, numbers: int) -> str | None:
     """Whether the disk of a folder, which may be missing, has room for so many numbers."""
-    there = next(above for above in (folder, *folder.absolute().parents) if above.is_dir())
-    needed, free = 4 * numbers, shutil.disk_usage(there).free
+    needed, free = 4 * numbers, free_bytes(folder)
     if needed <= free:
         return None
     return (

@@ -6,9 +6,10 @@ GGUF file. Each is told by name, so that the cure is one step.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+
+from lengthlens.weights.json_files import read_mapping
 
 ADAPTER = "adapter_config.json"
 _SHOWN = 4  # folders that a message lists
@@ -57,10 +58,7 @@ def _adapter(folder: Path) -> str:
 
 def base_of(path: Path) -> str | None:
     """The model that an adapter's config names as its base."""
-    try:
-        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    base = read_mapping(path).get("base_model_name_or_path")
     return base if isinstance(base, str) else None
 
 
@@ -70,10 +68,11 @@ def _cache(folder: Path) -> str | None:
     if name and (folder / "snapshots").is_dir():
         hub = name[1].replace("--", "/", 1)
         commits = sorted(path.name for path in (folder / "snapshots").iterdir())
+        more = f" (it holds {len(commits)} revisions: {_listed(commits)})"
         return (
             f"{folder} is the folder of {hub} in the hub's cache; give `hub: {hub}` with "
             f"`revision: {commits[0] if commits else '<commit>'}` instead of `path:`"
-            f"{_more(commits)}"
+            f"{more if len(commits) > 1 else ''}"
         )
     inside = sorted(path.name for path in folder.glob("models--*") if path.is_dir())
     inside = inside or sorted(path.name for path in folder.glob("hub/models--*") if path.is_dir())
@@ -84,10 +83,6 @@ def _cache(folder: Path) -> str | None:
         f"{folder} is the hub's cache, which holds {_listed(hubs)}; give one of them as `hub:` "
         "with its `revision:` instead of `path:`"
     )
-
-
-def _more(commits: list[str]) -> str:
-    return f" (it holds {len(commits)} revisions: {_listed(commits)})" if len(commits) > 1 else ""
 
 
 def _other_format(folder: Path) -> str | None:

@@ -6,8 +6,6 @@ makes this use the network.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +28,7 @@ from lengthlens.weights.hub_cache import (
     is_offline,
     repository_folder,
 )
-from lengthlens.weights.made import gguf_of, room_problem
+from lengthlens.weights.made import free_bytes, gguf_of, room_problem
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def check_models(specs: Iterable[ModelSpec], fetched: dict[str, bool]) -> list[P
             Of a GGUF file or with an adapter: whether the model was made before.
     """
     found = [check_model(spec, fetched.get(spec.name, False)) for spec in specs]
-    together, free = sum(model.to_fetch for model in found), _free()
+    together, free = sum(model.to_fetch for model in found), free_bytes(cache_folder())
     if together > free and not any(model.problem for model in found):
         last = next(place for place in reversed(range(len(found))) if found[place].to_fetch)
         found[last] = replace(
@@ -81,7 +79,8 @@ def check_model(spec: ModelSpec, was_fetched: bool) -> Presence:
         there = _is_there(spec)
         state = "not usable" if there else "not there"
         return Presence(spec.name, f"{spec.source}, {state}", str(error), there=there)
-    return Presence(spec.name, f"{spec.source}, {_gigabytes(_size(folder))}", there=True)
+    size = _size(path for path in folder.iterdir() if path.is_file())
+    return Presence(spec.name, f"{spec.source}, {_gigabytes(size)}", there=True)
 
 
 def what_is_wrong(found: Iterable[Presence]) -> str:
@@ -171,8 +170,10 @@ def _to_fetch(spec: ModelSpec) -> Presence:
 
 def _announced(spec: ModelSpec, offer: Offer) -> Presence:
     """What is going to be fetched, and whether it fits on the disk."""
-    missing = max(0, offer.bytes - _blobs(repository_folder(spec.hub)))
-    free = _free()
+    # Files that are not finished will start anew.
+    blobs = repository_folder(spec.hub).glob("blobs/*")
+    there = _size(path for path in blobs if path.suffix != ".incomplete")
+    missing, free = max(0, offer.bytes - there), free_bytes(cache_folder())
     state = (
         f"{spec.source}, {_gigabytes(missing)} to fetch into {cache_folder()} "
         f"({_gigabytes(free)} free)"
@@ -190,26 +191,8 @@ def _no_room(what: str, missing: int, free: int) -> str:
     )
 
 
-def _free() -> int:
-    """Bytes free where the cache is, or is going to be."""
-    return shutil.disk_usage(_existing(cache_folder())).free
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-
-
-def _blobs(repository: Path) -> int:
-    """Bytes of a repository's finished files on this disk; the others will start anew."""
-    finished = [path for path in repository.glob("blobs/*") if path.suffix != ".incomplete"]
-    return sum(path.stat().st_size for path in finished)
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that exists."""
-    while not os.path.isdir(folder):
-        folder = folder.parent
-    return folder
+def _size(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
 
 
 def _gigabytes(size: int) -> str:

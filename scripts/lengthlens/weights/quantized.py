@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 from lengthlens.errors import LengthlensError
+from lengthlens.weights.shape import text_part
 from lengthlens.weights.tensors import Tensor
 
 FP8, MXFP4 = "fp8", "mxfp4"
@@ -37,8 +38,7 @@ _CURE = (
 
 def quantization_of(config: Mapping) -> dict[str, Any] | None:
     """What a config.json says of quantization; None where the weights are plain."""
-    inner = config.get("text_config")
-    for part in (config, inner if isinstance(inner, Mapping) else {}):
+    for part in (config, text_part(config)):
         if found := part.get("quantization_config"):
             return dict(found) if isinstance(found, Mapping) else {}
     return None
@@ -147,12 +147,9 @@ def _check_fp8(name: str, weight: Tensor, scales: Tensor | None, blocks: list[in
             raise _odd(f"{name!r} has scales of shape {list(scales.shape)} and no blocks")
         return
     # A weight smaller than a block has one of its own size.
-    wanted = tuple(
-        math.ceil(size / block) for size, block in zip(weight.shape, blocks, strict=True)
-    )
-    whole = all(
-        size % block == 0 or size < block for size, block in zip(weight.shape, blocks, strict=True)
-    )
+    pairs = list(zip(weight.shape, blocks, strict=True))
+    wanted = tuple(math.ceil(size / block) for size, block in pairs)
+    whole = all(size % block == 0 or size < block for size, block in pairs)
     if scales.shape != wanted or not whole:
         raise _odd(
             f"{name!r} of shape {list(weight.shape)} with scales {list(scales.shape)} is not made "

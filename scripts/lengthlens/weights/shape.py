@@ -20,9 +20,22 @@ _NAMES = {
     "layers": ("num_hidden_layers", "n_layer"),
     "d_model": ("hidden_size", "n_embd"),
     "heads": ("num_attention_heads", "n_head"),
+    "d_head": ("head_dim",),
     "kv_heads": ("num_key_value_heads", "num_attention_heads", "n_head"),
     "vocabulary": ("vocab_size",),
 }
+
+
+def text_part(config: Mapping) -> Mapping:
+    """The part of a config.json that speaks of the language model."""
+    inner = config.get("text_config")
+    return inner if isinstance(inner, Mapping) else config
+
+
+def count_of(config: Mapping, key: str) -> int | None:
+    """A number that a config.json tells under any of its names; None where it does not."""
+    values = (config.get(name) for name in _NAMES[key])
+    return next((value for value in values if type(value) is int and value > 0), None)
 
 
 @dataclass(frozen=True)
@@ -40,16 +53,12 @@ class Shape:
     @classmethod
     def from_config(cls, config: Mapping) -> Shape | None:
         """Read a config.json (that of the text part, if there are several); None if it is odd."""
-        inner = config.get("text_config")
-        config = inner if isinstance(inner, Mapping) else config
-        found = {
-            key: next((config[name] for name in names if _counts(config.get(name))), None)
-            for key, names in _NAMES.items()
-        }
+        config = text_part(config)
+        found = {key: count_of(config, key) for key in _NAMES}
+        d_head = found.pop("d_head")
         if None in found.values():
             return None
-        given = config.get("head_dim")
-        d_head = given if _counts(given) else found["d_model"] // found["heads"]
+        d_head = d_head or found["d_model"] // found["heads"]
         dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
         return cls(**found, d_head=d_head, dtype=dtype.removeprefix("torch."))
 
@@ -86,8 +95,3 @@ class Shape:
 def rows_that_fit(row_bytes: int, memory_gb: float) -> int:
     """Answers that are decoded together in so much memory: 0, or `MAX_ROWS` at most."""
     return min(int(memory_gb * 1e9 // row_bytes), MAX_ROWS)
-
-
-def _counts(value: object) -> bool:
-    """Whether a value of a config.json is a number of something."""
-    return type(value) is int and value > 0

@@ -26,6 +26,7 @@ from typing import Any
 from lengthlens.errors import LengthlensError
 from lengthlens.files.whole import write_text
 from lengthlens.weights.checkpoints import ModelSpec, file_hash, kept_files, spec_folder
+from lengthlens.weights.json_files import read_mapping
 
 _COARSE = 2.0  # seconds
 
@@ -55,7 +56,7 @@ def check_unaltered(spec: ModelSpec, manifest: Mapping[str, Any], beside: str | 
     for name in sorted(set(listed) ^ set(present)):
         change = "was added" if name in present else "is gone"
         raise _altered(spec, beside, f"{folder / name} {change}")
-    known, now = _read(_stamps_file(beside)), stamps(spec)
+    known, now = read_mapping(_stamps_file(beside)), stamps(spec)
     hashed = [name for name in present if known.get(name) != now[name]]
     for name in hashed:
         path, wanted = present[name], listed[name]
@@ -97,11 +98,3 @@ def _stamps_file(manifest: str | Path) -> Path:
     """results/weights/a.1234.json -> results/weights/.a.1234.stamps.json"""
     manifest = Path(manifest)
     return manifest.with_name(f".{manifest.stem}.stamps.json")
-
-
-def _read(noted: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(noted.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -26,6 +26,7 @@ from lengthlens.files.yaml_files import read_yaml
 from lengthlens.weights.checkpoints import ModelSpec
 from lengthlens.weights.fetching import ANSWER_SECONDS, is_unreachable
 from lengthlens.weights.hub_cache import cache_folder, endpoint, has_token, is_offline
+from lengthlens.weights.made import free_bytes
 from lengthlens.weights.presence import check_models
 from lengthlens.workflow.gpus import gpu_problem, visible_gpus
 from lengthlens.workflow.surroundings import date_problems, disk_problem, path_problems
@@ -86,8 +87,7 @@ def check_machine() -> Iterator[Finding]:
         if problem := disk_problem(folder):
             yield WRONG, f"{problem}; or {cure}"
             continue
-        there = next(above for above in (folder, *folder.parents) if above.is_dir())
-        free = shutil.disk_usage(there).free
+        free = free_bytes(folder)
         told = f"{folder}: {free / 1e9:.0f} GB free"
         if free < SMALL_DISK:
             yield WRONG, f"{told}, less than {SMALL_DISK / 1e9:.0f} GB; make room, or {cure}"
