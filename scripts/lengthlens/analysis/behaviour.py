@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float, Shaped
 
 from lengthlens.analysis.tables import header
 from lengthlens.errors import LengthlensError
@@ -79,19 +80,30 @@ def _summary(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
     topics = answers["topic"].to_numpy()
     error = answers["error"].to_numpy(dtype=float)
     cut = answers["truncated"].to_numpy(dtype=bool)
-    errors = mean_interval(np.column_stack([error, np.abs(error)]), topics, bootstrap)
-    exact = share_interval((error == 0) & ~cut, topics, bootstrap.level)
-    row: dict[str, float] = {"n_samples": len(answers), "n_topics": len(np.unique(topics))}
-    row |= errors.columns("error", "absolute_error") | exact.columns("exact")
-    row |= {
-        "truncated": float(cut.mean()),
+    return {
+        **error_columns({"error": error, "absolute_error": np.abs(error)}, cut, topics, bootstrap),
         "on_topic": float(answers["mentioned"].mean()),
         "distinct": answers["text"].nunique() / len(answers),
         **{kind: float(answers[kind].mean()) for kind in KINDS},
         **_languages_written(answers),
-        "level": bootstrap.level,
     }
-    return row
+
+
+def error_columns(
+    values: Mapping[str, Float[np.ndarray, " answer"]],
+    cut: Bool[np.ndarray, " answer"],
+    topics: Shaped[np.ndarray, " answer"],
+    bootstrap: Bootstrap,
+) -> dict[str, float]:
+    """Means of `values`, `error` among them, and shares of exact and cut answers, with counts."""
+    means = mean_interval(np.column_stack(list(values.values())), topics, bootstrap)
+    exact = share_interval((values["error"] == 0) & ~cut, topics, bootstrap.level)
+    return {
+        **means.columns(*values),
+        **exact.columns("exact"),
+        **exact.basis,
+        "truncated": float(cut.mean()),
+    }
 
 
 def _languages_written(answers: pd.DataFrame) -> dict[str, float | str]:

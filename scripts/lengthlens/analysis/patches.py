@@ -7,14 +7,15 @@ NaN where the mean N effect is not above 0 with its whole interval (`circuits.fa
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.causes import named_values
 from lengthlens.analysis.tables import Files, header, table_of
+from lengthlens.analysis.tracing import n_effect
 from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
@@ -31,18 +32,10 @@ COLUMNS = header(
 )
 
 
-def n_effect(data: xr.Dataset, swap: int) -> np.ndarray:
-    """The N effect of every answer: margin of the reached run minus that of the other. [logits]"""
-    chosen = data.sel(swap=swap)
-    return (chosen["margin_reached"] - chosen["margin_other"]).to_numpy()
-
-
 def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) -> np.ndarray:
     """`noising`, `denoising` or `atp` of every answer and component: heads, then MLPs."""
     chosen = data.sel(swap=swap, positions=positions)
-    heads, mlps = (chosen[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
-    heads = heads.reshape(len(heads), math.prod(heads.shape[1:]))  # -1 fails on no answer
-    return np.concatenate([heads, mlps], axis=1).astype(float)
+    return named_values(chosen, name).astype(float)
 
 
 def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -63,7 +56,7 @@ def _rows(
     measured = np.isfinite(values).any(axis=0)
     if not measured.any():
         return
-    effect, topics = n_effect(data, swap), data["topic"].to_numpy()
+    effect, topics = n_effect(data.sel(swap=swap)), data["topic"].to_numpy()
     share = share_of_effect(values[:, measured], effect, topics, bootstrap)
     used = np.isfinite(values[:, measured]).all(axis=1)
     total = mean_interval(effect[used], topics[used], bootstrap)
@@ -89,8 +82,7 @@ def _rows(
             "atp": float(atp[:, place].mean()),
             **total.columns("n_effect"),
             **others,
-            **total.counts,
-            "level": bootstrap.level,
+            **total.basis,
         }
 
 

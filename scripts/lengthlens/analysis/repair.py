@@ -83,11 +83,10 @@ def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
                 "kind": str(data["kind"].to_numpy()[found.place]),
                 "components": str(data["components"].to_numpy()[found.place]),
                 "term": term,
-                **interval[column].counts,
+                **interval[column].basis,
                 "n_controls": len(draws),
                 **interval[column].columns("contribution"),
                 "control": draws.mean() if len(draws) else np.nan,
-                "level": bootstrap.level,
             }
 
 
@@ -111,11 +110,9 @@ def _differences(first: xr.Dataset, second: xr.Dataset, bootstrap: Bootstrap) ->
                 "kind": str(first["kind"].to_numpy()[chosen.place]),
                 "components": "",
                 "term": term,
-                **interval[column].counts,
+                **interval[column].basis,
                 "n_controls": 0,
                 **interval[column].columns("contribution"),
-                "control": np.nan,
-                "level": bootstrap.level,
             }
 
 

@@ -21,6 +21,7 @@ from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.ablation.selection import with_forced
 from lengthlens.analysis.causes import SCORES
 from lengthlens.analysis.named_effects import EFFECTS
+from lengthlens.analysis.tables import of_split
 from lengthlens.models.layout import Layout
 from lengthlens.statistics import (
     Bootstrap,
@@ -59,10 +60,9 @@ def score_test(
     """
     sizes, groups = (forced.sizes["layer"], forced.sizes["head"]), int(forced.attrs["n_kv_heads"])
     blocks = Layout.told(forced.attrs, *sizes, groups).blocks
-    evaluate = effects["split"].to_numpy() == "evaluate"
-    effect = EFFECTS[hypothesis.effect].read(effects)[evaluate]
-    scored = with_forced(attribution, forced)
-    select = scored.isel(sample=np.flatnonzero(scored["split"].to_numpy() == "select"))
+    evaluate = of_split(effects, "evaluate")
+    effect = EFFECTS[hypothesis.effect].read(evaluate)
+    select = of_split(with_forced(attribution, forced), "select")
     known = whole_groups(np.isfinite(effect).any(axis=0), blocks)
     within = _block_of_each(blocks, known.shape)[known]
 
@@ -73,7 +73,7 @@ def score_test(
         ranked(SCORES[name](select, "head"), select["topic"].to_numpy(), 0)
         for name in (hypothesis.method, NORM)
     )
-    of_effect = ranked(effect, effects["topic"].to_numpy()[evaluate], 1)
+    of_effect = ranked(effect, evaluate["topic"].to_numpy(), 1)
     found = agreement_interval(score, of_effect, level=bootstrap.level)
     row = {
         "n_components": int(known.sum()),
