@@ -196,10 +196,8 @@ def _random(curves: list[dict], method: str, source: str, k: int) -> dict[str, f
     wanted = {"method": f"{RANDOM}_{method}", "source_language": source, "k": k}
     for row in curves:
         if all(row[name] == value for name, value in wanted.items()):
-            names = ("faithfulness", "low", "high")
-            return {
-                column: row[name] for column, name in zip(header("random±"), names, strict=True)
-            }
+            ends = {"random": "faithfulness", "random_low": "low", "random_high": "high"}
+            return {column: row[name] for column, name in ends.items()}
     return {}
 
 
