@@ -53,8 +53,7 @@ def summarise_answers(
     Raises:
         LengthlensError: a language or topic of the answers is unknown.
     """
-    table = answers.assign(mentioned=_mentioned(answers, languages))
-    table = table.assign(**_noise(answers, languages))
+    table = answers.assign(**_looked_at(answers, languages))
     if counted != WHOLE:
         words = [count_words(counted_text(text, counted), counting) for text in answers["text"]]
         table["error"] = np.array(words, dtype=int) - answers["n"].to_numpy(dtype=int)
@@ -122,35 +121,24 @@ def _languages_written(answers: pd.DataFrame) -> dict[str, float | str]:
     }
 
 
-def _noise(answers: pd.DataFrame, languages: Mapping[str, Language]) -> dict[str, list]:
-    """For every answer which kinds it is of, and in which language it is written."""
+def _looked_at(answers: pd.DataFrame, languages: Mapping[str, Language]) -> dict[str, list]:
+    """Of every answer whether it mentions its topic, its kinds, and in which language it is."""
     topics, templates = (
         {(code, part.id): part for code, language in languages.items() for part in parts(language)}
         for parts in (lambda language: language.topics, lambda language: language.templates)
     )
-    kinds, written = [], []
+    mentioned, kinds, written = [], [], []
     for row in answers.itertuples():
-        template = templates.get((row.language, row.template))
-        topic = topics[row.language, row.topic]
-        asked = languages[row.language].ask(template, topic, row.n) if template else ""
-        kinds.append(kinds_of(row.text, asked))
-        written.append(detect_language(row.text, languages))
-    found: dict[str, list] = {kind: [kind in own for own in kinds] for kind in KINDS}
-    return found | {"written": written}
-
-
-def _mentioned(answers: pd.DataFrame, languages: Mapping[str, Language]) -> list[bool]:
-    words = {
-        (code, topic.id): topic.words
-        for code, language in languages.items()
-        for topic in language.topics
-    }
-    found = []
-    for row in answers.itertuples():
-        if (row.language, row.topic) not in words:
+        topic = topics.get((row.language, row.topic))
+        if topic is None:
             raise LengthlensError(
                 f"{row.sample_id} is about the topic {row.topic!r}, which resources/languages/"
                 f"{row.language}.yaml does not have; make the prompts anew"
             )
-        found.append(mentions(row.text, words[row.language, row.topic], row.language))
-    return found
+        template = templates.get((row.language, row.template))
+        asked = languages[row.language].ask(template, topic, row.n) if template else ""
+        mentioned.append(mentions(row.text, topic.words, row.language))
+        kinds.append(kinds_of(row.text, asked))
+        written.append(detect_language(row.text, languages))
+    found: dict[str, list] = {kind: [kind in own for own in kinds] for kind in KINDS}
+    return found | {"mentioned": mentioned, "written": written}

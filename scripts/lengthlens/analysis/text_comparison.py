@@ -24,13 +24,14 @@ serves all models and texts. A share is linearised at its value s: its interval 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.analysis.tables import Files, header
@@ -118,28 +119,19 @@ def exchange_texts(
     Returns:
         None where a text was not forced on the other model.
     """
-    parts = []
-    for model in TUNINGS:
-        for text in TUNINGS:
-            data = on_text(attributions[model], forced[model], text, model)
-            if data is None:
-                return None
-            labels = attributions[model]
-            n: Int[np.ndarray, " sample"] = labels["n"].to_numpy()
-            sums = [group.sums(data) for group in groups]
-            parts.append(
-                (
-                    np.stack([own.total for own in sums], axis=1),
-                    np.stack([own.shifted for own in sums], axis=1),
-                    sums[0].steps,
-                    labels["topic"].to_numpy(),
-                    [(model, text, number) for number in n.tolist()],
-                )
-            )
-    cwa, shifted, steps, topics, cells = zip(*parts, strict=True)
-    return Exchange(
-        *(np.concatenate(column) for column in (cwa, shifted, steps, topics)), sum(cells, [])
-    )
+    arrays, cells = [], []
+    for model, text in itertools.product(TUNINGS, TUNINGS):
+        data = on_text(attributions[model], forced[model], text, model)
+        if data is None:
+            return None
+        labels = attributions[model]
+        sums = [group.sums(data) for group in groups]
+        total, shifted = (
+            np.stack([getattr(own, name) for own in sums], axis=1) for name in ("total", "shifted")
+        )
+        arrays.append((total, shifted, sums[0].steps, labels["topic"].to_numpy()))
+        cells += [(model, text, n) for n in labels["n"].to_numpy().tolist()]
+    return Exchange(*map(np.concatenate, zip(*arrays, strict=True)), cells)
 
 
 def share_of_observed(
