@@ -13,14 +13,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.ablation.selection import component_name
 from lengthlens.analysis.causes import named_values
 from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.tracing import n_effect
 from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
-from lengthlens.circuits.orders import component_names
-from lengthlens.models.layout import Layout
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
@@ -36,6 +35,15 @@ def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) ->
     """`noising`, `denoising` or `atp` of every answer and component: heads, then MLPs."""
     chosen = data.sel(swap=swap, positions=positions)
     return named_values(chosen, name).astype(float)
+
+
+def place_labels(place: int, layers: int, heads: int) -> dict:
+    """The columns that name a component, by its place: all heads, layer by layer, then MLPs."""
+    if place >= layers * heads:
+        layer = place - layers * heads
+        return {"component": component_name(layer), "kind": "mlp", "layer": layer, "head": None}
+    layer, head = divmod(place, heads)
+    return {"component": component_name(layer, head), "kind": "head", "layer": layer, "head": head}
 
 
 def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -62,20 +70,14 @@ def _rows(
     total = mean_interval(effect[used], topics[used], bootstrap)
     atp = component_patches(data, "atp", swap, positions)[used]
     layers, heads = data.sizes["layer"], data.sizes["head"]
-    names = component_names(Layout.even(layers, heads))
     sampled = np.append(data["patched_head"].to_numpy().ravel(), np.full(layers, 2))
     by_head = values[:, : layers * heads].reshape(-1, layers, heads)
     others = unpatched_share(data, by_head, effect, bootstrap)
     for column, place in enumerate(np.flatnonzero(measured).tolist()):
-        is_head = place < layers * heads
-        yield {
+        yield place_labels(place, layers, heads) | {
             "swap": swap,
             "positions": positions,
             "direction": direction,
-            "component": names[place],
-            "kind": "head" if is_head else "mlp",
-            "layer": place // heads if is_head else place - layers * heads,
-            "head": place % heads if is_head else None,
             "sampled": int(sampled[place]),
             "effect": float(values[used, place].mean()),
             **share[column].columns("share"),

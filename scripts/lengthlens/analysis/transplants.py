@@ -28,11 +28,10 @@ from jaxtyping import Float
 
 from lengthlens.analysis.causes import named_values
 from lengthlens.analysis.outcomes import measure_values
-from lengthlens.analysis.patches import component_patches
+from lengthlens.analysis.patches import component_patches, place_labels
 from lengthlens.analysis.tables import header, of_split, table_of
 from lengthlens.analysis.tracing import n_effect
 from lengthlens.circuits.faithfulness import ratio_of_sums, share_of_effect
-from lengthlens.circuits.orders import component_names
 from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.models.layout import Layout
 from lengthlens.patching.sampled import SAMPLED
@@ -184,7 +183,6 @@ def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> It
     own = parents(values_of(data, "n_effect"), data)
     gain, across = own["tuned"] - own["untuned"], named_values(data, "across_n")
     shape = (data.sizes["layer"], data.sizes["head"])
-    names = component_names(Layout.even(*shape))
     sampled = patching["patched_head"].to_numpy().ravel() == SAMPLED
     layout = Layout.told(patching.attrs, *shape)
     every = {"head": np.flatnonzero(layout.has_head), "mlp": len(sampled) + np.array(layout.mlps)}
@@ -194,11 +192,7 @@ def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> It
         for place in components.tolist():
             share = share_of_effect(noising[:, place], effect, topics, bootstrap)
             other = share_of_effect(across[:, place], gain, data["topic"].to_numpy(), bootstrap)
-            layer, head = (
-                divmod(place, shape[1]) if kind == "head" else (place - len(sampled), None)
-            )
-            yield {
-                "component": names[place], "kind": kind, "layer": layer, "head": head,
+            yield place_labels(place, *shape) | {
                 "change": change[place], "n_components": len(places), **share.basis,
                 **share.columns("share"), **other.columns("across_share"),
                 **found.columns("rank_correlation"),
