@@ -67,7 +67,7 @@ def row_of(given: dict, attributions=None, generations=None, **options) -> pd.Se
 def measurement(low, high, rise=False, fall=False) -> Measurement:
     numbers = [np.asarray(x, float) for x in ((low + high) / 2, low, high, 1.0)]
     counts = [np.asarray(20), np.asarray(10)]
-    interval = Interval(*numbers, *counts, np.asarray(False), 0.95, "guarded")
+    interval = Interval(*numbers, *counts, 0.95, "guarded")
     return Measurement(interval, "", "", 0.5, rise, fall, np.nan)
 
 

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 from planted_circuit import N_WORDS, NAMES, answers_of, counting_model, language
 
-from lengthlens.analysis.patches import carriers, component_patches, n_effect, summarise_patches
+from lengthlens.analysis.patches import carriers, component_patches, summarise_patches
+from lengthlens.analysis.tracing import n_effect
 from lengthlens.circuits.orders import component_names
 from lengthlens.models.layout import Layout
 from lengthlens.patching.material import Reading, swap_material
@@ -42,7 +43,7 @@ def measured(null: bool = False) -> xr.Dataset:
 def shares(name: str, swap: int, positions: str) -> dict[str, float]:
     """Sum of the patches over the sum of the N effects, by component."""
     data = measured()
-    values, effect = component_patches(data, name, swap, positions), n_effect(data, swap)
+    values, effect = component_patches(data, name, swap, positions), n_effect(data.sel(swap=swap))
     known = np.isfinite(values).all(1)
     assert known.sum() >= 9  # three to each number but the largest or the smallest
     return dict(zip(COMPONENTS, values[known].sum(0) / effect[known].sum(), strict=True))
@@ -76,7 +77,7 @@ def test_atp_finds_the_same(positions: str, first: list[str]) -> None:
 
 def test_the_effect_is_the_one_planted() -> None:
     """The neuron gives 3 gelu(2) with the number reached, 3 gelu(-2) with a word to write."""
-    effect = n_effect(measured(), 1)
+    effect = n_effect(measured().sel(swap=1))
     gelu = [0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) for x in (2, -2)]
     expected = 1.2 * 3 * (gelu[0] - gelu[1])  # the best ender is the stop token
     assert effect[np.isfinite(effect)] == pytest.approx(expected, rel=0.08)
@@ -105,7 +106,7 @@ def test_what_cannot_be_swapped_is_counted_by_reason() -> None:
 def test_without_an_effect_there_are_no_shares() -> None:
     """NaN, not 0: of nothing there is no share."""
     data = measured(True)
-    assert np.abs(n_effect(data, 1)[:30]).max() < 1e-5
+    assert np.abs(n_effect(data.sel(swap=1))[:30]).max() < 1e-5
     table = summarise_patches({("m", "en"): data}, BOOTSTRAP)
     assert len(table) and table["share"].isna().all() and table["effect"].abs().max() < 1e-5
 

@@ -158,7 +158,7 @@ def test_the_rate_warms_up_and_decays(tiny):
 
 
 def test_measured_numbers():
-    """Chance is that of all ways to give the answers each other's n: here 1 of 6 pairs fits."""
+    """Chance is that of every answer with every n: here 3 of 9 pairs fit."""
     texts = {3: "The sea sleeps.", 4: "The seas sleep.", 5: "Look, a lake lies there."}
     rows = [
         {"n": n, "words": len(text.split()), "text": text, "topic": "sea", "stopped": n < 5}
@@ -167,7 +167,7 @@ def test_measured_numbers():
     assert measure(rows, {"sea": ["sea", "seas"]}) == pytest.approx(
         {
             "exact": 2 / 3,
-            "chance": 1 / 6,
+            "chance": 1 / 3,
             "error": -1 / 3,
             "absolute_error": 1 / 3,
             "slope": 1.0,

@@ -39,7 +39,7 @@ class Hypothesis:
         status: `exploratory` or `confirmatory`.
         tuning, language: of the model, and of scores and effects alike.
         method: the score that ranks the heads.
-        effect: what is set against it: one of `named_effects.EFFECTS` (`permutation`), or the
+        effect: what is set against it: `zero_effect` (`permutation`), or the
             measure of `effects.MEASURES` that removing the set changes (`set`).
         models: names of the models that it is about; empty: any such model.
         k, direction: of a set: its size, and on which side of the random ones it should lie, `less`

@@ -13,13 +13,12 @@ the N effect, which is empty where the mean N effect is not above 0 with its who
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.tracing import SHARES, shares
 from lengthlens.statistics import BESIDE, Bootstrap, mean_interval
 
@@ -32,21 +31,16 @@ HEADS = header("model language component role", *_LOOKS, *_FALL, "swap", *SHARES
 
 def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The three tables, by name."""
-    attention, knockout, heads = [], [], []
-    for (model, language), data in files.items():
-        labels = {"model": model, "language": language}
-        looks = list(_attention(data, bootstrap))
-        attention += [labels | row for row in looks]
-        knockout += [labels | row for row in _knockouts(data, "knockout", "layer", bootstrap)]
-        by_place = {(row["component"], row["role"]): row for row in looks}
-        for row in _knockouts(data, "knockout_heads", "knocked", bootstrap):
-            row["component"] = row.pop("knocked")
-            own = by_place.get((row["component"], row["role"]), {})
-            heads.append(labels | {name: own.get(name, np.nan) for name in _LOOKS} | row)
+    looks = {key: list(_attention(data, bootstrap)) for key, data in files.items()}
+    both = {key: (data, looks[key]) for key, data in files.items()}
+
+    def layers(data: xr.Dataset) -> Iterator[dict]:
+        return _knockouts(data, "knockout", "layer", bootstrap)
+
     return {
-        "attention": pd.DataFrame(attention, columns=list(ATTENTION)),
-        "knockout": pd.DataFrame(knockout, columns=list(KNOCKOUT)),
-        "circuit_heads": pd.DataFrame(heads, columns=list(HEADS)),
+        "attention": table_of(looks, list, ATTENTION),
+        "knockout": table_of(files, layers, KNOCKOUT),
+        "circuit_heads": table_of(both, lambda own: _heads(*own, bootstrap), HEADS),
     }
 
 
@@ -60,10 +54,7 @@ def _attention(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
         if not attending or not used.any():
             continue
         part = values[:, layer, attending]
-        found = mean_interval(part[used], topics[used], bootstrap)
-        found = replace(  # a share is between 0 and 1
-            found, low=np.clip(found.low, 0, 1), high=np.clip(found.high, 0, 1)
-        )
+        found = mean_interval(part[used], topics[used], bootstrap).clipped()
         for row, head in enumerate(attending):
             for place, role in enumerate(data["role"].to_numpy().tolist()):
                 yield {
@@ -72,30 +63,29 @@ def _attention(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
                     "head": head,
                     "role": role,
                     **found[row, place].columns("attention", ends=BESIDE),
-                    **found[row, place].counts,
-                    "level": bootstrap.level,
+                    **found[row, place].basis,
                 }
 
 
+def _heads(data: xr.Dataset, looks: list[dict], bootstrap: Bootstrap) -> Iterator[dict]:
+    """Knockouts of the circuit's heads, beside what they look at."""
+    by_place = {(row["component"], row["role"]): row for row in looks}
+    for row in _knockouts(data, "knockout_heads", "component", bootstrap):
+        own = by_place.get((row["component"], row["role"]), {})
+        yield {name: own.get(name, np.nan) for name in _LOOKS} | row
+
+
 def _knockouts(data: xr.Dataset, name: str, by: str, bootstrap: Bootstrap) -> Iterator[dict]:
-    """Rows of one kind of knockout, by role and swap; `by` is their dimension."""
-    topics = data["topic"].to_numpy()
+    """Rows of one kind of knockout, by role and swap; `by` is the column of what is knocked out."""
+    topics, dim = data["topic"].to_numpy(), {"component": "knocked"}.get(by, by)
     for place, role in enumerate(data["role"].to_numpy().tolist()):
         own = data[name].isel(role=place).to_numpy()
-        for index, key in enumerate(data[by].to_numpy().tolist()):
-            fall = _fall(own[:, index], topics, bootstrap)
+        for index, key in enumerate(data[dim].to_numpy().tolist()):
+            fall = mean_interval(own[:, index], topics, bootstrap)
+            under_own = fall.columns("fall") | {"n_decided": int(fall.n)}
             for swap in data["swap"].to_numpy().tolist():
                 chosen = data.sel(swap=swap)
-                part = chosen[f"{name}_n"].isel({"role": place, by: index}).to_numpy()
+                part = chosen[f"{name}_n"].isel({"role": place, dim: index}).to_numpy()
                 effect = chosen["n_effect"].to_numpy()
                 for row in shares(part[:, None], effect, topics, bootstrap):
-                    yield {by: key, "role": role, "swap": swap} | fall | row
-
-
-def _fall(values: np.ndarray, topics: np.ndarray, bootstrap: Bootstrap) -> dict:
-    """The mean fall of the margin under the own prompt, with its interval and number of answers."""
-    used = np.isfinite(values)
-    if not used.any():
-        return dict.fromkeys(_FALL[:3], np.nan) | {"n_decided": 0}
-    found = mean_interval(values[used], topics[used], bootstrap)
-    return found.columns("fall") | {"n_decided": int(used.sum())}
+                    yield {by: key, "role": role, "swap": swap} | under_own | row

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float, Shaped
 
 from lengthlens.analysis.tables import header
 from lengthlens.errors import LengthlensError
@@ -52,8 +53,7 @@ def summarise_answers(
     Raises:
         LengthlensError: a language or topic of the answers is unknown.
     """
-    table = answers.assign(mentioned=_mentioned(answers, languages))
-    table = table.assign(**_noise(answers, languages))
+    table = answers.assign(**_looked_at(answers, languages))
     if counted != WHOLE:
         words = [count_words(counted_text(text, counted), counting) for text in answers["text"]]
         table["error"] = np.array(words, dtype=int) - answers["n"].to_numpy(dtype=int)
@@ -79,19 +79,30 @@ def _summary(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
     topics = answers["topic"].to_numpy()
     error = answers["error"].to_numpy(dtype=float)
     cut = answers["truncated"].to_numpy(dtype=bool)
-    errors = mean_interval(np.column_stack([error, np.abs(error)]), topics, bootstrap)
-    exact = share_interval((error == 0) & ~cut, topics, bootstrap.level)
-    row: dict[str, float] = {"n_samples": len(answers), "n_topics": len(np.unique(topics))}
-    row |= errors.columns("error", "absolute_error") | exact.columns("exact")
-    row |= {
-        "truncated": float(cut.mean()),
+    return {
+        **error_columns({"error": error, "absolute_error": np.abs(error)}, cut, topics, bootstrap),
         "on_topic": float(answers["mentioned"].mean()),
         "distinct": answers["text"].nunique() / len(answers),
         **{kind: float(answers[kind].mean()) for kind in KINDS},
         **_languages_written(answers),
-        "level": bootstrap.level,
     }
-    return row
+
+
+def error_columns(
+    values: Mapping[str, Float[np.ndarray, " answer"]],
+    cut: Bool[np.ndarray, " answer"],
+    topics: Shaped[np.ndarray, " answer"],
+    bootstrap: Bootstrap,
+) -> dict[str, float]:
+    """Means of `values`, `error` among them, and shares of exact and cut answers, with counts."""
+    means = mean_interval(np.column_stack(list(values.values())), topics, bootstrap)
+    exact = share_interval((values["error"] == 0) & ~cut, topics, bootstrap.level)
+    return {
+        **means.columns(*values),
+        **exact.columns("exact"),
+        **exact.basis,
+        "truncated": float(cut.mean()),
+    }
 
 
 def _languages_written(answers: pd.DataFrame) -> dict[str, float | str]:
@@ -110,35 +121,24 @@ def _languages_written(answers: pd.DataFrame) -> dict[str, float | str]:
     }
 
 
-def _noise(answers: pd.DataFrame, languages: Mapping[str, Language]) -> dict[str, list]:
-    """For every answer which kinds it is of, and in which language it is written."""
+def _looked_at(answers: pd.DataFrame, languages: Mapping[str, Language]) -> dict[str, list]:
+    """Of every answer whether it mentions its topic, its kinds, and in which language it is."""
     topics, templates = (
         {(code, part.id): part for code, language in languages.items() for part in parts(language)}
         for parts in (lambda language: language.topics, lambda language: language.templates)
     )
-    kinds, written = [], []
+    mentioned, kinds, written = [], [], []
     for row in answers.itertuples():
-        template = templates.get((row.language, row.template))
-        topic = topics[row.language, row.topic]
-        asked = languages[row.language].ask(template, topic, row.n) if template else ""
-        kinds.append(kinds_of(row.text, asked))
-        written.append(detect_language(row.text, languages))
-    found: dict[str, list] = {kind: [kind in own for own in kinds] for kind in KINDS}
-    return found | {"written": written}
-
-
-def _mentioned(answers: pd.DataFrame, languages: Mapping[str, Language]) -> list[bool]:
-    words = {
-        (code, topic.id): topic.words
-        for code, language in languages.items()
-        for topic in language.topics
-    }
-    found = []
-    for row in answers.itertuples():
-        if (row.language, row.topic) not in words:
+        topic = topics.get((row.language, row.topic))
+        if topic is None:
             raise LengthlensError(
                 f"{row.sample_id} is about the topic {row.topic!r}, which resources/languages/"
                 f"{row.language}.yaml does not have; make the prompts anew"
             )
-        found.append(mentions(row.text, words[row.language, row.topic], row.language))
-    return found
+        template = templates.get((row.language, row.template))
+        asked = languages[row.language].ask(template, topic, row.n) if template else ""
+        mentioned.append(mentions(row.text, topic.words, row.language))
+        kinds.append(kinds_of(row.text, asked))
+        written.append(detect_language(row.text, languages))
+    found: dict[str, list] = {kind: [kind in own for own in kinds] for kind in KINDS}
+    return found | {"mentioned": mentioned, "written": written}

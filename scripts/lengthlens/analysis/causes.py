@@ -39,7 +39,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from lengthlens.ablation.selection import present, sample_scores, with_forced
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, of_split
 from lengthlens.statistics import DEFAULT, Bootstrap, Ranking, agreement_interval, rank_components
 
 KINDS = ("head", "mlp", "all")
@@ -65,10 +65,10 @@ SCORES: dict[str, Callable[[xr.Dataset, str], np.ndarray]] = {
     "cwa_logit": lambda data, kind: _cwa(data, kind, "logit"),
     "cwa_end": lambda data, kind: _cwa(data, kind, "end"),
     "dla": _dla,
-    "end_contrast": lambda data, kind: sample_scores(data, "end_contrast", kind),
-    "nswap": lambda data, kind: sample_scores(data, "nswap", kind),
-    "norm": lambda data, kind: sample_scores(data, "norm", kind),
-    "effect": lambda data, kind: sample_scores(data, "effect", kind),
+    **{
+        name: lambda data, kind, name=name: sample_scores(data, name, kind)
+        for name in ("end_contrast", "nswap", "norm", "effect")
+    },
 }
 BASELINES = ("layer_mean", "depth")
 COLUMNS = header(
@@ -90,13 +90,21 @@ def present_components(data: xr.Dataset, kind: str) -> Bool[np.ndarray, " compon
 
 
 def component_values(
-    data: xr.Dataset, kind: str, read: Callable[[xr.Dataset, str], np.ndarray]
-) -> Values:
-    """What `read` gives for a kind, components side by side; `all`: heads, then MLPs."""
+    data: xr.Dataset, kind: str, read: Callable[[xr.Dataset, str], np.ndarray], lead: int = 1
+) -> Float[np.ndarray, "... component"]:
+    """What `read` gives for a kind, components side by side; `all`: heads, then MLPs.
+
+    `lead` dims stand before those of the components, such as that of the samples.
+    """
     values = [read(data, name) for name in parts_of(kind)]
-    return np.concatenate(
-        [part.reshape(len(part), math.prod(part.shape[1:])) for part in values], axis=1
-    )
+    # NOTE not -1, which fails where there is no sample.
+    flat = [part.reshape(*part.shape[:lead], math.prod(part.shape[lead:])) for part in values]
+    return np.concatenate(flat, axis=lead)
+
+
+def named_values(data: xr.Dataset, name: str, kind: str = "all", lead: int = 1) -> np.ndarray:
+    """The variables `{name}_head` and `{name}_mlp`, as `component_values`."""
+    return component_values(data, kind, lambda data, part: data[f"{name}_{part}"].to_numpy(), lead)
 
 
 def score_values(data: xr.Dataset, kind: str, score: str) -> Values:
@@ -139,9 +147,8 @@ class Comparison:
         data = with_forced(attribution, forced)
         before = [f"effect_before_{kind}" for kind in ("head", "mlp")]
         data = data.assign({name: forced[name] for name in before})
-        split, self._whole = data["split"].to_numpy(), data
-        self.select = data.isel(sample=np.flatnonzero(split == "select"))
-        self.evaluate = data.isel(sample=np.flatnonzero(split == "evaluate"))
+        self._whole = data
+        self.select, self.evaluate = (of_split(data, split) for split in ("select", "evaluate"))
         self.modes = [str(mode) for mode in data["mode"].to_numpy()]
         self.level, self._bootstrap = bootstrap.level, bootstrap
         self._made: dict[tuple, Ranking] = {}

@@ -22,7 +22,8 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool
 
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, of_split
+from lengthlens.analysis.tracing import n_effect
 from lengthlens.circuits.faithfulness import has_effect, share_of_effect, smallest_faithful
 from lengthlens.circuits.measure import KEPT, PATCHED, RANDOM
 from lengthlens.models.layout import Layout
@@ -43,18 +44,23 @@ OVERLAP = header(
 )
 
 
+def _conditions(data: xr.Dataset) -> pd.DataFrame:
+    """The conditions of a circuits file, a row each."""
+    columns = ("way", "method", "source_language", "k", "order", "without", "components")
+    return pd.DataFrame({name: data[name].to_numpy() for name in columns})
+
+
 class CircuitFile:
     """The circuits of one model in one language, as numbers over answers of a split."""
 
     def __init__(self, data: xr.Dataset, split: str, bootstrap: Bootstrap) -> None:
-        chosen = data.isel(sample=np.flatnonzero(data["split"].to_numpy() == split))
-        effect = (chosen["margin_reached"] - chosen["margin_other"]).to_numpy()
+        chosen = of_split(data, split)
+        effect = n_effect(chosen)
         self.data = chosen.isel(sample=np.flatnonzero(np.isfinite(effect)))
         self.effect = effect[np.isfinite(effect)]
         self.topics = self.data["topic"].to_numpy()
         self.bootstrap = bootstrap
-        columns = ("way", "method", "source_language", "k", "order", "without", "components")
-        self.table = pd.DataFrame({name: data[name].to_numpy() for name in columns})
+        self.table = _conditions(data)
 
     def rows(self, **labels) -> pd.DataFrame:
         """The conditions with these labels; ranked and whole circuits unless told otherwise."""
@@ -118,23 +124,16 @@ def _curves(file: CircuitFile, language: str) -> Iterator[dict]:
     empty = file.share(file.rows(method="none"))
     for method, source in _ranked(file):
         labels = {"source_language": source, "method": method, "n_orders": 0} | shared
-        yield (
-            labels
-            | {"k": 0}
-            | empty[0].columns("faithfulness", ends=BESIDE)
-            | {"completeness": 1.0 if file.explains else np.nan}
-        )
+        whole = 1.0 if file.explains else np.nan  # with nothing patched, or nothing kept
+        row = labels | {"k": 0, "completeness": whole}
+        yield row | empty[0].columns("faithfulness", ends=BESIDE)
         kept = file.rows(way=KEPT, method=method, source_language=source)
         patched = file.rows(way=PATCHED, method=method, source_language=source)
         rest = dict(zip(patched["k"], file.share(patched).estimate.tolist(), strict=True))
         share = file.share(kept)
         for place, k in enumerate(kept["k"].tolist()):
-            yield (
-                labels
-                | {"k": k, "completeness": rest[k]}
-                | share[place].columns("faithfulness", ends=BESIDE)
-            )
-        whole = 1.0 if file.explains else np.nan  # nothing is patched
+            columns = share[place].columns("faithfulness", ends=BESIDE)
+            yield labels | {"k": k, "completeness": rest[k]} | columns
         yield labels | {
             "k": n, "faithfulness": whole, "low": whole, "high": whole,
             "completeness": float(empty.estimate[0]),
@@ -197,11 +196,8 @@ def _random(curves: list[dict], method: str, source: str, k: int) -> dict[str, f
     wanted = {"method": f"{RANDOM}_{method}", "source_language": source, "k": k}
     for row in curves:
         if all(row[name] == value for name, value in wanted.items()):
-            return {
-                "random": row["faithfulness"],
-                "random_low": row["low"],
-                "random_high": row["high"],
-            }
+            ends = {"random": "faithfulness", "random_low": "low", "random_high": "high"}
+            return {column: row[name] for column, name in ends.items()}
     return {}
 
 
@@ -212,11 +208,8 @@ def _interchange(file: CircuitFile, condition: int) -> dict[str, float]:
     free: Bool[np.ndarray, " sample"] = file.data["free"].to_numpy()[condition] > 0
     differ = reached != other
     hits = (free == other)[differ].astype(float)
-    row = {"n_interchange": int(differ.sum())}
-    if not differ.any():
-        return row
     found = share_interval(hits, file.topics[differ], file.bootstrap.level)
-    return row | found.columns("interchange")
+    return found.columns("interchange") | {"n_interchange": len(hits)}
 
 
 def _written(file: CircuitFile, method: str, source: str) -> dict[str, float]:
@@ -226,8 +219,6 @@ def _written(file: CircuitFile, method: str, source: str) -> dict[str, float]:
         return {}
     words, asked = file.data["written"].to_numpy(), file.data["n_swapped"].to_numpy()
     known = np.isfinite(words)
-    if not known.any():
-        return {"n_written": 0}
     hits = (words == asked)[known].astype(float)
     found = share_interval(hits, file.topics[known], file.bootstrap.level)
     return found.columns("written_exact") | {"n_written": len(hits)}
@@ -267,8 +258,7 @@ def _overlaps(files: Files) -> list[dict]:
 
 def _own_sets(data: xr.Dataset, language: str) -> dict[tuple[str, int], set[str]]:
     """The components of every ranked circuit of a language, by score and size."""
-    columns = ("way", "method", "source_language", "k", "order", "without", "components")
-    table = pd.DataFrame({name: data[name].to_numpy() for name in columns})
+    table = _conditions(data)
     keep = (table["way"] == KEPT) & (table["source_language"] == language)
     table = table[keep & (table["order"] < 0) & (table["without"] == "") & (table["k"] > 0)]
     return {(row.method, row.k): set(row.components.split(";")) for row in table.itertuples()}

@@ -19,8 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY, Hypothesis
-from lengthlens.analysis.named_effects import EFFECTS, NoEffect
-from lengthlens.analysis.score_tests import NORM, score_test
+from lengthlens.analysis.score_tests import NORM, NoEffect, score_test
 from lengthlens.analysis.set_tests import MODES, set_test
 from lengthlens.analysis.tables import header
 from lengthlens.statistics import DEFAULT, Bootstrap, holm
@@ -106,9 +105,7 @@ def _made(one: Hypothesis, models: Mapping[str, str], files: Files, bootstrap: B
     if one.tuning not in models:
         return {"verdict": NO_DATA, "reason": f"the run has no {one.tuning} model"}
     key = (models[one.tuning], one.language)
-    needed = ["ablation"]
-    if one.test == "permutation":
-        needed = ["attribution", "forced", EFFECTS[one.effect].folder]
+    needed = ["ablation"] if one.test == "set" else ["attribution", "forced"]
     for folder in needed:
         if key not in files.get(folder, {}):
             lacking = f"the run has no {folder}/{key[0]}.{key[1]}.nc"

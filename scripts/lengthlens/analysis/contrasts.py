@@ -10,14 +10,14 @@ Where nothing was traced, one row of `contrasts` has the reason in `absent`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.tracing import SHARES, shares, stream_shares
 from lengthlens.language.languages import KINDS
 from lengthlens.statistics import Bootstrap, mean_interval
@@ -32,23 +32,31 @@ CIRCUITS = header(*_LABELS, "n_answers exact± k faithfulness low high", *_EFFEC
 
 def summarise_contrasts(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The two tables, by name."""
-    streams, circuits = [], []
-    for (model, language), data in files.items():
-        kinds = data["kind"].to_numpy()
+
+    def streams(data: xr.Dataset) -> Iterator[dict]:
         if reason := data.attrs["absent"]:
-            labels = {"model": model, "language": language, "swap": _SWAP}
-            streams.append(labels | {"kind": ALL, "absent": reason})
-        for swap in data["swap"].to_numpy().tolist():
-            for kind in (*KINDS, ALL):
-                chosen = data.sel(swap=swap).isel(sample=(kinds == kind) | (kind == ALL))
-                labels = {"model": model, "language": language, "swap": swap, "kind": kind}
-                circuits += [labels | row for row in _kept(chosen, bootstrap)]
-                if kind != ALL:
-                    streams += [labels | row for row in stream_shares(chosen, "noising", bootstrap)]
+            yield {"swap": _SWAP, "kind": ALL, "absent": reason}
+        for labels, chosen in _by_kind(data, KINDS):
+            for row in stream_shares(chosen, "noising", bootstrap):
+                yield labels | row
+
+    def circuits(data: xr.Dataset) -> Iterator[dict]:
+        for labels, chosen in _by_kind(data, (*KINDS, ALL)):
+            for row in _kept(chosen, bootstrap):
+                yield labels | row
+
     return {
-        "contrasts": pd.DataFrame(streams, columns=list(CONTRASTS)),
-        "contrast_circuits": pd.DataFrame(circuits, columns=list(CIRCUITS)),
+        "contrasts": table_of(files, streams, CONTRASTS),
+        "contrast_circuits": table_of(files, circuits, CIRCUITS),
     }
+
+
+def _by_kind(data: xr.Dataset, kinds: Iterable[str]) -> Iterator[tuple[dict, xr.Dataset]]:
+    """The answers under each kind of template, with the columns that name them."""
+    own = data["kind"].to_numpy()
+    for swap, kind in itertools.product(data["swap"].to_numpy().tolist(), kinds):
+        chosen = data.sel(swap=swap).isel(sample=(own == kind) | (kind == ALL))
+        yield {"swap": swap, "kind": kind}, chosen
 
 
 def _kept(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
@@ -59,8 +67,7 @@ def _kept(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
         return
     members = [name for name in str(data.attrs["components"]).split(";") if name]
     right = (data["error"] == 0) & ~data["truncated"].astype(bool)
-    exact = mean_interval(right.to_numpy().astype(float), topics, bootstrap)
-    exact = replace(exact, low=np.clip(exact.low, 0, 1), high=np.clip(exact.high, 0, 1))
+    exact = mean_interval(right.to_numpy().astype(float), topics, bootstrap).clipped()
     row = {
         "n_answers": data.sizes["sample"],
         **exact.columns("exact"),

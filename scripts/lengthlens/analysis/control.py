@@ -4,12 +4,8 @@ A component can only be said to carry control where there is control. A model th
 whatever N is has attributions, effects of ablation and rankings, too; they explain nothing. So each
 model is asked first, in each language:
 
-1. *exactness beyond chance*. Chance is the share of exact answers if answers knew nothing of N:
-
-       chance = sum over n of P(N = n) P(words = n),
-
-   with both shares over all answers; a cut answer is never exact. It is what pairing every answer
-   with every N gives, and the mean over all permutations of N among the answers.
+1. *exactness beyond chance*, the share of exact answers if answers knew nothing of N
+   (`statistics.chance`); a cut answer is never exact.
 2. *the N effect*: how much nearer to ending the model is at the answer's N-th word than it would be
    had the prompt asked for the next larger number, on the same text (`forced`, swap +1).
 
@@ -31,13 +27,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
     Interval,
+    chance_terms,
     mean_interval,
     ratio_interval,
     share_interval,
@@ -59,16 +56,13 @@ def measure_control(
     Returns:
         One row a model and language, columns `COLUMNS`; `reason` says why a gate is closed.
     """
-    rows = [
-        {"model": model, "language": language, "level": bootstrap.level}
-        | _row(answers, forced[model, language], bootstrap)
-        for (model, language), answers in generations.items()
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    both = {key: (answers, forced[key]) for key, answers in generations.items()}
+    return table_of(both, lambda files: [_row(*files, bootstrap)], COLUMNS)
 
 
 def _row(answers: pd.DataFrame, forced: xr.Dataset, bootstrap: Bootstrap) -> dict:
     row: dict = {"n_samples": len(answers), "n_topics": answers["topic"].nunique()}
+    row["level"] = bootstrap.level
     if answers.empty:
         return row | {"n_swapped": 0, "open": False, "reason": "there are no answers"}
     topics = answers["topic"].to_numpy()
@@ -85,19 +79,6 @@ def _row(answers: pd.DataFrame, forced: xr.Dataset, bootstrap: Bootstrap) -> dic
     row |= {"truncated": float(cut.mean()), "n_swapped": int(effect.n)}
     reason = why_closed(row, len(np.unique(n)))
     return row | {"open": not reason, "reason": reason}
-
-
-def chance_terms(
-    n: Int[np.ndarray, " answer"],
-    words: Int[np.ndarray, " answer"],
-    cut: Bool[np.ndarray, " answer"],
-) -> tuple[Float[np.ndarray, " answer"], Float[np.ndarray, " answer"]]:
-    """Each answer's influence on chance, and on exact - chance; their means are these two."""
-    same = (words[:, None] == n[None, :]) & ~cut[:, None]
-    asked = same.mean(axis=1)  # P(N = words of this answer), 0 if it was cut
-    given = same.mean(axis=0)  # P(words = N of this answer)
-    chance = asked + given - same.mean()
-    return chance, ((words == n) & ~cut) - chance
 
 
 def over_chance(

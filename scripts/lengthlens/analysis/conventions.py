@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.behaviour import error_columns
 from lengthlens.analysis.tables import header, table_of
 from lengthlens.language.words import CONVENTIONS, count_words
-from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, share_interval
+from lengthlens.statistics import DEFAULT, Bootstrap
 
 COLUMNS = header(
     "model language convention asked words error± absolute_error± extra± exact± truncated "
@@ -46,15 +47,5 @@ def _row(free: pd.DataFrame, convention: str, bootstrap: Bootstrap) -> dict[str,
     )
     cut = free["truncated"].to_numpy(dtype=bool)
     error = words - n
-    means = mean_interval(
-        np.column_stack([error, np.abs(error), words - blanks]), topics, bootstrap
-    )
-    exact = share_interval((error == 0) & ~cut, topics, bootstrap.level)
-    row = {"words": float(words.mean())} | means.columns("error", "absolute_error", "extra")
-    row |= exact.columns("exact")
-    return row | {
-        "truncated": float(cut.mean()),
-        "n_samples": len(free),
-        "n_topics": len(np.unique(topics)),
-        "level": bootstrap.level,
-    }
+    values = {"error": error, "absolute_error": np.abs(error), "extra": words - blanks}
+    return {"words": float(words.mean())} | error_columns(values, cut, topics, bootstrap)

@@ -23,7 +23,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.tokens_per_word import answer_values
 from lengthlens.models.depth import LATE
 from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval
@@ -43,41 +43,34 @@ def find_dips(
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table; without three N there is nothing to compare."""
-    rows = []
-    for (model, language), answers in generations.items():
-        n = answers["n"].to_numpy()
-        cut = answers["truncated"].to_numpy(dtype=bool)
-        contrasts = list(neighbour_contrasts(np.unique(n).tolist()))
-        for measure, sign, top, bottom in _measures(answers, attributions[model, language]):
-            for number, against, coefficients in contrasts:
-                pointwise, together = _limits(
-                    (top, bottom, answers["topic"].to_numpy(), n.tolist()),
-                    coefficients,
-                    len(np.unique(n)),
-                    bootstrap,
-                )
-                share = float(cut[np.isin(n, list(coefficients))].mean())
-                hidden = measure in BEHAVIOUR and share > 0
-                others = [other for other in coefficients if other != number]
-                rows.append(
-                    {
-                        "model": model,
-                        "language": language,
-                        "measure": measure,
-                        "n": number,
-                        "neighbours": " ".join(map(str, others)),
-                        "against": against,
-                        **pointwise.columns("value"),
-                        "all_low": float(together.low),
-                        "all_high": float(together.high),
-                        "method": together.method,
-                        "truncated": share,
-                        **pointwise.counts,
-                        "level": bootstrap.level,
-                        "verdict": CENSORED if hidden else _verdict(together, sign),
-                    }
-                )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    both = {key: (answers, attributions[key]) for key, answers in generations.items()}
+    return table_of(both, lambda files: _rows(*files, bootstrap), COLUMNS)
+
+
+def _rows(answers: pd.DataFrame, attribution: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    n, topics = answers["n"].to_numpy(), answers["topic"].to_numpy()
+    cut = answers["truncated"].to_numpy(dtype=bool)
+    contrasts = list(neighbour_contrasts(np.unique(n).tolist()))
+    for measure, sign, *ratio in _measures(answers, attribution):
+        for number, against, coefficients in contrasts:
+            data = (*ratio, topics, n.tolist())
+            pointwise, together = _limits(data, coefficients, len(np.unique(n)), bootstrap)
+            share = float(cut[np.isin(n, list(coefficients))].mean())
+            hidden = measure in BEHAVIOUR and share > 0
+            others = [other for other in coefficients if other != number]
+            yield {
+                "measure": measure,
+                "n": number,
+                "neighbours": " ".join(map(str, others)),
+                "against": against,
+                **pointwise.columns("value"),
+                "all_low": float(together.low),
+                "all_high": float(together.high),
+                "method": together.method,
+                "truncated": share,
+                **pointwise.basis,
+                "verdict": CENSORED if hidden else _verdict(together, sign),
+            }
 
 
 def neighbour_contrasts(numbers: Sequence[int]) -> Iterator[tuple[int, str, dict[int, float]]]:

@@ -25,7 +25,14 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.analysis.outcomes import MEASURES, SHARES, measure_clusters, measure_values
 from lengthlens.analysis.tables import Files, header, table_of
-from lengthlens.statistics import DEFAULT, Bootstrap, Interval, mean_interval, share_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Estimate,
+    Interval,
+    mean_interval,
+    share_interval,
+)
 from lengthlens.statistics.resampling import draw_counts
 
 GROUP = ("source_language", "chosen_by", "method", "mode", "k")
@@ -183,8 +190,21 @@ def effect_limits(
 @lru_cache(maxsize=64)
 def _draws(size: int, resamples: int, seed: int) -> Float[np.ndarray, "draw item"]:
     """Multinomial counts; the same for all measures and sets of equal size, drawn once."""
-    one_block: Int[np.ndarray, " item"] = np.zeros(size, dtype=int)
-    return draw_counts(one_block, resamples, np.random.default_rng([seed, size]))
+    return draw_counts(size, resamples, np.random.default_rng([seed, size]))
+
+
+def against_controls(
+    chosen: float,
+    samples: Float[np.ndarray, " sample"],
+    controls: Float[np.ndarray, "draw sample"],
+    clusters: Shaped[np.ndarray, " sample"],
+    bootstrap: Bootstrap,
+) -> tuple[float, Estimate]:
+    """The mean of the control sets, and the effect: the chosen set's mean `chosen` minus it."""
+    draws = row_means(controls)
+    control = draws.mean() if len(draws) else np.nan
+    limits = effect_limits(samples, controls, clusters, bootstrap)
+    return control, Estimate(*map(np.asarray, (chosen - control, *limits)))
 
 
 def summarise_ablation(ablations: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
@@ -208,22 +228,18 @@ def _of_measure(
     none = row_means(values[:1])[0]
     for column, found in enumerate(sets):
         controls = answered(values[found.controls])
-        draws = row_means(controls)
-        low, high = effect_limits(chosen[column], controls, clusters, bootstrap)
-        control = draws.mean() if len(draws) else np.nan
+        estimate = float(mean.estimate[column])
+        control, effect = against_controls(estimate, chosen[column], controls, clusters, bootstrap)
         yield found.labels | {
             "kind": str(data["kind"].to_numpy()[found.place]),
             "components": str(data["components"].to_numpy()[found.place]),
             "measure": measure,
-            **mean[column].counts,
-            "n_controls": len(draws),
+            **mean[column].basis,
+            "n_controls": len(controls),
             "n_possible": float(data["n_possible"].to_numpy()[found.place]),
             "none": none,
             **mean[column].columns("chosen"),
             **change[column].columns("change"),
             "control": control,
-            "effect": float(mean.estimate[column]) - control,
-            "effect_low": low,
-            "effect_high": high,
-            "level": bootstrap.level,
+            **effect.columns("effect"),
         }

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.behaviour import error_columns
 from lengthlens.analysis.tables import header, table_of
-from lengthlens.analysis.tokens_per_word import answer_values, slope_terms
-from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval, share_interval
+from lengthlens.analysis.tokens_per_word import slope_terms
+from lengthlens.statistics import DEFAULT, Bootstrap, ratio_interval
 
 PROBES = ("free", "extrapolation")
 COLUMNS = header(
@@ -46,17 +47,7 @@ def _gain(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
 
 
 def _row(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
-    topics = answers["topic"].to_numpy()
-    names = ("words", "error", "absolute_error")
-    values = [answers["words"].to_numpy(dtype=float)]
-    values += [answer_values(answers, name) for name in names[1:]]
-    means = mean_interval(np.column_stack(values), topics, bootstrap)
-    exact = share_interval(answer_values(answers, "exact"), topics, bootstrap.level)
-    return {
-        **means.columns(*names),
-        **exact.columns("exact"),
-        "truncated": float(answers["truncated"].mean()),
-        "n_samples": len(answers),
-        "n_topics": len(np.unique(topics)),
-        "level": bootstrap.level,
-    }
+    words, error = (answers[name].to_numpy(dtype=float) for name in ("words", "error"))
+    values = {"words": words, "error": error, "absolute_error": np.abs(error)}
+    cut = answers["truncated"].to_numpy(dtype=bool)
+    return error_columns(values, cut, answers["topic"].to_numpy(), bootstrap)

@@ -68,6 +68,5 @@ def _rows(data: xr.Dataset, topics: np.ndarray, bootstrap: Bootstrap) -> Iterato
             "layer": np.nan if place == 0 else (place - 1) // 2,
             "after": EMBEDDING if place == 0 else (HEADS, MLP)[(place - 1) % 2],
             **found[place].columns("margin"),
-            **found[place].counts,
-            "level": bootstrap.level,
+            **found[place].basis,
         }

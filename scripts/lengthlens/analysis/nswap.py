@@ -47,14 +47,10 @@ def _row(data: xr.Dataset, chosen: Bool[np.ndarray, " sample"], bootstrap: Boots
     numbers = np.unique(others)
     one = len(np.unique(data["n"].to_numpy()[chosen])) == 1 and numbers[0] > 0
     found = mean_interval(margins, topics, bootstrap)
-    return (
-        {"n_swapped": int(numbers[0]) if one else pd.NA}
-        | found.columns("margin")
-        | {
-            "n_samples": int(found.n),
-            "n_topics": int(found.n_clusters),
-            "n_answers": int(chosen.sum()),
-            **{reason: int((reasons == reason).sum()) for reason in REASONS},
-            "level": bootstrap.level,
-        }
-    )
+    return {
+        "n_swapped": int(numbers[0]) if one else pd.NA,
+        **found.columns("margin"),
+        **found.basis,
+        "n_answers": int(chosen.sum()),
+        **{reason: int((reasons == reason).sum()) for reason in REASONS},
+    }

@@ -27,12 +27,13 @@ from lengthlens.analysis.causes import (
     agreement_row,
     component_values,
     layers_of,
+    named_values,
     parts_of,
     present_components,
     score_values,
     scores_over,
 )
-from lengthlens.analysis.tables import Files, header, table_of
+from lengthlens.analysis.tables import Files, header, of_split, table_of
 from lengthlens.patching.sampled import SAMPLED
 from lengthlens.statistics import Bootstrap, Ranking, rank_components
 
@@ -67,10 +68,8 @@ def _rows(
 ) -> Iterator[dict]:
     """Every score of one kind of components against their patches."""
     kind, over = labels.values()
-    split = scores["split"].to_numpy()
-    select = scores.isel(sample=np.flatnonzero(split == "select"))
-    evaluate = patching.sel(swap=1, positions="all")
-    evaluate = evaluate.isel(sample=np.flatnonzero(split == "evaluate"))
+    select = of_split(scores, "select")
+    evaluate = of_split(patching.sel(swap=1, positions="all"), "evaluate")
     sampled = patching["patched_head"].to_numpy() == SAMPLED
     parts = {"head": sampled.ravel(), "mlp": np.ones(len(sampled), dtype=bool)}
     keep = np.concatenate([parts[part] for part in parts_of(kind)])
@@ -81,11 +80,8 @@ def _rows(
         topics = data["topic"].to_numpy()
         return rank_components(values[:, keep], topics, bootstrap.apart(side), groups=groups)
 
-    patches = component_values(
-        evaluate, kind, lambda data, part: data[f"noising_{part}"].to_numpy()
-    )
     atp = component_values(select, kind, lambda data, part: sample_scores(data, ATP, part))
-    patch = ranked(patches, evaluate, 1)
+    patch = ranked(named_values(evaluate, "noising", kind), evaluate, 1)
     rankings = {
         name: ranked(atp if name == ATP else score_values(select, kind, name), select, 0)
         for name in (*SCORES, ATP, *scores_over(kind, over)[len(SCORES) :])

@@ -7,19 +7,19 @@ NaN where the mean N effect is not above 0 with its whole interval (`circuits.fa
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lengthlens.ablation.selection import component_name
+from lengthlens.analysis.causes import named_values
 from lengthlens.analysis.tables import Files, header, table_of
+from lengthlens.analysis.tracing import n_effect
 from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
 from lengthlens.circuits.faithfulness import share_of_effect
-from lengthlens.circuits.orders import component_names
-from lengthlens.models.layout import Layout
 from lengthlens.statistics import Bootstrap, mean_interval
 
 DIRECTIONS = ("noising", "denoising")
@@ -31,18 +31,19 @@ COLUMNS = header(
 )
 
 
-def n_effect(data: xr.Dataset, swap: int) -> np.ndarray:
-    """The N effect of every answer: margin of the reached run minus that of the other. [logits]"""
-    chosen = data.sel(swap=swap)
-    return (chosen["margin_reached"] - chosen["margin_other"]).to_numpy()
-
-
 def component_patches(data: xr.Dataset, name: str, swap: int, positions: str) -> np.ndarray:
     """`noising`, `denoising` or `atp` of every answer and component: heads, then MLPs."""
     chosen = data.sel(swap=swap, positions=positions)
-    heads, mlps = (chosen[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
-    heads = heads.reshape(len(heads), math.prod(heads.shape[1:]))  # -1 fails on no answer
-    return np.concatenate([heads, mlps], axis=1).astype(float)
+    return named_values(chosen, name).astype(float)
+
+
+def place_labels(place: int, layers: int, heads: int) -> dict:
+    """The columns that name a component, by its place: all heads, layer by layer, then MLPs."""
+    if place >= layers * heads:
+        layer = place - layers * heads
+        return {"component": component_name(layer), "kind": "mlp", "layer": layer, "head": None}
+    layer, head = divmod(place, heads)
+    return {"component": component_name(layer, head), "kind": "head", "layer": layer, "head": head}
 
 
 def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -63,34 +64,27 @@ def _rows(
     measured = np.isfinite(values).any(axis=0)
     if not measured.any():
         return
-    effect, topics = n_effect(data, swap), data["topic"].to_numpy()
+    effect, topics = n_effect(data.sel(swap=swap)), data["topic"].to_numpy()
     share = share_of_effect(values[:, measured], effect, topics, bootstrap)
     used = np.isfinite(values[:, measured]).all(axis=1)
     total = mean_interval(effect[used], topics[used], bootstrap)
     atp = component_patches(data, "atp", swap, positions)[used]
     layers, heads = data.sizes["layer"], data.sizes["head"]
-    names = component_names(Layout.even(layers, heads))
     sampled = np.append(data["patched_head"].to_numpy().ravel(), np.full(layers, 2))
     by_head = values[:, : layers * heads].reshape(-1, layers, heads)
     others = unpatched_share(data, by_head, effect, bootstrap)
     for column, place in enumerate(np.flatnonzero(measured).tolist()):
-        is_head = place < layers * heads
-        yield {
+        yield place_labels(place, layers, heads) | {
             "swap": swap,
             "positions": positions,
             "direction": direction,
-            "component": names[place],
-            "kind": "head" if is_head else "mlp",
-            "layer": place // heads if is_head else place - layers * heads,
-            "head": place % heads if is_head else None,
             "sampled": int(sampled[place]),
             "effect": float(values[used, place].mean()),
             **share[column].columns("share"),
             "atp": float(atp[:, place].mean()),
             **total.columns("n_effect"),
             **others,
-            **total.counts,
-            "level": bootstrap.level,
+            **total.basis,
         }
 
 

@@ -23,7 +23,7 @@ import pandas as pd
 import xarray as xr
 
 from lengthlens.analysis.tables import Files, header, table_of
-from lengthlens.analysis.tracing import SHARES, shares
+from lengthlens.analysis.tracing import SHARES, n_effect, shares
 from lengthlens.circuits.orders import LOGITS, split_receiver
 from lengthlens.statistics import Bootstrap, Interval, mean_interval
 
@@ -68,13 +68,9 @@ def _absent(data: xr.Dataset) -> Iterator[tuple[str, str]]:
         yield "compensation", nothing
 
 
-def _effect(data: xr.Dataset) -> np.ndarray:
-    return (data["margin_reached"] - data["margin_other"]).to_numpy()
-
-
 def _paths(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     values, topics = data["path"].to_numpy(), data["topic"].to_numpy()
-    effect = _effect(data)
+    effect = n_effect(data)
     receivers = data["receiver"].to_numpy().tolist()
     for row, sender in enumerate(data["sender"].to_numpy().tolist()):
         there = np.flatnonzero(np.isfinite(values[:, row]).any(0))
@@ -87,7 +83,7 @@ def _paths(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
 
 def _places(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     values, topics = data["carried"].to_numpy(), data["topic"].to_numpy()
-    effect = _effect(data)
+    effect = n_effect(data)
     for place, name in enumerate(data["place"].to_numpy().tolist()):
         found = shares(values[:, :, place], effect, topics, bootstrap) if values.shape[1] else []
         components = data["component"].to_numpy().tolist()
@@ -100,7 +96,7 @@ def _compensation(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     ways = {name: data["mediation"].sel(way=name).to_numpy() for name in data["way"].to_numpy()}
     direct, mediated, both = (ways[name] for name in ("residual", "mlp", "both"))
     values = np.stack([direct, mediated, both, both - direct - mediated, ways["rest"]], axis=1)
-    topics, effect = data["topic"].to_numpy(), _effect(data)
+    topics, effect = data["topic"].to_numpy(), n_effect(data)
     intervals: dict[str, Interval] = {}
     rows = []
     for place, term in enumerate(TERMS):

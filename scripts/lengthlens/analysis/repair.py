@@ -28,9 +28,15 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from lengthlens.analysis.effects import GROUP, chosen_sets, row_means
+from lengthlens.analysis.effects import GROUP, ChosenSet, chosen_sets, row_means
 from lengthlens.analysis.tables import Files, header
-from lengthlens.statistics import DEFAULT, Bootstrap, difference_interval, mean_interval
+from lengthlens.statistics import (
+    DEFAULT,
+    Bootstrap,
+    Interval,
+    difference_interval,
+    mean_interval,
+)
 
 TERMS = ("drop", "direct", "heads", "mlps", "final_mlp", "scale")
 COLUMNS = header(
@@ -79,15 +85,10 @@ def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
         for column, found in enumerate(sets):
             draws = row_means(values[found.controls])
             draws = draws[np.isfinite(draws)]
-            yield _labels(found.labels) | {
-                "kind": str(data["kind"].to_numpy()[found.place]),
+            yield _row(found, data, term, interval[column]) | {
                 "components": str(data["components"].to_numpy()[found.place]),
-                "term": term,
-                **interval[column].counts,
                 "n_controls": len(draws),
-                **interval[column].columns("contribution"),
                 "control": draws.mean() if len(draws) else np.nan,
-                "level": bootstrap.level,
             }
 
 
@@ -106,17 +107,14 @@ def _differences(first: xr.Dataset, second: xr.Dataset, bootstrap: Bootstrap) ->
         topics = first["topic"].to_numpy(), second["topic"].to_numpy()
         interval = difference_interval(sides[0], topics[0], sides[1], topics[1], bootstrap)
         for column, key in enumerate(shared):
-            chosen = places[0][key]
-            yield _labels(chosen.labels) | {
-                "kind": str(first["kind"].to_numpy()[chosen.place]),
-                "components": "",
-                "term": term,
-                **interval[column].counts,
-                "n_controls": 0,
-                **interval[column].columns("contribution"),
-                "control": np.nan,
-                "level": bootstrap.level,
-            }
+            row = _row(places[0][key], first, term, interval[column])
+            yield row | {"components": "", "n_controls": 0}
+
+
+def _row(found: ChosenSet, data: xr.Dataset, term: str, contribution: Interval) -> dict:
+    """What the rows of a set and of a difference have in common."""
+    kind = {"kind": str(data["kind"].to_numpy()[found.place]), "term": term}
+    return _labels(found.labels) | kind | contribution.columns("contribution") | contribution.basis
 
 
 def _labels(labels: Mapping) -> dict:

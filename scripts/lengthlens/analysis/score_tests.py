@@ -1,6 +1,6 @@
-"""The primary test: does a score rank the heads of a layer as their named effects do?
+"""The primary test: does a score rank the heads of a layer as their effects do?
 
-1. The score is a head's mean over the `select` samples, the effect (`named_effects`) its mean over
+1. The score is a head's mean over the `select` samples, the zero effect its mean over
    the `evaluate` samples: no topic is on both sides.
 2. `value`: the rank correlation within layers (ranks centred by layer), with its interval.
 3. `p`: within-layer permutations of key-value groups, and of heads within them
@@ -20,7 +20,8 @@ from jaxtyping import Bool, Float, Int
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.ablation.selection import with_forced
 from lengthlens.analysis.causes import SCORES
-from lengthlens.analysis.named_effects import EFFECTS
+from lengthlens.analysis.tables import of_split
+from lengthlens.errors import LengthlensError
 from lengthlens.models.layout import Layout
 from lengthlens.statistics import (
     Bootstrap,
@@ -35,34 +36,37 @@ from lengthlens.statistics.within_layers import PERMUTATIONS, whole_groups
 NORM = "norm"
 
 
+class NoEffect(LengthlensError):
+    """A forced file without the zero effects; the message says why."""
+
+
 def score_test(
     hypothesis: Hypothesis,
     attribution: xr.Dataset,
     forced: xr.Dataset,
-    effects: xr.Dataset,
     bootstrap: Bootstrap,
 ) -> dict:
     """Make the test of one model in one language.
 
     Args:
         hypothesis: of the kind `permutation`.
-        attribution, forced: files that the scores are read from; the forced file says how many
-            key-value heads the model has.
-        effects: the file that holds the named effect.
+        attribution, forced: files that the scores are read from; the forced file also holds the
+            effects, and says how many key-value heads the model has.
         bootstrap: of the interval and the permutations.
 
     Returns:
         A part of a row of tables/confirmatory.csv.
 
     Raises:
-        NoEffect: the effect was not measured.
+        NoEffect: the zero effect was not measured.
     """
     sizes, groups = (forced.sizes["layer"], forced.sizes["head"]), int(forced.attrs["n_kv_heads"])
     blocks = Layout.told(forced.attrs, *sizes, groups).blocks
-    evaluate = effects["split"].to_numpy() == "evaluate"
-    effect = EFFECTS[hypothesis.effect].read(effects)[evaluate]
-    scored = with_forced(attribution, forced)
-    select = scored.isel(sample=np.flatnonzero(scored["split"].to_numpy() == "select"))
+    if "zero" not in forced["mode"].to_numpy():
+        raise NoEffect("forced.modes has no `zero`, so that the effect was not measured")
+    evaluate = of_split(forced, "evaluate")
+    effect = evaluate["effect_head"].sel(mode="zero").to_numpy()
+    select = of_split(with_forced(attribution, forced), "select")
     known = whole_groups(np.isfinite(effect).any(axis=0), blocks)
     within = _block_of_each(blocks, known.shape)[known]
 
@@ -73,7 +77,7 @@ def score_test(
         ranked(SCORES[name](select, "head"), select["topic"].to_numpy(), 0)
         for name in (hypothesis.method, NORM)
     )
-    of_effect = ranked(effect, effects["topic"].to_numpy()[evaluate], 1)
+    of_effect = ranked(effect, evaluate["topic"].to_numpy(), 1)
     found = agreement_interval(score, of_effect, level=bootstrap.level)
     row = {
         "n_components": int(known.sum()),

@@ -18,9 +18,9 @@ import xarray as xr
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.analysis.effects import (
     ChosenSet,
+    against_controls,
     answered,
     chosen_sets,
-    effect_limits,
     interval_of,
     row_means,
 )
@@ -52,21 +52,19 @@ def set_test(hypothesis: Hypothesis, data: xr.Dataset, bootstrap: Bootstrap) -> 
     possible = float(data["n_possible"].to_numpy()[found.place])
     fewest = FEWEST_ENUMERATED if len(draws) >= possible else FEWEST_DRAWS
     p = float(permutation_p(float(chosen.estimate), draws, hypothesis.direction, fewest))
-    low, high = effect_limits(values[found.place], controls, clusters, bootstrap)
-    mean = draws.mean() if len(draws) else np.nan
+    control, value = against_controls(
+        float(chosen.estimate), values[found.place], controls, clusters, bootstrap
+    )
     return {
         "mode": str(data["mode"].to_numpy()[found.place]),
         "components": str(data["components"].to_numpy()[found.place]),
         "n_components": int(found.labels["k"]),
-        "n_samples": int(chosen.n),
-        "n_topics": int(chosen.n_clusters),
+        **chosen.basis,
         "n_draws": len(draws),
         "n_possible": possible,
         "chosen": float(chosen.estimate),
-        "control": mean,
-        "value": float(chosen.estimate) - mean,
-        "value_low": low,
-        "value_high": high,
+        "control": control,
+        **value.columns("value"),
         **_by_mode(data, found, measure, bootstrap),
         "p": p,
         "reason": "" if np.isfinite(p) else _why(float(chosen.estimate), len(draws), possible),
@@ -82,10 +80,11 @@ def _by_mode(data: xr.Dataset, tested: ChosenSet, measure: str, bootstrap: Boots
         if {**found.labels, "mode": ""} != {**tested.labels, "mode": ""} or mode not in MODES:
             continue
         controls = answered(values[found.controls])
-        mean = row_means(controls).mean() if len(controls) else np.nan
-        low, high = effect_limits(values[found.place], controls, clusters, bootstrap)
-        row[f"effect_{mode}"] = float(row_means(values[found.place][None])[0] - mean)
-        row |= {f"effect_{mode}_low": low, f"effect_{mode}_high": high}
+        own = values[found.place]
+        mean = row_means(own[None])[0]
+        row |= against_controls(mean, own, controls, clusters, bootstrap)[1].columns(
+            f"effect_{mode}"
+        )
     return row
 
 

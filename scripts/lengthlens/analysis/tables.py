@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -24,6 +25,11 @@ def header(*names: str) -> tuple[str, ...]:
         name = word.removesuffix("±")
         found += [name] if name == word else [end.format(name) for end in ENDS]
     return tuple(found)
+
+
+def of_split(data: xr.Dataset, split: str) -> xr.Dataset:
+    """The answers of `select` or `evaluate`."""
+    return data.isel(sample=np.flatnonzero(data["split"].to_numpy() == split))
 
 
 def table_of(

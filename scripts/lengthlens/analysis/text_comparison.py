@@ -24,13 +24,14 @@ serves all models and texts. A share is linearised at its value s: its interval 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.analysis.tables import Files, header
@@ -44,36 +45,29 @@ GROUPS = {
     "all MLPs": Group("mlp", (0.0, 1.0)),
 }
 TUNINGS = ("tuned", "untuned")
+
+
+def _weights(*values: float) -> dict[tuple[str, str], float]:
+    """(model, text) -> weight: tuned and untuned on the tuned model's text, then on the other."""
+    places = [(model, text) for text in TUNINGS for model in TUNINGS]
+    return {place: value for place, value in zip(places, values, strict=True) if value}
+
+
 # Quantity -> weight of every (model, text).
 WEIGHTS = {
-    "observed": {("tuned", "tuned"): 1.0, ("untuned", "untuned"): -1.0},
-    "on_tuned": {("tuned", "tuned"): 1.0, ("untuned", "tuned"): -1.0},
-    "on_untuned": {("tuned", "untuned"): 1.0, ("untuned", "untuned"): -1.0},
-    "models": {
-        ("tuned", "tuned"): 0.5,
-        ("untuned", "tuned"): -0.5,
-        ("tuned", "untuned"): 0.5,
-        ("untuned", "untuned"): -0.5,
-    },
-    "behaviour": {
-        ("tuned", "tuned"): 0.5,
-        ("untuned", "tuned"): 0.5,
-        ("tuned", "untuned"): -0.5,
-        ("untuned", "untuned"): -0.5,
-    },
-}
-WEIGHTS["interaction"] = {
-    ("tuned", "tuned"): 1.0,
-    ("untuned", "tuned"): -1.0,
-    ("tuned", "untuned"): -1.0,
-    ("untuned", "untuned"): 1.0,
+    "observed": _weights(1.0, 0.0, 0.0, -1.0),
+    "on_tuned": _weights(1.0, -1.0, 0.0, 0.0),
+    "on_untuned": _weights(0.0, 0.0, 1.0, -1.0),
+    "models": _weights(0.5, -0.5, 0.5, -0.5),
+    "behaviour": _weights(0.5, 0.5, -0.5, -0.5),
+    "interaction": _weights(1.0, -1.0, -1.0, 1.0),
 }
 # Share -> the part that it is the share of: what the exchange of the texts does to CWA, in both
 # models (mean), in the untuned model, in the tuned model.
-SHARES: dict[str, dict[tuple[str, str], float]] = {
+SHARES = {
     "share": WEIGHTS["behaviour"],
-    "share_on_tuned": {("untuned", "tuned"): 1.0, ("untuned", "untuned"): -1.0},
-    "share_on_untuned": {("tuned", "tuned"): 1.0, ("tuned", "untuned"): -1.0},
+    "share_on_tuned": _weights(0.0, 1.0, 0.0, -1.0),
+    "share_on_untuned": _weights(1.0, 0.0, -1.0, 0.0),
 }
 QUANTITIES = (*WEIGHTS, *SHARES, "shifted")
 COLUMNS = header("tuned untuned language group quantity value± n_samples n_topics level")
@@ -125,28 +119,19 @@ def exchange_texts(
     Returns:
         None where a text was not forced on the other model.
     """
-    parts = []
-    for model in TUNINGS:
-        for text in TUNINGS:
-            data = on_text(attributions[model], forced[model], text, model)
-            if data is None:
-                return None
-            labels = attributions[model]
-            n: Int[np.ndarray, " sample"] = labels["n"].to_numpy()
-            sums = [group.sums(data) for group in groups]
-            parts.append(
-                (
-                    np.stack([own.total for own in sums], axis=1),
-                    np.stack([own.shifted for own in sums], axis=1),
-                    sums[0].steps,
-                    labels["topic"].to_numpy(),
-                    [(model, text, number) for number in n.tolist()],
-                )
-            )
-    cwa, shifted, steps, topics, cells = zip(*parts, strict=True)
-    return Exchange(
-        *(np.concatenate(column) for column in (cwa, shifted, steps, topics)), sum(cells, [])
-    )
+    arrays, cells = [], []
+    for model, text in itertools.product(TUNINGS, TUNINGS):
+        data = on_text(attributions[model], forced[model], text, model)
+        if data is None:
+            return None
+        labels = attributions[model]
+        sums = [group.sums(data) for group in groups]
+        total, shifted = (
+            np.stack([getattr(own, name) for own in sums], axis=1) for name in ("total", "shifted")
+        )
+        arrays.append((total, shifted, sums[0].steps, labels["topic"].to_numpy()))
+        cells += [(model, text, n) for n in labels["n"].to_numpy().tolist()]
+    return Exchange(*map(np.concatenate, zip(*arrays, strict=True)), cells)
 
 
 def share_of_observed(
@@ -191,35 +176,28 @@ def compare_texts(
 
 
 def _rows(exchange: Exchange, bootstrap: Bootstrap) -> list[dict]:
-    observed = exchange.coefficients(WEIGHTS["observed"])
     found = {
         name: exchange.interval(exchange.cwa, exchange.coefficients(weights), bootstrap)
         for name, weights in WEIGHTS.items()
     }
-    found["shifted"] = exchange.interval(exchange.shifted, observed, bootstrap)
+    weights = exchange.coefficients(WEIGHTS["observed"])
+    found["shifted"] = exchange.interval(exchange.shifted, weights, bootstrap)
     rows = []
     for place, group in enumerate(GROUPS):
+        observed = found["observed"][place]
         for quantity in QUANTITIES:
-            if quantity in SHARES:
-                own = _share(exchange, place, found["observed"][place], quantity, bootstrap)
-            else:
+            if quantity not in SHARES:
                 own = found[quantity][place]
+            elif observed.low * observed.high > 0:
+                own = share_of_observed(exchange, place, observed, bootstrap, quantity)
+            else:  # the observed difference may be zero
+                own = Estimate(*np.full(3, np.nan))
             rows.append(
                 {
                     "group": group,
                     "quantity": quantity,
                     **own.columns("value"),
-                    **found["observed"][place].counts,
-                    "level": bootstrap.level,
+                    **observed.basis,
                 }
             )
     return rows
-
-
-def _share(
-    exchange: Exchange, place: int, observed: Interval, name: str, bootstrap: Bootstrap
-) -> Estimate:
-    """A share with its limits; NaN where the observed difference may be zero."""
-    if not observed.low * observed.high > 0:
-        return Estimate(*np.full(3, np.nan))
-    return share_of_observed(exchange, place, observed, bootstrap, name)

@@ -13,20 +13,11 @@ tell how unlike it is. A third view needs no constraint: `reference - free` comp
 All differences take the same prompts and are paired by topic, but for two shares of exact answers:
 their interval is the one that claims have (`statistics.share_difference_interval`).
 
-| column | meaning |
-|---|---|
-| `model`, `language`, `reference` | the reference language, where one is compared with |
-| `measure` | error, absolute_error [words]; exact [share]; and what aligned decoding did, below |
-| `quantity` | free, aligned, change, constraint, tokenization, or reference - free |
-| `value`, `value_low`, `value_high` | mean or difference, with its interval clustered by topic |
-| `n_samples`, `n_topics` | answers (of all sides), topics |
-| `truncated` | share of the answers cut at the token limit: their errors are lower bounds |
-| `level` | of the intervals |
-
-Further measures: `tokens_per_word`, `one_token` (share of an answer's words, both up to word N);
-of aligned answers `cost` [nats a token], `changed` (share of tokens that would have been others),
-`degenerate` (share of answers; also `empty`, `loop`, `forced end` apart), and `coverage`: share
-of the lexicon's words that are one token (n_samples: its words; a count has no interval).
+Further measures: `tokens_per_word`, `one_token` (share of an answer's words, both up to word N); of
+aligned answers `cost` [nats a token], `changed` (share of tokens that would have been others),
+`degenerate` (share of answers; also `empty`, `loop`, `forced end` apart), and `coverage`: share of
+the lexicon's words that are one token (n_samples: its words; a count has no interval).
+docs/files.md has the columns.
 """
 
 from __future__ import annotations
@@ -84,7 +75,7 @@ def separate_errors(
 
 def numbers(interval: Interval) -> dict[str, float]:
     """The columns of a value with its interval."""
-    return interval.columns("value") | interval.counts
+    return interval.columns("value") | interval.basis
 
 
 def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

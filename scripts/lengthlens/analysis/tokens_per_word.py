@@ -71,7 +71,7 @@ def regress_errors(
             rows += [
                 {"model": model, "language": language, "measure": measure}
                 | _regression(answers, measure, bootstrap)
-                | {"n_cut": int(free["truncated"].sum()), "level": bootstrap.level}
+                | {"n_cut": int(free["truncated"].sum())}
                 for measure in MEASURES
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -103,7 +103,6 @@ def _regression(answers: pd.DataFrame, measure: str, bootstrap: Bootstrap) -> di
         **mean.columns("tokens_per_word"),
         "spread": float(np.sqrt(bottom.mean())),
         "one_token": float(answers["one_token"].mean()),
-        "n_samples": len(answers),
         "n_erring": int((answers["error"] != 0).sum()),
-        "n_topics": len(np.unique(topics)),
+        **mean.basis,
     }

@@ -36,10 +36,15 @@ def summarise_tracing(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
     return table_of(files, rows, COLUMNS)
 
 
+def n_effect(data: xr.Dataset) -> np.ndarray:
+    """The N effect of every answer: margin of the reached run minus that of the other. [logits]"""
+    return (data["margin_reached"] - data["margin_other"]).to_numpy()
+
+
 def stream_shares(data: xr.Dataset, direction: str, bootstrap: Bootstrap) -> Iterator[dict]:
     """What the stream into each layer carries at each role, of one swap."""
     values = data[f"{direction}_stream"].to_numpy().astype(float)
-    effect = (data["margin_reached"] - data["margin_other"]).to_numpy()
+    effect = n_effect(data)
     for place, role in enumerate(data["role"].to_numpy().tolist()):
         part = values[:, :, place]
         layers = np.flatnonzero(np.isfinite(part).any(0))
@@ -69,11 +74,7 @@ def shares(
         return []
     share = share_of_effect(part, effect, topics, bootstrap)
     total = mean_interval(effect, topics, bootstrap)
-    shared = {
-        **total.columns("n_effect"),
-        **total.counts,
-        "level": bootstrap.level,
-    }
+    shared = total.columns("n_effect") | total.basis
     return [
         {"effect": float(part[:, place].mean())} | share[place].columns("share") | shared
         for place in range(part.shape[1])

@@ -18,7 +18,6 @@ patch, over the components of its kind.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -27,11 +26,12 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from lengthlens.analysis.causes import named_values
 from lengthlens.analysis.outcomes import measure_values
-from lengthlens.analysis.patches import component_patches, n_effect
-from lengthlens.analysis.tables import header, table_of
+from lengthlens.analysis.patches import component_patches, place_labels
+from lengthlens.analysis.tables import header, of_split, table_of
+from lengthlens.analysis.tracing import n_effect
 from lengthlens.circuits.faithfulness import ratio_of_sums, share_of_effect
-from lengthlens.circuits.orders import component_names
 from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.models.layout import Layout
 from lengthlens.patching.sampled import SAMPLED
@@ -176,15 +176,13 @@ def summarise_changes(
 
 
 def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
-    evaluate = np.flatnonzero(patching["split"].to_numpy() == "evaluate")
-    patching = patching.isel(sample=evaluate)
-    noising, effect = component_patches(patching, "noising", 1, "all"), n_effect(patching, 1)
-    topics = patching["topic"].to_numpy()
-    change = _flat(data, "change")
+    patching = of_split(patching, "evaluate")
+    noising = component_patches(patching, "noising", 1, "all")
+    effect, topics = n_effect(patching.sel(swap=1)), patching["topic"].to_numpy()
+    change = named_values(data, "change", lead=0)
     own = parents(values_of(data, "n_effect"), data)
-    gain, across = own["tuned"] - own["untuned"], _flat(data, "across_n")
+    gain, across = own["tuned"] - own["untuned"], named_values(data, "across_n")
     shape = (data.sizes["layer"], data.sizes["head"])
-    names = component_names(Layout.even(*shape))
     sampled = patching["patched_head"].to_numpy().ravel() == SAMPLED
     layout = Layout.told(patching.attrs, *shape)
     every = {"head": np.flatnonzero(layout.has_head), "mlp": len(sampled) + np.array(layout.mlps)}
@@ -194,13 +192,8 @@ def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> It
         for place in components.tolist():
             share = share_of_effect(noising[:, place], effect, topics, bootstrap)
             other = share_of_effect(across[:, place], gain, data["topic"].to_numpy(), bootstrap)
-            layer, head = (
-                divmod(place, shape[1]) if kind == "head" else (place - len(sampled), None)
-            )
-            yield {
-                "component": names[place], "kind": kind, "layer": layer, "head": head,
-                "change": change[place], "n_components": len(places), "level": bootstrap.level,
-                **share.counts,
+            yield place_labels(place, *shape) | {
+                "change": change[place], "n_components": len(places), **share.basis,
                 **share.columns("share"), **other.columns("across_share"),
                 **found.columns("rank_correlation"),
             }  # fmt: skip
@@ -212,10 +205,3 @@ def _correlation(change, noising, topics, places, bootstrap: Bootstrap) -> Inter
     fixed = np.where(known[:, None], change[places], np.nan)
     ranked = [rank_components(values, topics, bootstrap) for values in (fixed, noising[:, places])]
     return agreement_interval(*ranked, level=bootstrap.level)
-
-
-def _flat(data: xr.Dataset, name: str) -> np.ndarray:
-    """Values of heads, then MLPs, in the last axis."""
-    heads, mlps = (data[f"{name}_{kind}"].to_numpy() for kind in ("head", "mlp"))
-    heads = heads.reshape(*mlps.shape[:-1], math.prod(heads.shape[-2:]))  # -1 fails on no sample
-    return np.concatenate([heads, mlps], axis=-1)

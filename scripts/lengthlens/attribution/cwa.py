@@ -1,22 +1,7 @@
 """Means of cumulative weighted attribution over samples, of all models and languages: `cwa.nc`.
 
-Every variable is named cwa_{component}{form}{pool}{statistic}, each part after the component empty
-or one of the below.
-
-| part | name | meaning |
-|---|---|---|
-| component | `head` | an attention head; dims (…, layer, head) |
-| | `mlp` | an MLP or expert block; dims (…, layer) |
-| | `embed`, `bias` | embedding; constants and biases; dims (…) |
-| | `head_layer` | all heads of a layer together, added up within each sample; dims (…, layer) |
-| form | (none) | sum over an answer's steps: the paper's form |
-| | `_step` | mean per step: sum of CWA over sum of steps (`end`: over boundary steps) |
-| pool | (none) | for each N; dims (target, model, language, n, …) |
-| | `_all` | plain mean over N of the values for each N; dims (target, model, language, …) |
-| statistic | (none) | mean over samples |
-| | `_low`, `_high` | limits of its interval, clustered by topic |
-| | `_null` | mean over all circular shifts of the signs within each sample |
-| | `_null_sd` | standard deviation of the mean over these shifts |
+Every variable is named cwa_{component}{form}{pool}{statistic}, its parts those of `COMPONENTS`,
+`FORMS`, `POOLS` and `STATISTICS` below.
 
 So `cwa_head_step_all_low` is the lower limit of the mean per step of each head, balanced over N.
 `n_samples` and `n_topics` (model, language, n) count samples and their topics. NaN where a model
@@ -95,30 +80,15 @@ def aggregate_attribution(
                 f"the attribution of {model} in {language} holds no sample: run its stage again"
             )
         parts[model, language] = average_samples(attribution, bootstrap)
-    first = next(iter(parts.values()))
     models = list(dict.fromkeys(model for model, _ in parts))
     languages = list(dict.fromkeys(language for _, language in parts))
-    numbers = np.unique(np.concatenate([part["n"].to_numpy() for part in parts.values()]))
-    sizes = {dim: max(part.sizes[dim] for part in parts.values()) for dim in ("layer", "head")}
-    coords = {"target": first["target"].to_numpy(), "model": models, "language": languages}
-    places = {dim: np.arange(size) for dim, size in sizes.items()}
-    data: dict[str, tuple] = {}
-    grid = {"target": len(first["target"]), "n": len(numbers), **sizes}
-    for name, variable in first.variables.items():
-        if name in first.indexes:
-            continue
-        values = np.full(
-            [len(models), len(languages), *(grid[dim] for dim in variable.dims)], np.nan
-        )
-        for (model, language), part in parts.items():
-            own = part[name]
-            inside = [slice(size) for size in own.shape]
-            if "n" in own.dims:
-                inside[own.dims.index("n")] = np.searchsorted(numbers, part["n"].to_numpy())
-            place = values[models.index(model), languages.index(language)]
-            place[tuple(inside)] = own.to_numpy()
-        data[name] = (("model", "language", *variable.dims), values, variable.attrs)
-    merged = xr.Dataset(data, coords | {"n": numbers} | places)
+    by_model = []
+    for model in models:
+        own = [language for language in languages if (model, language) in parts]
+        joined = xr.concat([parts[model, language] for language in own], "language", join="outer")
+        joined = joined.assign_coords(language=own)
+        by_model.append(joined.reindex(language=languages))
+    merged = xr.concat(by_model, "model", join="outer").assign_coords(model=models)
     for name in ("n_samples", "n_topics", "n_mixed"):
         merged[name] = merged[name].fillna(0).astype(int)
     return merged.transpose(*DIMS).assign_attrs(

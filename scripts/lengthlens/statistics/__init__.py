@@ -1,14 +1,15 @@
 """Intervals and tests for answers that come in topics: arrays in, arrays out, no files.
 
 `bootstrap`: level and draws, passed to all others; `intervals`: means, means per step, balanced
-means, differences; `shares`: Wilson; `permutation`: p-values against controls, Holm;
-`within_layers`: scores against effects by permutation; `sign_null`: the null of CWA; `ranks`:
-Spearman; `agreement`: Spearman over components, of means over samples.
+means, differences; `shares`: Wilson; `chance`: exact answers by chance; `permutation`: p-values
+against controls, Holm; `within_layers`: scores against effects by permutation; `sign_null`: the
+null of CWA; `ranks`: Spearman; `agreement`: Spearman over components, of means over samples.
 docs/statistics.md gives the formulas and the measured coverage.
 """
 
 from lengthlens.statistics.agreement import Ranking, agreement_interval, rank_components
 from lengthlens.statistics.bootstrap import DEFAULT, INTERVAL_METHODS, Bootstrap
+from lengthlens.statistics.chance import chance_terms
 from lengthlens.statistics.intervals import (
     BESIDE,
     ENDS,

@@ -67,7 +67,7 @@ def rank_components(
     n_clusters = int((totals[:, 0] > 0).sum())
     counts = np.ones((1, len(names)))
     if n_clusters >= FEWEST_FOR_BOOTSTRAP:
-        drawn = draw_counts(np.zeros(len(names), int), bootstrap.resamples, bootstrap.rng())
+        drawn = draw_counts(len(names), bootstrap.resamples, bootstrap.rng())
         counts = np.concatenate([counts, drawn])
     # Equal columns are ties. A product of matrices may round them apart, so each is made once.
     different, column = np.unique(totals, axis=1, return_inverse=True)

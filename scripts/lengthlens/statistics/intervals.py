@@ -7,8 +7,8 @@ statistic of this module is one linear combination of ratios of sums,
 
 and so one engine serves them all: a mean (denominator 1), a weighted mean (w x over w), a mean per
 step (sum of CWA over sum of steps), a mean balanced over N (a cell for each N, lambda = 1/|N|), a
-difference paired by topic (lambda = +1 and -1, topics drawn once for both), an unpaired one (topics
-drawn apart), N = 3 against its neighbours (lambda = 1, -1/2, -1/2).
+difference paired by topic (lambda = +1 and -1, topics drawn once for both), N = 3 against its
+neighbours (lambda = 1, -1/2, -1/2).
 
 Method, for G topics:
 1. residuals  e_gc = A_gc - R_c B_gc  of the topic totals A (numerators) and B (denominators);
@@ -32,13 +32,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num, Shaped
+from jaxtyping import Float, Int, Num, Shaped
 from scipy import special
 
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics.bootstrap import DEFAULT, Bootstrap
 from lengthlens.statistics.resampling import (
-    Draws,
     Linearised,
     bootstrap_limits,
     cluster_totals,
@@ -48,7 +47,7 @@ from lengthlens.statistics.resampling import (
 FEWEST_CLUSTERS = 2
 FEWEST_FOR_BOOTSTRAP = 8
 NO_WIDTH = 1e-12
-ARRAYS = ("estimate", "low", "high", "standard_error", "n", "n_clusters", "fallback")
+ARRAYS = ("estimate", "low", "high", "standard_error", "n", "n_clusters")
 ENDS = ("{}", "{}_low", "{}_high")  # how the columns of an interval are called
 BESIDE = ("{}", "low", "high")  # in a table with one interval a row
 
@@ -104,14 +103,13 @@ class Interval(Estimate):
 
     `low` and `high` are NaN where no interval can be had: fewer than two topics, or no variance
     between topics (use a Wilson interval for shares). `n` counts the samples used (those with NaN
-    are dropped), `n_clusters` their topics. `fallback` is true where a bootstrap was asked for but
-    has no finite limit, or there are fewer than 8 topics, so that the Student interval was taken.
+    are dropped), `n_clusters` their topics. Where a bootstrap was asked for but has no finite
+    limit, or there are fewer than 8 topics, the limits are Student's.
     """
 
     standard_error: Float[np.ndarray, "..."]
     n: Int[np.ndarray, "..."]
     n_clusters: Int[np.ndarray, "..."]
-    fallback: Bool[np.ndarray, "..."]
     level: float
     method: str
 
@@ -128,7 +126,7 @@ class Interval(Estimate):
         """The interval of one number: estimate, low and high; `counts` are n and n_clusters."""
         numbers = [np.asarray(float(value)) for value in (*limits, standard_error)]
         sizes = [np.asarray(int(count)) for count in counts]
-        return cls(*numbers, *sizes, np.asarray(False), level, method)
+        return cls(*numbers, *sizes, level, method)
 
     def _arrays(self, change: Callable[[np.ndarray], np.ndarray]) -> Interval:
         return replace(self, **{name: change(getattr(self, name)) for name in ARRAYS})
@@ -137,14 +135,19 @@ class Interval(Estimate):
         """The same with every array in another shape."""
         return self._arrays(lambda array: array.reshape(shape))
 
+    def clipped(self) -> Interval:
+        """The same with limits between 0 and 1, as those of a share are."""
+        return replace(self, low=np.clip(self.low, 0, 1), high=np.clip(self.high, 0, 1))
+
     def __getitem__(self, place: Any) -> Interval:
         """The interval of one component, or of some."""
         return self._arrays(lambda array: np.asarray(array[place]))
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Columns of a table: the answers behind a single interval, and their topics."""
-        return {"n_samples": int(self.n), "n_topics": int(self.n_clusters)}
+    def basis(self) -> dict[str, float]:
+        """Columns of a table: the answers behind a single interval, their topics, and its level."""
+        counts = {"n_samples": int(self.n), "n_topics": int(self.n_clusters)}
+        return counts | {"level": self.level}
 
 
 def mean_interval(
@@ -188,13 +191,10 @@ def difference_interval(
     second: tuple[Num[np.ndarray, "other ..."], Num[np.ndarray, " other"]],
     second_clusters: Shaped[np.ndarray, " other"],
     bootstrap: Bootstrap = DEFAULT,
-    *,
-    paired: bool = True,
 ) -> Interval:
     """Interval for `first` minus `second`, each a pair (numerators, denominators).
 
-    Paired: both sides answered the same topics, which are drawn once for both. Unpaired: the topics
-    of either side are drawn on their own.
+    Paired by topic: topics are drawn once for both sides.
     """
     sides = (first, second)
     which = np.repeat([0, 1], [len(side[0]) for side in sides])
@@ -204,7 +204,6 @@ def difference_interval(
         np.concatenate([np.asarray(first_clusters), np.asarray(second_clusters)]),
         which,
         {0: 1.0, 1: -1.0},
-        blocks=None if paired else which,
         bootstrap=bootstrap,
     )
 
@@ -216,7 +215,6 @@ def combination_interval(
     cells: Sequence[Any] | np.ndarray,
     coefficients: Mapping[Any, float],
     *,
-    blocks: Int[np.ndarray, " sample"] | None = None,
     bootstrap: Bootstrap = DEFAULT,
 ) -> Interval:
     """Interval for a linear combination of ratios of sums, one ratio a cell (module docstring).
@@ -227,7 +225,6 @@ def combination_interval(
         clusters: topic of each sample.
         cells: label of each sample's cell; samples of cells without a coefficient are not used.
         coefficients: lambda of each cell. A cell without a sample makes the result NaN.
-        blocks: clusters of different blocks are drawn independently (default: one block).
         bootstrap: level, draws and method.
 
     Raises:
@@ -245,7 +242,6 @@ def combination_interval(
     _check(lengths, bottom)
     number = {name: index for index, name in enumerate(coefficients)}
     code = np.array([number.get(name, -1) for name in labels], dtype=int)
-    part = np.zeros(len(values), dtype=int) if blocks is None else np.asarray(blocks)
     table = values.reshape(len(values), int(np.prod(values.shape[1:])))
     usable = np.isfinite(table) & ((code >= 0) & np.isfinite(bottom))[:, None]
     patterns, which = np.unique(usable, axis=1, return_inverse=True)
@@ -259,44 +255,41 @@ def combination_interval(
             bottom[keep],
             np.asarray(clusters)[keep],
             code[keep],
-            blocks=part[keep],
             n_cells=len(lambdas),
         )
         result.n[columns] = keep.sum()
-        result.n_clusters[columns] = len(totals.blocks)
-        _solve(result, columns, totals, lambdas, Draws(bootstrap.resamples, rng))
+        result.n_clusters[columns] = len(totals.bottom)
+        _solve(result, columns, totals, lambdas, (bootstrap.resamples, rng))
     return result.reshape(values.shape[1:])
 
 
 def _solve(result, columns, totals, lambdas, draws) -> None:
     """Fill in estimate, error and limits of the columns that share one pattern of samples."""
-    sums = totals.bottom.sum(axis=0)
-    if len(totals.blocks) == 0 or np.any(sums <= 0):
+    n_clusters, sums = len(totals.bottom), totals.bottom.sum(axis=0)
+    if n_clusters == 0 or np.any(sums <= 0):
         return  # an empty cell: the combination is undefined and stays NaN
     ratios = totals.top.sum(axis=0) / sums[:, None]
     theta = lambdas @ ratios
     result.estimate[columns] = theta
-    sizes = np.unique(totals.blocks, return_counts=True)[1]
-    if sizes.min() < FEWEST_CLUSTERS:
+    if n_clusters < FEWEST_CLUSTERS:
         return
     residuals = totals.top - ratios * totals.bottom[:, :, None]
     influence = np.einsum("c,gck->gk", lambdas / sums, residuals)
-    error = np.sqrt(small_sample_factor(totals.blocks) @ influence**2)
+    error = np.sqrt(small_sample_factor(n_clusters) @ influence**2)
     scale = np.abs(lambdas) @ (np.abs(totals.top).sum(axis=0) / sums[:, None])
     flat = error <= NO_WIDTH * scale
     error = np.where(flat, np.nan, error)
     result.standard_error[columns] = error
     tail = round((1 - result.level) / 2, 12)  # 0.025 and not a rounding error more
-    half = special.stdtrit(sizes.sum() - len(sizes), 1 - tail) * error
+    half = special.stdtrit(n_clusters - 1, 1 - tail) * error
     low, high = -half, half
     if result.method != "student":
         kind = "bca" if result.method == "bca" else "bootstrap_t"
         limits = (np.full_like(error, np.nan), np.full_like(error, np.nan))
-        if sizes.min() >= FEWEST_FOR_BOOTSTRAP:
+        if n_clusters >= FEWEST_FOR_BOOTSTRAP:
             terms = Linearised(totals, lambdas, residuals, influence, error)
-            limits = bootstrap_limits(kind, terms, tail, draws)
+            limits = bootstrap_limits(kind, terms, tail, *draws)
         found = np.isfinite(limits[0]) & np.isfinite(limits[1]) & ~flat
-        result.fallback[columns] = ~found & ~flat
         if result.method == "guarded":
             limits = np.minimum(limits[0], low), np.maximum(limits[1], high)
         low, high = np.where(found, limits[0], low), np.where(found, limits[1], high)
@@ -306,7 +299,7 @@ def _solve(result, columns, totals, lambdas, draws) -> None:
 def _empty(size: int, level: float, method: str) -> Interval:
     numbers = [np.full(size, np.nan) for _ in range(4)]
     counts = [np.zeros(size, dtype=int) for _ in range(2)]
-    return Interval(*numbers, *counts, np.zeros(size, dtype=bool), level, method)
+    return Interval(*numbers, *counts, level, method)
 
 
 def _check(lengths: Mapping[str, int], bottom: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from lengthlens.errors import LengthlensError
 
 FEWEST_DRAWS = 99  # drawn controls
 FEWEST_ENUMERATED = 19  # controls that are all there are: p is exact, and can be .05
-ALTERNATIVES = ("greater", "less", "two-sided")
+ALTERNATIVES = ("greater", "less")
 
 
 def permutation_p(
@@ -21,8 +21,8 @@ def permutation_p(
     """p = (1 + number of draws at least as extreme) / (1 + number of draws); valid with ties.
 
     The observed value counts as one of the draws (Phipson and Smyth 2010), so p is never 0. Draws
-    that are NaN do not count. `two-sided` is twice the smaller of both sides, at most 1. NaN where
-    the observed value is NaN or fewer than `fewest` draws are left: so few cannot carry a p-value.
+    that are NaN do not count. NaN where the observed value is NaN or fewer than `fewest` draws are
+    left: so few cannot carry a p-value.
     Draws must be distinct controls (or all of them, then from FEWEST_ENUMERATED on), without the
     observed one, and drawn from a pool in which the observed one is like any other: controls that
     avoid what was chosen are no such pool.
@@ -39,10 +39,8 @@ def permutation_p(
         )
     known = np.isfinite(table)
     size = known.sum(axis=0)
-    above = (1 + (known & (table >= value)).sum(axis=0)) / (1 + size)
-    below = (1 + (known & (table <= value)).sum(axis=0)) / (1 + size)
-    both = np.minimum(1.0, 2 * np.minimum(above, below))
-    p = {"greater": above, "less": below, "two-sided": both}[alternative]
+    extreme = table >= value if alternative == "greater" else table <= value
+    p = (1 + (known & extreme).sum(axis=0)) / (1 + size)
     return np.where(np.isfinite(value) & (size >= fewest), p, np.nan)
 
 

@@ -44,8 +44,7 @@ def spearman_interval(
     r = _correlation(_weighted_ranks(x, once), _weighted_ranks(y, once), once)[0]
     draws = np.empty(0)
     if len(names) >= FEWEST_FOR_BOOTSTRAP and len(x) >= FEWEST_PAIRS:
-        one_block = np.zeros(len(names), int)
-        counts = draw_counts(one_block, bootstrap.resamples, bootstrap.rng())
+        counts = draw_counts(len(names), bootstrap.resamples, bootstrap.rng())
         weights = counts[:, cluster.ravel()]
         draws = _correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
     return fisher_interval(r, draws, (len(x), len(names)), bootstrap.level)

@@ -18,11 +18,10 @@ MOST_EMPTY_DRAWS = 0.01
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the samples of each cluster and cell; `blocks` are drawn from independently."""
+    """Sums over the samples of each cluster and cell."""
 
     top: Float[np.ndarray, "cluster cell component"]
     bottom: Float[np.ndarray, "cluster cell"]
-    blocks: Int[np.ndarray, " cluster"]
 
 
 @dataclass(frozen=True)
@@ -36,49 +35,34 @@ class Linearised:
     error: Float[np.ndarray, " component"]
 
 
-@dataclass(frozen=True)
-class Draws:
-    """How many draws, and the generator that goes on from one pattern of samples to the next."""
-
-    resamples: int
-    rng: np.random.Generator
-
-
 def cluster_totals(
     values: Float[np.ndarray, "sample component"],
     bottom: Float[np.ndarray, " sample"],
     clusters: Shaped[np.ndarray, " sample"],
     cells: Int[np.ndarray, " sample"],
-    blocks: Int[np.ndarray, " sample"],
     n_cells: int,
 ) -> Totals:
-    """Sum numerators and denominators over the samples of each (block, cluster) and cell."""
-    _, topic = np.unique(clusters, return_inverse=True)
-    keys, row = np.unique(np.stack([blocks, topic.ravel()]), axis=1, return_inverse=True)
+    """Sum numerators and denominators over the samples of each cluster and cell."""
+    names, row = np.unique(clusters, return_inverse=True)
     place = row.ravel() * n_cells + cells
-    top = np.zeros((keys.shape[1] * n_cells, values.shape[1]))
+    top = np.zeros((len(names) * n_cells, values.shape[1]))
     np.add.at(top, place, values)
     base = np.bincount(place, weights=bottom, minlength=len(top)).astype(float)
-    shape = (keys.shape[1], n_cells)
-    return Totals(top.reshape(*shape, values.shape[1]), base.reshape(shape), keys[0])
+    shape = (len(names), n_cells)
+    return Totals(top.reshape(*shape, values.shape[1]), base.reshape(shape))
 
 
 def draw_counts(
-    blocks: Int[np.ndarray, " cluster"], resamples: int, rng: np.random.Generator
+    n_clusters: int, resamples: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "draw cluster"]:
-    """How often each cluster is drawn; every block keeps its number of clusters."""
-    counts = np.zeros((resamples, len(blocks)))
-    for name in np.unique(blocks):
-        members = np.flatnonzero(blocks == name)
-        even = np.full(len(members), 1 / len(members))
-        counts[:, members] = rng.multinomial(len(members), even, size=resamples)
-    return counts
+    """How often each cluster is drawn."""
+    even = np.full(n_clusters, 1 / n_clusters)
+    return rng.multinomial(n_clusters, even, size=resamples).astype(float)
 
 
-def small_sample_factor(blocks: Int[np.ndarray, " cluster"]) -> Float[np.ndarray, " cluster"]:
-    """G / (G - 1) for every cluster, with G the number of clusters of its block."""
-    _, block, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
-    return (sizes / np.maximum(sizes - 1, 1))[block.ravel()]
+def small_sample_factor(n_clusters: int) -> Float[np.ndarray, " cluster"]:
+    """G / (G - 1) for each of G clusters."""
+    return np.full(n_clusters, n_clusters / max(n_clusters - 1, 1))
 
 
 def replicates(
@@ -99,7 +83,7 @@ def replicates(
     shift = np.einsum("rc,rck->rk", share, sums)
     if not with_error:
         return shift, None
-    weights = counts * small_sample_factor(totals.blocks)
+    weights = counts * small_sample_factor(n_clusters)
     pull = np.divide(share**2, lambdas, out=np.zeros_like(share), where=lambdas != 0)
     if n_cells == 1:
         squares = _one_cell(weights, residuals[:, 0], totals.bottom, share, pull * sums[:, 0])
@@ -131,17 +115,17 @@ def _many_cells(weights, residuals, bottom, share, pull):
 
 
 def bootstrap_limits(
-    method: str, terms: Linearised, tail: float, draws: Draws
+    method: str, terms: Linearised, tail: float, resamples: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, " component"], Float[np.ndarray, " component"]]:
     """Limits minus the estimate, by `bootstrap_t` or `bca`; not finite where there are none."""
     totals, residuals, error = terms.totals, terms.residuals, terms.error
-    counts = draw_counts(totals.blocks, draws.resamples, draws.rng)
+    counts = draw_counts(len(totals.bottom), resamples, rng)
     counts = counts[((counts @ totals.bottom) > 0).all(axis=1)]
     n_components = residuals.shape[2]
     low, high = np.full(n_components, np.nan), np.full(n_components, np.nan)
-    if len(counts) < (1 - MOST_EMPTY_DRAWS) * draws.resamples:
+    if len(counts) < (1 - MOST_EMPTY_DRAWS) * resamples:
         return low, high  # too many draws leave a cell without any sample
-    step = max(1, CHUNK // (draws.resamples * len(terms.lambdas)))
+    step = max(1, CHUNK // (resamples * len(terms.lambdas)))
     for start in range(0, n_components, step):
         part = slice(start, start + step)
         studentize = method == "bootstrap_t"

@@ -101,6 +101,5 @@ def share_difference_interval(
         np.hypot(a.standard_error, b.standard_error),
         a.n + b.n,
         np.maximum(a.n_clusters, b.n_clusters),
-        a.fallback | b.fallback,
     )
     return Interval(*map(np.asarray, arrays), level, "newcombe")

@@ -33,13 +33,10 @@ def sign_null_mean(
     Raises:
         LengthlensError: more signs of +1 than steps.
     """
-    plus, steps = np.asarray(n_plus, dtype=float), np.asarray(n_steps, dtype=float)
-    wrong = np.broadcast_to(
-        (plus < 0) | (plus > steps), np.broadcast_shapes(plus.shape, steps.shape)
-    )
-    if np.any(wrong):
-        place = tuple(np.argwhere(wrong)[0])
-        few, many = (np.broadcast_to(part, wrong.shape)[place] for part in (plus, steps))
+    plus, steps = np.broadcast_arrays(np.asarray(n_plus, float), np.asarray(n_steps, float))
+    wrong = (plus < 0) | (plus > steps)
+    if wrong.any():
+        few, many = (part[wrong][0] for part in (plus, steps))
         raise LengthlensError(f"{few:g} of {many:g} steps cannot have a sign of +1")
     mean_sign = (2 * plus - steps) / np.maximum(steps, 1)
     return np.asarray(mean_sign * np.asarray(total), dtype=float)

@@ -11,6 +11,7 @@ from lengthlens.generation.answers import Request, answer_rows
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import mentions
+from lengthlens.statistics import chance_terms
 from lengthlens.tuning.sentences import COUNTING
 
 DATE = "2024-07-26"  # for chat templates that print one
@@ -48,12 +49,10 @@ def measure(rows: Sequence[dict], topics: Mapping[str, Sequence[str]]) -> Number
     n = np.array([row["n"] for row in rows])
     words = np.array([row["words"] for row in rows])
     error, total = words - n, len(rows)
-    # All pairs of an answer and another's n.
-    pairs = (words[:, None] == n[None, :]).sum() - (error == 0).sum()
     named = [mentions(row["text"], topics[row["topic"]]) for row in rows]
     return {
         "exact": float((error == 0).mean()),
-        "chance": float(pairs / (total * (total - 1))),
+        "chance": float(chance_terms(n, words)[0].mean()),
         "error": float(error.mean()),
         "absolute_error": float(np.abs(error).mean()),
         "slope": float(np.polyfit(n, words, 1)[0]),
