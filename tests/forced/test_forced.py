@@ -19,7 +19,7 @@ from lengthlens.decoding.intervention import Replacement
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import FORCED
 from lengthlens.files.netcdf import write_dataset
-from lengthlens.forced.measure import Effects, Other, drawn_of_each, force_answers
+from lengthlens.forced.measure import Effects, Other, force_answers
 from lengthlens.forced.nswap import nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
@@ -28,6 +28,7 @@ from lengthlens.forced.texts import as_other, on_text
 from lengthlens.generation.answers import Request, answer_prompts, requests
 from lengthlens.generation.forcing import Forcing, forced_batches
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each
 from lengthlens.generation.steps import annotate_steps
 from lengthlens.generation.swaps import SWAPS, neighbour
 from lengthlens.language.languages import Language, Template, Topic

@@ -40,8 +40,9 @@ from lengthlens.circuits.orders import (
     ranked_order,
     uniform_orders,
 )
-from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import Swap
 from lengthlens.language.words import count_words
 from lengthlens.models.layout import Layout
@@ -146,10 +147,7 @@ def measure_circuits(
         grid.measure(_without_each(members, first, texts.language, grid.layout), evaluate)
         written = grid.write(members, evaluate)
     found = grid.dataset().assign(written=("sample", written))
-    for name, told in ATTRIBUTES.items():
-        for variable in found.data_vars:
-            if variable.startswith(name):
-                found[variable].attrs["long_name"] = told
+    tell_meanings(found, ATTRIBUTES)
     return found.assign_attrs(
         smallest=-1 if k is None else k,
         ranked_by=first,
@@ -339,9 +337,8 @@ class _Grid:
             coords={
                 **columns,
                 "components": ("condition", np.array(members)),
-                "sample_id": ("sample", self.texts.column("sample_id")),
                 "n_swapped": ("sample", self._swapped()),
-                **{label: ("sample", self.texts.column(label)) for label in LABELS},
+                **sample_coords(self.texts.answers),
             },
             attrs={
                 "n_components": n_components(self.layout),

@@ -22,8 +22,9 @@ from lengthlens.count.crossed import crossed_streams
 from lengthlens.count.neurons import NeuronRuns, neuron_sets
 from lengthlens.count.probing import Design, Probes, design, probe
 from lengthlens.count.steering import chosen_layer, prompts_of, steered_words
-from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.language.languages import Language
 from lengthlens.models.anatomy import down_projection
 from lengthlens.patching.atp import NoGradients, attribute_neurons
@@ -106,12 +107,8 @@ def measure_count(loaded: LoadedModel, texts: CountTexts, plan: CountPlan) -> xr
         parts += found
     material = swap_material(loaded, texts.language, answers, texts.reading, [SWAP])
     found, neurons_absent = _neurons(loaded, texts, plan, used, material)
-    dataset = xr.merge([*parts, *found]).assign_coords(
-        sample_id=("sample", [row["sample_id"] for row in texts.answers]),
-        **{label: ("sample", [row[label] for row in texts.answers]) for label in LABELS},
-    )
-    for name in dataset.data_vars:
-        dataset[name].attrs["long_name"] = ATTRIBUTES[name]
+    dataset = xr.merge([*parts, *found]).assign_coords(sample_coords(texts.answers))
+    tell_meanings(dataset, ATTRIBUTES)
     dataset["n_answers"] = count_swaps(material)
     return dataset.assign_attrs(
         absent=absent,

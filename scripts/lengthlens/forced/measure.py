@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from lengthlens.decoding.intervention import Replacement
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.forced.nswap import nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
@@ -16,13 +17,13 @@ from lengthlens.forced.swaps import SwapText, why_prompts_differ
 from lengthlens.forced.texts import as_other
 from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing
+from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import SWAPS, neighbour
 from lengthlens.language.languages import Language
-from lengthlens.language.prompts import draw_name, drawn_places, prompt_of
+from lengthlens.language.prompts import prompt_of
 from lengthlens.models.readout import readout_of
 from lengthlens.weights.checkpoints import ModelSpec
 
-LABELS = ("n", "topic", "template", "split", "words", "error", "stopped", "truncated")
 ATTRIBUTES = {
     "nswap_completeness_error": "largest |sum of DLA - the model's own logit| of the steps used",
     "nswap": "share of the end margin where the number of words is reached minus where the next "
@@ -109,26 +110,11 @@ def force_answers(
     dataset = dataset.assign_coords(
         layer=np.arange(a.n_layers),
         head=np.arange(a.n_heads),
-        sample_id=("sample", [row["sample_id"] for row in answers]),
         **_swap_labels(texts),
-        **{label: ("sample", [row[label] for row in answers]) for label in LABELS},
+        **sample_coords(answers),
     )
-    for name, variable in dataset.data_vars.items():
-        start = next(start for start in ATTRIBUTES if name.startswith(start))
-        variable.attrs["long_name"] = ATTRIBUTES[start]
+    tell_meanings(dataset, ATTRIBUTES)
     return dataset.assign_attrs(said, n_kv_heads=a.n_kv_heads, **a.layout.attributes())
-
-
-def drawn_of_each(answers: Sequence[Mapping], per_n: int, seed: int) -> np.ndarray:
-    """True for `per_n` answers to each N, drawn by the seed: the same in every language."""
-    keys = [
-        (row["n"], draw_name(row["topic"], row["template"], int(row["sample_id"].split("#")[-1])))
-        for row in answers
-    ]
-    used = np.zeros(len(keys), dtype=bool)
-    for places in drawn_places(keys, per_n, seed):
-        used[places] = True
-    return used
 
 
 def _swap_text(

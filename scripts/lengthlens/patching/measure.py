@@ -17,8 +17,9 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import SWAPS
 from lengthlens.patching.atp import NoGradients, attribute_swaps
 from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
@@ -180,14 +181,11 @@ class _Table:
                 "swap": list(SWAPS),
                 "layer": np.arange(self.shapes["mlp"][0]),
                 "head": np.arange(self.shapes["head"][1]),
-                "sample_id": ("sample", [row["sample_id"] for row in self.answers]),
                 "n_swapped": (dims, self.n_swapped),
-                **{label: ("sample", [row[label] for row in self.answers]) for label in LABELS},
+                **sample_coords(self.answers),
             },
         )
-        for name in (*found.data_vars, "n_swapped"):
-            start = next(start for start in ATTRIBUTES if name.startswith(start))
-            found[name].attrs["long_name"] = ATTRIBUTES[start]
+        tell_meanings(found, ATTRIBUTES)
         found["n_answers"] = count_swaps(self.material)
         return found.assign_attrs(
             integrated_steps=self.plan.integrated_steps,

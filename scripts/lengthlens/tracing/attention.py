@@ -26,8 +26,9 @@ from tqdm import tqdm
 from lengthlens.ablation.selection import component_name
 from lengthlens.circuits.measure import smallest_circuit
 from lengthlens.decoding.scores import Knockouts
-from lengthlens.forced.measure import drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each
 from lengthlens.generation.swaps import SWAPS, Swap
 from lengthlens.language.languages import Language
 from lengthlens.patching.material import Reading, SwapMaterial
@@ -239,8 +240,7 @@ class _Table:
             },
         )
         found["n_answers"] = count_traced(self.swaps, self.roles)
-        for name, told in ATTRIBUTES.items():
-            found[name].attrs["long_name"] = told
+        tell_meanings(found, ATTRIBUTES)
         return found.assign_attrs(absent=self._absent(), knocked_absent=self._unknocked())
 
     def _unknocked(self) -> str:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from lengthlens.circuits.measure import KEPT, Condition, component_sets
 from lengthlens.circuits.orders import component_names
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.answers import answered, in_batches, requests
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
@@ -171,9 +172,7 @@ def measure_contrasts(
     coords = {"layer": np.arange(n_layers), "kind": ("sample", kinds)} | swap_coords(answers)
     dataset = xr.Dataset(data, coords=coords).set_coords("n_swapped")
     dataset["n_answers"] = count_traced(material, roles)
-    for name, told in (ATTRIBUTES | {"kept": KEPT_MARGIN}).items():
-        if name in dataset.variables:
-            dataset[name].attrs["long_name"] = told
+    tell_meanings(dataset, ATTRIBUTES | {"kept": KEPT_MARGIN})
     absent = why_untraced(material, roles) if answers else _why_no_prompts(language)
     circuit = {"components": ";".join(members.names), "circuit_absent": members.absent}
     return dataset.assign_attrs(every=plan.every, absent=absent, **circuit)

@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from lengthlens.circuits.measure import smallest_circuit
 from lengthlens.circuits.orders import EMBEDDING, component_names, ranked_order
-from lengthlens.forced.measure import drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import SWAPS, Swap
 from lengthlens.models.layout import Layout
 from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
@@ -30,7 +31,7 @@ from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.settings.sections import PathSearch
 from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
-from lengthlens.tracing.stream import Roles, swap_coords
+from lengthlens.tracing.stream import Roles
 
 SWAP = 1
 ALL = "all"
@@ -179,13 +180,11 @@ class _Table:
             name: (("swap", "sample", *dims), self.values[name]) for name, dims in self.dims.items()
         }
         text = {name: np.array(values, dtype=str) for name, values in self.coords.items()}
-        shared = swap_coords(self.answers)
-        del shared["role"]
+        shared = {"swap": list(SWAPS), **sample_coords(self.answers)}
         found = xr.Dataset(data, coords=text | shared).set_coords("n_swapped")
         # NOTE paths need no roles: an answer without them is measured, but for where it matters.
         found["n_answers"] = count_swaps(self.swaps)
-        for name, told in ATTRIBUTES.items():
-            found[name].attrs["long_name"] = told
+        tell_meanings(found, ATTRIBUTES)
         legal = self.swaps.legal(SWAP)
         unknown = [self.roles[index] for index, _ in legal if isinstance(self.roles[index], str)]
         return found.assign_attrs(

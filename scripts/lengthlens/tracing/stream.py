@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from lengthlens.decoding.reuse import batches
 from lengthlens.decoding.streams import StreamExchange, StreamRecorder, StreamSets
-from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import SWAPS, Swap
 from lengthlens.patching.material import LEGAL, SwapMaterial, count_swaps, why_none
 from lengthlens.patching.measure import DIRECTIONS, OF_SWAPS
@@ -152,8 +153,7 @@ def trace_streams(
     found = xr.Dataset(data, coords={"layer": np.arange(n_layers)} | swap_coords(answers))
     found = found.set_coords("n_swapped")
     found["n_answers"] = count_traced(material, roles)
-    for name, told in ATTRIBUTES.items():
-        found[name].attrs["long_name"] = told
+    tell_meanings(found, ATTRIBUTES)
     return found.assign_attrs(every=plan.every, absent=why_untraced(material, roles))
 
 
@@ -172,12 +172,7 @@ def legal_swaps(
 
 def swap_coords(answers: Sequence[Mapping]) -> dict:
     """The coordinates that the files of tracing and attention share."""
-    return {
-        "swap": list(SWAPS),
-        "role": list(ROLES),
-        "sample_id": ("sample", [row["sample_id"] for row in answers]),
-        **{label: ("sample", [row[label] for row in answers]) for label in LABELS},
-    }
+    return {"swap": list(SWAPS), "role": list(ROLES), **sample_coords(answers)}
 
 
 def count_traced(material: SwapMaterial, roles: Roles) -> xr.DataArray:
