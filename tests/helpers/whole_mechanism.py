@@ -25,11 +25,18 @@ from lengthlens.count.crossed import Crossed
 from lengthlens.count.measure import CountPlan, CountTexts, measure_count
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import LENGTH, NO_NUMBER, NO_READ_STEP, SWAPS, Swap, neighbour
+from lengthlens.generation.swaps import (
+    LENGTH,
+    NO_NUMBER,
+    NO_READ_STEP,
+    SWAPS,
+    Swap,
+    SwapMaterial,
+    neighbour,
+)
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.patching.runs import REACHED, Margins, Sets
 from lengthlens.settings.sections import Contrasts, Patching, PathSearch, Tracing, Transplant
@@ -104,7 +111,7 @@ class Runs(path_runs.PathRuns):
     unsplit: frozenset[int] = frozenset()
 
     def __init__(self, model: Model, swap: Swap, *settings: Any) -> None:
-        self.rng, self.start = model.rng, swap.numeral
+        self.rng, self.swap, self.start = model.rng, swap, swap.numeral
         margins = self.rng.normal(0, 1, (2, 2))
         margins[REACHED] += model.effect
         self.clean = Margins(*margins.T)

@@ -43,10 +43,9 @@ from lengthlens.circuits.orders import (
 from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each, sample_coords
-from lengthlens.generation.swaps import Swap
+from lengthlens.generation.swaps import Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.language.words import count_words
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, Sets, SwapRuns
 from lengthlens.statistics import Bootstrap
 

@@ -21,7 +21,7 @@ or what it adds to the stream.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import ROWS
-from lengthlens.generation.swaps import Swap
+from lengthlens.generation.swaps import SWAPS, Swap
 
 POSITIONS = ("prompt", "generated", "all")
 REACHED, OTHER = 0, 1  # the runs with the smaller and with the larger number
@@ -190,6 +190,17 @@ class SwapRuns:
         free = logits[:, classes.enders].amax(-1) - logits[:, classes.words].amax(-1)
         fixed = logits[:, self.ender] - logits[:, self.word]
         return Margins(fixed.double().cpu().numpy(), free.double().cpu().numpy())
+
+
+def note_clean(
+    values: Mapping[str, Float[np.ndarray, "swap sample *rest"]], sample: int, runs: SwapRuns
+) -> tuple[int, int]:
+    """Note the other number and the clean margins of a swap; the place of its answer in arrays."""
+    cell = (SWAPS.index(runs.swap.swap), sample)
+    values["n_swapped"][cell] = runs.swap.n_swapped
+    values["margin_reached"][cell] = runs.clean.fixed[REACHED]
+    values["margin_other"][cell] = runs.clean.fixed[OTHER]
+    return cell
 
 
 def best_pair(logits: Float[Tensor, " vocabulary"], classes: TokenClasses) -> tuple[int, int]:

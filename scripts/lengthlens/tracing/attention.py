@@ -27,11 +27,11 @@ from lengthlens.ablation.selection import component_name
 from lengthlens.circuits.measure import smallest_circuit
 from lengthlens.decoding.scores import Knockouts
 from lengthlens.files.netcdf import tell_meanings
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each
-from lengthlens.generation.swaps import SWAPS, Swap
+from lengthlens.generation.swaps import SWAPS, Swap, SwapMaterial
 from lengthlens.language.languages import Language
-from lengthlens.patching.material import Reading, SwapMaterial
 from lengthlens.tracing.last_step import LastStep
 from lengthlens.tracing.roles import ROLES, instructions, masks, text_roles
 from lengthlens.tracing.stream import Roles, TracePlan, count_traced, legal_swaps, swap_coords
@@ -138,7 +138,7 @@ class _Table:
         """Attention and knockouts of the answers that the plan names."""
         used = drawn_of_each(self.answers, self.plan.per_n, self.plan.seed)
         swaps: dict[int, list[Swap]] = {}
-        for _, index, entry in legal_swaps(self.answers, self.swaps, self.roles, self.plan):
+        for index, entry in legal_swaps(self.answers, self.swaps, self.roles, self.plan):
             swaps.setdefault(index, []).append(entry)
         label = f"{self.loaded.spec.name} attending"
         places = np.flatnonzero(used).tolist()

@@ -26,12 +26,12 @@ from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.answers import answered, in_batches, requests
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import SWAPS, neighbour
+from lengthlens.generation.swaps import SWAPS, neighbour, swap_material
 from lengthlens.language.ids import prompt_id
 from lengthlens.language.languages import KINDS, Language
 from lengthlens.language.prompts import Prompt, drawn_places, topic_split
-from lengthlens.patching.material import swap_material
-from lengthlens.patching.runs import OTHER, REACHED
+from lengthlens.patching.measure import OF_SWAPS
+from lengthlens.patching.runs import note_clean
 from lengthlens.settings.sections import Contrasts, Generation
 from lengthlens.tracing.paths import SWAP, Members
 from lengthlens.tracing.roles import ROLES, answer_roles, text_roles
@@ -143,8 +143,7 @@ def measure_contrasts(
     material = swap_material(loaded, asked, answers, reading, (SWAP,))
     roles = answer_roles(loaded, asked, answers, reading.date)
     n_layers, grid = loaded.anatomy.n_layers, (len(SWAPS), len(answers))
-    names = ("margin_reached", "margin_other", "n_swapped", "kept")
-    values = {name: np.full(grid, np.nan) for name in names}
+    values = {name: np.full(grid, np.nan) for name in (*OF_SWAPS, "kept")}
     streams = np.full((*grid, n_layers, len(ROLES)), np.nan, dtype=np.float32)
     everything = TracePlan(
         per_n=max(1, len(answers)), swaps=[SWAP], every=plan.every, memory_gb=settings.memory_gb
@@ -152,17 +151,14 @@ def measure_contrasts(
     kept = _kept(loaded, members)
     todo = legal_swaps(answers, material, roles, everything)
     label = f"{loaded.spec.name}, contrasting prompts"
-    for swap, index, entry in tqdm(todo, desc=label, unit="answer", delay=2, mininterval=1):
+    for index, entry in tqdm(todo, desc=label, unit="answer", delay=2, mininterval=1):
         positions = text_roles(roles[index], len(entry.answer))
         layers = range(0, n_layers, plan.every)
         runs, found = trace_swap(
             loaded, entry, positions, layers, settings.memory_gb, directions=NOISING
         )
-        cell = (SWAPS.index(swap), index)
+        cell = note_clean(values, index, runs)
         streams[cell] = found["noising"]
-        values["n_swapped"][cell] = entry.n_swapped
-        values["margin_reached"][cell] = runs.clean.fixed[REACHED]
-        values["margin_other"][cell] = runs.clean.fixed[OTHER]
         if kept is not None:
             values["kept"][cell] = runs.patched(kept).fixed[0]
     dims = ("swap", "sample")

@@ -23,11 +23,10 @@ from lengthlens.circuits.orders import EMBEDDING, component_names, ranked_order
 from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each, sample_coords
-from lengthlens.generation.swaps import SWAPS, Swap
+from lengthlens.generation.swaps import SWAPS, Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
 from lengthlens.patching.measure import OF_SWAPS
-from lengthlens.patching.runs import OTHER, REACHED
+from lengthlens.patching.runs import note_clean
 from lengthlens.settings.sections import PathSearch
 from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
@@ -138,9 +137,7 @@ class _Table:
             "way": list(WAYS),
         }
         self.dims = {
-            "margin_reached": (),
-            "margin_other": (),
-            "n_swapped": (),
+            **dict.fromkeys(OF_SWAPS, ()),
             "path": ("sender", "receiver"),
             "carried": ("component", "place"),
             "mediation": ("way",),
@@ -155,10 +152,7 @@ class _Table:
     def measure(self, index: int, swap: Swap, memory_gb: float) -> None:
         """Everything of one answer."""
         runs = PathRuns(self.network, swap, memory_gb)
-        cell = (SWAPS.index(swap.swap), index)
-        self.values["n_swapped"][cell] = swap.n_swapped
-        self.values["margin_reached"][cell] = runs.clean.fixed[REACHED]
-        self.values["margin_other"][cell] = runs.clean.fixed[OTHER]
+        cell = note_clean(self.values, index, runs)
         self.values["mediation"][cell] = list(runs.mediation().values())
         if not self.members.names:
             return

@@ -23,10 +23,9 @@ from lengthlens.decoding.streams import StreamExchange, StreamRecorder, StreamSe
 from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each, sample_coords
-from lengthlens.generation.swaps import SWAPS, Swap
-from lengthlens.patching.material import LEGAL, SwapMaterial, count_swaps, why_none
+from lengthlens.generation.swaps import LEGAL, SWAPS, Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.patching.measure import DIRECTIONS, OF_SWAPS
-from lengthlens.patching.runs import OTHER, REACHED, SwapRuns
+from lengthlens.patching.runs import REACHED, SwapRuns, note_clean
 from lengthlens.settings.sections import Tracing
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 
@@ -128,8 +127,7 @@ def trace_streams(
 ) -> xr.Dataset:
     """The dataset of a tracing file (docs/files.md), samples in the order of the answers."""
     grid, n_layers = (len(SWAPS), len(answers)), loaded.anatomy.n_layers
-    names = ("margin_reached", "margin_other", "n_swapped")
-    scalars = {name: np.full(grid, np.nan) for name in names}
+    scalars = {name: np.full(grid, np.nan) for name in OF_SWAPS}
     streams = {
         name: np.full((*grid, n_layers, len(ROLES)), np.nan, dtype=np.float32)
         for name in DIRECTIONS
@@ -137,14 +135,11 @@ def trace_streams(
     layers = range(0, n_layers, plan.every)
     todo = legal_swaps(answers, material, roles, plan)
     label = f"{loaded.spec.name} traced"
-    for swap, index, entry in tqdm(todo, desc=label, unit="swap", delay=2, mininterval=1):
+    for index, entry in tqdm(todo, desc=label, unit="swap", delay=2, mininterval=1):
         runs, found = trace_swap(
             loaded, entry, text_roles(roles[index], len(entry.answer)), layers, plan.memory_gb
         )
-        cell = (SWAPS.index(swap), index)
-        scalars["n_swapped"][cell] = entry.n_swapped
-        scalars["margin_reached"][cell] = runs.clean.fixed[REACHED]
-        scalars["margin_other"][cell] = runs.clean.fixed[OTHER]
+        cell = note_clean(scalars, index, runs)
         for name, values in found.items():
             streams[name][cell] = values
     dims = ("swap", "sample")
@@ -159,11 +154,11 @@ def trace_streams(
 
 def legal_swaps(
     answers: Sequence[Mapping], material: SwapMaterial, roles: Roles, plan: TracePlan
-) -> list[tuple[int, int, Swap]]:
-    """Swap, place of the answer and its legal swap, of the answers that the plan names."""
+) -> list[tuple[int, Swap]]:
+    """Legal swaps, each with the index of its answer, of the answers that the plan names."""
     used = drawn_of_each(answers, plan.per_n, plan.seed)
     return [
-        (swap, index, entry)
+        (index, entry)
         for swap in plan.swaps
         for index, entry in material.legal(swap)
         if used[index] and not isinstance(roles[index], str)

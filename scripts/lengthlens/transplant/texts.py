@@ -19,8 +19,8 @@ from lengthlens.decoding.reuse import CleanLayers
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits
+from lengthlens.generation.swaps import swap_material
 from lengthlens.language.languages import Language
-from lengthlens.patching.material import swap_material
 from lengthlens.patching.runs import best_pair, rows_at_once
 
 SWAP = 1
@@ -45,7 +45,12 @@ class FixedTexts:
         self._memory_gb = memory_gb
         self._layers: dict[tuple[str, int], CleanLayers] = {}  # of each model and batch, unchanged
         rows = [
-            {**vars(prompt), "prompt_id": prompt.id, "tokens": list(answer)}
+            {
+                **vars(prompt),
+                "prompt_id": prompt.id,
+                "sample_id": f"{prompt.id}#0",
+                "tokens": list(answer),
+            }
             for prompt, answer in zip(study.prompts, answers, strict=True)
         ]
         reading = Reading(n_words, study.counting, study.settings.date)
