@@ -46,7 +46,7 @@ from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.language.words import count_words
 from lengthlens.models.layout import Layout
-from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, Sets, SwapRuns
+from lengthlens.patching.runs import OTHER, REACHED, Sets, SwapRuns, alike_sets
 from lengthlens.statistics import Bootstrap
 
 KEPT, PATCHED = "kept", "patched"
@@ -354,7 +354,4 @@ def component_sets(conditions: Sequence[Condition], layout: Layout, device: torc
     """The components of each condition that come from the other run."""
     masks = np.array([c.members if c.way == PATCHED else ~c.members for c in conditions])
     masks = layout.spread(masks.reshape(len(conditions), -1), False)
-    heads, mlps = (torch.from_numpy(mask).to(device) for mask in masks)
-    run = torch.full((len(conditions),), REACHED, device=device)
-    place = torch.full_like(run, POSITIONS.index("all"))
-    return Sets(heads, mlps, run, place)
+    return alike_sets(masks, REACHED, "all", device)

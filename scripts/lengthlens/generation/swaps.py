@@ -22,7 +22,7 @@ import xarray as xr
 from lengthlens.generation.answers import request_of
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.steps import StepAnnotations
+from lengthlens.generation.steps import StepAnnotations, first_step
 from lengthlens.language.languages import Language
 
 SWAPS = (-1, 1)
@@ -70,6 +70,11 @@ class Swap:
         return self.other if self.own_is_reached else self.reached
 
     @property
+    def texts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """All that is read in the reached and in the other run."""
+        return (*self.reached, *self.answer), (*self.other, *self.answer)
+
+    @property
     def last(self) -> int:
         """The position that the margin is read from: that of the last token fed."""
         return len(self.reached) + len(self.answer) - 1
@@ -88,8 +93,7 @@ def neighbour(n: int, n_words: Iterable[int], swap: int) -> int | None:
 
 def read_step(marks: StepAnnotations, smaller: int) -> int | None:
     """The first boundary step with so many words before it; None where there is none."""
-    found = np.flatnonzero(marks.boundary & (marks.words_before == smaller))
-    return int(found[0]) if len(found) else None
+    return first_step(marks.boundary & (marks.words_before == smaller))
 
 
 def swap_answer(

@@ -22,7 +22,15 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import SWAPS, SwapMaterial, count_swaps, why_none
 from lengthlens.patching.atp import NoGradients, attribute_swaps
-from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, join_sets, single_sets
+from lengthlens.patching.runs import (
+    OTHER,
+    POSITIONS,
+    REACHED,
+    SwapRuns,
+    join_sets,
+    note_clean,
+    single_sets,
+)
 from lengthlens.patching.sampled import best_heads, patched_heads
 from lengthlens.settings.sections import Patching
 

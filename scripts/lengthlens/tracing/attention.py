@@ -71,7 +71,7 @@ def own_texts(
     tokens, given = [], []
     for (text, _), row in zip(instructions(language, answers), answers, strict=True):
         marks = loaded.annotate(row["tokens"], row["n"], reading.counting)
-        (step,) = np.flatnonzero(marks.decision)[:1].tolist() or [None]
+        step = marks.decision_step
         given.append(step or 0)
         prompt = loaded.encode(text, reading.date)
         tokens.append(None if step is None else (*prompt, *row["tokens"][:step]))
@@ -170,11 +170,10 @@ class _Table:
     def _swap(self, index: int, entry: Swap, own) -> None:
         """The fall of the N effect; the runs of a swap are read from the same position."""
         roles = text_roles(self.roles[index], len(entry.answer))
-        texts = [(*prompt, *entry.answer) for prompt in (entry.reached, entry.other)]
-        known = [own[1] if own and text == own[0] else None for text in texts]
+        known = [own[1] if own and text == own[0] else None for text in entry.texts]
         steps = [
             step or LastStep(self.loaded, text, self.plan.memory_gb)
-            for step, text in zip(known, texts, strict=True)
+            for step, text in zip(known, entry.texts, strict=True)
         ]
         pair = steps[0 if entry.own_is_reached else 1].pair
         effect = steps[0].margin(pair) - steps[1].margin(pair)
@@ -189,10 +188,6 @@ class _Table:
         fall = effect - (margins[0] - margins[1])
         self._keep(("knockout_n", "knockout_heads_n"), cell, fall, roles)
 
-    def _filled(self, roles: Int8[np.ndarray, " position"]) -> list[int]:
-        """The roles that have a position."""
-        return np.unique(roles).tolist()
-
     def _knockouts(self, roles: Int8[np.ndarray, " position"]) -> Knockouts:
         """All layers, then the heads of the circuit, each with every role that is not empty.
 
@@ -204,7 +199,7 @@ class _Table:
         for row, members in enumerate(self.knocked, start=layers):
             for layer, head in members:
                 heads[row, layer, head] = True
-        filled = self._filled(roles)
+        filled = np.unique(roles)  # the roles that have a position
         keys = np.tile(masks(roles)[filled], (len(heads), 1))
         device = self.loaded.device
         return Knockouts(
@@ -220,7 +215,7 @@ class _Table:
         roles: Int8[np.ndarray, " position"],
     ) -> None:
         """What knockouts did, by layer and by the heads of the circuit."""
-        filled = self._filled(roles)
+        filled = np.unique(roles)
         by_set = fall.reshape(-1, len(filled))
         for name, part in zip(names, np.split(by_set, [self.shape[0]]), strict=True):
             values = np.full((len(part), len(ROLES)), np.nan)
@@ -241,10 +236,10 @@ class _Table:
         )
         found["n_answers"] = count_traced(self.swaps, self.roles)
         tell_meanings(found, ATTRIBUTES)
-        return found.assign_attrs(absent=self._absent(), knocked_absent=self._unknocked())
-
-    def _unknocked(self) -> str:
-        return "" if self.knocked else "no circuit of heads is faithful, so none was kept apart"
+        unknocked = "no circuit of heads is faithful, so none was kept apart"
+        return found.assign_attrs(
+            absent=self._absent(), knocked_absent="" if self.knocked else unknocked
+        )
 
     def _absent(self) -> str:
         """Why attention is missing, in all layers or in some; empty where it is not."""

@@ -9,7 +9,6 @@ are rows of one batch. Before the numeral both runs are alike: `before` is 0 by 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -74,8 +73,7 @@ class StreamRuns(SwapRuns):
         for below, members in batches(sets.layer.cpu().numpy(), self._rows):
             part = sets[torch.as_tensor(members, device=sets.layer.device)]
             exchange = StreamExchange(self._loaded.anatomy, self._streams, part)
-            with contextlib.ExitStack() as during:
-                during.enter_context(exchange.attached())
+            with exchange.attached():
                 logits = self._pass(part.into, self._layers.reused(below, part.into))
             found[members] = self._margins(logits).fixed
         return found
