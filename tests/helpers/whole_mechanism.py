@@ -364,7 +364,6 @@ class Mechanism:
             "tracing.attention": {"LastStep": Step},
             "tracing.paths": {"PathRuns": Runs, "network_of": lambda loaded: loaded},
             "tracing.contrasts": {
-                "trace_swap": self._streams,
                 "swap_material": lambda loaded, lang, rows, *rest: self.material(rows, (1,)),
                 "answer_roles": lambda loaded, lang, rows, date: self.roles(rows),
                 "greedy_answers": lambda loaded, prompts, *rest: [

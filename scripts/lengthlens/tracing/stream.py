@@ -9,7 +9,7 @@ are rows of one batch. Before the numeral both runs are alike: `before` is 0 by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -122,24 +122,32 @@ def trace_streams(
     material: SwapMaterial,
     roles: Roles,
     plan: TracePlan,
+    directions: Sequence[str] = tuple(DIRECTIONS),
+    beside: Callable[[tuple[int, int], SwapRuns], None] | None = None,
 ) -> xr.Dataset:
-    """The dataset of a tracing file (docs/files.md), samples in the order of the answers."""
+    """The dataset of a tracing file (docs/files.md), samples in the order of the answers.
+
+    `beside` is given the place of every swap that is traced, and its runs.
+    """
     grid, n_layers = (len(SWAPS), len(answers)), loaded.anatomy.n_layers
     scalars = {name: np.full(grid, np.nan) for name in OF_SWAPS}
     streams = {
         name: np.full((*grid, n_layers, len(ROLES)), np.nan, dtype=np.float32)
-        for name in DIRECTIONS
+        for name in directions
     }
     layers = range(0, n_layers, plan.every)
     todo = legal_swaps(answers, material, roles, plan)
     label = f"{loaded.spec.name} traced"
     for index, entry in tqdm(todo, desc=label, unit="swap", delay=2, mininterval=1):
+        positions = text_roles(roles[index], len(entry.answer))
         runs, found = trace_swap(
-            loaded, entry, text_roles(roles[index], len(entry.answer)), layers, plan.memory_gb
+            loaded, entry, positions, layers, plan.memory_gb, directions=directions
         )
         cell = note_clean(scalars, index, runs)
         for name, values in found.items():
             streams[name][cell] = values
+        if beside is not None:
+            beside(cell, runs)
     dims = ("swap", "sample")
     data = {name: (dims, values) for name, values in scalars.items()}
     data |= {f"{name}_stream": ((*dims, "layer", "role"), part) for name, part in streams.items()}
