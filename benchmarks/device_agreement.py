@@ -28,11 +28,12 @@ from workload import generation
 
 from lengthlens.attribution.per_sample import attribute_batches
 from lengthlens.generation.answers import answer_prompts
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel, load
+from lengthlens.generation.swaps import swap_material
 from lengthlens.language.prompts import build_prompts, load_language
 from lengthlens.models.readout import readout_of
 from lengthlens.patching.atp import attribute_swaps
-from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import SwapRuns
 from lengthlens.weights.checkpoints import ModelSpec
 

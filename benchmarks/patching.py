@@ -29,11 +29,11 @@ import torch
 from workload import generation
 
 from lengthlens.generation.answers import answer_prompts
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel, load
-from lengthlens.generation.swaps import Swap
+from lengthlens.generation.swaps import Swap, swap_material
 from lengthlens.language.prompts import build_prompts, load_language
 from lengthlens.patching.atp import attribute_swaps
-from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, single_sets
 from lengthlens.weights.checkpoints import ModelSpec
 

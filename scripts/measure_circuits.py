@@ -8,7 +8,7 @@ def main(snakemake) -> None:
     from lengthlens.circuits.measure import CircuitPlan, Texts, measure_circuits
     from lengthlens.files.formats import CIRCUITS
     from lengthlens.generation.job import AnswersJob
-    from lengthlens.patching.material import swap_material
+    from lengthlens.generation.swaps import swap_material
     from lengthlens.statistics import Bootstrap
 
     job, params = AnswersJob(snakemake), snakemake.params

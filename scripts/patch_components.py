@@ -6,7 +6,7 @@ from lengthlens.workflow.model_job import run_model_job
 def main(snakemake) -> None:
     from lengthlens.files.formats import PATCHING
     from lengthlens.generation.job import AnswersJob
-    from lengthlens.patching.material import swap_material
+    from lengthlens.generation.swaps import swap_material
     from lengthlens.patching.measure import Plan, measure_patching
 
     job = AnswersJob(snakemake)

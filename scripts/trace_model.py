@@ -10,7 +10,7 @@ def main(snakemake) -> None:
     from lengthlens.files.formats import ATTENTION, CONTRASTS, PATHS, TRACING
     from lengthlens.generation.job import AnswersJob
     from lengthlens.generation.opening import settings_of
-    from lengthlens.patching.material import swap_material
+    from lengthlens.generation.swaps import swap_material
     from lengthlens.readers import open_circuits
     from lengthlens.tracing import attention, contrasts, paths, stream
     from lengthlens.tracing.roles import answer_roles

@@ -20,9 +20,10 @@ from lengthlens.circuits.orders import (
     ranked_order,
     uniform_orders,
 )
+from lengthlens.generation.job import Reading
+from lengthlens.generation.swaps import swap_material
 from lengthlens.models.layout import Layout
 from lengthlens.patching.atp import attribute_swaps
-from lengthlens.patching.material import Reading, swap_material
 from lengthlens.statistics import Bootstrap
 
 BOOTSTRAP = Bootstrap(resamples=200)

@@ -11,8 +11,8 @@ from lengthlens.count.crossed import Crossed, _read, _Version, check_memory, cro
 from lengthlens.count.probing import design, directions, permuted_numbers, probe
 from lengthlens.decoding.streams import Shift
 from lengthlens.errors import LengthlensError
+from lengthlens.generation.job import Reading
 from lengthlens.language.prompts import prompt_of
-from lengthlens.patching.material import Reading
 
 READING = Reading(N_WORDS, "whitespace", "2026-01-01")
 

@@ -12,8 +12,8 @@ from toys import SETTINGS
 
 from lengthlens.analysis.count import summarise_count
 from lengthlens.count.measure import CountPlan, CountTexts, is_steered, measure_count
+from lengthlens.generation.job import Reading
 from lengthlens.models.anatomy import down_projection
-from lengthlens.patching.material import Reading
 from lengthlens.statistics import Bootstrap
 
 OPTIONS = Bootstrap(resamples=200)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +19,28 @@ from lengthlens.decoding.intervention import Replacement
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import FORCED
 from lengthlens.files.netcdf import write_dataset
-from lengthlens.forced.measure import Effects, Other, drawn_of_each, force_answers
+from lengthlens.forced.measure import Effects, Other, force_answers
 from lengthlens.forced.nswap import nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
-from lengthlens.forced.swaps import SwapText, why_prompts_differ
 from lengthlens.forced.texts import as_other, on_text
 from lengthlens.generation.answers import Request, answer_prompts, requests
 from lengthlens.generation.forcing import Forcing, forced_batches
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.steps import annotate_steps
-from lengthlens.generation.swaps import SWAPS, neighbour
+from lengthlens.generation.rows import drawn_of_each
+from lengthlens.generation.steps import StepAnnotations, annotate_steps
+from lengthlens.generation.swaps import (
+    ELSEWHERE,
+    LENGTH,
+    SWAPS,
+    Swap,
+    SwapMaterial,
+    neighbour,
+    read_step,
+    swap_answer,
+    swap_material,
+)
 from lengthlens.language.languages import Language, Template, Topic
 from lengthlens.language.prompts import Prompt, build_prompts
 from lengthlens.models.readout import readout_of
@@ -105,7 +116,32 @@ def test_stop_tokens_inside_a_text_do_not_end_it(loaded, prompts):
     assert batch.steps.token.tolist() == [token for text in texts for token in text]
 
 
-def swap_text(loaded: LoadedModel, n: int, lengths: tuple[int, int, int], seed: int) -> SwapText:
+@dataclass(frozen=True)
+class Text:
+    """An answer with its own prompt and, by swap, those with other numbers, of whatever lengths."""
+
+    request: Request
+    swapped: dict[int, Request]
+    answer: list[int]
+    marks: StepAnnotations
+
+    def step(self, swap: int) -> int:
+        return read_step(self.marks, min(self.request.prompt.n, self.swapped[swap].prompt.n))
+
+    def swap(self, swap: int) -> Swap:
+        own, other = self.request, self.swapped[swap]
+        reached, larger = (tuple(part.tokens) for part in (own, other)[::swap])
+        before = tuple(self.answer[: self.step(swap)])
+        return Swap(swap, own.prompt.n, other.prompt.n, reached, larger, before, 0)
+
+
+def contrast_of(loaded: LoadedModel, texts: list[Text]) -> xr.Dataset:
+    material = SwapMaterial({swap: [text.swap(swap) for text in texts] for swap in SWAPS})
+    requests, answers = [text.request for text in texts], [text.answer for text in texts]
+    return nswap_contrast(forcing(loaded), readout_of(loaded.model), requests, answers, material)
+
+
+def swap_text(loaded: LoadedModel, n: int, lengths: tuple[int, int, int], seed: int) -> Text:
     """An answer of one-token words to random prompts of these lengths, for N and for N -+ 1."""
     rng = np.random.default_rng(seed)
     names = ("own", "less", "more")
@@ -120,7 +156,7 @@ def swap_text(loaded: LoadedModel, n: int, lengths: tuple[int, int, int], seed: 
     answer = [*rng.integers(40, 100, n).tolist(), 5, 2]
     marks = annotate_steps(answer, n, loaded.vocabulary, loaded.decode_text, "whitespace")
     swapped = {swap: request for swap, request in zip((-1, 1), made[1:], strict=True)}
-    return SwapText(made[0], swapped, answer, marks, {})
+    return Text(made[0], swapped, answer, marks)
 
 
 @pytest.mark.parametrize("row", ["llama", "gemma2", "granite", "gpt2"])
@@ -133,10 +169,10 @@ def test_contrasts_add_up_to_the_change_of_the_margin(row: str) -> None:
     model = tiny_model(row)
     loaded = toy(model)
     texts = [swap_text(loaded, n, lengths, n) for n, lengths in ((3, (9, 9, 8)), (4, (7, 8, 9)))]
-    found = nswap_contrast(forcing(loaded), readout_of(model), texts)
+    found = contrast_of(loaded, texts)
     cap = loaded.anatomy.soft_cap
 
-    def logits(request: Request, text: SwapText, step: int) -> torch.Tensor:
+    def logits(request: Request, text: Text, step: int) -> torch.Tensor:
         own = own_logits(model, request.tokens, [*text.answer[:step], 0])[-1].double()
         return own if cap is None else cap * torch.atanh(own / cap)
 
@@ -196,7 +232,7 @@ def planted_model():
     return model
 
 
-def planted_texts(loaded: LoadedModel) -> list[SwapText]:
+def planted_texts(loaded: LoadedModel) -> list[Text]:
     """The same prompt for N = 3, 4, 5 and its neighbours, and answers of N words."""
     texts = []
     for n in (3, 4, 5):
@@ -207,7 +243,7 @@ def planted_texts(loaded: LoadedModel) -> list[SwapText]:
             return replace(old, tokens=[*before, 20 + number, *after])
 
         swapped = {swap: asked(n + swap, old) for swap, old in text.swapped.items()}
-        texts.append(SwapText(asked(n, text.request), swapped, text.answer, text.marks, {}))
+        texts.append(Text(asked(n, text.request), swapped, text.answer, text.marks))
     return texts
 
 
@@ -215,7 +251,7 @@ def test_a_planted_head_is_found_by_the_contrast_and_by_the_effect() -> None:
     """It has the largest contrast in every sample, positive on both sides, others near none."""
     loaded = toy(planted_model())
     texts = planted_texts(loaded)
-    found = nswap_contrast(forcing(loaded), readout_of(loaded.model), texts)
+    found = contrast_of(loaded, texts)
     heads = found["nswap_head"].to_numpy()[:, :, 0]
     assert heads[..., 2].min() > 0.5
     others = np.abs(np.delete(heads, 2, axis=-1)).max(-1)
@@ -230,13 +266,9 @@ def test_a_planted_head_is_found_by_the_contrast_and_by_the_effect() -> None:
 def test_without_the_planted_head_there_is_no_contrast() -> None:
     """The null: with its output taken away, no head can tell the numbers apart."""
     loaded = toy(planted_model())
-    with_it = nswap_contrast(forcing(loaded), readout_of(loaded.model), planted_texts(loaded))[
-        "nswap_head"
-    ]
+    with_it = contrast_of(loaded, planted_texts(loaded))["nswap_head"]
     loaded.model.model.layers[0].self_attn.o_proj.weight[:, 32] = 0
-    without = nswap_contrast(forcing(loaded), readout_of(loaded.model), planted_texts(loaded))[
-        "nswap_head"
-    ]
+    without = contrast_of(loaded, planted_texts(loaded))["nswap_head"]
     assert float(np.abs(without).max()) < 0.1 * float(np.abs(with_it).max())
 
 
@@ -381,22 +413,48 @@ def test_prompts_of_other_lengths_are_left_out_by_reason(loaded, answered) -> No
 
 
 def test_prompts_that_differ_in_other_words_are_left_out_by_reason(loaded, answered) -> None:
-    """Nothing but the numeral may differ: digits are the numeral's, and letters are not."""
+    """Nothing but the numeral may differ, however often it is there: "3 words, 3!" is legal."""
     say = loaded.tokenizer
+    answer = [50, 60, 70, 2]
+    words, none = np.array([3], dtype=np.int32), np.zeros(1, dtype=bool)
+    marks = StepAnnotations(none, words, words, np.ones(1, dtype=np.int8), ~none, none)
 
     def differ(one: str, other: str) -> str:
-        ids = [say(text)["input_ids"] for text in (one, other)]
-        return why_prompts_differ(*ids, loaded.decode_text)
+        own, swapped = ((n, say(text)["input_ids"]) for n, text in ((3, one), (4, other)))
+        found = swap_answer(own, swapped, answer, marks, loaded.decode_text)
+        return found if isinstance(found, str) else ""
 
     assert differ("Write 3 words.", "Write 4 words.") == ""
-    assert differ("Write 3 words.", "Write 4 words!") == "tokens"
-    assert differ("Write 3 words.", "Write 4 words now.") == "length"
+    assert differ("Write 3 words, 3!", "Write 4 words, 4!") == ""
+    assert differ("Write 3 words, 3!", "Write 4 words, 5!") == ELSEWHERE
+    assert differ("Write 3 words.", "Write 4 words!") == ELSEWHERE
+    assert differ("Write 3 words.", "Write 4 words now.") == LENGTH
 
 
 def test_the_next_numbers_of_the_study() -> None:
     assert [neighbour(3, [5, 3], swap) for swap in SWAPS] == [None, 5]
     assert [neighbour(5, [9, 5, 3], swap) for swap in SWAPS] == [3, 9]
     assert neighbour(4, [4], 1) is None
+
+
+def test_a_prompt_may_name_the_number_twice(loaded, answered) -> None:
+    """Patches and contrasts go by one rule: a swap that one of them reads the other reads, too."""
+    twice = replace(
+        LANGUAGE,
+        templates=tuple(
+            replace(one, text=f"{one.text} {{n}}!", plurals={"one": f"{one.text} {{n}}!"})
+            for one in LANGUAGE.templates
+        ),
+    )
+    found = force_answers(forcing(loaded), twice, answered[0], N_WORDS, EFFECTS, None)
+    legal = found["nswap_reason"].to_numpy() == ""
+    reading = Reading(N_WORDS, "whitespace", SETTINGS.date)
+    material = swap_material(loaded, twice, answered[0], reading)
+    for place, swap in enumerate(SWAPS):
+        entries = material.by_swap[swap]
+        assert legal[place].tolist() == [isinstance(entry, Swap) for entry in entries]
+        assert legal[place].any()
+        np.testing.assert_array_equal(np.isfinite(found["nswap_margin"][place]), legal[place])
 
 
 def test_without_a_legal_swap_the_rest_goes_on(loaded, answered) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,11 +30,10 @@ def job(folder: Path, monkeypatch, sha256: str = "0" * 64, counting: str = "unic
     made = {"schema": GENERATIONS, "model": {"model": "m", "sha256": sha256}}
     write_rows([{"n": 3}], answers, made | {"config": {"counting": counting}})
 
-    def loading(name: str, *given) -> None:
-        raise Loading(name)
+    def loading(name: str, model: dict, config: dict, exact: bool) -> None:
+        raise Loading(f"{name}, exact: {exact}")
 
-    for name in ("open_model", "open_exact_model"):
-        monkeypatch.setattr(jobs, name, functools.partial(loading, name))
+    monkeypatch.setattr(jobs, "open_model", loading)
     given = SimpleNamespace(manifest=str(manifest), language=str(LANGUAGE), answers=str(answers))
     params = SimpleNamespace(config=CONFIG, name="m", model={})
     return jobs.AnswersJob(SimpleNamespace(input=given, params=params, output=[]))
@@ -45,9 +43,9 @@ def test_answers_of_this_run_are_read(tmp_path, monkeypatch) -> None:
     made = job(tmp_path, monkeypatch)
     assert made.answers == [{"n": 3}]
     assert made.reading == jobs.Reading([3], "unicode", "2026-01-01")
-    with pytest.raises(Loading, match="^open_model$"):
+    with pytest.raises(Loading, match="^m, exact: False$"):
         made.open_model()
-    with pytest.raises(Loading, match="^open_exact_model$"):
+    with pytest.raises(Loading, match="^m, exact: True$"):
         made.open_model(exact=True)
 
 

@@ -68,6 +68,7 @@ def test_a_legal_swap_knows_its_runs() -> None:
         ((3, [40, 3, 41]), (4, [45, 4, 41]), ELSEWHERE),
         ((3, [40, 3, 41]), (4, [40, 3, 41]), ELSEWHERE),  # the numeral is not in the prompt
         ((3, [40, 5, 41]), (4, [40, 4, 41]), ELSEWHERE),  # another number changes
+        ((3, [40, 3, 41, 5]), (4, [40, 4, 41, 6]), ELSEWHERE),  # beside N
         ((9, [40, 9, 41]), (8, [40, 8, 41]), NO_READ_STEP),
     ],
 )
@@ -82,3 +83,22 @@ def test_a_numeral_may_have_several_tokens() -> None:
     assert isinstance(found, Swap) and found.numeral == 2
     merged = swap_answer((22, [40, 2, 2]), (23, [40, 23]), [2], marks([22], [True]), spell)
     assert merged == LENGTH
+
+
+def test_a_prompt_may_name_the_number_twice() -> None:
+    """Both numerals may change, and nothing else; what can be patched begins at the first."""
+    own, larger = (3, [40, 3, 41, 3, 42]), (4, [40, 4, 41, 4, 42])
+    found = swap_answer(own, larger, ANSWER, MARKS, spell)
+    assert isinstance(found, Swap) and found.numeral == 1
+    assert found.swapped == found.other == (40, 4, 41, 4, 42)
+    changed = (4, [40, 4, 43, 4, 42])
+    assert swap_answer(own, changed, ANSWER, MARKS, spell) == ELSEWHERE
+
+
+def test_a_token_of_the_numeral_may_hold_more_than_digits() -> None:
+    """As roles have it: what shares a character with the number belongs to it."""
+
+    def glued(tokens) -> str:
+        return "".join({3: "3.", 4: "4."}.get(token, " x") for token in tokens)
+
+    assert isinstance(swap_answer((3, [40, 3]), (4, [40, 4]), ANSWER, MARKS, glued), Swap)

@@ -25,11 +25,18 @@ from lengthlens.count.crossed import Crossed
 from lengthlens.count.measure import CountPlan, CountTexts, measure_count
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import LENGTH, NO_NUMBER, NO_READ_STEP, SWAPS, Swap, neighbour
+from lengthlens.generation.swaps import (
+    LENGTH,
+    NO_NUMBER,
+    NO_READ_STEP,
+    SWAPS,
+    Swap,
+    SwapMaterial,
+    neighbour,
+)
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import SwapMaterial
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.patching.runs import REACHED, Margins, Sets
 from lengthlens.settings.sections import Contrasts, Patching, PathSearch, Tracing, Transplant
@@ -104,7 +111,7 @@ class Runs(path_runs.PathRuns):
     unsplit: frozenset[int] = frozenset()
 
     def __init__(self, model: Model, swap: Swap, *settings: Any) -> None:
-        self.rng, self.start = model.rng, swap.numeral
+        self.rng, self.swap, self.start = model.rng, swap, swap.numeral
         margins = self.rng.normal(0, 1, (2, 2))
         margins[REACHED] += model.effect
         self.clean = Margins(*margins.T)
@@ -357,7 +364,6 @@ class Mechanism:
             "tracing.attention": {"LastStep": Step},
             "tracing.paths": {"PathRuns": Runs, "network_of": lambda loaded: loaded},
             "tracing.contrasts": {
-                "trace_swap": self._streams,
                 "swap_material": lambda loaded, lang, rows, *rest: self.material(rows, (1,)),
                 "answer_roles": lambda loaded, lang, rows, date: self.roles(rows),
                 "greedy_answers": lambda loaded, prompts, *rest: [

@@ -21,10 +21,11 @@ from wheels import write_wheel
 
 from lengthlens.attribution.dla import attribute_steps
 from lengthlens.decoding.decode import Decoder
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import load
+from lengthlens.generation.swaps import swap_material
 from lengthlens.language.prompts import load_language, prompt_of
 from lengthlens.models.readout import readout_of
-from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import REACHED, SwapRuns, single_sets
 from lengthlens.weights.checkpoints import ModelSpec
 

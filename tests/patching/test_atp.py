@@ -11,13 +11,13 @@ from small_project import ROOT, generation
 from toys import toy
 
 from lengthlens.generation.answers import answer_prompts
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel, load
-from lengthlens.generation.swaps import Swap
+from lengthlens.generation.swaps import Swap, swap_material
 from lengthlens.language.languages import load_language
 from lengthlens.language.prompts import build_prompts
 from lengthlens.patching import atp
 from lengthlens.patching.atp import NoGradients, attribute_swaps, plan_batch
-from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.runs import POSITIONS, REACHED, SwapRuns, join_sets, single_sets
 from lengthlens.weights.checkpoints import ModelSpec
 

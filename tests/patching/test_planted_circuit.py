@@ -12,8 +12,9 @@ from planted_circuit import N_WORDS, NAMES, answers_of, counting_model, language
 from lengthlens.analysis.patches import carriers, component_patches, summarise_patches
 from lengthlens.analysis.tracing import n_effect
 from lengthlens.circuits.orders import component_names
+from lengthlens.generation.job import Reading
+from lengthlens.generation.swaps import swap_material
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.patching.sampled import CHOSEN, NOT, SAMPLED, patched_heads
 from lengthlens.statistics import Bootstrap

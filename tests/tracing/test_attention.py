@@ -20,8 +20,9 @@ from transformers import AttentionInterface
 from lengthlens.analysis.attention import summarise_attention
 from lengthlens.decoding import scores
 from lengthlens.decoding.scores import Knockouts
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.patching.material import Reading, swap_material
+from lengthlens.generation.swaps import swap_material
 from lengthlens.patching.runs import SwapRuns
 from lengthlens.reporting.traces import say_heads, say_knockouts
 from lengthlens.statistics import Bootstrap

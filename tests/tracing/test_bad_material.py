@@ -23,9 +23,9 @@ from lengthlens.analysis.tracing import summarise_tracing
 from lengthlens.circuits.measure import CircuitPlan, Texts, measure_circuits
 from lengthlens.circuits.orders import component_names
 from lengthlens.count.measure import CountPlan, CountTexts, measure_count
-from lengthlens.generation.swaps import REASONS
+from lengthlens.generation.job import Reading
+from lengthlens.generation.swaps import REASONS, swap_material
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import Reading, swap_material
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.attention import measure_attention, own_texts

@@ -13,8 +13,8 @@ from planted_circuit import N_WORDS, NAMES, answers_of, counting_model, language
 from lengthlens.analysis.paths import summarise_paths
 from lengthlens.circuits.orders import component_names
 from lengthlens.generation.job import Reading
+from lengthlens.generation.swaps import swap_material
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import swap_material
 from lengthlens.statistics import Bootstrap
 from lengthlens.tracing.paths import Members, PathPlan, circuit_members, measure_paths
 

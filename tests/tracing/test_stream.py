@@ -14,8 +14,9 @@ from planted_circuit import N_WORDS, answers_of, counting_model, language
 from toys import toy
 
 from lengthlens.analysis.tracing import summarise_tracing
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.patching.material import Reading, swap_material
+from lengthlens.generation.swaps import swap_material
 from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.reporting.traces import say_places, say_roles
 from lengthlens.statistics import Bootstrap

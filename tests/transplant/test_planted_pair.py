@@ -22,8 +22,8 @@ from lengthlens.figures.transplants import counts, draw_transplants
 from lengthlens.files import formats
 from lengthlens.files.tables import write_table
 from lengthlens.generation.job import Reading
+from lengthlens.generation.swaps import swap_material
 from lengthlens.language.prompts import prompt_of
-from lengthlens.patching.material import swap_material
 from lengthlens.patching.measure import Plan, measure_patching
 from lengthlens.reporting.tuning import late_layers_suffice, say_changes, say_transplants
 from lengthlens.settings.sections import Transplant

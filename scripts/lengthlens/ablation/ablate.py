@@ -101,8 +101,7 @@ class AblationStudy:
 
     def decision(self, prompt: Prompt, answer: Sequence[int]) -> int | None:
         """The decision step of an answer; None where it has none."""
-        steps = np.flatnonzero(self.annotate(prompt, answer).decision)
-        return int(steps[0]) if len(steps) else None
+        return self.annotate(prompt, answer).decision_step
 
 
 @dataclass(frozen=True)

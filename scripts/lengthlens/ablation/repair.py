@@ -35,6 +35,7 @@ from lengthlens.ablation.resample import DonorBook
 from lengthlens.decoding.capture import Residuals
 from lengthlens.generation.score import answer_terms
 from lengthlens.models.readout import Readout, readout_of
+from lengthlens.patching.runs import best_pair
 
 TERMS = ("drop", "direct", "scale", "error")
 
@@ -129,9 +130,8 @@ def measure_repair(
             lambda rows, donors=donors: sets.rows(rows, donors),
             len(sets),
         )
-        ender = loaded.classes.enders[logits[0, loaded.classes.enders].argmax()]
-        word = loaded.classes.words[logits[0, loaded.classes.words].argmax()]
-        up, down = readout.directions(torch.stack([ender, word]))
+        ender, word = best_pair(logits[0], loaded.classes)
+        up, down = readout.directions(torch.tensor([ender, word], device=logits.device))
         margins = logits[:, ender] - logits[:, word]
         parts, head, mlp = _decomposed(readout, up - down, terms, margins)
         parts["direct"] = (head * gone_heads).sum((1, 2)) + (mlp * gone_mlps).sum(1)

@@ -15,12 +15,12 @@ import xarray as xr
 from jaxtyping import Bool
 
 from lengthlens.analysis.tables import Files, header, table_of
-from lengthlens.forced.swaps import REASONS
+from lengthlens.forced.nswap import REASONS
 from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval
 
 COLUMNS = header(
     "model language swap n n_swapped margin± n_samples n_topics n_answers",
-    *REASONS,
+    *REASONS.values(),
     "level",
 )
 
@@ -52,5 +52,5 @@ def _row(data: xr.Dataset, chosen: Bool[np.ndarray, " sample"], bootstrap: Boots
         **found.columns("margin"),
         **found.basis,
         "n_answers": int(chosen.sum()),
-        **{reason: int((reasons == reason).sum()) for reason in REASONS},
+        **{reason: int((reasons == reason).sum()) for reason in REASONS.values()},
     }

@@ -40,13 +40,13 @@ from lengthlens.circuits.orders import (
     ranked_order,
     uniform_orders,
 )
-from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import Swap
+from lengthlens.generation.rows import drawn_of_each, sample_coords
+from lengthlens.generation.swaps import Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.language.words import count_words
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
-from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, Sets, SwapRuns
+from lengthlens.patching.runs import OTHER, REACHED, Sets, SwapRuns, alike_sets
 from lengthlens.statistics import Bootstrap
 
 KEPT, PATCHED = "kept", "patched"
@@ -146,10 +146,7 @@ def measure_circuits(
         grid.measure(_without_each(members, first, texts.language, grid.layout), evaluate)
         written = grid.write(members, evaluate)
     found = grid.dataset().assign(written=("sample", written))
-    for name, told in ATTRIBUTES.items():
-        for variable in found.data_vars:
-            if variable.startswith(name):
-                found[variable].attrs["long_name"] = told
+    tell_meanings(found, ATTRIBUTES)
     return found.assign_attrs(
         smallest=-1 if k is None else k,
         ranked_by=first,
@@ -339,9 +336,8 @@ class _Grid:
             coords={
                 **columns,
                 "components": ("condition", np.array(members)),
-                "sample_id": ("sample", self.texts.column("sample_id")),
                 "n_swapped": ("sample", self._swapped()),
-                **{label: ("sample", self.texts.column(label)) for label in LABELS},
+                **sample_coords(self.texts.answers),
             },
             attrs={
                 "n_components": n_components(self.layout),
@@ -358,7 +354,4 @@ def component_sets(conditions: Sequence[Condition], layout: Layout, device: torc
     """The components of each condition that come from the other run."""
     masks = np.array([c.members if c.way == PATCHED else ~c.members for c in conditions])
     masks = layout.spread(masks.reshape(len(conditions), -1), False)
-    heads, mlps = (torch.from_numpy(mask).to(device) for mask in masks)
-    run = torch.full((len(conditions),), REACHED, device=device)
-    place = torch.full_like(run, POSITIONS.index("all"))
-    return Sets(heads, mlps, run, place)
+    return alike_sets(masks, REACHED, "all", device)

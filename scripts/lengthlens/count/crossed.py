@@ -21,11 +21,11 @@ from tqdm import tqdm
 from lengthlens.decoding.forward import State, feed, keeps_states, prefill, unread
 from lengthlens.decoding.streams import recorded_streams
 from lengthlens.errors import LengthlensError
+from lengthlens.generation.answers import request_of
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import read_step
 from lengthlens.language.languages import Language
-from lengthlens.language.prompts import prompt_of
-from lengthlens.patching.material import Reading
 from lengthlens.patching.runs import rows_at_once
 
 
@@ -145,7 +145,7 @@ def _versions(
         yield _Version(
             text,
             numbers,
-            [loaded.encode(prompt_of(language, row, n).text, reading.date) for n in numbers],
+            [request_of(loaded, language, row, n, reading.date).tokens for n in numbers],
             tokens=row["tokens"][: max(steps)],
             words=words,
             steps=steps,

@@ -21,13 +21,16 @@ from tqdm import tqdm
 from lengthlens.count.crossed import crossed_streams
 from lengthlens.count.neurons import NeuronRuns, neuron_sets
 from lengthlens.count.probing import Design, Probes, design, probe
-from lengthlens.count.steering import chosen_layer, prompts_of, steered_words
-from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.count.steering import chosen_layer, steered_words
+from lengthlens.files.netcdf import tell_meanings
+from lengthlens.generation.answers import prompts_of
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each, sample_coords
+from lengthlens.generation.swaps import SwapMaterial, count_swaps, swap_material, why_none
 from lengthlens.language.languages import Language
 from lengthlens.models.anatomy import down_projection
 from lengthlens.patching.atp import NoGradients, attribute_neurons
-from lengthlens.patching.material import Reading, SwapMaterial, count_swaps, swap_material, why_none
 from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.settings.sections import Generation
 
@@ -106,12 +109,8 @@ def measure_count(loaded: LoadedModel, texts: CountTexts, plan: CountPlan) -> xr
         parts += found
     material = swap_material(loaded, texts.language, answers, texts.reading, [SWAP])
     found, neurons_absent = _neurons(loaded, texts, plan, used, material)
-    dataset = xr.merge([*parts, *found]).assign_coords(
-        sample_id=("sample", [row["sample_id"] for row in texts.answers]),
-        **{label: ("sample", [row[label] for row in texts.answers]) for label in LABELS},
-    )
-    for name in dataset.data_vars:
-        dataset[name].attrs["long_name"] = ATTRIBUTES[name]
+    dataset = xr.merge([*parts, *found]).assign_coords(sample_coords(texts.answers))
+    tell_meanings(dataset, ATTRIBUTES)
     dataset["n_answers"] = count_swaps(material)
     return dataset.assign_attrs(
         absent=absent,

@@ -46,11 +46,8 @@ class NeuronRuns(SwapRuns):
         def keep(module: nn.Module, args: tuple) -> None:
             self._neurons = args[0][:, -1]  # of the last pass, which is that of both runs
 
-        handle = site.register_forward_pre_hook(keep)
-        try:
+        with site.register_forward_pre_hook(keep):
             super().__init__(loaded, swap, memory_gb)
-        finally:
-            handle.remove()
 
     @torch.inference_mode()
     def noised(self, sets: Bool[np.ndarray, "set neuron"]) -> Float[np.ndarray, " set"]:
@@ -66,10 +63,7 @@ class NeuronRuns(SwapRuns):
                 return (neurons, *args[1:])
 
             into = torch.full((len(part),), REACHED, device=self._loaded.device)
-            handle = self._site.register_forward_pre_hook(exchange)
-            try:
+            with self._site.register_forward_pre_hook(exchange):
                 logits = self._pass(into, self._layers.reused(below, into))
-            finally:
-                handle.remove()
             found.append(self._margins(logits).fixed)
         return np.concatenate(found)

@@ -9,7 +9,7 @@ long as d: they lie in the same part of the stream and say nothing of N.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,8 +19,6 @@ from lengthlens.count.probing import Design, Probes, directions
 from lengthlens.decoding.streams import Shift
 from lengthlens.generation.answers import Request, answered, in_batches
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.language.languages import Language
-from lengthlens.language.prompts import prompt_of
 from lengthlens.settings.sections import Generation
 
 
@@ -64,14 +62,3 @@ def steered_words(
     words, cut = ([row[name] for row in found] for name in ("words", "truncated"))
     shape = (len(requests), len(shifts))
     return np.reshape(words, shape).T, np.reshape(cut, shape).T
-
-
-def prompts_of(
-    loaded: LoadedModel, language: Language, answers: Sequence[Mapping], date: str
-) -> list[Request]:
-    """The prompts that answers were written to."""
-    prompts = [prompt_of(language, row, row["n"]) for row in answers]
-    return [
-        Request(row["sample_id"], prompt, loaded.encode(prompt.text, date))
-        for row, prompt in zip(answers, prompts, strict=True)
-    ]

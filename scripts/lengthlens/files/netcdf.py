@@ -72,3 +72,16 @@ def read_dataset(path: str | Path, schema: str) -> xr.Dataset:
         raise unreadable(path, error) from error
     check_schema(path, dataset.attrs.get("schema"), schema)
     return dataset
+
+
+def tell_meanings(dataset: xr.Dataset, meanings: Mapping[str, str]) -> None:
+    """Give variables their meaning as `long_name`.
+
+    A key is a variable's name, or its first words: `effect` is also the meaning of `effect_head`.
+    """
+    for name in map(str, dataset.variables):
+        starts = [start for start in meanings if name.startswith(f"{start}_")]
+        if name in meanings:
+            dataset[name].attrs["long_name"] = meanings[name]
+        elif starts and name in dataset.data_vars:
+            dataset[name].attrs["long_name"] = meanings[starts[0]]

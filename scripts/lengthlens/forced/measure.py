@@ -9,20 +9,28 @@ import numpy as np
 import xarray as xr
 
 from lengthlens.decoding.intervention import Replacement
-from lengthlens.forced.nswap import nswap_contrast
+from lengthlens.files.netcdf import tell_meanings
+from lengthlens.forced.nswap import REASONS, nswap_contrast
 from lengthlens.forced.same_text import attribute_text, reading_as, why_not_shared
 from lengthlens.forced.single_effects import OwnText, single_effects
-from lengthlens.forced.swaps import SwapText, why_prompts_differ
 from lengthlens.forced.texts import as_other
-from lengthlens.generation.answers import Request
+from lengthlens.generation.answers import Request, prompts_of, request_of
 from lengthlens.generation.forcing import Forcing
-from lengthlens.generation.swaps import SWAPS, neighbour
+from lengthlens.generation.job import Reading
+from lengthlens.generation.loaded import LoadedModel
+from lengthlens.generation.rows import drawn_of_each, sample_coords
+from lengthlens.generation.swaps import (
+    LENGTH,
+    SWAPS,
+    Swap,
+    SwapMaterial,
+    neighbour,
+    swap_material,
+)
 from lengthlens.language.languages import Language
-from lengthlens.language.prompts import draw_name, drawn_places, prompt_of
 from lengthlens.models.readout import readout_of
 from lengthlens.weights.checkpoints import ModelSpec
 
-LABELS = ("n", "topic", "template", "split", "words", "error", "stopped", "truncated")
 ATTRIBUTES = {
     "nswap_completeness_error": "largest |sum of DLA - the model's own logit| of the steps used",
     "nswap": "share of the end margin where the number of words is reached minus where the next "
@@ -88,12 +96,17 @@ def force_answers(
         which heads each has (`models.layout`).
     """
     loaded, readout = forcing.loaded, readout_of(forcing.loaded.model)
-    texts = [_swap_text(forcing, language, row, n_words) for row in answers]
-    requests = [text.request for text in texts]
-    own = [OwnText(text.request.tokens, text.answer, text.marks) for text in texts]
+    reading = Reading(n_words, forcing.counting, forcing.settings.date)
+    material = swap_material(loaded, language, answers, reading)
+    requests = prompts_of(loaded, language, answers, reading.date)
+    tokens = [row["tokens"] for row in answers]
+    own = [
+        OwnText(request.tokens, text, loaded.annotate(text, request.prompt.n, reading.counting))
+        for request, text in zip(requests, tokens, strict=True)
+    ]
     used = drawn_of_each(answers, effects.per_n, effects.seed)
     parts = [
-        nswap_contrast(forcing, readout, texts),
+        nswap_contrast(forcing, readout, requests, tokens, material),
         single_effects(
             loaded, own, used, effects.modes, effects.positions, replacement=effects.replacement
         ),
@@ -109,61 +122,44 @@ def force_answers(
     dataset = dataset.assign_coords(
         layer=np.arange(a.n_layers),
         head=np.arange(a.n_heads),
-        sample_id=("sample", [row["sample_id"] for row in answers]),
-        **_swap_labels(texts),
-        **{label: ("sample", [row[label] for row in answers]) for label in LABELS},
+        **_swap_labels(loaded, language, answers, reading, material, requests),
+        **sample_coords(answers),
     )
-    for name, variable in dataset.data_vars.items():
-        start = next(start for start in ATTRIBUTES if name.startswith(start))
-        variable.attrs["long_name"] = ATTRIBUTES[start]
+    tell_meanings(dataset, ATTRIBUTES)
     return dataset.assign_attrs(said, n_kv_heads=a.n_kv_heads, **a.layout.attributes())
 
 
-def drawn_of_each(answers: Sequence[Mapping], per_n: int, seed: int) -> np.ndarray:
-    """True for `per_n` answers to each N, drawn by the seed: the same in every language."""
-    keys = [
-        (row["n"], draw_name(row["topic"], row["template"], int(row["sample_id"].split("#")[-1])))
-        for row in answers
-    ]
-    used = np.zeros(len(keys), dtype=bool)
-    for places in drawn_places(keys, per_n, seed):
-        used[places] = True
-    return used
+def _swap_labels(
+    loaded: LoadedModel,
+    language: Language,
+    answers: Sequence[Mapping],
+    reading: Reading,
+    material: SwapMaterial,
+    requests: Sequence[Request],
+) -> dict:
+    """Coordinates of the swaps: the other number (0: none), and why a swap was left out.
 
-
-def _swap_text(
-    forcing: Forcing, language: Language, row: Mapping, n_words: Sequence[int]
-) -> SwapText:
-    """An answer with its prompt, and the same prompt with the next numbers of `n_words`."""
-    loaded, n = forcing.loaded, row["n"]
-
-    def request(number: int) -> Request:
-        asked = prompt_of(language, row, number)
-        tokens = loaded.encode(asked.text, forcing.settings.date)
-        return Request(row["sample_id"], asked, tokens)
-
-    own = request(n)
-    numbers = {swap: neighbour(n, n_words, swap) for swap in SWAPS}
-    swapped = {swap: request(number) for swap, number in numbers.items() if number is not None}
-    marks = loaded.annotate(row["tokens"], n, forcing.counting)
-    differs = {
-        swap: why_prompts_differ(own.tokens, other.tokens, loaded.decode_text)
-        for swap, other in swapped.items()
-    }
-    return SwapText(own, swapped, row["tokens"], marks, differs)
-
-
-def _swap_labels(texts: Sequence[SwapText]) -> dict:
-    """Coordinates of the swaps: the other number (0: none), and why a swap was left out."""
-    numbers = [
-        [text.swapped[swap].prompt.n if swap in text.swapped else 0 for text in texts]
+    `nswap_longer`: tokens by which the prompt with the other number is longer; NaN without one.
+    """
+    grid = (len(SWAPS), len(answers))
+    numbers, longer = np.zeros(grid, dtype=np.int32), np.full(grid, np.nan)
+    reasons = [
+        ["" if isinstance(entry, Swap) else REASONS[entry] for entry in material.by_swap[swap]]
         for swap in SWAPS
     ]
-    dims = ("swap", "sample")
+    for place, swap in enumerate(SWAPS):
+        for column, (row, own) in enumerate(zip(answers, requests, strict=True)):
+            n = neighbour(row["n"], reading.n_words, swap)
+            if n is None:
+                continue
+            numbers[place, column], longer[place, column] = n, 0
+            if material.by_swap[swap][column] == LENGTH:
+                other = request_of(loaded, language, row, n, reading.date)
+                longer[place, column] = len(other.tokens) - len(own.tokens)
+    names = ("n_swapped", "nswap_reason", "nswap_longer")
     return {
-        "n_swapped": (dims, np.array(numbers, dtype=np.int32)),
-        "nswap_reason": (dims, [[text.reason(swap) for text in texts] for swap in SWAPS]),
-        "nswap_longer": (dims, [[text.longer(swap) for text in texts] for swap in SWAPS]),
+        name: (("swap", "sample"), values)
+        for name, values in zip(names, (numbers, reasons, longer), strict=True)
     }
 
 

@@ -1,10 +1,10 @@
 """The N-swap contrast: what changes in a component when only the number of words asked for does.
 
 1. An answer to a prompt with N is forced under the same prompt with the next smaller and the next
-   larger number of `n_words` (same template, same topic; `swaps` says which swaps are legal). At
-   the step where the smaller of the two numbers of words is reached, one prompt says "done" and
-   the other "go on": for the larger number that is the answer's own decision step; for the smaller
-   one it is the first boundary step with so many words, the decision step of the swapped prompt.
+   larger number of `n_words` (`generation.swaps` says which swaps are legal). At the step where the
+   smaller of the two numbers of words is reached, one prompt says "done" and the other "go on": for
+   the larger number that is the answer's own decision step; for the smaller one it is the first
+   boundary step with so many words, the decision step of the swapped prompt.
 2. There each component's share of the end margin is read under both prompts, with one fixed pair of
    tokens: best ender and best word-beginning token of the run with the answer's own prompt.
 3. The contrast is the share under the prompt whose number is reached, minus that under the other.
@@ -18,18 +18,33 @@ biases included) add up to the change of the margin.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
 from lengthlens.attribution.dla import KINDS, TARGETS, attribute_steps
-from lengthlens.forced.swaps import SWAPS, SwapText
 from lengthlens.generation.answers import Request
 from lengthlens.generation.forcing import Forcing, forced_batches
 from lengthlens.generation.records import Steps
+from lengthlens.generation.swaps import (
+    ELSEWHERE,
+    LENGTH,
+    NO_NUMBER,
+    NO_READ_STEP,
+    SWAPS,
+    SwapMaterial,
+)
 from lengthlens.models.readout import Readout
+
+# Why a swap is left out, in the words of forced files.
+REASONS = {
+    NO_NUMBER: "outside",
+    LENGTH: "length",
+    ELSEWHERE: "tokens",
+    NO_READ_STEP: "step",
+}
 
 
 @dataclass(frozen=True)
@@ -42,8 +57,20 @@ class _Shares:
     error: Float[np.ndarray, " text"]  # of completeness, at the same steps
 
 
-def nswap_contrast(forcing: Forcing, readout: Readout, texts: Sequence[SwapText]) -> xr.Dataset:
+def nswap_contrast(
+    forcing: Forcing,
+    readout: Readout,
+    requests: Sequence[Request],
+    answers: Sequence[Sequence[int]],
+    material: SwapMaterial,
+) -> xr.Dataset:
     """The contrast of every component in every answer; NaN where a swap is not legal.
+
+    Args:
+        forcing: the model; readout: of it.
+        requests: the answers' own prompts.
+        answers: their tokens.
+        material: their swaps.
 
     Returns:
         `nswap_{head,mlp,embed,bias} (swap, sample, …)`, `nswap_margin (swap, sample)`: their sum,
@@ -52,17 +79,19 @@ def nswap_contrast(forcing: Forcing, readout: Readout, texts: Sequence[SwapText]
     """
     a = forcing.loaded.anatomy
     shapes = {"head": (a.n_layers, a.n_heads), "mlp": (a.n_layers,), "embed": (), "bias": ()}
-    grid = (len(SWAPS), len(texts))
+    grid = (len(SWAPS), len(answers))
     found = {kind: np.full((*grid, *shape), np.nan) for kind, shape in shapes.items()}
     error = np.full(grid, np.nan)
     for place, swap in enumerate(SWAPS):
-        used = [index for index, text in enumerate(texts) if swap in text.legal]
-        if not used:
+        legal = material.legal(swap)
+        if not legal:
             continue
-        part = [texts[index] for index in used]
-        steps = [text.step(swap) for text in part]
-        own = _shares(forcing, readout, part, [t.request for t in part], steps)
-        other = _shares(forcing, readout, part, [t.swapped[swap] for t in part], steps, pair=own)
+        used = [index for index, _ in legal]
+        texts = [answers[index][: len(entry.answer) + 1] for index, entry in legal]
+        prompts = [requests[index] for index in used]
+        others = [replace(requests[index], tokens=list(entry.swapped)) for index, entry in legal]
+        own = _shares(forcing, readout, prompts, texts)
+        other = _shares(forcing, readout, others, texts, pair=own)
         for kind in shapes:
             found[kind][place, used] = swap * (own.value[kind] - other.value[kind])
         error[place, used] = np.maximum(own.error, other.error)
@@ -81,19 +110,17 @@ def nswap_contrast(forcing: Forcing, readout: Readout, texts: Sequence[SwapText]
 def _shares(
     forcing: Forcing,
     readout: Readout,
-    texts: Sequence[SwapText],
     requests: Sequence[Request],
-    steps: Sequence[int],
+    texts: Sequence[Sequence[int]],
     pair: _Shares | None = None,
 ) -> _Shares:
-    """Shares of the end margin at one step of each text, under the given prompts.
+    """Shares of the end margin at the last step of each text, under the given prompts.
 
     `pair`: where the pair of tokens is taken from; by default the best ones of this very run.
     """
-    answers = [text.answer[: step + 1] for text, step in zip(texts, steps, strict=True)]
     label = f"{forcing.loaded.spec.name} N swapped"
     parts, start = [], 0
-    for batch in forced_batches(forcing, requests, answers, label):
+    for batch in forced_batches(forcing, requests, texts, label):
         last = batch.samples.first_step + batch.samples.n_steps - 1
         columns = {field.name: getattr(batch.steps, field.name)[last] for field in fields(Steps)}
         if pair is not None:
@@ -107,8 +134,8 @@ def _shares(
         start += len(last)
     return _Shares(
         {kind: np.concatenate([part.value[kind] for part in parts]) for kind in KINDS},
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS),
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("ender", "word", "error")
+        ),
     )
-
-
-_COLUMNS = ("ender", "word", "error")

@@ -40,10 +40,10 @@ class OwnText:
 
     def steps(self) -> list[int]:
         """The boundary steps up to the decision step, which is the last; none without one."""
-        decisions = np.flatnonzero(self.marks.decision)
-        if not len(decisions):
+        decision = self.marks.decision_step
+        if decision is None:
             return []
-        return np.flatnonzero(self.marks.boundary[: decisions[0] + 1]).tolist()
+        return np.flatnonzero(self.marks.boundary[: decision + 1]).tolist()
 
 
 def single_effects(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.records import Batch, Samples, recorded_steps
 from lengthlens.generation.steps import answer_text
-from lengthlens.language.prompts import Prompt
+from lengthlens.language.languages import Language
+from lengthlens.language.prompts import Prompt, prompt_of
 from lengthlens.language.words import count_words
 from lengthlens.models.memory import is_out_of_memory, release_memory
 from lengthlens.models.positions import check_positions
@@ -42,6 +43,21 @@ def requests(loaded: LoadedModel, prompts: Sequence[Prompt], settings: Generatio
         for prompt in prompts
         for draw in range(settings.samples)
     ]
+
+
+def request_of(
+    loaded: LoadedModel, language: Language, answer: Mapping, n: int, date: str
+) -> Request:
+    """The prompt that an answer (a row of a generations file) was written to, with the number n."""
+    prompt = prompt_of(language, answer, n)
+    return Request(answer["sample_id"], prompt, loaded.encode(prompt.text, date))
+
+
+def prompts_of(
+    loaded: LoadedModel, language: Language, answers: Sequence[Mapping], date: str
+) -> list[Request]:
+    """The prompts that answers were written to."""
+    return [request_of(loaded, language, row, row["n"], date) for row in answers]
 
 
 def rows_per_batch(

@@ -15,7 +15,7 @@ from lengthlens.files.jsonl import read_rows_made
 from lengthlens.files.netcdf import write_dataset
 from lengthlens.files.provenance import provenance
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.opening import open_exact_model, open_model
+from lengthlens.generation.opening import open_model
 from lengthlens.language.languages import Language, load_language
 from lengthlens.weights.checkpoints import read_manifest
 
@@ -85,8 +85,8 @@ class AnswersJob:
             LengthlensError: the files that were read do not belong together.
         """
         check_agreement(self.origins)
-        opened = open_exact_model if exact else open_model
-        return opened(self._given.params.name, self._given.params.model, self.config)
+        params = self._given.params
+        return open_model(params.name, params.model, self.config, exact)
 
     def write(self, dataset: xr.Dataset, schema: str, path: str | None = None) -> None:
         """Write what was measured into one of the rule's outputs, or into its only one."""

@@ -11,23 +11,19 @@ from lengthlens.settings.sections import Generation
 from lengthlens.weights.checkpoints import ModelSpec
 
 
-def open_model(name: str, model: Mapping, config: Mapping) -> LoadedModel:
-    """Load a model as the `generation` section of the configuration says."""
+def open_model(name: str, model: Mapping, config: Mapping, exact: bool = False) -> LoadedModel:
+    """Load a model as the `generation` section of the configuration says.
+
+    `exact`: in float32, whatever precision answers are generated in. Differences of margins are
+    small: bfloat16 logits near 20 are 0.125 apart.
+    """
     section = config["generation"]
     return load(
         ModelSpec.from_config(name, model),
-        dtype=section["dtype"],
+        dtype="float32" if exact else section["dtype"],
         device=section["device"],
         threads=section["threads"],
     )
-
-
-def open_exact_model(name: str, model: Mapping, config: Mapping) -> LoadedModel:
-    """The same in float32, whatever precision answers are generated in.
-
-    Differences of margins are small: bfloat16 logits near 20 are 0.125 apart.
-    """
-    return open_model(name, model, {"generation": config["generation"] | {"dtype": "float32"}})
 
 
 def settings_of(config: Mapping) -> Generation:

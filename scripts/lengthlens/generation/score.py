@@ -89,7 +89,7 @@ def step_margins(
                 steps,
                 during=clean.reused(below, len(sets)),
             )
-        margins[sets] = _margin(logits, loaded.classes).to(margins)
+        margins[sets] = free_margins(logits, loaded.classes).to(margins)
     return _finite(margins.cpu().numpy(), "end margin", loaded, [*prompt, *answer])
 
 
@@ -114,6 +114,17 @@ def last_logits(
     with loaded.anatomy.unembedding.register_forward_pre_hook(only_last), reading as reader:
         loaded.model(input_ids=tokens, position_ids=positions, use_cache=False)
     return reader.last()
+
+
+def padded(
+    texts: Sequence[Sequence[int]], device: torch.device
+) -> tuple[Int[torch.Tensor, "text position"], Int[torch.Tensor, " text"]]:
+    """Texts as one tensor, padded on the right, and the last position of each."""
+    tokens = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.long)
+    for row, text in enumerate(texts):
+        tokens[row, : len(text)] = torch.tensor(text)
+    last = torch.tensor([len(text) - 1 for text in texts])
+    return tokens.to(device), last.to(device)
 
 
 @torch.inference_mode()
@@ -176,9 +187,10 @@ def _after(
     return found[0] if whole else torch.cat([found[step] for step in steps], 1)
 
 
-def _margin(
-    logits: Float[torch.Tensor, "row step vocabulary"], classes: TokenClasses
-) -> Float[torch.Tensor, "row step"]:
+def free_margins(
+    logits: Float[torch.Tensor, "*row vocabulary"], classes: TokenClasses
+) -> Float[torch.Tensor, "*row"]:
+    """Logit of the best ender minus that of the best word-beginning token."""
     return logits[..., classes.enders].amax(-1) - logits[..., classes.words].amax(-1)
 
 

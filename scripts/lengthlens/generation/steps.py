@@ -52,6 +52,16 @@ class StepAnnotations:
     def __len__(self) -> int:
         return len(self.sign)
 
+    @property
+    def decision_step(self) -> int | None:
+        """The decision step; None where there is none."""
+        return first_step(self.decision)
+
+
+def first_step(found: Bool[np.ndarray, " step"]) -> int | None:
+    """The first step that is True; None where there is none."""
+    return int(found.argmax()) if found.any() else None
+
 
 def annotate_steps(
     tokens: Sequence[int],

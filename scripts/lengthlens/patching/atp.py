@@ -37,7 +37,7 @@ from lengthlens.decoding.donors import PassRecorder
 from lengthlens.decoding.intervention import Donors
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.score import last_logits
+from lengthlens.generation.score import last_logits, padded
 from lengthlens.generation.swaps import Swap
 from lengthlens.models.hooks import at_components, computed_by, entering, with_stream
 from lengthlens.models.small_model import text_config
@@ -167,15 +167,10 @@ class _Batch:
     def __init__(self, loaded: LoadedModel, swaps: Sequence[Swap], checkpointed: bool) -> None:
         self.loaded, self.anatomy, self.swaps = loaded, loaded.anatomy, swaps
         self.checkpointed = checkpointed
-        length = max(swap.last for swap in swaps) + 1
-        tokens = torch.zeros(2, len(swaps), length, dtype=torch.long)
-        for row, swap in enumerate(swaps):
-            for run, prompt in ((REACHED, swap.reached), (OTHER, swap.other)):
-                text = (*prompt, *swap.answer)
-                tokens[run, row, : len(text)] = torch.tensor(text)
-        self.tokens = tokens.to(loaded.device)
-        self.last = torch.tensor([swap.last for swap in swaps], device=loaded.device)
-        place = torch.arange(length, device=loaded.device)
+        runs = zip(*(swap.texts for swap in swaps), strict=True)
+        (reached, self.last), (other, _) = (padded(texts, loaded.device) for texts in runs)
+        self.tokens = reached, other
+        place = torch.arange(reached.shape[1], device=loaded.device)
         first = torch.tensor([swap.first_generated for swap in swaps], device=loaded.device)
         inside = place <= self.last[:, None]
         generated = inside & (place >= first[:, None])
@@ -209,14 +204,11 @@ class _Batch:
             held.append(args[0].detach().requires_grad_(torch.is_grad_enabled()))
             return (held[-1], *args[1:])
 
-        handle = site.register_forward_pre_hook(take)
-        try:
+        with site.register_forward_pre_hook(take):
             with torch.no_grad():
                 other_logits = self._pass(OTHER)
             with torch.enable_grad():
                 margin = self._margin(self._pass(REACHED), other_logits)
-        finally:
-            handle.remove()
         other, reached = held
         (gradient,) = torch.autograd.grad(margin, reached)
         product = gradient * (reached.detach() - other)

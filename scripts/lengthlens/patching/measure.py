@@ -17,12 +17,20 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import SWAPS
+from lengthlens.generation.rows import drawn_of_each, sample_coords
+from lengthlens.generation.swaps import SWAPS, SwapMaterial, count_swaps, why_none
 from lengthlens.patching.atp import NoGradients, attribute_swaps
-from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
-from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, join_sets, single_sets
+from lengthlens.patching.runs import (
+    OTHER,
+    POSITIONS,
+    REACHED,
+    SwapRuns,
+    join_sets,
+    note_clean,
+    single_sets,
+)
 from lengthlens.patching.sampled import best_heads, patched_heads
 from lengthlens.settings.sections import Patching
 
@@ -80,8 +88,7 @@ class _Table:
         self.layout = a.layout
         self.shapes = {"head": (a.n_layers, a.n_heads), "mlp": (a.n_layers,)}
         grid = (len(SWAPS), len(answers))
-        self.margins = {name: np.full(grid, np.nan) for name in ("margin_reached", "margin_other")}
-        self.n_swapped = np.full(grid, np.nan)
+        self.clean = {name: np.full(grid, np.nan) for name in OF_SWAPS}
         # NOTE float32, as they were computed: a large model has millions of them.
         self.values = {
             f"{name}_{kind}": np.full((len(POSITIONS), *grid, *shape), np.nan, dtype=np.float32)
@@ -125,10 +132,7 @@ class _Table:
         label = f"{self.loaded.spec.name} patched"
         for swap, column, entry in tqdm(legal, desc=label, unit="swap", delay=2, mininterval=1):
             runs = SwapRuns(self.loaded, entry, self.plan.memory_gb)
-            cell = (SWAPS.index(swap), column)
-            self.n_swapped[cell] = entry.n_swapped
-            self.margins["margin_reached"][cell] = runs.clean.fixed[REACHED]
-            self.margins["margin_other"][cell] = runs.clean.fixed[OTHER]
+            cell = note_clean(self.clean, column, runs)
             wanted = self._wanted(swap, bool(first[column]), bool(further[column]))
             if wanted:
                 self._patch(runs, cell, wanted)
@@ -167,7 +171,7 @@ class _Table:
     def dataset(self) -> xr.Dataset:
         """Everything, labelled."""
         dims = ("swap", "sample")
-        data = {name: (dims, values) for name, values in self.margins.items()}
+        data = {name: (dims, values) for name, values in self.clean.items()}
         for name, values in self.values.items():
             layers = ("layer", "head") if name.endswith("head") else ("layer",)
             data[name] = (("positions", *dims, *layers), values)
@@ -180,14 +184,11 @@ class _Table:
                 "swap": list(SWAPS),
                 "layer": np.arange(self.shapes["mlp"][0]),
                 "head": np.arange(self.shapes["head"][1]),
-                "sample_id": ("sample", [row["sample_id"] for row in self.answers]),
-                "n_swapped": (dims, self.n_swapped),
-                **{label: ("sample", [row[label] for row in self.answers]) for label in LABELS},
+                **sample_coords(self.answers),
             },
         )
-        for name in (*found.data_vars, "n_swapped"):
-            start = next(start for start in ATTRIBUTES if name.startswith(start))
-            found[name].attrs["long_name"] = ATTRIBUTES[start]
+        found = found.set_coords("n_swapped")
+        tell_meanings(found, ATTRIBUTES)
         found["n_answers"] = count_swaps(self.material)
         return found.assign_attrs(
             integrated_steps=self.plan.integrated_steps,

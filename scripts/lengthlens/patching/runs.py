@@ -21,7 +21,7 @@ or what it adds to the stream.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,8 @@ from lengthlens.decoding.intervention import Donors, Intervention, Surgeon
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.score import ROWS
-from lengthlens.generation.swaps import Swap
+from lengthlens.generation.score import ROWS, free_margins
+from lengthlens.generation.swaps import SWAPS, Swap
 
 POSITIONS = ("prompt", "generated", "all")
 REACHED, OTHER = 0, 1  # the runs with the smaller and with the larger number
@@ -88,7 +88,7 @@ class SwapRuns:
         self.swap, self._loaded = swap, loaded
         self._rows = rows_at_once(loaded, swap.last + 1, memory_gb)
         self.start = 0 if keeps_states(loaded.model) else swap.numeral
-        both = [(*prompt[self.start :], *swap.answer) for prompt in (swap.reached, swap.other)]
+        both = [text[self.start :] for text in swap.texts]
         self._suffix = torch.tensor(both, device=loaded.device)
         if self.start:
             # NOTE the last token of this prompt is never fed: it keeps the place of the numeral.
@@ -182,10 +182,18 @@ class SwapRuns:
         return reader.last()
 
     def _margins(self, logits: Float[Tensor, "row vocabulary"]) -> Margins:
-        classes = self._loaded.classes
-        free = logits[:, classes.enders].amax(-1) - logits[:, classes.words].amax(-1)
+        free = free_margins(logits, self._loaded.classes)
         fixed = logits[:, self.ender] - logits[:, self.word]
         return Margins(fixed.double().cpu().numpy(), free.double().cpu().numpy())
+
+
+def note_clean(values: Mapping[str, np.ndarray], sample: int, runs: SwapRuns) -> tuple[int, int]:
+    """Note the other number and the clean margins of a swap; the place of its answer in arrays."""
+    cell = (SWAPS.index(runs.swap.swap), sample)
+    values["n_swapped"][cell] = runs.swap.n_swapped
+    values["margin_reached"][cell] = runs.clean.fixed[REACHED]
+    values["margin_other"][cell] = runs.clean.fixed[OTHER]
+    return cell
 
 
 def best_pair(logits: Float[Tensor, " vocabulary"], classes: TokenClasses) -> tuple[int, int]:
@@ -221,15 +229,22 @@ def single_sets(
     device: torch.device,
 ) -> Sets:
     """One set for every component that is True: heads layer by layer, then MLPs."""
-    n_heads, n_mlps = int(heads.sum()), int(mlps.sum())
-    size = n_heads + n_mlps
-    head_mask = torch.zeros(size, *heads.shape, dtype=torch.bool)
-    mlp_mask = torch.zeros(size, *mlps.shape, dtype=torch.bool)
-    layer, head = np.nonzero(heads)
-    head_mask[np.arange(n_heads), layer, head] = True
-    mlp_mask[n_heads + np.arange(n_mlps), np.flatnonzero(mlps)] = True
-    run, place = torch.full((size,), into), torch.full((size,), POSITIONS.index(positions))
-    return Sets(*(part.to(device) for part in (head_mask, mlp_mask, run, place)))
+    there = np.concatenate([heads.ravel(), mlps])
+    one = np.eye(len(there), dtype=bool)[there]
+    head_masks, mlp_masks = np.split(one, [heads.size], axis=1)
+    return alike_sets((head_masks.reshape(-1, *heads.shape), mlp_masks), into, positions, device)
+
+
+def alike_sets(
+    masks: tuple[Bool[np.ndarray, "set layer head"], Bool[np.ndarray, "set layer"]],
+    into: int,
+    positions: str,
+    device: torch.device,
+) -> Sets:
+    """Sets of heads and MLPs that are patched into the same run, at the same positions."""
+    heads, mlps = (torch.from_numpy(mask).to(device) for mask in masks)
+    run = torch.full((len(heads),), into, device=device)
+    return Sets(heads, mlps, run, torch.full_like(run, POSITIONS.index(positions)))
 
 
 def join_sets(parts: Sequence[Sets]) -> Sets:

@@ -26,11 +26,12 @@ from tqdm import tqdm
 from lengthlens.ablation.selection import component_name
 from lengthlens.circuits.measure import smallest_circuit
 from lengthlens.decoding.scores import Knockouts
-from lengthlens.forced.measure import drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
+from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import SWAPS, Swap
+from lengthlens.generation.rows import drawn_of_each
+from lengthlens.generation.swaps import SWAPS, Swap, SwapMaterial
 from lengthlens.language.languages import Language
-from lengthlens.patching.material import Reading, SwapMaterial
 from lengthlens.tracing.last_step import LastStep
 from lengthlens.tracing.roles import ROLES, instructions, masks, text_roles
 from lengthlens.tracing.stream import Roles, TracePlan, count_traced, legal_swaps, swap_coords
@@ -70,7 +71,7 @@ def own_texts(
     tokens, given = [], []
     for (text, _), row in zip(instructions(language, answers), answers, strict=True):
         marks = loaded.annotate(row["tokens"], row["n"], reading.counting)
-        (step,) = np.flatnonzero(marks.decision)[:1].tolist() or [None]
+        step = marks.decision_step
         given.append(step or 0)
         prompt = loaded.encode(text, reading.date)
         tokens.append(None if step is None else (*prompt, *row["tokens"][:step]))
@@ -137,7 +138,7 @@ class _Table:
         """Attention and knockouts of the answers that the plan names."""
         used = drawn_of_each(self.answers, self.plan.per_n, self.plan.seed)
         swaps: dict[int, list[Swap]] = {}
-        for _, index, entry in legal_swaps(self.answers, self.swaps, self.roles, self.plan):
+        for index, entry in legal_swaps(self.answers, self.swaps, self.roles, self.plan):
             swaps.setdefault(index, []).append(entry)
         label = f"{self.loaded.spec.name} attending"
         places = np.flatnonzero(used).tolist()
@@ -169,11 +170,10 @@ class _Table:
     def _swap(self, index: int, entry: Swap, own) -> None:
         """The fall of the N effect; the runs of a swap are read from the same position."""
         roles = text_roles(self.roles[index], len(entry.answer))
-        texts = [(*prompt, *entry.answer) for prompt in (entry.reached, entry.other)]
-        known = [own[1] if own and text == own[0] else None for text in texts]
+        known = [own[1] if own and text == own[0] else None for text in entry.texts]
         steps = [
             step or LastStep(self.loaded, text, self.plan.memory_gb)
-            for step, text in zip(known, texts, strict=True)
+            for step, text in zip(known, entry.texts, strict=True)
         ]
         pair = steps[0 if entry.own_is_reached else 1].pair
         effect = steps[0].margin(pair) - steps[1].margin(pair)
@@ -188,10 +188,6 @@ class _Table:
         fall = effect - (margins[0] - margins[1])
         self._keep(("knockout_n", "knockout_heads_n"), cell, fall, roles)
 
-    def _filled(self, roles: Int8[np.ndarray, " position"]) -> list[int]:
-        """The roles that have a position."""
-        return np.unique(roles).tolist()
-
     def _knockouts(self, roles: Int8[np.ndarray, " position"]) -> Knockouts:
         """All layers, then the heads of the circuit, each with every role that is not empty.
 
@@ -203,7 +199,7 @@ class _Table:
         for row, members in enumerate(self.knocked, start=layers):
             for layer, head in members:
                 heads[row, layer, head] = True
-        filled = self._filled(roles)
+        filled = np.unique(roles)  # the roles that have a position
         keys = np.tile(masks(roles)[filled], (len(heads), 1))
         device = self.loaded.device
         return Knockouts(
@@ -219,7 +215,7 @@ class _Table:
         roles: Int8[np.ndarray, " position"],
     ) -> None:
         """What knockouts did, by layer and by the heads of the circuit."""
-        filled = self._filled(roles)
+        filled = np.unique(roles)
         by_set = fall.reshape(-1, len(filled))
         for name, part in zip(names, np.split(by_set, [self.shape[0]]), strict=True):
             values = np.full((len(part), len(ROLES)), np.nan)
@@ -239,12 +235,11 @@ class _Table:
             },
         )
         found["n_answers"] = count_traced(self.swaps, self.roles)
-        for name, told in ATTRIBUTES.items():
-            found[name].attrs["long_name"] = told
-        return found.assign_attrs(absent=self._absent(), knocked_absent=self._unknocked())
-
-    def _unknocked(self) -> str:
-        return "" if self.knocked else "no circuit of heads is faithful, so none was kept apart"
+        tell_meanings(found, ATTRIBUTES)
+        unknocked = "no circuit of heads is faithful, so none was kept apart"
+        return found.assign_attrs(
+            absent=self._absent(), knocked_absent="" if self.knocked else unknocked
+        )
 
     def _absent(self) -> str:
         """Why attention is missing, in all layers or in some; empty where it is not."""

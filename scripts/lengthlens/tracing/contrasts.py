@@ -18,31 +18,22 @@ from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 from lengthlens.circuits.measure import KEPT, Condition, component_sets
 from lengthlens.circuits.orders import component_names
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.answers import answered, in_batches, requests
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import SWAPS, neighbour
+from lengthlens.generation.swaps import SWAPS, neighbour, swap_material
 from lengthlens.language.ids import prompt_id
 from lengthlens.language.languages import KINDS, Language
 from lengthlens.language.prompts import Prompt, drawn_places, topic_split
-from lengthlens.patching.material import swap_material
-from lengthlens.patching.runs import OTHER, REACHED
+from lengthlens.patching.runs import SwapRuns
 from lengthlens.settings.sections import Contrasts, Generation
 from lengthlens.tracing.paths import SWAP, Members
-from lengthlens.tracing.roles import ROLES, answer_roles, text_roles
-from lengthlens.tracing.stream import (
-    ATTRIBUTES,
-    TracePlan,
-    count_traced,
-    legal_swaps,
-    swap_coords,
-    trace_swap,
-    why_untraced,
-)
+from lengthlens.tracing.roles import answer_roles
+from lengthlens.tracing.stream import TracePlan, trace_streams
 
 NOISING = ("noising",)
 KEPT_MARGIN = (
@@ -141,42 +132,24 @@ def measure_contrasts(
     answers = greedy_answers(loaded, prompts, settings, reading.counting)
     material = swap_material(loaded, asked, answers, reading, (SWAP,))
     roles = answer_roles(loaded, asked, answers, reading.date)
-    n_layers, grid = loaded.anatomy.n_layers, (len(SWAPS), len(answers))
-    names = ("margin_reached", "margin_other", "n_swapped", "kept")
-    values = {name: np.full(grid, np.nan) for name in names}
-    streams = np.full((*grid, n_layers, len(ROLES)), np.nan, dtype=np.float32)
     everything = TracePlan(
         per_n=max(1, len(answers)), swaps=[SWAP], every=plan.every, memory_gb=settings.memory_gb
     )
-    kept = _kept(loaded, members)
-    todo = legal_swaps(answers, material, roles, everything)
-    label = f"{loaded.spec.name}, contrasting prompts"
-    for swap, index, entry in tqdm(todo, desc=label, unit="answer", delay=2, mininterval=1):
-        positions = text_roles(roles[index], len(entry.answer))
-        layers = range(0, n_layers, plan.every)
-        runs, found = trace_swap(
-            loaded, entry, positions, layers, settings.memory_gb, directions=NOISING
-        )
-        cell = (SWAPS.index(swap), index)
-        streams[cell] = found["noising"]
-        values["n_swapped"][cell] = entry.n_swapped
-        values["margin_reached"][cell] = runs.clean.fixed[REACHED]
-        values["margin_other"][cell] = runs.clean.fixed[OTHER]
-        if kept is not None:
-            values["kept"][cell] = runs.patched(kept).fixed[0]
-    dims = ("swap", "sample")
-    data = {name: (dims, part) for name, part in values.items()}
-    data["noising_stream"] = ((*dims, "layer", "role"), streams)
+    circuit = _kept(loaded, members)
+    kept = np.full((len(SWAPS), len(answers)), np.nan)
+
+    def keep(cell: tuple[int, int], runs: SwapRuns) -> None:
+        kept[cell] = np.nan if circuit is None else runs.patched(circuit).fixed[0]
+
+    traced = trace_streams(
+        loaded, answers, material, roles, everything, directions=NOISING, beside=keep
+    )
     kinds = np.array([kind_of(row["template"]) for row in answers], dtype=str)
-    coords = {"layer": np.arange(n_layers), "kind": ("sample", kinds)} | swap_coords(answers)
-    dataset = xr.Dataset(data, coords=coords).set_coords("n_swapped")
-    dataset["n_answers"] = count_traced(material, roles)
-    for name, told in (ATTRIBUTES | {"kept": KEPT_MARGIN}).items():
-        if name in dataset.variables:
-            dataset[name].attrs["long_name"] = told
-    absent = why_untraced(material, roles) if answers else _why_no_prompts(language)
-    circuit = {"components": ";".join(members.names), "circuit_absent": members.absent}
-    return dataset.assign_attrs(every=plan.every, absent=absent, **circuit)
+    dataset = traced.assign(kept=(("swap", "sample"), kept)).assign_coords(kind=("sample", kinds))
+    tell_meanings(dataset, {"kept": KEPT_MARGIN})
+    if not answers:
+        dataset = dataset.assign_attrs(absent=_why_no_prompts(language))
+    return dataset.assign_attrs(components=";".join(members.names), circuit_absent=members.absent)
 
 
 def _why_no_prompts(language: Language) -> str:

@@ -268,18 +268,12 @@ class PathRuns(StreamRuns):
         self, names: Sequence[str], donors: Donors, below: int
     ) -> Float[np.ndarray, " row"]:
         """Margins of the reached run with one component replaced by donors, a row each."""
-        a, device = self._loaded.anatomy, self._suffix.device
-        heads = torch.zeros(len(names), a.n_layers, a.n_heads, dtype=torch.bool)
-        mlps = torch.zeros(len(names), a.n_layers, dtype=torch.bool)
-        for row, name in enumerate(names):
-            layer, head = self._network.places[name]
-            if head < 0:
-                mlps[row, layer] = True
-            else:
-                heads[row, layer, head] = True
+        device = self._suffix.device
+        members = np.array(names)[:, None] == np.array(list(self._network.places))
+        masks = self._loaded.anatomy.layout.spread(members, False)
+        heads, mlps = (torch.from_numpy(mask).to(device) for mask in masks)
         run = torch.full((len(names),), REACHED, device=device)
-        logits = self._replaced(heads.to(device), mlps.to(device), run, donors, below)
-        return self._margins(logits).fixed
+        return self._margins(self._replaced(heads, mlps, run, donors, below)).fixed
 
     def _read_out(self, changes: Float[Tensor, "row d_model"]) -> Float[np.ndarray, " row"]:
         """Margins of the reached run whose final residual is changed at the last position."""

@@ -20,17 +20,17 @@ from tqdm import tqdm
 
 from lengthlens.circuits.measure import smallest_circuit
 from lengthlens.circuits.orders import EMBEDDING, component_names, ranked_order
-from lengthlens.forced.measure import drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import SWAPS, Swap
+from lengthlens.generation.rows import drawn_of_each, sample_coords
+from lengthlens.generation.swaps import SWAPS, Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.models.layout import Layout
-from lengthlens.patching.material import SwapMaterial, count_swaps, why_none
 from lengthlens.patching.measure import OF_SWAPS
-from lengthlens.patching.runs import OTHER, REACHED
+from lengthlens.patching.runs import note_clean
 from lengthlens.settings.sections import PathSearch
 from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
-from lengthlens.tracing.stream import Roles, swap_coords
+from lengthlens.tracing.stream import Roles
 
 SWAP = 1
 ALL = "all"
@@ -137,9 +137,7 @@ class _Table:
             "way": list(WAYS),
         }
         self.dims = {
-            "margin_reached": (),
-            "margin_other": (),
-            "n_swapped": (),
+            **dict.fromkeys(OF_SWAPS, ()),
             "path": ("sender", "receiver"),
             "carried": ("component", "place"),
             "mediation": ("way",),
@@ -154,10 +152,7 @@ class _Table:
     def measure(self, index: int, swap: Swap, memory_gb: float) -> None:
         """Everything of one answer."""
         runs = PathRuns(self.network, swap, memory_gb)
-        cell = (SWAPS.index(swap.swap), index)
-        self.values["n_swapped"][cell] = swap.n_swapped
-        self.values["margin_reached"][cell] = runs.clean.fixed[REACHED]
-        self.values["margin_other"][cell] = runs.clean.fixed[OTHER]
+        cell = note_clean(self.values, index, runs)
         self.values["mediation"][cell] = list(runs.mediation().values())
         if not self.members.names:
             return
@@ -179,13 +174,11 @@ class _Table:
             name: (("swap", "sample", *dims), self.values[name]) for name, dims in self.dims.items()
         }
         text = {name: np.array(values, dtype=str) for name, values in self.coords.items()}
-        shared = swap_coords(self.answers)
-        del shared["role"]
+        shared = {"swap": list(SWAPS), **sample_coords(self.answers)}
         found = xr.Dataset(data, coords=text | shared).set_coords("n_swapped")
         # NOTE paths need no roles: an answer without them is measured, but for where it matters.
         found["n_answers"] = count_swaps(self.swaps)
-        for name, told in ATTRIBUTES.items():
-            found[name].attrs["long_name"] = told
+        tell_meanings(found, ATTRIBUTES)
         legal = self.swaps.legal(SWAP)
         unknown = [self.roles[index] for index, _ in legal if isinstance(self.roles[index], str)]
         return found.assign_attrs(

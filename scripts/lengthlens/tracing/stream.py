@@ -9,7 +9,7 @@ are rows of one batch. Before the numeral both runs are alike: `before` is 0 by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from lengthlens.decoding.reuse import batches
 from lengthlens.decoding.streams import StreamSets, exchanged_streams, recorded_streams
-from lengthlens.forced.measure import LABELS, drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.swaps import SWAPS, Swap
-from lengthlens.patching.material import LEGAL, SwapMaterial, count_swaps, why_none
+from lengthlens.generation.rows import drawn_of_each, sample_coords
+from lengthlens.generation.swaps import LEGAL, SWAPS, Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.patching.measure import DIRECTIONS, OF_SWAPS
-from lengthlens.patching.runs import OTHER, REACHED, SwapRuns
+from lengthlens.patching.runs import REACHED, SwapRuns, note_clean
 from lengthlens.settings.sections import Tracing
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 
@@ -119,46 +119,49 @@ def trace_streams(
     material: SwapMaterial,
     roles: Roles,
     plan: TracePlan,
+    directions: Sequence[str] = tuple(DIRECTIONS),
+    beside: Callable[[tuple[int, int], SwapRuns], None] | None = None,
 ) -> xr.Dataset:
-    """The dataset of a tracing file (docs/files.md), samples in the order of the answers."""
+    """The dataset of a tracing file (docs/files.md), samples in the order of the answers.
+
+    `beside` is given the place of every swap that is traced, and its runs.
+    """
     grid, n_layers = (len(SWAPS), len(answers)), loaded.anatomy.n_layers
-    names = ("margin_reached", "margin_other", "n_swapped")
-    scalars = {name: np.full(grid, np.nan) for name in names}
+    scalars = {name: np.full(grid, np.nan) for name in OF_SWAPS}
     streams = {
         name: np.full((*grid, n_layers, len(ROLES)), np.nan, dtype=np.float32)
-        for name in DIRECTIONS
+        for name in directions
     }
     layers = range(0, n_layers, plan.every)
     todo = legal_swaps(answers, material, roles, plan)
     label = f"{loaded.spec.name} traced"
-    for swap, index, entry in tqdm(todo, desc=label, unit="swap", delay=2, mininterval=1):
+    for index, entry in tqdm(todo, desc=label, unit="swap", delay=2, mininterval=1):
+        positions = text_roles(roles[index], len(entry.answer))
         runs, found = trace_swap(
-            loaded, entry, text_roles(roles[index], len(entry.answer)), layers, plan.memory_gb
+            loaded, entry, positions, layers, plan.memory_gb, directions=directions
         )
-        cell = (SWAPS.index(swap), index)
-        scalars["n_swapped"][cell] = entry.n_swapped
-        scalars["margin_reached"][cell] = runs.clean.fixed[REACHED]
-        scalars["margin_other"][cell] = runs.clean.fixed[OTHER]
+        cell = note_clean(scalars, index, runs)
         for name, values in found.items():
             streams[name][cell] = values
+        if beside is not None:
+            beside(cell, runs)
     dims = ("swap", "sample")
     data = {name: (dims, values) for name, values in scalars.items()}
     data |= {f"{name}_stream": ((*dims, "layer", "role"), part) for name, part in streams.items()}
     found = xr.Dataset(data, coords={"layer": np.arange(n_layers)} | swap_coords(answers))
     found = found.set_coords("n_swapped")
     found["n_answers"] = count_traced(material, roles)
-    for name, told in ATTRIBUTES.items():
-        found[name].attrs["long_name"] = told
+    tell_meanings(found, ATTRIBUTES)
     return found.assign_attrs(every=plan.every, absent=why_untraced(material, roles))
 
 
 def legal_swaps(
     answers: Sequence[Mapping], material: SwapMaterial, roles: Roles, plan: TracePlan
-) -> list[tuple[int, int, Swap]]:
-    """Swap, place of the answer and its legal swap, of the answers that the plan names."""
+) -> list[tuple[int, Swap]]:
+    """Legal swaps, each with the index of its answer, of the answers that the plan names."""
     used = drawn_of_each(answers, plan.per_n, plan.seed)
     return [
-        (swap, index, entry)
+        (index, entry)
         for swap in plan.swaps
         for index, entry in material.legal(swap)
         if used[index] and not isinstance(roles[index], str)
@@ -167,12 +170,7 @@ def legal_swaps(
 
 def swap_coords(answers: Sequence[Mapping]) -> dict:
     """The coordinates that the files of tracing and attention share."""
-    return {
-        "swap": list(SWAPS),
-        "role": list(ROLES),
-        "sample_id": ("sample", [row["sample_id"] for row in answers]),
-        **{label: ("sample", [row[label] for row in answers]) for label in LABELS},
-    }
+    return {"swap": list(SWAPS), "role": list(ROLES), **sample_coords(answers)}
 
 
 def count_traced(material: SwapMaterial, roles: Roles) -> xr.DataArray:

@@ -24,13 +24,13 @@ from tqdm import tqdm
 from lengthlens.decoding.donors import PassRecorder
 from lengthlens.decoding.intervention import Donors
 from lengthlens.decoding.reuse import CleanLayers, batches
-from lengthlens.generation.score import last_logits
+from lengthlens.generation.score import last_logits, padded
 from lengthlens.models.anatomy import Site
 from lengthlens.models.hooks import added_by, at_mlp, with_added
 from lengthlens.models.readout import readout_of
 from lengthlens.patching.runs import best_pair, rows_at_once
 from lengthlens.transplant.pair import Pair
-from lengthlens.transplant.texts import FixedTexts, padded, pair_margins
+from lengthlens.transplant.texts import FixedTexts, pair_margins
 
 
 class Across:

@@ -21,7 +21,8 @@ from lengthlens.ablation.ablate import AblationStudy, answer_prompts, score_sent
 from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
 from lengthlens.errors import LengthlensError
-from lengthlens.forced.measure import drawn_of_each
+from lengthlens.files.netcdf import tell_meanings
+from lengthlens.generation.rows import drawn_of_each
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt
 from lengthlens.settings.sections import Generation, Transplant
@@ -101,9 +102,7 @@ def measure_transplants(
     used = drawn_of_each(bench.rows, plan.across_per_n, plan.seed)
     found = _by_component(across, across.measure(used))
     dataset = dataset.assign(found.data_vars).assign_coords(part=list(KINDS))
-    for name in dataset.data_vars:
-        start = next(start for start in ATTRIBUTES if str(name).startswith(start))
-        dataset[name].attrs["long_name"] = ATTRIBUTES[start]
+    tell_meanings(dataset, ATTRIBUTES)
     after = [weights_hash(loaded.model) for loaded in (pair.untuned, pair.tuned)]
     if after != before:
         raise LengthlensError(f"{label}: the weights after the sweep are not those before it")

@@ -9,7 +9,7 @@ from torch import nn
 
 from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.generation.loaded import LoadedModel, classes_of
-from lengthlens.generation.opening import open_exact_model
+from lengthlens.generation.opening import open_model
 from lengthlens.models.vocabulary import classify_vocabulary
 from lengthlens.transplant.parts import Parts, check_alike
 
@@ -44,7 +44,8 @@ def open_pair(names: Mapping[str, str], models: Mapping[str, Mapping], config: M
     Raises:
         LengthlensError: a model cannot be loaded, or their weights have other shapes.
     """
-    return alike(*(open_exact_model(names[tuning], models[tuning], config) for tuning in TUNINGS))
+    opened = (open_model(names[one], models[one], config, exact=True) for one in TUNINGS)
+    return alike(*opened)
 
 
 def alike(untuned: LoadedModel, tuned: LoadedModel) -> Pair:

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from lengthlens.ablation.ablate import AblationStudy
 from lengthlens.decoding.reuse import CleanLayers
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.score import last_logits
+from lengthlens.generation.score import last_logits, padded
+from lengthlens.generation.swaps import swap_material
 from lengthlens.language.languages import Language
-from lengthlens.patching.material import swap_material
 from lengthlens.patching.runs import best_pair, rows_at_once
 
 SWAP = 1
@@ -45,7 +45,12 @@ class FixedTexts:
         self._memory_gb = memory_gb
         self._layers: dict[tuple[str, int], CleanLayers] = {}  # of each model and batch, unchanged
         rows = [
-            {**vars(prompt), "prompt_id": prompt.id, "tokens": list(answer)}
+            {
+                **vars(prompt),
+                "prompt_id": prompt.id,
+                "sample_id": f"{prompt.id}#0",
+                "tokens": list(answer),
+            }
             for prompt, answer in zip(study.prompts, answers, strict=True)
         ]
         reading = Reading(n_words, study.counting, study.settings.date)
@@ -57,7 +62,7 @@ class FixedTexts:
             step = study.decision(prompt, answer)
             self.own.append(None if step is None else (*tokens, *answer[:step]))
         for place, swap in material.legal(SWAP):
-            self.other[place] = (*swap.other, *swap.answer)
+            self.other[place] = swap.texts[1]
 
     @torch.inference_mode()
     def margins(
@@ -113,14 +118,3 @@ def pair_margins(
         float(row[ender] - row[word]) for row, (ender, word) in zip(logits, pairs, strict=True)
     ]
     return np.array(found)
-
-
-def padded(
-    texts: Sequence[Sequence[int]], device: torch.device
-) -> tuple[Int[Tensor, "text position"], Int[Tensor, " text"]]:
-    """Texts as one tensor, padded on the right, and the last position of each."""
-    tokens = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.long)
-    for row, text in enumerate(texts):
-        tokens[row, : len(text)] = torch.tensor(text)
-    last = torch.tensor([len(text) - 1 for text in texts])
-    return tokens.to(device), last.to(device)
