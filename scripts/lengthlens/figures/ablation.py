@@ -15,27 +15,29 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.effects import Dose, chosen_sets, dose_response, interval_of, own_language
 from lengthlens.analysis.outcomes import measure_values
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import (
     INK,
     METHOD_COLOURS,
+    METHOD_MARKERS,
     METHOD_NAMES,
     MUTED,
     PAPER,
     Cast,
     add_legend,
     label_lines,
+    legend_entry,
     no_data,
-    page_width,
+    panel_grid,
     percent,
     styled,
 )
-from lengthlens.figures.titles import cases_of, sizes, told_models, tuned_first, where
+from lengthlens.figures.titles import cases_of, sizes, span, told_models, tuned_first, where
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
 MEASURES = {
@@ -44,11 +46,12 @@ MEASURES = {
     "end_margin": "end margin, logits",
 }
 _MAIN = ("exact", "end_margin")
-_MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^", "atp": "v"}
 _MOST = 2  # scores in the main figure
 FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches
 _APART = 0.17
+_NONE = {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 0.8}  # the line of nothing removed
+End = tuple[float, str, str]  # where a line ends, its name and its colour
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def sets_under_test(
     own = own.assign(late=2 * (own["test"] != "set") + (own["status"] != CONFIRMATORY))
     own = own.sort_values("late", kind="stable")
     named = list(dict.fromkeys(own["method"])) or [m for m in METHOD_COLOURS if m in ablated]
-    sets = own.loc[own["test"] == "set", "k"].dropna()
+    sets = rows_of(own, test="set")["k"].dropna()
     return named[:_MOST], int(sets.iloc[0]) if len(sets) else None
 
 
@@ -144,15 +147,11 @@ def title(effects: pd.DataFrame, scores: Sequence[str], k: int | None, cast: Cas
     if own.empty:
         return "No heads were removed"
     k = k if (own["k"] == k).any() else int(own["k"].max())
-    own = own[own["k"] == k]
-    told, further = [], []
-    for score in [each for each in scores if (own["method"] == each).any()]:
-        said, beyond = _fall(own[own["method"] == score], score, cast)
-        told.append(said)
-        further += [beyond] if beyond else []
+    by_score = {score: rows_of(own, method=score, k=k) for score in scores}
+    falls = [_fall(rows, score, cast) for score, rows in by_score.items() if len(rows)]
     heads = "the head" if k == 1 else f"the {k} heads"
-    text = f"Without {heads} ranked highest, exact answers {', and '.join(told)}"
-    if further:
+    text = f"Without {heads} ranked highest, exact answers {', and '.join(t for t, _ in falls)}"
+    if further := [beyond for _, beyond in falls if beyond]:
         text += f"; further than without random heads of the same layers in {' and '.join(further)}"
     return text
 
@@ -164,11 +163,9 @@ def exact_effects(effects: pd.DataFrame, cast: Cast) -> pd.DataFrame:
         effects: tables/ablation.csv; of several modes the first counts.
         cast: models and languages.
     """
-    own = effects[
-        (effects["measure"] == "exact") & (effects["chosen_by"] == "top")
-        & (effects["kind"] == "head") & (effects["source_language"] == effects["language"])
-        & effects["model"].isin(told_models(cast)) & effects["language"].isin(list(cast.languages))
-    ]  # fmt: skip
+    own = rows_of(effects, measure="exact", chosen_by="top", kind="head")
+    own = own[own["source_language"] == own["language"]]
+    own = own[own["model"].isin(told_models(cast)) & own["language"].isin(list(cast.languages))]
     return own[own["mode"].isin(own["mode"].unique()[:1])]
 
 
@@ -214,15 +211,13 @@ def draw_rows(
     above = [None, *(row.model for row in rows)]
     several = len(cast.tunings) > 1
     with styled():
-        figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(rows) + 0.7))
-        panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
+        figure, panels = panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
         for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
-            labels: list[tuple[float, str, str]] = []
             for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
+                labels: list[End] = []
                 if (row.model, language) in ablations:
                     labels = _draw_panel(axes, ablations[row.model, language], row, bootstrap)
                 else:
-                    labels = []
                     no_data(axes, "not ablated")
                     axes.set_xticks([])
                 if above[place] != row.model:
@@ -245,7 +240,7 @@ def _with_control(control: pd.DataFrame, cast: Cast) -> Cast:
     return Cast(own or cast.tunings, cast.languages)
 
 
-def _ends(series: Mapping[str, list[Dose]], none: float) -> list[tuple[float, str, str]]:
+def _ends(series: Mapping[str, list[Dose]], none: float) -> list[End]:
     """Where the lines of one score end, with their names: chosen heads, random ones, none removed.
 
     Args:
@@ -275,28 +270,21 @@ def _main_mode(data: xr.Dataset) -> str:
 def _legend(
     ablations: Mapping[tuple[str, str], xr.Dataset], level: float, scores: Sequence[str]
 ) -> list:
-    methods = dict.fromkeys(
-        str(method) for data in ablations.values() for method in np.unique(data["method"])
-    )
+    methods = {str(method) for data in ablations.values() for method in np.unique(data["method"])}
     handles: list = [
-        Line2D(
-            [],
-            [],
+        legend_entry(
+            f"top k by {METHOD_NAMES[method]}, {percent(level)} interval",
             color=METHOD_COLOURS[method],
-            marker=_MARKERS[method],
-            label=f"top k by {METHOD_NAMES[method]}, {percent(level)} interval",
+            marker=METHOD_MARKERS[method],
         )
         for method in scores
         if method in methods
     ]
     controls = Patch(color=MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
-    none = Line2D([], [], color=INK, linestyle=(0, (4, 2)), linewidth=0.8, label="nothing removed")
-    return [*handles, controls, none]
+    return [*handles, controls, legend_entry("nothing removed", **_NONE)]
 
 
-def _draw_panel(
-    axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap
-) -> list[tuple[float, str, str]]:
+def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap) -> list[End]:
     """Draw one panel; where each of its lines ends, with name and colour, if it has one score."""
     measure = row.measure
     scale = 100 if measure == "exact" else 1
@@ -305,7 +293,7 @@ def _draw_panel(
     if not np.isfinite(none.estimate):
         no_data(axes, "no decision step")
         return []
-    axes.axhline(scale * none.estimate, color=INK, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1)
+    axes.axhline(scale * none.estimate, zorder=1, **_NONE)
     axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
     methods = [name for name in row.scores if (data["method"] == name).any()]
     mode = _main_mode(data)
@@ -324,29 +312,20 @@ def _draw_panel(
     return [(scale * y, text, color) for y, text, color in ends]
 
 
-def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: str):
+def _draw_chosen(
+    axes: Axes, places: Sequence[float], doses: list[Dose], scale: float, method: str
+) -> None:
     color = METHOD_COLOURS[method]
     means = Estimate.stacked([dose.chosen for dose in doses]).times(scale)
     axes.errorbar(
-        places,
-        means.estimate,
-        yerr=means.reach,
-        color=color,
-        elinewidth=1.0,
-        linewidth=1.0,
+        places, means.estimate, yerr=means.reach, color=color, elinewidth=1.0, linewidth=1.0,
         zorder=4,
-    )
+    )  # fmt: skip
     for x, mean, dose in zip(places, means.estimate, doses, strict=True):
         axes.plot(
-            x,
-            mean,
-            marker=_MARKERS[method],
-            color=color,
-            zorder=5,
-            markersize=4,
-            markerfacecolor=color if _outside(dose) else PAPER,
-            markeredgewidth=0.9,
-        )
+            x, mean, marker=METHOD_MARKERS[method], color=color, zorder=5, markersize=4,
+            markerfacecolor=color if _outside(dose) else PAPER, markeredgewidth=0.9,
+        )  # fmt: skip
 
 
 def _outside(dose: Dose) -> bool:
@@ -373,8 +352,8 @@ def _draw_controls(axes: Axes, x: float, draws: Float[np.ndarray, " draw"], colo
 
 def counts(ablations: Mapping[tuple[str, str], xr.Dataset]) -> str:
     """Answers, topics and numbers of control draws, for the caption."""
-    samples = sorted({data.sizes["sample"] for data in ablations.values()})
-    topics = sorted({len(np.unique(data["topic"])) for data in ablations.values()})
+    samples = [data.sizes["sample"] for data in ablations.values()]
+    topics = [len(np.unique(data["topic"])) for data in ablations.values()]
     draws: dict[int, set[int]] = {}
     for data in ablations.values():
         main = (own_language(data), "top", _main_mode(data))
@@ -382,14 +361,9 @@ def counts(ablations: Mapping[tuple[str, str], xr.Dataset]) -> str:
             labels = found.labels
             if (labels["source_language"], labels["chosen_by"], labels["mode"]) == main:
                 draws.setdefault(int(labels["k"]), set()).add(len(found.controls))
-    text = ", ".join(f"k = {k}: {_range(found)}" for k, found in sorted(draws.items()))
+    text = ", ".join(f"k = {k}: {span(found, 'count')}" for k, found in sorted(draws.items()))
     return (
-        f"n = {_range(samples)} answers about {_range(topics)} evaluate topics under every "
-        f"condition. Control draws of the end margin, fewer where fewer distinct sets exist: "
+        f"n = {span(samples, 'count')} answers about {span(topics, 'count')} evaluate topics under "
+        "every condition. Control draws of the end margin, fewer where fewer distinct sets exist: "
         f"{text or 'none'}."
     )
-
-
-def _range(numbers) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
+from lengthlens.figures.parts import basis, drawn_models, rows_of
 from lengthlens.figures.style import (
     HAIR,
     INK,
@@ -21,8 +22,10 @@ from lengthlens.figures.style import (
     PART_COLOURS,
     Cast,
     add_legend,
+    legend_entry,
     no_data,
     page_width,
+    sparse,
     styled,
 )
 from lengthlens.figures.titles import case_of, told_models, where
@@ -56,22 +59,17 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
         places: tables/places.csv.
         cast: models and languages, in order.
     """
-    paths, places = (table[table["swap"] == _SWAP] for table in (paths, places))
-    models = [model for model in cast.tunings if (places["model"] == model).any()]
-    models = models or list(cast.tunings)[-1:]
+    paths, places = (rows_of(table, swap=_SWAP) for table in (paths, places))
+    models = drawn_models(places, cast)
     layers = int(places["layer"].max()) + 1 if len(places) else 1
     with styled():
         height = float(np.clip(_ROW * layers, 2.0, 5.5)) + 1.4
         width = page_width(len(cast.languages) + 1)  # one panel, too, has names beside each other
-        size = (width, height * len(models) + 0.5)
-        figure = Figure(figsize=size)
+        figure = Figure(figsize=(width, height * len(models) + 0.5))
         panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey=True)
         for row, model in zip(panels, models, strict=True):
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                own = [
-                    table[(table["model"] == model) & (table["language"] == language)]
-                    for table in (paths, places)
-                ]
+                own = [rows_of(part, model=model, language=language) for part in (paths, places)]
                 _draw_panel(axes, *own, layers)
                 told = f"{model}, {name}: {sentence(*own)}"
                 told = textwrap.fill(told, int(16 * width / len(row)))
@@ -116,7 +114,7 @@ def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
     for role in (*ROLES, UNKNOWN):
         own = [
             f"{row.component}\u00a0{100 * row.share:.0f}\u00a0%"
-            for row in named[named["role"] == role].head(3).itertuples()
+            for row in rows_of(named, role=role).head(3).itertuples()
         ]
         if own:
             parts.append(f"{ROLE_NAMES[role]} ({', '.join(own)})")
@@ -150,7 +148,7 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
     axes.set_ylim(-1.5, layers + 1.1)
     names = [ROLES.get(role, role) for role in columns]
     axes.set_xticks(list(columns.values()), names, rotation=35, ha="right", fontsize=6)
-    axes.set_yticks(range(0, layers, max(1, int(np.ceil(layers / 8)))))
+    axes.set_yticks(sparse(layers))
     axes.grid(False)
     for x in columns.values():
         axes.axvline(x, color=HAIR, linewidth=0.5, zorder=0)
@@ -282,20 +280,14 @@ def _reach(share: float) -> float:
 
 
 def _legend() -> list[Line2D]:
-    lines = [
-        Line2D([], [], color=colour, linewidth=1.6, label=name) for colour, name in _INPUTS.values()
+    shapes = [
+        legend_entry(name, color=INK, marker=marker, linestyle="", markerfacecolor=PAPER)
+        for name, marker in (("head", "o"), ("MLP", "s"))
     ]
-    shapes = (("o", "head"), ("s", "MLP"))
-    return [
-        Line2D([], [], color=INK, marker=marker, linestyle="", markerfacecolor=PAPER, label=name)
-        for marker, name in shapes
-    ] + lines
+    lines = [legend_entry(name, color=colour, linewidth=1.6) for colour, name in _INPUTS.values()]
+    return shapes + lines
 
 
 def counts(table: pd.DataFrame) -> str:
     """What the figure rests on; `table` is tables/places.csv."""
-    if table.empty:
-        return _NOTHING
-    low, high = int(table["n_samples"].min()), int(table["n_samples"].max())
-    answers = f"{low}" if low == high else f"{low} to {high}"
-    return f"n = {answers} answers of at least {int(table['n_topics'].min())} topics"
+    return _NOTHING if table.empty else f"n = {basis(table)}"

@@ -20,10 +20,11 @@ from lengthlens.figures.style import (
     no_data,
     panel_grid,
     percent,
+    sparse,
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import Case, language_name, stated, told_models
+from lengthlens.figures.titles import Case, language_name, span, stated, told_models
 from lengthlens.statistics import Estimate
 
 ROWS = (
@@ -48,7 +49,7 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
     chosen = cast.part_of(cwa.sel(target=target))
     with styled():
         figure, panels = panel_grid(
-            len(ROWS), len(cast.languages), [1.5] * len(ROWS), sharex=True, sharey="row"
+            [1.5] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
         )
         for row, (component, form, label) in zip(panels, ROWS, strict=True):
             values = chosen[f"cwa_{component}{form}_all"]
@@ -60,7 +61,7 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
         for axes, name in zip(panels[0], cast.languages.values(), strict=True):
             axes.set_title(name)
         for axes in panels[-1]:
-            axes.set_xlabel(_depth_label(chosen, cast))
+            axes.set_xlabel("layer" if _same_depth(chosen, cast) else "depth, % of layers")
         add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
     figure.set_label(title(chosen, cast))
     return figure
@@ -108,10 +109,6 @@ def _layers(chosen: xr.Dataset, model: str) -> int:
     return int(np.flatnonzero(known).max(initial=-1)) + 1
 
 
-def _depth_label(chosen: xr.Dataset, cast: Cast) -> str:
-    return "layer" if _same_depth(chosen, cast) else "depth, % of layers"
-
-
 def _same_depth(chosen: xr.Dataset, cast: Cast) -> bool:
     return len({_layers(chosen, model) for model in cast.tunings}) == 1
 
@@ -140,8 +137,7 @@ def _draw_panel(
         means = Estimate(*(read(end) for end in ("", "_low", "_high")))
         interval_bars(axes, x, means, look)
         if same:
-            ticks = np.arange(depth)
-            axes.set_xticks(ticks[:: max(1, int(np.ceil(depth / 8)))])
+            axes.set_xticks(sparse(depth))
     if empty:
         no_data(axes, "no samples")
 
@@ -164,7 +160,6 @@ def _compress(row: np.ndarray, values: xr.DataArray) -> None:
 
 def counts(cwa: xr.Dataset) -> str:
     """How many answers and topics the figure rests on, for its caption."""
-    each = cwa["n_samples"].sum("n").to_numpy()
+    each = span(cwa["n_samples"].sum("n").to_numpy().ravel(), "count")
     topics = int(cwa["n_topics"].max())
-    text = str(each.min()) if each.min() == each.max() else f"{each.min()} to {each.max()}"
-    return f"n = {text} answers for each model and language, up to {topics} topics for each N."
+    return f"n = {each} answers for each model and language, up to {topics} topics for each N."

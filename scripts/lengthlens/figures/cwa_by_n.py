@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.figures.long_bars import Bars, cut_long_bars
@@ -17,13 +16,14 @@ from lengthlens.figures.style import (
     Cast,
     add_legend,
     interval_bars,
+    legend_entry,
     no_data,
     panel_grid,
     percent,
     styled,
     zero_line,
 )
-from lengthlens.figures.titles import Case, apart, language_name, stated, told_models
+from lengthlens.figures.titles import Case, apart, language_name, span, stated, told_models
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, Interval, ratio_interval
 
 ROWS = (
@@ -49,7 +49,7 @@ def draw_cwa_by_n(
     """
     with styled():
         figure, panels = panel_grid(
-            len(ROWS), len(cast.languages), [1.35] * len(ROWS), sharex=True, sharey="row"
+            [1.35] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
         )
         for row, (group, form, label) in zip(panels, ROWS, strict=True):
             drawn: list[Bars] = []
@@ -74,16 +74,9 @@ def draw_cwa_by_n(
             look.handle(f"{model}, {percent(bootstrap.level)} interval")
             for model, look in cast.looks.items()
         ]
-        null = Line2D(
-            [],
-            [],
-            color=MUTED,
-            marker="_",
-            markersize=6,
-            linestyle="",
-            label="mean of shifted signs (null)",
-        )
-        add_legend(figure, [*handles, null], columns=3)
+        null = {"color": MUTED, "marker": "_", "markersize": 6, "linestyle": ""}
+        handles.append(legend_entry("mean of shifted signs (null)", **null))
+        add_legend(figure, handles, columns=3)
     figure.set_label(title(attributions, cast, bootstrap))
     return figure
 
@@ -163,7 +156,6 @@ def counts(attributions: Mapping[tuple[str, str], xr.Dataset]) -> str:
         for attribution in attributions.values()
         for count in np.unique(attribution["n"].to_numpy(), return_counts=True)[1]
     ]
-    text = str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     depth = {attribution.sizes["layer"] for attribution in attributions.values()}
     late = "; ".join(f"the last {len(LATE_HEADS.layers(d))} of {d} layers" for d in sorted(depth))
-    return f"n = {text} answers for each model, language and N. Late: {late}."
+    return f"n = {span(sizes, 'count')} answers for each model, language and N. Late: {late}."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import (
     PAPER,
     PART_COLOURS,
@@ -13,7 +16,7 @@ from lengthlens.figures.style import (
     Cast,
     add_legend,
     no_data,
-    page_width,
+    panel_grid,
     styled,
     zero_line,
 )
@@ -36,17 +39,14 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
         table: tables/series.csv.
         cast: models and languages, in order.
     """
-    rows = [(series, name) for series in table["series"].unique() for name in PANELS]
-    rows = rows or [("", "exact")]
+    rows = list(itertools.product(table["series"].unique(), PANELS)) or [("", "exact")]
     with styled():
-        size = (page_width(len(cast.languages)), _ROW * len(rows) + 0.7)
-        figure = Figure(figsize=size)
-        panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
+        figure, panels = panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
         handles = {}
         for row, (series, quantity) in zip(panels, rows, strict=True):
-            own = table[(table["series"] == series) & (table["quantity"] == quantity)]
+            own = rows_of(table, series=series, quantity=quantity)
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                handles |= _draw_panel(axes, own[own["language"] == language])
+                handles |= _draw_panel(axes, rows_of(own, language=language))
                 axes.set_title(name, fontsize=7)
             row[0].set_ylabel(PANELS[quantity])
         for axes in panels[-1]:
@@ -68,10 +68,7 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     if not cases:
         return _EMPTY.capitalize()
     return stated(
-        cases,
-        "tuning makes answers exact more often",
-        "tuning makes answers exact less often",
-        "tuning makes answers exact more often",
+        cases, "tuning makes answers exact more often", "tuning makes answers exact less often"
     )
 
 
@@ -94,11 +91,3 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
             handles[name] = line
     axes.set_xscale("symlog", linthresh=100)
     return handles
-
-
-def counts(table: pd.DataFrame) -> str:
-    """What the figure rests on."""
-    if table.empty:
-        return _EMPTY
-    steps = table.groupby("series")["step"].nunique().max()
-    return f"{steps} steps; at least {int(table['n_topics'].min())} topics"

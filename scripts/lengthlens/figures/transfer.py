@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.figures.parts import largest_sets, rows_of
 from lengthlens.figures.style import (
     METHOD_NAMES,
     MUTED,
@@ -20,7 +21,7 @@ from lengthlens.figures.style import (
     page_width,
     styled,
 )
-from lengthlens.figures.titles import told_models, tuned_models
+from lengthlens.figures.titles import told_models
 from lengthlens.statistics import side_of
 
 MEASURE = "end_margin"
@@ -40,22 +41,19 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     rows = table[(table["measure"] == MEASURE) & table["model"].isin(list(cast.tunings))]
-    models = tuned_models(cast)
-    models = models or list(cast.tunings)
     methods = list(dict.fromkeys(rows["method"])) or [""]
     languages = list(cast.languages)
     largest = rows["effect"].abs().max()
     reach = largest if largest > 0 else 1.0
     with styled():
-        shown = list(itertools.product(models, methods))
+        shown = list(itertools.product(told_models(cast), methods))
         columns = min(len(methods), _COLUMNS)
         n_rows = math.ceil(len(shown) / columns)
         width = max(page_width(columns), 0.9 * columns * len(languages))
         figure = Figure(figsize=(width, _PANEL * n_rows + 0.2))
         panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
         for axes, (model, method) in zip(panels, shown, strict=False):
-            part = rows[(rows["model"] == model) & (rows["method"] == method)]
-            part = part[part["k"] == part["k"].max()]
+            part = largest_sets(rows_of(rows, model=model, method=method))
             _draw_panel(axes, part, cast, languages, float(reach))
             if len(part):
                 name = METHOD_NAMES.get(method, method.replace("_", " "))
@@ -77,8 +75,7 @@ def title(rows: pd.DataFrame, cast: Cast) -> str:
         return "No heads were ablated in another language than their own"
     parts = []
     for method in dict.fromkeys(own["method"]):
-        part = own[own["method"] == method]
-        part = part[part["k"] == part["k"].max()]
+        part = largest_sets(rows_of(own, method=method))
         sides = [side_of(row.effect_low, row.effect_high) for row in part.itertuples()]
         told = f"{METHOD_NAMES.get(method, method)} in {sides.count(-1)} of {len(sides)} cases"
         parts.append(told + f" (less far in {sides.count(1)})" * (1 in sides))
@@ -109,15 +106,10 @@ def _draw_panel(
         limits = f"[{low:+.2f}, {high:+.2f}]" if np.isfinite([low, high]).all() else "no interval"
         dark = abs(row["effect"]) > 0.6 * reach
         axes.text(
-            x,
-            y,
-            f"{row['effect']:+.2f}\n{limits}".replace("-", "−"),
-            ha="center",
-            va="center",
-            fontsize=5.5,
-            fontweight="bold" if sure else "normal",
+            x, y, f"{row['effect']:+.2f}\n{limits}".replace("-", "−"), ha="center", va="center",
+            fontsize=5.5, fontweight="bold" if sure else "normal",
             color=ON_DARK if dark else ON_LIGHT,
-        )
+        )  # fmt: skip
     axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
     names = [cast.languages[code] for code in languages]
     untuned = set(part.loc[part["untuned"].astype(bool), "target_language"])
@@ -133,7 +125,7 @@ def _draw_panel(
 
 def counts(table: pd.DataFrame) -> str:
     """Answers and control draws, for the caption."""
-    rows = table[table["measure"] == MEASURE]
+    rows = rows_of(table, measure=MEASURE)
     if rows.empty:
         return "Only one language: no transfer was measured."
     n, draws = rows["n_samples"], rows["n_controls"]

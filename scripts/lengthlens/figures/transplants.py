@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import (
     HAIR,
     MUTED,
@@ -14,8 +15,9 @@ from lengthlens.figures.style import (
     PART_COLOURS,
     Cast,
     add_legend,
+    legend_entry,
     no_data,
-    page_width,
+    panel_grid,
     styled,
     zero_line,
 )
@@ -32,7 +34,6 @@ SIDES = {
 }
 MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
 _ROW = 1.6  # inches
-_UNMEASURED, _NOTHING = "not measured", "no gain to explain"
 
 
 def curves(table: pd.DataFrame) -> pd.DataFrame:
@@ -56,15 +57,12 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
     pairs = list(table[["untuned", "tuned"]].drop_duplicates().itertuples(index=False, name=None))
     rows = [(pair, into) for pair in pairs or [("", "")] for into in DIRECTIONS]
     with styled():
-        size = (page_width(len(cast.languages)), _ROW * len(rows) + 0.7)
-        figure = Figure(figsize=size)
-        panels = figure.subplots(
-            len(rows), len(cast.languages), squeeze=False, sharex="row", sharey=True
+        figure, panels = panel_grid(
+            [_ROW] * len(rows), len(cast.languages), 0.7, sharex="row", sharey=True
         )
         for row, ((untuned, tuned), into) in zip(panels, rows, strict=True):
             for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                part = table[(table["untuned"] == untuned) & (table["tuned"] == tuned)]
-                part = part[(part["language"] == language) & (part["into"] == into)]
+                part = rows_of(table, untuned=untuned, tuned=tuned, language=language, into=into)
                 _draw_panel(axes, curves(part))
                 axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
             row[0].set_ylabel(f"share of gain\n{DIRECTIONS[into]}")
@@ -80,7 +78,7 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 
     If they take neutral text outside the range of both models, counting is not mentioned.
     """
-    own = curves(table[(table["into"] == "untuned") & (table["measure"] == "exact")])
+    own = curves(rows_of(table, into="untuned", measure="exact"))
     if own["share"].isna().all():
         return "No exchange of weights shows where tuning put control"
     first = layers_between(int(own["last"].max()) + 1, *LATE)[:1]
@@ -90,11 +88,11 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
         share_low=late["share_low"].where(judged), share_high=late["share_high"].where(judged)
     )
     part = "half of the gain in exact answers"
+    late_weights = "tuned weights of the last quarter of layers alone"
     return stated(
         cases_of(late, "share", cast, "tuned"),
-        f"tuned weights of the last quarter of layers alone recover more than {part}",
-        f"tuned weights of the last quarter of layers alone recover less than {part}",
-        f"tuned weights of the last quarter of layers alone recover more than {part}",
+        f"{late_weights} recover more than {part}",
+        f"{late_weights} recover less than {part}",
         null=0.5,
     )
 
@@ -102,7 +100,7 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     axes.set_ylim(-0.5, 1.5)
     if part["share"].isna().all():
-        no_data(axes, _UNMEASURED if part.empty else _NOTHING)
+        no_data(axes, "not measured" if part.empty else "no gain to explain")
         return
     zero_line(axes)
     axes.axhline(1, color=HAIR, linewidth=0.8, zorder=1)
@@ -123,23 +121,11 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
 
 
 def _legend() -> list[Line2D]:
-    sides = [Line2D([], [], color=colour, label=label) for colour, label in SIDES.values()]
+    sides = [legend_entry(label, color=colour) for colour, label in SIDES.values()]
     measures = [
-        Line2D([], [], color=MUTED, linestyle=line, marker=marker, label=label)
+        legend_entry(label, color=MUTED, linestyle=line, marker=marker)
         for line, marker, label in MEASURES.values()
     ]
-    broken = Line2D(
-        [], [], color=MUTED, marker="o", markerfacecolor=PAPER, linestyle="none",
-        label="neutral text outside the parents' range",
-    )  # fmt: skip
-    return [*sides, *measures, broken]
-
-
-def counts(table: pd.DataFrame) -> str:
-    """What the figure rests on."""
-    drawn = curves(table)
-    if drawn.empty:
-        return "no pair of models had weights exchanged"
-    low, high = int(drawn["n_samples"].min()), int(drawn["n_samples"].max())
-    answers = f"{low}" if low == high else f"{low} to {high}"
-    return f"{answers} evaluate prompts of at least {int(drawn['n_topics'].min())} topics"
+    outside = "neutral text outside the parents' range"
+    hollow = {"marker": "o", "markerfacecolor": PAPER, "linestyle": "none"}
+    return [*sides, *measures, legend_entry(outside, color=MUTED, **hollow)]

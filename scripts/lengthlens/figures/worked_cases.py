@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import HAIR, MUTED, PAGE, Cast, no_data, styled, zero_line
 
 KINDS = {
@@ -34,7 +35,7 @@ def choose_cases(answers: pd.DataFrame, cast: Cast) -> tuple[pd.Series | None, p
         A row of `answers` each; None where there is no such answer.
     """
     language = next(iter(cast.languages))
-    own = answers[(answers["language"] == language) & (answers["split"] == "evaluate")]
+    own = rows_of(answers, language=language, split="evaluate")
     if own.empty:
         return None, None
     numbers = np.sort(own["n"].unique())
@@ -46,7 +47,7 @@ def choose_cases(answers: pd.DataFrame, cast: Cast) -> tuple[pd.Series | None, p
     shared = good[good["sample_id"].isin(bad["sample_id"])]
     if len(shared):
         success = shared.iloc[0]
-        return success, bad[bad["sample_id"] == success["sample_id"]].iloc[0]
+        return success, rows_of(bad, sample_id=success["sample_id"]).iloc[0]
     return tuple(part.iloc[0] if len(part) else None for part in (own[exact], own[~exact]))
 
 
@@ -70,7 +71,7 @@ def draw_worked_cases(
                 no_data(axes, f"{outcome}: there is no such answer")
                 continue
             table = tokens[answer["model"], answer["language"]]
-            row = table[table["sample_id"] == answer["sample_id"]].iloc[0]
+            row = rows_of(table, sample_id=answer["sample_id"]).iloc[0]
             _draw_case(axes, row, bool(answer["stopped"]))
             words = f"asked for {answer['n']} words, writes {answer['words']}"
             axes.set_title(f"{outcome}: {answer['model']}, {words}")
