@@ -20,13 +20,9 @@ if DEVICE == "split":  # over all GPUs that this machine shows, or as many as --
 # NOTE the manifest is always that of `input`: only Snakemake knows the `prefix` that another workflow
 # may give. And not checkpoints.read_manifest: of a file that is still to be made, Snakemake must see
 # FileNotFoundError, and asks again when it is there.
-def read_manifest(path):
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
 def read_manifest_of(input):
-    return read_manifest(str(input.manifest))
+    with open(str(input.manifest), encoding="utf-8") as file:
+        return json.load(file)
 
 
 def components(manifest):
@@ -66,12 +62,10 @@ def attributing(answers):
 
 
 def resources_of(need, gpu):
-    return {
-        "gpu": gpu,
-        "mem_mb": lambda wildcards, input, attempt: need(wildcards, input, attempt).mem_mb,
-        "disk_mb": lambda wildcards, input, attempt: need(wildcards, input, attempt).disk_mb,
-        "runtime": lambda wildcards, input, attempt: need(wildcards, input, attempt).runtime,
-    }
+    def part(name):
+        return lambda wildcards, input, attempt: getattr(need(wildcards, input, attempt), name)
+
+    return {"gpu": gpu, **{name: part(name) for name in ("mem_mb", "disk_mb", "runtime")}}
 
 
 def job_prompts(wildcards, manifest):

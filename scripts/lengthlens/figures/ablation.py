@@ -188,6 +188,7 @@ def _fall(rows: pd.DataFrame, score: str, cast: Cast) -> tuple[str, str]:
     return ", ".join(told), f"{further} of {len(fallen)}" if fallen else ""
 
 
+@styled()
 def draw_rows(
     ablations: Mapping[tuple[str, str], xr.Dataset],
     rows: Sequence[Panels],
@@ -210,26 +211,25 @@ def draw_rows(
     """
     above = [None, *(row.model for row in rows)]
     several = len(cast.tunings) > 1
-    with styled():
-        figure, panels = panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
-        for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
-            for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
-                labels: list[End] = []
-                if (row.model, language) in ablations:
-                    labels = _draw_panel(axes, ablations[row.model, language], row, bootstrap)
-                else:
-                    no_data(axes, "not ablated")
-                    axes.set_xticks([])
-                if above[place] != row.model:
-                    axes.set_title(f"{row.model}, {name}" if several else name)
-                if place + 1 == len(rows) or rows[place + 1].model != row.model:
-                    axes.set_xlabel("k, heads removed")
-            line[0].set_ylabel(row.label)
-            if not legend:
-                label_lines(line[-1], labels)
-        if legend:
-            scores = dict.fromkeys(score for row in rows for score in row.scores)
-            add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
+    figure, panels = panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
+    for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
+        for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
+            labels: list[End] = []
+            if (row.model, language) in ablations:
+                labels = _draw_panel(axes, ablations[row.model, language], row, bootstrap)
+            else:
+                no_data(axes, "not ablated")
+                axes.set_xticks([])
+            if above[place] != row.model:
+                axes.set_title(f"{row.model}, {name}" if several else name)
+            if place + 1 == len(rows) or rows[place + 1].model != row.model:
+                axes.set_xlabel("k, heads removed")
+        line[0].set_ylabel(row.label)
+        if not legend:
+            label_lines(line[-1], labels)
+    if legend:
+        scores = dict.fromkeys(score for row in rows for score in row.scores)
+        add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
     return figure
 
 

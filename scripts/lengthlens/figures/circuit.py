@@ -51,6 +51,7 @@ _NOTHING, _NO_EFFECT = "no paths were measured", "N has no effect to explain"
 Node = tuple[float, float]
 
 
+@styled()
 def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one row a tuned model and one panel a language.
 
@@ -62,20 +63,19 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
     paths, places = (rows_of(table, swap=_SWAP) for table in (paths, places))
     models = drawn_models(places, cast)
     layers = int(places["layer"].max()) + 1 if len(places) else 1
-    with styled():
-        height = float(np.clip(_ROW * layers, 2.0, 5.5)) + 1.4
-        width = page_width(len(cast.languages) + 1)  # one panel, too, has names beside each other
-        figure = Figure(figsize=(width, height * len(models) + 0.5))
-        panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey=True)
-        for row, model in zip(panels, models, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                own = [rows_of(part, model=model, language=language) for part in (paths, places)]
-                _draw_panel(axes, *own, layers)
-                told = f"{model}, {name}: {sentence(*own)}"
-                told = textwrap.fill(told, int(16 * width / len(row)))
-                axes.set_title(told, fontsize=6.5, fontweight="normal")
-            row[0].set_ylabel("layer")
-        add_legend(figure, _legend())
+    height = float(np.clip(_ROW * layers, 2.0, 5.5)) + 1.4
+    width = page_width(len(cast.languages) + 1)  # one panel, too, has names beside each other
+    figure = Figure(figsize=(width, height * len(models) + 0.5))
+    panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey=True)
+    for row, model in zip(panels, models, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            own = [rows_of(part, model=model, language=language) for part in (paths, places)]
+            _draw_panel(axes, *own, layers)
+            told = f"{model}, {name}: {sentence(*own)}"
+            told = textwrap.fill(told, int(16 * width / len(row)))
+            axes.set_title(told, fontsize=6.5, fontweight="normal")
+        row[0].set_ylabel("layer")
+    add_legend(figure, _legend())
     figure.set_label(title(places, cast))
     return figure
 

@@ -27,6 +27,7 @@ from lengthlens.statistics import Estimate
 _ROW = 1.9  # inches
 
 
+@styled()
 def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figure:
     """Draw two rows a tuned model (probes, steering) and one column a language.
 
@@ -35,20 +36,19 @@ def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figu
         cast: models and languages, in order.
     """
     models = drawn_models(probes, cast)
-    with styled():
-        heights = [_ROW] * (2 * len(models))
-        figure, panels = panel_grid(heights, len(cast.languages), 0.6, sharey="row")
-        for index, model in enumerate(models):
-            look = cast.looks[model]
-            for column, (language, name) in enumerate(cast.languages.items()):
-                above, below = panels[2 * index : 2 * index + 2, column]
-                _draw_probes(above, rows_of(probes, model=model, language=language), look)
-                _draw_steering(below, rows_of(steering, model=model, language=language), look)
-                above.set_title(f"{model}, {name}", fontsize=7)
-            panels[2 * index, 0].set_ylabel("explained of words left")
-            panels[2 * index + 1, 0].set_ylabel("words written, change")
-        band = Patch(facecolor=HAIR, edgecolor=MUTED, linewidth=0.4, label="N permuted, all draws")
-        add_legend(figure, [look.handle("true N"), band])
+    heights = [_ROW] * (2 * len(models))
+    figure, panels = panel_grid(heights, len(cast.languages), 0.6, sharey="row")
+    for index, model in enumerate(models):
+        look = cast.looks[model]
+        for column, (language, name) in enumerate(cast.languages.items()):
+            above, below = panels[2 * index : 2 * index + 2, column]
+            _draw_probes(above, rows_of(probes, model=model, language=language), look)
+            _draw_steering(below, rows_of(steering, model=model, language=language), look)
+            above.set_title(f"{model}, {name}", fontsize=7)
+        panels[2 * index, 0].set_ylabel("explained of words left")
+        panels[2 * index + 1, 0].set_ylabel("words written, change")
+    band = Patch(facecolor=HAIR, edgecolor=MUTED, linewidth=0.4, label="N permuted, all draws")
+    add_legend(figure, [look.handle("true N"), band])
     figure.set_label(title(probes, cast))
     return figure
 

@@ -38,6 +38,7 @@ _CENTRAL = 1.96  # standard deviations, to either end of the central 95 % of a n
 _WIDE = 20.0  # a row whose extremes differ by more than this factor is compressed (symmetric log)
 
 
+@styled()
 def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Figure:
     """Draw CWA by layer, balanced over N: a row a component and form, a column a language.
 
@@ -47,22 +48,19 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
         target: whose CWA: token, logit or end.
     """
     chosen = cast.part_of(cwa.sel(target=target))
-    with styled():
-        figure, panels = panel_grid(
-            [1.5] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
-        )
-        for row, (component, form, label) in zip(panels, ROWS, strict=True):
-            values = chosen[f"cwa_{component}{form}_all"]
-            for axes, language in zip(row, cast.languages, strict=True):
-                zero_line(axes)
-                _draw_panel(axes, chosen, (component, form), language, cast)
-            row[0].set_ylabel(label)
-            _compress(row, values)
-        for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-            axes.set_title(name)
-        for axes in panels[-1]:
-            axes.set_xlabel("layer" if _same_depth(chosen, cast) else "depth, % of layers")
-        add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
+    figure, panels = panel_grid([1.5] * len(ROWS), len(cast.languages), sharex=True, sharey="row")
+    for row, (component, form, label) in zip(panels, ROWS, strict=True):
+        values = chosen[f"cwa_{component}{form}_all"]
+        for axes, language in zip(row, cast.languages, strict=True):
+            zero_line(axes)
+            _draw_panel(axes, chosen, (component, form), language, cast)
+        row[0].set_ylabel(label)
+        _compress(row, values)
+    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+        axes.set_title(name)
+    for axes in panels[-1]:
+        axes.set_xlabel("layer" if _same_depth(chosen, cast) else "depth, % of layers")
+    add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
     figure.set_label(title(chosen, cast))
     return figure
 

@@ -35,6 +35,7 @@ ROWS = (
 _APART = 0.1
 
 
+@styled()
 def draw_cwa_by_n(
     attributions: Mapping[tuple[str, str], xr.Dataset],
     cast: Cast,
@@ -47,36 +48,33 @@ def draw_cwa_by_n(
         cast: models and languages, in order.
         bootstrap: of the intervals, which are clustered by topic.
     """
-    with styled():
-        figure, panels = panel_grid(
-            [1.35] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
-        )
-        for row, (group, form, label) in zip(panels, ROWS, strict=True):
-            drawn: list[Bars] = []
-            for axes, language in zip(row, cast.languages, strict=True):
-                zero_line(axes)
-                own = {
-                    model: attributions[model, language]
-                    for model in cast.looks
-                    if (model, language) in attributions
-                }
-                drawn += _draw_panel(axes, own, cast, (group, form), bootstrap)
-            if drawn:
-                cut_long_bars(drawn)
-            row[0].set_ylabel(label)
-        for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-            axes.set_title(name)
-        for axes in panels[-1]:
-            axes.set_xlabel("N, words asked for")
-        numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
-        panels[-1, 0].set_xticks(numbers)
-        handles = [
-            look.handle(f"{model}, {percent(bootstrap.level)} interval")
-            for model, look in cast.looks.items()
-        ]
-        null = {"color": MUTED, "marker": "_", "markersize": 6, "linestyle": ""}
-        handles.append(legend_entry("mean of shifted signs (null)", **null))
-        add_legend(figure, handles, columns=3)
+    figure, panels = panel_grid([1.35] * len(ROWS), len(cast.languages), sharex=True, sharey="row")
+    for row, (group, form, label) in zip(panels, ROWS, strict=True):
+        drawn: list[Bars] = []
+        for axes, language in zip(row, cast.languages, strict=True):
+            zero_line(axes)
+            own = {
+                model: attributions[model, language]
+                for model in cast.looks
+                if (model, language) in attributions
+            }
+            drawn += _draw_panel(axes, own, cast, (group, form), bootstrap)
+        if drawn:
+            cut_long_bars(drawn)
+        row[0].set_ylabel(label)
+    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+        axes.set_title(name)
+    for axes in panels[-1]:
+        axes.set_xlabel("N, words asked for")
+    numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
+    panels[-1, 0].set_xticks(numbers)
+    handles = [
+        look.handle(f"{model}, {percent(bootstrap.level)} interval")
+        for model, look in cast.looks.items()
+    ]
+    null = {"color": MUTED, "marker": "_", "markersize": 6, "linestyle": ""}
+    handles.append(legend_entry("mean of shifted signs (null)", **null))
+    add_legend(figure, handles, columns=3)
     figure.set_label(title(attributions, cast, bootstrap))
     return figure
 

@@ -40,6 +40,7 @@ _DARK = 0.6  # share of the scale beyond which marks are drawn in white
 _UNITS = {"cwa": "CWA, logits per step", "end_contrast": "end contrast, logits"}
 
 
+@styled()
 def draw_cwa_heatmaps(
     cwa: xr.Dataset,
     rankings: Mapping[tuple[str, str], pd.DataFrame],
@@ -62,33 +63,31 @@ def draw_cwa_heatmaps(
     cwa = cast.part_of(cwa)
     rows = list(itertools.product(cast.tunings, _MISSING))
     depth, heads = cwa.sizes["layer"], cwa.sizes["head"]
-    with styled():
-        width = page_width(len(cast.languages))
-        height = np.clip(width / (len(cast.languages) + 0.6) * depth / heads, 0.9, 2.2)
-        figure, panels = panel_grid(
-            [height + 0.32] * len(rows), len(cast.languages), 0.6, sharex=True, sharey=True
+    width = page_width(len(cast.languages))
+    height = np.clip(width / (len(cast.languages) + 0.6) * depth / heads, 0.9, 2.2)
+    figure, panels = panel_grid(
+        [height + 0.32] * len(rows), len(cast.languages), 0.6, sharex=True, sharey=True
+    )
+    for row, (model, method) in zip(panels, rows, strict=True):
+        maps = {
+            language: _values(cwa, rankings, model, language, method) for language in cast.languages
+        }
+        limit = max(
+            (np.nanmax(np.abs(m)) for m in maps.values() if np.isfinite(m).any()), default=1.0
         )
-        for row, (model, method) in zip(panels, rows, strict=True):
-            maps = {
-                language: _values(cwa, rankings, model, language, method)
-                for language in cast.languages
-            }
-            limit = max(
-                (np.nanmax(np.abs(m)) for m in maps.values() if np.isfinite(m).any()), default=1.0
-            )
-            scale = Normalize(-(limit or 1.0), limit or 1.0)
-            for axes, language in zip(row, cast.languages, strict=True):
-                mesh = _draw_map(axes, maps[language], scale, _MISSING[method])
-                if (model, language) in rankings:
-                    _mark_heads(axes, maps[language], scale, rankings[model, language], top)
-            bar = colour_bar(mesh, row, _UNITS[method], aspect=12, shrink=0.95)
-            bar.ax.set_visible(any(np.isfinite(m).any() for m in maps.values()))
-            row[0].set_ylabel(f"{model}\nlayer")
-        for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-            axes.set_title(name)
-        for axes in panels[-1]:
-            axes.set_xlabel("head")
-        add_legend(figure, _legend(top))
+        scale = Normalize(-(limit or 1.0), limit or 1.0)
+        for axes, language in zip(row, cast.languages, strict=True):
+            mesh = _draw_map(axes, maps[language], scale, _MISSING[method])
+            if (model, language) in rankings:
+                _mark_heads(axes, maps[language], scale, rankings[model, language], top)
+        bar = colour_bar(mesh, row, _UNITS[method], aspect=12, shrink=0.95)
+        bar.ax.set_visible(any(np.isfinite(m).any() for m in maps.values()))
+        row[0].set_ylabel(f"{model}\nlayer")
+    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+        axes.set_title(name)
+    for axes in panels[-1]:
+        axes.set_xlabel("head")
+    add_legend(figure, _legend(top))
     figure.set_label(title(rankings, cast, top))
     return figure
 

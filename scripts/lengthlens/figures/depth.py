@@ -24,6 +24,7 @@ from lengthlens.statistics import Estimate
 _ROW = 1.9  # inches
 
 
+@styled()
 def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one column a language; a row for own answers, and one for each text that models share.
 
@@ -38,21 +39,20 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
         for author, part in by_author.items()
         if part["model"].nunique() > 1
     }
-    with styled():
-        figure, panels = panel_grid(
-            [_ROW] * len(parts), len(cast.languages), 0.6, sharex=True, sharey=True
-        )
-        for row, (name, part) in zip(panels, parts.items(), strict=True):
-            for axes, (language, spoken) in zip(row, cast.languages.items(), strict=True):
-                _draw_panel(axes, rows_of(part, language=language), cast)
-                told = textwrap.fill(f"{spoken}, {name}", 34, break_on_hyphens=False)
-                axes.set_title(told, fontsize=7)
-            row[0].set_ylabel("end margin so far [logits]")
-        for axes in panels[-1]:
-            axes.set_xlabel("layers added, final scale")
-        drawn = [model for model in cast.tunings if (table["model"] == model).any()]
-        if drawn:
-            add_legend(figure, [cast.looks[model].handle(model) for model in drawn])
+    figure, panels = panel_grid(
+        [_ROW] * len(parts), len(cast.languages), 0.6, sharex=True, sharey=True
+    )
+    for row, (name, part) in zip(panels, parts.items(), strict=True):
+        for axes, (language, spoken) in zip(row, cast.languages.items(), strict=True):
+            _draw_panel(axes, rows_of(part, language=language), cast)
+            told = textwrap.fill(f"{spoken}, {name}", 34, break_on_hyphens=False)
+            axes.set_title(told, fontsize=7)
+        row[0].set_ylabel("end margin so far [logits]")
+    for axes in panels[-1]:
+        axes.set_xlabel("layers added, final scale")
+    drawn = [model for model in cast.tunings if (table["model"] == model).any()]
+    if drawn:
+        add_legend(figure, [cast.looks[model].handle(model) for model in drawn])
     figure.set_label(title(own, cast))
     return figure
 

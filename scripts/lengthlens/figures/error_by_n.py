@@ -30,6 +30,7 @@ _APART = 0.13  # models stand this far to either side of N
 _SPREAD = 0.09  # answers with the same error are spread over twice this width
 
 
+@styled()
 def draw_error_by_n(
     answers: pd.DataFrame,
     control: pd.DataFrame,
@@ -51,25 +52,24 @@ def draw_error_by_n(
     magnified = bool(tuned) and len(tuned) < len(cast.tunings)
     cut = answers[answers["truncated"]].groupby("language")["model"].nunique()
     lines = int(cut.max()) if len(cut) else 0  # of percentages above the panels
-    with styled():
-        heights = [1.5, 0.95, 0.95] if magnified else [1.6, 1.1]
-        figure, panels = panel_grid(heights, len(cast.languages), sharex=True, sharey="row")
-        for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
-            own = rows_of(answers, language=language)
-            _draw_errors(column[0], own, cast, list(cast.tunings), bootstrap)
-            _mark_cut(column[0], own, cast)
-            if magnified:
-                _draw_errors(column[1], own, cast, tuned, bootstrap, dots=False)
-            _draw_exact(column[-1], own, cast, bootstrap.level)
-            column[0].set_title(name, pad=4 + 10 * lines)
-            column[-1].set_xlabel("N, words asked for")
-        panels[0, 0].set_ylabel("error, words − N")
+    heights = [1.5, 0.95, 0.95] if magnified else [1.6, 1.1]
+    figure, panels = panel_grid(heights, len(cast.languages), sharex=True, sharey="row")
+    for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
+        own = rows_of(answers, language=language)
+        _draw_errors(column[0], own, cast, list(cast.tunings), bootstrap)
+        _mark_cut(column[0], own, cast)
         if magnified:
-            panels[1, 0].set_ylabel("error,\ntuned only")
-        panels[-1, 0].set_ylabel("exactly N, %")
-        panels[-1, 0].set_ylim(-4, 104)
-        panels[-1, 0].set_xticks(sorted(answers["n"].unique()))
-        add_legend(figure, _legend(answers, cast, bootstrap.level))
+            _draw_errors(column[1], own, cast, tuned, bootstrap, dots=False)
+        _draw_exact(column[-1], own, cast, bootstrap.level)
+        column[0].set_title(name, pad=4 + 10 * lines)
+        column[-1].set_xlabel("N, words asked for")
+    panels[0, 0].set_ylabel("error, words − N")
+    if magnified:
+        panels[1, 0].set_ylabel("error,\ntuned only")
+    panels[-1, 0].set_ylabel("exactly N, %")
+    panels[-1, 0].set_ylim(-4, 104)
+    panels[-1, 0].set_xticks(sorted(answers["n"].unique()))
+    add_legend(figure, _legend(answers, cast, bootstrap.level))
     figure.set_label(title(control, cast))
     return figure
 

@@ -30,6 +30,7 @@ from lengthlens.statistics import Estimate
 _APART = 0.1
 
 
+@styled()
 def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> Figure:
     """Draw words written and error by N, and each N's exactness against its neighbours'.
 
@@ -42,28 +43,27 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
     """
     table = table.assign(n=table["n"].astype(int))
     dips = dips.assign(n=dips["n"].astype(int))
-    with styled():
-        figure, panels = panel_grid([1.6, 1.2, 1.2], len(cast.languages), sharex=True, sharey="row")
-        for column, language in zip(panels.T, cast.languages, strict=True):
-            own = rows_of(table, language=language)
-            for axes in column:
-                _shade(axes, own)
-            _draw_by_n(column[0], own, list(cast.tunings), cast, "words")
-            _draw_by_n(column[1], own, told_models(cast), cast, "error")
-            _draw_dips(column[2], rows_of(dips, language=language), cast)
-            column[0].set_title(language_name(language, cast))
-            column[-1].set_xlabel("N, words asked for")
-        n = np.array(sorted(table["n"].unique()))
-        for axes in panels[0]:
-            axes.plot(n, n, color=MUTED, linewidth=0.8, linestyle="--", zorder=1)
-        for axes in panels[1]:
-            zero_line(axes)
-        labels = ("words written", "error, words − N", "exact against its\nneighbours, points")
-        for axes, label in zip(panels[:, 0], labels, strict=True):
-            axes.set_ylabel(label)
-        if len(n):
-            panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
-        add_legend(figure, _legend(table, cast), columns=3)
+    figure, panels = panel_grid([1.6, 1.2, 1.2], len(cast.languages), sharex=True, sharey="row")
+    for column, language in zip(panels.T, cast.languages, strict=True):
+        own = rows_of(table, language=language)
+        for axes in column:
+            _shade(axes, own)
+        _draw_by_n(column[0], own, list(cast.tunings), cast, "words")
+        _draw_by_n(column[1], own, told_models(cast), cast, "error")
+        _draw_dips(column[2], rows_of(dips, language=language), cast)
+        column[0].set_title(language_name(language, cast))
+        column[-1].set_xlabel("N, words asked for")
+    n = np.array(sorted(table["n"].unique()))
+    for axes in panels[0]:
+        axes.plot(n, n, color=MUTED, linewidth=0.8, linestyle="--", zorder=1)
+    for axes in panels[1]:
+        zero_line(axes)
+    labels = ("words written", "error, words − N", "exact against its\nneighbours, points")
+    for axes, label in zip(panels[:, 0], labels, strict=True):
+        axes.set_ylabel(label)
+    if len(n):
+        panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
+    add_legend(figure, _legend(table, cast), columns=3)
     figure.set_label(title(table, cast))
     return figure
 

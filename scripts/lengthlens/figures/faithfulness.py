@@ -30,6 +30,7 @@ RANDOM = "random"
 _ROW = 2.0  # inches
 
 
+@styled()
 def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one row a tuned model and one column a language.
 
@@ -41,18 +42,17 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
     own = table[table["source_language"] == table["language"]]
     models = drawn_models(own, cast)
     methods = [name for name in METHOD_NAMES if (own["method"] == name).any()]
-    with styled():
-        figure, panels = panel_grid(
-            [_ROW] * len(models), len(cast.languages), 0.9, sharex=True, sharey=True
-        )
-        for row, model in zip(panels, models, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                _draw_panel(axes, rows_of(own, model=model, language=language), methods)
-                axes.set_title(f"{model}, {name}", fontsize=7)
-            row[0].set_ylabel("share of the effect of N")
-        for axes in panels[-1]:
-            axes.set_xlabel("components kept [share of all]")
-        add_legend(figure, _legend(methods))
+    figure, panels = panel_grid(
+        [_ROW] * len(models), len(cast.languages), 0.9, sharex=True, sharey=True
+    )
+    for row, model in zip(panels, models, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            _draw_panel(axes, rows_of(own, model=model, language=language), methods)
+            axes.set_title(f"{model}, {name}", fontsize=7)
+        row[0].set_ylabel("share of the effect of N")
+    for axes in panels[-1]:
+        axes.set_xlabel("components kept [share of all]")
+    add_legend(figure, _legend(methods))
     figure.set_label(title(circuits, cast))
     return figure
 

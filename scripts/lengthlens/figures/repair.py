@@ -35,6 +35,7 @@ _SETS = {"late_heads": "late heads", "early_heads": "early heads", "final_mlp": 
 _ROW = 2.1  # inches
 
 
+@styled()
 def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw bars with intervals for every term, in one panel per tuned model and language.
 
@@ -45,16 +46,15 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
     models = told_models(cast)
     own = rows_of(table, minus="")
     level = float(table["level"].iloc[0]) if len(table) else 0.95
-    with styled():
-        figure, panels = panel_grid([_ROW] * len(models), len(cast.languages), 0.6, sharey="row")
-        for row, model in zip(panels, models, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                axes.set_title(f"{model}, {name}", fontsize=7)
-                _draw_panel(axes, rows_of(own, model=model, language=language))
-            row[0].set_ylabel("part of the drop, logits")
-        handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
-        handles.append(Patch(color="none", label=f"bars: {percent(level)} intervals"))
-        add_legend(figure, handles, columns=3)
+    figure, panels = panel_grid([_ROW] * len(models), len(cast.languages), 0.6, sharey="row")
+    for row, model in zip(panels, models, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            axes.set_title(f"{model}, {name}", fontsize=7)
+            _draw_panel(axes, rows_of(own, model=model, language=language))
+        row[0].set_ylabel("part of the drop, logits")
+    handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
+    handles.append(Patch(color="none", label=f"bars: {percent(level)} intervals"))
+    add_legend(figure, handles, columns=3)
     figure.set_label(title(own, cast))
     return figure
 

@@ -34,6 +34,7 @@ SHARES = {"on_tuned": "share_on_tuned", "on_untuned": "share_on_untuned"}
 _ROW = 1.25  # inches
 
 
+@styled()
 def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for every pair of models and group of components, a column a language.
 
@@ -44,17 +45,16 @@ def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
     pairs = table[["tuned", "untuned"]].drop_duplicates().to_dict("records")
     groups = list(dict.fromkeys(table["group"]))
     rows = list(itertools.product(pairs, groups)) or [({}, "")]
-    with styled():
-        figure, panels = panel_grid(
-            [_ROW] * len(rows), len(cast.languages), 0.9, sharex=True, sharey="row"
-        )
-        for place, (row, (pair, group)) in enumerate(zip(panels, rows, strict=True)):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                _draw_panel(axes, rows_of(table, group=group, language=language, **pair))
-                if place % max(len(groups), 1) == 0:
-                    several = f"{pair['tuned']} − {pair['untuned']}, " if len(pairs) > 1 else ""
-                    axes.set_title(f"{several}{name}", fontsize=7)
-            row[0].set_ylabel(f"{group}\nlogits per step")
+    figure, panels = panel_grid(
+        [_ROW] * len(rows), len(cast.languages), 0.9, sharex=True, sharey="row"
+    )
+    for place, (row, (pair, group)) in enumerate(zip(panels, rows, strict=True)):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            _draw_panel(axes, rows_of(table, group=group, language=language, **pair))
+            if place % max(len(groups), 1) == 0:
+                several = f"{pair['tuned']} − {pair['untuned']}, " if len(pairs) > 1 else ""
+                axes.set_title(f"{several}{name}", fontsize=7)
+        row[0].set_ylabel(f"{group}\nlogits per step")
     figure.set_label(title(table, cast))
     return figure
 

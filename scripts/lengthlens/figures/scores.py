@@ -48,6 +48,7 @@ _TOLD = ("cwa", "end_contrast", "nswap")  # scores whose claim to find causes is
 _ROW = 1.45  # inches
 
 
+@styled()
 def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for each tuned model and outcome, and a column a language: effects of heads.
 
@@ -58,18 +59,17 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
     heads = rows_of(table, kind="head")
     heads = heads[heads["mode"].isin(heads["mode"].unique()[:1])]
     rows = list(itertools.product(told_models(cast), OUTCOME_NAMES))
-    with styled():
-        figure, panels = panel_grid(
-            [_ROW] * len(rows), len(cast.languages), 1.1, sharex=True, sharey=True
-        )
-        for row, (model, outcome) in zip(panels, rows, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                own = rows_of(heads, model=model, language=language, outcome=outcome)
-                _draw_panel(axes, own, cast.looks[model])
-                axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6.5)
-            row[0].set_ylabel("rank correlation")
-        level = float(table["level"].iloc[0]) if len(table) else 0.95
-        add_legend(figure, _legend(level))
+    figure, panels = panel_grid(
+        [_ROW] * len(rows), len(cast.languages), 1.1, sharex=True, sharey=True
+    )
+    for row, (model, outcome) in zip(panels, rows, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            own = rows_of(heads, model=model, language=language, outcome=outcome)
+            _draw_panel(axes, own, cast.looks[model])
+            axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6.5)
+        row[0].set_ylabel("rank correlation")
+    level = float(table["level"].iloc[0]) if len(table) else 0.95
+    add_legend(figure, _legend(level))
     figure.set_label(title(heads, cast))
     return figure
 

@@ -32,6 +32,7 @@ _ROW = 1.4  # inches
 _EMPTY = "no model belongs to a series"
 
 
+@styled()
 def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for each series and quantity, a column for each language.
 
@@ -40,19 +41,18 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     rows = list(itertools.product(table["series"].unique(), PANELS)) or [("", "exact")]
-    with styled():
-        figure, panels = panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
-        handles = {}
-        for row, (series, quantity) in zip(panels, rows, strict=True):
-            own = rows_of(table, series=series, quantity=quantity)
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                handles |= _draw_panel(axes, rows_of(own, language=language))
-                axes.set_title(name, fontsize=7)
-            row[0].set_ylabel(PANELS[quantity])
-        for axes in panels[-1]:
-            axes.set_xlabel("step of tuning")
-        if handles:
-            add_legend(figure, list(handles.values()))
+    figure, panels = panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
+    handles = {}
+    for row, (series, quantity) in zip(panels, rows, strict=True):
+        own = rows_of(table, series=series, quantity=quantity)
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            handles |= _draw_panel(axes, rows_of(own, language=language))
+            axes.set_title(name, fontsize=7)
+        row[0].set_ylabel(PANELS[quantity])
+    for axes in panels[-1]:
+        axes.set_xlabel("step of tuning")
+    if handles:
+        add_legend(figure, list(handles.values()))
     figure.set_label(title(table, cast))
     return figure
 

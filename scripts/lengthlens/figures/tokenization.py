@@ -30,6 +30,7 @@ POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is 
 _APART, _PAIR = 0.24, 0.09  # between models; from free to aligned
 
 
+@styled()
 def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one panel each of exact answers, |error| and its slope on tokens per word, by language.
 
@@ -41,18 +42,17 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
         cast: models and all probed languages, in order.
     """
     names = [language_name(code, cast) for code in cast.languages]
-    with styled():
-        figure, [[exact, error, slope]] = panel_grid([2.1], 3)
-        _draw_levels(exact, rows_of(tokenization, measure="exact"), cast, scale=100)
-        _draw_levels(error, rows_of(tokenization, measure="absolute_error"), cast, scale=1)
-        _draw_slopes(slope, rows_of(slopes, measure="absolute_error"), cast)
-        exact.set_ylim(-4, 104)
-        labels = ("exactly N words, %", "mean |error|, words", "|error| per extra token per word")
-        for axes, label in zip((exact, error, slope), labels, strict=True):
-            axes.set_ylabel(label)
-            axes.set_xticks(range(len(names)), names, rotation=20)
-            axes.set_xlim(-0.5, len(names) - 0.5)
-        add_legend(figure, _legend(tokenization, cast), columns=3)
+    figure, [[exact, error, slope]] = panel_grid([2.1], 3)
+    _draw_levels(exact, rows_of(tokenization, measure="exact"), cast, scale=100)
+    _draw_levels(error, rows_of(tokenization, measure="absolute_error"), cast, scale=1)
+    _draw_slopes(slope, rows_of(slopes, measure="absolute_error"), cast)
+    exact.set_ylim(-4, 104)
+    labels = ("exactly N words, %", "mean |error|, words", "|error| per extra token per word")
+    for axes, label in zip((exact, error, slope), labels, strict=True):
+        axes.set_ylabel(label)
+        axes.set_xticks(range(len(names)), names, rotation=20)
+        axes.set_xlim(-0.5, len(names) - 0.5)
+    add_legend(figure, _legend(tokenization, cast), columns=3)
     figure.set_label(title(tokenization, cast))
     return figure
 

@@ -54,6 +54,7 @@ _MOST_WRITTEN = 16  # layers whose cells have room for numbers
 _EMPTY = "N has no effect to explain"
 
 
+@styled()
 def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw maps of layers and roles: a row a tuned model and direction, a column a language.
 
@@ -64,21 +65,20 @@ def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
     own = _drawn(table)
     layers = sorted(own["layer"].unique().tolist()) or [0]
     rows = list(itertools.product(drawn_models(own, cast), DIRECTIONS))
-    with styled():
-        height = float(np.clip(0.26 * len(layers), 0.9, 3.4)) + 0.35
-        figure, panels = panel_grid(
-            [height] * len(rows), len(cast.languages), 0.7, sharex=True, sharey=True
-        )
-        for row, (model, direction) in zip(panels, rows, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                part = rows_of(own, model=model, language=language, direction=direction)
-                mesh = _draw_map(axes, _map(part, layers), layers)
-                axes.set_title(f"{model}, {name}", fontsize=7)
-            row[0].set_ylabel(f"{direction}\nstream entering layer")
-        for axes in panels[-1]:
-            names = list(ROLES.values())
-            axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=6)
-        colour_bar(mesh, panels.ravel(), "share of the effect of N", aspect=30, shrink=0.6)
+    height = float(np.clip(0.26 * len(layers), 0.9, 3.4)) + 0.35
+    figure, panels = panel_grid(
+        [height] * len(rows), len(cast.languages), 0.7, sharex=True, sharey=True
+    )
+    for row, (model, direction) in zip(panels, rows, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            part = rows_of(own, model=model, language=language, direction=direction)
+            mesh = _draw_map(axes, _map(part, layers), layers)
+            axes.set_title(f"{model}, {name}", fontsize=7)
+        row[0].set_ylabel(f"{direction}\nstream entering layer")
+    for axes in panels[-1]:
+        names = list(ROLES.values())
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=6)
+    colour_bar(mesh, panels.ravel(), "share of the effect of N", aspect=30, shrink=0.6)
     figure.set_label(title(own, cast))
     return figure
 

@@ -29,6 +29,7 @@ _PANEL = 2.0  # inches
 _COLUMNS = 2  # panels beside each other, so that a cell holds its interval
 
 
+@styled()
 def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw the effect on the end margin of the heads found in each language on each language.
 
@@ -45,21 +46,20 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
     languages = list(cast.languages)
     largest = rows["effect"].abs().max()
     reach = largest if largest > 0 else 1.0
-    with styled():
-        shown = list(itertools.product(told_models(cast), methods))
-        columns = min(len(methods), _COLUMNS)
-        n_rows = math.ceil(len(shown) / columns)
-        width = max(page_width(columns), 0.9 * columns * len(languages))
-        figure = Figure(figsize=(width, _PANEL * n_rows + 0.2))
-        panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
-        for axes, (model, method) in zip(panels, shown, strict=False):
-            part = largest_sets(rows_of(rows, model=model, method=method))
-            _draw_panel(axes, part, cast, languages, float(reach))
-            if len(part):
-                name = METHOD_NAMES.get(method, method.replace("_", " "))
-                axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
-        for axes in panels[len(shown) :]:
-            axes.remove()
+    shown = list(itertools.product(told_models(cast), methods))
+    columns = min(len(methods), _COLUMNS)
+    n_rows = math.ceil(len(shown) / columns)
+    width = max(page_width(columns), 0.9 * columns * len(languages))
+    figure = Figure(figsize=(width, _PANEL * n_rows + 0.2))
+    panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
+    for axes, (model, method) in zip(panels, shown, strict=False):
+        part = largest_sets(rows_of(rows, model=model, method=method))
+        _draw_panel(axes, part, cast, languages, float(reach))
+        if len(part):
+            name = METHOD_NAMES.get(method, method.replace("_", " "))
+            axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
+    for axes in panels[len(shown) :]:
+        axes.remove()
     figure.set_label(title(rows, cast))
     return figure
 

@@ -47,6 +47,7 @@ def curves(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([bottom, top])
 
 
+@styled()
 def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for each pair and direction, a column for each language.
 
@@ -56,19 +57,18 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
     """
     pairs = list(table[["untuned", "tuned"]].drop_duplicates().itertuples(index=False, name=None))
     rows = [(pair, into) for pair in pairs or [("", "")] for into in DIRECTIONS]
-    with styled():
-        figure, panels = panel_grid(
-            [_ROW] * len(rows), len(cast.languages), 0.7, sharex="row", sharey=True
-        )
-        for row, ((untuned, tuned), into) in zip(panels, rows, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                part = rows_of(table, untuned=untuned, tuned=tuned, language=language, into=into)
-                _draw_panel(axes, curves(part))
-                axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
-            row[0].set_ylabel(f"share of gain\n{DIRECTIONS[into]}")
-        for axes in panels[-1]:
-            axes.set_xlabel("layer")
-        add_legend(figure, _legend())
+    figure, panels = panel_grid(
+        [_ROW] * len(rows), len(cast.languages), 0.7, sharex="row", sharey=True
+    )
+    for row, ((untuned, tuned), into) in zip(panels, rows, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            part = rows_of(table, untuned=untuned, tuned=tuned, language=language, into=into)
+            _draw_panel(axes, curves(part))
+            axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
+        row[0].set_ylabel(f"share of gain\n{DIRECTIONS[into]}")
+    for axes in panels[-1]:
+        axes.set_xlabel("layer")
+    add_legend(figure, _legend())
     figure.set_label(title(table, cast))
     return figure
 

@@ -51,6 +51,7 @@ def choose_cases(answers: pd.DataFrame, cast: Cast) -> tuple[pd.Series | None, p
     return tuple(part.iloc[0] if len(part) else None for part in (own[exact], own[~exact]))
 
 
+@styled()
 def draw_worked_cases(
     answers: pd.DataFrame, tokens: Mapping[tuple[str, str], pd.DataFrame], cast: Cast
 ) -> Figure:
@@ -61,20 +62,19 @@ def draw_worked_cases(
         tokens: tokens file of each (model, language).
         cast: models and languages, in order.
     """
-    with styled():
-        figure = Figure(figsize=(PAGE, 2 * _ROW + 0.3))
-        panels = figure.subplots(2)
-        chosen = choose_cases(answers, cast)
-        figure.set_label(title(*chosen))
-        for axes, outcome, answer in zip(panels, ("Success", "Failure"), chosen, strict=True):
-            if answer is None:
-                no_data(axes, f"{outcome}: there is no such answer")
-                continue
-            table = tokens[answer["model"], answer["language"]]
-            row = rows_of(table, sample_id=answer["sample_id"]).iloc[0]
-            _draw_case(axes, row, bool(answer["stopped"]))
-            words = f"asked for {answer['n']} words, writes {answer['words']}"
-            axes.set_title(f"{outcome}: {answer['model']}, {words}")
+    figure = Figure(figsize=(PAGE, 2 * _ROW + 0.3))
+    panels = figure.subplots(2)
+    chosen = choose_cases(answers, cast)
+    figure.set_label(title(*chosen))
+    for axes, outcome, answer in zip(panels, ("Success", "Failure"), chosen, strict=True):
+        if answer is None:
+            no_data(axes, f"{outcome}: there is no such answer")
+            continue
+        table = tokens[answer["model"], answer["language"]]
+        row = rows_of(table, sample_id=answer["sample_id"]).iloc[0]
+        _draw_case(axes, row, bool(answer["stopped"]))
+        words = f"asked for {answer['n']} words, writes {answer['words']}"
+        axes.set_title(f"{outcome}: {answer['model']}, {words}")
     return figure
 
 
