@@ -37,9 +37,7 @@ _APART = 0.1
 
 @styled()
 def draw_cwa_by_n(
-    attributions: Mapping[tuple[str, str], xr.Dataset],
-    cast: Cast,
-    bootstrap: Bootstrap = DEFAULT,
+    attributions: Mapping[tuple[str, str], xr.Dataset], cast: Cast, bootstrap: Bootstrap = DEFAULT
 ) -> Figure:
     """Draw CWA by N, a row a component and form, a column a language.
 

@@ -32,10 +32,7 @@ _SPREAD = 0.09  # answers with the same error are spread over twice this width
 
 @styled()
 def draw_error_by_n(
-    answers: pd.DataFrame,
-    control: pd.DataFrame,
-    cast: Cast,
-    bootstrap: Bootstrap = DEFAULT,
+    answers: pd.DataFrame, control: pd.DataFrame, cast: Cast, bootstrap: Bootstrap = DEFAULT
 ) -> Figure:
     """Draw the mean word-count error by N, with one column of panels per language.
 

@@ -24,10 +24,7 @@ from lengthlens.figures.style import (
 from lengthlens.figures.titles import cases_of, stated
 from lengthlens.models.depth import LATE, layers_between
 
-DIRECTIONS = {
-    "untuned": "recovered in\nthe untuned model",
-    "tuned": "lost from\nthe tuned model",
-}
+DIRECTIONS = {"untuned": "recovered in\nthe untuned model", "tuned": "lost from\nthe tuned model"}
 SIDES = {
     "bottom": (PART_COLOURS[2], "all layers below"),
     "top": (PART_COLOURS[1], "all layers from there on"),

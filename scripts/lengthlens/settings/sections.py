@@ -160,8 +160,7 @@ class Model(Section):
         default=None,
     )
     step: whole(0, 1_000_000_000) = about(
-        "Training step at which the checkpoint was saved; needs `series`. [steps]",
-        default=None,
+        "Training step at which the checkpoint was saved; needs `series`. [steps]", default=None
     )
 
 

@@ -29,12 +29,7 @@ from lengthlens.weights.fetching import ANSWER_SECONDS, is_unreachable
 from lengthlens.weights.hub_cache import cache_folder, endpoint, has_token, is_offline
 from lengthlens.weights.presence import check_models
 from lengthlens.workflow.gpus import gpu_problem, visible_gpus
-from lengthlens.workflow.surroundings import (
-    date_problems,
-    disk_problem,
-    free_bytes,
-    path_problems,
-)
+from lengthlens.workflow.surroundings import date_problems, disk_problem, free_bytes, path_problems
 from lengthlens.workflow.targets import Paths
 
 ROOT = Path(__file__).resolve().parents[3]
