@@ -20,23 +20,9 @@ from matplotlib.patches import Patch
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.effects import Dose, chosen_sets, dose_response, interval_of, own_language
 from lengthlens.analysis.outcomes import measure_values
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    INK,
-    METHOD_COLOURS,
-    METHOD_MARKERS,
-    METHOD_NAMES,
-    MUTED,
-    PAPER,
-    Cast,
-    add_legend,
-    label_lines,
-    legend_entry,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, sizes, span, told_models, tuned_first, where
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
@@ -50,7 +36,11 @@ _MOST = 2  # scores in the main figure
 FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches
 _APART = 0.17
-_NONE = {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 0.8}  # the line of nothing removed
+_NONE = {
+    "color": style.INK,
+    "linestyle": (0, (4, 2)),
+    "linewidth": 0.8,
+}  # the line of nothing removed
 End = tuple[float, str, str]  # where a line ends, its name and its colour
 
 
@@ -92,7 +82,7 @@ def draw_ablation(
     scores, k = sets_under_test(ablations, tests)
     few = _with_control(control, cast)
     rows = [
-        Panels(model, measure, (score,), f"by {METHOD_NAMES[score]}:\n{MEASURES[measure]}")
+        Panels(model, measure, (score,), f"by {style.METHOD_NAMES[score]}:\n{MEASURES[measure]}")
         for model in tuned_first(few)
         for score in scores
         for measure in _MAIN
@@ -101,7 +91,7 @@ def draw_ablation(
     left_out = [model for model in cast.tunings if model not in few.tunings]
     if left_out:
         text = f"Omitted, because no control is shown: {', '.join(left_out)}"
-        figure.supxlabel(text, fontsize=6, x=0.01, ha="left", color=MUTED)
+        figure.supxlabel(text, fontsize=6, x=0.01, ha="left", color=style.MUTED)
     figure.set_label(title(effects, scores, k, few))
     return figure
 
@@ -127,7 +117,7 @@ def sets_under_test(
     own = tests[tests["method"].isin(ablated)]
     own = own.assign(late=2 * (own["test"] != "set") + (own["status"] != CONFIRMATORY))
     own = own.sort_values("late", kind="stable")
-    named = list(dict.fromkeys(own["method"])) or [m for m in METHOD_COLOURS if m in ablated]
+    named = list(dict.fromkeys(own["method"])) or [m for m in style.METHOD_COLOURS if m in ablated]
     sets = rows_of(own, test="set")["k"].dropna()
     return named[:_MOST], int(sets.iloc[0]) if len(sets) else None
 
@@ -178,17 +168,17 @@ def _fall(rows: pd.DataFrame, score: str, cast: Cast) -> tuple[str, str]:
     pairs = list(zip(changes, effects, strict=True))
     fallen = [effect for change, effect in pairs if change.side() < 0]
     told = [
-        f"{word} by {sizes(found, 'percent')} {where(found, changes)} ({METHOD_NAMES[score]})"
+        f"{word} by {sizes(found, 'percent')} {where(found, changes)} ({style.METHOD_NAMES[score]})"
         for word, side in (("fall", -1), ("rise", 1))
         if (found := [change for change in changes if change.side() == side])
     ]
     if not told:
-        return f"are not shown to change ({METHOD_NAMES[score]})", ""
+        return f"are not shown to change ({style.METHOD_NAMES[score]})", ""
     further = sum(effect.side() < 0 for effect in fallen)
     return ", ".join(told), f"{further} of {len(fallen)}" if fallen else ""
 
 
-@styled()
+@style.styled()
 def draw_rows(
     ablations: Mapping[tuple[str, str], xr.Dataset],
     rows: Sequence[Panels],
@@ -211,14 +201,14 @@ def draw_rows(
     """
     above = [None, *(row.model for row in rows)]
     several = len(cast.tunings) > 1
-    figure, panels = panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
+    figure, panels = style.panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
     for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
         for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
             labels: list[End] = []
             if (row.model, language) in ablations:
                 labels = _draw_panel(axes, ablations[row.model, language], row, bootstrap)
             else:
-                no_data(axes, "not ablated")
+                style.no_data(axes, "not ablated")
                 axes.set_xticks([])
             if above[place] != row.model:
                 axes.set_title(f"{row.model}, {name}" if several else name)
@@ -226,10 +216,10 @@ def draw_rows(
                 axes.set_xlabel("k, heads removed")
         line[0].set_ylabel(row.label)
         if not legend:
-            label_lines(line[-1], labels)
+            style.label_lines(line[-1], labels)
     if legend:
         scores = dict.fromkeys(score for row in rows for score in row.scores)
-        add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
+        style.add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
     return figure
 
 
@@ -250,9 +240,9 @@ def _ends(series: Mapping[str, list[Dose]], none: float) -> list[End]:
     chosen = [float(dose.chosen.estimate) for dose in doses]
     random = [float(np.mean(known)) for dose in doses if len(known := _known(dose.draws))]
     lines = (
-        (chosen, "highest ranked", METHOD_COLOURS[score]),
-        (random, "random heads", MUTED),
-        ([none], "nothing removed", INK),
+        (chosen, "highest ranked", style.METHOD_COLOURS[score]),
+        (random, "random heads", style.MUTED),
+        ([none], "nothing removed", style.INK),
     )
     return [(means[-1], text, color) for means, text, color in lines if means]
 
@@ -272,16 +262,16 @@ def _legend(
 ) -> list:
     methods = {str(method) for data in ablations.values() for method in np.unique(data["method"])}
     handles: list = [
-        legend_entry(
-            f"top k by {METHOD_NAMES[method]}, {percent(level)} interval",
-            color=METHOD_COLOURS[method],
-            marker=METHOD_MARKERS[method],
+        style.legend_entry(
+            f"top k by {style.METHOD_NAMES[method]}, {style.percent(level)} interval",
+            color=style.METHOD_COLOURS[method],
+            marker=style.METHOD_MARKERS[method],
         )
         for method in scores
         if method in methods
     ]
-    controls = Patch(color=MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
-    return [*handles, controls, legend_entry("nothing removed", **_NONE)]
+    controls = Patch(color=style.MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
+    return [*handles, controls, style.legend_entry("nothing removed", **_NONE)]
 
 
 def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap) -> list[End]:
@@ -291,10 +281,12 @@ def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap)
     values, topics = measure_values(data, measure), data["topic"].to_numpy()
     none = interval_of(values[0], topics, measure, bootstrap)
     if not np.isfinite(none.estimate):
-        no_data(axes, "no decision step")
+        style.no_data(axes, "no decision step")
         return []
     axes.axhline(scale * none.estimate, zorder=1, **_NONE)
-    axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
+    axes.axhspan(
+        scale * none.low, scale * none.high, color=style.INK, alpha=0.07, linewidth=0, zorder=0
+    )
     methods = [name for name in row.scores if (data["method"] == name).any()]
     mode = _main_mode(data)
     series = {method: dose_response(data, measure, method, mode, bootstrap) for method in methods}
@@ -302,7 +294,7 @@ def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap)
     for index, (method, doses) in enumerate(series.items()):
         places = [sizes.index(dose.k) + _APART * (2 * index - len(series) + 1) for dose in doses]
         for x, dose in zip(places, doses, strict=True):
-            _draw_controls(axes, x, scale * dose.draws, METHOD_COLOURS[method])
+            _draw_controls(axes, x, scale * dose.draws, style.METHOD_COLOURS[method])
         _draw_chosen(axes, places, doses, scale, method)
     axes.set_xticks(range(len(sizes)), [str(k) for k in sizes])
     axes.set_xlim(-0.6, len(sizes) - 0.4)
@@ -315,7 +307,7 @@ def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap)
 def _draw_chosen(
     axes: Axes, places: Sequence[float], doses: list[Dose], scale: float, method: str
 ) -> None:
-    color = METHOD_COLOURS[method]
+    color = style.METHOD_COLOURS[method]
     means = Estimate.stacked([dose.chosen for dose in doses]).times(scale)
     axes.errorbar(
         places, means.estimate, yerr=means.reach, color=color, elinewidth=1.0, linewidth=1.0,
@@ -323,8 +315,8 @@ def _draw_chosen(
     )  # fmt: skip
     for x, mean, dose in zip(places, means.estimate, doses, strict=True):
         axes.plot(
-            x, mean, marker=METHOD_MARKERS[method], color=color, zorder=5, markersize=4,
-            markerfacecolor=color if _outside(dose) else PAPER, markeredgewidth=0.9,
+            x, mean, marker=style.METHOD_MARKERS[method], color=color, zorder=5, markersize=4,
+            markerfacecolor=color if _outside(dose) else style.PAPER, markeredgewidth=0.9,
         )  # fmt: skip
 
 
@@ -346,8 +338,8 @@ def _draw_controls(axes: Axes, x: float, draws: Float[np.ndarray, " draw"], colo
         [x, x], [low, high], color=color, alpha=0.3, linewidth=5, solid_capstyle="butt", zorder=2
     )
     spread = 0.06 * np.cos(np.arange(len(known)) * 2.399963)  # golden angle: even, without chance
-    axes.scatter(x + spread, known, s=1.5, color=MUTED, alpha=0.5, linewidths=0, zorder=2)
-    axes.plot([x - 0.11, x + 0.11], [known.mean()] * 2, color=MUTED, linewidth=1.0, zorder=3)
+    axes.scatter(x + spread, known, s=1.5, color=style.MUTED, alpha=0.5, linewidths=0, zorder=2)
+    axes.plot([x - 0.11, x + 0.11], [known.mean()] * 2, color=style.MUTED, linewidth=1.0, zorder=3)
 
 
 def counts(ablations: Mapping[tuple[str, str], xr.Dataset]) -> str:

@@ -7,27 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import basis, drawn_models, rows_of
-from lengthlens.figures.style import (
-    HAIR,
-    MUTED,
-    Cast,
-    ModelLook,
-    add_legend,
-    interval_bars,
-    no_data,
-    panel_grid,
-    sparse,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import all_apart, cases_of, stated
 from lengthlens.statistics import Estimate
 
 _ROW = 1.9  # inches
 
 
-@styled()
+@style.styled()
 def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figure:
     """Draw two rows a tuned model (probes, steering) and one column a language.
 
@@ -37,7 +26,7 @@ def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figu
     """
     models = drawn_models(probes, cast)
     heights = [_ROW] * (2 * len(models))
-    figure, panels = panel_grid(heights, len(cast.languages), 0.6, sharey="row")
+    figure, panels = style.panel_grid(heights, len(cast.languages), 0.6, sharey="row")
     for index, model in enumerate(models):
         look = cast.looks[model]
         for column, (language, name) in enumerate(cast.languages.items()):
@@ -47,8 +36,10 @@ def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figu
             above.set_title(f"{model}, {name}", fontsize=7)
         panels[2 * index, 0].set_ylabel("explained of words left")
         panels[2 * index + 1, 0].set_ylabel("words written, change")
-    band = Patch(facecolor=HAIR, edgecolor=MUTED, linewidth=0.4, label="N permuted, all draws")
-    add_legend(figure, [look.handle("true N"), band])
+    band = Patch(
+        facecolor=style.HAIR, edgecolor=style.MUTED, linewidth=0.4, label="N permuted, all draws"
+    )
+    style.add_legend(figure, [look.handle("true N"), band])
     figure.set_label(title(probes, cast))
     return figure
 
@@ -68,35 +59,37 @@ def title(probes: pd.DataFrame, cast: Cast) -> str:
     )
 
 
-def _draw_probes(axes: Axes, part: pd.DataFrame, look: ModelLook) -> None:
+def _draw_probes(axes: Axes, part: pd.DataFrame, look: style.ModelLook) -> None:
     part = part.dropna(subset=["layer"]).sort_values("layer")
     if part.empty:
-        no_data(axes, "not probed")
+        style.no_data(axes, "not probed")
         return
     _draw(axes, part, "layer", ("beyond", "control"), look)
     axes.set_xlabel("stream entering layer (last: final norm)")
 
 
-def _draw_steering(axes: Axes, part: pd.DataFrame, look: ModelLook) -> None:
+def _draw_steering(axes: Axes, part: pd.DataFrame, look: style.ModelLook) -> None:
     part = part.dropna(subset=["delta"]).sort_values("delta")
     if part.empty:
-        no_data(axes, "not steered")
+        style.no_data(axes, "not steered")
         return
     _draw(axes, part, "delta", ("change", "null"), look)
     axes.set_xlabel(f"words added to the stream entering layer {int(part['layer'].iloc[0])}")
 
 
-def _draw(axes: Axes, part: pd.DataFrame, x: str, names: tuple[str, str], look: ModelLook) -> None:
+def _draw(
+    axes: Axes, part: pd.DataFrame, x: str, names: tuple[str, str], look: style.ModelLook
+) -> None:
     """The true values with their intervals over the band of the permuted ones."""
     own, permuted = (Estimate.read(part, name) for name in names)
     place = part[x].to_numpy(dtype=float)
-    zero_line(axes)
+    style.zero_line(axes)
     axes.fill_between(
-        place, permuted.low, permuted.high, facecolor=HAIR, edgecolor=MUTED, linewidth=0.4,
-        zorder=1.5,
+        place, permuted.low, permuted.high, facecolor=style.HAIR, edgecolor=style.MUTED,
+        linewidth=0.4, zorder=1.5,
     )  # fmt: skip
-    interval_bars(axes, place, own, look)
-    ticks = place[sparse(len(place), 10)]
+    style.interval_bars(axes, place, own, look)
+    ticks = place[style.sparse(len(place), 10)]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 

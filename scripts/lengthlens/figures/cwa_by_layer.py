@@ -11,19 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-from lengthlens.figures.style import (
-    MUTED,
-    Cast,
-    ModelLook,
-    add_legend,
-    interval_bars,
-    no_data,
-    panel_grid,
-    percent,
-    sparse,
-    styled,
-    zero_line,
-)
+from lengthlens.figures import style
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import Case, language_name, span, stated, told_models
 from lengthlens.statistics import Estimate
 
@@ -38,7 +27,7 @@ _CENTRAL = 1.96  # standard deviations, to either end of the central 95 % of a n
 _WIDE = 20.0  # a row whose extremes differ by more than this factor is compressed (symmetric log)
 
 
-@styled()
+@style.styled()
 def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Figure:
     """Draw CWA by layer, balanced over N: a row a component and form, a column a language.
 
@@ -48,11 +37,13 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
         target: whose CWA: token, logit or end.
     """
     chosen = cast.part_of(cwa.sel(target=target))
-    figure, panels = panel_grid([1.5] * len(ROWS), len(cast.languages), sharex=True, sharey="row")
+    figure, panels = style.panel_grid(
+        [1.5] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
+    )
     for row, (component, form, label) in zip(panels, ROWS, strict=True):
         values = chosen[f"cwa_{component}{form}_all"]
         for axes, language in zip(row, cast.languages, strict=True):
-            zero_line(axes)
+            style.zero_line(axes)
             _draw_panel(axes, chosen, (component, form), language, cast)
         row[0].set_ylabel(label)
         _compress(row, values)
@@ -60,7 +51,7 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
         axes.set_title(name)
     for axes in panels[-1]:
         axes.set_xlabel("layer" if _same_depth(chosen, cast) else "depth, % of layers")
-    add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
+    style.add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
     figure.set_label(title(chosen, cast))
     return figure
 
@@ -92,9 +83,10 @@ def title(chosen: xr.Dataset, cast: Cast) -> str:
 
 def _legend(cast: Cast, level: float) -> list:
     handles: list = [
-        look.handle(f"{model}, {percent(level)} interval") for model, look in cast.looks.items()
+        look.handle(f"{model}, {style.percent(level)} interval")
+        for model, look in cast.looks.items()
     ]
-    null = Patch(color=MUTED, alpha=0.35, label="signs shifted (null): mean and central 95 %")
+    null = Patch(color=style.MUTED, alpha=0.35, label="signs shifted (null): mean and central 95 %")
     return [*handles, null]
 
 
@@ -133,14 +125,14 @@ def _draw_panel(
         x = layers if same else 100 * (layers + 0.5) / depth
         _draw_null(axes, x, read("_null"), read("_null_sd"), look)
         means = Estimate(*(read(end) for end in ("", "_low", "_high")))
-        interval_bars(axes, x, means, look)
+        style.interval_bars(axes, x, means, look)
         if same:
-            axes.set_xticks(sparse(depth))
+            axes.set_xticks(style.sparse(depth))
     if empty:
-        no_data(axes, "no samples")
+        style.no_data(axes, "no samples")
 
 
-def _draw_null(axes: Axes, x: ArrayLike, mean, spread, look: ModelLook) -> None:
+def _draw_null(axes: Axes, x: ArrayLike, mean, spread, look: style.ModelLook) -> None:
     """A band of the model's own colour: what shifted signs give, the central 95 % of a normal."""
     reach = _CENTRAL * spread
     axes.fill_between(x, mean - reach, mean + reach, color=look.color, alpha=0.16, linewidth=0)

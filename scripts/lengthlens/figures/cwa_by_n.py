@@ -10,19 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
+from lengthlens.figures import style
 from lengthlens.figures.long_bars import Bars, cut_long_bars
-from lengthlens.figures.style import (
-    MUTED,
-    Cast,
-    add_legend,
-    interval_bars,
-    legend_entry,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import Case, apart, language_name, span, stated, told_models
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, Interval, ratio_interval
 
@@ -35,7 +25,7 @@ ROWS = (
 _APART = 0.1
 
 
-@styled()
+@style.styled()
 def draw_cwa_by_n(
     attributions: Mapping[tuple[str, str], xr.Dataset], cast: Cast, bootstrap: Bootstrap = DEFAULT
 ) -> Figure:
@@ -46,11 +36,13 @@ def draw_cwa_by_n(
         cast: models and languages, in order.
         bootstrap: of the intervals, which are clustered by topic.
     """
-    figure, panels = panel_grid([1.35] * len(ROWS), len(cast.languages), sharex=True, sharey="row")
+    figure, panels = style.panel_grid(
+        [1.35] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
+    )
     for row, (group, form, label) in zip(panels, ROWS, strict=True):
         drawn: list[Bars] = []
         for axes, language in zip(row, cast.languages, strict=True):
-            zero_line(axes)
+            style.zero_line(axes)
             own = {
                 model: attributions[model, language]
                 for model in cast.looks
@@ -67,12 +59,12 @@ def draw_cwa_by_n(
     numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
     panels[-1, 0].set_xticks(numbers)
     handles = [
-        look.handle(f"{model}, {percent(bootstrap.level)} interval")
+        look.handle(f"{model}, {style.percent(bootstrap.level)} interval")
         for model, look in cast.looks.items()
     ]
-    null = {"color": MUTED, "marker": "_", "markersize": 6, "linestyle": ""}
-    handles.append(legend_entry("mean of shifted signs (null)", **null))
-    add_legend(figure, handles, columns=3)
+    null = {"color": style.MUTED, "marker": "_", "markersize": 6, "linestyle": ""}
+    handles.append(style.legend_entry("mean of shifted signs (null)", **null))
+    style.add_legend(figure, handles, columns=3)
     figure.set_label(title(attributions, cast, bootstrap))
     return figure
 
@@ -138,10 +130,10 @@ def _draw_panel(
             x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2
         )
         means = Estimate.stacked(found)
-        interval_bars(axes, x, means, look)
+        style.interval_bars(axes, x, means, look)
         drawn.append(Bars(axes, x, means, look.color))
     if not drawn:
-        no_data(axes, "no samples")
+        style.no_data(axes, "no samples")
     return drawn
 
 

@@ -15,24 +15,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    INK,
-    METHOD_MARKERS,
-    METHOD_NAMES,
-    ON_DARK,
-    ON_LIGHT,
-    Cast,
-    add_legend,
-    colour_bar,
-    heat_map,
-    legend_entry,
-    no_data,
-    page_width,
-    panel_grid,
-    sparse,
-    styled,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import span, told_models
 
 _MISSING = {"cwa": "no samples", "end_contrast": "no decision step"}  # by score
@@ -40,7 +25,7 @@ _DARK = 0.6  # share of the scale beyond which marks are drawn in white
 _UNITS = {"cwa": "CWA, logits per step", "end_contrast": "end contrast, logits"}
 
 
-@styled()
+@style.styled()
 def draw_cwa_heatmaps(
     cwa: xr.Dataset,
     rankings: Mapping[tuple[str, str], pd.DataFrame],
@@ -63,9 +48,9 @@ def draw_cwa_heatmaps(
     cwa = cast.part_of(cwa)
     rows = list(itertools.product(cast.tunings, _MISSING))
     depth, heads = cwa.sizes["layer"], cwa.sizes["head"]
-    width = page_width(len(cast.languages))
+    width = style.page_width(len(cast.languages))
     height = np.clip(width / (len(cast.languages) + 0.6) * depth / heads, 0.9, 2.2)
-    figure, panels = panel_grid(
+    figure, panels = style.panel_grid(
         [height + 0.32] * len(rows), len(cast.languages), 0.6, sharex=True, sharey=True
     )
     for row, (model, method) in zip(panels, rows, strict=True):
@@ -80,14 +65,14 @@ def draw_cwa_heatmaps(
             mesh = _draw_map(axes, maps[language], scale, _MISSING[method])
             if (model, language) in rankings:
                 _mark_heads(axes, maps[language], scale, rankings[model, language], top)
-        bar = colour_bar(mesh, row, _UNITS[method], aspect=12, shrink=0.95)
+        bar = style.colour_bar(mesh, row, _UNITS[method], aspect=12, shrink=0.95)
         bar.ax.set_visible(any(np.isfinite(m).any() for m in maps.values()))
         row[0].set_ylabel(f"{model}\nlayer")
     for axes, name in zip(panels[0], cast.languages.values(), strict=True):
         axes.set_title(name)
     for axes in panels[-1]:
         axes.set_xlabel("head")
-    add_legend(figure, _legend(top))
+    style.add_legend(figure, _legend(top))
     figure.set_label(title(rankings, cast, top))
     return figure
 
@@ -114,9 +99,9 @@ def title(rankings: Mapping[tuple[str, str], pd.DataFrame], cast: Cast, top: int
 
 def _legend(top: int) -> list[Line2D]:
     return [
-        legend_entry(
-            f"top {top} by {METHOD_NAMES[method]}", marker=METHOD_MARKERS[method], linestyle="",
-            markerfacecolor="none", markeredgecolor=INK, markeredgewidth=0.8,
+        style.legend_entry(
+            f"top {top} by {style.METHOD_NAMES[method]}", marker=style.METHOD_MARKERS[method],
+            linestyle="", markerfacecolor="none", markeredgecolor=style.INK, markeredgewidth=0.8,
         )
         for method in _MISSING
     ]  # fmt: skip
@@ -139,11 +124,11 @@ def _draw_map(
     axes: Axes, values: Float[np.ndarray, "layer head"], scale: Normalize, missing: str
 ) -> QuadMesh:
     depth, heads = values.shape
-    mesh = heat_map(axes, values, scale)
-    axes.set_xticks(sparse(heads))
-    axes.set_yticks(sparse(depth))
+    mesh = style.heat_map(axes, values, scale)
+    axes.set_xticks(style.sparse(heads))
+    axes.set_yticks(style.sparse(depth))
     if not np.isfinite(values).any():
-        no_data(axes, missing)
+        style.no_data(axes, missing)
     return mesh
 
 
@@ -160,10 +145,10 @@ def _mark_heads(
         chosen = chosen.dropna(subset="rank").nsmallest(top, "rank")
         place = chosen["layer"].to_numpy(int), chosen["head"].to_numpy(int)
         dark = np.abs(values[place]) > _DARK * scale.vmax
-        mark = METHOD_MARKERS[method]
+        mark = style.METHOD_MARKERS[method]
         axes.scatter(
             place[1], place[0], marker=mark, s=_mark_size(*values.shape, mark), facecolors="none",
-            edgecolors=np.where(dark, ON_DARK, ON_LIGHT), linewidths=0.8,
+            edgecolors=np.where(dark, style.ON_DARK, style.ON_LIGHT), linewidths=0.8,
         )  # fmt: skip
 
 

@@ -8,23 +8,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import basis, rows_of
-from lengthlens.figures.style import (
-    Cast,
-    add_legend,
-    interval_bars,
-    no_data,
-    panel_grid,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, span, stated, subject
 from lengthlens.statistics import Estimate
 
 _ROW = 1.9  # inches
 
 
-@styled()
+@style.styled()
 def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one column a language; a row for own answers, and one for each text that models share.
 
@@ -39,7 +32,7 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
         for author, part in by_author.items()
         if part["model"].nunique() > 1
     }
-    figure, panels = panel_grid(
+    figure, panels = style.panel_grid(
         [_ROW] * len(parts), len(cast.languages), 0.6, sharex=True, sharey=True
     )
     for row, (name, part) in zip(panels, parts.items(), strict=True):
@@ -52,7 +45,7 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
         axes.set_xlabel("layers added, final scale")
     drawn = [model for model in cast.tunings if (table["model"] == model).any()]
     if drawn:
-        add_legend(figure, [cast.looks[model].handle(model) for model in drawn])
+        style.add_legend(figure, [cast.looks[model].handle(model) for model in drawn])
     figure.set_label(title(own, cast))
     return figure
 
@@ -81,14 +74,14 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame, cast: Cast) -> None:
-    zero_line(axes)
+    style.zero_line(axes)
     if part.empty:
-        no_data(axes, "no decision was reached")
+        style.no_data(axes, "no decision was reached")
     for model in cast.tunings:
         curve = rows_of(part, model=model).sort_values("place")
         if len(curve):
             x = curve["place"].to_numpy(dtype=float) / 2
-            interval_bars(axes, x, Estimate.read(curve, "margin"), cast.looks[model])
+            style.interval_bars(axes, x, Estimate.read(curve, "margin"), cast.looks[model])
 
 
 def counts(table: pd.DataFrame) -> str:

@@ -8,21 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    INK,
-    MUTED,
-    Cast,
-    ModelLook,
-    add_legend,
-    interval_bars,
-    legend_entry,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, span, stated, subject, tuned_models
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, mean_interval, share_interval
 
@@ -30,7 +18,7 @@ _APART = 0.13  # models stand this far to either side of N
 _SPREAD = 0.09  # answers with the same error are spread over twice this width
 
 
-@styled()
+@style.styled()
 def draw_error_by_n(
     answers: pd.DataFrame, control: pd.DataFrame, cast: Cast, bootstrap: Bootstrap = DEFAULT
 ) -> Figure:
@@ -50,7 +38,7 @@ def draw_error_by_n(
     cut = answers[answers["truncated"]].groupby("language")["model"].nunique()
     lines = int(cut.max()) if len(cut) else 0  # of percentages above the panels
     heights = [1.5, 0.95, 0.95] if magnified else [1.6, 1.1]
-    figure, panels = panel_grid(heights, len(cast.languages), sharex=True, sharey="row")
+    figure, panels = style.panel_grid(heights, len(cast.languages), sharex=True, sharey="row")
     for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
         own = rows_of(answers, language=language)
         _draw_errors(column[0], own, cast, list(cast.tunings), bootstrap)
@@ -66,7 +54,7 @@ def draw_error_by_n(
     panels[-1, 0].set_ylabel("exactly N, %")
     panels[-1, 0].set_ylim(-4, 104)
     panels[-1, 0].set_xticks(sorted(answers["n"].unique()))
-    add_legend(figure, _legend(answers, cast, bootstrap.level))
+    style.add_legend(figure, _legend(answers, cast, bootstrap.level))
     figure.set_label(title(control, cast))
     return figure
 
@@ -90,8 +78,8 @@ def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:
         own = rows_of(answers, model=model)
         text = f"{model}: {len(own)} answers, {own['topic'].nunique()} topics"
         handles.append(look.handle(text))
-    bar = f"{percent(level)} interval; dots: answers"
-    return [*handles, legend_entry(bar, color=MUTED, marker="|", linestyle="")]
+    bar = f"{style.percent(level)} interval; dots: answers"
+    return [*handles, style.legend_entry(bar, color=style.MUTED, marker="|", linestyle="")]
 
 
 def _place(n: np.ndarray, index: int, count: int) -> np.ndarray:
@@ -107,7 +95,7 @@ def _draw_errors(
     bootstrap: Bootstrap,
     dots: bool = True,
 ) -> None:
-    zero_line(axes)
+    style.zero_line(axes)
     for index, model in enumerate(models):
         own, look = rows_of(answers, model=model), cast.looks[model]
         if own.empty:
@@ -119,13 +107,13 @@ def _draw_errors(
             mean_interval(part["error"].to_numpy(float), part["topic"].to_numpy(), bootstrap)
             for part in (rows_of(own, n=number) for number in n)
         ]
-        interval_bars(axes, _place(n, index, len(models)), Estimate.stacked(found), look)
+        style.interval_bars(axes, _place(n, index, len(models)), Estimate.stacked(found), look)
     if not answers["model"].isin(models).any():
-        no_data(axes, "no answers")
+        style.no_data(axes, "no answers")
 
 
 def _draw_answers(
-    axes: Axes, answers: pd.DataFrame, index: int, count: int, look: ModelLook
+    axes: Axes, answers: pd.DataFrame, index: int, count: int, look: style.ModelLook
 ) -> None:
     """Every answer as a dot; those with the same N and error side by side."""
     same = answers.groupby(["n", "error"])
@@ -157,7 +145,7 @@ def _mark_cut(axes: Axes, answers: pd.DataFrame, cast: Cast) -> None:
     if models:
         axes.annotate(
             "% cut", (0, 1.02), xycoords="axes fraction", xytext=(-2, 0),
-            textcoords="offset points", ha="right", fontsize=5.5, color=INK,
+            textcoords="offset points", ha="right", fontsize=5.5, color=style.INK,
         )  # fmt: skip
 
 
@@ -173,7 +161,7 @@ def _draw_exact(axes: Axes, answers: pd.DataFrame, cast: Cast, level: float) -> 
             for k in n
         ]
         shares = Estimate.stacked(found).times(100)
-        interval_bars(axes, _place(n, index, len(cast.looks)), shares, look)
+        style.interval_bars(axes, _place(n, index, len(cast.looks)), shares, look)
 
 
 def counts(answers: pd.DataFrame) -> str:

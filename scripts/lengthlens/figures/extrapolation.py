@@ -10,27 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    HAIR,
-    MUTED,
-    Cast,
-    add_legend,
-    interval_bars,
-    legend_entry,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, language_name, stated, subject, told_models
 from lengthlens.statistics import Estimate
 
 _APART = 0.1
 
 
-@styled()
+@style.styled()
 def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> Figure:
     """Draw words written and error by N, and each N's exactness against its neighbours'.
 
@@ -43,7 +32,9 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
     """
     table = table.assign(n=table["n"].astype(int))
     dips = dips.assign(n=dips["n"].astype(int))
-    figure, panels = panel_grid([1.6, 1.2, 1.2], len(cast.languages), sharex=True, sharey="row")
+    figure, panels = style.panel_grid(
+        [1.6, 1.2, 1.2], len(cast.languages), sharex=True, sharey="row"
+    )
     for column, language in zip(panels.T, cast.languages, strict=True):
         own = rows_of(table, language=language)
         for axes in column:
@@ -55,15 +46,15 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
         column[-1].set_xlabel("N, words asked for")
     n = np.array(sorted(table["n"].unique()))
     for axes in panels[0]:
-        axes.plot(n, n, color=MUTED, linewidth=0.8, linestyle="--", zorder=1)
+        axes.plot(n, n, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=1)
     for axes in panels[1]:
-        zero_line(axes)
+        style.zero_line(axes)
     labels = ("words written", "error, words − N", "exact against its\nneighbours, points")
     for axes, label in zip(panels[:, 0], labels, strict=True):
         axes.set_ylabel(label)
     if len(n):
         panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
-    add_legend(figure, _legend(table, cast), columns=3)
+    style.add_legend(figure, _legend(table, cast), columns=3)
     figure.set_label(title(table, cast))
     return figure
 
@@ -90,7 +81,7 @@ def _shade(axes: Axes, table: pd.DataFrame) -> None:
     """Mark the N of the study."""
     inside = table["n"][table["probe"] == "free"]
     if len(inside):
-        axes.axvspan(inside.min() - 0.5, inside.max() + 0.5, color=HAIR, alpha=0.5, zorder=0)
+        axes.axvspan(inside.min() - 0.5, inside.max() + 0.5, color=style.HAIR, alpha=0.5, zorder=0)
 
 
 def _draw_by_n(
@@ -99,9 +90,9 @@ def _draw_by_n(
     for index, model in enumerate(models):
         own = rows_of(table, model=model).sort_values("n")
         x = _places(own, index, len(models))
-        interval_bars(axes, x, Estimate.read(own, measure), cast.looks[model])
+        style.interval_bars(axes, x, Estimate.read(own, measure), cast.looks[model])
     if table.empty:
-        no_data(axes, "no answers")
+        style.no_data(axes, "no answers")
 
 
 def _places(rows: pd.DataFrame, index: int, count: int) -> np.ndarray:
@@ -111,15 +102,15 @@ def _places(rows: pd.DataFrame, index: int, count: int) -> np.ndarray:
 
 def _draw_dips(axes: Axes, dips: pd.DataFrame, cast: Cast) -> None:
     """Differences in points, with limits that hold for all N together."""
-    zero_line(axes)
+    style.zero_line(axes)
     own = rows_of(dips, measure="exact", against="neighbours")
     models = told_models(cast)
     for index, model in enumerate(models):
         rows = rows_of(own, model=model).sort_values("n")
         together = Estimate.read(rows, "value", "all_low", "all_high").times(100)
-        interval_bars(axes, _places(rows, index, len(models)), together, cast.looks[model])
+        style.interval_bars(axes, _places(rows, index, len(models)), together, cast.looks[model])
     if own.empty:
-        no_data(axes, "nothing to compare")
+        style.no_data(axes, "nothing to compare")
 
 
 def _legend(table: pd.DataFrame, cast: Cast) -> list:
@@ -127,7 +118,9 @@ def _legend(table: pd.DataFrame, cast: Cast) -> list:
     for model, look in cast.looks.items():
         count = int(rows_of(table, model=model)["n_samples"].sum())
         handles.append(look.handle(f"{model}: {count} answers"))
-    level = percent(table["level"].iloc[0]) if len(table) else "95 %"
-    handles.append(legend_entry("as many as asked for", color=MUTED, linestyle="--"))
-    handles.append(Patch(color=HAIR, alpha=0.5, label=f"N of the study; bars: {level} intervals"))
+    level = style.percent(table["level"].iloc[0]) if len(table) else "95 %"
+    handles.append(style.legend_entry("as many as asked for", color=style.MUTED, linestyle="--"))
+    handles.append(
+        Patch(color=style.HAIR, alpha=0.5, label=f"N of the study; bars: {level} intervals")
+    )
     return handles

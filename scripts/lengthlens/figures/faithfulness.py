@@ -8,29 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import basis, drawn_models, rows_of
-from lengthlens.figures.style import (
-    HAIR,
-    METHOD_COLOURS,
-    METHOD_MARKERS,
-    METHOD_NAMES,
-    MUTED,
-    PAPER,
-    Cast,
-    add_legend,
-    legend_entry,
-    no_data,
-    panel_grid,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import all_apart, cases_of, span, stated
 
 RANDOM = "random"
+_BANDS = {  # of random circuits: colour and hatching
+    "random orders, 95 %": (style.HAIR, None),
+    "heads of each layer permuted": ("none", "////"),
+}
 _ROW = 2.0  # inches
 
 
-@styled()
+@style.styled()
 def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one row a tuned model and one column a language.
 
@@ -41,8 +32,8 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
     """
     own = table[table["source_language"] == table["language"]]
     models = drawn_models(own, cast)
-    methods = [name for name in METHOD_NAMES if (own["method"] == name).any()]
-    figure, panels = panel_grid(
+    methods = [name for name in style.METHOD_NAMES if (own["method"] == name).any()]
+    figure, panels = style.panel_grid(
         [_ROW] * len(models), len(cast.languages), 0.9, sharex=True, sharey=True
     )
     for row, model in zip(panels, models, strict=True):
@@ -52,7 +43,7 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
         row[0].set_ylabel("share of the effect of N")
     for axes in panels[-1]:
         axes.set_xlabel("components kept [share of all]")
-    add_legend(figure, _legend(methods))
+    style.add_legend(figure, _legend(methods))
     figure.set_label(title(circuits, cast))
     return figure
 
@@ -82,24 +73,25 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.25, 1.25)
     if not np.isfinite(part["faithfulness"].to_numpy(dtype=float)).any():
-        no_data(axes, "N has no effect to explain")
+        style.no_data(axes, "N has no effect to explain")
         return
-    zero_line(axes)
-    axes.axhline(1, color=HAIR, linewidth=0.8, zorder=1)
-    for name, colour, hatch in ((RANDOM, HAIR, None), (_permuted(part), "none", "////")):
+    style.zero_line(axes)
+    axes.axhline(1, color=style.HAIR, linewidth=0.8, zorder=1)
+    for name, (colour, hatch) in zip((RANDOM, _permuted(part)), _BANDS.values(), strict=True):
         band = rows_of(part, method=name).sort_values("k")
         x = band["k"] / band["n_components"]
         axes.fill_between(
-            x, band["low"], band["high"], facecolor=colour, edgecolor=MUTED, hatch=hatch,
+            x, band["low"], band["high"], facecolor=colour, edgecolor=style.MUTED, hatch=hatch,
             linewidth=0.4, zorder=1.5,
         )  # fmt: skip
     for name in methods:
         curve = rows_of(part, method=name).sort_values("k")
         x = (curve["k"] / curve["n_components"]).to_numpy()
-        axes.vlines(x, curve["low"], curve["high"], color=METHOD_COLOURS[name], linewidth=0.8)
+        colour, marker = style.METHOD_COLOURS[name], style.METHOD_MARKERS[name]
+        axes.vlines(x, curve["low"], curve["high"], color=colour, linewidth=0.8)
         axes.plot(
-            x, curve["faithfulness"], color=METHOD_COLOURS[name], marker=METHOD_MARKERS[name],
-            markeredgecolor=PAPER, markeredgewidth=0.4, zorder=3,
+            x, curve["faithfulness"], color=colour, marker=marker, markeredgecolor=style.PAPER,
+            markeredgewidth=0.4, zorder=3,
         )  # fmt: skip
 
 
@@ -111,21 +103,18 @@ def _permuted(part: pd.DataFrame) -> str:
 
 def _legend(methods: list[str]) -> list:
     lines = [
-        legend_entry(
-            METHOD_NAMES[name],
-            color=METHOD_COLOURS[name],
-            marker=METHOD_MARKERS[name],
-            markeredgecolor=PAPER,
+        style.legend_entry(
+            style.METHOD_NAMES[name],
+            color=style.METHOD_COLOURS[name],
+            marker=style.METHOD_MARKERS[name],
+            markeredgecolor=style.PAPER,
         )
         for name in methods
     ]
     bands = [
-        Patch(facecolor=HAIR, edgecolor=MUTED, linewidth=0.4, label="random orders, 95 %"),
-        Patch(
-            facecolor="none", edgecolor=MUTED, hatch="////", linewidth=0.4,
-            label="heads of each layer permuted",
-        ),
-    ]  # fmt: skip
+        Patch(facecolor=colour, edgecolor=style.MUTED, hatch=hatch, linewidth=0.4, label=label)
+        for label, (colour, hatch) in _BANDS.items()
+    ]
     return lines + bands
 
 

@@ -7,35 +7,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import largest_sets, rows_of
-from lengthlens.figures.style import (
-    INK,
-    METHOD_NAMES,
-    MUTED,
-    PART_COLOURS,
-    Cast,
-    add_legend,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated, told_models
 from lengthlens.statistics import Estimate
 
 _TERMS = {
-    "direct": ("direct", MUTED),
-    "heads": ("other heads", PART_COLOURS[0]),
-    "mlps": ("other MLPs", PART_COLOURS[3]),
-    "scale": ("scale of the final norm", PART_COLOURS[2]),
-    "drop": ("all together: the drop", INK),
+    "direct": ("direct", style.MUTED),
+    "heads": ("other heads", style.PART_COLOURS[0]),
+    "mlps": ("other MLPs", style.PART_COLOURS[3]),
+    "scale": ("scale of the final norm", style.PART_COLOURS[2]),
+    "drop": ("all together: the drop", style.INK),
 }
 _SETS = {"late_heads": "late heads", "early_heads": "early heads", "final_mlp": "final MLP"}
 _ROW = 2.1  # inches
 
 
-@styled()
+@style.styled()
 def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw bars with intervals for every term, in one panel per tuned model and language.
 
@@ -46,15 +35,15 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
     models = told_models(cast)
     own = rows_of(table, minus="")
     level = float(table["level"].iloc[0]) if len(table) else 0.95
-    figure, panels = panel_grid([_ROW] * len(models), len(cast.languages), 0.6, sharey="row")
+    figure, panels = style.panel_grid([_ROW] * len(models), len(cast.languages), 0.6, sharey="row")
     for row, model in zip(panels, models, strict=True):
         for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
             axes.set_title(f"{model}, {name}", fontsize=7)
             _draw_panel(axes, rows_of(own, model=model, language=language))
         row[0].set_ylabel("part of the drop, logits")
     handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
-    handles.append(Patch(color="none", label=f"bars: {percent(level)} intervals"))
-    add_legend(figure, handles, columns=3)
+    handles.append(Patch(color="none", label=f"bars: {style.percent(level)} intervals"))
+    style.add_legend(figure, handles, columns=3)
     figure.set_label(title(own, cast))
     return figure
 
@@ -71,7 +60,7 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
     if late.empty and len(rows):
         method = str(rows["method"].iloc[0])
         late = largest_sets(rows_of(rows, method=method))
-        heads = f"the top {late['k'].iloc[0]} heads by {METHOD_NAMES.get(method, method)}"
+        heads = f"the top {late['k'].iloc[0]} heads by {style.METHOD_NAMES.get(method, method)}"
     if late.empty:
         return "The drop of the end margin was not decomposed"
     return stated(
@@ -85,10 +74,10 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     sets = _chosen(part)
     if not sets or not part["contribution"].notna().any():
-        no_data(axes, "no decision step")
+        style.no_data(axes, "no decision step")
         axes.set_xticks([])
         return
-    zero_line(axes)
+    style.zero_line(axes)
     width = 0.8 / len(_TERMS)
     for place, (_, rows) in enumerate(sets):
         for index, (term, (_, color)) in enumerate(_TERMS.items()):
@@ -96,7 +85,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
             x = place + width * (index - (len(_TERMS) - 1) / 2)
             axes.bar(x, row["contribution"], width, color=color, zorder=2)
             axes.errorbar(
-                x, row["contribution"], color=INK,
+                x, row["contribution"], color=style.INK,
                 yerr=Estimate.read(row, "contribution").reach[:, None],
                 elinewidth=0.7, linestyle="none", zorder=3,
             )  # fmt: skip
@@ -109,7 +98,7 @@ def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     found = []
     for (chosen_by, method), rows in part.groupby(["chosen_by", "method"], sort=False):
         if chosen_by == "top":
-            name = METHOD_NAMES.get(method, method.replace("_", " "))
+            name = style.METHOD_NAMES.get(method, method.replace("_", " "))
             found.append((f"top {rows['k'].max()}, {name}", largest_sets(rows)))
         elif method in _SETS:
             found.append((_SETS[method], rows))

@@ -10,31 +10,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    INK,
-    MUTED,
-    TUNING_COLOURS,
-    Cast,
-    no_data,
-    panel_grid,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated
 
 QUANTITIES = {
-    "observed": ("own text", INK, "o"),
-    "on_tuned": ("tuned's text", TUNING_COLOURS["tuned"], "o"),
-    "on_untuned": ("untuned's text", TUNING_COLOURS["untuned"], "s"),
-    "interaction": ("interaction", INK, "D"),
-    "shifted": ("shifted signs", MUTED, "x"),
+    "observed": ("own text", style.INK, "o"),
+    "on_tuned": ("tuned's text", style.TUNING_COLOURS["tuned"], "o"),
+    "on_untuned": ("untuned's text", style.TUNING_COLOURS["untuned"], "s"),
+    "interaction": ("interaction", style.INK, "D"),
+    "shifted": ("shifted signs", style.MUTED, "x"),
 }
 SHARES = {"on_tuned": "share_on_tuned", "on_untuned": "share_on_untuned"}
 _ROW = 1.25  # inches
 
 
-@styled()
+@style.styled()
 def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for every pair of models and group of components, a column a language.
 
@@ -45,7 +37,7 @@ def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
     pairs = table[["tuned", "untuned"]].drop_duplicates().to_dict("records")
     groups = list(dict.fromkeys(table["group"]))
     rows = list(itertools.product(pairs, groups)) or [({}, "")]
-    figure, panels = panel_grid(
+    figure, panels = style.panel_grid(
         [_ROW] * len(rows), len(cast.languages), 0.9, sharex=True, sharey="row"
     )
     for place, (row, (pair, group)) in enumerate(zip(panels, rows, strict=True)):
@@ -90,9 +82,9 @@ def _draw_panel(axes: Axes, own: pd.DataFrame) -> None:
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
     part = own.set_index("quantity").reindex(QUANTITIES)
     if not np.isfinite(part["value"].to_numpy(dtype=float)).any():
-        no_data(axes, "texts not exchanged")
+        style.no_data(axes, "texts not exchanged")
         return
-    zero_line(axes)
+    style.zero_line(axes)
     for x, (row, (_, color, marker)) in enumerate(
         zip(part.itertuples(), QUANTITIES.values(), strict=True)
     ):

@@ -11,26 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    INK,
-    METHOD_NAMES,
-    PAPER,
-    Cast,
-    ModelLook,
-    add_legend,
-    legend_entry,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, span, tallied, told_models
 from lengthlens.settings.claims import AnyScore
 from lengthlens.statistics import Estimate
 
-SCORE_NAMES = METHOD_NAMES | {
+SCORE_NAMES = style.METHOD_NAMES | {
     "cwa_logit": "CWA, logit",
     "cwa_end": "CWA, margin",
     "dla": "DLA, no signs",
@@ -48,7 +36,7 @@ _TOLD = ("cwa", "end_contrast", "nswap")  # scores whose claim to find causes is
 _ROW = 1.45  # inches
 
 
-@styled()
+@style.styled()
 def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for each tuned model and outcome, and a column a language: effects of heads.
 
@@ -59,7 +47,7 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
     heads = rows_of(table, kind="head")
     heads = heads[heads["mode"].isin(heads["mode"].unique()[:1])]
     rows = list(itertools.product(told_models(cast), OUTCOME_NAMES))
-    figure, panels = panel_grid(
+    figure, panels = style.panel_grid(
         [_ROW] * len(rows), len(cast.languages), 1.1, sharex=True, sharey=True
     )
     for row, (model, outcome) in zip(panels, rows, strict=True):
@@ -69,7 +57,7 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
             axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6.5)
         row[0].set_ylabel("rank correlation")
     level = float(table["level"].iloc[0]) if len(table) else 0.95
-    add_legend(figure, _legend(level))
+    style.add_legend(figure, _legend(level))
     figure.set_label(title(heads, cast))
     return figure
 
@@ -90,15 +78,15 @@ def title(heads: pd.DataFrame, cast: Cast) -> str:
     )
 
 
-def _draw_panel(axes: Axes, own: pd.DataFrame, look: ModelLook) -> None:
+def _draw_panel(axes: Axes, own: pd.DataFrame, look: style.ModelLook) -> None:
     axes.set_xlim(-0.6, len(ORDER) - 0.4)
     axes.set_ylim(-1.05, 1.05)
     names = [SCORE_NAMES[score] for score in ORDER]
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     if not np.isfinite(own["correlation"].to_numpy(dtype=float)).any():
-        no_data(axes, "no measured effects")
+        style.no_data(axes, "no measured effects")
         return
-    zero_line(axes)
+    style.zero_line(axes)
     for over, (_, shift, filled) in _OVERS.items():
         part = rows_of(own, over=over).set_index("score").reindex(ORDER)
         x = np.arange(len(ORDER)) + shift
@@ -106,18 +94,18 @@ def _draw_panel(axes: Axes, own: pd.DataFrame, look: ModelLook) -> None:
         axes.vlines(x, found.low, found.high, color=look.color, linewidth=1.0, zorder=2)
         axes.plot(
             x, found.estimate, linestyle="", marker=look.marker, markeredgecolor=look.color,
-            markerfacecolor=look.color if filled else PAPER, markeredgewidth=0.8, zorder=3,
+            markerfacecolor=look.color if filled else style.PAPER, markeredgewidth=0.8, zorder=3,
         )  # fmt: skip
 
 
 def _legend(level: float) -> list[Line2D]:
     return [
-        legend_entry(
-            f"{name}, {percent(level)} interval",
-            color=INK,
+        style.legend_entry(
+            f"{name}, {style.percent(level)} interval",
+            color=style.INK,
             marker="o",
             linewidth=1.0,
-            markerfacecolor=INK if filled else PAPER,
+            markerfacecolor=style.INK if filled else style.PAPER,
         )
         for name, _, filled in _OVERS.values()
     ]

@@ -8,18 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    PAPER,
-    PART_COLOURS,
-    TUNING_COLOURS,
-    Cast,
-    add_legend,
-    no_data,
-    panel_grid,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import apart, case_of, stated
 
 PANELS = {
@@ -32,7 +23,7 @@ _ROW = 1.4  # inches
 _EMPTY = "no model belongs to a series"
 
 
-@styled()
+@style.styled()
 def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for each series and quantity, a column for each language.
 
@@ -41,7 +32,7 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     rows = list(itertools.product(table["series"].unique(), PANELS)) or [("", "exact")]
-    figure, panels = panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
+    figure, panels = style.panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
     handles = {}
     for row, (series, quantity) in zip(panels, rows, strict=True):
         own = rows_of(table, series=series, quantity=quantity)
@@ -52,7 +43,7 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("step of tuning")
     if handles:
-        add_legend(figure, list(handles.values()))
+        style.add_legend(figure, list(handles.values()))
     figure.set_label(title(table, cast))
     return figure
 
@@ -75,17 +66,21 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
     """A line for each component, or one; the handles of components by name."""
     if part["value"].isna().all():
-        no_data(axes, _EMPTY)
+        style.no_data(axes, _EMPTY)
         return {}
-    zero_line(axes)
+    style.zero_line(axes)
     handles = {}
     for place, (name, curve) in enumerate(part.groupby(part["component"], sort=True)):
         curve = curve.dropna(subset="value").sort_values("step")
-        colour = PART_COLOURS[place % len(PART_COLOURS)] if name else TUNING_COLOURS["tuned"]
+        colour = (
+            style.PART_COLOURS[place % len(style.PART_COLOURS)]
+            if name
+            else style.TUNING_COLOURS["tuned"]
+        )
         axes.vlines(curve["step"], curve["value_low"], curve["value_high"], color=colour)
         (line,) = axes.plot(
             curve["step"], curve["value"], color=colour, marker=_MARKERS[place % len(_MARKERS)],
-            markeredgecolor=PAPER, markeredgewidth=0.4, label=name,
+            markeredgecolor=style.PAPER, markeredgewidth=0.4, label=name,
         )  # fmt: skip
         if name:
             handles[name] = line

@@ -9,20 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    MUTED,
-    PAPER,
-    Cast,
-    ModelLook,
-    add_legend,
-    legend_entry,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import case_of, language_name, stated, told_models
 from lengthlens.statistics import Estimate
 
@@ -30,7 +19,7 @@ POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is 
 _APART, _PAIR = 0.24, 0.09  # between models; from free to aligned
 
 
-@styled()
+@style.styled()
 def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one panel each of exact answers, |error| and its slope on tokens per word, by language.
 
@@ -42,7 +31,7 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
         cast: models and all probed languages, in order.
     """
     names = [language_name(code, cast) for code in cast.languages]
-    figure, [[exact, error, slope]] = panel_grid([2.1], 3)
+    figure, [[exact, error, slope]] = style.panel_grid([2.1], 3)
     _draw_levels(exact, rows_of(tokenization, measure="exact"), cast, scale=100)
     _draw_levels(error, rows_of(tokenization, measure="absolute_error"), cast, scale=1)
     _draw_slopes(slope, rows_of(slopes, measure="absolute_error"), cast)
@@ -52,7 +41,7 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
         axes.set_ylabel(label)
         axes.set_xticks(range(len(names)), names, rotation=20)
         axes.set_xlim(-0.5, len(names) - 0.5)
-    add_legend(figure, _legend(tokenization, cast), columns=3)
+    style.add_legend(figure, _legend(tokenization, cast), columns=3)
     figure.set_label(title(tokenization, cast))
     return figure
 
@@ -106,37 +95,37 @@ def _draw_levels(axes: Axes, table: pd.DataFrame, cast: Cast, scale: float) -> N
             means = Estimate.read(rows, "value").times(scale)
             _bars(axes, x, means, cast.looks[model], hollow=quantity == "aligned")
     if not table["model"].isin(told_models(cast)).any():
-        no_data(axes, "no answers")
+        style.no_data(axes, "no answers")
 
 
 def _draw_slopes(axes: Axes, slopes: pd.DataFrame, cast: Cast) -> None:
-    zero_line(axes)
+    style.zero_line(axes)
     own = slopes[slopes["model"].isin(told_models(cast))]
     for index, model in enumerate(told_models(cast)):
         rows = rows_of(own, model=model).set_index("language").reindex(list(cast.languages))
         means = Estimate.read(rows, "slope")
         _bars(axes, _places(index, cast), means, cast.looks[model], hollow=False)
     if own["slope"].isna().all():
-        no_data(axes, "nothing to compare")
+        style.no_data(axes, "nothing to compare")
 
 
 def _bars(
-    axes: Axes, x: Float[np.ndarray, " bar"], means: Estimate, look: ModelLook, hollow: bool
+    axes: Axes, x: Float[np.ndarray, " bar"], means: Estimate, look: style.ModelLook, hollow: bool
 ) -> None:
     """Markers with their intervals; no line joins them, for languages have no order."""
     axes.errorbar(
         x, means.estimate, yerr=means.reach, color=look.color, marker=look.marker, linestyle="",
-        markerfacecolor=PAPER if hollow else look.color, elinewidth=1.0, zorder=3,
+        markerfacecolor=style.PAPER if hollow else look.color, elinewidth=1.0, zorder=3,
     )  # fmt: skip
 
 
 def _legend(table: pd.DataFrame, cast: Cast) -> list[Line2D]:
-    level = percent(table["level"].iloc[0]) if len(table) else "95 %"
+    level = style.percent(table["level"].iloc[0]) if len(table) else "95 %"
     handles = []
     for model in told_models(cast):
         look = cast.looks[model]
         plain = {"color": look.color, "marker": look.marker, "linestyle": ""}
-        for text, face in (("free", look.color), ("one whole word per token", PAPER)):
-            handles.append(legend_entry(f"{model}, {text}", markerfacecolor=face, **plain))
-    bar = legend_entry(f"{level} interval", color=MUTED, marker="|", linestyle="")
+        for text, face in (("free", look.color), ("one whole word per token", style.PAPER)):
+            handles.append(style.legend_entry(f"{model}, {text}", markerfacecolor=face, **plain))
+    bar = style.legend_entry(f"{level} interval", color=style.MUTED, marker="|", linestyle="")
     return [*handles, bar]

@@ -11,19 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import basis, drawn_models, rows_of
-from lengthlens.figures.style import (
-    INK,
-    ON_DARK,
-    ON_LIGHT,
-    Cast,
-    colour_bar,
-    heat_map,
-    no_data,
-    panel_grid,
-    sparse,
-    styled,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated
 from lengthlens.models.depth import nearest_layer
 
@@ -54,7 +44,7 @@ _MOST_WRITTEN = 16  # layers whose cells have room for numbers
 _EMPTY = "N has no effect to explain"
 
 
-@styled()
+@style.styled()
 def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw maps of layers and roles: a row a tuned model and direction, a column a language.
 
@@ -66,7 +56,7 @@ def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
     layers = sorted(own["layer"].unique().tolist()) or [0]
     rows = list(itertools.product(drawn_models(own, cast), DIRECTIONS))
     height = float(np.clip(0.26 * len(layers), 0.9, 3.4)) + 0.35
-    figure, panels = panel_grid(
+    figure, panels = style.panel_grid(
         [height] * len(rows), len(cast.languages), 0.7, sharex=True, sharey=True
     )
     for row, (model, direction) in zip(panels, rows, strict=True):
@@ -78,7 +68,7 @@ def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
     for axes in panels[-1]:
         names = list(ROLES.values())
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=6)
-    colour_bar(mesh, panels.ravel(), "share of the effect of N", aspect=30, shrink=0.6)
+    style.colour_bar(mesh, panels.ravel(), "share of the effect of N", aspect=30, shrink=0.6)
     figure.set_label(title(own, cast))
     return figure
 
@@ -112,21 +102,21 @@ def _map(part: pd.DataFrame, layers: list[int]) -> Float[np.ndarray, "layer role
 
 
 def _draw_map(axes: Axes, values: Float[np.ndarray, "layer role"], layers: list[int]):
-    mesh = heat_map(axes, values, Normalize(-1, 1))
-    ticks = sparse(len(layers))
+    mesh = style.heat_map(axes, values, Normalize(-1, 1))
+    ticks = style.sparse(len(layers))
     axes.set_yticks(ticks, [str(layers[tick]) for tick in ticks])
     if not np.isfinite(values).any():
-        no_data(axes, _EMPTY)
+        style.no_data(axes, _EMPTY)
     elif len(layers) <= _MOST_WRITTEN:
         for layer, role in np.argwhere(np.abs(np.nan_to_num(values)) >= _WRITTEN).tolist():
             value = values[layer, role]
             axes.text(
                 role, layer, f"{100 * value:.0f}", ha="center", va="center", fontsize=5.5,
-                color=ON_DARK if abs(value) > _DARK else ON_LIGHT,
+                color=style.ON_DARK if abs(value) > _DARK else style.ON_LIGHT,
             )  # fmt: skip
     for layer, role in np.argwhere(~np.isfinite(values)).tolist():
         if np.isfinite(values).any():
-            axes.text(role, layer, "–", ha="center", va="center", fontsize=5.5, color=INK)
+            axes.text(role, layer, "–", ha="center", va="center", fontsize=5.5, color=style.INK)
     return mesh
 
 

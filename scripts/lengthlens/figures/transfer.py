@@ -10,17 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import largest_sets, rows_of
-from lengthlens.figures.style import (
-    METHOD_NAMES,
-    MUTED,
-    ON_DARK,
-    ON_LIGHT,
-    Cast,
-    no_data,
-    page_width,
-    styled,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import told_models
 from lengthlens.statistics import side_of
 
@@ -29,7 +21,7 @@ _PANEL = 2.0  # inches
 _COLUMNS = 2  # panels beside each other, so that a cell holds its interval
 
 
-@styled()
+@style.styled()
 def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw the effect on the end margin of the heads found in each language on each language.
 
@@ -49,14 +41,14 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
     shown = list(itertools.product(told_models(cast), methods))
     columns = min(len(methods), _COLUMNS)
     n_rows = math.ceil(len(shown) / columns)
-    width = max(page_width(columns), 0.9 * columns * len(languages))
+    width = max(style.page_width(columns), 0.9 * columns * len(languages))
     figure = Figure(figsize=(width, _PANEL * n_rows + 0.2))
     panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
     for axes, (model, method) in zip(panels, shown, strict=False):
         part = largest_sets(rows_of(rows, model=model, method=method))
         _draw_panel(axes, part, cast, languages, float(reach))
         if len(part):
-            name = METHOD_NAMES.get(method, method.replace("_", " "))
+            name = style.METHOD_NAMES.get(method, method.replace("_", " "))
             axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
     for axes in panels[len(shown) :]:
         axes.remove()
@@ -77,7 +69,9 @@ def title(rows: pd.DataFrame, cast: Cast) -> str:
     for method in dict.fromkeys(own["method"]):
         part = largest_sets(rows_of(own, method=method))
         sides = [side_of(row.effect_low, row.effect_high) for row in part.itertuples()]
-        told = f"{METHOD_NAMES.get(method, method)} in {sides.count(-1)} of {len(sides)} cases"
+        told = (
+            f"{style.METHOD_NAMES.get(method, method)} in {sides.count(-1)} of {len(sides)} cases"
+        )
         parts.append(told + f" (less far in {sides.count(1)})" * (1 in sides))
     return (
         "Ablating heads found in one language lowers the end margin in another further than "
@@ -90,7 +84,7 @@ def _draw_panel(
 ) -> None:
     axes.grid(False)
     if part.empty:
-        no_data(axes, "no transfer measured")
+        style.no_data(axes, "no transfer measured")
         axes.set_xticks([])
         axes.set_yticks([])
         return
@@ -108,7 +102,7 @@ def _draw_panel(
         axes.text(
             x, y, f"{row['effect']:+.2f}\n{limits}".replace("-", "−"), ha="center", va="center",
             fontsize=5.5, fontweight="bold" if sure else "normal",
-            color=ON_DARK if dark else ON_LIGHT,
+            color=style.ON_DARK if dark else style.ON_LIGHT,
         )  # fmt: skip
     axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
     names = [cast.languages[code] for code in languages]
@@ -119,8 +113,8 @@ def _draw_panel(
     ]
     axes.set_xticks(range(len(names)), labels, fontsize=5.5)
     axes.set_yticks(range(len(names)), names, fontsize=5.5)
-    axes.set_xlabel("answers in", color=MUTED)
-    axes.set_ylabel("heads found in", color=MUTED)
+    axes.set_xlabel("answers in", color=style.MUTED)
+    axes.set_ylabel("heads found in", color=style.MUTED)
 
 
 def counts(table: pd.DataFrame) -> str:

@@ -7,27 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import (
-    HAIR,
-    MUTED,
-    PAPER,
-    PART_COLOURS,
-    Cast,
-    add_legend,
-    legend_entry,
-    no_data,
-    panel_grid,
-    styled,
-    zero_line,
-)
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated
 from lengthlens.models.depth import LATE, layers_between
 
 DIRECTIONS = {"untuned": "recovered in\nthe untuned model", "tuned": "lost from\nthe tuned model"}
 SIDES = {
-    "bottom": (PART_COLOURS[2], "all layers below"),
-    "top": (PART_COLOURS[1], "all layers from there on"),
+    "bottom": (style.PART_COLOURS[2], "all layers below"),
+    "top": (style.PART_COLOURS[1], "all layers from there on"),
 }
 MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
 _ROW = 1.6  # inches
@@ -44,7 +33,7 @@ def curves(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([bottom, top])
 
 
-@styled()
+@style.styled()
 def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for each pair and direction, a column for each language.
 
@@ -54,7 +43,7 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
     """
     pairs = list(table[["untuned", "tuned"]].drop_duplicates().itertuples(index=False, name=None))
     rows = [(pair, into) for pair in pairs or [("", "")] for into in DIRECTIONS]
-    figure, panels = panel_grid(
+    figure, panels = style.panel_grid(
         [_ROW] * len(rows), len(cast.languages), 0.7, sharex="row", sharey=True
     )
     for row, ((untuned, tuned), into) in zip(panels, rows, strict=True):
@@ -65,7 +54,7 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
         row[0].set_ylabel(f"share of gain\n{DIRECTIONS[into]}")
     for axes in panels[-1]:
         axes.set_xlabel("layer")
-    add_legend(figure, _legend())
+    style.add_legend(figure, _legend())
     figure.set_label(title(table, cast))
     return figure
 
@@ -97,10 +86,10 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     axes.set_ylim(-0.5, 1.5)
     if part["share"].isna().all():
-        no_data(axes, "not measured" if part.empty else "no gain to explain")
+        style.no_data(axes, "not measured" if part.empty else "no gain to explain")
         return
-    zero_line(axes)
-    axes.axhline(1, color=HAIR, linewidth=0.8, zorder=1)
+    style.zero_line(axes)
+    axes.axhline(1, color=style.HAIR, linewidth=0.8, zorder=1)
     for (side, measure), curve in part.groupby(["side", "measure"], sort=False):
         if measure not in MEASURES:
             continue
@@ -109,7 +98,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
         x = curve["boundary"].to_numpy(dtype=float)
         axes.vlines(x, curve["share_low"], curve["share_high"], color=colour, linewidth=0.8)
         axes.plot(x, curve["share"], color=colour, linestyle=line, zorder=2)
-        for within, face in ((True, colour), (False, PAPER)):
+        for within, face in ((True, colour), (False, style.PAPER)):
             own = curve[curve["neutral_within"].astype(bool) == within]
             axes.plot(
                 own["boundary"], own["share"], linestyle="none", marker=marker, color=colour,
@@ -118,11 +107,11 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
 
 
 def _legend() -> list[Line2D]:
-    sides = [legend_entry(label, color=colour) for colour, label in SIDES.values()]
+    sides = [style.legend_entry(label, color=colour) for colour, label in SIDES.values()]
     measures = [
-        legend_entry(label, color=MUTED, linestyle=line, marker=marker)
+        style.legend_entry(label, color=style.MUTED, linestyle=line, marker=marker)
         for line, marker, label in MEASURES.values()
     ]
     outside = "neutral text outside the parents' range"
-    hollow = {"marker": "o", "markerfacecolor": PAPER, "linestyle": "none"}
-    return [*sides, *measures, legend_entry(outside, color=MUTED, **hollow)]
+    hollow = {"marker": "o", "markerfacecolor": style.PAPER, "linestyle": "none"}
+    return [*sides, *measures, style.legend_entry(outside, color=style.MUTED, **hollow)]

@@ -10,14 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lengthlens.figures import style
 from lengthlens.figures.parts import rows_of
-from lengthlens.figures.style import HAIR, MUTED, PAGE, Cast, no_data, styled, zero_line
+from lengthlens.figures.style import Cast
 
 KINDS = {
     "dla_head": ("all heads", "#009e73", "o"),
     "dla_mlp": ("all MLPs", "#e69f00", "s"),
-    "dla_embed": ("embedding", MUTED, "^"),
-    "dla_bias": ("biases", MUTED, "v"),
+    "dla_embed": ("embedding", style.MUTED, "^"),
+    "dla_bias": ("biases", style.MUTED, "v"),
 }
 _ROW = 2.0  # inches
 _LABELS = 64  # tokens that are written below a panel at most; of more, every second or third
@@ -51,7 +52,7 @@ def choose_cases(answers: pd.DataFrame, cast: Cast) -> tuple[pd.Series | None, p
     return tuple(part.iloc[0] if len(part) else None for part in (own[exact], own[~exact]))
 
 
-@styled()
+@style.styled()
 def draw_worked_cases(
     answers: pd.DataFrame, tokens: Mapping[tuple[str, str], pd.DataFrame], cast: Cast
 ) -> Figure:
@@ -62,13 +63,13 @@ def draw_worked_cases(
         tokens: tokens file of each (model, language).
         cast: models and languages, in order.
     """
-    figure = Figure(figsize=(PAGE, 2 * _ROW + 0.3))
+    figure = Figure(figsize=(style.PAGE, 2 * _ROW + 0.3))
     panels = figure.subplots(2)
     chosen = choose_cases(answers, cast)
     figure.set_label(title(*chosen))
     for axes, outcome, answer in zip(panels, ("Success", "Failure"), chosen, strict=True):
         if answer is None:
-            no_data(axes, f"{outcome}: there is no such answer")
+            style.no_data(axes, f"{outcome}: there is no such answer")
             continue
         table = tokens[answer["model"], answer["language"]]
         row = rows_of(table, sample_id=answer["sample_id"]).iloc[0]
@@ -94,9 +95,9 @@ def _draw_case(axes: Axes, row: pd.Series, stopped: bool) -> None:
     first = int(np.argmax(signs != 0))  # steps of thinking have no sign
     sign = signs[first:]
     steps = np.arange(len(sign))
-    zero_line(axes)
+    style.zero_line(axes)
     for step in steps[sign < 0]:
-        axes.axvspan(step - 0.5, step + 0.5, color=HAIR, alpha=0.55, linewidth=0, zorder=0)
+        axes.axvspan(step - 0.5, step + 0.5, color=style.HAIR, alpha=0.55, linewidth=0, zorder=0)
     for name, (label, colour, marker) in KINDS.items():
         sums = np.cumsum(sign * np.array(row[name][first:]))
         if name == "dla_bias" and not sums.any():
@@ -106,8 +107,8 @@ def _draw_case(axes: Axes, row: pd.Series, stopped: bool) -> None:
             steps, sums, color=colour, marker=marker, markersize=2.6, label=f"{label}: {total}"
         )
     if pd.notna(row["decision"]):
-        axes.axvline(row["decision"] - first, color=MUTED, linestyle=":", linewidth=1)
-    axes.axvline(len(steps) - 1, color=MUTED, linewidth=1)
+        axes.axvline(row["decision"] - first, color=style.MUTED, linestyle=":", linewidth=1)
+    axes.axvline(len(steps) - 1, color=style.MUTED, linewidth=1)
     every = max(1, -(-len(steps) // _LABELS))
     texts = [_shown(text) for text in row["text"][first:]]
     texts[-1:] = ["(end)" if stopped else f"{text} (cut)" for text in texts[-1:]]
