@@ -13,7 +13,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,10 +252,10 @@ def heat_map(axes: Axes, values: Float[np.ndarray, "row column"], scale: Normali
 
 
 def colour_bar(
-    mesh: QuadMesh, panels: Sequence[Axes], label: str, aspect: float, shrink: float
+    mesh: QuadMesh, panels: Iterable[Axes], label: str, aspect: float, shrink: float
 ) -> Colorbar:
     """The scale of heat maps, beside their panels."""
-    figure = panels[0].get_figure()
+    figure = mesh.get_figure()
     bar = figure.colorbar(mesh, ax=list(panels), aspect=aspect, pad=0.01, shrink=shrink)
     bar.outline.set_visible(False)
     bar.set_label(label, fontsize=6)
