@@ -220,10 +220,11 @@ class Study(Settings):
         """Shards of each language and N: ceil(per_n / shard)."""
         return -(-self.prompts.per_n // self.prompts.shard)
 
-    def shards(self, language: str) -> list[Shard]:
-        """The shards of each N in a language."""
+    def shards(self, language: str | None = None) -> list[Shard]:
+        """The shards of each language (or the given one) and N."""
         return [
-            self.shard(language, n, index)
+            self.shard(code, n, index)
+            for code in (self.languages if language is None else [language])
             for n in self.n_words
             for index in range(self.shard_count)
         ]
