@@ -3,10 +3,7 @@
 
 rule ablate_components:
     input:
-        code=code("ablate_components"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
+        **of_model("ablate_components"),
         prompts=paths.below("prompts/{language}.jsonl"),
         prompts_provenance=paths.below("prompts/{language}.provenance.json"),
         selections=lambda wildcards: selections_of(wildcards.model, "csv"),
@@ -24,8 +21,7 @@ rule ablate_components:
     resources:
         **decoding(ablated_answers, tokens=study.ablated_tokens, captured=False),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         config=study.slice("generation", "counting", "n_words"),
         plan=ablation_plan,
         prompts=ablation_prompts,

@@ -20,8 +20,7 @@ rule attribute_answers:
     resources:
         **attributing(all_prompts),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         config=study.slice("generation", "counting", "prompts", "n_words"),
     message:
         "Attributing {wildcards.model}'s answers in {wildcards.language}"

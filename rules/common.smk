@@ -68,6 +68,21 @@ def model_entry(wildcards):
     return study.model_entry(wildcards.model)
 
 
+ANSWERS = paths.below("generations/{model}.{language}.jsonl")
+ANSWERS_PROVENANCE = provenance_of(ANSWERS)
+MODEL = {"name": lambda wildcards: wildcards.model, "model": model_entry}  # params of its script
+
+
+def of_model(script):
+    """Inputs of a rule that runs a model in a language."""
+    return {"code": code(script), "manifest": manifest, "proof": proof, "language": language_file}
+
+
+def of_answers(script):
+    """The same, of one that reads the study's answers with the model."""
+    return of_model(script) | {"answers": ANSWERS, "provenance": ANSWERS_PROVENANCE}
+
+
 def files_in(folder):
     """The files of a folder that a model or an adapter is read from."""
     endings = ("*.safetensors", "*.json", "*.jinja", "*.model")

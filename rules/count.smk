@@ -4,12 +4,7 @@
 
 rule measure_count:
     input:
-        code=code("measure_count"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
-        answers=ANSWERS,
-        provenance=ANSWERS_PROVENANCE,
+        **of_answers("measure_count"),
     output:
         paths.below("count/{model}.{language}.nc"),
     log:
@@ -20,8 +15,7 @@ rule measure_count:
     resources:
         **decoding(counted_answers, captured=False, exact=True),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         languages=list(study.languages),
         config=study.slice("generation", "counting", "n_words", "count"),
     message:

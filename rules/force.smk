@@ -2,9 +2,6 @@
 # by one; then which attribution score finds causes, what is left of CWA on equal text, and whether
 # there is any control to explain.
 
-ANSWERS = paths.below("generations/{model}.{language}.jsonl")
-ANSWERS_PROVENANCE = paths.below("generations/{model}.{language}.provenance.json")
-
 
 rule force_answers:
     input:
@@ -14,12 +11,7 @@ rule force_answers:
             if "mean" in study.forced.modes
             else {}
         ),
-        code=code("force_answers"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
-        answers=ANSWERS,
-        provenance=ANSWERS_PROVENANCE,
+        **of_answers("force_answers"),
     output:
         paths.below("forced/{model}.{language}.nc"),
     log:
@@ -30,8 +22,7 @@ rule force_answers:
     resources:
         **decoding(forced_answers, captured=False),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         other=other_model,
         config=study.slice(
             "generation", "counting", "n_words", "forced", "ablation.positions", "ablation.seed"

@@ -29,8 +29,7 @@ rule fetch_weights:
     conda:
         "../envs/environment.yaml"
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
     message:
         "Fetching {params.name} from the hub"
     script:
@@ -108,8 +107,7 @@ rule hash_weights:
     conda:
         "../envs/environment.yaml"
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
     message:
         "Hashing the files of {params.name}"
     script:
@@ -132,8 +130,7 @@ rule prove_model:
     resources:
         **decoding(lambda wildcards, manifest: 2),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         config=study.slice(
             "generation.dtype", "generation.device", "generation.threads", "generation.date"
         ),
@@ -147,10 +144,7 @@ rule:
     name:
         GENERATE
     input:
-        code=code(GENERATE),
-        language=language_file,
-        manifest=manifest,
-        proof=proof,
+        **of_model(GENERATE),
     output:
         **{
             name: [temp(file) if TEMPORARY else file for file in each_shard(ending)]
@@ -166,8 +160,7 @@ rule:
     resources:
         **decoding(job_prompts, recorded=RECORDED),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         shards=shards_of_job,
         temporary=TEMPORARY,
         config=study.slice("generation", "counting", "prompts.seed") | PRECISION,

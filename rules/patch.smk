@@ -4,12 +4,7 @@
 
 rule patch_components:
     input:
-        code=code("patch_components"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
-        answers=ANSWERS,
-        provenance=ANSWERS_PROVENANCE,
+        **of_answers("patch_components"),
     output:
         paths.below("patching/{model}.{language}.nc"),
     log:
@@ -21,8 +16,7 @@ rule patch_components:
     resources:
         **decoding(patched_answers, captured=False, exact=True),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         config=study.slice("generation", "counting", "n_words", "patching"),
     message:
         "Patching {wildcards.model} in {wildcards.language}"
@@ -32,14 +26,9 @@ rule patch_components:
 
 rule measure_circuits:
     input:
-        code=code("measure_circuits"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
-        answers=ANSWERS,
-        answers_provenance=ANSWERS_PROVENANCE,
+        **of_answers("measure_circuits"),
         selections=lambda wildcards: selections_of(wildcards.model, "csv"),
-        provenance=lambda wildcards: selections_of(wildcards.model, "provenance.json"),
+        selections_provenance=lambda wildcards: selections_of(wildcards.model, "provenance.json"),
     output:
         paths.below("circuits/{model}.{language}.nc"),
     log:
@@ -51,8 +40,7 @@ rule measure_circuits:
     resources:
         **decoding(circuit_answers, captured=False, exact=True),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         languages=list(study.languages),
         config=study.slice("generation", "counting", "n_words", "circuits", "statistics"),
     message:

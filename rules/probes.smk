@@ -4,10 +4,7 @@
 rule answer_probes:
     input:
         unpack(study_answers),
-        code=code("answer_probes"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
+        **of_model("answer_probes"),
     output:
         answers=paths.below("probes/{model}.{language}.jsonl"),
         provenance=paths.below("probes/{model}.{language}.provenance.json"),
@@ -19,8 +16,7 @@ rule answer_probes:
     resources:
         **decoding(probe_prompts, captured=False),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         config=study.slice(
             "generation", "counting", "prompts", "n_words", "probes.n_words", "probes.per_n"
         ),

@@ -20,13 +20,9 @@ if DEVICE == "split":  # over all GPUs that this machine shows, or as many as --
 # NOTE the manifest is always that of `input`: only Snakemake knows the `prefix` that another workflow
 # may give. And not checkpoints.read_manifest: of a file that is still to be made, Snakemake must see
 # FileNotFoundError, and asks again when it is there.
-def read_manifest(path):
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
 def read_manifest_of(input):
-    return read_manifest(str(input.manifest))
+    with open(str(input.manifest), encoding="utf-8") as file:
+        return json.load(file)
 
 
 def components(manifest):
@@ -42,36 +38,36 @@ def decoding(answers, recorded=False, captured=True, tokens=None, gpu=GPUS, exac
     section = GENERATION_SECTION | ({"max_new_tokens": tokens} if tokens else {})
     section |= {"dtype": "float32"} if exact else {}
 
-    def need(wildcards, input, attempt):
-        manifest = read_manifest_of(input)
-        samples = answers(wildcards, manifest) * GENERATION_SECTION["samples"]
-        kind = (samples, recorded, captured)
-        return decoding_need(manifest, section, DEVICE, *kind).times(attempt)
+    def need(manifest, samples):
+        return decoding_need(manifest, section, DEVICE, samples, recorded, captured)
 
-    return resources_of(need, gpu)
+    return resources_of(answers, need, gpu)
 
 
 def attributing(answers):
     """Resources of a rule that attributes recorded answers, without the model and its GPU, or
     joins the scores of those that were attributed while they were generated."""
 
-    def need(wildcards, input, attempt):
-        manifest = read_manifest_of(input)
-        samples = answers(wildcards, manifest) * GENERATION_SECTION["samples"]
+    def need(manifest, samples):
         if study.activations.keep is False:
-            return joining_need(manifest, samples).times(attempt)
-        return attribution_need(manifest, GENERATION_SECTION, DEVICE, samples).times(attempt)
+            return joining_need(manifest, samples)
+        return attribution_need(manifest, GENERATION_SECTION, DEVICE, samples)
 
-    return resources_of(need, 0)
+    return resources_of(answers, need, 0)
 
 
-def resources_of(need, gpu):
-    return {
-        "gpu": gpu,
-        "mem_mb": lambda wildcards, input, attempt: need(wildcards, input, attempt).mem_mb,
-        "disk_mb": lambda wildcards, input, attempt: need(wildcards, input, attempt).disk_mb,
-        "runtime": lambda wildcards, input, attempt: need(wildcards, input, attempt).runtime,
-    }
+def resources_of(answers, need, gpu):
+    """Resources as Snakemake asks for them, of what a number of answers needs."""
+
+    def part(name):
+        def asked(wildcards, input, attempt):
+            manifest = read_manifest_of(input)
+            samples = answers(wildcards, manifest) * GENERATION_SECTION["samples"]
+            return getattr(need(manifest, samples).times(attempt), name)
+
+        return asked
+
+    return {"gpu": gpu, **{name: part(name) for name in ("mem_mb", "disk_mb", "runtime")}}
 
 
 def job_prompts(wildcards, manifest):

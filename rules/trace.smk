@@ -5,12 +5,7 @@ from lengthlens.workflow.targets import TRACES
 
 rule trace_model:
     input:
-        code=code("trace_model"),
-        manifest=manifest,
-        proof=proof,
-        language=language_file,
-        answers=ANSWERS,
-        provenance=ANSWERS_PROVENANCE,
+        **of_answers("trace_model"),
         circuits=paths.below("circuits/{model}.{language}.nc"),
         selection=paths.below("selection/{model}.{language}.csv"),
         selection_provenance=paths.below("selection/{model}.{language}.provenance.json"),
@@ -24,8 +19,7 @@ rule trace_model:
     resources:
         **decoding(traced_answers, captured=False, exact=True),
     params:
-        name=lambda wildcards: wildcards.model,
-        model=model_entry,
+        **MODEL,
         config=study.slice(
             *("generation", "counting", "n_words", "tracing", "paths", "contrasts"),
             *("patching.seed", "prompts.seed"),

@@ -4,47 +4,42 @@ from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-
     from tqdm import tqdm
 
     from lengthlens.ablation.ablate import AblationStudy, ablate
     from lengthlens.ablation.hypotheses import hypotheses_from
     from lengthlens.ablation.repair import measure_repair, repaired_conditions
     from lengthlens.ablation.resample import draw_donors
-    from lengthlens.ablation.selection import read_selection
     from lengthlens.ablation.sweep import plan_sweep
     from lengthlens.attribution.means import replacement
-    from lengthlens.files.formats import ABLATION, PROMPTS, REPAIR
+    from lengthlens.files.formats import ABLATION, REPAIR
     from lengthlens.files.identity import inherited
     from lengthlens.files.netcdf import write_dataset
     from lengthlens.files.provenance import provenance
     from lengthlens.generation.job import AnswersJob
     from lengthlens.generation.opening import limited_settings
-    from lengthlens.language.prompts import Prompt, spread_over_n
-    from lengthlens.readers import open_attribution
+    from lengthlens.language.prompts import spread_over_n
+    from lengthlens.readers import open_attribution, open_selection
     from lengthlens.settings.sections import AblationPlan
 
     params, language = snakemake.params, snakemake.wildcards.language
     job, inputs = AnswersJob(snakemake), snakemake.input
-    prompts = [Prompt(**row) for row in job.rows(inputs.prompts, PROMPTS)]
-    attribution = job.noted(inputs.attribution, open_attribution(inputs.attribution))
-    files = zip(params.languages, inputs.selections, strict=True)
-    selections = {source: job.noted(path, read_selection(path)) for source, path in files}
+    prompts, attribution = job.evaluate_prompts, job.open(open_attribution, inputs.attribution)
+    selections = job.open_all(open_selection, inputs.selections)
     loaded = job.open_model()
     plan, tests = AblationPlan(**params.plan), hypotheses_from(params.tests)
     conditions = plan_sweep(selections, loaded.anatomy.layout, plan, language, hypotheses=tests)
-    evaluate = [prompt for prompt in prompts if prompt.split == "evaluate"]
-    answered = spread_over_n(evaluate, params.prompts, plan.seed)
-    resampled = any(condition.mode == "resample" for condition in conditions)
+    answered = spread_over_n(prompts, params.prompts, plan.seed)
+    donors = ()
+    if any(condition.mode == "resample" for condition in conditions):
+        donors = draw_donors(job.language, answered, params.config["n_words"], plan.seed)
     study = AblationStudy(
         loaded,
         answered,
         limited_settings(params.config, params.max_new_tokens, attribution),
         params.config["counting"],
         replacement=replacement(attribution),
-        donors=draw_donors(job.language, answered, params.config["n_words"], plan.seed)
-        if resampled
-        else (),
+        donors=donors,
     )
     label = f"{params.name} {language}: {len(conditions)} conditions"
     with tqdm(desc=label, unit="answer", delay=2, mininterval=1) as bar:

@@ -17,24 +17,21 @@ def main(snakemake) -> None:
     from lengthlens.models.vocabulary import surfaces
     from lengthlens.weights.checkpoints import ModelSpec, read_manifest
 
-    params = snakemake.params
-    manifest = read_manifest(snakemake.input.manifest)
+    params, given = snakemake.params, snakemake.input
+    spec, manifest = ModelSpec.from_config(params.name, params.model), read_manifest(given.manifest)
     run = this_run(params.config, manifest)
-    answers, answered = read_rows_made(snakemake.input.answers, GENERATIONS)
-    check_agreement(run | {snakemake.input.answers: answered})
-    if snakemake.input.get("scores"):
-        scores, sums = joined_scores(snakemake.input.scores, run)
-        pushes = [row for path in snakemake.input.tokens for row in read_rows(path, TOKENS)]
+    answers, answered = read_rows_made(given.answers, GENERATIONS)
+    check_agreement(run | {given.answers: answered})
+    if given.get("scores"):
+        scores, sums = joined_scores(given.scores, run)
+        pushes = [row for path in given.tokens for row in read_rows(path, TOKENS)]
     else:
-        shards = snakemake.input.activations
-        spec = ModelSpec.from_config(params.name, params.model)
-        readout = read_readout(spec, recorded_dtype(shards, manifest, params.config))
+        readout = read_readout(spec, recorded_dtype(given.activations, manifest, params.config))
         selected = {row["sample_id"] for row in answers if row["split"] == "select"}
-        wanted = {row["sample_id"] for row in answers}
-        batches = recorded_batches(shards, wanted)
+        batches = recorded_batches(given.activations, {row["sample_id"] for row in answers})
         scores, sums, pushes = attribute_batches(readout, batches, selected)
     dataset = attribution_file(scores, sums, answers)
-    tokenizer = load_tokenizer(ModelSpec.from_config(params.name, params.model))
+    tokenizer = load_tokenizer(spec)
     decode = text_decoder(tokenizer)
     rows = [
         with_texts(row, decode, lambda ids: surfaces(tokenizer, ids))

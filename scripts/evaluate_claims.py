@@ -11,15 +11,12 @@ def main(snakemake) -> None:
     from lengthlens.files import formats
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
-    from lengthlens.readers import check_together, open_source, origins
+    from lengthlens.readers import open_sources, origins
     from lengthlens.settings.claims import CLAIMED_TABLES
     from lengthlens.statistics import Bootstrap
 
-    params, given = snakemake.params, snakemake.input
-    claims = read_claims(given.claims)
-    files = {name: list(given[name]) for name in params.reads}
-    data = {name: open_source(name, files[name], keys) for name, keys in params.reads.items()}
-    check_together(files, data)
+    params, claims = snakemake.params, read_claims(snakemake.input.claims)
+    data = open_sources(snakemake.input, params.reads)
     found = {name: data.pop(name) for name in CLAIMED_TABLES if name in data}
     transplants = data.pop("transplants_files")
     sources = [*origins(transplants), *origins(data["attributions"])]

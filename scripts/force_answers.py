@@ -18,7 +18,7 @@ def main(snakemake) -> None:
     answers, config, forced = job.answers, job.config, job.config["forced"]
     means = other = None
     if path := snakemake.input.get("attribution"):
-        means = replacement(job.noted(path, open_attribution(path)))
+        means = replacement(job.open(open_attribution, path))
     if params.other:
         (name, entry), *_ = params.other.items()
         given = job.rows(snakemake.input.other_answers)

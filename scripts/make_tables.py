@@ -9,14 +9,11 @@ def main(snakemake) -> None:
     from lengthlens.files import formats
     from lengthlens.files.provenance import derived
     from lengthlens.files.tables import write_table
-    from lengthlens.readers import check_together, open_source, origins
+    from lengthlens.readers import open_sources, origins
     from lengthlens.statistics import Bootstrap
 
     params = snakemake.params
-    files = {name: list(snakemake.input[name]) for name in params.reads}
-    data = {name: open_source(name, files[name], keys) for name, keys in params.reads.items()}
-    check_together(files, data)
-    config = dict(params.config)
+    data, config = open_sources(snakemake.input, params.reads), dict(params.config)
     sources = [made for name in params.origins for made in origins(data[name])]
     made = derived(formats.TABLE, config, sources)
     if "statistics" in config:

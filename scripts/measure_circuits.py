@@ -4,17 +4,16 @@ from lengthlens.workflow.model_job import run_model_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.ablation.selection import read_selection
     from lengthlens.circuits.measure import CircuitPlan, Texts, measure_circuits
     from lengthlens.files.formats import CIRCUITS
     from lengthlens.generation.job import AnswersJob
     from lengthlens.generation.swaps import swap_material
+    from lengthlens.readers import open_selection
     from lengthlens.statistics import Bootstrap
 
-    job, params = AnswersJob(snakemake), snakemake.params
+    job = AnswersJob(snakemake)
     answers, config = job.answers, job.config
-    files = zip(params.languages, snakemake.input.selections, strict=True)
-    selections = {code: job.noted(path, read_selection(path)) for code, path in files}
+    selections = job.open_all(open_selection, snakemake.input.selections)
     loaded = job.open_model(exact=True)
     material = swap_material(loaded, job.language, answers, job.reading, (1,))
     plan = CircuitPlan(**config["circuits"], memory_gb=job.memory_gb)

@@ -12,18 +12,12 @@ def main(snakemake) -> None:
     from lengthlens.readers import open_attribution, open_forced, open_patching
 
     params = snakemake.params
-    attribution = open_attribution(snakemake.input.attribution)
-    forced = open_forced(snakemake.input.forced)
-    origins = {
-        snakemake.input.attribution: attribution.attrs["provenance"],
-        snakemake.input.forced: forced.attrs["provenance"],
-    }
-    patching = None
-    if snakemake.input.get("patching"):  # of tuned models only
-        patching = open_patching(snakemake.input.patching)
-        origins[snakemake.input.patching] = patching.attrs["provenance"]
+    readers = {"attribution": open_attribution, "forced": open_forced, "patching": open_patching}
+    given = {name: path for name in readers if (path := snakemake.input.get(name))}
+    files = {name: readers[name](path) for name, path in given.items()}
+    origins = {given[name]: file.attrs["provenance"] for name, file in files.items()}
     check_agreement(this_run(params.config) | origins)
-    table = select_components(with_forced(attribution, forced, patching))
+    table = select_components(with_forced(**files))
     made = derived(SELECTION, params.config, origins.values())
     write_table(table, snakemake.output.table, made)
 

@@ -6,19 +6,18 @@ from lengthlens.workflow.model_job import run_model_job
 def main(snakemake) -> None:
     import sys
 
-    from lengthlens.ablation.selection import read_selection
     from lengthlens.files.formats import ATTENTION, CONTRASTS, PATHS, TRACING
     from lengthlens.generation.job import AnswersJob
     from lengthlens.generation.opening import settings_of
     from lengthlens.generation.swaps import swap_material
-    from lengthlens.readers import open_circuits
+    from lengthlens.readers import open_circuits, open_selection
     from lengthlens.tracing import attention, contrasts, paths, stream
     from lengthlens.tracing.roles import answer_roles
 
     job, given, made = AnswersJob(snakemake), snakemake.input, snakemake.output
     answers, language, reading = job.answers, job.language, job.reading
-    circuits = job.noted(given.circuits, open_circuits(given.circuits))
-    selection = job.noted(given.selection, read_selection(given.selection))
+    circuits = job.open(open_circuits, given.circuits)
+    selection = job.open(open_selection, given.selection)
     loaded = job.open_model(exact=True)
     roles = answer_roles(loaded, language, answers, reading.date)
 

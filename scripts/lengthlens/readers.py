@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import xarray as xr
@@ -302,6 +302,22 @@ def origins(source: pd.DataFrame | xr.Dataset | dict) -> list[dict]:
         return [file.attrs["provenance"] for file in source.values() if hasattr(file, "attrs")]
     made = source.attrs["provenance"]
     return [made] if "schema" in made else list(made.values())
+
+
+def open_sources(given: Mapping, reads: Mapping[str, Sequence | None]) -> dict[str, Any]:
+    """Several sources of one study, by name.
+
+    Args:
+        given: the files of each, and perhaps of others.
+        reads: what is opened -> its keys, as `open_source` takes them.
+
+    Raises:
+        LengthlensError: as `identity.check_agreement`.
+    """
+    paths = {name: list(given[name]) for name in reads}
+    data = {name: open_source(name, paths[name], keys) for name, keys in reads.items()}
+    check_together(paths, data)
+    return data
 
 
 def check_together(paths: Mapping[str, Sequence[str | Path]], data: Mapping) -> None:

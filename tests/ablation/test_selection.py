@@ -13,7 +13,6 @@ from synthetic_attribution import make_attribution
 from lengthlens.ablation.selection import (
     COLUMNS,
     component_name,
-    read_selection,
     sample_scores,
     select_components,
     with_forced,
@@ -21,6 +20,7 @@ from lengthlens.ablation.selection import (
 from lengthlens.errors import LengthlensError
 from lengthlens.files.formats import SELECTION
 from lengthlens.files.tables import write_table
+from lengthlens.readers import open_selection
 
 
 def attribution(seed: int = 0, undefined: float = 0.3) -> xr.Dataset:
@@ -108,7 +108,7 @@ def test_without_scores_ranks_are_empty(case: str) -> None:
 def test_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
     table = select_components(attribution())
     write_table(table, tmp_path / "m.en.csv", {"schema": SELECTION})
-    read = read_selection(tmp_path / "m.en.csv")
+    read = open_selection(tmp_path / "m.en.csv")
     assert read["head"].dtype == read["rank"].dtype == "Int64"
     assert read["head"].isna().equals(table["kind"] == "mlp")
     pd.testing.assert_frame_equal(read, table, check_dtype=False, rtol=1e-15)

@@ -328,11 +328,11 @@ def test_only_known_endings(tmp_path, means):
 
 
 def test_tunings_have_fixed_colours_and_models_differ():
-    looks = style.model_looks({"b1": "untuned", "i1": "tuned", "b2": "untuned"})
+    looks = Cast({"b1": "untuned", "i1": "tuned", "b2": "untuned"}, {}).looks
     assert looks["b1"].color == looks["b2"].color != looks["i1"].color
     assert len({(look.color, look.marker, look.line) for look in looks.values()}) == 3
     with pytest.raises(LengthlensError, match="'chat'"):
-        style.model_looks({"m": "chat"})
+        _ = Cast({"m": "chat"}, {}).looks
 
 
 def test_the_users_matplotlib_settings_do_not_matter(means):

@@ -20,25 +20,16 @@ Heads and MLPs are ranked apart; rank 1 is the largest signed score.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files.formats import SELECTION
-from lengthlens.files.tables import read_table
 
 METHODS = ("cwa", "end_contrast", "nswap", "effect", "norm", "atp")
 KINDS = ("head", "mlp")
 COLUMNS = ("component", "kind", "layer", "head", "method", "score", "rank")
-
-
-def read_selection(path: str | Path) -> pd.DataFrame:
-    """A selection file, with `head` and `rank` as integers that may be missing."""
-    return read_table(path, SELECTION, dtype={"head": "Int64", "rank": "Int64"})
 
 
 def component_name(layer: int, head: int | None = None) -> str:

@@ -54,8 +54,8 @@ def cross_problems(
             problems += check(values)
 
     languages: dict[str, Language] = {}
-    for path, codes in _language_lists(values):
-        for index, code in enumerate(codes):
+    for path in (("languages",), ("probes", "languages")):
+        for index, code in enumerate(_list_at(values, path)):
             if usable(*path, index) and code not in languages:
                 try:
                     languages[code] = _load(code, root)
@@ -73,33 +73,30 @@ def cross_problems(
     if usable("ablation", "untuned"):
         problems += check_untuned(values["ablation"]["untuned"], languages, root)
 
-    models = values.get("models")
-    whole = [name for name in models if usable("models", name)] if isinstance(models, dict) else []
-    for name in whole:
-        problems += check_model(name, models[name], root)
-    if whole and len(whole) == len(models) and usable("pairs"):
-        variants = {name: models[name]["variant"] for name in whole}
+    given = values.get("models")
+    given = given if isinstance(given, dict) else {}
+    models = {name: model for name, model in given.items() if usable("models", name)}
+    for name, model in models.items():
+        problems += check_model(name, model, root)
+    if models and len(models) == len(given) and usable("pairs"):
+        variants = {name: model["variant"] for name, model in models.items()}
         wrong = list(check_pairs(values["pairs"], variants))
-        folders = {name: _folder(models[name], root) for name in whole}
+        folders = {name: _folder(model, root) for name, model in models.items()}
         there = {name: folder for name, folder in folders.items() if folder is not None}
         problems += wrong or check_shapes(values["pairs"], variants, there)
-    problems += check_twins({name: models[name] for name in whole}, root)
-    problems += check_series({name: models[name] for name in whole})
+    problems += check_twins(models, root)
+    problems += check_series(models)
     for key in ("k", "further_k"):
         if usable("ablation", key):
-            sizes = values["ablation"][key]
-            problems += check_heads(key, sizes, {name: models[name] for name in whole}, root)
+            problems += check_heads(key, values["ablation"][key], models, root)
     return problems, {code: _capacity(language) for code, language in languages.items()}
 
 
-def _language_lists(values: dict[str, Any]) -> Iterator[tuple[KeyPath, list]]:
-    """The lists of language codes of a configuration, as far as they are lists."""
-    probes = values.get("probes")
-    found = {
-        ("languages",): values.get("languages"),
-        ("probes", "languages"): probes.get("languages") if isinstance(probes, dict) else None,
-    }
-    return ((path, codes) for path, codes in found.items() if isinstance(codes, list))
+def _list_at(values: Any, path: KeyPath) -> list:
+    """A list of the configuration; empty where there is none."""
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values if isinstance(values, list) else []
 
 
 def _load(code: str, root: Path) -> Language:
@@ -276,11 +273,9 @@ def check_named_languages(values: dict[str, Any]) -> Iterator[Problem]:
                 )
 
 
+_TOKENS = ("n_words", "probes.n_words", "generation.max_new_tokens", "ablation.max_new_tokens")
 CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]]]] = [
-    (
-        ("n_words", "probes.n_words", "generation.max_new_tokens", "ablation.max_new_tokens"),
-        check_tokens,
-    ),
+    (_TOKENS, check_tokens),
     (("generation.samples", "generation.temperature"), check_samples),
     (("generation.date",), check_date),
     (("ablation.modes", "ablation.positions", "n_words"), check_resample),
@@ -424,8 +419,7 @@ def check_heads(
     """Some of the sizes are within every model's heads; those that are not are left out."""
     for name, model in models.items():
         folder = _folder(model, root)
-        found = None if folder is None else number_of_heads(folder)
-        if found is None:
+        if folder is None or (found := number_of_heads(folder)) is None:
             continue
         layers, heads = found
         if sizes and min(sizes) > layers * heads:

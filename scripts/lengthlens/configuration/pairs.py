@@ -52,12 +52,6 @@ def model_pairs(
     return found
 
 
-def tunings_of(pairs: Sequence[Mapping[str, str]], models: Sequence[str]) -> dict[str, str]:
-    """Every model, in the given order -> untuned or tuned."""
-    found = {model: tuning for pair in pairs for tuning, model in pair.items()}
-    return {model: found[model] for model in models}
-
-
 def check_pairs(
     pairs: Sequence[Mapping[str, str]], variants: Mapping[str, str]
 ) -> Iterator[Problem]:
@@ -106,11 +100,9 @@ def check_shapes(
         if not set(pair.values()) <= set(folders):
             continue
         untuned, tuned = (folders[pair[tuning]] for tuning in TUNINGS)
-        told = why_no_pair(untuned, tuned)
-        if told:
-            path = ("pairs", place) if pairs else ("pairs",)
+        if told := why_no_pair(untuned, tuned):
             yield Problem(
-                path,
+                ("pairs", place) if pairs else ("pairs",),
                 f"{pair['untuned']} and {pair['tuned']} are no pair: {told}; legal: a model and "
                 "what was tuned from it (others have runs of their own)",
             )

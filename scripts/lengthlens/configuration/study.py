@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lengthlens.configuration.checks import cross_problems, resample_possible
-from lengthlens.configuration.pairs import model_pairs, tunings_of
+from lengthlens.configuration.pairs import model_pairs
 from lengthlens.configuration.sources import Sources
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import (
@@ -202,7 +202,8 @@ class Study(Settings):
     @cached_property
     def tunings(self) -> dict[str, str]:
         """Every model -> untuned or tuned: what it is in its pair; alone, instruct is tuned."""
-        return tunings_of(self.model_pairs, list(self.models))
+        found = {model: tuning for pair in self.model_pairs for tuning, model in pair.items()}
+        return {model: found[model] for model in self.models}
 
     def shard(self, language: str, n: int, index: int) -> Shard:
         """Shard `index` of a language and N: always full, except where the prompts run out.
@@ -219,18 +220,14 @@ class Study(Settings):
         """Shards of each language and N: ceil(per_n / shard)."""
         return -(-self.prompts.per_n // self.prompts.shard)
 
-    @cached_property
-    def _shards(self) -> tuple[Shard, ...]:
-        return tuple(
-            self.shard(language, n, index)
-            for language in self.languages
-            for n in self.n_words
-            for index in range(self.shard_count)
-        )
-
     def shards(self, language: str | None = None) -> list[Shard]:
         """The shards of each language (or the given one) and N."""
-        return [shard for shard in self._shards if language in (None, shard.language)]
+        return [
+            self.shard(code, n, index)
+            for code in (self.languages if language is None else [language])
+            for n in self.n_words
+            for index in range(self.shard_count)
+        ]
 
 
 def restore_models(given: dict, merged: dict) -> dict:
@@ -246,15 +243,13 @@ def restore_models(given: dict, merged: dict) -> dict:
     Returns:
         A copy of `merged` with the `models` of `given`, if it has any.
     """
-    result = dict(merged)
     if "models" not in given:
-        return result
-    result["models"] = given["models"]
+        return dict(merged)
+    result = merged | {"models": given["models"]}
     own = given.get("probes")
-    if isinstance(merged.get("probes"), dict) and not (
-        isinstance(own, dict) and "languages" in own
-    ):
-        result["probes"] = {**merged["probes"], "languages": []}
+    named = isinstance(own, dict) and "languages" in own
+    if isinstance(merged.get("probes"), dict) and not named:
+        result["probes"] = merged["probes"] | {"languages": []}
     return result
 
 

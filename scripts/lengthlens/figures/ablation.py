@@ -15,27 +15,15 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.effects import Dose, chosen_sets, dose_response, interval_of, own_language
 from lengthlens.analysis.outcomes import measure_values
-from lengthlens.figures.style import (
-    INK,
-    METHOD_COLOURS,
-    METHOD_NAMES,
-    MUTED,
-    PAPER,
-    Cast,
-    add_legend,
-    label_lines,
-    no_data,
-    page_width,
-    percent,
-    styled,
-)
-from lengthlens.figures.titles import cases_of, sizes, told_models, tuned_first, where
+from lengthlens.figures import style
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import cases_of, sizes, span, told_models, tuned_first, where
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
 MEASURES = {
@@ -44,11 +32,16 @@ MEASURES = {
     "end_margin": "end margin, logits",
 }
 _MAIN = ("exact", "end_margin")
-_MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^", "atp": "v"}
 _MOST = 2  # scores in the main figure
 FEWEST_DRAWS = 39  # so many that 2 / (draws + 1), the smallest p-value, is 5 %
 _ROW = 1.3  # inches
 _APART = 0.17
+_NONE = {
+    "color": style.INK,
+    "linestyle": (0, (4, 2)),
+    "linewidth": 0.8,
+}  # the line of nothing removed
+End = tuple[float, str, str]  # where a line ends, its name and its colour
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,7 @@ def draw_ablation(
     scores, k = sets_under_test(ablations, tests)
     few = _with_control(control, cast)
     rows = [
-        Panels(model, measure, (score,), f"by {METHOD_NAMES[score]}:\n{MEASURES[measure]}")
+        Panels(model, measure, (score,), f"by {style.METHOD_NAMES[score]}:\n{MEASURES[measure]}")
         for model in tuned_first(few)
         for score in scores
         for measure in _MAIN
@@ -98,7 +91,7 @@ def draw_ablation(
     left_out = [model for model in cast.tunings if model not in few.tunings]
     if left_out:
         text = f"Omitted, because no control is shown: {', '.join(left_out)}"
-        figure.supxlabel(text, fontsize=6, x=0.01, ha="left", color=MUTED)
+        figure.supxlabel(text, fontsize=6, x=0.01, ha="left", color=style.MUTED)
     figure.set_label(title(effects, scores, k, few))
     return figure
 
@@ -124,8 +117,8 @@ def sets_under_test(
     own = tests[tests["method"].isin(ablated)]
     own = own.assign(late=2 * (own["test"] != "set") + (own["status"] != CONFIRMATORY))
     own = own.sort_values("late", kind="stable")
-    named = list(dict.fromkeys(own["method"])) or [m for m in METHOD_COLOURS if m in ablated]
-    sets = own.loc[own["test"] == "set", "k"].dropna()
+    named = list(dict.fromkeys(own["method"])) or [m for m in style.METHOD_COLOURS if m in ablated]
+    sets = rows_of(own, test="set")["k"].dropna()
     return named[:_MOST], int(sets.iloc[0]) if len(sets) else None
 
 
@@ -144,15 +137,11 @@ def title(effects: pd.DataFrame, scores: Sequence[str], k: int | None, cast: Cas
     if own.empty:
         return "No heads were removed"
     k = k if (own["k"] == k).any() else int(own["k"].max())
-    own = own[own["k"] == k]
-    told, further = [], []
-    for score in [each for each in scores if (own["method"] == each).any()]:
-        said, beyond = _fall(own[own["method"] == score], score, cast)
-        told.append(said)
-        further += [beyond] if beyond else []
+    by_score = {score: rows_of(own, method=score, k=k) for score in scores}
+    falls = [_fall(rows, score, cast) for score, rows in by_score.items() if len(rows)]
     heads = "the head" if k == 1 else f"the {k} heads"
-    text = f"Without {heads} ranked highest, exact answers {', and '.join(told)}"
-    if further:
+    text = f"Without {heads} ranked highest, exact answers {', and '.join(t for t, _ in falls)}"
+    if further := [beyond for _, beyond in falls if beyond]:
         text += f"; further than without random heads of the same layers in {' and '.join(further)}"
     return text
 
@@ -164,11 +153,9 @@ def exact_effects(effects: pd.DataFrame, cast: Cast) -> pd.DataFrame:
         effects: tables/ablation.csv; of several modes the first counts.
         cast: models and languages.
     """
-    own = effects[
-        (effects["measure"] == "exact") & (effects["chosen_by"] == "top")
-        & (effects["kind"] == "head") & (effects["source_language"] == effects["language"])
-        & effects["model"].isin(told_models(cast)) & effects["language"].isin(list(cast.languages))
-    ]  # fmt: skip
+    own = rows_of(effects, measure="exact", chosen_by="top", kind="head")
+    own = own[own["source_language"] == own["language"]]
+    own = own[own["model"].isin(told_models(cast)) & own["language"].isin(list(cast.languages))]
     return own[own["mode"].isin(own["mode"].unique()[:1])]
 
 
@@ -181,16 +168,17 @@ def _fall(rows: pd.DataFrame, score: str, cast: Cast) -> tuple[str, str]:
     pairs = list(zip(changes, effects, strict=True))
     fallen = [effect for change, effect in pairs if change.side() < 0]
     told = [
-        f"{word} by {sizes(found, 'percent')} {where(found, changes)} ({METHOD_NAMES[score]})"
+        f"{word} by {sizes(found, 'percent')} {where(found, changes)} ({style.METHOD_NAMES[score]})"
         for word, side in (("fall", -1), ("rise", 1))
         if (found := [change for change in changes if change.side() == side])
     ]
     if not told:
-        return f"are not shown to change ({METHOD_NAMES[score]})", ""
+        return f"are not shown to change ({style.METHOD_NAMES[score]})", ""
     further = sum(effect.side() < 0 for effect in fallen)
     return ", ".join(told), f"{further} of {len(fallen)}" if fallen else ""
 
 
+@style.styled()
 def draw_rows(
     ablations: Mapping[tuple[str, str], xr.Dataset],
     rows: Sequence[Panels],
@@ -213,28 +201,25 @@ def draw_rows(
     """
     above = [None, *(row.model for row in rows)]
     several = len(cast.tunings) > 1
-    with styled():
-        figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(rows) + 0.7))
-        panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
-        for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
-            labels: list[tuple[float, str, str]] = []
-            for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
-                if (row.model, language) in ablations:
-                    labels = _draw_panel(axes, ablations[row.model, language], row, bootstrap)
-                else:
-                    labels = []
-                    no_data(axes, "not ablated")
-                    axes.set_xticks([])
-                if above[place] != row.model:
-                    axes.set_title(f"{row.model}, {name}" if several else name)
-                if place + 1 == len(rows) or rows[place + 1].model != row.model:
-                    axes.set_xlabel("k, heads removed")
-            line[0].set_ylabel(row.label)
-            if not legend:
-                label_lines(line[-1], labels)
-        if legend:
-            scores = dict.fromkeys(score for row in rows for score in row.scores)
-            add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
+    figure, panels = style.panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
+    for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
+        for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
+            labels: list[End] = []
+            if (row.model, language) in ablations:
+                labels = _draw_panel(axes, ablations[row.model, language], row, bootstrap)
+            else:
+                style.no_data(axes, "not ablated")
+                axes.set_xticks([])
+            if above[place] != row.model:
+                axes.set_title(f"{row.model}, {name}" if several else name)
+            if place + 1 == len(rows) or rows[place + 1].model != row.model:
+                axes.set_xlabel("k, heads removed")
+        line[0].set_ylabel(row.label)
+        if not legend:
+            style.label_lines(line[-1], labels)
+    if legend:
+        scores = dict.fromkeys(score for row in rows for score in row.scores)
+        style.add_legend(figure, _legend(ablations, bootstrap.level, list(scores)), columns=2)
     return figure
 
 
@@ -245,7 +230,7 @@ def _with_control(control: pd.DataFrame, cast: Cast) -> Cast:
     return Cast(own or cast.tunings, cast.languages)
 
 
-def _ends(series: Mapping[str, list[Dose]], none: float) -> list[tuple[float, str, str]]:
+def _ends(series: Mapping[str, list[Dose]], none: float) -> list[End]:
     """Where the lines of one score end, with their names: chosen heads, random ones, none removed.
 
     Args:
@@ -255,9 +240,9 @@ def _ends(series: Mapping[str, list[Dose]], none: float) -> list[tuple[float, st
     chosen = [float(dose.chosen.estimate) for dose in doses]
     random = [float(np.mean(known)) for dose in doses if len(known := _known(dose.draws))]
     lines = (
-        (chosen, "highest ranked", METHOD_COLOURS[score]),
-        (random, "random heads", MUTED),
-        ([none], "nothing removed", INK),
+        (chosen, "highest ranked", style.METHOD_COLOURS[score]),
+        (random, "random heads", style.MUTED),
+        ([none], "nothing removed", style.INK),
     )
     return [(means[-1], text, color) for means, text, color in lines if means]
 
@@ -275,38 +260,33 @@ def _main_mode(data: xr.Dataset) -> str:
 def _legend(
     ablations: Mapping[tuple[str, str], xr.Dataset], level: float, scores: Sequence[str]
 ) -> list:
-    methods = dict.fromkeys(
-        str(method) for data in ablations.values() for method in np.unique(data["method"])
-    )
+    methods = {str(method) for data in ablations.values() for method in np.unique(data["method"])}
     handles: list = [
-        Line2D(
-            [],
-            [],
-            color=METHOD_COLOURS[method],
-            marker=_MARKERS[method],
-            label=f"top k by {METHOD_NAMES[method]}, {percent(level)} interval",
+        style.legend_entry(
+            f"top k by {style.METHOD_NAMES[method]}, {style.percent(level)} interval",
+            color=style.METHOD_COLOURS[method],
+            marker=style.METHOD_MARKERS[method],
         )
         for method in scores
         if method in methods
     ]
-    controls = Patch(color=MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
-    none = Line2D([], [], color=INK, linestyle=(0, (4, 2)), linewidth=0.8, label="nothing removed")
-    return [*handles, controls, none]
+    controls = Patch(color=style.MUTED, alpha=0.45, label="random heads of the same layers, 95 %")
+    return [*handles, controls, style.legend_entry("nothing removed", **_NONE)]
 
 
-def _draw_panel(
-    axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap
-) -> list[tuple[float, str, str]]:
+def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap) -> list[End]:
     """Draw one panel; where each of its lines ends, with name and colour, if it has one score."""
     measure = row.measure
     scale = 100 if measure == "exact" else 1
     values, topics = measure_values(data, measure), data["topic"].to_numpy()
     none = interval_of(values[0], topics, measure, bootstrap)
     if not np.isfinite(none.estimate):
-        no_data(axes, "no decision step")
+        style.no_data(axes, "no decision step")
         return []
-    axes.axhline(scale * none.estimate, color=INK, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1)
-    axes.axhspan(scale * none.low, scale * none.high, color=INK, alpha=0.07, linewidth=0, zorder=0)
+    axes.axhline(scale * none.estimate, zorder=1, **_NONE)
+    axes.axhspan(
+        scale * none.low, scale * none.high, color=style.INK, alpha=0.07, linewidth=0, zorder=0
+    )
     methods = [name for name in row.scores if (data["method"] == name).any()]
     mode = _main_mode(data)
     series = {method: dose_response(data, measure, method, mode, bootstrap) for method in methods}
@@ -314,7 +294,7 @@ def _draw_panel(
     for index, (method, doses) in enumerate(series.items()):
         places = [sizes.index(dose.k) + _APART * (2 * index - len(series) + 1) for dose in doses]
         for x, dose in zip(places, doses, strict=True):
-            _draw_controls(axes, x, scale * dose.draws, METHOD_COLOURS[method])
+            _draw_controls(axes, x, scale * dose.draws, style.METHOD_COLOURS[method])
         _draw_chosen(axes, places, doses, scale, method)
     axes.set_xticks(range(len(sizes)), [str(k) for k in sizes])
     axes.set_xlim(-0.6, len(sizes) - 0.4)
@@ -324,29 +304,20 @@ def _draw_panel(
     return [(scale * y, text, color) for y, text, color in ends]
 
 
-def _draw_chosen(axes: Axes, places, doses: list[Dose], scale: float, method: str):
-    color = METHOD_COLOURS[method]
+def _draw_chosen(
+    axes: Axes, places: Sequence[float], doses: list[Dose], scale: float, method: str
+) -> None:
+    color = style.METHOD_COLOURS[method]
     means = Estimate.stacked([dose.chosen for dose in doses]).times(scale)
     axes.errorbar(
-        places,
-        means.estimate,
-        yerr=means.reach,
-        color=color,
-        elinewidth=1.0,
-        linewidth=1.0,
+        places, means.estimate, yerr=means.reach, color=color, elinewidth=1.0, linewidth=1.0,
         zorder=4,
-    )
+    )  # fmt: skip
     for x, mean, dose in zip(places, means.estimate, doses, strict=True):
         axes.plot(
-            x,
-            mean,
-            marker=_MARKERS[method],
-            color=color,
-            zorder=5,
-            markersize=4,
-            markerfacecolor=color if _outside(dose) else PAPER,
-            markeredgewidth=0.9,
-        )
+            x, mean, marker=style.METHOD_MARKERS[method], color=color, zorder=5, markersize=4,
+            markerfacecolor=color if _outside(dose) else style.PAPER, markeredgewidth=0.9,
+        )  # fmt: skip
 
 
 def _outside(dose: Dose) -> bool:
@@ -367,14 +338,14 @@ def _draw_controls(axes: Axes, x: float, draws: Float[np.ndarray, " draw"], colo
         [x, x], [low, high], color=color, alpha=0.3, linewidth=5, solid_capstyle="butt", zorder=2
     )
     spread = 0.06 * np.cos(np.arange(len(known)) * 2.399963)  # golden angle: even, without chance
-    axes.scatter(x + spread, known, s=1.5, color=MUTED, alpha=0.5, linewidths=0, zorder=2)
-    axes.plot([x - 0.11, x + 0.11], [known.mean()] * 2, color=MUTED, linewidth=1.0, zorder=3)
+    axes.scatter(x + spread, known, s=1.5, color=style.MUTED, alpha=0.5, linewidths=0, zorder=2)
+    axes.plot([x - 0.11, x + 0.11], [known.mean()] * 2, color=style.MUTED, linewidth=1.0, zorder=3)
 
 
 def counts(ablations: Mapping[tuple[str, str], xr.Dataset]) -> str:
     """Answers, topics and numbers of control draws, for the caption."""
-    samples = sorted({data.sizes["sample"] for data in ablations.values()})
-    topics = sorted({len(np.unique(data["topic"])) for data in ablations.values()})
+    samples = [data.sizes["sample"] for data in ablations.values()]
+    topics = [len(np.unique(data["topic"])) for data in ablations.values()]
     draws: dict[int, set[int]] = {}
     for data in ablations.values():
         main = (own_language(data), "top", _main_mode(data))
@@ -382,14 +353,9 @@ def counts(ablations: Mapping[tuple[str, str], xr.Dataset]) -> str:
             labels = found.labels
             if (labels["source_language"], labels["chosen_by"], labels["mode"]) == main:
                 draws.setdefault(int(labels["k"]), set()).add(len(found.controls))
-    text = ", ".join(f"k = {k}: {_range(found)}" for k, found in sorted(draws.items()))
+    text = ", ".join(f"k = {k}: {span(found, 'count')}" for k, found in sorted(draws.items()))
     return (
-        f"n = {_range(samples)} answers about {_range(topics)} evaluate topics under every "
-        f"condition. Control draws of the end margin, fewer where fewer distinct sets exist: "
+        f"n = {span(samples, 'count')} answers about {span(topics, 'count')} evaluate topics under "
+        "every condition. Control draws of the end margin, fewer where fewer distinct sets exist: "
         f"{text or 'none'}."
     )
-
-
-def _range(numbers) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"

@@ -10,13 +10,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lengthlens.analysis.outcomes import measure_values
-from lengthlens.figures import ablation
-from lengthlens.figures.ablation import MEASURES, Panels, draw_rows
+from lengthlens.figures.ablation import MEASURES, Panels, draw_rows, exact_effects
+from lengthlens.figures.parts import largest_sets, rows_of
 from lengthlens.figures.style import METHOD_COLOURS, METHOD_NAMES, Cast
 from lengthlens.figures.titles import cases_of, tallied, tuned_first
 from lengthlens.statistics import DEFAULT, Bootstrap
-
-counts = ablation.counts
 
 
 def draw_ablation_all(
@@ -49,17 +47,14 @@ def draw_ablation_all(
 
 def title(effects: pd.DataFrame, cast: Cast) -> str:
     """For which scores exact answers fall without the largest set of heads."""
-    own = ablation.exact_effects(effects, cast)
+    own = largest_sets(exact_effects(effects, cast))
     if own.empty:
         return "No heads were removed"
     k = int(own["k"].max())
-    own = own[own["k"] == k]
     falls = {
-        f"by {METHOD_NAMES[score]}": [
-            case.negated for case in cases_of(own[own["method"] == score], "change", cast)
-        ]
+        f"by {METHOD_NAMES[score]}": [case.negated for case in cases_of(rows, "change", cast)]
         for score in METHOD_COLOURS
-        if (own["method"] == score).any()
+        if len(rows := rows_of(own, method=score))
     }
     return f"Exact answers fall without the {k} heads that are ranked highest {tallied(falls)}"
 

@@ -13,18 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
-from lengthlens.figures.style import (
-    HAIR,
-    INK,
-    MUTED,
-    PAPER,
-    PART_COLOURS,
-    Cast,
-    add_legend,
-    no_data,
-    page_width,
-    styled,
-)
+from lengthlens.figures import style
+from lengthlens.figures.parts import basis, drawn_models, rows_of
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import case_of, told_models, where
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES, UNKNOWN
 
@@ -34,11 +25,11 @@ _NAMED = 0.1  # a component is named in the title from this share on
 _SHOWN = 0.03  # components and paths are drawn whose share lies above this, with the interval
 _LABELLED = 0.15  # share from which on a path has its number
 _INPUTS = {
-    "v": (PART_COLOURS[0], "what a head copies (value)"),
-    "k": (PART_COLOURS[1], "where a head looks (key)"),
-    "q": (PART_COLOURS[2], "what a head looks for (query)"),
-    "mlp": (PART_COLOURS[3], "what an MLP reads"),
-    LOGITS: (MUTED, "directly to the decision"),
+    "v": (style.PART_COLOURS[0], "what a head copies (value)"),
+    "k": (style.PART_COLOURS[1], "where a head looks (key)"),
+    "q": (style.PART_COLOURS[2], "what a head looks for (query)"),
+    "mlp": (style.PART_COLOURS[3], "what an MLP reads"),
+    LOGITS: (style.MUTED, "directly to the decision"),
 }
 _AREA = 260.0  # points², of a component that carries all of the effect
 _ROW = 0.45  # inches, of a layer where there is room
@@ -48,6 +39,7 @@ _NOTHING, _NO_EFFECT = "no paths were measured", "N has no effect to explain"
 Node = tuple[float, float]
 
 
+@style.styled()
 def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one row a tuned model and one panel a language.
 
@@ -56,28 +48,22 @@ def draw_circuit(paths: pd.DataFrame, places: pd.DataFrame, cast: Cast) -> Figur
         places: tables/places.csv.
         cast: models and languages, in order.
     """
-    paths, places = (table[table["swap"] == _SWAP] for table in (paths, places))
-    models = [model for model in cast.tunings if (places["model"] == model).any()]
-    models = models or list(cast.tunings)[-1:]
+    paths, places = (rows_of(table, swap=_SWAP) for table in (paths, places))
+    models = drawn_models(places, cast)
     layers = int(places["layer"].max()) + 1 if len(places) else 1
-    with styled():
-        height = float(np.clip(_ROW * layers, 2.0, 5.5)) + 1.4
-        width = page_width(len(cast.languages) + 1)  # one panel, too, has names beside each other
-        size = (width, height * len(models) + 0.5)
-        figure = Figure(figsize=size)
-        panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey=True)
-        for row, model in zip(panels, models, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                own = [
-                    table[(table["model"] == model) & (table["language"] == language)]
-                    for table in (paths, places)
-                ]
-                _draw_panel(axes, *own, layers)
-                told = f"{model}, {name}: {sentence(*own)}"
-                told = textwrap.fill(told, int(16 * width / len(row)))
-                axes.set_title(told, fontsize=6.5, fontweight="normal")
-            row[0].set_ylabel("layer")
-        add_legend(figure, _legend())
+    height = float(np.clip(_ROW * layers, 2.0, 5.5)) + 1.4
+    width = style.page_width(len(cast.languages) + 1)  # one panel, too, has names beside each other
+    figure = Figure(figsize=(width, height * len(models) + 0.5))
+    panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey=True)
+    for row, model in zip(panels, models, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            own = [rows_of(part, model=model, language=language) for part in (paths, places)]
+            _draw_panel(axes, *own, layers)
+            told = f"{model}, {name}: {sentence(*own)}"
+            told = textwrap.fill(told, int(16 * width / len(row)))
+            axes.set_title(told, fontsize=6.5, fontweight="normal")
+        row[0].set_ylabel("layer")
+    style.add_legend(figure, _legend())
     figure.set_label(title(places, cast))
     return figure
 
@@ -116,7 +102,7 @@ def sentence(paths: pd.DataFrame, places: pd.DataFrame) -> str:
     for role in (*ROLES, UNKNOWN):
         own = [
             f"{row.component}\u00a0{100 * row.share:.0f}\u00a0%"
-            for row in named[named["role"] == role].head(3).itertuples()
+            for row in rows_of(named, role=role).head(3).itertuples()
         ]
         if own:
             parts.append(f"{ROLE_NAMES[role]} ({', '.join(own)})")
@@ -150,12 +136,12 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
     axes.set_ylim(-1.5, layers + 1.1)
     names = [ROLES.get(role, role) for role in columns]
     axes.set_xticks(list(columns.values()), names, rotation=35, ha="right", fontsize=6)
-    axes.set_yticks(range(0, layers, max(1, int(np.ceil(layers / 8)))))
+    axes.set_yticks(style.sparse(layers))
     axes.grid(False)
     for x in columns.values():
-        axes.axvline(x, color=HAIR, linewidth=0.5, zorder=0)
+        axes.axvline(x, color=style.HAIR, linewidth=0.5, zorder=0)
     if nothing := _nothing(paths, home):
-        no_data(axes, textwrap.fill(nothing, 40))
+        style.no_data(axes, textwrap.fill(nothing, 40))
         return
     nodes = _nodes(shown, columns) | {
         EMBEDDING: (columns["numeral"], -1.0),
@@ -167,7 +153,7 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
     for row in shown.sort_values("component").itertuples():
         _draw_node(axes, row, nodes[row.component], level[row.layer] % 2)
         level[row.layer] += "H" in row.component
-    box = {"boxstyle": "round", "facecolor": PAPER, "edgecolor": INK, "linewidth": 0.6}
+    box = {"boxstyle": "round", "facecolor": style.PAPER, "edgecolor": style.INK, "linewidth": 0.6}
     decision = "decision: end or go on"
     if not (_drawn(paths)["component"] == LOGITS).any():
         decision += f"\n(no direct path above {100 * _SHOWN:.0f} % is shown)"
@@ -211,10 +197,10 @@ def _draw_node(axes: Axes, row, place: Node, lower: int) -> None:
     The name of a head stands below it, of every second one in a layer one line lower.
     """
     head = "H" in row.component
-    for value, face in ((row.share, PAPER), (row.share_low, HAIR)):
+    for value, face in ((row.share, style.PAPER), (row.share_low, style.HAIR)):
         axes.scatter(
             *place, s=_AREA * max(float(value), 0.0) + 4.0, marker="o" if head else "s",
-            facecolor=face, edgecolor=INK, linewidth=0.6, zorder=3,
+            facecolor=face, edgecolor=style.INK, linewidth=0.6, zorder=3,
         )  # fmt: skip
     label = f"{row.component} {100 * row.share:.0f} %\n"
     label += f"[{100 * row.share_low:.0f}, {100 * row.share_high:.0f}]"
@@ -224,7 +210,7 @@ def _draw_node(axes: Axes, row, place: Node, lower: int) -> None:
     axes.annotate(
         label, place, xytext=offset, textcoords="offset points", ha=align[0], va=align[1],
         fontsize=5.2, linespacing=0.95, zorder=5,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.75},
+        bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.75},
     )  # fmt: skip
 
 
@@ -258,7 +244,7 @@ def _draw_edges(
             axes.text(
                 *middle, f"{100 * row.share:.0f}", fontsize=5, color=colour, zorder=6,
                 ha="center", va="center",
-                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.85},
+                bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.3, "alpha": 0.85},
             )  # fmt: skip
 
 
@@ -282,20 +268,18 @@ def _reach(share: float) -> float:
 
 
 def _legend() -> list[Line2D]:
-    lines = [
-        Line2D([], [], color=colour, linewidth=1.6, label=name) for colour, name in _INPUTS.values()
+    shapes = [
+        style.legend_entry(
+            name, color=style.INK, marker=marker, linestyle="", markerfacecolor=style.PAPER
+        )
+        for name, marker in (("head", "o"), ("MLP", "s"))
     ]
-    shapes = (("o", "head"), ("s", "MLP"))
-    return [
-        Line2D([], [], color=INK, marker=marker, linestyle="", markerfacecolor=PAPER, label=name)
-        for marker, name in shapes
-    ] + lines
+    lines = [
+        style.legend_entry(name, color=colour, linewidth=1.6) for colour, name in _INPUTS.values()
+    ]
+    return shapes + lines
 
 
 def counts(table: pd.DataFrame) -> str:
     """What the figure rests on; `table` is tables/places.csv."""
-    if table.empty:
-        return _NOTHING
-    low, high = int(table["n_samples"].min()), int(table["n_samples"].max())
-    answers = f"{low}" if low == high else f"{low} to {high}"
-    return f"n = {answers} answers of at least {int(table['n_topics'].min())} topics"
+    return _NOTHING if table.empty else f"n = {basis(table)}"

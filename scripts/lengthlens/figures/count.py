@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from lengthlens.figures.style import (
-    HAIR,
-    MUTED,
-    Cast,
-    ModelLook,
-    add_legend,
-    interval_bars,
-    no_data,
-    page_width,
-    styled,
-    zero_line,
-)
+from lengthlens.figures import style
+from lengthlens.figures.parts import basis, drawn_models, rows_of
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import all_apart, cases_of, stated
 from lengthlens.statistics import Estimate
 
 _ROW = 1.9  # inches
-_NOT_STEERED = "not steered"
 
 
+@style.styled()
 def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figure:
     """Draw two rows a tuned model (probes, steering) and one column a language.
 
@@ -34,22 +24,22 @@ def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figu
         probes: tables/count_probes.csv; steering: tables/steering.csv.
         cast: models and languages, in order.
     """
-    models = [model for model in cast.tunings if (probes["model"] == model).any()]
-    models = models or list(cast.tunings)[-1:]
-    with styled():
-        figure = Figure(figsize=(page_width(len(cast.languages)), 2 * _ROW * len(models) + 0.6))
-        panels = figure.subplots(2 * len(models), len(cast.languages), squeeze=False, sharey="row")
-        for index, model in enumerate(models):
-            look = cast.looks[model]
-            for column, (language, name) in enumerate(cast.languages.items()):
-                above, below = panels[2 * index : 2 * index + 2, column]
-                _draw_probes(above, _of(probes, model, language), look)
-                _draw_steering(below, _of(steering, model, language), look)
-                above.set_title(f"{model}, {name}", fontsize=7)
-            panels[2 * index, 0].set_ylabel("explained of words left")
-            panels[2 * index + 1, 0].set_ylabel("words written, change")
-        band = Patch(facecolor=HAIR, edgecolor=MUTED, linewidth=0.4, label="N permuted, all draws")
-        add_legend(figure, [look.handle("true N"), band])
+    models = drawn_models(probes, cast)
+    heights = [_ROW] * (2 * len(models))
+    figure, panels = style.panel_grid(heights, len(cast.languages), 0.6, sharey="row")
+    for index, model in enumerate(models):
+        look = cast.looks[model]
+        for column, (language, name) in enumerate(cast.languages.items()):
+            above, below = panels[2 * index : 2 * index + 2, column]
+            _draw_probes(above, rows_of(probes, model=model, language=language), look)
+            _draw_steering(below, rows_of(steering, model=model, language=language), look)
+            above.set_title(f"{model}, {name}", fontsize=7)
+        panels[2 * index, 0].set_ylabel("explained of words left")
+        panels[2 * index + 1, 0].set_ylabel("words written, change")
+    band = Patch(
+        facecolor=style.HAIR, edgecolor=style.MUTED, linewidth=0.4, label="N permuted, all draws"
+    )
+    style.add_legend(figure, [look.handle("true N"), band])
     figure.set_label(title(probes, cast))
     return figure
 
@@ -69,40 +59,38 @@ def title(probes: pd.DataFrame, cast: Cast) -> str:
     )
 
 
-def _of(table: pd.DataFrame, model: str, language: str) -> pd.DataFrame:
-    return table[(table["model"] == model) & (table["language"] == language)]
-
-
-def _draw_probes(axes: Axes, part: pd.DataFrame, look: ModelLook) -> None:
+def _draw_probes(axes: Axes, part: pd.DataFrame, look: style.ModelLook) -> None:
     part = part.dropna(subset=["layer"]).sort_values("layer")
     if part.empty:
-        no_data(axes, "not probed")
+        style.no_data(axes, "not probed")
         return
     _draw(axes, part, "layer", ("beyond", "control"), look)
     axes.set_xlabel("stream entering layer (last: final norm)")
 
 
-def _draw_steering(axes: Axes, part: pd.DataFrame, look: ModelLook) -> None:
+def _draw_steering(axes: Axes, part: pd.DataFrame, look: style.ModelLook) -> None:
     part = part.dropna(subset=["delta"]).sort_values("delta")
     if part.empty:
-        no_data(axes, _NOT_STEERED)
+        style.no_data(axes, "not steered")
         return
     _draw(axes, part, "delta", ("change", "null"), look)
     axes.set_xlabel(f"words added to the stream entering layer {int(part['layer'].iloc[0])}")
 
 
-def _draw(axes: Axes, part: pd.DataFrame, x: str, names: tuple[str, str], look: ModelLook) -> None:
+def _draw(
+    axes: Axes, part: pd.DataFrame, x: str, names: tuple[str, str], look: style.ModelLook
+) -> None:
     """The true values with their intervals over the band of the permuted ones."""
     own, permuted = (Estimate.read(part, name) for name in names)
     place = part[x].to_numpy(dtype=float)
-    zero_line(axes)
+    style.zero_line(axes)
     axes.fill_between(
-        place, permuted.low, permuted.high, facecolor=HAIR, edgecolor=MUTED, linewidth=0.4,
-        zorder=1.5,
+        place, permuted.low, permuted.high, facecolor=style.HAIR, edgecolor=style.MUTED,
+        linewidth=0.4, zorder=1.5,
     )  # fmt: skip
-    interval_bars(axes, place, own, look)
-    every = max(1, int(np.ceil(len(place) / 10)))
-    axes.set_xticks(place[::every], [f"{value:g}" for value in place[::every]])
+    style.interval_bars(axes, place, own, look)
+    ticks = place[style.sparse(len(place), 10)]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def counts(table: pd.DataFrame) -> str:
@@ -114,9 +102,7 @@ def counts(table: pd.DataFrame) -> str:
     own = table.dropna(subset=["layer"])
     if own.empty:
         return "no answer was probed"
-    low, high = int(own["n_samples"].min()), int(own["n_samples"].max())
-    answers = f"{low}" if low == high else f"{low} to {high}"
     return (
-        f"{answers} evaluate answers of at least {int(own['n_topics'].min())} topics, each under "
-        f"every N that it has not exceeded; {int(own['n_draws'].max())} permutations"
+        f"{basis(own, 'evaluate answers')}, each under every N that it has not exceeded; "
+        f"{int(own['n_draws'].max())} permutations"
     )

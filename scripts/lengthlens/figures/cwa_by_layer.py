@@ -11,19 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-from lengthlens.figures.style import (
-    MUTED,
-    Cast,
-    ModelLook,
-    add_legend,
-    interval_bars,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
-from lengthlens.figures.titles import Case, language_name, stated, told_models
+from lengthlens.figures import style
+from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import Case, language_name, span, stated, told_models
 from lengthlens.statistics import Estimate
 
 ROWS = (
@@ -37,6 +27,7 @@ _CENTRAL = 1.96  # standard deviations, to either end of the central 95 % of a n
 _WIDE = 20.0  # a row whose extremes differ by more than this factor is compressed (symmetric log)
 
 
+@style.styled()
 def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Figure:
     """Draw CWA by layer, balanced over N: a row a component and form, a column a language.
 
@@ -46,22 +37,21 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
         target: whose CWA: token, logit or end.
     """
     chosen = cast.part_of(cwa.sel(target=target))
-    with styled():
-        figure, panels = panel_grid(
-            len(ROWS), len(cast.languages), [1.5] * len(ROWS), sharex=True, sharey="row"
-        )
-        for row, (component, form, label) in zip(panels, ROWS, strict=True):
-            values = chosen[f"cwa_{component}{form}_all"]
-            for axes, language in zip(row, cast.languages, strict=True):
-                zero_line(axes)
-                _draw_panel(axes, chosen, (component, form), language, cast)
-            row[0].set_ylabel(label)
-            _compress(row, values)
-        for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-            axes.set_title(name)
-        for axes in panels[-1]:
-            axes.set_xlabel(_depth_label(chosen, cast))
-        add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
+    figure, panels = style.panel_grid(
+        [1.5] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
+    )
+    for row, (component, form, label) in zip(panels, ROWS, strict=True):
+        values = chosen[f"cwa_{component}{form}_all"]
+        for axes, language in zip(row, cast.languages, strict=True):
+            style.zero_line(axes)
+            _draw_panel(axes, chosen, (component, form), language, cast)
+        row[0].set_ylabel(label)
+        _compress(row, values)
+    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+        axes.set_title(name)
+    for axes in panels[-1]:
+        axes.set_xlabel("layer" if _same_depth(chosen, cast) else "depth, % of layers")
+    style.add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
     figure.set_label(title(chosen, cast))
     return figure
 
@@ -93,9 +83,10 @@ def title(chosen: xr.Dataset, cast: Cast) -> str:
 
 def _legend(cast: Cast, level: float) -> list:
     handles: list = [
-        look.handle(f"{model}, {percent(level)} interval") for model, look in cast.looks.items()
+        look.handle(f"{model}, {style.percent(level)} interval")
+        for model, look in cast.looks.items()
     ]
-    null = Patch(color=MUTED, alpha=0.35, label="signs shifted (null): mean and central 95 %")
+    null = Patch(color=style.MUTED, alpha=0.35, label="signs shifted (null): mean and central 95 %")
     return [*handles, null]
 
 
@@ -106,10 +97,6 @@ def _layers(chosen: xr.Dataset, model: str) -> int:
         values = chosen[name].sel(model=model).transpose("layer", ...).to_numpy()
         known |= np.isfinite(values.reshape(len(values), -1)).any(axis=1)
     return int(np.flatnonzero(known).max(initial=-1)) + 1
-
-
-def _depth_label(chosen: xr.Dataset, cast: Cast) -> str:
-    return "layer" if _same_depth(chosen, cast) else "depth, % of layers"
 
 
 def _same_depth(chosen: xr.Dataset, cast: Cast) -> bool:
@@ -138,15 +125,14 @@ def _draw_panel(
         x = layers if same else 100 * (layers + 0.5) / depth
         _draw_null(axes, x, read("_null"), read("_null_sd"), look)
         means = Estimate(*(read(end) for end in ("", "_low", "_high")))
-        interval_bars(axes, x, means, look)
+        style.interval_bars(axes, x, means, look)
         if same:
-            ticks = np.arange(depth)
-            axes.set_xticks(ticks[:: max(1, int(np.ceil(depth / 8)))])
+            axes.set_xticks(style.sparse(depth))
     if empty:
-        no_data(axes, "no samples")
+        style.no_data(axes, "no samples")
 
 
-def _draw_null(axes: Axes, x: ArrayLike, mean, spread, look: ModelLook) -> None:
+def _draw_null(axes: Axes, x: ArrayLike, mean, spread, look: style.ModelLook) -> None:
     """A band of the model's own colour: what shifted signs give, the central 95 % of a normal."""
     reach = _CENTRAL * spread
     axes.fill_between(x, mean - reach, mean + reach, color=look.color, alpha=0.16, linewidth=0)
@@ -164,7 +150,6 @@ def _compress(row: np.ndarray, values: xr.DataArray) -> None:
 
 def counts(cwa: xr.Dataset) -> str:
     """How many answers and topics the figure rests on, for its caption."""
-    each = cwa["n_samples"].sum("n").to_numpy()
+    each = span(cwa["n_samples"].sum("n").to_numpy().ravel(), "count")
     topics = int(cwa["n_topics"].max())
-    text = str(each.min()) if each.min() == each.max() else f"{each.min()} to {each.max()}"
-    return f"n = {text} answers for each model and language, up to {topics} topics for each N."
+    return f"n = {each} answers for each model and language, up to {topics} topics for each N."

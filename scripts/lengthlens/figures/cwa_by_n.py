@@ -8,22 +8,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
+from lengthlens.figures import style
 from lengthlens.figures.long_bars import Bars, cut_long_bars
-from lengthlens.figures.style import (
-    MUTED,
-    Cast,
-    add_legend,
-    interval_bars,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
-from lengthlens.figures.titles import Case, apart, language_name, stated, told_models
+from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import Case, apart, language_name, span, stated, told_models
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, Interval, ratio_interval
 
 ROWS = (
@@ -35,10 +25,9 @@ ROWS = (
 _APART = 0.1
 
 
+@style.styled()
 def draw_cwa_by_n(
-    attributions: Mapping[tuple[str, str], xr.Dataset],
-    cast: Cast,
-    bootstrap: Bootstrap = DEFAULT,
+    attributions: Mapping[tuple[str, str], xr.Dataset], cast: Cast, bootstrap: Bootstrap = DEFAULT
 ) -> Figure:
     """Draw CWA by N, a row a component and form, a column a language.
 
@@ -47,43 +36,35 @@ def draw_cwa_by_n(
         cast: models and languages, in order.
         bootstrap: of the intervals, which are clustered by topic.
     """
-    with styled():
-        figure, panels = panel_grid(
-            len(ROWS), len(cast.languages), [1.35] * len(ROWS), sharex=True, sharey="row"
-        )
-        for row, (group, form, label) in zip(panels, ROWS, strict=True):
-            drawn: list[Bars] = []
-            for axes, language in zip(row, cast.languages, strict=True):
-                zero_line(axes)
-                own = {
-                    model: attributions[model, language]
-                    for model in cast.looks
-                    if (model, language) in attributions
-                }
-                drawn += _draw_panel(axes, own, cast, (group, form), bootstrap)
-            if drawn:
-                cut_long_bars(drawn)
-            row[0].set_ylabel(label)
-        for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-            axes.set_title(name)
-        for axes in panels[-1]:
-            axes.set_xlabel("N, words asked for")
-        numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
-        panels[-1, 0].set_xticks(numbers)
-        handles = [
-            look.handle(f"{model}, {percent(bootstrap.level)} interval")
-            for model, look in cast.looks.items()
-        ]
-        null = Line2D(
-            [],
-            [],
-            color=MUTED,
-            marker="_",
-            markersize=6,
-            linestyle="",
-            label="mean of shifted signs (null)",
-        )
-        add_legend(figure, [*handles, null], columns=3)
+    figure, panels = style.panel_grid(
+        [1.35] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
+    )
+    for row, (group, form, label) in zip(panels, ROWS, strict=True):
+        drawn: list[Bars] = []
+        for axes, language in zip(row, cast.languages, strict=True):
+            style.zero_line(axes)
+            own = {
+                model: attributions[model, language]
+                for model in cast.looks
+                if (model, language) in attributions
+            }
+            drawn += _draw_panel(axes, own, cast, (group, form), bootstrap)
+        if drawn:
+            cut_long_bars(drawn)
+        row[0].set_ylabel(label)
+    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+        axes.set_title(name)
+    for axes in panels[-1]:
+        axes.set_xlabel("N, words asked for")
+    numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
+    panels[-1, 0].set_xticks(numbers)
+    handles = [
+        look.handle(f"{model}, {style.percent(bootstrap.level)} interval")
+        for model, look in cast.looks.items()
+    ]
+    null = {"color": style.MUTED, "marker": "_", "markersize": 6, "linestyle": ""}
+    handles.append(style.legend_entry("mean of shifted signs (null)", **null))
+    style.add_legend(figure, handles, columns=3)
     figure.set_label(title(attributions, cast, bootstrap))
     return figure
 
@@ -149,10 +130,10 @@ def _draw_panel(
             x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2
         )
         means = Estimate.stacked(found)
-        interval_bars(axes, x, means, look)
+        style.interval_bars(axes, x, means, look)
         drawn.append(Bars(axes, x, means, look.color))
     if not drawn:
-        no_data(axes, "no samples")
+        style.no_data(axes, "no samples")
     return drawn
 
 
@@ -163,7 +144,6 @@ def counts(attributions: Mapping[tuple[str, str], xr.Dataset]) -> str:
         for attribution in attributions.values()
         for count in np.unique(attribution["n"].to_numpy(), return_counts=True)[1]
     ]
-    text = str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     depth = {attribution.sizes["layer"] for attribution in attributions.values()}
     late = "; ".join(f"the last {len(LATE_HEADS.layers(d))} of {d} layers" for d in sorted(depth))
-    return f"n = {text} answers for each model, language and N. Late: {late}."
+    return f"n = {span(sizes, 'count')} answers for each model, language and N. Late: {late}."

@@ -8,19 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lengthlens.figures.style import (
-    INK,
-    MUTED,
-    Cast,
-    ModelLook,
-    add_legend,
-    interval_bars,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
+from lengthlens.figures import style
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, span, stated, subject, tuned_models
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, mean_interval, share_interval
 
@@ -28,11 +18,9 @@ _APART = 0.13  # models stand this far to either side of N
 _SPREAD = 0.09  # answers with the same error are spread over twice this width
 
 
+@style.styled()
 def draw_error_by_n(
-    answers: pd.DataFrame,
-    control: pd.DataFrame,
-    cast: Cast,
-    bootstrap: Bootstrap = DEFAULT,
+    answers: pd.DataFrame, control: pd.DataFrame, cast: Cast, bootstrap: Bootstrap = DEFAULT
 ) -> Figure:
     """Draw the mean word-count error by N, with one column of panels per language.
 
@@ -49,28 +37,24 @@ def draw_error_by_n(
     magnified = bool(tuned) and len(tuned) < len(cast.tunings)
     cut = answers[answers["truncated"]].groupby("language")["model"].nunique()
     lines = int(cut.max()) if len(cut) else 0  # of percentages above the panels
-    with styled():
-        heights = [1.5, 0.95, 0.95] if magnified else [1.6, 1.1]
-        figure, panels = panel_grid(
-            len(heights), len(cast.languages), heights, sharex=True, sharey="row"
-        )
-        for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
-            own = answers[answers["language"] == language]
-            _draw_errors(column[0], own, cast, list(cast.tunings), bootstrap)
-            _mark_cut(column[0], own, cast)
-            if magnified:
-                _draw_errors(column[1], own, cast, tuned, bootstrap, dots=False)
-            _draw_exact(column[-1], own, cast, bootstrap.level)
-            column[0].set_title(name, pad=4 + 10 * lines)
-            column[-1].set_xlabel("N, words asked for")
-        panels[0, 0].set_ylabel("error, words − N")
+    heights = [1.5, 0.95, 0.95] if magnified else [1.6, 1.1]
+    figure, panels = style.panel_grid(heights, len(cast.languages), sharex=True, sharey="row")
+    for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
+        own = rows_of(answers, language=language)
+        _draw_errors(column[0], own, cast, list(cast.tunings), bootstrap)
+        _mark_cut(column[0], own, cast)
         if magnified:
-            panels[1, 0].set_ylabel("error,\ntuned only")
-        panels[-1, 0].set_ylabel("exactly N, %")
-        panels[-1, 0].set_ylim(-4, 104)
-        ticks = sorted(answers["n"].unique())
-        panels[-1, 0].set_xticks(ticks)
-        add_legend(figure, _legend(answers, cast, bootstrap.level))
+            _draw_errors(column[1], own, cast, tuned, bootstrap, dots=False)
+        _draw_exact(column[-1], own, cast, bootstrap.level)
+        column[0].set_title(name, pad=4 + 10 * lines)
+        column[-1].set_xlabel("N, words asked for")
+    panels[0, 0].set_ylabel("error, words − N")
+    if magnified:
+        panels[1, 0].set_ylabel("error,\ntuned only")
+    panels[-1, 0].set_ylabel("exactly N, %")
+    panels[-1, 0].set_ylim(-4, 104)
+    panels[-1, 0].set_xticks(sorted(answers["n"].unique()))
+    style.add_legend(figure, _legend(answers, cast, bootstrap.level))
     figure.set_label(title(control, cast))
     return figure
 
@@ -91,11 +75,11 @@ def title(control: pd.DataFrame, cast: Cast) -> str:
 def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:
     handles = []
     for model, look in cast.looks.items():
-        own = answers[answers["model"] == model]
+        own = rows_of(answers, model=model)
         text = f"{model}: {len(own)} answers, {own['topic'].nunique()} topics"
         handles.append(look.handle(text))
-    bar = f"{percent(level)} interval; dots: answers"
-    return [*handles, Line2D([], [], color=MUTED, marker="|", linestyle="", label=bar)]
+    bar = f"{style.percent(level)} interval; dots: answers"
+    return [*handles, style.legend_entry(bar, color=style.MUTED, marker="|", linestyle="")]
 
 
 def _place(n: np.ndarray, index: int, count: int) -> np.ndarray:
@@ -111,31 +95,25 @@ def _draw_errors(
     bootstrap: Bootstrap,
     dots: bool = True,
 ) -> None:
-    zero_line(axes)
+    style.zero_line(axes)
     for index, model in enumerate(models):
-        own, look = answers[answers["model"] == model], cast.looks[model]
+        own, look = rows_of(answers, model=model), cast.looks[model]
         if own.empty:
             continue
         n = np.sort(own["n"].unique())
         if dots:
             _draw_answers(axes, own, index, len(models), look)
-        groups = [own[own["n"] == number] for number in n]
         found = [
             mean_interval(part["error"].to_numpy(float), part["topic"].to_numpy(), bootstrap)
-            for part in groups
+            for part in (rows_of(own, n=number) for number in n)
         ]
-        interval_bars(
-            axes,
-            _place(n, index, len(models)),
-            Estimate.stacked(found),
-            look,
-        )
-    if not any((answers["model"] == model).any() for model in models):
-        no_data(axes, "no answers")
+        style.interval_bars(axes, _place(n, index, len(models)), Estimate.stacked(found), look)
+    if not answers["model"].isin(models).any():
+        style.no_data(axes, "no answers")
 
 
 def _draw_answers(
-    axes: Axes, answers: pd.DataFrame, index: int, count: int, look: ModelLook
+    axes: Axes, answers: pd.DataFrame, index: int, count: int, look: style.ModelLook
 ) -> None:
     """Every answer as a dot; those with the same N and error side by side."""
     same = answers.groupby(["n", "error"])
@@ -145,12 +123,8 @@ def _draw_answers(
     axes.scatter(
         _place(answers["n"].to_numpy(), index, count) + shift,
         answers["error"],
-        s=3,
-        color=look.color,
-        alpha=0.22,
-        linewidths=0,
-        zorder=2,
-    )
+        s=3, color=look.color, alpha=0.22, linewidths=0, zorder=2,
+    )  # fmt: skip
 
 
 def _mark_cut(axes: Axes, answers: pd.DataFrame, cast: Cast) -> None:
@@ -164,27 +138,20 @@ def _mark_cut(axes: Axes, answers: pd.DataFrame, cast: Cast) -> None:
         look, row = cast.looks[model], 1.02 + 0.075 * (len(models) - 1 - line)
         for n, share in cut[model].items():
             if share > 0:
-                text = f"↑{100 * share:.0f}"
-                across = axes.get_xaxis_transform()
                 axes.text(
-                    n, row, text, transform=across, ha="center", fontsize=5.5, color=look.color
-                )
+                    n, row, f"↑{100 * share:.0f}", transform=axes.get_xaxis_transform(),
+                    ha="center", fontsize=5.5, color=look.color,
+                )  # fmt: skip
     if models:
         axes.annotate(
-            "% cut",
-            (0, 1.02),
-            xycoords="axes fraction",
-            xytext=(-2, 0),
-            textcoords="offset points",
-            ha="right",
-            fontsize=5.5,
-            color=INK,
-        )
+            "% cut", (0, 1.02), xycoords="axes fraction", xytext=(-2, 0),
+            textcoords="offset points", ha="right", fontsize=5.5, color=style.INK,
+        )  # fmt: skip
 
 
 def _draw_exact(axes: Axes, answers: pd.DataFrame, cast: Cast, level: float) -> None:
     for index, (model, look) in enumerate(cast.looks.items()):
-        own = answers[answers["model"] == model]
+        own = rows_of(answers, model=model)
         if own.empty:
             continue
         n = np.sort(own["n"].unique())
@@ -193,23 +160,14 @@ def _draw_exact(axes: Axes, answers: pd.DataFrame, cast: Cast, level: float) -> 
             share_interval(exact[own["n"] == k].to_numpy(), own["topic"][own["n"] == k], level)
             for k in n
         ]
-        interval_bars(
-            axes,
-            _place(n, index, len(cast.looks)),
-            Estimate.stacked(found).times(100),
-            look,
-        )
+        shares = Estimate.stacked(found).times(100)
+        style.interval_bars(axes, _place(n, index, len(cast.looks)), shares, look)
 
 
 def counts(answers: pd.DataFrame) -> str:
     """How many answers and topics the figure rests on, for its caption."""
     per_cell = answers.groupby(["model", "language", "n"]).size()
-    spread = (
-        f"{per_cell.min()}"
-        if per_cell.nunique() == 1
-        else (f"{per_cell.min()} to {per_cell.max()}")
-    )
     return (
-        f"n = {len(answers)} answers, {spread} for each model, language and N, "
+        f"n = {len(answers)} answers, {span(per_cell, 'count')} for each model, language and N, "
         f"about {answers['topic'].nunique()} topics."
     )

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lengthlens.figures.style import (
-    HAIR,
-    MUTED,
-    Cast,
-    add_legend,
-    interval_bars,
-    no_data,
-    panel_grid,
-    percent,
-    styled,
-    zero_line,
-)
-from lengthlens.figures.titles import cases_of, language_name, stated, subject
+from lengthlens.figures import style
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import cases_of, language_name, stated, subject, told_models
 from lengthlens.statistics import Estimate
 
 _APART = 0.1
 
 
+@style.styled()
 def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> Figure:
     """Draw words written and error by N, and each N's exactness against its neighbours'.
 
@@ -37,34 +30,31 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
         dips: tables/dip.csv.
         cast: models and all probed languages, in order.
     """
-    tuned = {model: v for model, v in cast.tunings.items() if v == "tuned"}
-    few = Cast(tuned or dict(cast.tunings), cast.languages)
     table = table.assign(n=table["n"].astype(int))
     dips = dips.assign(n=dips["n"].astype(int))
-    with styled():
-        figure, panels = panel_grid(
-            3, len(cast.languages), [1.6, 1.2, 1.2], sharex=True, sharey="row"
-        )
-        for column, language in zip(panels.T, cast.languages, strict=True):
-            own = table[table["language"] == language]
-            for axes in column:
-                _shade(axes, own)
-            _draw_by_n(column[0], own, cast, cast, "words")
-            _draw_by_n(column[1], own, few, cast, "error")
-            _draw_dips(column[2], dips[dips["language"] == language], few, cast)
-            column[0].set_title(language_name(language, cast))
-            column[-1].set_xlabel("N, words asked for")
-        n = np.array(sorted(table["n"].unique()))
-        for axes in panels[0]:
-            axes.plot(n, n, color=MUTED, linewidth=0.8, linestyle="--", zorder=1)
-        for axes in panels[1]:
-            zero_line(axes)
-        labels = ("words written", "error, words − N", "exact against its\nneighbours, points")
-        for axes, label in zip(panels[:, 0], labels, strict=True):
-            axes.set_ylabel(label)
-        if len(n):
-            panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
-        add_legend(figure, _legend(table, cast), columns=3)
+    figure, panels = style.panel_grid(
+        [1.6, 1.2, 1.2], len(cast.languages), sharex=True, sharey="row"
+    )
+    for column, language in zip(panels.T, cast.languages, strict=True):
+        own = rows_of(table, language=language)
+        for axes in column:
+            _shade(axes, own)
+        _draw_by_n(column[0], own, list(cast.tunings), cast, "words")
+        _draw_by_n(column[1], own, told_models(cast), cast, "error")
+        _draw_dips(column[2], rows_of(dips, language=language), cast)
+        column[0].set_title(language_name(language, cast))
+        column[-1].set_xlabel("N, words asked for")
+    n = np.array(sorted(table["n"].unique()))
+    for axes in panels[0]:
+        axes.plot(n, n, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=1)
+    for axes in panels[1]:
+        style.zero_line(axes)
+    labels = ("words written", "error, words − N", "exact against its\nneighbours, points")
+    for axes, label in zip(panels[:, 0], labels, strict=True):
+        axes.set_ylabel(label)
+    if len(n):
+        panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
+    style.add_legend(figure, _legend(table, cast), columns=3)
     figure.set_label(title(table, cast))
     return figure
 
@@ -91,38 +81,46 @@ def _shade(axes: Axes, table: pd.DataFrame) -> None:
     """Mark the N of the study."""
     inside = table["n"][table["probe"] == "free"]
     if len(inside):
-        axes.axvspan(inside.min() - 0.5, inside.max() + 0.5, color=HAIR, alpha=0.5, zorder=0)
+        axes.axvspan(inside.min() - 0.5, inside.max() + 0.5, color=style.HAIR, alpha=0.5, zorder=0)
 
 
-def _draw_by_n(axes: Axes, table: pd.DataFrame, drawn: Cast, cast: Cast, measure: str) -> None:
-    for index, model in enumerate(drawn.tunings):
-        own = table[table["model"] == model].sort_values("n")
-        x = own["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.tunings) + 1)
-        interval_bars(axes, x, Estimate.read(own, measure), cast.looks[model])
+def _draw_by_n(
+    axes: Axes, table: pd.DataFrame, models: Sequence[str], cast: Cast, measure: str
+) -> None:
+    for index, model in enumerate(models):
+        own = rows_of(table, model=model).sort_values("n")
+        x = _places(own, index, len(models))
+        style.interval_bars(axes, x, Estimate.read(own, measure), cast.looks[model])
     if table.empty:
-        no_data(axes, "no answers")
+        style.no_data(axes, "no answers")
 
 
-def _draw_dips(axes: Axes, dips: pd.DataFrame, drawn: Cast, cast: Cast) -> None:
+def _places(rows: pd.DataFrame, index: int, count: int) -> np.ndarray:
+    """Where model `index` of `count` stands beside N."""
+    return rows["n"].to_numpy(dtype=float) + _APART * (2 * index - count + 1)
+
+
+def _draw_dips(axes: Axes, dips: pd.DataFrame, cast: Cast) -> None:
     """Differences in points, with limits that hold for all N together."""
-    zero_line(axes)
-    own = dips[(dips["measure"] == "exact") & (dips["against"] == "neighbours")]
-    for index, model in enumerate(drawn.tunings):
-        rows = own[own["model"] == model].sort_values("n")
-        x = rows["n"].to_numpy(dtype=float) + _APART * (2 * index - len(drawn.tunings) + 1)
+    style.zero_line(axes)
+    own = rows_of(dips, measure="exact", against="neighbours")
+    models = told_models(cast)
+    for index, model in enumerate(models):
+        rows = rows_of(own, model=model).sort_values("n")
         together = Estimate.read(rows, "value", "all_low", "all_high").times(100)
-        interval_bars(axes, x, together, cast.looks[model])
+        style.interval_bars(axes, _places(rows, index, len(models)), together, cast.looks[model])
     if own.empty:
-        no_data(axes, "nothing to compare")
+        style.no_data(axes, "nothing to compare")
 
 
 def _legend(table: pd.DataFrame, cast: Cast) -> list:
     handles: list = []
     for model, look in cast.looks.items():
-        count = int(table.loc[table["model"] == model, "n_samples"].sum())
-        text = f"{model}: {count} answers"
-        handles.append(look.handle(text))
-    level = percent(table["level"].iloc[0]) if len(table) else "95 %"
-    handles.append(Line2D([], [], color=MUTED, linestyle="--", label="as many as asked for"))
-    handles.append(Patch(color=HAIR, alpha=0.5, label=f"N of the study; bars: {level} intervals"))
+        count = int(rows_of(table, model=model)["n_samples"].sum())
+        handles.append(look.handle(f"{model}: {count} answers"))
+    level = style.percent(table["level"].iloc[0]) if len(table) else "95 %"
+    handles.append(style.legend_entry("as many as asked for", color=style.MUTED, linestyle="--"))
+    handles.append(
+        Patch(color=style.HAIR, alpha=0.5, label=f"N of the study; bars: {level} intervals")
+    )
     return handles

@@ -6,30 +6,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lengthlens.figures.style import (
-    HAIR,
-    METHOD_COLOURS,
-    METHOD_NAMES,
-    MUTED,
-    PAPER,
-    Cast,
-    add_legend,
-    no_data,
-    page_width,
-    styled,
-    zero_line,
-)
+from lengthlens.figures import style
+from lengthlens.figures.parts import basis, drawn_models, rows_of
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import all_apart, cases_of, span, stated
 
 RANDOM = "random"
-_MARKERS = {"atp": "v", "cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^"}
+_BANDS = {  # of random circuits: colour and hatching
+    "random orders, 95 %": (style.HAIR, None),
+    "heads of each layer permuted": ("none", "////"),
+}
 _ROW = 2.0  # inches
-_EMPTY = "N has no effect to explain"
 
 
+@style.styled()
 def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -> Figure:
     """Draw one row a tuned model and one column a language.
 
@@ -39,24 +31,19 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
         cast: models and languages, in order.
     """
     own = table[table["source_language"] == table["language"]]
-    models = [model for model in cast.tunings if (own["model"] == model).any()]
-    models = models or list(cast.tunings)[-1:]
-    methods = [name for name in METHOD_NAMES if (own["method"] == name).any()]
-    with styled():
-        size = (page_width(len(cast.languages)), _ROW * len(models) + 0.9)
-        figure = Figure(figsize=size)
-        panels = figure.subplots(
-            len(models), len(cast.languages), squeeze=False, sharex=True, sharey=True
-        )
-        for row, model in zip(panels, models, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                part = own[(own["model"] == model) & (own["language"] == language)]
-                _draw_panel(axes, part, methods)
-                axes.set_title(f"{model}, {name}", fontsize=7)
-            row[0].set_ylabel("share of the effect of N")
-        for axes in panels[-1]:
-            axes.set_xlabel("components kept [share of all]")
-        add_legend(figure, _legend(methods))
+    models = drawn_models(own, cast)
+    methods = [name for name in style.METHOD_NAMES if (own["method"] == name).any()]
+    figure, panels = style.panel_grid(
+        [_ROW] * len(models), len(cast.languages), 0.9, sharex=True, sharey=True
+    )
+    for row, model in zip(panels, models, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            _draw_panel(axes, rows_of(own, model=model, language=language), methods)
+            axes.set_title(f"{model}, {name}", fontsize=7)
+        row[0].set_ylabel("share of the effect of N")
+    for axes in panels[-1]:
+        axes.set_xlabel("components kept [share of all]")
+    style.add_legend(figure, _legend(methods))
     figure.set_label(title(circuits, cast))
     return figure
 
@@ -86,24 +73,25 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.25, 1.25)
     if not np.isfinite(part["faithfulness"].to_numpy(dtype=float)).any():
-        no_data(axes, _EMPTY)
+        style.no_data(axes, "N has no effect to explain")
         return
-    zero_line(axes)
-    axes.axhline(1, color=HAIR, linewidth=0.8, zorder=1)
-    for name, colour, hatch in ((RANDOM, HAIR, None), (_permuted(part), "none", "////")):
-        band = part[part["method"] == name].sort_values("k")
+    style.zero_line(axes)
+    axes.axhline(1, color=style.HAIR, linewidth=0.8, zorder=1)
+    for name, (colour, hatch) in zip((RANDOM, _permuted(part)), _BANDS.values(), strict=True):
+        band = rows_of(part, method=name).sort_values("k")
         x = band["k"] / band["n_components"]
         axes.fill_between(
-            x, band["low"], band["high"], facecolor=colour, edgecolor=MUTED, hatch=hatch,
+            x, band["low"], band["high"], facecolor=colour, edgecolor=style.MUTED, hatch=hatch,
             linewidth=0.4, zorder=1.5,
         )  # fmt: skip
     for name in methods:
-        curve = part[part["method"] == name].sort_values("k")
+        curve = rows_of(part, method=name).sort_values("k")
         x = (curve["k"] / curve["n_components"]).to_numpy()
-        axes.vlines(x, curve["low"], curve["high"], color=METHOD_COLOURS[name], linewidth=0.8)
+        colour, marker = style.METHOD_COLOURS[name], style.METHOD_MARKERS[name]
+        axes.vlines(x, curve["low"], curve["high"], color=colour, linewidth=0.8)
         axes.plot(
-            x, curve["faithfulness"], color=METHOD_COLOURS[name], marker=_MARKERS[name],
-            markeredgecolor=PAPER, markeredgewidth=0.4, zorder=3,
+            x, curve["faithfulness"], color=colour, marker=marker, markeredgecolor=style.PAPER,
+            markeredgewidth=0.4, zorder=3,
         )  # fmt: skip
 
 
@@ -115,19 +103,18 @@ def _permuted(part: pd.DataFrame) -> str:
 
 def _legend(methods: list[str]) -> list:
     lines = [
-        Line2D(
-            [], [], color=METHOD_COLOURS[name], marker=_MARKERS[name], markeredgecolor=PAPER,
-            label=METHOD_NAMES[name],
+        style.legend_entry(
+            style.METHOD_NAMES[name],
+            color=style.METHOD_COLOURS[name],
+            marker=style.METHOD_MARKERS[name],
+            markeredgecolor=style.PAPER,
         )
         for name in methods
-    ]  # fmt: skip
+    ]
     bands = [
-        Patch(facecolor=HAIR, edgecolor=MUTED, linewidth=0.4, label="random orders, 95 %"),
-        Patch(
-            facecolor="none", edgecolor=MUTED, hatch="////", linewidth=0.4,
-            label="heads of each layer permuted",
-        ),
-    ]  # fmt: skip
+        Patch(facecolor=colour, edgecolor=style.MUTED, hatch=hatch, linewidth=0.4, label=label)
+        for label, (colour, hatch) in _BANDS.items()
+    ]
     return lines + bands
 
 
@@ -135,10 +122,5 @@ def counts(table: pd.DataFrame) -> str:
     """What the figure rests on."""
     if table.empty:
         return "no circuits were measured"
-    low, high = int(table["n_samples"].min()), int(table["n_samples"].max())
-    answers = f"{low}" if low == high else f"{low} to {high}"
     orders = int(table["n_orders"].max())
-    return (
-        f"{answers} evaluate answers of at least {int(table['n_topics'].min())} topics; "
-        f"{orders} random orders of each kind"
-    )
+    return f"{basis(table, 'evaluate answers')}; {orders} random orders of each kind"

@@ -7,33 +7,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from lengthlens.figures.style import (
-    INK,
-    METHOD_NAMES,
-    MUTED,
-    PART_COLOURS,
-    Cast,
-    add_legend,
-    no_data,
-    page_width,
-    percent,
-    styled,
-    zero_line,
-)
+from lengthlens.figures import style
+from lengthlens.figures.parts import largest_sets, rows_of
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated, told_models
 from lengthlens.statistics import Estimate
 
 _TERMS = {
-    "direct": ("direct", MUTED),
-    "heads": ("other heads", PART_COLOURS[0]),
-    "mlps": ("other MLPs", PART_COLOURS[3]),
-    "scale": ("scale of the final norm", PART_COLOURS[2]),
-    "drop": ("all together: the drop", INK),
+    "direct": ("direct", style.MUTED),
+    "heads": ("other heads", style.PART_COLOURS[0]),
+    "mlps": ("other MLPs", style.PART_COLOURS[3]),
+    "scale": ("scale of the final norm", style.PART_COLOURS[2]),
+    "drop": ("all together: the drop", style.INK),
 }
 _SETS = {"late_heads": "late heads", "early_heads": "early heads", "final_mlp": "final MLP"}
 _ROW = 2.1  # inches
 
 
+@style.styled()
 def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw bars with intervals for every term, in one panel per tuned model and language.
 
@@ -42,20 +33,17 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     models = told_models(cast)
-    own = table[table["minus"] == ""]
+    own = rows_of(table, minus="")
     level = float(table["level"].iloc[0]) if len(table) else 0.95
-    with styled():
-        figure = Figure(figsize=(page_width(len(cast.languages)), _ROW * len(models) + 0.6))
-        panels = figure.subplots(len(models), len(cast.languages), squeeze=False, sharey="row")
-        for row, model in zip(panels, models, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                part = own[(own["model"] == model) & (own["language"] == language)]
-                axes.set_title(f"{model}, {name}", fontsize=7)
-                _draw_panel(axes, part)
-            row[0].set_ylabel("part of the drop, logits")
-        handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
-        handles.append(Patch(color="none", label=f"bars: {percent(level)} intervals"))
-        add_legend(figure, handles, columns=3)
+    figure, panels = style.panel_grid([_ROW] * len(models), len(cast.languages), 0.6, sharey="row")
+    for row, model in zip(panels, models, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            axes.set_title(f"{model}, {name}", fontsize=7)
+            _draw_panel(axes, rows_of(own, model=model, language=language))
+        row[0].set_ylabel("part of the drop, logits")
+    handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
+    handles.append(Patch(color="none", label=f"bars: {style.percent(level)} intervals"))
+    style.add_legend(figure, handles, columns=3)
     figure.set_label(title(own, cast))
     return figure
 
@@ -67,13 +55,12 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
     """
     rows = own[(own["term"] == "mlps") & own["contribution"].notna()]
     rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
-    late = rows[rows["method"] == "late_heads"]
+    late = rows_of(rows, method="late_heads")
     heads = "the late heads"
     if late.empty and len(rows):
         method = str(rows["method"].iloc[0])
-        late = rows[rows["method"] == method]
-        late = late[late["k"] == late["k"].max()]
-        heads = f"the top {late['k'].iloc[0]} heads by {METHOD_NAMES.get(method, method)}"
+        late = largest_sets(rows_of(rows, method=method))
+        heads = f"the top {late['k'].iloc[0]} heads by {style.METHOD_NAMES.get(method, method)}"
     if late.empty:
         return "The drop of the end margin was not decomposed"
     return stated(
@@ -87,18 +74,18 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     sets = _chosen(part)
     if not sets or not part["contribution"].notna().any():
-        no_data(axes, "no decision step")
+        style.no_data(axes, "no decision step")
         axes.set_xticks([])
         return
-    zero_line(axes)
+    style.zero_line(axes)
     width = 0.8 / len(_TERMS)
     for place, (_, rows) in enumerate(sets):
         for index, (term, (_, color)) in enumerate(_TERMS.items()):
-            [row] = rows[rows["term"] == term].to_dict("records")
+            [row] = rows_of(rows, term=term).to_dict("records")
             x = place + width * (index - (len(_TERMS) - 1) / 2)
             axes.bar(x, row["contribution"], width, color=color, zorder=2)
             axes.errorbar(
-                x, row["contribution"], color=INK,
+                x, row["contribution"], color=style.INK,
                 yerr=Estimate.read(row, "contribution").reach[:, None],
                 elinewidth=0.7, linestyle="none", zorder=3,
             )  # fmt: skip
@@ -111,9 +98,8 @@ def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     found = []
     for (chosen_by, method), rows in part.groupby(["chosen_by", "method"], sort=False):
         if chosen_by == "top":
-            k = rows["k"].max()
-            name = METHOD_NAMES.get(method, method.replace("_", " "))
-            found.append((f"top {k}, {name}", rows[rows["k"] == k]))
+            name = style.METHOD_NAMES.get(method, method.replace("_", " "))
+            found.append((f"top {rows['k'].max()}, {name}", largest_sets(rows)))
         elif method in _SETS:
             found.append((_SETS[method], rows))
     return found
@@ -121,7 +107,7 @@ def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def counts(table: pd.DataFrame) -> str:
     """Answers and topics, for the caption."""
-    own = table[(table["minus"] == "") & (table["term"] == "drop")]
+    own = rows_of(table, minus="", term="drop")
     if own.empty or not own["n_samples"].max():
         return "No answer had a decision step."
     n, topics = own["n_samples"], own["n_topics"]

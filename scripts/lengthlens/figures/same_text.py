@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lengthlens.figures.style import (
-    INK,
-    MUTED,
-    TUNING_COLOURS,
-    Cast,
-    no_data,
-    page_width,
-    styled,
-    zero_line,
-)
-from lengthlens.figures.titles import Case, cases_of, stated
+from lengthlens.figures import style
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import cases_of, stated
 
 QUANTITIES = {
-    "observed": ("own text", INK, "o"),
-    "on_tuned": ("tuned's text", TUNING_COLOURS["tuned"], "o"),
-    "on_untuned": ("untuned's text", TUNING_COLOURS["untuned"], "s"),
-    "interaction": ("interaction", INK, "D"),
-    "shifted": ("shifted signs", MUTED, "x"),
+    "observed": ("own text", style.INK, "o"),
+    "on_tuned": ("tuned's text", style.TUNING_COLOURS["tuned"], "o"),
+    "on_untuned": ("untuned's text", style.TUNING_COLOURS["untuned"], "s"),
+    "interaction": ("interaction", style.INK, "D"),
+    "shifted": ("shifted signs", style.MUTED, "x"),
 }
 SHARES = {"on_tuned": "share_on_tuned", "on_untuned": "share_on_untuned"}
 _ROW = 1.25  # inches
 
 
+@style.styled()
 def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for every pair of models and group of components, a column a language.
 
@@ -37,45 +34,37 @@ def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
         table: tables/same_text.csv.
         cast: models and languages, in order.
     """
-    pairs = list(table[["tuned", "untuned"]].drop_duplicates().itertuples(index=False))
+    pairs = table[["tuned", "untuned"]].drop_duplicates().to_dict("records")
     groups = list(dict.fromkeys(table["group"]))
-    rows = [(pair, group) for pair in pairs for group in groups] or [(None, "")]
-    with styled():
-        size = (page_width(len(cast.languages)), _ROW * len(rows) + 0.9)
-        figure = Figure(figsize=size)
-        panels = figure.subplots(
-            len(rows), len(cast.languages), squeeze=False, sharex=True, sharey="row"
-        )
-        for place, (row, (pair, group)) in enumerate(zip(panels, rows, strict=True)):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                own = table[(table["group"] == group) & (table["language"] == language)]
-                if pair is not None:
-                    own = own[(own["tuned"] == pair.tuned) & (own["untuned"] == pair.untuned)]
-                _draw_panel(axes, own)
-                if place % max(len(groups), 1) == 0:
-                    several = f"{pair.tuned} − {pair.untuned}, " if len(pairs) > 1 else ""
-                    axes.set_title(f"{several}{name}", fontsize=7)
-            row[0].set_ylabel(f"{group}\nlogits per step")
+    rows = list(itertools.product(pairs, groups)) or [({}, "")]
+    figure, panels = style.panel_grid(
+        [_ROW] * len(rows), len(cast.languages), 0.9, sharex=True, sharey="row"
+    )
+    for place, (row, (pair, group)) in enumerate(zip(panels, rows, strict=True)):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            _draw_panel(axes, rows_of(table, group=group, language=language, **pair))
+            if place % max(len(groups), 1) == 0:
+                several = f"{pair['tuned']} − {pair['untuned']}, " if len(pairs) > 1 else ""
+                axes.set_title(f"{several}{name}", fontsize=7)
+        row[0].set_ylabel(f"{group}\nlogits per step")
     figure.set_label(title(table, cast))
     return figure
 
 
 def title(table: pd.DataFrame, cast: Cast) -> str:
     """Whether late heads differ in CWA between the models where both read the same answers."""
-    own = table[table["group"] == "late heads"]
     on_tuned, on_untuned = (
-        cases_of(own[own["quantity"] == text], "value", cast, "tuned")
+        cases_of(rows_of(table, group="late heads", quantity=text), "value", cast, "tuned")
         for text in ("on_tuned", "on_untuned")
     )
     if not on_tuned:
         return "No texts were exchanged between two models"
     both = [
-        Case(
-            one.model,
-            one.language,
-            (one.estimate + other.estimate) / 2,
-            min(one.low, other.low),
-            max(one.high, other.high),
+        replace(
+            one,
+            estimate=(one.estimate + other.estimate) / 2,
+            low=min(one.low, other.low),
+            high=max(one.high, other.high),
         )
         for one, other in zip(on_tuned, on_untuned, strict=True)
     ]
@@ -89,14 +78,13 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 
 def _draw_panel(axes: Axes, own: pd.DataFrame) -> None:
     axes.set_xlim(-0.6, len(QUANTITIES) - 0.4)
-    axes.set_xticks(range(len(QUANTITIES)))
     names = [name for name, _, _ in QUANTITIES.values()]
-    axes.set_xticklabels(names, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
     part = own.set_index("quantity").reindex(QUANTITIES)
     if not np.isfinite(part["value"].to_numpy(dtype=float)).any():
-        no_data(axes, "texts not exchanged")
+        style.no_data(axes, "texts not exchanged")
         return
-    zero_line(axes)
+    style.zero_line(axes)
     for x, (row, (_, color, marker)) in enumerate(
         zip(part.itertuples(), QUANTITIES.values(), strict=True)
     ):
@@ -107,14 +95,9 @@ def _draw_panel(axes: Axes, own: pd.DataFrame) -> None:
         if np.isfinite(share):
             x = list(QUANTITIES).index(quantity)
             axes.annotate(
-                f"{100 * share:.0f} %",
-                (x, part.loc[quantity, "value_high"]),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                fontsize=5.5,
-                annotation_clip=False,
-            )
+                f"{100 * share:.0f} %", (x, part.loc[quantity, "value_high"]), xytext=(0, 2),
+                textcoords="offset points", ha="center", fontsize=5.5, annotation_clip=False,
+            )  # fmt: skip
 
 
 def counts(table: pd.DataFrame) -> str:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lengthlens.figures.style import (
-    PAPER,
-    PART_COLOURS,
-    TUNING_COLOURS,
-    Cast,
-    add_legend,
-    no_data,
-    page_width,
-    styled,
-    zero_line,
-)
+from lengthlens.figures import style
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import apart, case_of, stated
 
 PANELS = {
@@ -29,6 +23,7 @@ _ROW = 1.4  # inches
 _EMPTY = "no model belongs to a series"
 
 
+@style.styled()
 def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for each series and quantity, a column for each language.
 
@@ -36,23 +31,19 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
         table: tables/series.csv.
         cast: models and languages, in order.
     """
-    rows = [(series, name) for series in table["series"].unique() for name in PANELS]
-    rows = rows or [("", "exact")]
-    with styled():
-        size = (page_width(len(cast.languages)), _ROW * len(rows) + 0.7)
-        figure = Figure(figsize=size)
-        panels = figure.subplots(len(rows), len(cast.languages), squeeze=False, sharey="row")
-        handles = {}
-        for row, (series, quantity) in zip(panels, rows, strict=True):
-            own = table[(table["series"] == series) & (table["quantity"] == quantity)]
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                handles |= _draw_panel(axes, own[own["language"] == language])
-                axes.set_title(name, fontsize=7)
-            row[0].set_ylabel(PANELS[quantity])
-        for axes in panels[-1]:
-            axes.set_xlabel("step of tuning")
-        if handles:
-            add_legend(figure, list(handles.values()))
+    rows = list(itertools.product(table["series"].unique(), PANELS)) or [("", "exact")]
+    figure, panels = style.panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
+    handles = {}
+    for row, (series, quantity) in zip(panels, rows, strict=True):
+        own = rows_of(table, series=series, quantity=quantity)
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            handles |= _draw_panel(axes, rows_of(own, language=language))
+            axes.set_title(name, fontsize=7)
+        row[0].set_ylabel(PANELS[quantity])
+    for axes in panels[-1]:
+        axes.set_xlabel("step of tuning")
+    if handles:
+        style.add_legend(figure, list(handles.values()))
     figure.set_label(title(table, cast))
     return figure
 
@@ -68,37 +59,30 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     if not cases:
         return _EMPTY.capitalize()
     return stated(
-        cases,
-        "tuning makes answers exact more often",
-        "tuning makes answers exact less often",
-        "tuning makes answers exact more often",
+        cases, "tuning makes answers exact more often", "tuning makes answers exact less often"
     )
 
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
     """A line for each component, or one; the handles of components by name."""
     if part["value"].isna().all():
-        no_data(axes, _EMPTY)
+        style.no_data(axes, _EMPTY)
         return {}
-    zero_line(axes)
+    style.zero_line(axes)
     handles = {}
     for place, (name, curve) in enumerate(part.groupby(part["component"], sort=True)):
         curve = curve.dropna(subset="value").sort_values("step")
-        colour = PART_COLOURS[place % len(PART_COLOURS)] if name else TUNING_COLOURS["tuned"]
+        colour = (
+            style.PART_COLOURS[place % len(style.PART_COLOURS)]
+            if name
+            else style.TUNING_COLOURS["tuned"]
+        )
         axes.vlines(curve["step"], curve["value_low"], curve["value_high"], color=colour)
         (line,) = axes.plot(
             curve["step"], curve["value"], color=colour, marker=_MARKERS[place % len(_MARKERS)],
-            markeredgecolor=PAPER, markeredgewidth=0.4, label=name,
+            markeredgecolor=style.PAPER, markeredgewidth=0.4, label=name,
         )  # fmt: skip
         if name:
             handles[name] = line
     axes.set_xscale("symlog", linthresh=100)
     return handles
-
-
-def counts(table: pd.DataFrame) -> str:
-    """What the figure rests on."""
-    if table.empty:
-        return _EMPTY
-    steps = table.groupby("series")["step"].nunique().max()
-    return f"{steps} steps; at least {int(table['n_topics'].min())} topics"

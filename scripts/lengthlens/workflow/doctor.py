@@ -7,6 +7,7 @@ is told.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import platform
@@ -29,7 +30,7 @@ from lengthlens.weights.hub_cache import cache_folder, endpoint, has_token, is_o
 from lengthlens.weights.made import free_bytes
 from lengthlens.weights.presence import check_models
 from lengthlens.workflow.gpus import gpu_problem, visible_gpus
-from lengthlens.workflow.surroundings import date_problems, disk_problem, path_problems
+from lengthlens.workflow.surroundings import date_problems, disk_problem, free_bytes, path_problems
 from lengthlens.workflow.targets import Paths
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -196,17 +197,13 @@ def check_study(files: Sequence[str]) -> Iterator[Finding]:
     specs = [ModelSpec.from_config(name, study.model_entry(name)) for name in study.models]
     fetched = {spec.name: Path(paths.manifest(spec.name)).exists() for spec in specs}
     for model in check_models(specs, fetched):
-        yield (
-            (OK, f"{model.name}: {model.state}")
-            if model.problem is None
-            else (WRONG, model.problem)
-        )
+        well = model.problem is None
+        yield (OK, f"{model.name}: {model.state}") if well else (WRONG, model.problem)
 
 
 def check_device(device: str) -> Iterator[Finding]:
     """Whether the model can run where the configuration says."""
-    problem = gpu_problem(device)
-    if problem is None:
+    if (problem := gpu_problem(device)) is None:
         return
     if shutil.which("sbatch"):
         yield ABSENT, f"generation.device is {device}: there must be GPUs where Slurm runs the jobs"
@@ -234,17 +231,14 @@ def main(files: Sequence[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the terminal can show, it is told
         sys.stdout.reconfigure(errors="backslashreplace")
     checks = check_versions, check_gpu, check_machine, check_surroundings, check_hub, check_slurm
-    for check in checks:
-        for state, text in check():
-            wrong += state == WRONG
-            print(line_of(state, text), flush=True)
-    try:
-        for state, text in check_study(files):
-            wrong += state == WRONG
-            print(line_of(state, text), flush=True)
-    except (OSError, LengthlensError) as error:
-        print(line_of(WRONG, str(error)))
-        return 1
+    for check in (*checks, functools.partial(check_study, files)):
+        try:
+            for state, text in check():
+                wrong += state == WRONG
+                print(line_of(state, text), flush=True)
+        except (OSError, LengthlensError) as error:
+            print(line_of(WRONG, str(error)))
+            wrong += 1
     return int(wrong > 0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -94,13 +95,15 @@ def disk_problem(folder: Path) -> str | None:
     return None
 
 
+def free_bytes(folder: Path) -> int:
+    """The space that is left for a folder, which may still be missing."""
+    folder = folder.absolute()
+    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
+
+
 def space_warning(folder: Path, needed_mb: int) -> str | None:
     """A line where the jobs ask for more space than there is; their requests are upper bounds."""
-    there = folder.absolute()
-    while not there.is_dir():
-        there = there.parent
-    space = os.statvfs(there)
-    free = space.f_bavail * space.f_frsize / 1e6
+    free = free_bytes(folder) / 1e6
     if needed_mb <= free:
         return None
     return (
