@@ -24,12 +24,12 @@ import torch
 import xarray as xr
 from patching import ALL, DATE, FOLDER, MEMORY_GB, N_WORDS, patches
 from scipy.stats import spearmanr
-from workload import generation
+from workload import english, generation
 
 from lengthlens.attribution.per_sample import attribute_batches
 from lengthlens.generation.answers import answer_prompts
 from lengthlens.generation.loaded import LoadedModel, load
-from lengthlens.language.prompts import build_prompts, load_language
+from lengthlens.language.languages import load_language
 from lengthlens.models.readout import readout_of
 from lengthlens.patching.atp import attribute_swaps
 from lengthlens.patching.material import Reading, swap_material
@@ -41,9 +41,7 @@ SETTINGS = generation(max_new_tokens=64, batch_size=32, date=DATE)
 
 def answered(loaded: LoadedModel, per_n: int) -> tuple[list[dict], xr.Dataset]:
     """The model's answers to English prompts, and their attribution."""
-    language = load_language("resources/languages/en.yaml")
-    prompts = [p for n in N_WORDS for p in build_prompts(language, n, 0, per_n, 0)]
-    parts = list(answer_prompts(loaded, prompts, SETTINGS, "whitespace"))
+    parts = list(answer_prompts(loaded, english(per_n), SETTINGS, "whitespace"))
     scores, *_ = attribute_batches(readout_of(loaded.model), [batch for _, batch in parts], set())
     return [row for rows, _ in parts for row in rows], scores
 

@@ -6,17 +6,19 @@ python benchmarks/show.py
 from __future__ import annotations
 
 import json
-import statistics
+from collections.abc import Iterable
 
 import attribution
 import matplotlib
 import memory
+import pandas as pd
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.patches import Patch  # noqa: E402
-from processes import HERE  # noqa: E402
+from processes import HERE, VARIANTS  # noqa: E402
 
+WORKLOAD = ["processor", "size", "variant", "prompts", "rows", "cap"]
 PAGE = HERE / "README.md"
 LABELS = {
     "generate": "generate alone",
@@ -36,19 +38,91 @@ COLOURS = {
 }
 
 
+def markdown(head: str, rows: Iterable[Iterable]) -> str:
+    """A table; the names of its columns stand between bars."""
+    lines = [f"| {head} |", "|---" * (1 + head.count("|")) + "|"]
+    return "\n".join(lines + [f"| {' | '.join(map(str, row))} |" for row in rows])
+
+
+def ratios(runs: pd.DataFrame, clock: str = "cpu", reference: str = "generate") -> pd.Series:
+    """Seconds of a method as multiples of a reference's in the same run, where it was measured."""
+    return (runs[clock] / runs[f"{reference}_{clock}"]).dropna()
+
+
+def beside(runs: pd.DataFrame, reference: str) -> str:
+    """The median of CPU ratios to a reference, with the smallest and largest of several."""
+    found = ratios(runs, reference=reference)
+    if found.empty:
+        return "–"
+    text = f"{found.median():.2f}"
+    return text if len(found) == 1 else f"{text} ({found.min():.2f}–{found.max():.2f})"
+
+
+def cell_table(runs: pd.DataFrame) -> str:
+    """Medians of every method on every workload beside both references."""
+    rows = []
+    for cell, found in runs.groupby([*WORKLOAD, "method"], sort=False):
+        seconds = [f"{found[name].median():.1f}" for name in ("cpu", "generate_cpu")]
+        times = [beside(found, name) for name in attribution.REFERENCES]
+        wall = f"{ratios(found, 'wall').median():.2f}"
+        rows.append((*cell, len(found), *seconds, *times, wall, f"{found['error'].max():.0e}"))
+    return markdown(
+        "processor | model | answers | prompts | batch | cap | method | runs | CPU s | generate, "
+        "CPU s | × generate | × our loop | wall × generate | error",
+        rows,
+    )
+
+
+def workload_table(runs: pd.DataFrame) -> str:
+    """CPU seconds of both kinds of answers together beside the references'."""
+    seconds = ["cpu", *(f"{name}_cpu" for name in attribution.REFERENCES)]
+    medians = runs.groupby([*WORKLOAD, "method"], sort=False)[seconds].median()
+    both = [name for name in medians.index.names if name != "variant"]
+    rows = []
+    for workload, kinds in medians.groupby(both, sort=False):
+        if len(kinds) == len(VARIANTS):
+            cpu, *references = kinds.sum(skipna=False)
+            told = ["–" if pd.isna(one) else f"{one:.1f}" for one in references]
+            told += ["–" if pd.isna(one) else f"{cpu / one:.2f}" for one in references]
+            rows.append((*workload, f"{cpu:.1f}", *told))
+    return markdown(
+        "processor | model | prompts | batch | cap | method | CPU s | generate, CPU s | "
+        "our loop, CPU s | × generate | × our loop",
+        rows,
+    )
+
+
+def peaks_of(runs: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
+    """Median peak [MB] of every (answers, method), by number of prompts."""
+    lines = runs.groupby(["variant", "method"], sort=False)
+    return {line: found.groupby("prompts")["memory"].median() for line, found in lines}
+
+
+def memory_table(runs: pd.DataFrame) -> str:
+    """Medians [MB] of every kind of answers and method, a column a number of prompts."""
+    prompts = sorted(set(runs["prompts"]))
+    rows = []
+    for line, peaks in peaks_of(runs).items():
+        cells = [f"{peaks[n]:.1f}" if n in peaks else "–" for n in prompts]
+        grown = peaks[prompts[-1]] / peaks[prompts[0]] if prompts[-1] in peaks else None
+        rows.append((*line, *cells, "–" if grown is None else f"{grown:.2f}"))
+    named = " | ".join(f"{n:,}" for n in prompts)
+    return markdown(f"answers | method | {named} | last ÷ first", rows)
+
+
 def main() -> None:
     plt.rcParams.update({"svg.hashsalt": "lengthlens", "font.size": 9, "axes.axisbelow": True})
     times, peaks = (
-        json.loads(path.read_text())["runs"] for path in (attribution.RESULTS, memory.RESULTS)
+        pd.DataFrame(json.loads(path.read_text())["runs"])
+        for path in (attribution.RESULTS, memory.RESULTS)
     )
-    cells = attribution.cells_of(times)
-    draw_time(cells)
+    draw_time(times)
     draw_memory(peaks)
     text = PAGE.read_text(encoding="utf-8")
     tables = {
-        "workload": attribution.workload_table(cells),
-        "cells": attribution.cell_table(cells),
-        "memory": memory.table(peaks),
+        "workload": workload_table(times),
+        "cells": cell_table(times),
+        "memory": memory_table(peaks),
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
@@ -57,12 +131,15 @@ def main() -> None:
     PAGE.write_text(text, encoding="utf-8")
 
 
-def draw_time(cells: dict[tuple, list[dict]]) -> None:
+def draw_time(runs: pd.DataFrame) -> None:
     """CPU time of every method as a multiple of plain generate's; a panel a processor."""
-    panels: dict[str, dict[tuple, list[str]]] = {}
-    for *workload, method in cells:
-        panels.setdefault(workload[0], {}).setdefault(tuple(workload), []).append(method)
-    heights = [sum(1 + len(methods) for methods in panel.values()) for panel in panels.values()]
+    panels = [
+        {key: dict(list(found.groupby("method", sort=False))) for key, found in workloads}
+        for workloads in (
+            panel.groupby(WORKLOAD, sort=False) for _, panel in runs.groupby("processor", sort=False)
+        )
+    ]
+    heights = [sum(1 + len(methods) for methods in panel.values()) for panel in panels]
     figure, axes = plt.subplots(
         len(heights),
         figsize=(7, 1.4 + 0.16 * sum(heights)),
@@ -71,42 +148,38 @@ def draw_time(cells: dict[tuple, list[dict]]) -> None:
         sharex=True,
         squeeze=False,
     )
-    for axis, (processor, panel) in zip(axes[:, 0], panels.items(), strict=True):
+    for axis, panel in zip(axes[:, 0], panels, strict=True):
         y, ticks = 0, []
         for workload, methods in panel.items():
             ticks.append((y + (len(methods) - 1) / 2, "{1}, {2}\n{3} prompts".format(*workload)))
-            for method in methods:
-                found = attribution.ratios(cells[(*workload, method)])
-                middle = statistics.median(found)
-                axis.barh(y, middle, 0.9, color=COLOURS[method])
+            for method, measured in methods.items():
+                found = ratios(measured)
+                axis.barh(y, found.median(), 0.9, color=COLOURS[method])
                 axis.plot(found, [y] * len(found), "|", color="black", markersize=4)
-                axis.text(max(1, *found) + 0.03, y, f"{middle:.2f}", va="center", fontsize=6)
+                end = max(1, found.max()) + 0.03
+                axis.text(end, y, f"{found.median():.2f}", va="center", fontsize=6)
                 y += 1
             y += 1
         axis.axvline(1, color="#555555", linewidth=0.8)
         axis.set_yticks(*zip(*ticks, strict=True))
         axis.invert_yaxis()
         axis.margins(x=0.12)  # room for the numbers
-        axis.set_title(processor, fontsize=9, loc="left")
+        axis.set_title(next(iter(panel))[0], fontsize=9, loc="left")
     axes[-1, 0].set_xlabel("CPU time, as a multiple of plain generate (ticks: single runs)")
-    shown = {method for *_, method in cells}
-    handles = [
-        Patch(color=COLOURS[method], label=label)
-        for method, label in LABELS.items()
-        if method in shown
-    ]
+    shown = set(runs["method"])
+    handles = [Patch(color=COLOURS[m], label=label) for m, label in LABELS.items() if m in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     save(figure, "time")
 
 
-def draw_memory(runs: list[dict]) -> None:
+def draw_memory(runs: pd.DataFrame) -> None:
     """Peak memory beyond the model against the number of prompts."""
     figure, axis = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    for (variant, method), peaks in memory.peaks_of(runs).items():
+    for (variant, method), peaks in peaks_of(runs).items():
         if len(peaks) > 1:
             axis.plot(
-                list(peaks),
-                list(peaks.values()),
+                peaks.index,
+                peaks,
                 "-o" if variant == "instruct" else "--s",
                 color=COLOURS[method],
                 label=f"{LABELS[method]} ({variant})",
