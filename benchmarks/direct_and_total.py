@@ -25,7 +25,8 @@ from lengthlens.decoding.decode import decode
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.generation.answers import answer_row, record_batch, requests
 from lengthlens.generation.loaded import LoadedModel, load
-from lengthlens.language.prompts import build_prompts, load_language
+from lengthlens.language.languages import load_language
+from lengthlens.language.prompts import build_prompts
 from lengthlens.models.readout import readout_of
 from lengthlens.statistics import spearman_interval
 from lengthlens.weights.checkpoints import ModelSpec

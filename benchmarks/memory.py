@@ -35,11 +35,10 @@ def measure(cell: dict) -> dict:
     loaded = pocket(cell["variant"])
     work = study(loaded, cell["prompts"], ROWS, CAP)
     loaded = in_place_of(loaded, random_llama(SIZE, loaded.anatomy.vocabulary_size))
-    with saved(loaded) as folder:
-        with runner(cell["method"], loaded, folder) as run:
-            before = start_peak()
-            for batch, lengths in zip(work.batches, work.lengths, strict=True):
-                run(batch, lengths)
+    with saved(loaded) as folder, runner(cell["method"], loaded, folder) as run:
+        before = start_peak()
+        for batch, lengths in zip(work.batches, work.lengths, strict=True):
+            run(batch, lengths)
     return {"memory": (peak_memory() - before) / 1024}
 
 

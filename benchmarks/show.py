@@ -133,12 +133,12 @@ def main() -> None:
 
 def draw_time(runs: pd.DataFrame) -> None:
     """CPU time of every method as a multiple of plain generate's; a panel a processor."""
-    panels = [
-        {key: dict(list(found.groupby("method", sort=False))) for key, found in workloads}
-        for workloads in (
-            panel.groupby(WORKLOAD, sort=False) for _, panel in runs.groupby("processor", sort=False)
+    panels = []
+    for _, panel in runs.groupby("processor", sort=False):
+        workloads = panel.groupby(WORKLOAD, sort=False)
+        panels.append(
+            {key: dict(list(one.groupby("method", sort=False))) for key, one in workloads}
         )
-    ]
     heights = [sum(1 + len(methods) for methods in panel.values()) for panel in panels]
     figure, axes = plt.subplots(
         len(heights),

@@ -18,12 +18,12 @@ import argparse
 import itertools
 import json
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from lengthlens.files.marks import put_between
 from lengthlens.statistics import (
     Bootstrap,
     agreement_interval,
@@ -272,11 +272,7 @@ def score_table(found: dict) -> str:
 def with_tables(page: str, found: dict) -> str:
     """The page with both tables between their comments replaced."""
     for table in (set_table, score_table):
-        begin, end = f"<!-- {table.__name__}: begin -->", f"<!-- {table.__name__}: end -->"
-        text = f"{begin}\n{table(found)}\n{end}"
-        page, count = re.subn(f"{begin}.*?{end}", lambda _, t=text: t, page, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{PAGE} has {count} places for {table.__name__}, not one")
+        page = put_between(page, table.__name__, table(found))
     return page
 
 

@@ -175,10 +175,10 @@ def check_slurm() -> Iterator[Finding]:
 
 def check_study(files: Sequence[str]) -> Iterator[Finding]:
     """The configuration and its models."""
-    config, _ = read_yaml(ROOT / "config.yaml")
+    config = read_yaml(ROOT / "config.yaml").content
     contents: dict = {}
     for file in files:
-        content, _ = read_yaml(file)
+        content = read_yaml(file).content
         if content is not None and not isinstance(content, dict):
             yield WRONG, f"{file} is not a mapping of keys to values; see config.yaml"
             return
