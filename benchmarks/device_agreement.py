@@ -18,6 +18,7 @@ and Spearman's correlation over components.
 from __future__ import annotations
 
 import argparse
+from os.path import commonprefix
 
 import numpy as np
 import torch
@@ -58,8 +59,7 @@ def compare_answers(cpu: tuple, device: tuple) -> None:
     (rows, scores), (others, other_scores) = cpu, device
     tokens = [(one["tokens"], two["tokens"]) for one, two in zip(rows, others, strict=True)]
     same = np.array([one == two for one, two in tokens])
-    before = sum(next((i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b),
-                      min(map(len, pair))) for pair in tokens)  # fmt: skip
+    before = sum(len(commonprefix(pair)) for pair in tokens)
     share = before / sum(len(one) for one, _ in tokens)
     print(
         f"{same.sum()} of {len(same)} answers have the same tokens; {share:.1%} of all tokens agree"

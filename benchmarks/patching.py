@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+import pandas as pd
 import torch
 from workload import N_WORDS, english, generation, timed, transformer_lens
 
@@ -130,9 +131,7 @@ def main() -> None:
         lens = Lens(loaded)
     except ImportError:
         lens, _ = None, print("TransformerLens is not installed: left out")
-    names = ("forward", "atp", "atp, lens", "patches", "lens")
-    spent: dict[str, list[float]] = {name: [] for name in names}
-    single, deviation = [], {"patches": 0.0, "atp": 0.0}
+    times, single, deviation = [], [], {"patches": 0.0, "atp": 0.0}
     for swap in swaps[:1] + swaps:  # the first one twice: the first time warms up
         ids = token_ids(swap)[:1]
         with torch.no_grad():
@@ -149,19 +148,21 @@ def main() -> None:
             for name, (own, theirs) in sides.items():
                 deviation[name] = max(deviation[name], float(np.abs(own - theirs).max()))
         single.append(found.head)
-        for name, value in taken.items():
-            spent[name].append(value)
+        times.append(taken)
     together, _, found = timed(attribute_swaps, loaded, swaps, MEMORY_GB)
     batches = float(np.abs(found.head - np.concatenate(single[1:], 1)).max())
-    reference = sum(spent["forward"][1:])
+    spent = pd.DataFrame(times[1:]).sum()
+    spent["atp, together"] = together
     components = loaded.anatomy.n_layers * (loaded.anatomy.n_heads + 1)
-    print(f"{len(swaps)} texts, {components} components, {reference:.3f} s for the forward passes")
+    print(
+        f"{len(swaps)} texts, {components} components, {spent['forward']:.3f} s of forward passes"
+    )
     print(f"{'method':16}{'forward passes a text':>24}{'difference':>14}")
-    rows = [(name, sum(values[1:]) / reference) for name, values in spent.items() if values]
-    rows.insert(2, ("atp, together", together / reference))
     told = {"atp, together": batches} | (deviation if lens else {})
-    for name, ratio in rows:
-        print(f"{name:16}{ratio:24.2f}{told.get(name, np.nan):14.2g}")
+    for name in ("forward", "atp", "atp, together", "atp, lens", "patches", "lens"):
+        if name in spent:
+            ratio = spent[name] / spent["forward"]
+            print(f"{name:16}{ratio:24.2f}{told.get(name, np.nan):14.2g}")
 
 
 if __name__ == "__main__":
