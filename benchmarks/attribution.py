@@ -102,7 +102,7 @@ def main() -> None:
         print(*cell.values(), *(f"{ratio:.2f}" for ratio in ratios), flush=True)
         runs.append(found)
         RESULTS.write_text(json.dumps({"machines": machines, "runs": runs}, indent=1) + "\n")
-    print("python benchmarks/show.py shows them")
+    print("python benchmarks/show.py writes them into README.md")
 
 
 if __name__ == "__main__":

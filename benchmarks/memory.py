@@ -82,7 +82,7 @@ def main() -> None:
         runs.append(cell | measured(__file__, cell, RETURN))
         print(*cell.values(), f"{runs[-1]['memory']:.1f} MB", flush=True)
         RESULTS.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=1) + "\n")
-    print("python benchmarks/show.py shows them")
+    print("python benchmarks/show.py writes them into README.md")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from lengthlens.files.marks import put_between
+from lengthlens.files.marks import markdown_table, put_between
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/cluster.md"
@@ -283,23 +283,20 @@ def _all_steps() -> int:
 
 def minutes(by_card: list[dict[str, float]], name: str, digits: int, together: bool = False) -> str:
     """Seconds by name for each card, as a table of minutes; perhaps with what they add up to."""
-    rows = [f"| {name} | " + " | ".join(card.name for card in CARDS) + " |", "|---|---|---|"]
-    for row in by_card[0]:
-        cells = " | ".join(f"{found[row] / 60:.{digits}f}" for found in by_card)
-        rows.append(f"| {row} | {cells} |")
+    rows = [[row, *(f"{found[row] / 60:.{digits}f}" for found in by_card)] for row in by_card[0]]
     if together:
-        sums = " | ".join(f"**{sum(found.values()) / 60:.0f}**" for found in by_card)
-        rows.append(f"| **together** | {sums} |")
-    return "\n".join(rows)
+        sums = [f"**{sum(found.values()) / 60:.0f}**" for found in by_card]
+        rows.append(["**together**", *sums])
+    return markdown_table([name, *(card.name for card in CARDS)], rows)
 
 
 def dump_table() -> str:
     """GB of activations by model."""
-    rows = ["| model | at the reported lengths | every answer cut at 256 |", "|---|---|---|"]
-    for variant in ANSWER:
-        rows.append(f"| {variant} | {dump_gb(variant):.0f} GB | {dump_gb(variant, CUT):.0f} GB |")
+    rows = [[f"{dump_gb(variant, cut):.0f} GB" for cut in (None, CUT)] for variant in ANSWER]
     both = [sum(dump_gb(variant, cut) for variant in ANSWER) for cut in (None, CUT)]
-    return "\n".join([*rows, f"| both | {both[0]:.0f} GB | {both[1]:.0f} GB |"])
+    rows.append([f"{each:.0f} GB" for each in both])
+    named = [[name, *row] for name, row in zip((*ANSWER, "both"), rows, strict=True)]
+    return markdown_table(["model", "at the reported lengths", "every answer cut at 256"], named)
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -1,12 +1,11 @@
 """Shows what was measured: the figures and tables of README.md, from results.json and memory.json.
 
-python benchmarks/show.py
+PYTHONPATH=scripts python benchmarks/show.py
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 import attribution
 import matplotlib
@@ -18,7 +17,11 @@ from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.patches import Patch  # noqa: E402
 from processes import HERE, VARIANTS  # noqa: E402
 
+from lengthlens.files.marks import markdown_table, put_between  # noqa: E402
+
 WORKLOAD = ["processor", "size", "variant", "prompts", "rows", "cap"]
+NAMES = {"size": "model", "variant": "answers", "rows": "batch"}  # of columns in tables
+TIMES = ["× generate", "× our loop"]
 PAGE = HERE / "README.md"
 LABELS = {
     "generate": "generate alone",
@@ -36,12 +39,6 @@ COLOURS = {
     "lens-batched": "#e69f00",
     "lens": "#d55e00",
 }
-
-
-def markdown(head: str, rows: Iterable[Iterable]) -> str:
-    """A table; the names of its columns stand between bars."""
-    lines = [f"| {head} |", "|---" * (1 + head.count("|")) + "|"]
-    return "\n".join(lines + [f"| {' | '.join(map(str, row))} |" for row in rows])
 
 
 def ratios(runs: pd.DataFrame, clock: str = "cpu", reference: str = "generate") -> pd.Series:
@@ -66,11 +63,9 @@ def cell_table(runs: pd.DataFrame) -> str:
         times = [beside(found, name) for name in attribution.REFERENCES]
         wall = f"{ratios(found, 'wall').median():.2f}"
         rows.append((*cell, len(found), *seconds, *times, wall, f"{found['error'].max():.0e}"))
-    return markdown(
-        "processor | model | answers | prompts | batch | cap | method | runs | CPU s | generate, "
-        "CPU s | × generate | × our loop | wall × generate | error",
-        rows,
-    )
+    head = [NAMES.get(name, name) for name in (*WORKLOAD, "method", "runs")]
+    head += ["CPU s", "generate, CPU s", *TIMES, "wall × generate", "error"]
+    return markdown_table(head, rows)
 
 
 def workload_table(runs: pd.DataFrame) -> str:
@@ -85,11 +80,9 @@ def workload_table(runs: pd.DataFrame) -> str:
             told = ["–" if pd.isna(one) else f"{one:.1f}" for one in references]
             told += ["–" if pd.isna(one) else f"{cpu / one:.2f}" for one in references]
             rows.append((*workload, f"{cpu:.1f}", *told))
-    return markdown(
-        "processor | model | prompts | batch | cap | method | CPU s | generate, CPU s | "
-        "our loop, CPU s | × generate | × our loop",
-        rows,
-    )
+    head = [NAMES.get(name, name) for name in both]
+    head += ["CPU s", "generate, CPU s", "our loop, CPU s", *TIMES]
+    return markdown_table(head, rows)
 
 
 def peaks_of(runs: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
@@ -106,8 +99,8 @@ def memory_table(runs: pd.DataFrame) -> str:
         cells = [f"{peaks[n]:.1f}" if n in peaks else "–" for n in prompts]
         grown = peaks[prompts[-1]] / peaks[prompts[0]] if prompts[-1] in peaks else None
         rows.append((*line, *cells, "–" if grown is None else f"{grown:.2f}"))
-    named = " | ".join(f"{n:,}" for n in prompts)
-    return markdown(f"answers | method | {named} | last ÷ first", rows)
+    named = [f"{n:,}" for n in prompts]
+    return markdown_table(["answers", "method", *named, "last ÷ first"], rows)
 
 
 def main() -> None:
@@ -125,9 +118,7 @@ def main() -> None:
         "memory": memory_table(peaks),
     }
     for name, table in tables.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+        text = put_between(text, name, table)
     PAGE.write_text(text, encoding="utf-8")
 
 

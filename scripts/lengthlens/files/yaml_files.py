@@ -23,48 +23,30 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True)
 class Repeated:
-    """A key that a file gives twice; YAML would keep the last value without a word.
+    """A key that a file gives twice; YAML would keep the last value without a word."""
 
-    Attributes:
-        path: the keys down to it, as text.
-        lines: the line numbers of both, from 1.
-    """
-
-    path: tuple[str, ...]
-    lines: tuple[int, int]
+    path: tuple[str, ...]  # the keys down to it, as text
+    lines: tuple[int, int]  # the line numbers of both, from 1
 
 
 @dataclass(frozen=True)
 class Misread:
-    """A value without quotes that YAML 1.1 reads as another one than stands there.
-
-    Attributes:
-        path: the keys and places in lists down to it.
-        line: its line number, from 1.
-        written, read: as it stands in the file, and what it is read as.
-    """
+    """A value without quotes that YAML 1.1 reads as another one than stands there."""
 
     path: KeyPath
-    line: int
+    line: int  # from 1
     written: str
     read: str
 
 
 @dataclass(frozen=True)
 class YamlFile:
-    """What a YAML file holds, and how it is written.
-
-    Attributes:
-        content: the values.
-        repeated: keys that stand twice in a mapping.
-        misread: values that are read otherwise than they are written.
-        lines: path of every value -> its line number, from 1; that of a key, where it has one.
-    """
+    """What a YAML file holds, and how it is written."""
 
     content: Any
     repeated: list[Repeated]
     misread: list[Misread]
-    lines: dict[KeyPath, int]
+    lines: dict[KeyPath, int]  # of every value, or of its key, where it has one; from 1
 
 
 def read_yaml(path: str | Path) -> YamlFile:

@@ -50,17 +50,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often tuning examples are in which language and ask for what.
+    """How often tuning examples are in which language and ask for what."""
 
-    Attributes:
-        languages: share of each language.
-        targets: weight of each of `TARGETS`.
-        free: share of the requests that say nothing of length.
-    """
-
-    languages: Mapping[str, float]
-    targets: Sequence[float]
-    free: float
+    languages: Mapping[str, float]  # share of each
+    targets: Sequence[float]  # weight of each of `TARGETS`
+    free: float  # share of the requests that say nothing of length
 
 
 # Of the requests that the tokenizer learns from.
