@@ -292,11 +292,10 @@ def minutes(by_card: list[dict[str, float]], name: str, digits: int, together: b
 
 def dump_table() -> str:
     """GB of activations by model."""
-    rows = [[f"{dump_gb(variant, cut):.0f} GB" for cut in (None, CUT)] for variant in ANSWER]
-    both = [sum(dump_gb(variant, cut) for variant in ANSWER) for cut in (None, CUT)]
-    rows.append([f"{each:.0f} GB" for each in both])
-    named = [[name, *row] for name, row in zip((*ANSWER, "both"), rows, strict=True)]
-    return markdown_table(["model", "at the reported lengths", "every answer cut at 256"], named)
+    sizes = {name: [dump_gb(name, cut) for cut in (None, CUT)] for name in ANSWER}
+    sizes["both"] = [sum(column) for column in zip(*sizes.values(), strict=True)]
+    rows = [(name, *(f"{size:.0f} GB" for size in row)) for name, row in sizes.items()]
+    return markdown_table(["model", "at the reported lengths", "every answer cut at 256"], rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
