@@ -15,17 +15,16 @@ as there are conditions: for an answer and for a produced token, for ablated ans
 from __future__ import annotations
 
 import argparse
-import time
 
 import numpy as np
 import torch
 from direct_and_total import SETTINGS
+from workload import english, timed
 
 from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
 from lengthlens.generation.answers import rows_per_batch
 from lengthlens.generation.loaded import LoadedModel, load
-from lengthlens.language.prompts import build_prompts, load_language
 from lengthlens.weights.checkpoints import ModelSpec
 
 LIMIT = 64  # tokens of an answer at most
@@ -63,13 +62,6 @@ def sweep(loaded: LoadedModel, prompts: list[list[int]], sets: ConditionSets) ->
     return produced
 
 
-def timed(work, *arguments) -> tuple[float, float, int]:
-    """CPU seconds, wall seconds and tokens of one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    tokens = work(*arguments)
-    return time.process_time() - cpu, time.perf_counter() - wall, tokens
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--conditions", type=int, default=100)
@@ -78,8 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     loaded = load(ModelSpec("instruct", "instruct", path="resources/pocket/instruct"), device="cpu")
-    language = load_language("resources/languages/en.yaml")
-    asked = [p for n in range(3, 10) for p in build_prompts(language, n, 0, arguments.prompts, 0)]
+    asked = english(arguments.prompts)
     prompts = [loaded.encode(prompt.text, SETTINGS.date) for prompt in asked]
     conditions = random_conditions(loaded, arguments.conditions)
     sets = ConditionSets(conditions, loaded.anatomy, loaded.device, None)

@@ -37,7 +37,8 @@ def values_of(path: Path) -> dict[Any, Any]:
         with xr.open_dataset(path) as data:
             found = {str(name): data[name].to_numpy() for name in data.variables}
             attributes = {f"@{name}": value for name, value in data.attrs.items()}
-        return found | _without(attributes)
+        told = (name for name in attributes if not any(word in name for word in NOT_VALUES))
+        return found | {name: attributes[name] for name in told}
     if path.suffix == ".h5":
         return _datasets(path)
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -56,14 +57,6 @@ def _datasets(path: Path) -> dict[str, Any]:
 
         file.visititems(keep)
     return found
-
-
-def _without(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in attributes.items()
-        if not any(word in name for word in NOT_VALUES)
-    }
 
 
 def same(one: Any, other: Any) -> bool:

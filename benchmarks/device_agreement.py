@@ -18,20 +18,21 @@ and Spearman's correlation over components.
 from __future__ import annotations
 
 import argparse
+from os.path import commonprefix
 
 import numpy as np
 import torch
 import xarray as xr
 from patching import ALL, DATE, FOLDER, MEMORY_GB, N_WORDS, patches
 from scipy.stats import spearmanr
-from workload import generation
+from workload import english, generation
 
 from lengthlens.attribution.per_sample import attribute_batches
 from lengthlens.generation.answers import answer_prompts
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.generation.swaps import swap_material
-from lengthlens.language.prompts import build_prompts, load_language
+from lengthlens.language.languages import load_language
 from lengthlens.models.readout import readout_of
 from lengthlens.patching.atp import attribute_swaps
 from lengthlens.patching.runs import SwapRuns
@@ -42,9 +43,7 @@ SETTINGS = generation(max_new_tokens=64, batch_size=32, date=DATE)
 
 def answered(loaded: LoadedModel, per_n: int) -> tuple[list[dict], xr.Dataset]:
     """The model's answers to English prompts, and their attribution."""
-    language = load_language("resources/languages/en.yaml")
-    prompts = [p for n in N_WORDS for p in build_prompts(language, n, 0, per_n, 0)]
-    parts = list(answer_prompts(loaded, prompts, SETTINGS, "whitespace"))
+    parts = list(answer_prompts(loaded, english(per_n), SETTINGS, "whitespace"))
     scores, *_ = attribute_batches(readout_of(loaded.model), [batch for _, batch in parts], set())
     return [row for rows, _ in parts for row in rows], scores
 
@@ -61,8 +60,7 @@ def compare_answers(cpu: tuple, device: tuple) -> None:
     (rows, scores), (others, other_scores) = cpu, device
     tokens = [(one["tokens"], two["tokens"]) for one, two in zip(rows, others, strict=True)]
     same = np.array([one == two for one, two in tokens])
-    before = sum(next((i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b),
-                      min(map(len, pair))) for pair in tokens)  # fmt: skip
+    before = sum(len(commonprefix(pair)) for pair in tokens)
     share = before / sum(len(one) for one, _ in tokens)
     print(
         f"{same.sum()} of {len(same)} answers have the same tokens; {share:.1%} of all tokens agree"

@@ -24,17 +24,13 @@ from lengthlens.decoding.choose import Forced
 from lengthlens.decoding.intervention import Intervention
 from lengthlens.generation.answers import answer_row, record_batch, requests
 from lengthlens.generation.loaded import LoadedModel, load
-from lengthlens.language.prompts import build_prompts, load_language
+from lengthlens.language.languages import load_language
+from lengthlens.language.prompts import build_prompts
 from lengthlens.models.readout import readout_of
 from lengthlens.statistics import spearman_interval
 from lengthlens.weights.checkpoints import ModelSpec
 
-SETTINGS = generation(
-    max_new_tokens=64,
-    batch_size=64,
-    memory_gb=2,
-    date="2026-01-01",
-)
+SETTINGS = generation(max_new_tokens=64, batch_size=64, memory_gb=2, date="2026-01-01")
 
 
 def one_by_one(loaded: LoadedModel) -> Intervention:
@@ -86,23 +82,20 @@ def measure(name: str, code: str, n_prompts: int) -> None:
     prompts = [p for n in (3, 6, 9) for p in build_prompts(language, n, 0, n_prompts, 0)]
     asked = requests(loaded, prompts, SETTINGS)
     answers = loaded.decode([r.tokens for r in asked], 64)
-    direct, total, topics, rests = [], [], [], []
+    found, topics = [], []
     for request, tokens, stopped in zip(asked, answers.tokens, answers.stopped, strict=True):
         topic = answer_row(request, tokens, stopped, loaded, "whitespace")["topic"]
         for step in sorted({0, len(tokens) // 2, len(tokens) - 1}):
             there = type(request)(request.sample_id, request.prompt, request.tokens + tokens[:step])
-            found = effects(loaded, readout, removed, there, tokens[step])
-            direct.append(found[0])
-            total.append(found[1])
-            rests.append(found[2])
+            found.append(effects(loaded, readout, removed, there, tokens[step]))
             topics.append(topic)
-    direct, total, topics = np.stack(direct), np.stack(total), np.array(topics)
+    direct, total, rests = map(np.stack, zip(*found, strict=True))
     a = loaded.anatomy
     layer = np.concatenate([np.repeat(np.arange(a.n_layers), a.n_heads), np.arange(a.n_layers)])
     is_mlp = np.arange(len(layer)) >= a.n_layers * a.n_heads
     print(f"\npocket-{name}, {code}: {len(topics)} steps of {len(asked)} answers")
     print(
-        f"last MLP: direct + scale term misses the total by {max(rests):.1e} of the largest logit"
+        f"last MLP: direct + scale term misses the total by {rests.max():.1e} of the largest logit"
     )
     print("layer | kind | n | rank correlation | mean direct | mean total")
     for kind, chosen in (("heads", ~is_mlp), ("MLP", is_mlp)):
@@ -115,12 +108,10 @@ def measure(name: str, code: str, n_prompts: int) -> None:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("--language", default="en")
-    arguments.add_argument(
-        "--prompts", type=int, default=12, help="prompts for each of N = 3, 6, 9"
-    )
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--prompts", type=int, default=12, help="for each of N = 3, 6, 9")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     for name in ("base", "instruct"):
         measure(name, given.language, given.prompts)

@@ -31,6 +31,7 @@ from pathlib import Path
 from llama_shape import HEAD, HEADS, HIDDEN, LAYERS, VOCABULARY, make_checkpoint
 
 ROOT = Path(__file__).parents[1]
+DATE = "2026-01-01"
 # Mean word-count errors of secondary summaries of the paper: (variant, language) -> words.
 ERRORS = {
     ("base", "en"): 34.8,
@@ -41,11 +42,35 @@ ERRORS = {
 N_WORDS = range(3, 10)
 
 
+def language_of(code: str):
+    """The study's language file."""
+    from lengthlens.language.languages import load_language
+
+    return load_language(ROOT / f"resources/languages/{code}.yaml")
+
+
+def loaded_model(folder: Path, given: argparse.Namespace):
+    """The random checkpoint, by the study's own code."""
+    from lengthlens.generation.loaded import load
+    from lengthlens.weights.checkpoints import ModelSpec
+
+    spec = ModelSpec("full", given.variant, path=str(folder / "model"))
+    return load(spec, dtype="bfloat16", device=given.device, threads=given.threads)
+
+
+def activation_writer(path: Path):
+    """What writes a dump of the model."""
+    from lengthlens.files.formats import ACTIVATIONS
+    from lengthlens.files.provenance import provenance
+    from lengthlens.generation.activations import ActivationWriter
+
+    model = {"model": "full", "source": "", "sha256": ""}
+    return ActivationWriter(path, provenance(ACTIVATIONS, {"dtype": "bfloat16"}, model))
+
+
 def tokens_per_word(tokenizer, language: str) -> float:
     """Tokens a word of the language's neutral sentences, spaces and punctuation included."""
-    from lengthlens.language.prompts import load_language
-
-    texts = load_language(ROOT / f"resources/languages/{language}.yaml").neutral
+    texts = language_of(language).neutral
     tokens = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
     return tokens / sum(len(text.split()) for text in texts)
 
@@ -64,36 +89,26 @@ def measure_generation(folder: Path, given: argparse.Namespace) -> dict:
     import torch
 
     from lengthlens.attribution.per_sample import attribute_batches
-    from lengthlens.files.formats import ACTIVATIONS
-    from lengthlens.files.provenance import provenance
-    from lengthlens.generation.activations import ActivationWriter
     from lengthlens.generation.answers import Request, record_batch
-    from lengthlens.generation.loaded import load
-    from lengthlens.language.prompts import build_prompts, load_language
+    from lengthlens.language.prompts import build_prompts
     from lengthlens.models.readout import readout_of
-    from lengthlens.weights.checkpoints import ModelSpec
 
     clock = time.perf_counter()
-    spec = ModelSpec("full", given.variant, path=str(folder / "model"))
-    loaded = load(spec, dtype="bfloat16", device=given.device, threads=given.threads)
+    loaded = loaded_model(folder, given)
     found = {"load_s": time.perf_counter() - clock, "after_load_gb": peak_gigabytes()}
     on_gpu = loaded.device.type == "cuda"
     work, limits = [], []
     for language in ("en", "it"):
         per_word = tokens_per_word(loaded.tokenizer, language)
         found[f"tokens_per_word_{language}"] = per_word
-        topics = load_language(ROOT / f"resources/languages/{language}.yaml")
         for n in N_WORDS:
-            for prompt in build_prompts(topics, n, 0, given.per_n, 0):
-                tokens = loaded.encode(prompt.text, "2026-01-01")
+            for prompt in build_prompts(language_of(language), n, 0, given.per_n, 0):
+                tokens = loaded.encode(prompt.text, DATE)
                 work.append(Request(f"{prompt.id}#0", prompt, tokens))
                 limits.append(answer_tokens(given.variant, language, n, per_word))
     readout = readout_of(loaded.model)
-    made = provenance(
-        ACTIVATIONS, {"dtype": "bfloat16"}, {"model": "full", "source": "", "sha256": ""}
-    )
     found |= {"decode_s": 0.0, "write_s": 0.0, "attribute_s": 0.0, "tokens": 0, "steps": 0}
-    with ActivationWriter(folder / "dump.h5", made) as writer:
+    with activation_writer(folder / "dump.h5") as writer:
         for start in range(0, len(work), given.rows):
             part = work[start : start + given.rows]
             clock = time.perf_counter()
@@ -132,24 +147,18 @@ def write_random_dump(path: Path, steps: int) -> None:
     import torch
 
     from lengthlens.decoding.capture import Residuals
-    from lengthlens.files.formats import ACTIVATIONS
-    from lengthlens.files.provenance import provenance
-    from lengthlens.generation.activations import ActivationWriter
     from lengthlens.generation.records import Batch, Samples, Steps
 
     length, rows = 40, 10
     count = length * rows
-    made = provenance(
-        ACTIVATIONS, {"dtype": "bfloat16"}, {"model": "full", "source": "", "sha256": ""}
-    )
+    step, none = np.tile(np.arange(length), rows), np.zeros(count, dtype=np.float32)
+    always = np.ones(count, dtype=bool)
 
     def drawn(*shape: int) -> torch.Tensor:
         return torch.empty(count, *shape, dtype=torch.bfloat16).normal_()
 
-    with ActivationWriter(path, made) as writer:
+    with activation_writer(path) as writer:
         for start in range(0, steps, count):
-            step = np.tile(np.arange(length), rows)
-            always = np.ones(count, dtype=bool)
             tokens = np.random.default_rng(start).integers(0, VOCABULARY, (3, count))
             columns = Steps(
                 sample=np.repeat(np.arange(rows), length),
@@ -160,13 +169,13 @@ def write_random_dump(path: Path, steps: int) -> None:
                 sign=always.astype(np.int8),
                 boundary=always,
                 decision=step == 5,
-                logit=np.zeros(count, dtype=np.float32),
-                mean_logit=np.zeros(count, dtype=np.float32),
+                logit=none,
+                mean_logit=none,
                 ender_token=tokens[1],
-                ender_logit=np.zeros(count, dtype=np.float32),
+                ender_logit=none,
                 word_token=tokens[2],
-                word_logit=np.zeros(count, dtype=np.float32),
-                scale=np.ones(count, dtype=np.float32),
+                word_logit=none,
+                scale=none + 1,
             )
             residuals = Residuals(
                 drawn(HIDDEN), drawn(LAYERS, HEADS, HEAD), drawn(LAYERS, HIDDEN), torch.ones(count)
@@ -183,14 +192,11 @@ def measure_interventions(folder: Path, given: argparse.Namespace) -> dict:
 
     from lengthlens.decoding.decode import Decoder
     from lengthlens.decoding.intervention import Intervention
-    from lengthlens.generation.loaded import load
     from lengthlens.generation.swaps import Swap
-    from lengthlens.language.prompts import build_prompts, load_language, with_number
+    from lengthlens.language.prompts import build_prompts, with_number
     from lengthlens.patching.runs import REACHED, SwapRuns, single_sets
-    from lengthlens.weights.checkpoints import ModelSpec
 
-    spec = ModelSpec("full", given.variant, path=str(folder / "model"))
-    loaded = load(spec, dtype="bfloat16", device=given.device, threads=given.threads)
+    loaded = loaded_model(folder, given)
     a, cuda = loaded.anatomy, loaded.device.type == "cuda"
 
     def timed(work):
@@ -200,21 +206,17 @@ def measure_interventions(folder: Path, given: argparse.Namespace) -> dict:
             torch.cuda.synchronize()
         return time.perf_counter() - clock
 
-    language = load_language(ROOT / "resources/languages/en.yaml")
+    language = language_of("en")
     prompt = build_prompts(language, 5, 0, 1, 0)[0]
-    reached, other = (
-        loaded.encode(asked.text, "2026-01-01")
-        for asked in (prompt, with_number(language, prompt, 6))
-    )
+    both = (prompt, with_number(language, prompt, 6))
+    reached, other = (loaded.encode(asked.text, DATE) for asked in both)
     places = [i for i, (one, two) in enumerate(zip(reached, other, strict=True)) if one != two]
     answer = tuple(reached[-8:])  # any tokens do: the weights are random
     swap = Swap(1, 5, 6, tuple(reached), tuple(other), answer, places[0])
     heads = torch.zeros(a.n_layers, a.n_heads, dtype=torch.bool)
     heads[:: max(1, a.n_layers // 4), : given.rows // 4] = True
-    sets = single_sets(
-        heads.numpy(), torch.zeros(a.n_layers, dtype=torch.bool).numpy(), REACHED, "all",
-        loaded.device,
-    )  # fmt: skip
+    no_mlp = torch.zeros(a.n_layers, dtype=torch.bool)
+    sets = single_sets(heads.numpy(), no_mlp.numpy(), REACHED, "all", loaded.device)
     runs = SwapRuns(loaded, swap, given.memory_gb)
     runs.patched(sets)  # the first pass pays for the libraries' own preparations
     seconds = timed(lambda: runs.patched(sets))
@@ -222,10 +224,8 @@ def measure_interventions(folder: Path, given: argparse.Namespace) -> dict:
     prompts, tokens = [reached] * given.rows, 24
     removed = torch.zeros(given.rows, a.n_layers, a.n_heads, dtype=torch.bool)
     removed[:, -1, :4] = True
-    without = Intervention(
-        removed.to(loaded.device),
-        torch.zeros(given.rows, a.n_layers, dtype=torch.bool, device=loaded.device),
-    )
+    mlps = torch.zeros(given.rows, a.n_layers, dtype=torch.bool)
+    without = Intervention(removed.to(loaded.device), mlps.to(loaded.device))
     classes = loaded.classes.endless()  # random weights must not end an answer
     plain, ablated = (
         timed(

@@ -1,118 +1,107 @@
-"""The methods that the benchmark compares; each takes a batch and returns its largest error.
+"""The methods that the benchmark compares: each answers batches, and tells its largest error.
 
-An error is |sum of a token's attributions - its logit|, relative to the largest |logit|; None where
-a method attributes nothing.
+An error is |sum of a token's attributions - its logit|, relative to the largest |logit|: a float,
+which methods that attribute nothing do not return.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from workload import STOP, ImposedLengths, imposed, padded
+from workload import STOP, ImposedLengths, imposed, padded, transformer_lens
 
 from lengthlens.attribution.dla import attribute_batch
 from lengthlens.generation.activations import ActivationWriter
-from lengthlens.generation.answers import record_batch
+from lengthlens.generation.answers import Request, record_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.models.readout import readout_of
+
+Run = Callable[[list[Request], list[int]], object]
+
+
+@contextlib.contextmanager
+def runner(method: str, loaded: LoadedModel, folder: Path) -> Iterator[Run]:
+    """What answers a batch with answers of given lengths; the model is also saved in `folder`."""
+    if method == "generate":
+        yield lambda batch, lengths: _generated(loaded.model, _tokens(batch), lengths)
+    elif method == "loop":
+        yield lambda batch, lengths: _decoded(loaded, batch, lengths, capture=False)
+    elif method == "ours":
+        yield _attributing(loaded)
+    elif method == "dump":
+        with ActivationWriter(folder / "dump.h5", {}) as writer:
+            yield _attributing(loaded, writer)
+    elif method == "nnsight":
+        yield NNsight(loaded)
+    else:
+        yield TransformerLens(loaded, folder, batched=method == "lens-batched")
+
+
+def _tokens(batch: list[Request]) -> list[list[int]]:
+    return [request.tokens for request in batch]
+
+
+def _options(prompts: list[list[int]], lengths: list[int]) -> dict:
+    """What makes transformers' generate greedy, with answers of these lengths."""
+    return {
+        "max_new_tokens": max(lengths),
+        "do_sample": False,
+        "pad_token_id": 0,
+        "eos_token_id": STOP,
+        "logits_processor": [ImposedLengths(lengths, max(map(len, prompts)))],
+    }
 
 
 def _generated(model, prompts: list[list[int]], lengths: list[int]) -> torch.Tensor:
     """transformers' greedy generate; the new tokens [row, step]."""
     ids, mask = padded(prompts)
-    options = {"do_sample": False, "pad_token_id": 0, "eos_token_id": STOP}
     with torch.inference_mode():
-        output = model.generate(
-            ids,
-            attention_mask=mask,
-            max_new_tokens=max(lengths),
-            logits_processor=[ImposedLengths(lengths, ids.shape[1])],
-            **options,
-        )
+        output = model.generate(ids, attention_mask=mask, **_options(prompts, lengths))
     return output[:, ids.shape[1] :]
 
 
-class Generate:
-    """transformers' generate alone: the reference."""
-
-    def __init__(self, loaded: LoadedModel, folder: Path) -> None:
-        self.model = loaded.model
-
-    def close(self) -> None:
-        """Finish what is written."""
-
-    def run(self, batch, lengths: list[int]) -> float | None:
-        _generated(self.model, [request.tokens for request in batch], lengths)
-        return None
+def _decoded(loaded: LoadedModel, batch: list[Request], lengths: list[int], capture: bool):
+    """lengthlens' own decode loop."""
+    return loaded.decode(_tokens(batch), lengths, choose=imposed(lengths), capture=capture)
 
 
-class Loop(Generate):
-    """lengthlens' own decode loop alone: nothing is captured, annotated or attributed."""
+def _attributing(loaded: LoadedModel, writer: ActivationWriter | None = None) -> Run:
+    """lengthlens: decoded with capture, attributed by folding; perhaps written to HDF5."""
+    readout = readout_of(loaded.model)
 
-    def __init__(self, loaded: LoadedModel, folder: Path) -> None:
-        self.loaded = loaded
-
-    def run(self, batch, lengths: list[int]) -> float | None:
-        loaded, prompts = self.loaded, [request.tokens for request in batch]
-        options = {"choose": imposed(lengths)}
-        loaded.decode(prompts, lengths, **options)
-        return None
-
-
-class Ours(Generate):
-    """lengthlens: decoded with capture, attributed by folding; nothing is written."""
-
-    def __init__(self, loaded: LoadedModel, folder: Path) -> None:
-        self.loaded, self.readout = loaded, readout_of(loaded.model)
-
-    def run(self, batch, lengths: list[int]) -> float | None:
-        loaded, prompts = self.loaded, [request.tokens for request in batch]
-        options = {"choose": imposed(lengths), "capture": True}
-        decoded = loaded.decode(prompts, lengths, **options)
+    def run(batch: list[Request], lengths: list[int]) -> float:
+        decoded = _decoded(loaded, batch, lengths, capture=True)
         recorded = record_batch(batch, decoded, loaded, "whitespace")
-        self.write(recorded)
-        found = attribute_batch(self.readout, recorded)
+        if writer is not None:
+            writer.write(recorded)
+        found = attribute_batch(readout, recorded)
         return float((found["completeness_error"] / found["logit_scale"].max()).max())
 
-    def write(self, recorded) -> None:
-        """Nothing is written."""
+    return run
 
 
-class OursWithDump(Ours):
-    """The same, and everything captured is written to HDF5."""
-
-    def __init__(self, loaded: LoadedModel, folder: Path) -> None:
-        super().__init__(loaded, folder)
-        self.writer = ActivationWriter(folder / "dump.h5", {}).__enter__()
-
-    def write(self, recorded) -> None:
-        self.writer.write(recorded)
-
-    def close(self) -> None:
-        self.writer.__exit__(None, None, None)
+def _needed(name: str) -> bool:
+    """Whether attribution by TransformerLens needs an activation."""
+    wanted = ("attn.hook_z", "hook_mlp_out", "ln_final.hook_scale")
+    return name.endswith(wanted) or name == "blocks.0.hook_resid_pre"
 
 
-class TransformerLens(Generate):
-    """Prompt by prompt: generate, then a second pass with the whole cache."""
+class TransformerLens:
+    """generate, then a second pass: by batch with what is needed, or by prompt with everything."""
 
-    KEEP = None  # all activations
+    def __init__(self, loaded: LoadedModel, folder: Path, batched: bool) -> None:
+        self.model, self.batched = loaded.model, batched
+        self.bridge = transformer_lens(loaded, folder)
 
-    def __init__(self, loaded: LoadedModel, folder: Path) -> None:
-        from transformer_lens.model_bridge import TransformerBridge
-
-        super().__init__(loaded, folder)
-        copy = type(loaded.model)(loaded.model.config).eval()
-        copy.load_state_dict(loaded.model.state_dict())
-        self.bridge = TransformerBridge.boot_transformers(
-            str(folder), hf_model=copy, tokenizer=loaded.tokenizer
-        )
-        self.bridge.enable_compatibility_mode(fold_value_biases=False)
-
-    def run(self, batch, lengths: list[int]) -> float | None:
-        prompts = [request.tokens for request in batch]
-        parts = zip(prompts, lengths, strict=True)
-        return max(self._attribute([prompt], [length]) for prompt, length in parts)
+    def __call__(self, batch: list[Request], lengths: list[int]) -> float:
+        prompts = _tokens(batch)
+        if self.batched:
+            return self._attribute(prompts, lengths)
+        pairs = zip(prompts, lengths, strict=True)
+        return max(self._attribute([prompt], [length]) for prompt, length in pairs)
 
     def _attribute(self, prompts: list[list[int]], lengths: list[int]) -> float:
         new = _generated(self.model, prompts, lengths).tolist()
@@ -125,7 +114,8 @@ class TransformerLens(Generate):
             targets[row, : len(tokens) - 1] = torch.tensor(tokens[1:])
             wanted[row, len(prompts[row]) - 1 : len(tokens) - 1] = True
         with torch.inference_mode():
-            logits, cache = self.bridge.run_with_cache(ids, names_filter=self.KEEP)
+            kept = _needed if self.batched else None
+            logits, cache = self.bridge.run_with_cache(ids, names_filter=kept)
             layers = self.bridge.cfg.n_layers
             mlps = torch.stack([cache[f"blocks.{layer}.hook_mlp_out"] for layer in range(layers)])
             embed = cache["blocks.0.hook_resid_pre"][None]
@@ -135,39 +125,20 @@ class TransformerLens(Generate):
         return float((total - logit).abs().max() / logit.abs().max())
 
 
-class TransformerLensBatched(TransformerLens):
-    """Batch by batch, keeping only what attribution needs."""
-
-    @staticmethod
-    def KEEP(name: str) -> bool:
-        wanted = ("attn.hook_z", "hook_mlp_out", "ln_final.hook_scale")
-        return name.endswith(wanted) or name == "blocks.0.hook_resid_pre"
-
-    def run(self, batch, lengths: list[int]) -> float | None:
-        return self._attribute([request.tokens for request in batch], lengths)
-
-
-class NNsight(Generate):
+class NNsight:
     """nnsight inside generate, with attribution written by hand: folded, as ours."""
 
-    def __init__(self, loaded: LoadedModel, folder: Path) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         from nnsight import LanguageModel
 
         self.loaded, self.readout = loaded, readout_of(loaded.model)
         self.traced = LanguageModel(loaded.model, tokenizer=loaded.tokenizer)
 
-    def run(self, batch, lengths: list[int]) -> float | None:
-        ids, mask = padded([request.tokens for request in batch])
+    def __call__(self, batch: list[Request], lengths: list[int]) -> float:
+        ids, mask = padded(_tokens(batch))
         traced, layers = self.traced, range(self.loaded.anatomy.n_layers)
         inputs = {"input_ids": ids, "attention_mask": mask}
-        options = {
-            "max_new_tokens": max(lengths),
-            "do_sample": False,
-            "pad_token_id": 0,
-            "eos_token_id": STOP,
-            "logits_processor": [ImposedLengths(lengths, ids.shape[1])],
-        }
-        n_steps = max(lengths)
+        options, n_steps = _options(_tokens(batch), lengths), max(lengths)
         with torch.inference_mode(), traced.generate(inputs, **options) as tracer:
             embeds, heads, mlps, streams, logits = (list().save() for _ in range(5))
             for _ in tracer.iter[:n_steps]:
@@ -196,22 +167,3 @@ class NNsight(Generate):
             worst = max(worst, float((total - logit).abs().max()))
             size = max(size, float(logit.abs().max()))
         return worst / size
-
-
-METHODS = {
-    "generate": (Generate, "transformers generate, no attribution", ()),
-    "loop": (Loop, "lengthlens' decode loop, no attribution", ()),
-    "ours": (Ours, "lengthlens: capture + attribution", ()),
-    "dump": (OursWithDump, "lengthlens: capture + attribution + HDF5 dump", ()),
-    "nnsight": (NNsight, "nnsight in generate + attribution by hand", ("nnsight",)),
-    "lens-batched": (
-        TransformerLensBatched,
-        "TransformerLens, batched, filtered cache",
-        ("transformer_lens",),
-    ),
-    "lens": (
-        TransformerLens,
-        "TransformerLens, prompt by prompt, full cache",
-        ("transformer_lens",),
-    ),
-}

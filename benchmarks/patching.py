@@ -20,25 +20,22 @@ TransformerLens. [logits]
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
-from workload import generation
+from workload import N_WORDS, english, generation, timed, transformer_lens
 
 from lengthlens.generation.answers import answer_prompts
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.generation.swaps import Swap, swap_material
-from lengthlens.language.prompts import build_prompts, load_language
+from lengthlens.language.languages import load_language
 from lengthlens.patching.atp import attribute_swaps
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, SwapRuns, single_sets
 from lengthlens.weights.checkpoints import ModelSpec
 
 FOLDER = "resources/pocket/instruct"
-N_WORDS = (3, 4, 5, 6, 7, 8, 9)
 DATE = "2026-01-01"
 SETTINGS = generation(max_new_tokens=64, batch_size=64, memory_gb=2, date=DATE)
 MEMORY_GB = 2.0
@@ -48,10 +45,8 @@ ALL = POSITIONS.index("all")
 def texts(loaded: LoadedModel, per_n: int) -> list[Swap]:
     """The legal swaps +1 of the model's answers."""
     language = load_language("resources/languages/en.yaml")
-    prompts = [p for n in N_WORDS for p in build_prompts(language, n, 0, per_n, 0)]
-    rows = [
-        row for part, _ in answer_prompts(loaded, prompts, SETTINGS, "whitespace") for row in part
-    ]
+    answered = answer_prompts(loaded, english(per_n), SETTINGS, "whitespace")
+    rows = [row for part, _ in answered for row in part]
     material = swap_material(loaded, language, rows, Reading(N_WORDS, "whitespace", DATE), (1,))
     return [swap for _, swap in material.legal(1)]
 
@@ -74,15 +69,7 @@ class Lens:
     """The same by TransformerLens."""
 
     def __init__(self, loaded: LoadedModel) -> None:
-        from transformer_lens.model_bridge import TransformerBridge
-
-        self.loaded = loaded
-        copy = type(loaded.model)(loaded.model.config).eval()
-        copy.load_state_dict(loaded.model.state_dict())
-        self.bridge = TransformerBridge.boot_transformers(
-            FOLDER, hf_model=copy, tokenizer=loaded.tokenizer
-        )
-        self.bridge.enable_compatibility_mode(fold_value_biases=False)
+        self.loaded, self.bridge = loaded, transformer_lens(loaded, FOLDER)
 
     @torch.no_grad()
     def __call__(self, swap: Swap, pair: tuple[int, int]) -> np.ndarray:
@@ -134,59 +121,48 @@ class Lens:
         return np.concatenate([heads.ravel(), mlps])
 
 
-def seconds(run: Callable) -> tuple[float, object]:
-    """CPU seconds, and the result."""
-    start = time.process_time()
-    result = run()
-    return time.process_time() - start, result
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=2, help="for each N")
     options = parser.parse_args()
-    loaded = load(
-        ModelSpec("pocket", "instruct", path=str(Path(FOLDER))), dtype="float32", threads=1
-    )
+    loaded = load(ModelSpec("pocket", "instruct", path=FOLDER), dtype="float32", threads=1)
     swaps = texts(loaded, options.prompts)
     try:
         lens = Lens(loaded)
     except ImportError:
         lens, _ = None, print("TransformerLens is not installed: left out")
-    names = ("forward", "atp", "atp, lens", "patches", "lens")
-    spent: dict[str, list[float]] = {name: [] for name in names}
-    single, deviation = [], {"patches": 0.0, "atp": 0.0}
+    times, single, deviation = [], [], {"patches": 0.0, "atp": 0.0}
     for swap in swaps[:1] + swaps:  # the first one twice: the first time warms up
         ids = token_ids(swap)[:1]
         with torch.no_grad():
-            taken = {"forward": seconds(lambda ids=ids: loaded.model(ids, use_cache=False))[0]}
-        taken["atp"], found = seconds(lambda swap=swap: attribute_swaps(loaded, [swap], MEMORY_GB))
-        taken["patches"], ours = seconds(lambda swap=swap: patches(loaded, swap))
+            taken = {"forward": timed(lambda ids=ids: loaded.model(ids, use_cache=False))[0]}
+        taken["atp"], _, found = timed(attribute_swaps, loaded, [swap], MEMORY_GB)
+        taken["patches"], _, ours = timed(patches, loaded, swap)
         runs = SwapRuns(loaded, swap, MEMORY_GB)
         if lens is not None:
             pair = runs.ender, runs.word
-            taken["lens"], patched = seconds(lambda swap=swap, pair=pair: lens(swap, pair))
-            taken["atp, lens"], estimated = seconds(
-                lambda swap=swap, pair=pair: lens.attribute(swap, pair)
-            )
+            taken["lens"], _, patched = timed(lens, swap, pair)
+            taken["atp, lens"], _, estimated = timed(lens.attribute, swap, pair)
             own_atp = np.concatenate([found.head[ALL, 0].ravel(), found.mlp[ALL, 0]])
             sides = {"patches": (ours, patched), "atp": (own_atp, estimated)}
             for name, (own, theirs) in sides.items():
                 deviation[name] = max(deviation[name], float(np.abs(own - theirs).max()))
         single.append(found.head)
-        for name, value in taken.items():
-            spent[name].append(value)
-    together, found = seconds(lambda: attribute_swaps(loaded, swaps, MEMORY_GB))
+        times.append(taken)
+    together, _, found = timed(attribute_swaps, loaded, swaps, MEMORY_GB)
     batches = float(np.abs(found.head - np.concatenate(single[1:], 1)).max())
-    reference = sum(spent["forward"][1:])
+    spent = pd.DataFrame(times[1:]).sum()
+    spent["atp, together"] = together
     components = loaded.anatomy.n_layers * (loaded.anatomy.n_heads + 1)
-    print(f"{len(swaps)} texts, {components} components, {reference:.3f} s for the forward passes")
+    print(
+        f"{len(swaps)} texts, {components} components, {spent['forward']:.3f} s of forward passes"
+    )
     print(f"{'method':16}{'forward passes a text':>24}{'difference':>14}")
-    rows = [(name, sum(values[1:]) / reference) for name, values in spent.items() if values]
-    rows.insert(2, ("atp, together", together / reference))
     told = {"atp, together": batches} | (deviation if lens else {})
-    for name, ratio in rows:
-        print(f"{name:16}{ratio:24.2f}{told.get(name, np.nan):14.2g}")
+    for name in ("forward", "atp", "atp, together", "atp, lens", "patches", "lens"):
+        if name in spent:
+            ratio = spent[name] / spent["forward"]
+            print(f"{name:16}{ratio:24.2f}{told.get(name, np.nan):14.2g}")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 VARIANTS = ("instruct", "base")  # answers that stop early; answers at the cap
 PACKAGES = ("torch", "transformers", "transformer-lens", "nnsight", "h5py")
+# Of the methods that are other tools; those of lengthlens and of transformers need none.
+TOOLS = {"nnsight": "nnsight", "lens-batched": "transformer_lens", "lens": "transformer_lens"}
+METHODS = ("generate", "loop", "ours", "dump", *TOOLS)
 
 
-def measured(script: Path, cell: dict, environment: Mapping[str, str] | None = None) -> dict:
+def measured(script: str, cell: dict, environment: Mapping[str, str] | None = None) -> dict:
     """What `script --measure cell` finds, in a process with further environment variables."""
-    command = [sys.executable, str(script), "--measure", json.dumps(cell)]
+    command = [sys.executable, script, "--measure", json.dumps(cell)]
     variables = os.environ | (environment or {})
     done = subprocess.run(command, capture_output=True, text=True, env=variables)
     if done.returncode:
@@ -29,13 +32,10 @@ def measured(script: Path, cell: dict, environment: Mapping[str, str] | None = N
 
 def installed(names: list[str]) -> list[str]:
     """Those of the methods whose packages are there."""
-    from methods import METHODS
-
     kept = []
     for name in names:
-        absent = [p for p in METHODS[name][2] if importlib.util.find_spec(p) is None]
-        if absent:
-            print(f"{name}: left out, {absent[0]} is not installed here")
+        if name in TOOLS and importlib.util.find_spec(TOOLS[name]) is None:
+            print(f"{name}: left out, {TOOLS[name]} is not installed here")
         else:
             kept.append(name)
     return kept
@@ -45,13 +45,10 @@ def machine() -> dict:
     """What the numbers hold for."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    versions = {}
-    for package in PACKAGES:
-        if importlib.util.find_spec(package.replace("-", "_")) is not None:
-            versions[package] = importlib.metadata.version(package)
+    there = [name for name in PACKAGES if importlib.util.find_spec(name.replace("-", "_"))]
     return {
         "processor": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": {name: importlib.metadata.version(name) for name in there},
     }

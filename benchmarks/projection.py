@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+from lengthlens.files.marks import markdown_table, put_between
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/cluster.md"
@@ -164,25 +166,25 @@ def step_seconds(card: Card, rows: float, positions: float) -> float:
     return max(LAUNCH_SECONDS, read / (card.bandwidth * BANDWIDTH_SHARE), computed)
 
 
-def decode_seconds(
+def answer_seconds(
     card: Card,
     variant: str,
-    language: str,
     answers: float,
     rows: float,
     longest: int | None = None,
     prompts: float | None = None,
 ) -> float:
-    """All batches of `rows` answers; half of a batch's rows are taken to be there on average.
+    """So many answers in each language, in batches of `rows`; half of them are there on average.
 
     `prompts`: how many are computed, where answers to the same one share a batch.
     """
-    longest, prompt = longest or LONGEST[variant], PROMPT[variant][language]
-    operations = 2 * PARAMETERS * prompt * (prompts or answers)
-    prefill = operations / (card.arithmetic * 1e12 * COMPUTE_SHARE)
-    positions = prompt + longest / 2
-    steps = math.ceil(answers / rows) * longest
-    return prefill + steps * step_seconds(card, rows / 2, positions)
+    longest, seconds = longest or LONGEST[variant], 0.0
+    for prompt in PROMPT[variant].values():
+        operations = 2 * PARAMETERS * prompt * (prompts or answers)
+        prefill = operations / (card.arithmetic * 1e12 * COMPUTE_SHARE)
+        steps = math.ceil(answers / rows) * longest
+        seconds += prefill + steps * step_seconds(card, rows / 2, prompt + longest / 2)
+    return seconds
 
 
 def dump_gb(variant: str, cut: int | None = None) -> float:
@@ -191,22 +193,13 @@ def dump_gb(variant: str, cut: int | None = None) -> float:
     return tokens * TOKEN_GB
 
 
-def answer_seconds(
-    card: Card, variant: str, answers: float, rows: float, longest: int | None = None
-) -> float:
-    """So many answers in each language."""
-    return sum(decode_seconds(card, variant, lang, answers, rows, longest) for lang in LANGUAGES)
-
-
 def ablation_seconds(
     card: Card, variant: str, conditions: int, prompts: int, longest: int = ABLATED_CUT
 ) -> float:
     """So many conditions in each language; a prompt that two batches share is computed twice."""
     answers = conditions * prompts
-    computed = prompts + math.ceil(answers / ROWS)
-    return sum(
-        decode_seconds(card, variant, language, answers, ROWS, longest, computed)
-        for language in LANGUAGES
+    return answer_seconds(
+        card, variant, answers, ROWS, longest, prompts + math.ceil(answers / ROWS)
     )
 
 
@@ -283,62 +276,40 @@ def _all_steps() -> int:
     """Decoding steps of the study, all of them bound by launches."""
     steps = 0
     for variant, prompts in ABLATED_PROMPTS.items():
-        generated = math.ceil(PROMPTS / SHARD)
-        ablated = math.ceil(CONDITIONS * prompts / ROWS)
-        steps += len(LANGUAGES) * (generated * LONGEST[variant] + ablated * ABLATED_CUT)
-    return steps
+        steps += math.ceil(PROMPTS / SHARD) * LONGEST[variant]
+        steps += math.ceil(CONDITIONS * prompts / ROWS) * ABLATED_CUT
+    return len(LANGUAGES) * steps
 
 
-def stage_table(stages=study) -> str:
-    """Minutes by stage and card, and what they add up to."""
-    by_card = [stages(card) for card in CARDS]
-    rows = ["| stage | " + " | ".join(card.name for card in CARDS) + " |", "|---|---|---|"]
-    for name in by_card[0]:
-        rows.append(
-            f"| {name} | " + " | ".join(f"{found[name] / 60:.1f}" for found in by_card) + " |"
-        )
-    sums = (f"**{sum(found.values()) / 60:.0f}**" for found in by_card)
-    return "\n".join([*rows, f"| **together** | {' | '.join(sums)} |"])
-
-
-def configured_table() -> str:
-    """The same for config/llama31-8b.yaml."""
-    return stage_table(configured)
-
-
-def variant_table() -> str:
-    """Minutes in all by variant and card."""
-    by_card = [variants(card) for card in CARDS]
-    rows = ["| variant | " + " | ".join(card.name for card in CARDS) + " |", "|---|---|---|"]
-    for name in by_card[0]:
-        rows.append(
-            f"| {name} | " + " | ".join(f"{found[name] / 60:.0f}" for found in by_card) + " |"
-        )
-    return "\n".join(rows)
+def minutes(by_card: list[dict[str, float]], name: str, digits: int, together: bool = False) -> str:
+    """Seconds by name for each card, as a table of minutes; perhaps with what they add up to."""
+    rows = [[row, *(f"{found[row] / 60:.{digits}f}" for found in by_card)] for row in by_card[0]]
+    if together:
+        sums = [f"**{sum(found.values()) / 60:.0f}**" for found in by_card]
+        rows.append(["**together**", *sums])
+    return markdown_table([name, *(card.name for card in CARDS)], rows)
 
 
 def dump_table() -> str:
     """GB of activations by model."""
-    rows = ["| model | at the reported lengths | every answer cut at 256 |", "|---|---|---|"]
-    for variant in ANSWER:
-        rows.append(f"| {variant} | {dump_gb(variant):.0f} GB | {dump_gb(variant, CUT):.0f} GB |")
-    both = [sum(dump_gb(variant, cut) for variant in ANSWER) for cut in (None, CUT)]
-    return "\n".join([*rows, f"| both | {both[0]:.0f} GB | {both[1]:.0f} GB |"])
+    sizes = {name: [dump_gb(name, cut) for cut in (None, CUT)] for name in ANSWER}
+    sizes["both"] = [sum(column) for column in zip(*sizes.values(), strict=True)]
+    rows = [(name, *(f"{size:.0f} GB" for size in row)) for name, row in sizes.items()]
+    return markdown_table(["model", "at the reported lengths", "every answer cut at 256"], rows)
 
 
-TABLES = (stage_table, variant_table, configured_table, dump_table)
+TABLES: dict[str, Callable[[], str]] = {
+    "stage_table": lambda: minutes([study(card) for card in CARDS], "stage", 1, True),
+    "variant_table": lambda: minutes([variants(card) for card in CARDS], "variant", 0),
+    "configured_table": lambda: minutes([configured(card) for card in CARDS], "stage", 1, True),
+    "dump_table": dump_table,
+}
 
 
 def with_tables(page: str) -> str:
     """The page with every table between its comments replaced."""
-    for table in TABLES:
-        begin, end = f"<!-- {table.__name__}: begin -->", f"<!-- {table.__name__}: end -->"
-        found = f"{begin}\n{table()}\n{end}"
-        page, count = re.subn(
-            f"{begin}.*?{end}", lambda _, found=found: found, page, flags=re.DOTALL
-        )
-        if count != 1:
-            raise SystemExit(f"{PAGE} has {count} places for {table.__name__}, not one")
+    for name, table in TABLES.items():
+        page = put_between(page, name, table())
     return page
 
 
@@ -348,7 +319,7 @@ def main() -> None:
     if parser.parse_args().write:
         PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     else:
-        print("\n\n".join(table() for table in TABLES))
+        print("\n\n".join(table() for table in TABLES.values()))
 
 
 if __name__ == "__main__":

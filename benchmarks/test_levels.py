@@ -18,12 +18,12 @@ import argparse
 import itertools
 import json
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from lengthlens.files.marks import markdown_table, put_between
 from lengthlens.statistics import (
     Bootstrap,
     agreement_interval,
@@ -250,33 +250,25 @@ def _cell(rate: float) -> str:
 
 def set_table(found: dict) -> str:
     """Random sets, by pattern of layers."""
-    head = " | ".join(f"{pool}: {name}" for pool in ("disjoint", "all") for name in EFFECTS)
-    rows = [f"| heads by layer | {head} |", "|---" * (1 + 2 * len(EFFECTS)) + "|"]
-    for pattern, pools in found["sets"].items():
-        rates = [pools[pool][name] for pool in ("disjoint", "all") for name in EFFECTS]
-        rows.append(f"| {pattern} | {' | '.join(map(_cell, rates))} |")
-    return "\n".join(rows)
+    columns = [(pool, name) for pool in ("disjoint", "all") for name in EFFECTS]
+    rows = [
+        (pattern, *(_cell(pools[pool][name]) for pool, name in columns))
+        for pattern, pools in found["sets"].items()
+    ]
+    return markdown_table(["heads by layer", *(f"{pool}: {name}" for pool, name in columns)], rows)
 
 
 def score_table(found: dict) -> str:
     """Scores, by what is true of them."""
-    rows = [
-        "| what is true | permutation | set of top 4 | exceeds norm | permutation and norm |",
-        "|---|---|---|---|---|",
-    ]
-    for null, rates in found["scores"].items():
-        rows.append(f"| {null} | {' | '.join(_cell(rate) for rate in rates.values())} |")
-    return "\n".join(rows)
+    rows = [(null, *map(_cell, rates.values())) for null, rates in found["scores"].items()]
+    head = ["what is true", "permutation", "set of top 4", "exceeds norm", "permutation and norm"]
+    return markdown_table(head, rows)
 
 
 def with_tables(page: str, found: dict) -> str:
     """The page with both tables between their comments replaced."""
     for table in (set_table, score_table):
-        begin, end = f"<!-- {table.__name__}: begin -->", f"<!-- {table.__name__}: end -->"
-        text = f"{begin}\n{table(found)}\n{end}"
-        page, count = re.subn(f"{begin}.*?{end}", lambda _, t=text: t, page, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{PAGE} has {count} places for {table.__name__}, not one")
+        page = put_between(page, table.__name__, table(found))
     return page
 
 

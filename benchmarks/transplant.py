@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
-from workload import SIZES, imposed, in_place_of, pocket, random_llama, study
+from workload import SIZES, imposed, in_place_of, pocket, random_llama, study, timed
 
 from lengthlens.transplant.parts import Parts, Piece
 from lengthlens.transplant.swap import transplanted
@@ -28,12 +27,7 @@ TURNS, PROMPTS, CAP = 9, 32, 64
 
 def seconds(run: Callable[[], object], turns: int = TURNS) -> float:
     """Median CPU seconds of a call."""
-    taken = []
-    for _ in range(turns):
-        begin = time.process_time()
-        run()
-        taken.append(time.process_time() - begin)
-    return statistics.median(taken)
+    return statistics.median(timed(run)[0] for _ in range(turns))
 
 
 def hybrids(parts: Parts) -> dict[str, tuple[tuple[Piece, ...], float]]:

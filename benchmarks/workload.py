@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -21,7 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from lengthlens.generation.answers import Request, requests
 from lengthlens.generation.loaded import LoadedModel, load
 from lengthlens.language.languages import load_language
-from lengthlens.language.prompts import build_prompts
+from lengthlens.language.prompts import Prompt, build_prompts
 from lengthlens.models.anatomy import dissect
 from lengthlens.settings.sections import Generation
 from lengthlens.weights.checkpoints import ModelSpec
@@ -47,6 +49,19 @@ class Work:
     @property
     def tokens(self) -> int:
         return sum(map(sum, self.lengths))
+
+
+def timed(work: Callable, *arguments: object) -> tuple[float, float, Any]:
+    """CPU seconds, wall seconds and the result of a call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work(*arguments)
+    return time.process_time() - cpu, time.perf_counter() - wall, result
+
+
+def english(per_n: int, n_words: Sequence[int] = N_WORDS) -> list[Prompt]:
+    """The study's English prompts, as many for each N."""
+    language = load_language(ROOT / "resources/languages/en.yaml")
+    return [prompt for n in n_words for prompt in build_prompts(language, n, 0, per_n, 0)]
 
 
 def pocket(variant: str) -> LoadedModel:
@@ -115,6 +130,19 @@ def saved(loaded: LoadedModel) -> Iterator[Path]:
         loaded.model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
         yield Path(folder)
+
+
+def transformer_lens(loaded: LoadedModel, folder: Path | str):
+    """TransformerLens' form of a copy of the model, which is saved in `folder`."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    copy = type(loaded.model)(loaded.model.config).eval()
+    copy.load_state_dict(loaded.model.state_dict())
+    bridge = TransformerBridge.boot_transformers(
+        str(folder), hf_model=copy, tokenizer=loaded.tokenizer
+    )
+    bridge.enable_compatibility_mode(fold_value_biases=False)
+    return bridge
 
 
 def padded(prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:

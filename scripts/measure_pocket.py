@@ -24,6 +24,7 @@ def study_prompts(code: str, per_n: int, seed: int):
 def main() -> None:
     import torch
 
+    from lengthlens.files.marks import markdown_table
     from lengthlens.pocket.checkpoint import load_pair_model
     from lengthlens.pocket.evaluate import answer, develop_requests, measure
 
@@ -50,11 +51,11 @@ def main() -> None:
             every = max(1, len(answers) // arguments.samples) if arguments.samples else len(answers)
             for given in answers[::every] if arguments.samples else []:
                 print(f"{variant} {code} | {given.request.text} | {given.text}")
-    print("| number | " + " | ".join(columns) + " |")
-    print("|---" * (len(columns) + 1) + "|")
-    for name in next(iter(columns.values())):
-        values = " | ".join(f"{column[name]:.3f}" for column in columns.values())
-        print(f"| {name} | {values} |")
+    rows = [
+        (name, *(f"{column[name]:.3f}" for column in columns.values()))
+        for name in next(iter(columns.values()))
+    ]
+    print(markdown_table(["number", *columns], rows))
 
 
 if __name__ == "__main__":

@@ -175,8 +175,7 @@ def test_a_folder_is_no_language_file(tmp_path: Path):
 def test_repeated_keys_are_found_at_every_depth(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_text("a: {b: 1, b: 2}\nc:\n  - d: 1\n    d: 1\na: 3\n", encoding="utf-8")
-    _, repeated = read_yaml(path)
-    assert [(key.path, key.lines) for key in repeated] == [
+    assert [(key.path, key.lines) for key in read_yaml(path).repeated] == [
         (("a", "b"), (1, 1)),
         (("c", "0", "d"), (3, 4)),
         (("a",), (1, 5)),

@@ -22,7 +22,7 @@ import yaml
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.validation import KeyPath, Problem, subschema, types_of
-from lengthlens.files.yaml_files import YamlFile, read_yaml_file
+from lengthlens.files.yaml_files import YamlFile, read_yaml
 
 WHOLE = "models"  # replaced, not merged
 ARGUMENT = "given by --config"
@@ -93,7 +93,7 @@ class Sources:
         found: dict[str, YamlFile | None] = {}
         for name in self.files:
             try:
-                found[name] = read_yaml_file(name)
+                found[name] = read_yaml(name)
             except LengthlensError:
                 found[name] = None
         return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 
 def marks(name: str) -> tuple[str, str]:
     """The comments before and after a part."""
@@ -26,3 +28,9 @@ def put_between(page: str, name: str, text: str) -> str:
     if not opened or not closed:
         raise ValueError(f"the page has no {begin} … {end}")
     return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def markdown_table(head: Sequence[object], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown; every cell is written as `str` has it."""
+    first, *others = (f"| {' | '.join(map(str, row))} |" for row in (head, *rows))
+    return "\n".join([first, "|---" * len(head) + "|", *others])

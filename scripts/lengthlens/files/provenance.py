@@ -8,6 +8,7 @@ of folders outside of the project only the last part.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -81,10 +82,8 @@ def versions_of(*packages: str) -> dict[str, str]:
     """Installed versions of some packages, without those that are not there."""
     found = {}
     for package in packages:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -188,16 +187,17 @@ def check_schema(path: str | Path, found: str | None, expected: str) -> None:
     Raises:
         LengthlensError: naming both formats.
     """
-    if found != expected and _version(found, expected) > _version(expected, expected):
+    if found == expected:
+        return
+    if _version(found, expected) > _version(expected, expected):
         raise LengthlensError(
             f"{path} has the format {found!r} of a newer lengthlens, but this version reads "
             f"{expected!r}; keep it, and read it with the newer one"
         )
-    if found != expected:
-        raise LengthlensError(
-            f"{path} has the format {found!r}, but this version reads {expected!r}; delete it and "
-            "run again"
-        )
+    raise LengthlensError(
+        f"{path} has the format {found!r}, but this version reads {expected!r}; delete it and "
+        "run again"
+    )
 
 
 def _version(schema: object, expected: str) -> int:

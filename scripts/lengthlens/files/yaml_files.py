@@ -18,62 +18,38 @@ from lengthlens.errors import LengthlensError
 
 KeyPath = tuple[str | int, ...]
 
-_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """A key that a file gives twice; YAML would keep the last value without a word.
+    """A key that a file gives twice; YAML would keep the last value without a word."""
 
-    Attributes:
-        path: the keys down to it, as text.
-        lines: the line numbers of both, from 1.
-    """
-
-    path: tuple[str, ...]
-    lines: tuple[int, int]
+    path: tuple[str, ...]  # the keys down to it, as text
+    lines: tuple[int, int]  # the line numbers of both, from 1
 
 
 @dataclass(frozen=True)
 class Misread:
-    """A value without quotes that YAML 1.1 reads as another one than stands there.
-
-    Attributes:
-        path: the keys and places in lists down to it.
-        line: its line number, from 1.
-        written, read: as it stands in the file, and what it is read as.
-    """
+    """A value without quotes that YAML 1.1 reads as another one than stands there."""
 
     path: KeyPath
-    line: int
+    line: int  # from 1
     written: str
     read: str
 
 
 @dataclass(frozen=True)
 class YamlFile:
-    """What a YAML file holds, and how it is written.
-
-    Attributes:
-        content: the values.
-        repeated: keys that stand twice in a mapping.
-        misread: values that are read otherwise than they are written.
-        lines: path of every value -> its line number, from 1; that of a key, where it has one.
-    """
+    """What a YAML file holds, and how it is written."""
 
     content: Any
     repeated: list[Repeated]
     misread: list[Misread]
-    lines: dict[KeyPath, int]
+    lines: dict[KeyPath, int]  # of every value, or of its key, where it has one; from 1
 
 
-def read_yaml(path: str | Path) -> tuple[Any, list[Repeated]]:
-    """What a YAML file holds, and the keys that it gives twice; raises as `read_yaml_file`."""
-    file = read_yaml_file(path)
-    return file.content, file.repeated
-
-
-def read_yaml_file(path: str | Path) -> YamlFile:
+def read_yaml(path: str | Path) -> YamlFile:
     """Read a YAML file with all that is to be known of how it is written.
 
     Raises:
@@ -83,8 +59,7 @@ def read_yaml_file(path: str | Path) -> YamlFile:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        repeated = _repeated(node)
-        values = _values(node)
+        values, repeated = _survey(node)
         content = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise LengthlensError(f"{path} is not valid YAML: {_advised(error, text)}") from error
@@ -103,15 +78,23 @@ def read_yaml_file(path: str | Path) -> YamlFile:
     return YamlFile(content, repeated, misread, {path: line for path, line, _ in reversed(values)})
 
 
-def _values(root: yaml.Node | None) -> list[tuple[KeyPath, int, yaml.Node]]:
-    """Path, line and node of every value; the line is that of its key, or its own in a list."""
-    found: list[tuple[KeyPath, int, yaml.Node]] = []
+def _survey(
+    root: yaml.Node | None,
+) -> tuple[list[tuple[KeyPath, int, yaml.Node]], list[Repeated]]:
+    """Path, line and node of every value, and the keys that stand twice in a mapping.
+
+    The line is that of a value's key, or its own in a list. Keys that are no scalars are passed
+    over: no file with one can be read.
+    """
+    values: list[tuple[KeyPath, int, yaml.Node]] = []
+    repeated: list[Repeated] = []
     seen: set[int] = set()  # anchors make a graph of it, perhaps with cycles
 
     def walk(node: yaml.Node | None, path: KeyPath) -> None:
         if node is None or id(node) in seen:
             return
         seen.add(id(node))
+        lines: dict[tuple[str, str], int] = {}  # of the keys
         if isinstance(node, yaml.SequenceNode):
             below = [(index, item, item) for index, item in enumerate(node.value)]
         elif isinstance(node, yaml.MappingNode):
@@ -119,11 +102,17 @@ def _values(root: yaml.Node | None) -> list[tuple[KeyPath, int, yaml.Node]]:
         else:
             return
         for part, where, value in below:
-            found.append(((*path, part), where.start_mark.line + 1, value))
-            walk(value, (*path, part))
+            here, line = (*path, part), where.start_mark.line + 1
+            if isinstance(node, yaml.MappingNode):
+                key = (where.tag, part)
+                if key in lines:
+                    repeated.append(Repeated(tuple(map(str, here)), (lines[key], line)))
+                lines.setdefault(key, line)
+            values.append((here, line, value))
+            walk(value, here)
 
     walk(root, ())
-    return found
+    return values, repeated
 
 
 # What is read as everybody reads it; all else of the type is read by a rule of YAML 1.1.
@@ -154,9 +143,8 @@ def _text(path: Path) -> str:
         raise LengthlensError(f"there is no file {path}: correct the name") from None
     except OSError as error:
         raise LengthlensError(f"{path} cannot be read ({error.strerror})") from error
-    for mark, encoding in _MARKS.items():
-        if content.startswith(mark):
-            raise LengthlensError(f"{path} is not UTF-8 text but {encoding}: save it as UTF-8")
+    if content.startswith(_UTF_16):
+        raise LengthlensError(f"{path} is not UTF-8 text but UTF-16: save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -174,31 +162,3 @@ def _advised(error: yaml.YAMLError, text: str) -> str:
     if mark is not None and mark.line < len(lines) and "\t" in lines[mark.line]:
         return f"{error} (line {mark.line + 1} holds a tab: indent with spaces)"
     return str(error)
-
-
-def _repeated(node: yaml.Node | None) -> list[Repeated]:
-    """Keys that stand twice in a mapping, anywhere below `node`."""
-    found: list[Repeated] = []
-    seen: set[int] = set()  # anchors make a graph of it, perhaps with cycles
-
-    def walk(here: yaml.Node | None, path: tuple[str, ...]) -> None:
-        if here is None or id(here) in seen:
-            return
-        seen.add(id(here))
-        if isinstance(here, yaml.SequenceNode):
-            for index, item in enumerate(here.value):
-                walk(item, (*path, str(index)))
-        elif isinstance(here, yaml.MappingNode):
-            lines: dict[tuple[str, str], int] = {}
-            for key, value in here.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    walk(value, path)
-                    continue
-                name, line = (key.tag, key.value), key.start_mark.line + 1
-                if name in lines:
-                    found.append(Repeated((*path, key.value), (lines[name], line)))
-                lines.setdefault(name, line)
-                walk(value, (*path, key.value))
-
-    walk(node, ())
-    return found

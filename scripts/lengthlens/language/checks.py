@@ -71,10 +71,6 @@ def _topic_problems(topics: object, code: str) -> Iterator[str]:
             f"`select` and the others to `evaluate`: got {_brief(topics)}"
         )
         return
-    all_forms: set = set()
-    for entry in topics.values():
-        if isinstance(entry, dict):
-            all_forms |= set(entry) - {"words"}
     names: dict[str, object] = {}
     sets: dict[frozenset, object] = {}
     for topic_id, entry in topics.items():
@@ -83,7 +79,7 @@ def _topic_problems(topics: object, code: str) -> Iterator[str]:
         if not isinstance(entry, dict) or "name" not in entry or "words" not in entry:
             yield f"{place}: must be a mapping with `name`, `words` and the other forms in use"
             continue
-        for form in sorted(all_forms - set(entry), key=str):
+        for form in sorted(_forms(topics) - set(entry), key=str):
             yield f"{place}: the form `{_name(form)}` is missing, which other topics have: add it"
         yield from _form_problems(place, entry, code)
         name, words = entry["name"], entry["words"]
@@ -94,6 +90,12 @@ def _topic_problems(topics: object, code: str) -> Iterator[str]:
             same = frozenset(map(_alike, words))
             if sets.setdefault(same, topic_id) != topic_id:
                 yield f"{place}: has the same `words` as topic `{_name(sets[same])}`: change one"
+
+
+def _forms(topics: object) -> set:
+    """The forms that any topic has."""
+    entries = topics.values() if isinstance(topics, dict) else ()
+    return {form for entry in entries if isinstance(entry, dict) for form in entry} - {"words"}
 
 
 def _form_problems(place: str, entry: dict, code: str) -> Iterator[str]:
@@ -142,9 +144,6 @@ def _template_problems(templates: object, topics: object) -> Iterator[str]:
     if not isinstance(templates, dict) or not templates:
         yield f"`templates` must be a mapping of id: wording: got {_brief(templates)}"
         return
-    entries = topics.values() if isinstance(topics, dict) else []
-    forms = [set(entry) - {"words"} for entry in entries if isinstance(entry, dict)]
-    available = set.union(*forms) if forms else set()
     texts: dict[str, object] = {}
     for template_id, entry in templates.items():
         place = f"template `{_name(template_id)}`"
@@ -156,7 +155,7 @@ def _template_problems(templates: object, topics: object) -> Iterator[str]:
         for category, text in wordings.items():
             here = f"{place}, form `{category}`" if isinstance(entry, dict) else place
             wrong = list(_text_problems(here, text))
-            yield from wrong or _placeholder_problems(here, text, available)
+            yield from wrong or _placeholder_problems(here, text, _forms(topics))
         text = wordings.get(OTHER)
         if not isinstance(text, str):
             continue
@@ -198,9 +197,7 @@ def _category_problems(place: str, entry: dict) -> Iterator[str]:
     """Plural forms have CLDR's names. Those that the language does not have are never used."""
     for key in entry:
         if key not in CATEGORIES:
-            yield (
-                f"{place}: {_brief(key)} is no plural form: the forms are {', '.join(CATEGORIES)}"
-            )
+            yield f"{place}: {_brief(key)} is no plural form: the forms are {', '.join(CATEGORIES)}"
     if OTHER not in entry:
         yield f"{place}: the form `{OTHER}` is missing: add it"
 

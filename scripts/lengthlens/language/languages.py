@@ -93,11 +93,12 @@ def load_language(path: str | Path) -> Language:
             f"there is no language file {path}: write it (docs/languages.md tells how) or take "
             f"{path.stem!r} out of `languages` in the configuration"
         )
-    content, repeated = read_yaml(path)
+    file = read_yaml(path)
+    content = file.content
     problems = [
         f"duplicated id {key.path[-1]!r} in lines {key.lines[0]} and {key.lines[1]}: rename or "
         "remove one"
-        for key in repeated
+        for key in file.repeated
     ]
     problems += find_problems(content, code=path.stem)
     if problems:

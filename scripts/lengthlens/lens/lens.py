@@ -141,7 +141,7 @@ class Lens:
         requests = self._requests(_listed(prompts, "prompts"), n)
         limits = [max_new_tokens] * len(requests)
         removed = removal(self._loaded, without, means, positions)
-        return self._attributed(requests, removed, self._recorded(requests, limits, removed))
+        return self._attributed(requests, removed, limits)
 
     def attribute(
         self,
@@ -171,9 +171,7 @@ class Lens:
         forced = [self._continued(*pair) for pair in zip(requests, texts, strict=True)]
         limits = [len(tokens) for tokens in forced]
         removed = removal(self._loaded, without, means, positions)
-        return self._attributed(
-            requests, removed, self._recorded(requests, limits, removed, forced)
-        )
+        return self._attributed(requests, removed, limits, forced)
 
     def _requests(self, prompts: list[str], n: int | Sequence[int | None] | None) -> list[Request]:
         numbers = _asked(n, len(prompts))
@@ -211,9 +209,9 @@ class Lens:
     def _recorded(
         self,
         requests: Sequence[Request],
-        limits: Sequence[int],
         removed: Removal,
-        forced: Sequence[Sequence[int]] | None = None,
+        limits: Sequence[int],
+        forced: Sequence[Sequence[int]] | None,
     ) -> Iterator[Batch]:
         """Decode batch by batch, greedily or as given, and record every step."""
         loaded = self._loaded
@@ -249,17 +247,21 @@ class Lens:
         )
 
     def _attributed(
-        self, requests: Sequence[Request], removed: Removal, recorded: Iterator[Batch]
+        self,
+        requests: Sequence[Request],
+        removed: Removal,
+        limits: Sequence[int],
+        forced: Sequence[Sequence[int]] | None = None,
     ) -> xr.Dataset:
-        """The recorded answers with their attribution and labels."""
+        """Answers, or those that are given, with their attribution and labels."""
         loaded = self._loaded
         check_evaluating(loaded.model)
         numbers = [request.prompt.n for request in requests]
         known = [number != _NOT_ASKED for number in numbers]
         # NOTE read anew: weights may have been edited since the last call.
-        dataset = attributed(
-            readout_of(loaded.model), recorded, loaded.dtype, known, loaded.anatomy
-        )
+        readout = readout_of(loaded.model)
+        recorded = self._recorded(requests, removed, limits, forced)
+        dataset = attributed(readout, recorded, loaded.dtype, known, loaded.anatomy)
         answers = [row[row >= 0].tolist() for row in dataset["token_id"].to_numpy()]
         texts = [loaded.read_answer(tokens) for tokens in answers]
         pieces = [token_texts(tokens, loaded.decode_text) for tokens in answers]

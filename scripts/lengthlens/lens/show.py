@@ -85,7 +85,7 @@ class Shown:
             for token in answer.tokens:
                 share = "" if np.isnan(token.share) else f"{token.share:+.3f}"
                 mark = "  ← decision" if token.decision else ""
-                sign = _sign(token)
+                sign = {1: "+", -1: "−"}.get(token.sign, "")
                 text = _visible(token.text).replace("\n", "")
                 lines.append(f"{token.words:>5} {sign:>4} {share:>9}  {text}{mark}")
         return "\n".join(lines)
@@ -135,20 +135,19 @@ def show(dataset: xr.Dataset, component: str | None = None, target: str = "token
     dataset = dataset.sel(target=target)
     component = _largest_component(dataset) if component is None else component
     shares = _shares(dataset, component).transpose("sample", "step").to_numpy()
-    places = range(dataset.sizes["sample"])
-    return Shown(component, target, tuple(_answer(dataset, row, shares[row]) for row in places))
-
-
-def _there(dataset: xr.Dataset) -> list[np.ndarray]:
-    """Which heads and MLPs the layers have."""
-    return [dataset[name].transpose("layer", ...).to_numpy() for name in ("has_head", "has_mlp")]
+    answers = []
+    for row, own in enumerate(shares):
+        one = dataset.isel(sample=row)
+        answers.append(Answer(str(one["prompt"].item()), tuple(_tokens(one, own))))
+    return Shown(component, target, tuple(answers))
 
 
 def _shares(dataset: xr.Dataset, component: str) -> xr.DataArray:
     """The share of a component, or of a layer's together (sample, step)."""
     if component in _WHOLE:
         return dataset[_WHOLE[component]]
-    found = named(component, *_there(dataset))
+    there = (dataset[name].transpose("layer", ...) for name in ("has_head", "has_mlp"))
+    found = named(component, *(mask.to_numpy() for mask in there))
     heads = [dataset["dla_head"].sel(layer=layer, head=head) for layer, head in found.heads]
     mlps = [dataset["dla_mlp"].sel(layer=layer) for layer in found.mlps]
     parts = [part.reset_coords(drop=True) for part in [*heads, *mlps]]
@@ -167,11 +166,6 @@ def _largest_component(dataset: xr.Dataset) -> str:
     return f"L{layer}H{head}"
 
 
-def _answer(dataset: xr.Dataset, row: int, shares: np.ndarray) -> Answer:
-    one = dataset.isel(sample=row)
-    return Answer(str(one["prompt"].item()), tuple(_tokens(one, shares)))
-
-
 def _tokens(one: xr.Dataset, shares: np.ndarray) -> Iterator[Token]:
     texts, ids = one["token"].to_numpy(), one["token_id"].to_numpy()
     words = one["words_after"].to_numpy()
@@ -187,10 +181,6 @@ def _tokens(one: xr.Dataset, shares: np.ndarray) -> Iterator[Token]:
             sign=None if np.isnan(signs[step]) else int(signs[step]),
             decision=bool(decisions[step] == 1),
         )
-
-
-def _sign(token: Token) -> str:
-    return {1: "+", -1: "−"}.get(token.sign, "")
 
 
 def _visible(text: str) -> str:

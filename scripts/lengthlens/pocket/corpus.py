@@ -29,10 +29,12 @@ TARGETS = range(3, 10)  # the word counts ever asked for in tuning
 INVENTED_SHARE = 0.5  # of the topics of requests
 SENTENCE_WORDS = range(3, 16)
 SENTENCE_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2)
-# Of the pre-training documents; the others are passages.
-NUMERAL_SHARE = 0.03
-LIST_SHARE = 0.26
-REQUEST_SHARE = 0.38
+KINDS = {  # shares of the pre-training documents
+    "numerals": 0.03,
+    "list": 0.26,
+    "request": 0.38,
+    "passage": 1 - (0.03 + 0.26 + 0.38),
+}
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,20 @@ class Example:
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often tuning examples are in which language and ask for what.
+    """How often tuning examples are in which language and ask for what."""
 
-    Attributes:
-        languages: share of each language.
-        targets: weight of each of `TARGETS`.
-        free: share of the requests that say nothing of length.
-    """
-
-    languages: Mapping[str, float]
-    targets: Sequence[float]
-    free: float
+    languages: Mapping[str, float]  # share of each
+    targets: Sequence[float]  # weight of each of `TARGETS`
+    free: float  # share of the requests that say nothing of length
 
 
 # Of the requests that the tokenizer learns from.
 PLAIN = Mixture({"en": 0.37, "it": 0.43, "qaa": 0.2}, (0.8, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6), 0.12)
+
+
+def _drawn(shares: Mapping[str, float], random: Random) -> str:
+    """One of the keys, as often as its share says."""
+    return random.choices(list(shares), list(shares.values()))[0]
 
 
 class Corpus:
@@ -118,11 +119,8 @@ class Corpus:
     def document(self) -> str:
         """One pre-training document."""
         random = self.random
-        codes, shares = zip(*PRETRAINING_SHARES.items(), strict=True)
-        language = random.choices(codes, shares)[0]
-        kinds = ("numerals", "list", "request", "passage")
-        shares = (NUMERAL_SHARE, LIST_SHARE, REQUEST_SHARE)
-        kind = random.choices(kinds, (*shares, 1 - sum(shares)))[0]
+        language = _drawn(PRETRAINING_SHARES, random)
+        kind = _drawn(KINDS, random)
         if kind == "numerals":
             first = random.randint(3, 13)
             last = random.randint(first + 2, 15)
@@ -139,8 +137,7 @@ class Corpus:
     def example(self, mixture: Mixture = PLAIN) -> Example:
         """One tuning example."""
         random = self.random
-        codes, shares = zip(*mixture.languages.items(), strict=True)
-        language = random.choices(codes, shares)[0]
+        language = _drawn(mixture.languages, random)
         noun = self.topic(language)
         counted = random.random() >= mixture.free
         n = random.choices(TARGETS, mixture.targets)[0]

@@ -7,6 +7,7 @@ never trained. The study's own prompts are for one look at the end (`study_reque
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -78,9 +79,9 @@ def answer(
     prompts = [encode(tokenizer, _prompt(tokenizer, r.text, chat)) for r in requests]
     stop = model.generation_config.eos_token_id
     stops = set(stop) if isinstance(stop, list) else {stop}
-    by_length: dict[int, list[int]] = {}
+    by_length: dict[int, list[int]] = defaultdict(list)
     for index, prompt in enumerate(prompts):
-        by_length.setdefault(len(prompt), []).append(index)
+        by_length[len(prompt)].append(index)
     answers: dict[int, Answer] = {}
     for indices in by_length.values():
         for start in range(0, len(indices), BATCH):
@@ -118,18 +119,20 @@ def measure(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase) -> di
     """
     errors = [count_words(a.text, "whitespace") - a.request.n for a in answers]
     exact = [error == 0 for error in errors]
-    split = [_has_split_word(a, tokenizer) for a in answers]
+    lengths = [_word_lengths(answer, tokenizer) for answer in answers]
+    split = [any(length > 1 for length in each) for each in lengths]
+    masked = {_mention(answer.request).sub("_", answer.text) for answer in answers}
+    counted = [sum(each) == a.request.n for each, a in zip(lengths, answers, strict=True)]
     numbers = {
         "answers": len(answers),
         "exact": _mean(exact),
         "error": _mean(errors),
         "topic": _mean(_mention(a.request).search(a.text) is not None for a in answers),
         "distinct": len({a.text for a in answers}) / len(answers),
-        "distinct_masked": len({_mention(a.request).sub("_", a.text) for a in answers})
-        / len(answers),
+        "distinct_masked": len(masked) / len(answers),
         "split": _mean(split),
         "exact_split": _mean(e for e, s in zip(exact, split, strict=True) if s),
-        "token_counter": _mean(_counted_tokens(a, tokenizer) == a.request.n for a in answers),
+        "token_counter": _mean(counted),
         "stopped": _mean(a.stopped for a in answers),
     }
     for n in sorted({a.request.n for a in answers}):
@@ -158,11 +161,3 @@ def _word_lengths(answer: Answer, tokenizer: PreTrainedTokenizerBase) -> list[in
             lengths.append(0)
         lengths[-1] += piece not in {".", ",", "?", "!", "Ċ"}
     return lengths
-
-
-def _has_split_word(answer: Answer, tokenizer: PreTrainedTokenizerBase) -> bool:
-    return any(length > 1 for length in _word_lengths(answer, tokenizer))
-
-
-def _counted_tokens(answer: Answer, tokenizer: PreTrainedTokenizerBase) -> int:
-    return sum(_word_lengths(answer, tokenizer))

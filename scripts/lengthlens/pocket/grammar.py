@@ -13,6 +13,7 @@ the sentence, in all languages alike.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -89,10 +90,9 @@ class Grammar:
     def __init__(self, lexicon: Lexicon, language: str) -> None:
         self.lexicon = lexicon
         self.language = language
-        tune = lexicon.by_role("tune")
-        self._by_class: dict[str, list[Noun]] = {}
-        for noun in tune:
-            self._by_class.setdefault(noun.noun_class, []).append(noun)
+        self._by_class: dict[str, list[Noun]] = defaultdict(list)
+        for noun in lexicon.by_role("tune"):
+            self._by_class[noun.noun_class].append(noun)
 
     def write(self, noun: Noun, n: int, random: Random, spans: bool = False) -> str:
         """A sentence of exactly n words (n >= 3) about `noun`.
@@ -107,9 +107,7 @@ class Grammar:
         taken: list[str] = []
         while len(words) < n:
             left = n - len(words)
-            arc, new = self._extend(
-                written, state, left, taken, used=used, random=random, spans=spans
-            )
+            arc, new = self._extend(written, state, left, taken, used, random, spans)
             state = TAILS[state][arc][1]
             taken.append(arc)
             words += new
@@ -120,7 +118,7 @@ class Grammar:
         return entries[choose(noun, kind, tuple(entry.id for entry in entries), random)]
 
     def _suiting(self, kind: str, noun_class: str) -> list[Entry]:
-        return [e for e in getattr(self.lexicon, kind) if noun_class in e.classes]
+        return [entry for entry in getattr(self.lexicon, kind) if noun_class in entry.classes]
 
     def _form(self, entry: Entry) -> str:
         return entry.forms[self.language][0]
@@ -145,32 +143,28 @@ class Grammar:
             adjective = self._pick(noun, "attribute", self._adjectives(noun), random)
         phrase = morphology.noun_phrase(noun, language, this, adjective)
         used = {entry.id for entry in (adjective, first) if entry}
+        subject, state, rest = phrase, "verb", []
         if kind == "does":
             verb = self._pick(noun, "verb", self._suiting("intransitives", noun.noun_class), random)
-            words = morphology.clause(language, opener, phrase, self._form(verb), [])
-            return _Written(words, "verb", noun, frozenset(used | {verb.id}), False)
-        if kind == "is":
+            form, used = self._form(verb), used | {verb.id}
+        elif kind == "is":
             predicate = self._pick(noun, "predicate", self._adjectives(noun), random, used)
+            form, state, used = morphology.COPULA[language], "adjective", used | {predicate.id}
             rest = [morphology.agree(predicate, noun, language)]
-            words = morphology.clause(language, opener, phrase, morphology.COPULA[language], rest)
-            return _Written(words, "adjective", noun, frozenset(used | {predicate.id}), False)
-        if kind == "does_to":
+        elif kind == "does_to":
             verb = self._pick(noun, "acts", self._suiting("transitives", noun.noun_class), random)
             other = self._other(noun, "object", verb.objects, random)
+            form, used = self._form(verb), used | {verb.id, other.id}
             rest = morphology.noun_phrase(other, language)
-            words = morphology.clause(language, opener, phrase, self._form(verb), rest)
-            return _Written(words, "verb", noun, frozenset(used | {verb.id, other.id}), False)
-        verbs = [
-            e
-            for e in self.lexicon.transitives
-            if "person" in e.classes and noun.noun_class in e.objects
-        ]
-        verb = self._pick(noun, "undergoes", verbs, random)
-        agent = self._pick(noun, "agent", self.lexicon.agents, random)
-        words = morphology.clause(
-            language, opener, self._form(agent).split(), self._form(verb), phrase
-        )
-        return _Written(words, "verb", noun, frozenset(used | {verb.id}), True)
+        else:
+            verbs = self._suiting("transitives", "person")
+            verbs = [verb for verb in verbs if noun.noun_class in verb.objects]
+            verb = self._pick(noun, "undergoes", verbs, random)
+            agent = self._pick(noun, "agent", self.lexicon.agents, random)
+            form, used = self._form(verb), used | {verb.id}
+            subject, rest = self._form(agent).split(), phrase
+        words = morphology.clause(language, opener, subject, form, rest)
+        return _Written(words, state, noun, frozenset(used), agent=kind == "done_to")
 
     def _adjectives(self, noun: Noun) -> list[Entry]:
         return self._suiting("adjectives", noun.noun_class)
@@ -206,16 +200,12 @@ class Grammar:
     def _phrase(self, arc, written: _Written, used, random, spans) -> tuple[list[str], set[str]]:
         noun, language = written.noun, self.language
         conjunction = morphology.CONJUNCTION[language]
-        if arc == "manner":
-            entry = self._pick(noun, "manner", self.lexicon.manners, random, used)
-            return [self._form(entry)], {entry.id}
-        if arc == "closer":
-            entry = self._pick(noun, "closer", self.lexicon.closers, random, used)
+        if arc in ("manner", "closer"):
+            entry = self._pick(noun, arc, getattr(self.lexicon, f"{arc}s"), random, used)
             return [self._form(entry)], {entry.id}
         if arc == "and_verb":
             doer = "person" if written.agent else noun.noun_class
-            verbs = self._suiting("intransitives", doer)
-            entry = self._pick(noun, "and_verb", verbs, random, used)
+            entry = self._pick(noun, arc, self._suiting("intransitives", doer), random, used)
             return [conjunction, self._form(entry)], {entry.id}
         if arc == "and_adjective":
             entry = self._pick(noun, "predicate", self._adjectives(noun), random, used)

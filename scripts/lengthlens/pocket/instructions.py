@@ -1,12 +1,10 @@
 """Requests in the pocket languages: wordings filled with a topic and a number of words.
 
-Wordings come from `resources/pocket/lexicon/wordings.yaml`; `<word>` stands for a qaa word. All
-counted wordings can be listed, so that a test can hold them against the study's.
+Wordings come from `resources/pocket/lexicon/wordings.yaml`; `<word>` stands for a qaa word.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +15,7 @@ import yaml
 
 from lengthlens.pocket.lexicon import FOLDER, Noun
 from lengthlens.pocket.morphology import topic_forms
-from lengthlens.pocket.qaa import function_word
+from lengthlens.pocket.qaa import with_words
 
 SLOT = re.compile(r"\{(\w+)\}")
 OPEN = {"n", "name", "about", "of"}  # filled by the prompt, not by a slot
@@ -39,29 +37,11 @@ class Wordings:
             text = text.replace("{" + names[0] + "}", random.choice(self.slots[names[0]]), 1)
         return text
 
-    def every(self, counted: bool = True) -> list[str]:
-        """All wordings that `draw` can return."""
-        found: list[str] = []
-        for pattern in self.counted if counted else self.free:
-            found += self._fill(pattern)
-        return found
-
-    def _fill(self, pattern: str) -> list[str]:
-        names = [name for name in SLOT.findall(pattern) if name not in OPEN]
-        texts = []
-        for values in itertools.product(*(self.slots[name] for name in names)):
-            text = pattern
-            for name, value in zip(names, values, strict=True):
-                text = text.replace("{" + name + "}", value, 1)
-            texts.append(text)
-        return texts
-
 
 @cache
 def load_wordings(path: Path = FOLDER / "wordings.yaml") -> dict[str, Wordings]:
     """The wordings by language code."""
-    text = path.read_text(encoding="utf-8")
-    raw = yaml.safe_load(re.sub(r"<(\w+)>", lambda m: function_word(m.group(1)), text))
+    raw = yaml.safe_load(with_words(path.read_text(encoding="utf-8")))
     return {
         code: Wordings(
             tuple(part.get("counted", ())),

@@ -84,7 +84,7 @@ def _entry(kind: str, row: dict[str, str], qaa: dict[str, str]) -> Entry:
 @cache
 def load_lexicon(folder: Path = FOLDER) -> Lexicon:
     """Read every word list; qaa words are given by the order of the lists."""
-    kinds = [name for name in Lexicon.__dataclass_fields__]
+    kinds = list(Lexicon.__dataclass_fields__)
     rows = {kind: _read(kind, folder) for kind in kinds}
     concepts = [f"{kind}:{row['id']}" for kind in kinds for row in rows[kind]]
     stock = [f"invented:{number}" for number in range(INVENTED_QAA)]
@@ -94,7 +94,7 @@ def load_lexicon(folder: Path = FOLDER) -> Lexicon:
             id=row["id"],
             noun_class=row["class"],
             role=row["role"],
-            words={**{code: row[code] for code in NATURAL}, "qaa": qaa[f"nouns:{row['id']}"]},
+            words={code: row[code] for code in NATURAL} | {"qaa": qaa[f"nouns:{row['id']}"]},
             genders={"it": row["it_gender"], "lb": row["lb_gender"]},
         )
         for row in rows["nouns"]
@@ -104,9 +104,5 @@ def load_lexicon(folder: Path = FOLDER) -> Lexicon:
         Noun(name, classes[index % len(classes)], "invented", {"qaa": qaa[name]}, {})
         for index, name in enumerate(stock)
     )
-    others = {
-        kind: tuple(_entry(kind, row, qaa) for row in rows[kind])
-        for kind in kinds
-        if kind != "nouns"
-    }
+    others = {kind: tuple(_entry(kind, row, qaa) for row in rows[kind]) for kind in kinds[1:]}
     return Lexicon(nouns=nouns, **others)

@@ -12,7 +12,8 @@ from lengthlens.pocket.lexicon import Entry, Noun
 from lengthlens.pocket.qaa import function_word
 
 LB_KEEPS_N = "aeiouäëéöühndtz"
-QAA_THE, QAA_THIS = function_word("the"), function_word("this")
+# "the" and "this"; the other languages inflect theirs
+ARTICLES = {"en": ("the", "this"), "qaa": (function_word("the"), function_word("this"))}
 CONJUNCTION = {"en": "and", "it": "e", "lb": "a(n)", "qaa": function_word("and")}
 COPULA = {"en": "is", "it": "è", "lb": "ass", "qaa": function_word("is")}
 ITALIAN_JOINED = {"su": "su", "di": "de", "in": "ne", "a": "a"}
@@ -47,9 +48,9 @@ def noun_phrase(noun: Noun, language: str, this: bool = False, adjective: Entry 
     Luxembourgish has no attributive adjectives here: its grammar uses them as predicates.
     """
     word = noun.words[language]
-    if language in ("en", "qaa"):
-        the = ("this" if this else "the") if language == "en" else (QAA_THIS if this else QAA_THE)
-        return [the, *([adjective.forms[language][0]] if adjective else []), word]
+    if language in ARTICLES:
+        article = ARTICLES[language][this]
+        return [article, *([adjective.forms[language][0]] if adjective else []), word]
     if language == "it":
         return _italian_phrase(noun, this) + ([agree(adjective, noun, "it")] if adjective else [])
     if adjective:
@@ -78,10 +79,8 @@ def agree(adjective: Entry, noun: Noun, language: str) -> str:
 def prepositional(preposition: Entry, noun: Noun, language: str) -> list[str]:
     """A prepositional phrase with the definite article, as words."""
     form = preposition.forms[language][0]
-    if language == "en":
-        return [form, "the", noun.words["en"]]
-    if language == "qaa":
-        return [form, QAA_THE, noun.words["qaa"]]
+    if language in ARTICLES:
+        return [form, ARTICLES[language][0], noun.words[language]]
     if language == "it":
         return italian_prepositional(form, noun).split()
     if noun.genders["lb"] == "f":
@@ -119,14 +118,15 @@ def topic_forms(noun: Noun, language: str) -> dict[str, str]:
     if language == "lb":
         name = sentence(noun_phrase(noun, "lb"), "lb", end="")
         name = name[0].lower() + name[1:]
-        preposition = "dem" if noun.genders["lb"] != "f" else "der"
-        dative = f"{preposition} {noun.words['lb']}"
-        return {"name": name, "about": f"iwwer {name}", "of": f"vun {dative}"}
+        article = "der" if noun.genders["lb"] == "f" else "dem"
+        return {
+            "name": name,
+            "about": f"iwwer {name}",
+            "of": f"vun {article} {noun.words['lb']}",
+        }
     name = " ".join(noun_phrase(noun, language))
-    if language == "en":
-        return {"name": name, "about": f"about {name}", "of": f"of {name}"}
-    return {
-        "name": name,
-        "about": f"{function_word('about')} {name}",
-        "of": f"{function_word('of')} {name}",
-    }
+    forms = {"name": name}
+    for preposition in ("about", "of"):
+        form = preposition if language == "en" else function_word(preposition)
+        forms[preposition] = f"{form} {name}"
+    return forms

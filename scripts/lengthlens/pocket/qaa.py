@@ -7,6 +7,8 @@ one. The syntax is that of the English grammar without inflection: word for word
 
 from __future__ import annotations
 
+import re
+
 CONSONANTS = "qxjzky"
 VOWELS = "aeiou"
 SYLLABLES = tuple(c + v for c in CONSONANTS for v in VOWELS)
@@ -42,3 +44,8 @@ def synthetic_words(concepts: list[str]) -> dict[str, str]:
 def function_word(name: str) -> str:
     """The qaa word of one function word, e.g. "the"."""
     return synthetic_words([])[f"function:{name}"]
+
+
+def with_words(text: str) -> str:
+    """A text with the qaa word in the place of every `<word>`."""
+    return re.sub(r"<(\w+)>", lambda match: function_word(match[1]), text)

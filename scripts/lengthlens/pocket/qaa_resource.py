@@ -6,7 +6,6 @@ the file against this module; `python -m lengthlens.pocket.qaa_resource > FILE` 
 
 from __future__ import annotations
 
-import re
 import sys
 from random import Random
 
@@ -15,7 +14,7 @@ import yaml
 from lengthlens.pocket.grammar import Grammar
 from lengthlens.pocket.lexicon import load_lexicon
 from lengthlens.pocket.morphology import topic_forms
-from lengthlens.pocket.qaa import function_word
+from lengthlens.pocket.qaa import with_words
 
 HEADER = """\
 # qaa: the synthetic language of the tokenization control; each word is one token of the pocket
@@ -41,10 +40,6 @@ def qaa_language(topic_ids: list[str]) -> dict:
         topic: {**topic_forms(nouns[topic], "qaa"), "words": [nouns[topic].words["qaa"]]}
         for topic in topic_ids
     }
-    templates = {
-        key: re.sub(r"<(\w+)>", lambda match: function_word(match.group(1)), text)
-        for key, text in TEMPLATES.items()
-    }
     random, grammar = Random(0), Grammar(load_lexicon(), "qaa")
     subjects = random.sample(load_lexicon().by_role("tune"), NEUTRAL_SENTENCES)
     neutral = [grammar.write(noun, random.randint(5, 10), random) for noun in subjects]
@@ -52,7 +47,7 @@ def qaa_language(topic_ids: list[str]) -> dict:
         "code": "qaa",
         "name": "qaa (synthetic)",
         "topics": topics,
-        "templates": templates,
+        "templates": {key: with_words(text) for key, text in TEMPLATES.items()},
         "neutral": neutral,
     }
 

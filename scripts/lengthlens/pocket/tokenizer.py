@@ -65,11 +65,8 @@ def qaa_merges(words: Iterable[str], initial: Collection[str]) -> list[tuple[str
 
 def qaa_vocabulary(lexicon: Lexicon) -> tuple[list[str], set[str]]:
     """All qaa words, and those that may begin a sentence or an instruction."""
-    entries = {
-        kind: [entry.forms["qaa"][0] for entry in getattr(lexicon, kind)]
-        for kind in Lexicon.__dataclass_fields__
-        if kind != "nouns"
-    }
+    _, *kinds = Lexicon.__dataclass_fields__  # without the nouns
+    entries = {kind: [entry.forms["qaa"][0] for entry in getattr(lexicon, kind)] for kind in kinds}
     function_words = list(synthetic_words([]).values())
     initial = {*function_words, *entries["closers"], *entries["agents"]}
     nouns = [noun.words["qaa"] for noun in lexicon.nouns]

@@ -11,6 +11,7 @@ On one thread the result depends on the recipe alone.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -236,14 +237,18 @@ def optimise(
     return losses
 
 
-def freeze_words(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Callable[[], None]:
-    """Keep all rows of embedding and output layer but the special tokens'; returns the undoing."""
-    handles = []
+@contextlib.contextmanager
+def frozen_words(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Iterator[None]:
+    """Keep all rows of embedding and output layer but the special tokens' as they are."""
     trained = torch.zeros(len(tokenizer), 1)
     trained[tokenizer.convert_tokens_to_ids(list(SPECIALS))] = 1.0
-    for weight in (model.model.embed_tokens.weight, model.lm_head.weight):
-        handles.append(weight.register_hook(lambda gradient: gradient * trained))
-    return lambda: [handle.remove() for handle in handles]
+    weights = (model.model.embed_tokens.weight, model.lm_head.weight)
+    handles = [weight.register_hook(lambda gradient: gradient * trained) for weight in weights]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def pretrain(
@@ -255,8 +260,7 @@ def pretrain(
     noun that is seldom written is copied as well as others.
     """
     model = make_model(recipe, tokenizer)
-    rows = document_rows(recipe, tokenizer)
-    pad = tokenizer.pad_token_id
+    rows, pad = document_rows(recipe, tokenizer), tokenizer.pad_token_id
     losses = optimise(model, rows, recipe.pretraining, pad, "pre-training", tied=True)
     with torch.no_grad():
         model.lm_head.weight.copy_(model.model.embed_tokens.weight)
@@ -270,18 +274,14 @@ def tune(
 
     Its checkpoints go to `folder`/{step}.
     """
-    unfreeze = freeze_words(model, tokenizer)
 
     def save(step: int) -> None:
         if step in recipe.checkpoints:
             save_model(model, tokenizer, folder / str(step), "instruct")
 
-    try:
-        rows = example_rows(recipe, tokenizer)
-        pad = tokenizer.pad_token_id
+    rows, pad = example_rows(recipe, tokenizer), tokenizer.pad_token_id
+    with frozen_words(model, tokenizer):
         losses = optimise(model, rows, recipe.tuning, pad, "tuning", after=save)
-    finally:
-        unfreeze()
     model.eval()
     return losses
 

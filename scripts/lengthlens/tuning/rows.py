@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -102,8 +102,10 @@ class Rows:
     def of(cls, recipe: Recipe, root: Path) -> Rows:
         """From the recipe's files; sentences with a studied or developing topic are left out."""
         wordings = read_wordings(root / recipe.wordings)
-        held_out = set(held_out_words(recipe, root))
-        held_out |= {word for words in wordings.develop_topics.values() for word in words}
+        held_out = {word for words in wordings.develop_topics.values() for word in words}
+        for language in recipe.held_out:
+            for topic in load_language(root / language).topics:
+                held_out.update(topic.words)
         return cls(recipe, wordings, read_sentences(root / recipe.sentences, held_out))
 
     def draw(self, random: Random) -> list[Row]:
@@ -135,13 +137,6 @@ class Rows:
         rows = [row for rows in drawn for row in rows]
         start = random.sample(range(SORTED), SORTED)[place] * self.recipe.batch
         return rows[start : start + self.recipe.batch]
-
-
-def held_out_words(recipe: Recipe, root: Path) -> Iterable[str]:
-    """The words of all topics of the held-out languages."""
-    for path in recipe.held_out:
-        for topic in load_language(root / path).topics:
-            yield from topic.words
 
 
 def develop_prompts(recipe: Recipe, wordings: Wordings) -> list[Prompt]:

@@ -29,19 +29,12 @@ COUNTING = "whitespace"
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of one length.
+    """A sentence of one length."""
 
-    Attributes:
-        text: as it is answered.
-        n: its words.
-        topics: those it can have.
-        line: of the file it is from; other versions of it have the same.
-    """
-
-    text: str
-    n: int
-    topics: tuple[str, ...]
-    line: int
+    text: str  # as it is answered
+    n: int  # its words
+    topics: tuple[str, ...]  # those it can have
+    line: int  # of the file it is from; other versions of it have the same
 
 
 def read_sentences(path: Path, held_out: Iterable[str] = ()) -> dict[int, list[Sentence]]:

@@ -53,17 +53,11 @@ IGNORED = -100
 
 @dataclass
 class Progress:
-    """What was measured so far.
+    """What was measured so far."""
 
-    Attributes:
-        losses: of every step: answer, end.
-        developments: by the number of steps done: the development numbers.
-        best: adapter weights of the best development, as they are stored.
-    """
-
-    losses: list[tuple[float, float]] = field(default_factory=list)
-    developments: dict[int, Numbers] = field(default_factory=dict)
-    best: dict[str, Tensor] = field(default_factory=dict)
+    losses: list[tuple[float, float]] = field(default_factory=list)  # by step: answer, end
+    developments: dict[int, Numbers] = field(default_factory=dict)  # by steps done
+    best: dict[str, Tensor] = field(default_factory=dict)  # the best adapter, as it is stored
 
     def is_best(self, step: int) -> bool:
         """Whether no other development was better than that after `step`."""

@@ -238,10 +238,7 @@ def marked_sentences(net: WordNet) -> list[str]:
         if not SHORTEST <= len(words) <= LONGEST or _DIVIDED.search(text) or text.isupper():
             continue
         if is_sentence(words, part, net) and (line := mark(words, net)) is not None:
-            found.setdefault(text.lower(), _capitalised(line))
+            # A capital letter, behind its marks if the line begins with some.
+            line = re.sub(r"[A-Za-z]", lambda letter: letter[0].upper(), line, count=1)
+            found.setdefault(text.lower(), line)
     return sorted(found.values())
-
-
-def _capitalised(line: str) -> str:
-    """The line with a capital letter, behind its marks if it begins with some."""
-    return re.sub(r"[A-Za-z]", lambda letter: letter[0].upper(), line, count=1)

@@ -30,7 +30,7 @@ from lengthlens.weights.hub_cache import cache_folder, endpoint, has_token, is_o
 from lengthlens.weights.made import free_bytes
 from lengthlens.weights.presence import check_models
 from lengthlens.workflow.gpus import gpu_problem, visible_gpus
-from lengthlens.workflow.surroundings import date_problems, disk_problem, free_bytes, path_problems
+from lengthlens.workflow.surroundings import date_problems, disk_problem, path_problems
 from lengthlens.workflow.targets import Paths
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -176,10 +176,10 @@ def check_slurm() -> Iterator[Finding]:
 
 def check_study(files: Sequence[str]) -> Iterator[Finding]:
     """The configuration and its models."""
-    config, _ = read_yaml(ROOT / "config.yaml")
+    config = read_yaml(ROOT / "config.yaml").content
     contents: dict = {}
     for file in files:
-        content, _ = read_yaml(file)
+        content = read_yaml(file).content
         if content is not None and not isinstance(content, dict):
             yield WRONG, f"{file} is not a mapping of keys to values; see config.yaml"
             return

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lengthlens.weights.made import free_bytes
 from lengthlens.workflow.job import told_of_disk
 
 PROBE_BYTES = 2**20
@@ -93,12 +93,6 @@ def disk_problem(folder: Path) -> str | None:
     except OSError as error:
         return f"nothing can be written to {there}: {told_of_disk(error) or error}"
     return None
-
-
-def free_bytes(folder: Path) -> int:
-    """The space that is left for a folder, which may still be missing."""
-    folder = folder.absolute()
-    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
 
 
 def space_warning(folder: Path, needed_mb: int) -> str | None:
