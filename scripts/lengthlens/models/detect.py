@@ -193,6 +193,11 @@ class _Detection:
             raise UnknownParts(f"not every layer of {lists[0][0]} is run exactly once")
         name, modules = min(run, key=lambda entry: entry[0].count("."))
         calls = [self.plain.of(module) for module in modules]
+        if calls[0].given.dim() > self.ids.dim() + 1:
+            raise UnknownParts(
+                f"{calls[0].name} hands on several streams side by side, of the shape "
+                f"{list(calls[0].given.shape)}, and not one to which its components add"
+            )
         for before, after in itertools.pairwise(calls):
             if not _equal(before.given, after.taken):
                 raise UnknownParts(

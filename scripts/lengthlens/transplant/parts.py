@@ -214,8 +214,13 @@ class Parts:
         """The softmax attention of a layer, the only thing with heads in it.
 
         Raises:
-            LengthlensError: there are others.
+            LengthlensError: there are others, or its keys and values are those of another layer.
         """
+        if self.anatomy.shares_keys:
+            raise LengthlensError(
+                f"layers of {self._model.config.model_type} read the keys and values of others, so "
+                "that heads are not transplanted"
+            )
         mixing = self.anatomy.layers[layer].mixing
         if len(mixing) != 1 or mixing[0].branch.kind != ATTENTION or not self.anatomy.uniform:
             raise self._unknown()
