@@ -395,12 +395,8 @@ class _Search:
             if kind is not None:
                 norm, inner = call, self._giving(call.taken)
                 break
-        if not inner and norm is not term.call:
-            norm, inner = None, term.calls  # a part of the branch, which is then whole
-        if not inner:
-            raise UnknownParts(
-                f"{norm.name} is added to the stream, but what it takes in is not found"
-            )
+        if not inner:  # the norm is of a sum, say, and a part of the branch, which is then whole
+            norm, inner = None, term.calls
         projection, heads, name = attention, None, ATTENTION
         if any(call is attention for call in inner):
             heads = self._count_of_heads()
