@@ -43,7 +43,7 @@ forced: {per_n: 2}
 ablation: {k: [1], further_k: [1], controls: 3, test_controls: 3, answered_controls: 1,
   further_controls: 1, base_controls: 1, base_prompts: 2, untuned: []}
 probes: {languages: [], n_words: [6], per_n: 2}
-figures: {dpi: 40, formats: [png]}
+figures: {dpi: 50, formats: [png]}
 report: {answers: 2}
 """
     + LITTLE_MECHANISM
