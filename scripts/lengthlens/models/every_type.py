@@ -92,6 +92,12 @@ _OWN: dict[str, dict] = {
         "use_double_wide_mlp": True,
         "global_head_dim": 24,
     },
+    # Four layers, for it has another list of three modules.
+    "gemma3n_text": {
+        "num_hidden_layers": 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "activation_sparsity_pattern": [0.9, 0.0, 0.0, 0.0],
+    },
     "zaya": {"num_experts_per_tok": 1},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4}},
 }
