@@ -85,12 +85,12 @@ def disagreements(model, shares: bool = True) -> list[str]:
     for i, prompt in enumerate(PROMPTS):
         theirs = by_transformers(model, prompt)
         for name, ours in {"auto": together[i], "1": alone[i]}.items():
-            if ours != theirs and not _tied(model, prompt, ours, theirs):
+            if ours != theirs and not tied(model, prompt, ours, theirs):
                 found.append(f"prompt {i}, batch_size {name}: {ours}, transformers: {theirs}")
     return found
 
 
-def _tied(model, prompt, ours: list[int], theirs: list[int]) -> bool:
+def tied(model, prompt, ours: list[int], theirs: list[int]) -> bool:
     """Whether two answers part where the two best logits are all but equal."""
     parted = [step for step, pair in enumerate(zip(ours, theirs, strict=False)) if len({*pair}) > 1]
     if not parted:

@@ -39,6 +39,14 @@ ACCEPTED: dict[str, dict] = {
 REFUSED: dict[str, tuple[dict, str]] = {
     "nanochat": (COMMON, "its final norm, model.norm, is run elsewhere, too"),
     "diffllama": (COMMON, "softmax attention was computed 2 times in model.layers.0"),
+    "gemma3n_text": (  # of which keys and values are shared, too
+        COMMON
+        | {"head_dim": 12, "vocab_size_per_layer_input": VOCABULARY, "laurel_rank": 8}
+        | {"hidden_size_per_layer_input": 8, "num_hidden_layers": 4, "num_kv_shared_layers": 2}
+        | {"layer_types": ["sliding_attention", "full_attention"] * 2}
+        | {"activation_sparsity_pattern": [0.9, 0.0, 0.0, 0.0]},
+        "model.layers.0 hands on several streams side by side, of the shape",
+    ),
     "bert": (
         COMMON | {"is_decoder": True},
         "encoder.layer.* ends with a norm of the stream itself|cls.predictions.transform",

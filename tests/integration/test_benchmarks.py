@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -51,3 +52,20 @@ def test_the_page_shows_the_results(tmp_path: Path) -> None:
     copy = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
     subprocess.run([sys.executable, copy / "show.py"], env=ENVIRONMENT, check=True)
     assert (copy / "README.md").read_bytes() == (ROOT / "benchmarks/README.md").read_bytes()
+
+
+def test_two_commits_are_compared_in_multiples_of_generate(monkeypatch) -> None:
+    """After ÷ before, run by run: 1.2 / 1.0 and 1.1 / 1.1 with attribution."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    table = runpy.run_path(str(ROOT / "benchmarks/two_commits.py"))["table"]
+    before = [
+        {"cpu": 2.0, "loop_cpu": 1.8, "generate_cpu": 2.0},
+        {"cpu": 3.3, "loop_cpu": 2.7, "generate_cpu": 3.0},
+    ]
+    after = [
+        {"cpu": 2.4, "loop_cpu": 1.8, "generate_cpu": 2.0},
+        {"cpu": 1.1, "loop_cpu": 0.9, "generate_cpu": 1.0},
+    ]
+    lines = table({"before": before, "after": after}).splitlines()
+    assert lines[2].endswith("| 1.000 (1.000–1.000) |")
+    assert lines[3].endswith("| 1.100 (1.000–1.200) |")

@@ -7,6 +7,7 @@ import torch
 from architectures import ROWS, tiny_model
 from hidden import REASONS, hidden_model
 from test_anatomy import completeness
+from transformers import AutoConfig, AutoModelForCausalLM
 from unlisted import ACCEPTED, REFUSED, unlisted_model
 
 from lengthlens.errors import LengthlensError
@@ -64,6 +65,51 @@ def test_what_cannot_be_detected_is_refused_with_reason_and_cure(kind: str) -> N
     message = rf"'{kind}' is not listed.*{reason}.*To add it, see docs/architectures.md"
     with pytest.raises(LengthlensError, match=message):
         dissect(model)
+
+
+# --- layers that have settings of their own -------------------------------------------------------
+
+# Gemma 4 as it is published: what makes its sizes differ.
+_WIDTHS = {"head_dim": 256, "global_head_dim": 512, "final_logit_softcapping": 30.0}
+GEMMA4 = {
+    "E2B": {"hidden_size": 1536, "intermediate_size": 6144, "num_hidden_layers": 35}
+    | {"num_attention_heads": 8, "num_key_value_heads": 1, "num_kv_shared_layers": 20}
+    | {"layer_types": (["sliding_attention"] * 4 + ["full_attention"]) * 7}
+    | {"use_double_wide_mlp": True, "hidden_size_per_layer_input": 256},
+    "26B-A4B": {"hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30}
+    | {"num_attention_heads": 16, "num_key_value_heads": 8, "num_global_key_value_heads": 2}
+    | {"attention_k_eq_v": True, "hidden_size_per_layer_input": 0, "enable_moe_block": True}
+    | {"num_experts": 128, "top_k_experts": 8, "moe_intermediate_size": 704},
+    "31B": {"hidden_size": 5376, "intermediate_size": 21504, "num_hidden_layers": 60}
+    | {"num_attention_heads": 32, "num_key_value_heads": 16, "num_global_key_value_heads": 4}
+    | {"attention_k_eq_v": True, "hidden_size_per_layer_input": 0},
+}
+_LAYERS = {"E2B": 4, "26B-A4B": 2, "31B": 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", GEMMA4)
+def test_gemma_4_of_every_size_is_detected_on_a_small_model(size: str) -> None:
+    """One layer of each kind, narrow, with the width of its heads and its share of keys."""
+    config = AutoConfig.for_model("gemma4_text", **GEMMA4[size], **_WIDTHS)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config).eval()
+    row = detect(model)
+    assert len(row.kinds) == 2  # with keys and values of its own, or without one of these
+    small = small_model(model)
+    text = small.config
+    assert text.num_hidden_layers == _LAYERS[size]
+    assert sum(parameter.numel() for parameter in small.parameters()) < 1e8
+    for index in range(text.num_hidden_layers):
+        own = text.per_layer_config[index]
+        full = text.layer_types[index] == "full_attention"
+        assert own.head_dim == (512 if full else 256)
+        assert own.num_key_value_heads == (1 if size == "E2B" else 2)
+    shared = [mode == "reuse" for mode in text.kv_sharing_modes]
+    assert shared == ([False, False, True, True] if size == "E2B" else [False, False])
+    anatomy = bound(small, row)
+    assert anatomy.shares_keys == (size == "E2B")
+    assert all(layer.mlps and layer.attention for layer in anatomy.layers)
 
 
 # --- models with something hidden in them ---------------------------------------------------------

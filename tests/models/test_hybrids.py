@@ -1,8 +1,9 @@
-"""Models whose layers differ: linear attention, state spaces, convolutions, no MLP."""
+"""Models whose layers differ: linear attention, state spaces, convolutions, no MLP, no keys."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ import torch
 from test_anatomy import completeness
 from three_ways import disagreements
 from toys import NO_STOP, ragged_prompts
+from transformers import AutoModelForCausalLM
 
 from lengthlens.decoding.decode import Decoder
 from lengthlens.decoding.donors import PassRecorder, placed
 from lengthlens.decoding.intervention import Intervention, Surgeon
 from lengthlens.models.anatomy import dissect, n_components
-from lengthlens.models.every_type import any_model
+from lengthlens.models.every_type import any_model, made_to_matter
 from lengthlens.models.hooks import added_by, with_added
 from lengthlens.models.layout import Layout
 
@@ -28,6 +30,7 @@ HYBRIDS = {
     "falcon_h1": (["mixer+attention"] * 3, [10, 10, 10], [True, True, True]),
     "granitemoehybrid": (["mixer", "attention", "mixer"], [6, 4, 6], [True, True, True]),
     "mamba": (["mixer"] * 3, [1, 1, 1], [False] * 3),
+    "gemma4": (["attention"] * 4, [4] * 4, [True] * 4),  # the last two read keys of the first two
 }
 IDS = torch.tensor([[5, 9, 33, 71, 12, 8, 90, 44, 17]])
 PROMPTS = ragged_prompts([6, 9, 5], shared=2)
@@ -60,6 +63,16 @@ def test_components_add_up_to_the_models_own_logit(hybrid) -> None:
 @pytest.mark.slow
 def test_answers_are_those_of_transformers(hybrid) -> None:
     kind, model = hybrid
+    assert disagreements(model, shares=kind == "gemma4") == []
+
+
+@pytest.mark.slow
+def test_keys_of_earlier_layers_within_a_window() -> None:
+    """Later layers read all keys of a pass, though the cache forgets those before the window."""
+    config = copy.deepcopy(any_model("gemma4").config)
+    config.get_text_config().sliding_window = 24
+    torch.manual_seed(0)
+    model = made_to_matter(AutoModelForCausalLM.from_config(config).float().eval())
     assert disagreements(model, shares=False) == []
 
 
@@ -88,14 +101,14 @@ def test_removing_a_head_everywhere_equals_zeroing_its_columns(hybrid) -> None:
 
 
 def test_removing_an_mlp_everywhere_equals_silencing_its_modules(hybrid) -> None:
-    """Shared experts and routed ones are one component."""
+    """Shared experts and routed ones are one component, and so is what a layer embeds anew."""
     kind, model = hybrid
     anatomy = dissect(model)
     layer = anatomy.n_layers - 1
     sites = anatomy.layers[layer].mlps
     if not sites:
         pytest.skip("its layers have none")
-    assert len(sites) == (2 if kind == "granitemoehybrid" else 1)
+    assert len(sites) == (2 if kind in ("granitemoehybrid", "gemma4") else 1)
     mlps = torch.zeros(1, anatomy.n_layers, dtype=torch.bool)
     mlps[0, layer] = True
     heads = torch.zeros(1, anatomy.n_layers, anatomy.n_heads, dtype=torch.bool)

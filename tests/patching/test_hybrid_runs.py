@@ -31,8 +31,9 @@ from lengthlens.tracing.last_step import LastStep
 from lengthlens.tracing.path_runs import PathRuns, network_of
 from lengthlens.tracing.stream import StreamRuns
 
-# Linear attention by head; convolutions, whole; a state space beside attention; scaled layers.
-KINDS = ("qwen3_5_text", "lfm2", "falcon_h1", "gemma4_text")
+# Linear attention by head; convolutions, whole; a state space beside attention; scaled layers;
+# layers that read the keys and values of earlier ones.
+KINDS = ("qwen3_5_text", "lfm2", "falcon_h1", "gemma4_text", "gemma4")
 SWAP = random_swap()
 TEXTS = [(*prompt, *SWAP.answer) for prompt in (SWAP.reached, SWAP.other)]
 PLACES = {"prompt": slice(3, 8), "generated": slice(8, None), "all": slice(3, None)}
@@ -269,13 +270,76 @@ def test_layers_without_attention_have_no_weights(loaded: LoadedModel) -> None:
         assert np.isfinite(weights).any(1).sum() == len(own)
 
 
-def test_layers_that_read_the_keys_of_others_are_computed_again() -> None:
-    """Reusing them would leave later layers without keys."""
-    loaded = loaded_of("gemma4_text")
+@pytest.mark.parametrize("kind", ["gemma4", "glm_moe_dsa"])
+def test_layers_that_read_more_of_others_than_the_stream_are_computed_again(kind: str) -> None:
+    """Reusing them would leave later layers without keys, or with the keys chosen for one row."""
+    loaded = loaded_of(kind)
     layers = CleanLayers(loaded.anatomy)
-    layers._apart = False
     with layers.recorded():
         whole = read(loaded, TEXTS[0])
     with layers.reused(2, 1):
         assert all("forward" not in vars(layer.first) for layer in loaded.anatomy.layers)
         assert torch.equal(read(loaded, TEXTS[0]), whole)
+
+
+def test_paths_lead_into_keys_where_they_are_computed() -> None:
+    """L2 reads the keys of L0, L3 those of L1: only what stands before these reaches them.
+
+    A path from the embedding equals a plain run in which that layer alone computes keys and values
+    from another stream, while its own heads, and its MLP, are held.
+    """
+    loaded = loaded_of("gemma4")
+    network = network_of(loaded)
+    assert network.keys == [0, 1, 0, 1]
+    runs, layers = PathRuns(network, SWAP, 1.0), loaded.anatomy.layers
+    senders = [EMBEDDING, "L0H1", "L0M", "L1H0"]
+    receivers = [f"L{layer}H2.{part}" for layer in (2, 3) for part in "qkv"]
+    found = runs.paths(senders, receivers)
+    reach = {"L2": [True, False, False, False], "L3": [True, True, True, False]}
+    for column, name in enumerate(receivers):
+        expected = [True] * 4 if name.endswith("q") else reach[name[:2]]
+        assert np.isfinite(found[:, column]).tolist() == expected, name
+    own = recorded(loaded, TEXTS[REACHED])
+    for row, column in ((0, 1), (0, 2), (0, 4), (1, 4), (2, 5)):
+        layer = int(receivers[column][1])
+        source = layers[network.keys[layer]]
+        part = source.attention.module  # the output projection; its neighbours project the stream
+        projection = dict(zip("kv", ("k_proj", "v_proj"), strict=True))[receivers[column][-1]]
+        holder = source.first.get_submodule(source.attention.branch.module.rpartition(".")[0])
+        assert holder.o_proj is part
+        change = torch.zeros(len(TEXTS[0]), loaded.anatomy.d_model)
+        change[runs.start :] = runs.change(senders[row]) / source.scale
+        streams, given = {}, []
+
+        def keep(module, args, kwargs, streams=streams):
+            streams["x"] = entering(args, kwargs)
+
+        def other(module, args, kwargs, source=source, change=change, streams=streams):
+            return (source.first.input_layernorm(streams["x"] + change),), kwargs
+
+        def hold(x, places, layer=network.keys[layer]):
+            return own.head[None, :, layer, places, : x.shape[-1]].clone()
+
+        def keep_mlp(added, layer=network.keys[layer], factor=source.mlp.factor):
+            return own.mlp[None, :, layer] / factor
+
+        def take(x, places, given=given):
+            given.append(x[:, :, 2].clone())
+
+        hooks = [
+            hooked([(source.first, keep), (getattr(holder, projection), other)]),
+            at_heads(source, hold),
+            at_mlp(source, keep_mlp),
+        ]
+        read(loaded, TEXTS[REACHED], [*hooks, at_heads(layers[layer], take)])
+
+        def put(x, places, given=given):
+            new = x.clone()
+            new[:, :, 2] = given[0]
+            return new
+
+        logits = read(loaded, TEXTS[REACHED], [at_heads(layers[layer], put)])[-1]
+        fall = runs.clean.fixed[REACHED] - float(logits[runs.ender] - logits[runs.word])
+        close = CLOSE * np.abs(runs.clean.fixed).max()
+        assert found[row, column] == pytest.approx(fall, abs=close), (senders[row], column)
+    assert np.abs(found[:, [1, 2, 4, 5]][np.isfinite(found[:, [1, 2, 4, 5]])]).max() > 1e-3

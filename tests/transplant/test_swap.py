@@ -10,6 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import lengthlens.transplant.swap as swap
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import dissect
+from lengthlens.models.every_type import any_model
 from lengthlens.transplant.changes import relative_change, weight_changes
 from lengthlens.transplant.parts import KINDS, Parts, Piece, check_alike, differing
 from lengthlens.transplant.swap import transplanted, weights_hash
@@ -128,6 +129,20 @@ def test_keys_and_values_move_with_their_whole_group() -> None:
     assert changed(one, other, parts.of_heads(every)) == {
         piece.name for piece in parts.of_kind("attention")
     }
+
+
+def test_what_a_layer_embeds_anew_is_of_its_mlp_and_shared_keys_move_with_their_layer() -> None:
+    """Gemma 4: later layers have no keys and values of their own, so that heads stay."""
+    model = any_model("gemma4")
+    parts = Parts(model, dissect(model))
+    attention = {piece.name.rpartition("self_attn.")[2] for piece in parts.of_kind("attention")}
+    assert attention == {f"{name}_proj.weight" for name in "qkvo"}
+    mlp = {piece.name.rpartition(".layers.")[2][2:] for piece in parts.of_kind("mlp")}
+    embedded = {"per_layer_input_gate.weight", "per_layer_projection.weight"}
+    assert mlp == embedded | {f"mlp.{name}_proj.weight" for name in ("gate", "up", "down")}
+    keys = [piece.name for piece in parts.of_kind("attention", [2, 3]) if "k_proj" in piece.name]
+    assert keys == []
+    assert "read the keys and values of others" in parts.why_no_heads()
 
 
 def test_only_what_differs_is_a_part() -> None:

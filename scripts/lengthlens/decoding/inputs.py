@@ -140,6 +140,46 @@ class ShiftedInputs:
 
 
 @torch.inference_mode()
+def sources_of_keys(model: nn.Module, anatomy: Anatomy) -> list[int]:
+    """The layer from whose stream the keys and values of each layer are computed.
+
+    It is the layer itself, but where a layer reads those of an earlier one (Gemma 3n, the small
+    Gemma 4). There, what enters the layer at the first position changes nothing at the second.
+    """
+    n_layers = anatomy.n_layers
+    sources = list(range(n_layers))
+    if not anatomy.shares_keys:
+        return sources
+    tokens = torch.tensor([[1, 2]], device=next(model.parameters()).device)
+
+    def shift(layer: int):
+        """Row l + 1 sees another stream at the first position of layer l, and there alone."""
+
+        def change(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            own = entering(args, kwargs)
+            stream = own[:1].expand_as(own).clone()
+            # NOTE not by one factor, which a norm would take back.
+            stream[layer + 1, 0] *= torch.linspace(0.5, 1.0, own.shape[-1]).to(own)
+            return with_stream(args, kwargs, stream)
+
+        return change
+
+    def reader(layer: int):
+        def read(x: Tensor, heads: slice) -> None:
+            moved = (x[1:, -1] - x[:1, -1]).abs().flatten(1).amax(1)
+            sources[layer] = int(moved.argmax())
+
+        return read
+
+    with contextlib.ExitStack() as hooks:
+        for index, layer in enumerate(anatomy.layers):
+            hooks.enter_context(hooked([(layer.first, shift(index))]))
+            hooks.enter_context(at_heads(layer, reader(index)))
+        model(input_ids=tokens.expand(n_layers + 1, -1), use_cache=False)
+    return sources
+
+
+@torch.inference_mode()
 def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " layer"]:
     """Whether each layer's MLP reads what the same layer's attention has added to the stream.
 

@@ -60,6 +60,8 @@ class CleanLayers:
 
         def keep(module: nn.Module, args: tuple, output: torch.Tensor | tuple) -> None:
             self._outputs.append(output)
+            if isinstance(output, tuple) and any(map(torch.is_tensor, output[1:])):
+                self._apart = False  # it hands on more than the stream (GLM's choice of keys)
 
         return held(layer.register_forward_hook(keep) for layer in self._layers)
 
@@ -69,7 +71,8 @@ class CleanLayers:
         """Let the layers below one give what was kept instead of computing it.
 
         They write nothing into the cache, so no pass may follow on the one in this block. Where
-        later layers read the keys and values of earlier ones, all are computed.
+        later layers read more of earlier ones than the stream, such as their keys and values, all
+        are computed.
 
         Args:
             below: the first layer that is computed.

@@ -189,6 +189,11 @@ class _Detection:
             raise UnknownParts(f"not every layer of {lists[0][0]} is run exactly once")
         name, modules = min(run, key=lambda entry: entry[0].count("."))
         calls = [self.plain.of(module) for module in modules]
+        if calls[0].given.dim() > self.ids.dim() + 1:
+            raise UnknownParts(
+                f"{calls[0].name} hands on several streams side by side, of the shape "
+                f"{list(calls[0].given.shape)}, and not one to which its components add"
+            )
         for before, after in itertools.pairwise(calls):
             if not _equal(before.given, after.taken):
                 raise UnknownParts(
@@ -385,12 +390,8 @@ class _Search:
             if kind is not None:
                 norm, inner = call, self._giving(call.taken)
                 break
-        if not inner and norm is not term.call:
-            norm, inner = None, term.calls  # a part of the branch, which is then whole
-        if not inner:
-            raise UnknownParts(
-                f"{norm.name} is added to the stream, but what it takes in is not found"
-            )
+        if not inner:  # the norm is of a sum, say, and a part of the branch, which is then whole
+            norm, inner = None, term.calls
         if any(call is attention for call in inner):
             name, projection, heads = ATTENTION, attention, self._count_of_heads()
         elif not self._mixes(term, others):

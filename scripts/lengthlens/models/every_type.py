@@ -84,6 +84,20 @@ _OWN: dict[str, dict] = {
         | {"num_experts_per_token": 2, "linear_head_dim": 12, "linear_num_heads": 4}
         | {"num_expert_group": 1, "num_key_value_heads": 4},
     ),
+    # As in the small Gemma 4, the last layers read the keys and values of earlier ones.
+    "gemma4": {
+        "num_hidden_layers": 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True,
+        "global_head_dim": 24,
+    },
+    # Four layers, for it has another list of three modules.
+    "gemma3n_text": {
+        "num_hidden_layers": 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "activation_sparsity_pattern": [0.9, 0.0, 0.0, 0.0],
+    },
     "zaya": {"num_experts_per_tok": 1},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4}},
 }

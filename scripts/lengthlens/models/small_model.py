@@ -115,11 +115,13 @@ def small_config(
         kept = [0, next((i for i, row in enumerate(rows) if row != rows[0]), 1)]
     own = _overrides(config)
     if own:
-        small.per_layer_config, narrow = None, False
+        small.per_layer_config = None
     _cut_what_is_not_run(whole, small)
     _keep_layers(small, depth(config), kept)
     if narrow:
-        _narrow(small, copy.deepcopy(small))
+        wide = copy.deepcopy(small)
+        _narrow(small, wide)
+        own = {layer: _narrowed(values, small, wide) for layer, values in own.items()}
     for name in _EXPERT_COUNTS:
         if isinstance(getattr(small, name, None), int):
             setattr(small, name, min(_EXPERTS, getattr(small, name)))
@@ -174,10 +176,17 @@ def _cut_what_is_not_run(whole, text) -> None:
 
 
 def _keep_layers(small, layers: int, kept: Sequence[int]) -> None:
-    """Keep some layers' entries of every list that has one entry a layer."""
+    """Keep some layers' entries of every list that has one entry a layer.
+
+    The last layers may read the keys and values of earlier ones: those of them that are kept still
+    do.
+    """
     for name, value in _by_layer(small).items():
         entries = [value[layer] for layer in kept]
         setattr(small, name, "".join(entries) if isinstance(value, str) else entries)
+    if getattr(small, "num_kv_shared_layers", 0):
+        first = layers - small.num_kv_shared_layers
+        small.num_kv_shared_layers = sum(layer >= first for layer in kept)
     for name in _DEPTHS:
         if getattr(small, name, None) == layers:
             with contextlib.suppress(AttributeError, NotImplementedError):  # computed from others
@@ -191,7 +200,7 @@ def _narrow(small, config) -> None:
     for name in _KEY_HEADS:
         keys = getattr(config, name, None)
         if keys is not None and heads:
-            setattr(small, name, n_heads if keys == heads else 1 if keys == 1 else n_heads // 2)
+            setattr(small, name, _fewer_keys(keys, heads))
     if heads:
         for name in ("num_attention_heads", *_SIDE_HEADS):
             if getattr(config, name, None):
@@ -203,8 +212,10 @@ def _narrow(small, config) -> None:
     else:
         small.hidden_size = min(64, hidden)
     for name in _WIDTHS:
-        if getattr(config, name, None) is not None:
-            setattr(small, name, 2 * small.hidden_size)
+        own = getattr(config, name, None)
+        if own is not None:
+            width = 2 * small.hidden_size
+            setattr(small, name, [width] * len(own) if isinstance(own, list) else width)
     for name, value in vars(config).items():
         width = name.endswith(("_dim", "_size", "_width")) and not any(
             word in name for word in _NO_WIDTH
@@ -212,6 +223,21 @@ def _narrow(small, config) -> None:
         if type(value) is int and value == hidden and width:
             setattr(small, name, small.hidden_size)
     _narrow_mixers(small, config)
+
+
+def _fewer_keys(keys: int, heads: int) -> int:
+    """Heads of keys and values in a small layer: one, some, or one for each head."""
+    n_heads = min(HEADS, heads)
+    return n_heads if keys == heads else 1 if keys == 1 else n_heads // 2
+
+
+def _narrowed(own: dict, small, config) -> dict:
+    """Settings of a single layer, as narrow as those of the whole small model."""
+    heads = own.get("num_attention_heads", n_attention_heads(config))
+    fewer = {name: _fewer_keys(own[name], heads) for name in _KEY_HEADS if own.get(name)}
+    if "num_attention_heads" in own:
+        fewer["num_attention_heads"] = min(HEADS, heads)
+    return own | fewer | {name: 2 * small.hidden_size for name in _WIDTHS if own.get(name)}
 
 
 def _narrow_mixers(small, config) -> None:

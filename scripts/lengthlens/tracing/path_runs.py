@@ -10,6 +10,8 @@ Goldowsky-Dill et al. 2023, arXiv 2304.05969):
 2. The receiver's output is computed from that input.
 3. It replaces the receiver's output in the reached run; what follows runs freely.
 
+A layer that reads the keys and values of an earlier one receives into them what that layer does.
+
 The margin's fall is the path's effect, positive where it carries N. Senders are components and the
 embedding; the receiver `logits` is the final norm, in step 1 alone.
 """
@@ -28,7 +30,7 @@ from torch import Tensor
 from lengthlens.ablation.conditions import heads_between
 from lengthlens.circuits.orders import EMBEDDING, LOGITS, component_names, split_receiver
 from lengthlens.decoding.donors import placed
-from lengthlens.decoding.inputs import PARTS, ShiftedInputs, reads_attention
+from lengthlens.decoding.inputs import PARTS, ShiftedInputs, reads_attention, sources_of_keys
 from lengthlens.decoding.intervention import Donors
 from lengthlens.decoding.reuse import batches
 from lengthlens.generation.loaded import LoadedModel
@@ -54,12 +56,14 @@ class Network:
         readout: its output projections.
         sequential: whether each layer's MLP reads the same layer's attention.
         places: layer and head of every component by its name; -1 instead of the head for an MLP.
+        keys: the layer from whose stream each layer's keys and values are computed.
     """
 
     loaded: LoadedModel
     readout: Readout
     sequential: Bool[np.ndarray, " layer"]
     places: dict[str, tuple[int, int]]
+    keys: list[int]
 
     @property
     def late_heads(self) -> list[str]:
@@ -74,7 +78,7 @@ class Network:
         component, part = split_receiver(receiver)
         (layer, head), (at, _) = self.places[sender], self.places[component]
         same = layer == at and head >= 0 and part == "mlp" and bool(self.sequential[at])
-        return layer < at or same
+        return layer < (self.keys[at] if part in ("k", "v") else at) or same
 
 
 def network_of(loaded: LoadedModel) -> Network:
@@ -83,7 +87,8 @@ def network_of(loaded: LoadedModel) -> Network:
     found = [*a.layout.heads, *((layer, -1) for layer in a.layout.mlps)]
     places = dict(zip(component_names(a.layout), found, strict=True))
     sequential = reads_attention(loaded.model, a)
-    return Network(loaded, readout_of(loaded.model), sequential, places)
+    keys = sources_of_keys(loaded.model, a)
+    return Network(loaded, readout_of(loaded.model), sequential, places, keys)
 
 
 def receivers_of(components: Sequence[str]) -> list[str]:

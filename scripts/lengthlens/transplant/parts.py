@@ -5,8 +5,8 @@ Every parameter belongs to exactly one kind of part:
 | kind | parameters |
 |---|---|
 | `norms` | of all norms, within layers and after the last one |
-| `mlp` | of a layer's MLP or experts, its norms aside |
-| `attention` | of a layer, everything else |
+| `attention` | of a layer's attention or other mixer, its norms aside |
+| `mlp` | of a layer, everything else: its MLP or experts, with what chooses or embeds for them |
 | `unembedding` | of the output embedding, where it is not the input embedding itself |
 | `embedding` | everything else outside of the layers: tokens, learned positions |
 
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from lengthlens.errors import LengthlensError
-from lengthlens.models.anatomy import Anatomy, Site
+from lengthlens.models.anatomy import Anatomy, LayerSites, Site
 from lengthlens.models.architectures import ATTENTION
 from lengthlens.models.small_model import text_config
 
@@ -80,7 +80,7 @@ class Parts:
         places: dict[int, tuple[str, int | None]] = {}
         self._begins = {self._name[key]: len(anatomy.layers) for key in unembedding}
         for index, layer in enumerate(anatomy.layers):
-            mlp = {id(weight) for site in layer.mlps for weight in site.module.parameters()}
+            mlp = _of_mlp(layer)
             for weight in layer.first.parameters():
                 places[id(weight)] = ("mlp" if id(weight) in mlp else "attention", index)
                 self._begins.setdefault(self._name[id(weight)], index)
@@ -214,8 +214,13 @@ class Parts:
         """The softmax attention of a layer, the only thing with heads in it.
 
         Raises:
-            LengthlensError: there are others.
+            LengthlensError: there are others, or its keys and values are those of another layer.
         """
+        if self.anatomy.shares_keys:
+            raise LengthlensError(
+                f"layers of {self._model.config.model_type} read the keys and values of others, so "
+                "that heads are not transplanted"
+            )
         mixing = self.anatomy.layers[layer].mixing
         if len(mixing) != 1 or mixing[0].branch.kind != ATTENTION or not self.anatomy.uniform:
             raise self._unknown()
@@ -227,6 +232,20 @@ class Parts:
             f"where queries, keys and values of single heads lie in {kind} is not known, so that "
             "heads are not transplanted"
         )
+
+
+def _of_mlp(layer: LayerSites) -> set[int]:
+    """Ids of a layer's weights that are no attention's and no other mixer's."""
+    own = {id(weight) for site in layer.mlps for weight in site.module.parameters()}
+    names = [site.branch.module for site in layer.mixing if site.branch.whole]
+    names += [
+        site.branch.module.rpartition(".")[0] for site in layer.mixing if not site.branch.whole
+    ]
+    if not all(names):  # an output projection that lies in the layer itself
+        return own
+    modules = (layer.first.get_submodule(name) for name in names)
+    mixing = {id(weight) for module in modules for weight in module.parameters()}
+    return own | {id(weight) for weight in layer.first.parameters()} - mixing
 
 
 def differing(pieces: Sequence[Piece], one: nn.Module, other: nn.Module) -> tuple[Piece, ...]:
