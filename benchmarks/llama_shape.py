@@ -54,15 +54,15 @@ def make_checkpoint(folder: Path, layers: int, tokenizer: Path, readout_only: bo
     from transformers import LlamaForCausalLM
 
     folder.mkdir(parents=True, exist_ok=True)
+    for path in tokenizer.iterdir():  # before the rest: it may be the folder of a whole model
+        if path.suffix in {".json", ".jinja"}:
+            shutil.copy(path, folder)
     config = shape(layers)
     config.save_pretrained(folder)
     generation = {"bos_token_id": BEGIN, "eos_token_id": STOP}
     (folder / "generation_config.json").write_text(json.dumps(generation))
     with torch.device("meta"):
         weights = LlamaForCausalLM(config).state_dict()
-    for path in tokenizer.iterdir():
-        if path.suffix in {".json", ".jinja"}:
-            shutil.copy(path, folder)
     chance = torch.Generator().manual_seed(0)
     places: dict[str, str] = {}
     shard: dict[str, torch.Tensor] = {}
