@@ -14,6 +14,7 @@ rule attribute_answers:
         tokens_provenance=paths.below("tokens/{model}.{language}.provenance.json"),
     log:
         paths.below("logs/attribute_answers/{model}.{language}.log"),
+    priority: 4  # so that the first figures come soon
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads

@@ -16,6 +16,7 @@ for name, drawing in FIGURES.items():
             figure_files(name, drawing.category, drawing.label),
         log:
             paths.below(f"logs/draw_{name}.log"),
+        priority: 4  # takes seconds, and is what a user waits for
         conda:
             "../envs/environment.yaml"
         params:

@@ -154,6 +154,7 @@ rule:
         provenance=each_shard("provenance.json"),
     log:
         paths.below(f"logs/{GENERATE}/{JOB}.log"),
+    priority: 4  # so that the first figures come soon
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads
@@ -187,6 +188,7 @@ rule collect_answers:
         provenance=paths.below("generations/{model}.{language}.provenance.json"),
     log:
         paths.below("logs/collect_answers/{model}.{language}.log"),
+    priority: 4  # so that the first figures come soon
     conda:
         "../envs/environment.yaml"
     params:

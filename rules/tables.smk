@@ -38,6 +38,7 @@ for name, stage in TABLE_STAGES.items():
             provenance=[paths.below(f"tables/{table}.provenance.json") for table in stage.tables],
         log:
             paths.below(f"logs/summarise_{name}.log"),
+        priority: 4  # takes seconds, and is what a user waits for
         conda:
             "../envs/environment.yaml"
         params:
