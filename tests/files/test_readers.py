@@ -181,7 +181,7 @@ def test_arrays_need_their_provenance(tmp_path, broken):
 def test_every_reader_of_one_file_is_at_the_front():
     """`open_{kind}`: but for those that open many files at once for the workflow itself."""
     own = {name for name in vars(readers) if name.startswith("open_")}
-    many = {"open_pairs", "open_answers", "open_source"}
+    many = {"open_pairs", "open_answers", "open_source", "open_sources"}
     assert own - many == {name for name in lengthlens.__all__ if name.startswith("open_")}
 
 

@@ -25,7 +25,7 @@ from lengthlens.ablation.repair import TERMS, repaired_conditions
 from lengthlens.ablation.selection import select_components, with_forced
 from lengthlens.ablation.sweep import plan_sweep
 from lengthlens.attribution.dla import TARGETS
-from lengthlens.configuration.pairs import model_pairs, tunings_of
+from lengthlens.configuration.pairs import model_pairs
 from lengthlens.files import formats, netcdf
 from lengthlens.files.integrity import sealed
 from lengthlens.files.jsonl import write_rows
@@ -85,7 +85,8 @@ class Shape:
     @property
     def tunings(self) -> dict[str, str]:
         """Every model -> untuned or tuned."""
-        return tunings_of(model_pairs(self.models, []), list(self.models))
+        pairs = model_pairs(self.models, [])
+        return {model: tuning for pair in pairs for tuning, model in pair.items()}
 
     @property
     def tuned_pairs(self) -> list[tuple[str, str]]:

@@ -151,7 +151,7 @@ def _share_prefix(
     shared = common_prefix(prompts)
     padding = [max(map(len, prompts)) - len(prompt) for prompt in prompts]
     worth = shared * (len(prompts) - 1) >= WORTH_A_PASS
-    if not (worth and shareable(cache, positions, any(padding))):
+    if not (shared and worth and shareable(cache, positions, any(padding))):
         return 0
     prefix = torch.tensor([prompts[0][:shared]], device=next(model.parameters()).device)
     feed(model, State(cache, torch.ones_like(prefix).bool(), prefix))

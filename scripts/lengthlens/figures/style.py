@@ -205,11 +205,14 @@ def zero_line(axes: Axes) -> None:
     axes.axhline(0, color=INK, linewidth=0.6, zorder=1)
 
 
-def interval_bars(axes: Axes, x: ArrayLike, means: Estimate, look: ModelLook) -> None:
+def interval_bars(
+    axes: Axes, x: ArrayLike, means: Estimate, look: ModelLook, label: str = ""
+) -> None:
     """Means joined by a line, with bars to their limits; a limit that is NaN has no bar."""
     axes.errorbar(
         x, means.estimate, yerr=means.reach, color=look.color, marker=look.marker,
         linestyle=look.line, markeredgecolor=PAPER, markeredgewidth=0.4, elinewidth=1.0, zorder=3,
+        label=label or None,
     )  # fmt: skip
 
 

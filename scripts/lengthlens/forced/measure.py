@@ -122,7 +122,7 @@ def force_answers(
     dataset = dataset.assign_coords(
         layer=np.arange(a.n_layers),
         head=np.arange(a.n_heads),
-        **_swap_labels(loaded, language, answers, reading, material, requests),
+        **_swap_labels(loaded, language, answers, reading, material=material, requests=requests),
         **sample_coords(answers),
     )
     tell_meanings(dataset, ATTRIBUTES)

@@ -107,7 +107,9 @@ class Grammar:
         taken: list[str] = []
         while len(words) < n:
             left = n - len(words)
-            arc, new = self._extend(written, state, left, taken, used, random, spans)
+            arc, new = self._extend(
+                written, state, left, taken, used=used, random=random, spans=spans
+            )
             state = TAILS[state][arc][1]
             taken.append(arc)
             words += new
