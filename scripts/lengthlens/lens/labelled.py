@@ -93,9 +93,7 @@ def attributed(
     )
     if not anatomy.uniform:
         for kind in ("head", "mlp"):
-            dataset[f"dla_{kind}"] = dataset[f"dla_{kind}"].where(
-                dataset[f"has_{kind}"], keep_attrs=True
-            )
+            dataset[f"dla_{kind}"] = dataset[f"dla_{kind}"].where(dataset[f"has_{kind}"])
     return dataset
 
 
