@@ -86,6 +86,7 @@ def attribute_steps(readout: Readout, steps: Steps, residuals: Residuals) -> Sco
 def _experts(
     readout: Readout, steps: Steps, residuals: Residuals
 ) -> Float[np.ndarray, "target step layer"]:
+    """DLA of what is recorded of every layer's experts."""
     device, dtype = readout.unembedding.device, readout.compute_dtype
     directions = _Directions.of_steps(readout, steps)
     scale = residuals.scale.to(device, dtype)[:, None]

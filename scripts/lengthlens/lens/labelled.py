@@ -100,10 +100,13 @@ def attributed(
 def _experts_apart(dataset: xr.Dataset, anatomy: Anatomy) -> xr.Dataset:
     """The dataset with `dla_routed` and `dla_shared`, which add up to `dla_mlp`."""
     part = dataset["dla_experts"]
-    rest = dataset["dla_mlp"] - part  # where only one kind is there, nothing was recorded of it
+    rest = dataset["dla_mlp"] - part  # all of it where a layer has not both: nothing is recorded
+    layers = [
+        (False, False, False) if one is None else (True, one.shared, one.shared and one.routed)
+        for one in anatomy.experts
+    ]
     routed, shared, recorded = (
-        xr.DataArray([one is not None and of(one) for one in anatomy.experts], dims="layer")
-        for of in (lambda _: True, lambda one: one.shared, lambda one: one.shared and one.routed)
+        xr.DataArray(list(column), dims="layer") for column in zip(*layers, strict=True)
     )
     return (
         dataset.drop_vars("dla_experts")

@@ -104,14 +104,15 @@ def _told_apart(small: nn.Module, name: str, layer: LayerSites) -> Experts | Non
             "no module gives what either of them adds to the stream (as where a norm follows their "
             "sum)"
         )
-    routers = 0
+    has_router = False
     for parameter, label in _parameters(layer):
         others = _run_with([parameter], _varied, small, name, layer).parts(key)
-        kept = plain.same(others[0], part), plain.same(others[1], rest)
-        if not any(kept):
+        part_stays, rest_stays = plain.same(others[0], part), plain.same(others[1], rest)
+        if not (part_stays or rest_stays):
             raise _Inseparable(f"{label} changes what both of them add")
-        routers += not kept[not routed] and not any(parameter is weight for weight in own)
-    if not routers:
+        routed_stays = part_stays if routed else rest_stays
+        has_router |= not routed_stays and all(parameter is not weight for weight in own)
+    if not has_router:
         raise _Inseparable("no router chooses among them")
     place, module = key
     return Experts(module, place, routed, shared=not routed or not plain.same(rest, 0.0))
