@@ -304,11 +304,11 @@ def origins(source: pd.DataFrame | xr.Dataset | dict) -> list[dict]:
     return [made] if "schema" in made else list(made.values())
 
 
-def open_sources(given: Mapping, reads: Mapping[str, Sequence | None]) -> dict[str, Any]:
+def open_sources(given: Any, reads: Mapping[str, Sequence | None]) -> dict[str, Any]:
     """Several sources of one study, by name.
 
     Args:
-        given: the files of each, and perhaps of others.
+        given: the files of each by name, and perhaps of others: the input of a rule.
         reads: what is opened -> its keys, as `open_source` takes them.
 
     Raises:

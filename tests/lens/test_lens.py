@@ -12,6 +12,7 @@ import pytest
 import torch
 import xarray as xr
 from lens_models import FAMILIES, POCKET, TEXTS, greedy, lens_of, pair, pocket, prompt_ids
+from tiny_tokenizers import word_piece_tokenizer
 from toys import SETTINGS
 
 import lengthlens
@@ -21,6 +22,7 @@ from lengthlens.generation.loaded import load
 from lengthlens.language.prompts import Prompt
 from lengthlens.lens.lens import Lens
 from lengthlens.lens.show import show
+from lengthlens.models.every_type import any_model
 from lengthlens.models.readout import readout_of
 from lengthlens.weights.checkpoints import ModelSpec
 
@@ -238,6 +240,19 @@ def test_what_follows_an_answer_is_padding() -> None:
             np.testing.assert_array_equal(finite, boundary)
     np.testing.assert_array_equal(found["decision"].sum("step"), [1, 1, 1])
     assert found["words"].to_numpy().tolist() == NUMBERS
+
+
+def test_what_a_layer_lacks_is_nan() -> None:
+    """A layer with a convolution has one component where one with attention has four heads."""
+    found = Lens(any_model("lfm2"), word_piece_tokenizer()).generate("sea a b", max_new_tokens=3)
+    assert found["kind"].to_numpy().tolist() == ["mixer", "attention", "mixer"]
+    assert found["has_head"].sum("head").to_numpy().tolist() == [1, 4, 1]
+    heads = found["dla_head"].sel(target="logit")
+    assert bool((heads.notnull() == found["has_head"]).all())
+    total = heads.sum(("layer", "head")) + found["dla_mlp"].sel(target="logit").sum("layer")
+    total = total + found["dla_embed"].sel(target="logit")
+    np.testing.assert_allclose(total, found["logit"], rtol=1e-5, atol=1e-5)
+    assert found["dla_head"].attrs["units"] == found["dla_mlp"].attrs["units"] == "logits"
 
 
 def test_without_a_number_there_are_no_signs() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from architectures import ROWS, tiny_model
+from architectures import COMMON, ROWS, tiny_model
 from hidden import REASONS, hidden_model
 from test_anatomy import completeness
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -159,6 +159,23 @@ def test_small_models_keep_wide_heads_and_two_kinds_of_layers() -> None:
     assert small.layer_types == ["sliding_attention", "full_attention"]
     assert small.head_dim == config.head_dim
     assert small.num_attention_heads * small.head_dim != small.hidden_size
+
+
+@pytest.mark.parametrize(
+    "kind, sizes, experts",
+    [
+        ("qwen3_moe", {"num_experts": 64, "num_experts_per_tok": 10}, 20),  # as Qwen3-Next
+        ("deepseek_v3", {"n_routed_experts": 64, "n_group": 8, "topk_group": 4}, 16),
+        ("deepseek_v3", {"n_routed_experts": 12}, 8),
+    ],
+)
+def test_small_models_keep_a_choice_among_experts(kind: str, sizes: dict, experts: int) -> None:
+    """More than a token takes, and two in each of the groups that are ranked by their best two."""
+    values = (ACCEPTED | {"qwen3_moe": COMMON | ROWS["qwen3_moe"]})[kind]
+    small = small_model(unlisted_model(kind, values | sizes))
+    counts = {"qwen3_moe": "num_experts", "deepseek_v3": "n_routed_experts"}
+    assert getattr(small.config, counts[kind]) == experts
+    small(input_ids=torch.arange(3, 12)[None], use_cache=False)
 
 
 def test_making_small_models_leaves_the_random_state_alone() -> None:

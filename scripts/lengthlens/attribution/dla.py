@@ -44,13 +44,15 @@ _CACHED_ELEMENTS = 2**16  # elements of one product that stay in a CPU's cache (
 class Scores:
     """DLA of every component at every step, for each of `TARGETS`.
 
-    `end` is zero at steps that are not boundary steps.
+    `end` is zero at steps that are not boundary steps. `experts` is a part of `mlp`: that of what
+    `Residuals.experts` holds, or None.
     """
 
     head: Float[np.ndarray, "target step layer head"]
     mlp: Float[np.ndarray, "target step layer"]
     embed: Float[np.ndarray, "target step"]
     bias: Float[np.ndarray, "target step"]
+    experts: Float[np.ndarray, "target step layer"] | None = None
 
     def total(self) -> Float[np.ndarray, "target step"]:
         """The sum over all components, in float64."""
@@ -76,8 +78,20 @@ def attribute_steps(readout: Readout, steps: Steps, residuals: Residuals) -> Sco
         *(
             np.concatenate([getattr(part, kind) for part in parts], axis=1)
             for kind in ("head", "mlp", "embed", "bias")
-        )
+        ),
+        experts=None if residuals.experts is None else _experts(readout, steps, residuals),
     )
+
+
+def _experts(
+    readout: Readout, steps: Steps, residuals: Residuals
+) -> Float[np.ndarray, "target step layer"]:
+    """DLA of what is recorded of every layer's experts."""
+    device, dtype = readout.unembedding.device, readout.compute_dtype
+    directions = _Directions.of_steps(readout, steps)
+    scale = residuals.scale.to(device, dtype)[:, None]
+    parts = [x.to(device, dtype) for x in residuals.experts.unbind(1)]
+    return (torch.stack([directions.dots(directions.u, x) for x in parts], 2) / scale).cpu().numpy()
 
 
 def _attribute_chunk(readout: Readout, steps: Steps, residuals: Residuals) -> Scores:

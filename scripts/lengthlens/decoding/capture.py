@@ -7,6 +7,8 @@ allocated once for the whole batch; nothing is kept of the prompt. What is read:
 - `head`: the input x of every output projection, split into heads; 0 where a layer has no such
   head, and behind heads that are narrower than others;
 - `mlp`: what every MLP (or expert block) adds to the stream; 0 where a layer has none;
+- `experts`: where they are told apart, what the routed or the shared experts of it add, whichever
+  `Anatomy.experts` says; 0 where a layer has not both;
 - `scale`: the final norm's denominator, sqrt(mean(r**2) + eps), and, for architectures that
   normalise an attention's output, that norm's denominator by layer.
 """
@@ -22,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lengthlens.models.anatomy import Anatomy
-from lengthlens.models.hooks import at_components, entering, held, hooked
+from lengthlens.models.hooks import added_by, at_components, entering, held, hooked
 from lengthlens.models.norms import norm_epsilon, rms
 
 
@@ -38,6 +40,7 @@ class Residuals:
     mlp: Float[Tensor, "*step layer d_model"]
     scale: Float[Tensor, "*step"]
     attention_scale: Float[Tensor, "*step layer"] | None = None
+    experts: Float[Tensor, "*step layer d_model"] | None = None
 
     def __getitem__(self, index) -> Residuals:
         """The same entries of every term; `index` is one into the leading axes."""
@@ -46,7 +49,8 @@ class Residuals:
     @property
     def step_elements(self) -> int:
         """Numbers of one step, scales not counted; of the entries of one sample or batch."""
-        return sum(term[0].numel() for term in (self.embed, self.head, self.mlp))
+        terms = (self.embed, self.head, self.mlp, self.experts)
+        return sum(term[0].numel() for term in terms if term is not None)
 
     def row(self, row: int, n_steps: int) -> Residuals:
         """The first `n_steps` steps of one row."""
@@ -66,6 +70,7 @@ class Recorder:
         self._step = 0
         self._rows: Tensor | slice | None = None
         self._residuals: Residuals | None = None
+        self._n_computed = 0  # rows of the current forward pass
 
     def at(self, step: int, rows: Tensor | slice | None) -> None:
         """Record the next forward pass as `step` of `rows`; None switches recording off."""
@@ -101,6 +106,7 @@ class Recorder:
                 if any(layer.attention_norm is not None for layer in a.layers)
                 else None
             ),
+            experts=buffer(a.n_layers, a.d_model).zero_() if a.experts else None,
         )
 
     def _write(self, buffer: Tensor, value: Tensor, *place: int | slice) -> None:
@@ -120,6 +126,7 @@ class Recorder:
             hooked([(a.layers[0].first, self._read_embed)]),
             at_components(a, self._head_reader, self._mlp_reader),
             held(norm.register_forward_pre_hook(reader) for norm, reader in readers),
+            held(self._expert_hooks()),
         ):
             yield self
 
@@ -127,6 +134,7 @@ class Recorder:
         if self._rows is None:
             return
         stream = entering(args, kwargs)
+        self._n_computed = len(stream)
         if self._residuals is None:
             self._residuals = self._allocate(stream)
         embedded, factor = stream[:, -1], self.anatomy.embedding_factor
@@ -161,5 +169,23 @@ class Recorder:
                 added = added[:, -1]
                 added = added if site.factor == 1.0 else added * site.factor
                 self._write(self.residuals.mlp, added, layer)
+
+        return read
+
+    def _expert_hooks(self) -> Iterator[contextlib.AbstractContextManager]:
+        """Hooks, as they are registered, on what gives one part of a mixture of experts."""
+        for index, experts in enumerate(self.anatomy.experts):
+            if experts is not None and experts.shared:
+                layer = self.anatomy.layers[index]
+                module = layer.first.get_submodule(experts.module)
+                read = self._experts_reader(index, layer.mlps[experts.mlp].factor)
+                yield module.register_forward_hook(read)
+
+    def _experts_reader(self, layer: int, factor: float):
+        def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+            if self._rows is not None:
+                added = added_by(output)
+                added = added.reshape(self._n_computed, -1, added.shape[-1])[:, -1]
+                self._write(self.residuals.experts, added * factor, layer)
 
         return read

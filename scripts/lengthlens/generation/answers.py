@@ -88,6 +88,8 @@ def rows_per_batch(
         return int(settings.batch_size)
     shape, itemsize = loaded.anatomy.shape(loaded.dtype), loaded.itemsize
     row = shape.row_bytes(positions, settings.max_new_tokens, itemsize, capture)
+    if capture and loaded.anatomy.experts:  # one more term of every layer
+        row += 2 * settings.max_new_tokens * itemsize * shape.layers * shape.d_model
     rows = rows_that_fit(row, settings.memory_gb)
     if rows < 1:
         raise LengthlensError(

@@ -26,6 +26,8 @@ _MEANINGS = {
     "dla_mlp": "direct logit attribution of every MLP",
     "dla_embed": "direct logit attribution of the embedding",
     "dla_bias": "direct logit attribution of constants and biases",
+    "dla_routed": "direct logit attribution of every MLP's routed experts",
+    "dla_shared": "direct logit attribution of every MLP's shared experts",
     "logit": "the model's own logit of the token, before a soft cap",
     "end_margin": "logit of the best ender minus that of the best word-beginning token; NaN where "
     "the token goes on with a word",
@@ -64,7 +66,7 @@ def attributed(
     Returns:
         Variables and coordinates over steps, as `Lens.generate` documents them, and the sums of
         activations over all answers (`means.sum_activations`). Where layers differ, scores are NaN
-        for heads and MLPs that a layer lacks.
+        for heads and MLPs that a layer lacks; so are those of experts, where they are told apart.
 
     Raises:
         LengthlensError: the parts of an answer's logits do not add up to them.
@@ -79,8 +81,11 @@ def attributed(
         sums = added if sums is None else sums + added
         done += len(part.samples)
     dataset = _dataset(blocks, np.asarray(known, dtype=bool)).merge(sums)
+    if anatomy.experts:
+        dataset = _experts_apart(dataset, anatomy)
     for name, meaning in _MEANINGS.items():
-        dataset[name].attrs |= {"long_name": meaning, "units": "logits"}
+        if name in dataset:
+            dataset[name].attrs |= {"long_name": meaning, "units": "logits"}
     dataset = dataset.assign_coords(
         kind=("layer", [layer.kind for layer in anatomy.layers]),
         has_head=(("layer", "head"), anatomy.layout.has_head),
@@ -88,10 +93,29 @@ def attributed(
     )
     if not anatomy.uniform:
         for kind in ("head", "mlp"):
-            dataset[f"dla_{kind}"] = dataset[f"dla_{kind}"].where(
-                dataset[f"has_{kind}"], keep_attrs=True
-            )
+            dataset[f"dla_{kind}"] = dataset[f"dla_{kind}"].where(dataset[f"has_{kind}"])
     return dataset
+
+
+def _experts_apart(dataset: xr.Dataset, anatomy: Anatomy) -> xr.Dataset:
+    """The dataset with `dla_routed` and `dla_shared`, which add up to `dla_mlp`."""
+    part = dataset["dla_experts"]
+    rest = dataset["dla_mlp"] - part  # all of it where a layer has not both: nothing is recorded
+    layers = [
+        (False, False, False) if one is None else (True, one.shared, one.shared and one.routed)
+        for one in anatomy.experts
+    ]
+    routed, shared, recorded = (
+        xr.DataArray(list(column), dims="layer") for column in zip(*layers, strict=True)
+    )
+    return (
+        dataset.drop_vars("dla_experts")
+        .assign(
+            dla_routed=xr.where(recorded, part, rest).where(routed).transpose(*part.dims),
+            dla_shared=xr.where(recorded, rest, part).where(shared).transpose(*part.dims),
+        )
+        .assign_coords(has_routed=routed, has_shared=shared)
+    )
 
 
 def _check_complete(
@@ -128,9 +152,11 @@ def _dataset(blocks: Sequence[_Block], known: np.ndarray) -> xr.Dataset:
     def column(name: str) -> np.ndarray:
         return spread([np.asarray(getattr(b.steps, name), dtype=np.float32) for b in blocks])
 
+    told_apart = blocks[0].scores.experts is not None
+    kinds = KINDS | ({"experts": ("layer",)} if told_apart else {})
     data = {
         f"dla_{kind}": (("sample", "step", *dims, "target"), spread(_of_kind(blocks, kind)))
-        for kind, dims in KINDS.items()
+        for kind, dims in kinds.items()
     }
     by_step = ("sample", "step")
     data["logit"] = (by_step, spread([block.steps.logit for block in blocks]))

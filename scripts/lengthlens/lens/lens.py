@@ -12,6 +12,7 @@ The same decode loop and the same sums as the workflow's are used (`decoding`, `
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -31,6 +32,7 @@ from lengthlens.language.words import CONVENTIONS, count_words
 from lengthlens.lens.labelled import attributed
 from lengthlens.lens.removal import Removal, removal
 from lengthlens.lens.usable import check_evaluating, check_usable, declared_generation, described
+from lengthlens.models.experts import with_experts
 from lengthlens.models.prompting import chat_prompt, check_filled, text_tokens
 from lengthlens.models.readout import readout_of
 from lengthlens.settings.sections import Generation
@@ -52,13 +54,15 @@ class Lens:
             Without a template a prompt is read exactly as it is written.
         stop_tokens: further tokens that end an answer, as strings or ids.
         memory_gb: memory for a batch's cache and recorded steps, in GB.
+        experts: whether the routed and the shared experts of an MLP are told apart, too.
 
     Attributes:
         proof: how far sums of attributions missed the model's own logits on probe texts, and rows
             of a batch the logits that each gives alone, relative to the largest logit.
 
     Raises:
-        LengthlensError: the model cannot be attributed, for the reason given.
+        LengthlensError: the model cannot be attributed, or has no experts to tell apart, for the
+            reason given.
     """
 
     proof: Proof
@@ -72,6 +76,7 @@ class Lens:
         chat: bool | Mapping[str, Any] | None = None,
         stop_tokens: Sequence[str | int] = (),
         memory_gb: float = 2.0,
+        experts: bool = False,
     ) -> None:
         if counting not in CONVENTIONS:
             raise LengthlensError(f"counting is {counting!r}; write one of {list(CONVENTIONS)}")
@@ -83,6 +88,8 @@ class Lens:
         self.proof = proven(
             model, anatomy, probe_tokens(tokenizer, anatomy.vocabulary_size), spec.name
         )
+        if experts:
+            self._loaded = replace(self._loaded, anatomy=with_experts(model, anatomy))
         self._counting = counting
         self._memory_gb = memory_gb
 
@@ -122,6 +129,9 @@ class Lens:
 
             - `dla_head`, `dla_mlp`, `dla_embed`, `dla_bias`: each component's share, in logits; for
               the target `logit` they add up to `logit`;
+            - of a Lens with `experts`, `dla_routed` and `dla_shared`: the shares of an MLP's routed
+              and shared experts, which add up to `dla_mlp`; NaN where `has_routed` and
+              `has_shared` (layer) say that a layer has none, or where its MLP is removed;
             - `logit`, `end_margin` (sample, step): the model's own, before a soft cap;
             - `completeness_error` (sample): by how much a sum missed the logit, at most;
             - `sum_head`, `sum_mlp`, `count`: sums of components' outputs, for `means`;
@@ -258,10 +268,16 @@ class Lens:
         check_evaluating(loaded.model)
         numbers = [request.prompt.n for request in requests]
         known = [number != _NOT_ASKED for number in numbers]
+        # NOTE what stands in for a removed MLP is of neither kind of experts.
+        kept = (
+            None if layer in removed.condition.mlps else experts
+            for layer, experts in enumerate(loaded.anatomy.experts)
+        )
+        anatomy = replace(loaded.anatomy, experts=tuple(kept))
         # NOTE read anew: weights may have been edited since the last call.
         readout = readout_of(loaded.model)
         recorded = self._recorded(requests, removed, limits, forced)
-        dataset = attributed(readout, recorded, loaded.dtype, known, loaded.anatomy)
+        dataset = attributed(readout, recorded, loaded.dtype, known, anatomy)
         answers = [row[row >= 0].tolist() for row in dataset["token_id"].to_numpy()]
         texts = [loaded.read_answer(tokens) for tokens in answers]
         pieces = [token_texts(tokens, loaded.decode_text) for tokens in answers]

@@ -74,11 +74,15 @@ def described(
     """How a model is called, prompted and stopped (`Lens` explains the arguments)."""
     if chat is None:
         chat = bool(tokenizer.chat_template)
-    known = re.sub(r"[^A-Za-z0-9]+", "-", Path(model.name_or_path or "").name).strip("-")
+    own = type(model).__name__
+    known, named = (
+        re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+        for name in (Path(model.name_or_path or "").name, own)
+    )
     spec = ModelSpec(
-        name=known or type(model).__name__,
+        name=known or named,
         variant="base" if chat is False else "instruct",
-        path=model.name_or_path or type(model).__name__,
+        path=model.name_or_path or own,
         stop_tokens=tuple(stop_tokens),
         template=dict(chat) if isinstance(chat, Mapping) else {},
     )

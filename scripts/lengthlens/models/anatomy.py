@@ -77,6 +77,23 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Experts:
+    """The experts of a layer's MLP, told apart by a module that gives what some of them add.
+
+    Attributes:
+        module: its name below the layer.
+        mlp: the place of the MLP that it is a part of.
+        routed: whether it gives what the routed experts add; else what the shared ones do.
+        shared: whether there are shared ones.
+    """
+
+    module: str
+    mlp: int
+    routed: bool
+    shared: bool
+
+
+@dataclass(frozen=True)
 class LayerSites:
     """Modules of one layer at which its components are read or replaced.
 
@@ -118,7 +135,12 @@ class LayerSites:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A model's architecture bound to its modules, with the sizes that every array needs."""
+    """A model's architecture bound to its modules, with the sizes that every array needs.
+
+    Attributes:
+        experts: of every layer, where they are to be told apart (`experts.with_experts`); None for
+            a layer without.
+    """
 
     architecture: Architecture
     layers: tuple[LayerSites, ...]
@@ -132,6 +154,7 @@ class Anatomy:
     logit_multiplier: float
     soft_cap: float | None
     shares_keys: bool = False  # later layers read the keys and values of earlier ones
+    experts: tuple[Experts | None, ...] = ()
 
     @property
     def embedding_factor(self) -> float:

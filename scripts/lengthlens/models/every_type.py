@@ -65,6 +65,7 @@ _OWN: dict[str, dict] = {
     ),
     "bamba": {"attn_layer_indices": [1]},
     "granitemoehybrid": {"layer_types": _HYBRID},
+    "granitemoeshared": {"shared_intermediate_size": 40, "residual_multiplier": 0.4},
     "jamba": {"num_hidden_layers": 4, "attn_layer_period": 4, "attn_layer_offset": 2},
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"], "num_dense_layers": 1},

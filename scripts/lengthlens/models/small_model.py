@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -124,7 +125,7 @@ def small_config(
         own = {layer: _narrowed(values, small, wide) for layer, values in own.items()}
     for name in _EXPERT_COUNTS:
         if isinstance(getattr(small, name, None), int):
-            setattr(small, name, min(_EXPERTS, getattr(small, name)))
+            setattr(small, name, min(_fewer_experts(config), getattr(small, name)))
     for name in _WINDOWS if window else ():
         if isinstance(getattr(small, name, None), int):
             setattr(small, name, min(window, getattr(small, name)))
@@ -137,6 +138,18 @@ def small_config(
     if own:
         small.per_layer_config = {place: own.get(layer, {}) for place, layer in enumerate(kept)}
     return whole
+
+
+def _fewer_experts(config) -> int:
+    """A few, and twice as many as the router takes; of each group two, by which it is ranked."""
+
+    def largest(*names: str) -> int:
+        found = (getattr(config, name, None) for name in names)
+        return max((number for number in found if type(number) is int), default=1)
+
+    taken = largest("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k")
+    groups = largest("n_group", "num_expert_group")
+    return groups * max(2, math.ceil(max(_EXPERTS, 2 * taken) / groups))
 
 
 def _overrides(config) -> dict[int, dict]:
