@@ -18,7 +18,7 @@ PANELS = {
     "n_effect": "effect of N\n[logits]",
     "member": "carried by\n[share of it]",
 }
-_MARKERS = "osD^vP<>"
+NAMED = 0.1  # components are named if at some step their whole interval lies above this share
 _ROW = 1.4  # inches
 _EMPTY = "no model belongs to a series"
 
@@ -32,18 +32,17 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     rows = list(itertools.product(table["series"].unique(), PANELS)) or [("", "exact")]
-    figure, panels = style.panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
-    handles = {}
+    heights, columns = [_ROW] * len(rows), len(cast.languages)
+    figure, panels = style.panel_grid(heights, columns, 0.7, sharex=True, sharey="row")
     for row, (series, quantity) in zip(panels, rows, strict=True):
         own = rows_of(table, series=series, quantity=quantity)
-        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-            handles |= _draw_panel(axes, rows_of(own, language=language))
-            axes.set_title(name, fontsize=7)
+        for axes, language in zip(row, cast.languages, strict=True):
+            _draw_panel(axes, rows_of(own, language=language))
         row[0].set_ylabel(PANELS[quantity])
+    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+        axes.set_title(name, fontsize=7)
     for axes in panels[-1]:
         axes.set_xlabel("step of tuning")
-    if handles:
-        style.add_legend(figure, list(handles.values()))
     figure.set_label(title(table, cast))
     return figure
 
@@ -63,26 +62,25 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     )
 
 
-def _draw_panel(axes: Axes, part: pd.DataFrame) -> dict:
-    """A line for each component, or one; the handles of components by name."""
+def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
+    """One line, or one for each component: named at its end if it ever carries much, else grey."""
     if part["value"].isna().all():
         style.no_data(axes, _EMPTY)
-        return {}
+        return
     style.zero_line(axes)
-    handles = {}
-    for place, (name, curve) in enumerate(part.groupby(part["component"], sort=True)):
-        curve = curve.dropna(subset="value").sort_values("step")
-        colour = (
-            style.PART_COLOURS[place % len(style.PART_COLOURS)]
-            if name
-            else style.TUNING_COLOURS["tuned"]
-        )
-        axes.vlines(curve["step"], curve["value_low"], curve["value_high"], color=colour)
-        (line,) = axes.plot(
-            curve["step"], curve["value"], color=colour, marker=_MARKERS[place % len(_MARKERS)],
-            markeredgecolor=style.PAPER, markeredgewidth=0.4, label=name,
-        )  # fmt: skip
-        if name:
-            handles[name] = line
     axes.set_xscale("symlog", linthresh=100)
-    return handles
+    most = part.groupby("component")["value_low"].max()
+    colours = dict(zip(most[most > NAMED].index, itertools.cycle(style.PART_COLOURS)))
+    ends = []
+    for name, curve in part.groupby("component"):
+        curve = curve.dropna(subset="value").sort_values("step")
+        colour = colours.get(name, style.HAIR) if name else style.TUNING_COLOURS["tuned"]
+        look = {"color": colour, "zorder": 2 if colour == style.HAIR else 3}
+        axes.vlines(curve["step"], curve["value_low"], curve["value_high"], **look)
+        axes.plot(
+            curve["step"], curve["value"], marker="o", markeredgecolor=style.PAPER,
+            markeredgewidth=0.4, **look,
+        )  # fmt: skip
+        if name in colours:
+            ends.append((curve["value"].iloc[-1], name, colour))
+    style.label_lines(axes, ends)

@@ -159,6 +159,8 @@ def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]
     own = table[table["model"].isin(tuned_models(cast))]
     if "swap" in own:
         own = own[own["swap"] == _SWAP]
+    order = {model: place for place, model in enumerate(cast.tunings)}
+    own = own.sort_values("model", key=lambda names: names.map(order), kind="stable")
     for (model, language), rows in own.groupby(["model", "language"], sort=False):
         yield who(cast, model, language), rows
 
