@@ -292,7 +292,7 @@ def _draw_panel(axes: Axes, data: xr.Dataset, row: Panels, bootstrap: Bootstrap)
     series = {method: dose_response(data, measure, method, mode, bootstrap) for method in methods}
     sizes = sorted({dose.k for doses in series.values() for dose in doses})
     for index, (method, doses) in enumerate(series.items()):
-        places = [sizes.index(dose.k) + _APART * (2 * index - len(series) + 1) for dose in doses]
+        places = [sizes.index(dose.k) + style.beside(index, len(series), _APART) for dose in doses]
         for x, dose in zip(places, doses, strict=True):
             _draw_controls(axes, x, scale * dose.draws, style.METHOD_COLOURS[method])
         _draw_chosen(axes, places, doses, scale, method)

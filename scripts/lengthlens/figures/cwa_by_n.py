@@ -125,7 +125,7 @@ def _draw_panel(
             continue
         by_n = _by_n(attributions[model], group, form, bootstrap)
         numbers, found, nulls = ([row[place] for row in by_n] for place in range(3))
-        x = np.array(numbers) + _APART * (2 * index - len(cast.looks) + 1)
+        x = np.array(numbers) + style.beside(index, len(cast.looks), _APART)
         axes.scatter(
             x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2
         )

@@ -84,7 +84,7 @@ def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:
 
 def _place(n: np.ndarray, index: int, count: int) -> np.ndarray:
     """Where model `index` of `count` stands beside N."""
-    return n + _APART * (2 * index - count + 1)
+    return n + style.beside(index, count, _APART)
 
 
 def _draw_errors(

@@ -97,7 +97,7 @@ def _draw_by_n(
 
 def _places(rows: pd.DataFrame, index: int, count: int) -> np.ndarray:
     """Where model `index` of `count` stands beside N."""
-    return rows["n"].to_numpy(dtype=float) + _APART * (2 * index - count + 1)
+    return rows["n"].to_numpy(dtype=float) + style.beside(index, count, _APART)
 
 
 def _draw_dips(axes: Axes, dips: pd.DataFrame, cast: Cast) -> None:

@@ -200,6 +200,16 @@ def percent(level: float) -> str:
     return f"{100 * level:g} %"
 
 
+def beside(index: int, count: int, apart: float) -> float:
+    """How far from its place on the axis the one of several stands, never beyond half the way.
+
+    Args:
+        index: its number; count: of them all.
+        apart: half the distance between two of them, if there are few. [units of the axis]
+    """
+    return min(apart, 0.5 / count) * (2 * index - count + 1)
+
+
 def zero_line(axes: Axes) -> None:
     """A line at zero, above the grid and below the data."""
     axes.axhline(0, color=INK, linewidth=0.6, zorder=1)

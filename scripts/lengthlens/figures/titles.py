@@ -7,12 +7,11 @@ without an interval is undecided, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import SupportsFloat
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from lengthlens.figures.numbers import NONE, number, suffix
 from lengthlens.figures.style import Cast
@@ -185,9 +184,9 @@ def sizes(cases: Sequence[Case], unit: str | None) -> str:
     return f"{told} [{', '.join(_number(limit, unit) for limit in (low, high))}]"
 
 
-def span(values: ArrayLike, unit: str) -> str:
+def span(values: Iterable[SupportsFloat], unit: str) -> str:
     """ "31 to 52", or one number where both ends are written alike; a dash for none."""
-    known = [value for value in np.asarray(values).tolist() if not pd.isna(value)]
+    known = [value for value in values if not pd.isna(value)]
     if not known:
         return NONE
     low, high = (_number(end(known), unit) for end in (min, max))

@@ -16,7 +16,7 @@ from lengthlens.figures.titles import case_of, language_name, stated, told_model
 from lengthlens.statistics import Estimate
 
 POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
-_APART, _PAIR = 0.24, 0.09  # between models; from free to aligned
+_APART, _PAIR = 0.12, 0.09  # between models; from free to aligned
 
 
 @style.styled()
@@ -82,7 +82,7 @@ def is_poor(rows: pd.DataFrame) -> bool:
 
 def _places(index: int, cast: Cast) -> np.ndarray:
     """Where model `index` of those drawn stands, for each language."""
-    return np.arange(len(cast.languages)) + _APART * (index - (len(told_models(cast)) - 1) / 2)
+    return np.arange(len(cast.languages)) + style.beside(index, len(told_models(cast)), _APART)
 
 
 def _draw_levels(axes: Axes, table: pd.DataFrame, cast: Cast, scale: float) -> None:
