@@ -151,7 +151,7 @@ def everything(path: Path) -> list[bytes]:
     """All that a file of activations gives."""
     with open_activations(path) as opened:
         columns = [column.tobytes() for column in opened.steps().columns().values()]
-        terms = [v.numpy().tobytes() for v in vars(opened.residuals()).values()]
+        terms = [v.numpy().tobytes() for v in vars(opened.residuals()).values() if v is not None]
         rest = json.dumps([opened.samples.sample_id, opened.provenance], sort_keys=True)
         return [*columns, *terms, rest.encode()]
 

@@ -151,10 +151,10 @@ def test_series_and_seeds_are_trained_by_the_recipe():
     assert replace(series, checkpoints=()) == Recipe.from_dict(shipped)
     study = yaml.safe_load((ROOT / "config/pocket-series.yaml").read_text(encoding="utf-8"))
     steps = [0, *series.checkpoints, series.tuning.steps]
-    assert [model["step"] for model in study["models"].values()] == steps
-    assert [Path(model["path"]).name for model in study["models"].values()] == [
-        "base", *map(str, series.checkpoints), "instruct",
-    ]  # fmt: skip
+    places = {model["step"]: Path(model["path"]).name for model in study["models"].values()}
+    assert places == dict(
+        zip(steps, ["base", *map(str, series.checkpoints), "instruct"], strict=True)
+    )
     seeds = yaml.safe_load((ROOT / "config/pocket-seeds.yaml").read_text(encoding="utf-8"))
     claims = yaml.safe_load((ROOT / "resources/claims.yaml").read_text(encoding="utf-8"))
     named = {model for row in claims["claims"] + claims["tests"] for model in row.get("models", ())}

@@ -186,7 +186,7 @@ def sizes(cases: Sequence[Case], unit: str | None) -> str:
 
 def span(values: Iterable[SupportsFloat], unit: str) -> str:
     """ "31 to 52", or one number where both ends are written alike; a dash for none."""
-    known = [value for value in values if not pd.isna(value)]
+    known = [float(value) for value in values if not pd.isna(value)]
     if not known:
         return NONE
     low, high = (_number(end(known), unit) for end in (min, max))
