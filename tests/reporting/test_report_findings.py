@@ -216,7 +216,7 @@ def test_every_question_is_asked_once_and_answered_where_its_section_begins():
     summary = page[page.index('id="summary"') : page.index('id="claims"')]
     assert "Do tuned models keep to N" in summary and page.count("Do tuned models keep to N") == 1
     answer = summary[summary.index("Do tuned models keep to N") :]
-    assert answer.index('<span class="verdict yes">') < answer.index("(both halves)")
+    assert answer.index('<span class="verdict yes">') < answer.index("(all prompts)")
 
 
 def test_the_picture_shows_the_tables_numbers_for_every_k():
@@ -252,7 +252,7 @@ def test_every_share_of_exact_answers_says_of_which_half():
     assert "12 answers, evaluate half" in page
     assert "in percent of the evaluate half" in page
     found = keeps_to_n(material.tables, CAST)
-    assert all("(both halves)" in text for text in found.evidence)
+    assert all("(all prompts)" in text for text in found.evidence)
 
 
 def test_without_ablated_answers_there_is_no_picture():

@@ -20,7 +20,7 @@ from lengthlens.models.depth import nearest_layer
 UNKNOWN = "unknown"  # of components whose role could not be told
 ROLES = {
     "numeral": "the number",
-    "between": "words after it",
+    "between": "text after it",
     "mark": "final mark",
     "closing": "end of the prompt",
     "answer": "answer so far",
@@ -29,7 +29,7 @@ ROLES = {
 ROLE_NAMES = {
     "before": "what comes before the number",
     "numeral": "the number",
-    "between": "the words after it",
+    "between": "the text after the number",
     "mark": "the final mark",
     "closing": "the end of the prompt",
     "answer": "the answer so far",

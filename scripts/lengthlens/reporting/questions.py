@@ -52,7 +52,7 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
             evidence.append(
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
                 f"{row['n_samples']} answers have exactly N words, against {whose}'s "
-                f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (both halves)"
+                f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (all prompts)"
             )
     question = "Do tuned models keep to N more often than untuned models?"
     several = untuned["model"].nunique() > 1

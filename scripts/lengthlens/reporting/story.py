@@ -42,7 +42,7 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
             continue
         effect = estimated(rows.iloc[0], "n_effect", "logits", after=" logits")
         most = rows[rows["share_low"] > HALF]
-        found = say_roles(rows) or "no part of the text"
+        found = say_roles(rows, ", then ") or "no part of the text"
         evidence.append(
             f"{name}: asking for the next larger number lowers the end margin by {effect} once N "
             f"words are written. More than half of this effect of N travels through {found} "

@@ -84,9 +84,9 @@ def say_knockouts(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def say_roles(rows: pd.DataFrame) -> str:
-    """The parts of the text with more than half of the effect of N, and their layers."""
-    return _layers_by_role(rows[rows["share_low"] > HALF])
+def say_roles(rows: pd.DataFrame, between: str = ", ") -> str:
+    """The parts of the text with more than half of the effect of N, by their first layers."""
+    return _layers_by_role(rows[rows["share_low"] > HALF], between)
 
 
 def _one_head(row: dict) -> str:
@@ -98,15 +98,15 @@ def _one_head(row: dict) -> str:
     return told
 
 
-def _layers_by_role(rows: pd.DataFrame) -> str:
+def _layers_by_role(rows: pd.DataFrame, between: str = ", ") -> str:
     """The layers of every role, such as "the number (layer 0), the final mark (layers 1-3)"."""
-    told = []
-    for role in ROLES:
-        layers = sorted(rows["layer"][rows["role"] == role].unique().tolist())
-        if layers:
-            word = "layer" if len(layers) == 1 else "layers"
-            told.append(f"{ROLE_NAMES[role]} ({word} {_ranges(layers)})")
-    return ", ".join(told)
+    layers = {role: sorted(set(rows["layer"][rows["role"] == role])) for role in ROLES}
+    found = sorted((role for role in ROLES if layers[role]), key=lambda role: layers[role][0])
+    return between.join(
+        f"{ROLE_NAMES[role]} ({'layer' if len(layers[role]) == 1 else 'layers'} "
+        f"{_ranges(layers[role])})"
+        for role in found
+    )
 
 
 def _ranges(layers: Iterable[int]) -> str:
