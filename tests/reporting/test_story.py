@@ -43,7 +43,8 @@ def test_the_way_of_the_number_is_told_in_the_order_of_layers() -> None:
     )
     (said,) = found.evidence
     assert "by 7.00 logits [6.00, 8.00]" in said and "(17 answers)" in said
-    assert "the number (layer 0), then the final mark (layer 3), then the last token (layer 8)" in said
+    way = "the number (layer 0), then the final mark (layer 3), then the last token (layer 8)"
+    assert way in said
 
 
 def test_ways_that_differ_between_languages_are_no_one_answer() -> None:
