@@ -21,7 +21,10 @@ METHODS = ("generate", "loop", "ours", "dump", *TOOLS)
 
 
 def measured(script: str, cell: dict, environment: Mapping[str, str] | None = None) -> dict:
-    """What `script --measure cell` finds, in a process with further environment variables."""
+    """What `script --measure cell` finds, in a process with further environment variables.
+
+    It may be of another commit's work tree: its files are found from its own place.
+    """
     command = [sys.executable, script, "--measure", json.dumps(cell)]
     variables = os.environ | (environment or {})
     done = subprocess.run(command, capture_output=True, text=True, env=variables)

@@ -1,6 +1,6 @@
 """Did a change of the code make it slower? The same workload with the code of two commits, in turn.
 
-    python benchmarks/two_commits.py BEFORE [AFTER] [--runs 5] [--size 30M] [--prompts 64]
+    PYTHONPATH=scripts python benchmarks/two_commits.py BEFORE [AFTER] [--runs 5] [--size 30M]
 
 Each commit gets a work tree of its own, and each run a process that measures `attribution.py`'s
 method `ours` there, with that commit's benchmarks and package: first BEFORE, then AFTER, then
@@ -12,32 +12,22 @@ was in that run: what is compared are CPU seconds in multiples of it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from processes import HERE, VARIANTS
+from processes import HERE, VARIANTS, measured
+
+from lengthlens.files.marks import markdown_table
 
 QUANTITIES = {"our loop": "loop_cpu", "with attribution": "cpu"}
 
 
 def measure(tree: Path, cell: dict) -> dict:
     """What one run with the code of a work tree finds."""
-    command = [sys.executable, str(tree / "benchmarks/attribution.py")]
-    done = subprocess.run(
-        [*command, "--measure", json.dumps(cell)],
-        cwd=tree,
-        env=os.environ | {"PYTHONPATH": str(tree / "scripts")},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"{tree.name} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    script, package = tree / "benchmarks/attribution.py", tree / "scripts"
+    return measured(str(script), cell, {"PYTHONPATH": str(package)})
 
 
 def in_words(ratios: list[float]) -> str:
@@ -47,14 +37,15 @@ def in_words(ratios: list[float]) -> str:
 
 def table(runs: dict[str, list[dict]]) -> str:
     """CPU seconds of both commits in multiples of `generate`'s, and of one another, as Markdown."""
-    lines = ["| | before, × generate | after, × generate | after ÷ before |", "|---|---|---|---|"]
+    rows = []
     for name, key in QUANTITIES.items():
         before, after = (
             [run[key] / run["generate_cpu"] for run in runs[which]] for which in ("before", "after")
         )
         quotients = [b / a for a, b in zip(before, after, strict=True)]
-        lines.append(f"| {name} | " + " | ".join(map(in_words, (before, after, quotients))) + " |")
-    return "\n".join(lines)
+        rows.append((name, *map(in_words, (before, after, quotients))))
+    head = ["", "before, × generate", "after, × generate", "after ÷ before"]
+    return markdown_table(head, rows)
 
 
 def arguments() -> argparse.Namespace:
