@@ -20,7 +20,8 @@ from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import span, told_models
 
-_MISSING = {"cwa": "no samples", "end_contrast": "no decision step"}  # by score
+# The scores that are drawn, and what is told where they have no value.
+_SCORES = {"cwa": "no samples", "end_contrast": "no decision step"}
 _DARK = 0.6  # share of the scale beyond which marks are drawn in white
 _UNITS = {"cwa": "CWA, logits per step", "end_contrast": "end contrast, logits"}
 
@@ -46,7 +47,7 @@ def draw_cwa_heatmaps(
     """
     top = max(k)
     cwa = cast.part_of(cwa)
-    rows = list(itertools.product(cast.tunings, _MISSING))
+    rows = list(itertools.product(cast.tunings, _SCORES))
     depth, heads = cwa.sizes["layer"], cwa.sizes["head"]
     width = style.page_width(len(cast.languages))
     height = np.clip(width / (len(cast.languages) + 0.6) * depth / heads, 0.9, 2.2)
@@ -62,7 +63,7 @@ def draw_cwa_heatmaps(
         )
         scale = Normalize(-(limit or 1.0), limit or 1.0)
         for axes, language in zip(row, cast.languages, strict=True):
-            mesh = _draw_map(axes, maps[language], scale, _MISSING[method])
+            mesh = _draw_map(axes, maps[language], scale, _SCORES[method])
             if (model, language) in rankings:
                 _mark_heads(axes, maps[language], scale, rankings[model, language], top)
         bar = style.colour_bar(mesh, row, _UNITS[method], aspect=12, shrink=0.95)
@@ -84,7 +85,7 @@ def title(rankings: Mapping[tuple[str, str], pd.DataFrame], cast: Cast, top: int
         heads = ranking[(ranking["kind"] == "head") & ranking["rank"].notna()]
         firsts = [
             set(rows_of(heads, method=method).nsmallest(top, "rank")["component"])
-            for method in _MISSING
+            for method in _SCORES
         ]
         if pair[0] in told_models(cast) and pair[1] in cast.languages and all(firsts):
             shared.append(len(set.intersection(*firsts)))
@@ -103,7 +104,7 @@ def _legend(top: int) -> list[Line2D]:
             f"top {top} by {style.METHOD_NAMES[method]}", marker=style.METHOD_MARKERS[method],
             linestyle="", markerfacecolor="none", markeredgecolor=style.INK, markeredgewidth=0.8,
         )
-        for method in _MISSING
+        for method in _SCORES
     ]  # fmt: skip
 
 
@@ -140,7 +141,7 @@ def _mark_heads(
     top: int,
 ) -> None:
     """Mark the heads that each score ranks highest."""
-    for method in _MISSING:
+    for method in _SCORES:
         chosen = rows_of(ranking, method=method, kind="head")
         chosen = chosen.dropna(subset="rank").nsmallest(top, "rank")
         place = chosen["layer"].to_numpy(int), chosen["head"].to_numpy(int)

@@ -18,7 +18,7 @@ PANELS = {
     "n_effect": "effect of N\n[logits]",
     "member": "carried by\n[share of it]",
 }
-NAMED = 0.1  # components are named if at some step their whole interval lies above this share
+CARRIES = 0.1  # of the effect of N: a component is named if its whole interval lies above it
 _ROW = 1.4  # inches
 _EMPTY = "no model belongs to a series"
 
@@ -70,7 +70,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     style.zero_line(axes)
     axes.set_xscale("symlog", linthresh=100)
     most = part.groupby("component")["value_low"].max()
-    colours = dict(zip(most[most > NAMED].index, itertools.cycle(style.PART_COLOURS)))
+    colours = dict(zip(most[most > CARRIES].index, itertools.cycle(style.PART_COLOURS)))
     ends = []
     for name, curve in part.groupby("component"):
         curve = curve.dropna(subset="value").sort_values("step")

@@ -114,12 +114,6 @@ def by_model(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield f"{model} ({language})", rows
 
 
-def span(counts: pd.Series) -> str:
-    """The smallest and the largest of some counts; one number where they are equal."""
-    few, many = counts.min(), counts.max()
-    return str(few) if few == many else f"{few} to {many}"
-
-
 def share(row: Row, name: str = "share") -> str:
     """A share in percent with its interval."""
     return estimated(row, name, "percent", after=" %")

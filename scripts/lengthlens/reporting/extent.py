@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.figures.numbers import estimated, in_brackets, number
-from lengthlens.reporting.answers import span
+from lengthlens.figures.titles import span
 from lengthlens.reporting.order import least_cut_first
 
 MEASURES = {
@@ -67,7 +67,7 @@ def dip_sentences(table: pd.DataFrame) -> list[str]:
             said.append(
                 f"{model} in {language}: no N is shown to be worse than its neighbours in "
                 f"{_listed(quiet)} ({quiet['n'].nunique()} N, simultaneous {_level(quiet)} "
-                f"intervals; n = {span(quiet['n_samples'])} answers each)."
+                f"intervals; n = {span(quiet['n_samples'], 'count')} answers each)."
             )
         if hidden.any():
             said.append(

@@ -20,8 +20,8 @@ import yaml
 
 from lengthlens.figures.numbers import interval, number, suffix
 from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import span
 from lengthlens.language.wrapping import WHOLE
-from lengthlens.reporting.answers import span
 from lengthlens.reporting.control import gate_of, named, wrapping_sentences
 from lengthlens.reporting.explorer import script_json, vega_bundle
 from lengthlens.reporting.findings import (
@@ -148,7 +148,11 @@ def half_sizes(behaviour: pd.DataFrame) -> list[dict[str, str]]:
     whole = behaviour[behaviour["n"] == "all"]
     halves = [(name, whole[whole["split"] == name]) for name in ("select", "evaluate")]
     return [
-        {"name": name, "samples": span(rows["n_samples"]), "topics": span(rows["n_topics"])}
+        {
+            "name": name,
+            "samples": span(rows["n_samples"], "count"),
+            "topics": span(rows["n_topics"], "count"),
+        }
         for name, rows in halves
         if len(rows)
     ]

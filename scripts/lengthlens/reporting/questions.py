@@ -15,7 +15,7 @@ from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.figures.numbers import in_brackets, number
 from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import tuned_models
+from lengthlens.figures.titles import span, tuned_models
 from lengthlens.figures.tokenization import POOR
 from lengthlens.reporting.answers import (
     Finding,
@@ -23,7 +23,6 @@ from lengthlens.reporting.answers import (
     answered,
     counted,
     shown,
-    span,
     tally,
     who,
 )
@@ -102,7 +101,7 @@ def scores_find_causes(tables: Tables, cast: Cast) -> Finding | None:
             gain = shown(row, "over_norm", "correlation", True)
             corr = shown(row, "correlation", "correlation")
             parts.append(f"{name} {corr}, vs. norm {gain}")
-        basis = f"{span(own['n_evaluate'])} answers of the evaluate half"
+        basis = f"{span(own['n_evaluate'], 'count')} answers of the evaluate half"
         evidence.append(
             f"{SCORE_NAMES[score]}, rank correlation within layers with the effect "
             f"{OUTCOME_NAMES[outcome]}: {'; '.join(parts)} ({basis})"
@@ -240,7 +239,7 @@ def carries_over(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(
             f"{where}: removing heads found in other languages lowers the end margin more than "
             f"removing random heads in {lower} of {known} cases of method and source, less in "
-            f"{higher}; effects {_range(own)} ({span(own['n_samples'])} answers)"
+            f"{higher}; effects {_range(own)} ({span(own['n_samples'], 'count')} answers)"
         )
     question = "Do heads found in one language matter in another?"
     return answered(question, limits, evidence, "cases")
@@ -338,7 +337,7 @@ def harder_n(tables: Tables, cast: Cast) -> Finding | None:
             f"{name}: {', '.join(parts)}"
             if parts
             else f"{name}: none is shown among {own['n'].nunique()} N "
-            f"({span(own['n_samples'])} answers each)"
+            f"({span(own['n_samples'], 'count')} answers each)"
         )
     said = f"yes in {worse} of {len(evidence)} {counted(cast)}" if worse else "not shown"
     return Finding(

@@ -20,6 +20,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lengthlens.figures.numbers import NONE, estimated, number, suffix
+from lengthlens.figures.series import CARRIES
 from lengthlens.figures.style import (
     ModelLook,
     interval_bars,
@@ -35,7 +36,6 @@ from lengthlens.readers import open_claims, open_table
 from lengthlens.reporting.digest import put
 from lengthlens.statistics import Estimate, spearman_interval
 
-CARRIES = 0.1  # of the N effect, as the lower limit of a component that is named
 LANGUAGE = "en"
 PERCENT = suffix("percent")
 LOOKS = {
