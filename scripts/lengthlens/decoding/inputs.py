@@ -30,6 +30,7 @@ from lengthlens.models.hooks import (
     at_heads,
     at_mlp,
     entering,
+    held,
     hooked,
     with_stream,
 )
@@ -171,10 +172,9 @@ def sources_of_keys(model: nn.Module, anatomy: Anatomy) -> list[int]:
 
         return read
 
-    with contextlib.ExitStack() as hooks:
-        for index, layer in enumerate(anatomy.layers):
-            hooks.enter_context(hooked([(layer.first, shift(index))]))
-            hooks.enter_context(at_heads(layer, reader(index)))
+    layers = list(enumerate(anatomy.layers))
+    shifted = hooked((layer.first, shift(index)) for index, layer in layers)
+    with shifted, held(at_heads(layer, reader(index)) for index, layer in layers):
         model(input_ids=tokens.expand(n_layers + 1, -1), use_cache=False)
     return sources
 

@@ -53,10 +53,9 @@ def hooked(hooks: Iterable[tuple[nn.Module, Callable]]) -> contextlib.AbstractCo
     return held(module.register_forward_pre_hook(hook, with_kwargs=True) for module, hook in hooks)
 
 
-@contextlib.contextmanager
 def computing(
     modules: Mapping[Hashable, nn.Module], tell: Callable[[Hashable | None], None]
-) -> Iterator[None]:
+) -> contextlib.AbstractContextManager:
     """Tell which of some modules is being computed, by its key, or None; in a block."""
 
     def before(key: Hashable) -> Callable:
@@ -65,11 +64,14 @@ def computing(
     def after(module: nn.Module, args: tuple, output) -> None:
         tell(None)
 
-    with contextlib.ExitStack() as hooks:
-        for key, module in modules.items():
-            hooks.enter_context(module.register_forward_pre_hook(before(key)))
-            hooks.enter_context(module.register_forward_hook(after))
-        yield
+    return held(
+        handle
+        for key, module in modules.items()
+        for handle in (
+            module.register_forward_pre_hook(before(key)),
+            module.register_forward_hook(after),
+        )
+    )
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ from lengthlens.models.anatomy import Anatomy
 from lengthlens.models.depth import LATE
 from lengthlens.models.norms import norm_epsilon, rms
 from lengthlens.models.readout import Readout, readout_of
-from lengthlens.patching.runs import OTHER, REACHED
+from lengthlens.patching.runs import OTHER, REACHED, alike_sets
 from lengthlens.tracing.stream import StreamRuns
 
 WAYS = ("residual", "mlp", "both", "rest")
@@ -273,12 +273,10 @@ class PathRuns(StreamRuns):
         self, names: Sequence[str], donors: Donors, below: int
     ) -> Float[np.ndarray, " row"]:
         """Margins of the reached run with one component replaced by donors, a row each."""
-        device = self._suffix.device
         members = np.array(names)[:, None] == np.array(list(self._network.places))
         masks = self._loaded.anatomy.layout.spread(members, False)
-        heads, mlps = (torch.from_numpy(mask).to(device) for mask in masks)
-        run = torch.full((len(names),), REACHED, device=device)
-        return self._margins(self._replaced(heads, mlps, run, donors, below)).fixed
+        sets = alike_sets(masks, REACHED, "all", self._suffix.device)
+        return self._margins(self._replaced(sets.heads, sets.mlps, sets.into, donors, below)).fixed
 
     def _read_out(self, changes: Float[Tensor, "row d_model"]) -> Float[np.ndarray, " row"]:
         """Margins of the reached run whose final residual is changed at the last position."""

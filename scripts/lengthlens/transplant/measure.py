@@ -140,7 +140,7 @@ class _Bench:
             own, self._first["answers"], material.language, material.n_words,
             material.settings.memory_gb,
         )  # fmt: skip
-        self.rows = [{**vars(prompt), "sample_id": f"{prompt.id}#0"} for prompt in material.prompts]
+        self.rows = self.texts.rows
 
     def _study(self, into: str) -> AblationStudy:
         m = self.material

@@ -30,6 +30,7 @@ class FixedTexts:
     """Texts of some answers.
 
     Attributes:
+        rows: the answers, as rows of a generations file.
         own, other: of every sample, the tokens read under its own prompt and under the other one;
             None where there is no decision step, or no legal swap.
     """
@@ -44,7 +45,7 @@ class FixedTexts:
     ) -> None:
         self._memory_gb = memory_gb
         self._layers: dict[tuple[str, int], CleanLayers] = {}  # of each model and batch, unchanged
-        rows = [
+        self.rows = [
             {
                 **vars(prompt),
                 "prompt_id": prompt.id,
@@ -54,9 +55,9 @@ class FixedTexts:
             for prompt, answer in zip(study.prompts, answers, strict=True)
         ]
         reading = Reading(n_words, study.counting, study.settings.date)
-        material = swap_material(study.loaded, language, rows, reading, (SWAP,))
+        material = swap_material(study.loaded, language, self.rows, reading, (SWAP,))
         self.own: list[tuple[int, ...] | None] = []
-        self.other: list[tuple[int, ...] | None] = [None] * len(rows)
+        self.other: list[tuple[int, ...] | None] = [None] * len(self.rows)
         asked = zip(study.prompts, study.encoded(), answers, strict=True)
         for prompt, tokens, answer in asked:
             step = study.decision(prompt, answer)
