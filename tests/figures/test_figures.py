@@ -315,6 +315,22 @@ def test_equal_figures_have_equal_bytes_and_say_what_made_them(tmp_path, means, 
     assert not re.search(rb"<dc:date>|Creation Time", first)
 
 
+def test_svgs_do_not_tell_the_last_digit_of_a_place(tmp_path):
+    """The layout engine's sums differ in it from run to run; clips must not."""
+    written = []
+    for jitter in (0, 1e-15):
+        figure = Figure()
+        for left in (0.1, 0.1 + jitter, 0.5):
+            axes = figure.add_axes([left + jitter, 0.1, 0.35, 0.8])
+            axes.plot([0, 1], [-1, 2])
+        save_figure(figure, tmp_path / "a.svg", {}, "")
+        written.append((tmp_path / "a.svg").read_text(encoding="utf-8"))
+    assert written[0] == written[1]
+    clips = re.findall(r'<clipPath id="(\w+)">', written[0])
+    assert len(set(clips)) == len(clips) == 2
+    assert set(re.findall(r"url\(#(\w+)\)", written[0])) >= set(clips)
+
+
 def test_fonts_are_embedded_in_pdf(tmp_path, means):
     """As TrueType, which editors and journals take; no font is only named."""
     save_figure(draw_cwa_by_layer(means, ONE), tmp_path / "a.pdf", {}, "CWA by layer")

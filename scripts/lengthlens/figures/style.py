@@ -291,6 +291,26 @@ def digest_comment(text: str) -> str:
     return f"<!-- sha256 {digest(text.encode())} -->\n"
 
 
+def _steady_clips(svg: str) -> str:
+    """The same picture with its clips named after what is written of them.
+
+    Matplotlib names them after all digits of their corners; the last one depends on the order in
+    which its layout engine sums, which differs from run to run.
+    """
+    first: dict[str, str] = {}
+
+    def renamed(clip: re.Match) -> str:
+        name = f"p{digest(clip['content'].encode())[:10]}"
+        again = name in first.values()
+        first[clip["name"]] = name
+        return "" if again else f'  <clipPath id="{name}">{clip["content"]}</clipPath>\n'
+
+    svg = re.sub(
+        r' *<clipPath id="(?P<name>\w+)">(?P<content>.*?)</clipPath>\n', renamed, svg, flags=re.DOTALL
+    )
+    return re.sub(r"url\(#(\w+)\)", lambda use: f"url(#{first.get(use[1], use[1])})", svg)
+
+
 def save_figure(
     figure: Figure, path: str | Path, made: Mapping, title: str, dpi: int = 160
 ) -> None:
@@ -317,5 +337,5 @@ def save_figure(
         if ending == "svg":
             text = temporary.read_text(encoding="utf-8")
             # NOTE lines end in blanks where paths do, which git and reviewers trip over
-            text = re.sub(r"[ \t]+\n", "\n", text)
+            text = _steady_clips(re.sub(r"[ \t]+\n", "\n", text))
             temporary.write_text(text + digest_comment(text), encoding="utf-8", newline="\n")
