@@ -306,7 +306,10 @@ def _steady_clips(svg: str) -> str:
         return "" if again else f'  <clipPath id="{name}">{clip["content"]}</clipPath>\n'
 
     svg = re.sub(
-        r' *<clipPath id="(?P<name>\w+)">(?P<content>.*?)</clipPath>\n', renamed, svg, flags=re.DOTALL
+        r' *<clipPath id="(?P<name>\w+)">(?P<content>.*?)</clipPath>\n',
+        renamed,
+        svg,
+        flags=re.DOTALL,
     )
     return re.sub(r"url\(#(\w+)\)", lambda use: f"url(#{first.get(use[1], use[1])})", svg)
 
