@@ -206,7 +206,7 @@ def answer_prompts(
             study.settings.max_new_tokens,
             choose=choose,
             intervention=sets.rows(rows, donors),
-            names=[f"{study.prompts[place].id}#0" for place in places],
+            names=[study.prompts[place].sample_id() for place in places],
         )
         for (row, place), tokens, ended in zip(part, decoded.tokens, decoded.stopped, strict=True):
             key = tuple(tokens)
@@ -294,7 +294,7 @@ def coordinates_of(
         name: np.array([getattr(prompt, name) for prompt in prompts], dtype=kind)
         for name, kind in kinds.items()
     }
-    ids = [f"{prompt.id}#0" for prompt in prompts]
+    ids = [prompt.sample_id() for prompt in prompts]
     donors = [0] * len(ids) if book is None else book.n
     return {name: ("condition", values) for name, values in labels.items()} | {
         "sample_id": ("sample", np.array(ids, dtype=object)),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lengthlens.attribution.proof import proven
 from lengthlens.errors import LengthlensError
-from lengthlens.files.marks import between, put_between
+from lengthlens.files.marks import between, markdown_table, put_between
 from lengthlens.models.anatomy import Anatomy, LayerSites, dissect
 from lengthlens.models.architectures import ARCHITECTURES
 from lengthlens.models.every_type import TYPES, NotBuilt, any_model
@@ -77,14 +77,11 @@ def with_table(text: str, rows: Mapping[str, tuple[str, str]]) -> str:
     """The page with other rows."""
     counts = Counter(what for what, _ in rows.values())
     told = ", ".join(f"{counts[what]} {what}" for what in (PROVEN, REFUSED, NOT_BUILT, CRASHED))
-    table = [
-        f"Of {len(rows)} types {told}.",
-        "",
-        "| type | | components, or why not |",
-        "|---|---|---|",
-    ]
-    table += [f"| `{kind}` | {what} | {why} |" for kind, (what, why) in sorted(rows.items())]
-    return put_between(text, PART, "\n".join(["", *table, ""]))
+    table = markdown_table(
+        ["type", "", "components, or why not"],
+        [(f"`{kind}`", what, why) for kind, (what, why) in sorted(rows.items())],
+    )
+    return put_between(text, PART, f"\nOf {len(rows)} types {told}.\n\n{table}\n")
 
 
 def main(kinds: Iterable[str], page: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from lengthlens.files.marks import markdown_table
 from lengthlens.files.validation import documented_keys, dotted, legal_values, show
 from lengthlens.settings.sections import Settings
 
@@ -37,10 +38,9 @@ key requires.
 If a file is not YAML at all, or not UTF-8, Snakemake stops with a message of its own before ours
 can appear. `make doctor CONFIG=my.yaml` tells you what is wrong with the file and in which line.
 
-| key | default | legal values | what it does |
-|---|---|---|---|
 """
 TAIL = """
+
 <!-- Made from scripts/lengthlens/settings and config.yaml by `make docs`. -->
 """
 
@@ -48,13 +48,13 @@ TAIL = """
 def config_table(root: Path) -> str:
     """The whole page as Markdown; `root` is the project's folder."""
     defaults = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
-    rows = ""
+    rows = []
     for path, key in documented_keys(Settings.model_json_schema()).items():
         name = dotted("{name}" if part == "*" else part for part in path)
         default = f"`{_default(defaults, path)}`" if "*" not in path else ""
         cells = [f"`{name}`", default, legal_values(key), key["description"]]
-        rows += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
-    return HEAD + rows + TAIL
+        rows.append(cell.replace("|", "\\|") for cell in cells)
+    return HEAD + markdown_table(["key", "default", "legal values", "what it does"], rows) + TAIL
 
 
 def _default(defaults: dict[str, Any], path: tuple[str | int, ...]) -> str:

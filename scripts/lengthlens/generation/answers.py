@@ -39,7 +39,7 @@ class Request:
 def requests(loaded: LoadedModel, prompts: Sequence[Prompt], settings: Generation) -> list[Request]:
     """The samples of the given prompts, prompt by prompt, draw by draw."""
     return [
-        Request(f"{prompt.id}#{draw}", prompt, loaded.encode(prompt.text, settings.date))
+        Request(prompt.sample_id(draw), prompt, loaded.encode(prompt.text, settings.date))
         for prompt in prompts
         for draw in range(settings.samples)
     ]

@@ -54,6 +54,10 @@ class Prompt:
     split: str
     text: str
 
+    def sample_id(self, draw: int = 0) -> str:
+        """The name of one of its answers; draw 0 is the only one of greedy decoding."""
+        return f"{self.id}#{draw}"
+
 
 def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) -> list[Prompt]:
     """Prompts number `start` to `stop` - 1 of a language for answers of exactly `n` words.

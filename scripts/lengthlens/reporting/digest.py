@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files.marks import marks, put_between
+from lengthlens.files.marks import markdown_table, marks, put_between
 from lengthlens.readers import open_claims
 from lengthlens.reporting.findings import Claim, describe_claims
 from lengthlens.reporting.shown import Shown
@@ -104,21 +104,20 @@ def put_claims(page: str, claims: Iterable[Claim], run: str, made: Mapping) -> s
                 f"{run} has no claim {', '.join(unknown)}; its claims.csv was made from another "
                 "resources/claims.yaml: run the study again, or correct the page's mark"
             )
-        head = [_origin(run, made), "", f"| claim | paper | {run} | verdict |", "|---|---|---|---|"]
-        rows = [_row(known[name]) for name in ids]
-        return "\n".join([mark[1].strip(), *head, *rows, "", mark[3]])
+        told = markdown_table(["claim", "paper", run, "verdict"], [_row(known[n]) for n in ids])
+        return "\n".join([mark[1].strip(), _origin(run, made), "", told, "", mark[3]])
 
     return CLAIMS.sub(table, page)
 
 
-def _row(claim: Claim) -> str:
-    """A claim as a line of a table."""
+def _row(claim: Claim) -> list[str]:
+    """The cells of a claim's line in a table."""
     said = (claim.paper or "says so") if claim.origin == "paper" else "not asked"
     found = f"{claim.value} {claim.interval}" if claim.css != "none" else ""
     verdict = f"{claim.verdict}; {claim.reason}" if claim.reason else claim.verdict
     cells = (claim.text, said, found, verdict)
     name, *others = (_escaped(cell).replace("|", "\\|") for cell in cells)
-    return "| " + " | ".join([f"{name} (`{claim.id}`)", *others]) + " |"
+    return [f"{name} (`{claim.id}`)", *others]
 
 
 def main(folder: str, *pages: str) -> None:

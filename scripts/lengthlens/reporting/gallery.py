@@ -22,6 +22,7 @@ from PIL import Image
 from lengthlens.figures.numbers import MINUS, NONE
 from lengthlens.figures.registry import FIGURES
 from lengthlens.files.formats import REPORT
+from lengthlens.files.marks import markdown_table
 from lengthlens.files.provenance import read_with_sidecar
 from lengthlens.readers import open_claims
 from lengthlens.reporting.digest import DEEPER
@@ -96,15 +97,14 @@ def _claims(run: Path) -> str:
     claims = open_claims(run / "claims.csv")
     told = claims[claims["verdict"] != "no data"]
     rows = [
-        f"| {row.claim} | {row.status} | {row.verdict} | {_number(row.value)} "
-        f"[{_number(row.low)}, {_number(row.high)}] {row.unit} |"
+        (row.claim, row.status, row.verdict,
+         f"{_number(row.value)} [{_number(row.low)}, {_number(row.high)}] {row.unit}")
         for row in told.itertuples()
-    ]
-    head = "| claim | status | verdict | measured |\n|---|---|---|---|\n"
+    ]  # fmt: skip
     rest = f"\n\nThe run has no data on {len(claims) - len(told)} more claims." * (
         len(claims) > len(told)
     )
-    return head + "\n".join(rows) + rest
+    return markdown_table(["claim", "status", "verdict", "measured"], rows) + rest
 
 
 def _number(value: float) -> str:

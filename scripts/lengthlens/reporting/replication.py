@@ -31,6 +31,7 @@ from lengthlens.figures.style import (
     zero_line,
 )
 from lengthlens.files.formats import FIGURE
+from lengthlens.files.marks import markdown_table
 from lengthlens.files.provenance import provenance
 from lengthlens.readers import open_claims, open_table
 from lengthlens.reporting.digest import put
@@ -85,14 +86,14 @@ def draw(rows: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     return figure
 
 
-def alike(rows: Sequence[tuple[str, pd.DataFrame]], untuned: Mapping[str, set[str]]) -> list[str]:
-    """Whether models tuned from the same one carry N by the same components, as lines of a table.
+def alike(rows: Sequence[tuple[str, pd.DataFrame]], untuned: Mapping[str, set[str]]) -> str:
+    """Whether models tuned from the same one carry N by the same components: a table, or nothing.
 
     Args:
         rows: tuned model and its patches.
         untuned: of every tuned model, the untuned ones beside which it was studied.
     """
-    lines = []
+    cells = []
     for (one, first), (two, second) in itertools.combinations(rows, 2):
         if not untuned[one] & untuned[two]:
             continue  # their components have nothing to do with each other
@@ -103,21 +104,16 @@ def alike(rows: Sequence[tuple[str, pd.DataFrame]], untuned: Mapping[str, set[st
                 own["share"].to_numpy(), own["share_other"].to_numpy(), own["layer"].to_numpy()
             )
             told = estimated(found.columns("r"), "r", "correlation")
-            lines.append(f"| {one}, {two} | {len(own)} {name} | {told} |")
-    if not lines:
-        return []
-    head = "| tuned from one model | patched in both | rank correlation of their shares |"
-    return ["", head, "|---|---|---|", *lines]
+            cells.append((f"{one}, {two}", f"{len(own)} {name}", told))
+    head = ["tuned from one model", "patched in both", "rank correlation of their shares"]
+    return markdown_table(head, cells) if cells else ""
 
 
-def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> str:
-    """Behaviour and carriers of every model, and the verdicts on the claims that name several."""
+def behaviour(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """How well each model keeps to N, and what carries N there: a table."""
     control = pd.concat([open_table(run / "tables/control.csv") for run in runs])
     control = control[control["language"] == LANGUAGE].set_index("model")
-    lines = [
-        "| model | exact | by chance | N effect [logits] | heads that carry N | MLPs that do |",
-        "|---|---|---|---|---|---|",
-    ]
+    cells = []
     for model, part in rows:
         told, told_rows = control.loc[model], named(part)
         parts = [
@@ -130,22 +126,32 @@ def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> st
         exact = estimated(told, "exact", "percent", after=PERCENT)
         chance = number(told["chance"], "percent") + PERCENT
         effect = estimated(told, "n_effect", "logits")
-        lines.append(f"| {model} | {exact} | {chance} | {effect} | {' | '.join(parts)} |")
-    lines += alike(rows, _untuned(runs, [model for model, _ in rows]))
+        cells.append((model, exact, chance, effect, *parts))
+    head = ["model", "exact", "by chance", "N effect [logits]"]
+    return markdown_table([*head, "heads that carry N", "MLPs that do"], cells)
+
+
+def verdicts(runs: Sequence[Path]) -> str:
+    """The verdicts of every model on the claims fixed beforehand: a table, or nothing."""
     claims = pd.concat(
         [open_table(run / "tables/confirmatory.csv") for run in runs]
         + [open_claims(run / "claims.csv") for run in runs]
     )
     claims = claims[(claims["status"] == "confirmatory") & (claims["verdict"] != "no data")]
     if claims.empty:
-        return "\n".join(lines)
+        return ""
     p_values = claims["p_holm"].map(lambda p: f" (p = {p:.2g})" if pd.notna(p) else "")
-    verdicts = claims.assign(told=claims["verdict"] + p_values).pivot_table(
+    told = claims.assign(told=claims["verdict"] + p_values).pivot_table(
         index="claim", columns="model", values="told", aggfunc="first", sort=False
     )
-    lines += ["", f"| claim | {' | '.join(verdicts)} |", "|---" * (len(verdicts.columns) + 1) + "|"]
-    lines += [f"| {claim} | {' | '.join(row.fillna(NONE))} |" for claim, row in verdicts.iterrows()]
-    return "\n".join(lines)
+    cells = ((claim, *row) for claim, row in told.fillna(NONE).iterrows())
+    return markdown_table(["claim", *told], cells)
+
+
+def tables(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """Behaviour and carriers of every model, and the verdicts on the claims that name several."""
+    untuned = _untuned(runs, [model for model, _ in rows])
+    return "\n\n".join(filter(None, [behaviour(runs, rows), alike(rows, untuned), verdicts(runs)]))
 
 
 def _untuned(runs: Sequence[Path], tuned: Sequence[str]) -> dict[str, set[str]]:

@@ -49,7 +49,7 @@ class FixedTexts:
             {
                 **vars(prompt),
                 "prompt_id": prompt.id,
-                "sample_id": f"{prompt.id}#0",
+                "sample_id": prompt.sample_id(),
                 "tokens": list(answer),
             }
             for prompt, answer in zip(study.prompts, answers, strict=True)
