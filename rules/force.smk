@@ -16,6 +16,7 @@ rule force_answers:
         paths.below("forced/{model}.{language}.nc"),
     log:
         paths.below("logs/force_answers/{model}.{language}.log"),
+    priority: 2  # circuits and transplants wait for it
     conda:
         "../envs/environment.yaml"
     threads: study.generation.threads

@@ -12,6 +12,7 @@ rule select_components:
         provenance=paths.below("selection/{model}.{language}.provenance.json"),
     log:
         paths.below("logs/select_components/{model}.{language}.log"),
+    priority: 4  # takes seconds; ablation, circuits and transplants wait for it
     conda:
         "../envs/environment.yaml"
     params:

@@ -67,6 +67,28 @@ def test_nodes_edges_and_title() -> None:
     assert title == f"tuned, English: {sentence(paths(), places())}"
 
 
+def test_what_is_measured_but_not_drawn_is_named() -> None:
+    weak = places().assign(share_low=lambda rows: rows["share_low"].where(rows["layer"] > 0, -0.1))
+    texts = [text.get_text() for text in draw_circuit(paths(), weak, CAST).axes[0].texts]
+    assert "measured, but not shown to carry\nmore than 3 %: L0H2" in texts
+    assert not any("measured" in text.get_text() for text in draw_circuit(paths(), places(), CAST).axes[0].texts)  # fmt: skip # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("direct", "told"),
+    [(0.02, "reached through components that are not drawn"), (0.9, "no direct path above 3 %")],
+)
+def test_without_an_arrow_to_the_decision_it_is_said_how_the_number_gets_there(direct, told):
+    """A direct path that may carry all leaves the way open; one that carries little does not."""
+    ends = paths()["component"] == "logits"
+    table = paths().assign(
+        share_low=lambda rows: rows["share_low"].mask(ends, 0.01),
+        share_high=lambda rows: rows["share_high"].mask(ends, direct),
+    )
+    texts = [text.get_text() for text in draw_circuit(table, places(), CAST).axes[0].texts]
+    assert sum(told in text for text in texts) == 1
+
+
 def test_the_sentence_follows_the_numbers() -> None:
     said = sentence(paths(), places())
     assert said == (

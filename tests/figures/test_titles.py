@@ -330,7 +330,7 @@ def test_the_title_of_a_figure_follows_its_intervals(name: str) -> None:
 
 def test_what_is_not_judged_is_not_told() -> None:
     assert "undecided" in tokenization.title(aligned(ABOVE, coverage=0.3), CAST)
-    assert "undecided" in transplants.title(exchanged(BELOW, neutral=False), CAST)
+    assert "is not judged" in transplants.title(exchanged(BELOW, neutral=False), CAST)
 
 
 def test_fewer_than_two_controls_leave_the_comparison_open() -> None:
@@ -359,7 +359,7 @@ def test_a_part_of_the_text_is_named_where_a_component_carries_n_with_its_whole_
         rows("share", limits, component="L0M", place=place)
         for limits, place in ((sure, "mark"), (sure, "last"), (unsure, "answer"))
     )
-    route = "The number reaches the decision through the final mark, then the last token, in "
+    route = "Components pass the number on at the final mark, then the last token, in "
     assert circuit.title(pd.concat([last, mark, answer]), CAST) == route + "all 3 languages"
     table = pd.concat([mark, last[last["language"] != "it"]])
     assert circuit.title(table, CAST) == (

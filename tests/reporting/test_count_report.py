@@ -9,7 +9,9 @@ from lengthlens.analysis.count import NEURONS, PROBES, STEERING
 from lengthlens.analysis.margin_by_depth import COLUMNS
 from lengthlens.figures import count, depth
 from lengthlens.figures.style import Cast
-from lengthlens.reporting.count import say_depth, say_neurons, say_probes, say_steering
+from lengthlens.reporting.answers import Finding
+from lengthlens.reporting.count import say_depth, say_neurons, say_steering, say_unprobed
+from lengthlens.reporting.story import holds_words_left
 
 WHO = {"model": "t", "language": "en", "n_samples": 31, "n_topics": 19, "level": 0.95, "absent": ""}
 CAST = Cast({"u": "untuned", "t": "tuned"}, {"en": "English", "it": "Italian"})
@@ -65,21 +67,31 @@ def margins() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def told(table: pd.DataFrame | None) -> Finding | None:
+    return holds_words_left({} if table is None else {"count_probes": table}, CAST)
+
+
 def test_probes_are_told_from_the_first_layer_that_shows_words_left() -> None:
-    found, absent = say_probes(probes([0.0, 0.3, 0.6]))
+    table = probes([0.0, 0.3, 0.6])
+    [absent] = say_unprobed(table)
+    finding = told(table)
+    [found] = finding.evidence
+    assert (finding.answer, finding.css) == ("yes", "yes") and found.startswith("English: a probe")
     assert "decodes words left from the stream first entering layer 1 and best before" in found
     assert "and best before the final norm: 60.0 %" in found
     assert "60.0 % [56.0, 64.0]" in found and "at most 1.0 % (31 evaluate answers" in found
     assert absent == "t (it): words left were not probed: one number only."
-    nothing, _ = say_probes(probes([0.0, 0.02, 0.06]))
-    assert "in no layer is a probe shown to decode more than 5.0 %" in nothing
+    nothing = told(probes([0.0, 0.02, 0.06]))
+    assert nothing.answer == "not shown"
+    assert "in no layer is a probe shown to decode more than 5.0 %" in nothing.evidence[0]
+    assert told(table[table["absent"] != ""]) is told(None) is None
 
 
 def test_the_best_layer_is_that_of_the_select_topics() -> None:
     """Picked by the values that are told, the largest of many would be too large."""
     table = probes([0.0, 0.3, 0.6])
     table.loc[:2, "select"] = [0.0, 0.5, 0.4]
-    found, _ = say_probes(table)
+    [found] = told(table).evidence
     assert "best entering layer 1: 30.0 % [26.0, 34.0]" in found
 
 

@@ -70,6 +70,26 @@ def test_models_are_told_apart_only_where_their_intervals_do_not_touch():
     assert keeps_to_n(behaviour({"i": (0.9, 0.8, 0.95)}), CAST) is None
 
 
+def test_chance_and_the_largest_n_stand_beside_exactness():
+    who = {"model": "i", "language": "en"}
+    beyond = [
+        who | {"probe": probe, "n": n, "error": error, "error_low": -4.0, "error_high": -2.0,
+               "n_samples": 8}
+        for probe, n, error in (
+            ("free", 9, 0.0), ("extrapolation", 10, -1.0), ("extrapolation", 12, -3.0),
+        )
+    ]  # fmt: skip
+    tables = behaviour({"i": (0.9, 0.8, 0.95), "b": (0.1, 0.0, 0.2)}) | {
+        "control": pd.DataFrame([who | {"chance": 0.14}, who | {"model": "b", "chance": nan}]),
+        "extrapolation": pd.DataFrame(beyond),
+    }
+    [told] = keeps_to_n(tables, CAST).evidence
+    assert "(all prompts); with N permuted, 14.0 % would. Beyond" in told.replace("\u202f", " ")
+    assert told.endswith("at N = 12, the error is −3.00 words [−4.00, −2.00] (8 answers)")
+    few = tables | {"extrapolation": pd.DataFrame(beyond[:1])}
+    assert keeps_to_n(few, CAST).evidence[0].endswith("would")
+
+
 def test_each_of_several_untuned_models_is_named():
     cast = Cast({"i": "tuned", "b": "untuned", "c": "untuned"}, {"en": "English"})
     found = keeps_to_n(behaviour(dict.fromkeys("ibc", (0.9, 0.8, 0.95))), cast)
@@ -199,7 +219,7 @@ def test_control_beyond_the_study_and_harder_n():
            "n_samples": 12}  # fmt: skip
     found = extends({"extrapolation": pd.DataFrame([row, row | {"n": "12", "error": -3.0}])}, CAST)
     assert found.answer == "yes" and "N = 10 to 12" in found.evidence[0]
-    assert "−3.00 words" in found.evidence[0] and "24 answers" in found.evidence[0]
+    assert "24 answers" in found.evidence[0]
     dip = {"model": "i", "language": "en", "measure": "exact", "against": "neighbours", "n": 3,
            "value": -0.2, "all_low": -0.3, "all_high": -0.1, "n_samples": 50,
            "verdict": "worse"}  # fmt: skip

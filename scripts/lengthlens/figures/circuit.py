@@ -82,7 +82,7 @@ def title(places: pd.DataFrame, cast: Cast) -> str:
     way = [role for role in chain if role != "numeral"] or chain  # where it stands is no way
     route = ", then ".join(ROLE_NAMES[role] for role in way)
     some = [case for case, own in chains.items() if own == chain]
-    told = f"The number reaches the decision through {route}, {where(some, list(chains))}"
+    told = f"Components pass the number on at {route}, {where(some, list(chains))}"
     return told + "; elsewhere by another route or undecided" * (len(some) < len(chains))
 
 
@@ -154,13 +154,25 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
         _draw_node(axes, row, nodes[row.component], level[row.layer] % 2)
         level[row.layer] += "H" in row.component
     box = {"boxstyle": "round", "facecolor": style.PAPER, "edgecolor": style.INK, "linewidth": 0.6}
-    decision = "decision: end or go on"
-    if not (_drawn(paths)["component"] == LOGITS).any():
-        decision += f"\n(no direct path above {100 * _SHOWN:.0f} % is shown)"
+    decision = "decision: end or go on" + _last_steps(paths, shown)
+    if left_out := sorted(set(home["component"]) - set(shown["component"])):
+        told = f"measured, but not shown to carry\nmore than {100 * _SHOWN:.0f} %: "
+        told += textwrap.fill(", ".join(left_out), 32)
+        axes.text(0.99, 0.01, told, transform=axes.transAxes, fontsize=5.2, ha="right", va="bottom")
     for name, text in ((EMBEDDING, "number in the prompt"), (LOGITS, decision)):
         x, y = nodes[name]
         align = {"va": "center", "ha": "left" if name == EMBEDDING else "center"}
         axes.text(x - (name == EMBEDDING) * 0.5, y, text, fontsize=6, bbox=box, zorder=4, **align)
+
+
+def _last_steps(paths: pd.DataFrame, shown: pd.DataFrame) -> str:
+    """Where no arrow ends at the decision: how what the components carry gets there."""
+    if (_drawn(paths)["component"] == LOGITS).any():
+        return ""
+    direct = paths[paths["component"] == LOGITS].set_index("sender")["share_high"]
+    if (shown["share_low"] > shown["component"].map(direct)).any():
+        return "\n(reached through components that are not drawn)"
+    return f"\n(no direct path above {100 * _SHOWN:.0f} % is shown)"
 
 
 def _columns(home: pd.DataFrame) -> dict[str, float]:

@@ -75,6 +75,11 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     )
     part = "half of the gain in exact answers"
     late_weights = "tuned weights of the last quarter of layers alone"
+    if len(late) and not judged.any():
+        return (
+            f"Whether {late_weights} recover more than {part} is not judged: they take neutral "
+            "text outside the range of both models"
+        )
     return stated(
         cases_of(late, "share", cast, "tuned"),
         f"{late_weights} recover more than {part}",

@@ -13,18 +13,19 @@ _FOUND = 0.05  # explained of words left, from which on a layer is named
 _HALF = 0.5
 
 
-def say_probes(table: pd.DataFrame) -> list[str]:
-    """From which layer on the words left can be decoded from the stream, by model and language.
+def decoded(rows: pd.DataFrame) -> pd.DataFrame:
+    """The layers from which a probe decodes words left beyond the text and any permuted N."""
+    return rows[rows["beyond_low"] > rows["control_high"].clip(lower=_FOUND)]
+
+
+def probed(rows: pd.DataFrame) -> str:
+    """From which layer on the words left can be decoded from the stream.
 
     Args:
-        table: tables/count_probes.csv.
+        rows: of tables/count_probes.csv, of one model and language.
     """
-    return _said(table, "words left were not probed", _probed)
-
-
-def _probed(rows: pd.DataFrame) -> str:
     n = f"{int(rows['n_samples'].max())} evaluate answers under every N"
-    found = rows[rows["beyond_low"] > rows["control_high"].clip(lower=_FOUND)]
+    found = decoded(rows)
     if found.empty:
         return (
             f"in no layer is a probe shown to decode more than {number(_FOUND, 'percent')} % of "
@@ -38,6 +39,16 @@ def _probed(rows: pd.DataFrame) -> str:
         "unexplained by words so far, position and template; with N permuted, at most "
         f"{number(best['control_high'], 'percent')} % ({n})"
     )
+
+
+def say_unprobed(table: pd.DataFrame) -> list[str]:
+    """Why words left were not probed: the story tells what was found.
+
+    Args:
+        table: tables/count_probes.csv.
+    """
+    absent = table[table["absent"] != ""]
+    return _said(absent, "words left were not probed", probed)
 
 
 def say_steering(table: pd.DataFrame) -> list[str]:

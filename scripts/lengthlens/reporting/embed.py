@@ -41,6 +41,7 @@ THEMED = {
     **{colour: f"--part-{place}" for place, colour in enumerate(PART_COLOURS)},
 }
 LARGEST, SMALLEST = 2.0, 1.25  # pixels a point, so that letters stay readable
+TALL = 0.35  # width by height below which a figure scrolls in a box of its own
 
 
 def embed_figure(
@@ -131,5 +132,6 @@ def _inline(svg: str, name: str, alt: str, glyphs: dict[str, str] | None) -> str
     width, height = float(box[1]), float(box[2])  # points
     size = f"width: {LARGEST * width:.0f}px; min-width: {SMALLEST * width:.0f}px"
     size += f"; --ratio: {width / height:.3f}"  # for paper
-    head = f'<svg {box[0]} style="{size}" role="img" '
+    tall = ' class="tall"' * (width < TALL * height)
+    head = f'<svg {box[0]}{tall} style="{size}" role="img" '
     return f"{head}aria-label={quoteattr(alt)}>{svg[svg.index('>') + 1 :]}"

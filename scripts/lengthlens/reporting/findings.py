@@ -11,16 +11,17 @@ import pandas as pd
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.outcomes import SHARES
 from lengthlens.claims.themes import THEMES
+from lengthlens.claims.verdicts import NO_DATA
 from lengthlens.figures.numbers import MINUS, interval, number, suffix
 from lengthlens.figures.style import METHOD_NAMES
 
-VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", "no data")
+VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", NO_DATA)
 VERDICT_CLASSES = {
     "supported": "yes",
     "not supported": "no",
     "undecided": "open",
     "undecided (censored)": "open",
-    "no data": "none",
+    NO_DATA: "none",
 }
 METHOD_WORDS = METHOD_NAMES | {
     "late_heads": "last quarter, all heads",
@@ -141,11 +142,13 @@ class ClaimGroup:
 
 
 def group_claims(claims: pd.DataFrame) -> list[ClaimGroup]:
-    """The claims by theme, in the order of `THEMES`."""
+    """The claims that a run has data for by theme, in the order of `THEMES`."""
+    described = pd.Series(describe_claims(claims), index=claims.index, dtype=object)
+    judged = claims[claims["verdict"] != NO_DATA]
     return [
-        ClaimGroup(title, describe_claims(own), count_verdicts(own))
+        ClaimGroup(title, described[own.index].tolist(), count_verdicts(own))
         for theme, title in THEMES.items()
-        if len(own := claims[claims["theme"] == theme])
+        if len(own := judged[judged["theme"] == theme])
     ]
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from lengthlens.claims.verdicts import NO_DATA
 from lengthlens.figures.numbers import MINUS, NONE
 from lengthlens.figures.registry import FIGURES
 from lengthlens.files.formats import REPORT
@@ -95,7 +96,7 @@ def _figures(run: Path, names: Iterable[str]) -> Iterator[str]:
 def _claims(run: Path) -> str:
     """One row per claim for which the run had data; the others are counted."""
     claims = open_claims(run / "claims.csv")
-    told = claims[claims["verdict"] != "no data"]
+    told = claims[claims["verdict"] != NO_DATA]
     rows = [
         (row.claim, row.status, row.verdict,
          f"{_number(row.value)} [{_number(row.low)}, {_number(row.high)}] {row.unit}")

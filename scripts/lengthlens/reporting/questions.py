@@ -52,10 +52,39 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
                 f"{row['n_samples']} answers have exactly N words, against {whose}'s "
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (all prompts)"
+                f"{_by_chance(tables, row)}{_beyond(tables, row)}"
             )
     question = "Do tuned models keep to N more often than untuned models?"
     several = untuned["model"].nunique() > 1
     return answered(question, gaps, evidence, counted(cast, *["untuned model"] * several))
+
+
+def _by_chance(tables: Tables, row: Mapping) -> str:
+    """What the same answers would reach if each belonged to another N."""
+    found = _of(tables.get("control"), row)
+    return "".join(
+        f"; with N permuted, {number(chance, 'percent')} % would"
+        for chance in ([] if found is None else found["chance"].dropna())
+    )
+
+
+def _beyond(tables: Tables, row: Mapping) -> str:
+    """The error at the largest N beyond the study's."""
+    found = _of(tables.get("extrapolation"), row)
+    if found is None or not (found["probe"] == "extrapolation").any():
+        return ""
+    last = found[found["probe"] == "extrapolation"].iloc[-1].to_dict()
+    return (
+        f". Beyond the study's N, at N = {last['n']}, the error is "
+        f"{shown(last, 'error', 'words', True)} ({last['n_samples']} answers)"
+    )
+
+
+def _of(table: pd.DataFrame | None, row: Mapping) -> pd.DataFrame | None:
+    """The rows of the same model and language."""
+    if table is None:
+        return None
+    return table[(table["model"] == row["model"]) & (table["language"] == row["language"])]
 
 
 def more_than_text(tables: Tables, cast: Cast) -> Finding | None:
@@ -305,8 +334,7 @@ def extends(tables: Tables, cast: Cast) -> Finding | None:
         limits.append((first["gain_low"], first["gain_high"]))
         evidence.append(
             f"{who(cast, model, language)}, N = {first['n']} to {last['n']}: answers grow by "
-            f"{shown(first, 'gain', 'words')} per additional word requested; at "
-            f"N = {last['n']} the error is {shown(last, 'error', 'words', True)} "
+            f"{shown(first, 'gain', 'words')} per additional word requested "
             f"({own['n_samples'].sum()} answers)"
         )
     if not evidence:

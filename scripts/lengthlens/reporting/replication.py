@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lengthlens.claims.verdicts import NO_DATA
 from lengthlens.figures.numbers import NONE, estimated, number, suffix
 from lengthlens.figures.series import CARRIES
 from lengthlens.figures.style import (
@@ -137,7 +138,7 @@ def verdicts(runs: Sequence[Path]) -> str:
         [open_table(run / "tables/confirmatory.csv") for run in runs]
         + [open_claims(run / "claims.csv") for run in runs]
     )
-    claims = claims[(claims["status"] == "confirmatory") & (claims["verdict"] != "no data")]
+    claims = claims[(claims["status"] == "confirmatory") & (claims["verdict"] != NO_DATA)]
     if claims.empty:
         return ""
     p_values = claims["p_holm"].map(lambda p: f" (p = {p:.2g})" if pd.notna(p) else "")

@@ -118,6 +118,7 @@ SECTIONS = (
         ),
         findings=(
             story.when_to_stop,
+            story.holds_words_left,
             story.what_carries_n,
             story.cwa_finds_them,
             story.what_final_mlp_does,
@@ -243,7 +244,7 @@ SECTIONS = (
     ),
     Section(
         "count",
-        "Count: does the model hold how many words are left?",
+        "Count: probes, steering and neurons",
         "Each answer is read under every N that it has not exceeded, so the text does not reveal "
         "how many words are left. Linear probes decode this number from the residual stream on "
         "held-out topics; steering shifts the stream along words left during generation. "
@@ -251,10 +252,8 @@ SECTIONS = (
         "end margin is summed layer by layer.",
         figures=("count", "depth"),
         tables=(
-            Table(
-                "count_probes", "Words left, decoded from the stream", count.say_probes, leads=True
-            ),
-            Table("steering", "Words left, steered in the stream", count.say_steering),
+            Table("count_probes", "Words left, decoded from the stream", count.say_unprobed),
+            Table("steering", "Words left, steered in the stream", count.say_steering, leads=True),
             Table("neurons", "Neurons of the final MLP", count.say_neurons),
             Table("depth", "The end margin by depth", count.say_depth),
         ),

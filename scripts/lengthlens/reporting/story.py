@@ -1,4 +1,4 @@
-"""How the tuned model counts, as four questions: the centre of the report's story.
+"""How the tuned model counts, as five questions: the centre of the report's story.
 
 Each answer is a few words that follow from intervals; the evidence has one line for each tuned
 model and language in which control is shown, of which the page folds all but the first.
@@ -17,6 +17,7 @@ from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.figures.tracing import ROLE_NAMES
 from lengthlens.reporting.answers import Finding, Tables, counted, folded, tally, verdict, who
+from lengthlens.reporting.count import decoded, probed
 from lengthlens.reporting.mechanism import (
     NAMED,
     component_shares,
@@ -61,6 +62,21 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
         answer += f" (in {count} of {len(evidence)} {counted(cast)})" * (count < len(evidence))
         css = "yes" if count == len(evidence) else "open"
     question = "How does the model know when to stop?"
+    return Finding(question, answer, css, *folded(evidence))
+
+
+def holds_words_left(tables: Tables, cast: Cast) -> Finding | None:
+    """Can the words left be decoded from the stream, beyond what the text reveals?"""
+    table = tables.get("count_probes")
+    if table is None:
+        return None
+    cases = list(_cases(table[table["absent"] == ""], cast))
+    if not cases:
+        return None
+    evidence = [f"{name}: {probed(rows)}" for name, rows in cases]
+    held = sum(not decoded(rows).empty for _, rows in cases)
+    answer, css = verdict(held, 0, len(cases), counted(cast))
+    question = "Does the model hold how many words are left?"
     return Finding(question, answer, css, *folded(evidence))
 
 
