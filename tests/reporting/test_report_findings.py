@@ -84,10 +84,12 @@ def test_chance_and_the_largest_n_stand_beside_exactness():
         "extrapolation": pd.DataFrame(beyond),
     }
     [told] = keeps_to_n(tables, CAST).evidence
-    assert "(all prompts); with N permuted, 14.0 % would. Beyond" in told.replace("\u202f", " ")
+    assert "(all prompts); by chance (N permuted) it would be 14.0 %. Beyond" in told.replace(
+        "\u202f", " "
+    )
     assert told.endswith("at N = 12, the error is −3.00 words [−4.00, −2.00] (8 answers)")
     few = tables | {"extrapolation": pd.DataFrame(beyond[:1])}
-    assert keeps_to_n(few, CAST).evidence[0].endswith("would")
+    assert keeps_to_n(few, CAST).evidence[0].endswith("it would be 14.0 %")
 
 
 def test_each_of_several_untuned_models_is_named():

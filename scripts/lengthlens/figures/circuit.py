@@ -156,9 +156,9 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
     box = {"boxstyle": "round", "facecolor": style.PAPER, "edgecolor": style.INK, "linewidth": 0.6}
     decision = "decision: end or go on" + _last_steps(paths, shown)
     if left_out := sorted(set(home["component"]) - set(shown["component"])):
-        told = f"measured, but not shown to carry\nmore than {100 * _SHOWN:.0f} %: "
-        told += textwrap.fill(", ".join(left_out), 32)
-        axes.text(0.99, 0.01, told, transform=axes.transAxes, fontsize=5.2, ha="right", va="bottom")
+        told = f"measured, not shown to carry more than {100 * _SHOWN:.0f} %: {', '.join(left_out)}"
+        told = textwrap.fill(told, 22)
+        axes.text(0.02, 0.9, told, transform=axes.transAxes, fontsize=5.2, va="top")
     for name, text in ((EMBEDDING, "number in the prompt"), (LOGITS, decision)):
         x, y = nodes[name]
         align = {"va": "center", "ha": "left" if name == EMBEDDING else "center"}

@@ -63,7 +63,7 @@ def _by_chance(tables: Tables, row: Mapping) -> str:
     """What the same answers would reach if each belonged to another N."""
     found = _of(tables.get("control"), row)
     return "".join(
-        f"; with N permuted, {number(chance, 'percent')} % would"
+        f"; by chance (N permuted) it would be {number(chance, 'percent')} %"
         for chance in ([] if found is None else found["chance"].dropna())
     )
 
