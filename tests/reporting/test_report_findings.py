@@ -92,6 +92,13 @@ def test_chance_and_the_largest_n_stand_beside_exactness():
     assert keeps_to_n(few, CAST).evidence[0].endswith("it would be 14.0 %")
 
 
+def test_only_the_first_tuned_model_is_told_at_once():
+    cast = Cast({"i": "tuned", "j": "tuned", "b": "untuned"}, {"en": "English"})
+    found = keeps_to_n(behaviour(dict.fromkeys("ijb", (0.9, 0.8, 0.95))), cast)
+    assert len(found.evidence) == 1 and found.evidence[0].startswith("i, English")
+    assert found.others == "j, English"
+
+
 def test_each_of_several_untuned_models_is_named():
     cast = Cast({"i": "tuned", "b": "untuned", "c": "untuned"}, {"en": "English"})
     found = keeps_to_n(behaviour(dict.fromkeys("ibc", (0.9, 0.8, 0.95))), cast)

@@ -197,3 +197,7 @@ def test_a_final_mlp_that_is_not_shown_to_carry_anything() -> None:
     }
     found = what_final_mlp_does(tables, CAST)
     assert (found.answer, found.css) == ("not shown", "open")
+    tables["patches"] = pd.DataFrame([final(0.05), final(0.75) | {"language": "it"}])
+    some = what_final_mlp_does(tables, CAST)
+    told = "it carries 5.0 to 75.0 % of the effect of N, shown in 1 of 2 languages"
+    assert (some.answer, some.css) == (told, "open")

@@ -39,7 +39,7 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
     untuned = whole[~whole["model"].isin(tuned_models(cast))]
     if own.empty or untuned.empty:
         return None
-    evidence, gaps = [], []
+    gaps, told = [], []
     for row in own.to_dict("records"):
         rivals = untuned[untuned["language"] == row["language"]]
         for rival in rivals.to_dict("records"):
@@ -48,15 +48,19 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
                 (row["exact_low"] - rival["exact_high"], row["exact_high"] - rival["exact_low"])
             )
             whose = "the untuned model" if len(rivals) == 1 else rival["model"]
-            evidence.append(
+            line = (
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
                 f"{row['n_samples']} answers have exactly N words, against {whose}'s "
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (all prompts)"
                 f"{_by_chance(tables, row)}{_beyond(tables, row)}"
             )
+            told.append((row["model"], line))
     question = "Do tuned models keep to N more often than untuned models?"
     several = untuned["model"].nunique() > 1
-    return answered(question, gaps, evidence, counted(cast, *["untuned model"] * several))
+    over = counted(cast, *["untuned model"] * several)
+    first = [line for model, line in told if model == told[0][0]]
+    finding = answered(question, gaps, first, over)
+    return replace(finding, further=tuple(line for _, line in told[len(first) :]))
 
 
 def _by_chance(tables: Tables, row: Mapping) -> str:

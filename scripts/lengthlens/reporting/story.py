@@ -162,11 +162,12 @@ def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
         )
     if not evidence:
         return None
-    shown = all(low > 0 for low, _ in limits)
+    above, _, known = tally(limits)
     ends = dict.fromkeys((shares[0], shares[-1]))
     told = " to ".join(f"{number(share, 'percent')}" for share in ends)
-    answer = f"it carries {told} % of the effect of N" if shown else "not shown"
-    css = "yes" if shown else "open"
+    answer = f"it carries {told} % of the effect of N" if above else "not shown"
+    answer += f", shown in {above} of {known} {counted(cast)}" * (0 < above < known)
+    css = "yes" if above == known else "open"
     return Finding("What does the final MLP do?", answer, css, *folded(evidence))
 
 
