@@ -10,8 +10,8 @@ from lengthlens.analysis.margin_by_depth import COLUMNS
 from lengthlens.figures import count, depth
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import Finding
-from lengthlens.reporting.count import say_depth, say_neurons, say_steering, say_unprobed
-from lengthlens.reporting.story import holds_words_left
+from lengthlens.reporting.count import say_depth, say_neurons, say_unprobed, say_unsteered
+from lengthlens.reporting.story import words_left
 
 WHO = {"model": "t", "language": "en", "n_samples": 31, "n_topics": 19, "level": 0.95, "absent": ""}
 CAST = Cast({"u": "untuned", "t": "tuned"}, {"en": "English", "it": "Italian"})
@@ -67,8 +67,9 @@ def margins() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def told(table: pd.DataFrame | None) -> Finding | None:
-    return holds_words_left({} if table is None else {"count_probes": table}, CAST)
+def told(table: pd.DataFrame, steered: pd.DataFrame | None = None) -> Finding | None:
+    steered = steering().iloc[:0] if steered is None else steered
+    return words_left({"count_probes": table, "steering": steered}, CAST)
 
 
 def test_probes_are_told_from_the_first_layer_that_shows_words_left() -> None:
@@ -84,7 +85,7 @@ def test_probes_are_told_from_the_first_layer_that_shows_words_left() -> None:
     nothing = told(probes([0.0, 0.02, 0.06]))
     assert nothing.answer == "not shown"
     assert "in no layer is a probe shown to decode more than 5.0 %" in nothing.evidence[0]
-    assert told(table[table["absent"] != ""]) is told(None) is None
+    assert told(table[table["absent"] != ""]) is words_left({}, CAST) is None
 
 
 def test_the_best_layer_is_that_of_the_select_topics() -> None:
@@ -96,11 +97,31 @@ def test_the_best_layer_is_that_of_the_select_topics() -> None:
 
 
 def test_steering_is_told_with_its_null() -> None:
-    found, absent = say_steering(steering())
+    finding = told(probes([0.0, 0.3, 0.6]), steering())
+    [found] = finding.evidence
     assert "entering layer 1 along words left changes the answer by +0.10 words" in found
     assert "+0.10 words [+0.03, +0.17] per word of shift" in found
     assert "by \u22120.01 to +0.02 (31 prompts, 5 directions)" in found
+    assert finding.answer == "yes; steering by it is shown to lengthen answers"
+    [absent] = say_unsteered(steering())
     assert "count.steered does not name it" in absent
+
+
+def test_in_how_many_languages_steering_was_tested_is_told() -> None:
+    both = probes([0.3]).iloc[:1]
+    both = pd.concat([both, both.assign(language="it")])
+    finding = told(both, steering())
+    assert finding.answer == (
+        "yes in both languages; steering by it is shown to lengthen answers in 1 of 1 tested"
+    )
+
+
+def test_steering_within_its_null_lengthens_nothing() -> None:
+    within = steering().assign(null_slope_high=0.05)
+    weak = steering().assign(slope_low=-0.01, null_slope_high=-0.02)
+    for table in (within, weak):
+        finding = told(probes([0.0, 0.3, 0.6]), table)
+        assert finding.answer == "yes; steering by it is not shown to lengthen answers"
 
 
 def test_neurons_are_told_by_how_few_carry_half() -> None:

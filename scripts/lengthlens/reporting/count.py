@@ -47,20 +47,30 @@ def say_unprobed(table: pd.DataFrame) -> list[str]:
     Args:
         table: tables/count_probes.csv.
     """
-    absent = table[table["absent"] != ""]
-    return _said(absent, "words left were not probed", probed)
+    return _said(table[table["absent"] != ""], "words left were not probed", probed)
 
 
-def say_steering(table: pd.DataFrame) -> list[str]:
-    """How much longer an answer becomes when the stream is shifted by one word.
+def say_unsteered(table: pd.DataFrame) -> list[str]:
+    """Why answers were not steered: the story tells what steering changed.
 
     Args:
         table: tables/steering.csv.
     """
-    return _said(table, "answers were not steered", _steered)
+    return _said(table[table["absent"] != ""], "answers were not steered", steered)
 
 
-def _steered(rows: pd.DataFrame) -> str:
+def steers(rows: pd.DataFrame) -> bool:
+    """Whether steering lengthens answers more than along any direction fitted on permuted N."""
+    row = rows.iloc[0]
+    return bool(row["slope_low"] > max(row["null_slope_high"], 0))
+
+
+def steered(rows: pd.DataFrame) -> str:
+    """How much longer an answer becomes when the stream is shifted by one word.
+
+    Args:
+        rows: of tables/steering.csv, of one model and language.
+    """
     row = rows.iloc[0]
     return (
         f"steering the stream entering layer {int(row['layer'])} along words left changes the "

@@ -118,7 +118,7 @@ SECTIONS = (
         ),
         findings=(
             story.when_to_stop,
-            story.holds_words_left,
+            story.words_left,
             story.what_carries_n,
             story.cwa_finds_them,
             story.what_final_mlp_does,
@@ -253,8 +253,8 @@ SECTIONS = (
         figures=("count", "depth"),
         tables=(
             Table("count_probes", "Words left, decoded from the stream", count.say_unprobed),
-            Table("steering", "Words left, steered in the stream", count.say_steering, leads=True),
-            Table("neurons", "Neurons of the final MLP", count.say_neurons),
+            Table("steering", "Words left, steered in the stream", count.say_unsteered),
+            Table("neurons", "Neurons of the final MLP", count.say_neurons, leads=True),
             Table("depth", "The end margin by depth", count.say_depth),
         ),
         explains=True,

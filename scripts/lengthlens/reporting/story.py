@@ -17,7 +17,7 @@ from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.figures.tracing import ROLE_NAMES
 from lengthlens.reporting.answers import Finding, Tables, counted, folded, tally, verdict, who
-from lengthlens.reporting.count import decoded, probed
+from lengthlens.reporting.count import decoded, probed, steered, steers
 from lengthlens.reporting.mechanism import (
     NAMED,
     component_shares,
@@ -65,18 +65,29 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
     return Finding(question, answer, css, *folded(evidence))
 
 
-def holds_words_left(tables: Tables, cast: Cast) -> Finding | None:
-    """Can the words left be decoded from the stream, beyond what the text reveals?"""
-    table = tables.get("count_probes")
-    if table is None:
+def words_left(tables: Tables, cast: Cast) -> Finding | None:
+    """Can words left be decoded from the stream beyond the text, and does steering by them work?"""
+    table, steering = tables.get("count_probes"), tables.get("steering")
+    if table is None or steering is None:
         return None
-    cases = list(_cases(table[table["absent"] == ""], cast))
-    if not cases:
+    evidence, held, moved = [], [], []
+    for name, rows in _cases(table[table["absent"] == ""], cast):
+        told = f"{name}: {probed(rows)}"
+        held.append(not decoded(rows).empty)
+        own = _of(steering, rows.iloc[0])
+        if (own["absent"] == "").any():
+            told += f"; {steered(own)}"
+            moved.append(steers(own))
+        evidence.append(told)
+    if not evidence:
         return None
-    evidence = [f"{name}: {probed(rows)}" for name, rows in cases]
-    held = sum(not decoded(rows).empty for _, rows in cases)
-    answer, css = verdict(held, 0, len(cases), counted(cast))
-    question = "Does the model hold how many words are left?"
+    answer, css = verdict(sum(held), 0, len(held), counted(cast))
+    if moved:
+        shown = "is shown to lengthen" if any(moved) else "is not shown to lengthen"
+        answer += f"; steering by it {shown} answers"
+        everywhere = len(moved) == len(held) and sum(moved) in (0, len(moved))
+        answer += "" if everywhere else f" in {sum(moved)} of {len(moved)} tested"
+    question = "Can one read from the stream how many words are left?"
     return Finding(question, answer, css, *folded(evidence))
 
 
