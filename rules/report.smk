@@ -16,7 +16,7 @@ rule render_report:
         code=code("render_report"),
         templates=TEMPLATES,
         captions=CAPTIONS,
-        languages=LANGUAGE_FILES,
+        languages=PROBED_LANGUAGE_FILES,
         cwa=paths.below("cwa.nc"),
         claims=paths.below("claims.csv"),
         claims_provenance=paths.below("claims.provenance.json"),

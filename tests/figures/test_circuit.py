@@ -70,7 +70,7 @@ def test_nodes_edges_and_title() -> None:
 def test_what_is_measured_but_not_drawn_is_named() -> None:
     weak = places().assign(share_low=lambda rows: rows["share_low"].where(rows["layer"] > 0, -0.1))
     texts = [text.get_text() for text in draw_circuit(paths(), weak, CAST).axes[0].texts]
-    assert "measured, not shown to\ncarry more than 3 %:\nL0H2" in texts
+    assert "measured, not shown to\ncarry more than 3 % in\nthese 9 answers: L0H2" in texts
     assert not any("measured" in text.get_text() for text in draw_circuit(paths(), places(), CAST).axes[0].texts)  # fmt: skip # noqa: E501
 
 

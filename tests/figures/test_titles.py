@@ -261,8 +261,8 @@ TITLES: dict[str, tuple[Callable[[Limits], str], str, str]] = {
         lambda limits: tracing.title(
             rows("share", shifted(limits, 0.5), direction="noising", layer=3, role="mark"), CAST
         ),
-        "Half way through the layers, the final mark carries more than half of the effect of N in "
-        "all 3 languages",
+        "Where the stream enters layer 3, the final mark carries more than half of the effect of N "
+        "in all 3 languages",
         "even the final mark carries less than half of the effect of N in all 3 languages",
     ),
     "count": (
@@ -359,7 +359,9 @@ def test_a_part_of_the_text_is_named_where_a_component_carries_n_with_its_whole_
         rows("share", limits, component="L0M", place=place)
         for limits, place in ((sure, "mark"), (sure, "last"), (unsure, "answer"))
     )
-    route = "Components pass the number on at the final mark, then the last token, in "
+    route = (
+        "Components that carry more than a tenth act at the final mark, then the last token, in "
+    )
     assert circuit.title(pd.concat([last, mark, answer]), CAST) == route + "all 3 languages"
     table = pd.concat([mark, last[last["language"] != "it"]])
     assert circuit.title(table, CAST) == (

@@ -161,7 +161,7 @@ def test_sentences_on_slopes_tell_what_was_left_out(slopes) -> None:
     said = tokens_per_word_sentences(slopes)
     assert len(said) == 2 * 2 * 3  # measures, models, two languages and both together
     assert all("n = " in s and ("[" in s or "no interval can be given" in s) for s in said)
-    assert "12 cut answers left out" in next(s for s in said if s.startswith("b in en"))
+    assert "without 12 that were cut" in next(s for s in said if s.startswith("b in en"))
     assert any(s.startswith("i in all languages") for s in said)
     few = slopes.assign(n_erring=3, slope_low=0.1, slope_high=0.2)
     assert all("too few errors to tell" in s for s in tokens_per_word_sentences(few))

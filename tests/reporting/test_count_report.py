@@ -80,7 +80,7 @@ def test_probes_are_told_from_the_first_layer_that_shows_words_left() -> None:
     assert (finding.answer, finding.css) == ("yes", "yes") and found.startswith("English: a probe")
     assert "decodes words left from the stream first entering layer 1 and best before" in found
     assert "and best before the final norm: 60.0 %" in found
-    assert "60.0 % [56.0, 64.0]" in found and "at most 1.0 % (31 evaluate answers" in found
+    assert "60.0 % [56.0, 64.0]" in found and "at most 1.0 % (31 answers" in found
     assert absent == "t (it): words left were not probed: one number only."
     nothing = told(probes([0.0, 0.02, 0.06]))
     assert nothing.answer == "not shown"

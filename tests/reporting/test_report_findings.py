@@ -74,7 +74,7 @@ def test_chance_and_the_largest_n_stand_beside_exactness():
     who = {"model": "i", "language": "en"}
     beyond = [
         who | {"probe": probe, "n": n, "error": error, "error_low": -4.0, "error_high": -2.0,
-               "n_samples": 8}
+               "exact": 0.1, "exact_low": 0.0, "exact_high": 0.3, "n_samples": 8}
         for probe, n, error in (
             ("free", 9, 0.0), ("extrapolation", 10, -1.0), ("extrapolation", 12, -3.0),
         )
@@ -87,9 +87,12 @@ def test_chance_and_the_largest_n_stand_beside_exactness():
     assert "(all prompts); by chance (N permuted) it would be 14.0 %. Beyond" in told.replace(
         "\u202f", " "
     )
-    assert told.endswith("at N = 12, the error is −3.00 words [−4.00, −2.00] (8 answers)")
+    assert told.endswith("are exact, and the error is −3.00 words [−4.00, −2.00]")
+    assert "N = 12, 10.0 % [0.0, 30.0] of 8 answers" in told.replace("\u202f", " ")
     few = tables | {"extrapolation": pd.DataFrame(beyond[:1])}
     assert keeps_to_n(few, CAST).evidence[0].endswith("it would be 14.0 %")
+    tables["behaviour"]["other_language"] = 0.7
+    assert ". Of all answers 70.0 % are in another" in keeps_to_n(tables, CAST).evidence[0]
 
 
 def test_only_the_first_tuned_model_is_told_at_once():

@@ -82,7 +82,7 @@ def title(places: pd.DataFrame, cast: Cast) -> str:
     way = [role for role in chain if role != "numeral"] or chain  # where it stands is no way
     route = ", then ".join(ROLE_NAMES[role] for role in way)
     some = [case for case, own in chains.items() if own == chain]
-    told = f"Components pass the number on at {route}, {where(some, list(chains))}"
+    told = f"Components that carry more than a tenth act at {route}, {where(some, list(chains))}"
     return told + "; elsewhere by another route or undecided" * (len(some) < len(chains))
 
 
@@ -156,7 +156,8 @@ def _draw_panel(axes: Axes, paths: pd.DataFrame, places: pd.DataFrame, layers: i
     box = {"boxstyle": "round", "facecolor": style.PAPER, "edgecolor": style.INK, "linewidth": 0.6}
     decision = "decision: end or go on" + _last_steps(paths, shown)
     if left_out := sorted(set(home["component"]) - set(shown["component"])):
-        told = f"measured, not shown to carry more than {100 * _SHOWN:.0f} %: {', '.join(left_out)}"
+        told = f"measured, not shown to carry more than {100 * _SHOWN:.0f} % in these "
+        told += f"{int(home['n_samples'].max())} answers: {', '.join(left_out)}"
         told = textwrap.fill(told, 22)
         axes.text(0.02, 0.9, told, transform=axes.transAxes, fontsize=5.2, va="top")
     for name, text in ((EMBEDDING, "number in the prompt"), (LOGITS, decision)):

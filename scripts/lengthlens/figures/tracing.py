@@ -77,7 +77,8 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     """Which part of the text holds most of the effect of N half way through the layers."""
     own = table[table["direction"] == "noising"]
     layers = own["layer"].unique().tolist()
-    middle = own[own["layer"] == nearest_layer(layers, 0.5, max(layers))] if layers else own
+    place = nearest_layer(layers, 0.5, max(layers)) if layers else 0
+    middle = own[own["layer"] == place]
     shares = middle["share"].astype(float).groupby(middle["role"]).mean().dropna()
     if shares.empty:
         return "Where the number is held is undecided"
@@ -85,9 +86,9 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
     half = "half of the effect of N"
     return stated(
         cases_of(middle[middle["role"] == role], "share", cast),
-        f"half way through the layers, {ROLE_NAMES[role]} carries more than {half}",
-        f"half way through the layers, even {ROLE_NAMES[role]} carries less than {half}",
-        f"{ROLE_NAMES[role]} carries more than {half} half way through the layers",
+        f"where the stream enters layer {place}, {ROLE_NAMES[role]} carries more than {half}",
+        f"where the stream enters layer {place}, even {ROLE_NAMES[role]} carries less than {half}",
+        f"{ROLE_NAMES[role]} carries more than {half} where the stream enters layer {place}",
         null=0.5,
     )
 

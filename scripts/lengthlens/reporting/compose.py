@@ -43,6 +43,7 @@ from lengthlens.readers import (
 )
 from lengthlens.reporting.embed import embed_figure, title_of
 from lengthlens.reporting.explorer import draw_explorer
+from lengthlens.reporting.grid import named
 from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
 from lengthlens.reporting.slim import shared_glyphs
@@ -61,7 +62,8 @@ def compose_material(
 
     Args:
         files: paths by name: answers, attributions and ablations in the order of `pairs`; prompts
-            and languages in the order of the languages; figures and tables of the folders of
+            in the order of the languages; languages, those that are only probed last, whose names
+            stand in the tables in place of their codes; figures and tables of the folders of
             these names; captions of the figures; cwa; claims;
             tokens in the order of `pairs`.
         pairs: (model, language).
@@ -78,11 +80,13 @@ def compose_material(
     ablations = open_pairs(files["ablations"], pairs, open_ablation)
     cwa = open_cwa(files["cwa"])
     languages = [load_language(path) for path in files["languages"]]
-    names = {language.code: language.name for language in languages}
+    studied = dict.fromkeys(language for _, language in pairs)
+    spoken = {language.code: language.name for language in languages}
+    names = {code: spoken.pop(code) for code in list(spoken) if code in studied}
     prompts = {
         row.id: row.text for path in files["prompts"] for row in open_prompts(path).itertuples()
     }
-    tables = {Path(path).stem: open_table(path) for path in files["tables"]}
+    tables = {Path(path).stem: named(open_table(path), spoken) for path in files["tables"]}
     cast = Cast(dict(tunings), names)
     counts = _counts(tables) | {
         "error_by_n": error_by_n.counts(answers),

@@ -24,7 +24,7 @@ def probed(rows: pd.DataFrame) -> str:
     Args:
         rows: of tables/count_probes.csv, of one model and language.
     """
-    n = f"{int(rows['n_samples'].max())} evaluate answers under every N"
+    n = f"{int(rows['n_samples'].max())} answers on other topics, each under every N"
     found = decoded(rows)
     if found.empty:
         return (
@@ -37,7 +37,8 @@ def probed(rows: pd.DataFrame) -> str:
         f"a probe decodes words left from the stream first {_where(first)} and best "
         f"{_where(best)}: {estimated(best, 'beyond', 'percent', after=' %')} of the variance left "
         "unexplained by words so far, position and template; with N permuted, at most "
-        f"{number(best['control_high'], 'percent')} % ({n})"
+        f"{number(best['control_high'], 'percent')} % "
+        f"({n}; a stream that holds N is enough for this)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from lengthlens.figures.numbers import MINUS, NONE
 
 _HEADS = {"n": "N", "n_samples": "answers", "n_topics": "topics", "n_controls": "control sets"}
+_LANGUAGES = ("language", "source_language", "target_language", "reference", "minus")
 _DIGITS = 3  # significant ones
 
 
@@ -27,6 +29,12 @@ class Grid:
     columns: tuple[str, ...]
     numeric: frozenset[str]
     rows: tuple[tuple[str, ...], ...]
+
+
+def named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the languages' names (code -> name) in place of their codes."""
+    columns = [name for name in table if name in _LANGUAGES]
+    return table.assign(**{name: table[name].replace(dict(languages)) for name in columns})
 
 
 def grid(table: pd.DataFrame, title: str) -> Grid:

@@ -30,6 +30,8 @@ from lengthlens.reporting.causes import confirmatory_sentences, test_counts
 from lengthlens.reporting.findings import method_words
 from lengthlens.reporting.forced_findings import text_shares
 
+_FEW = 0.1  # of the answers, from which on it is told that they are in another language
+
 
 def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
     """Do tuned models give exactly N words more often than untuned models?"""
@@ -52,7 +54,7 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
                 f"{who(cast, row['model'], row['language'])}: {shown(row, 'exact', 'percent')} of "
                 f"{row['n_samples']} answers have exactly N words, against {whose}'s "
                 f"{shown(rival, 'exact', 'percent')} of {rival['n_samples']} (all prompts)"
-                f"{_by_chance(tables, row)}{_beyond(tables, row)}"
+                f"{_by_chance(tables, row)}{_elsewhere(row)}{_beyond(tables, row)}"
             )
             told.append((row["model"], line))
     question = "Do tuned models keep to N more often than untuned models?"
@@ -72,15 +74,23 @@ def _by_chance(tables: Tables, row: Mapping) -> str:
     )
 
 
+def _elsewhere(row: Mapping) -> str:
+    """The share of all answers that are in another language, if that is more than a few."""
+    if not row.get("other_language", 0) > _FEW:
+        return ""
+    return f". Of all answers {number(row['other_language'], 'percent')} % are in another language"
+
+
 def _beyond(tables: Tables, row: Mapping) -> str:
-    """The error at the largest N beyond the study's."""
+    """What becomes of the answers at the largest N beyond the study's."""
     found = _of(tables.get("extrapolation"), row)
     if found is None or not (found["probe"] == "extrapolation").any():
         return ""
     last = found[found["probe"] == "extrapolation"].iloc[-1].to_dict()
     return (
-        f". Beyond the study's N, at N = {last['n']}, the error is "
-        f"{shown(last, 'error', 'words', True)} ({last['n_samples']} answers)"
+        f". Beyond the study's N, at N = {last['n']}, {shown(last, 'exact', 'percent')} of "
+        f"{last['n_samples']} answers are exact, and the error is "
+        f"{shown(last, 'error', 'words', True)}"
     )
 
 

@@ -198,7 +198,7 @@ SECTIONS = (
     ),
     Section(
         "causes",
-        "Causes: what breaks when heads are removed?",
+        "Causes: do exact answers fall without the final MLP, or chosen heads?",
         figures=("ablation", "ablation_all"),
         findings=(questions.without_final_mlp,),
         explains=True,
@@ -279,7 +279,7 @@ SECTIONS = (
     ),
     Section(
         "repair",
-        "Mediation: is the drop direct, or through later components?",
+        "Mediation: does the final MLP contribute less without the late heads?",
         "The change of the end margin after an ablation, decomposed exactly: the ablated "
         "components' own contribution, the change in the others', and the scale of the final norm. "
         "A component that contributes less has lost input from the ablated ones (mediation); one "

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import pandas as pd
-
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import Finding, Tables
 from lengthlens.reporting.control import gate_of
-from lengthlens.reporting.grid import Grid, grid
+from lengthlens.reporting.grid import Grid, grid, named
 from lengthlens.reporting.material import Material
 from lengthlens.reporting.sections import SECTIONS, Section
-
-_LANGUAGES = ("language", "source_language", "target_language", "reference", "minus")
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def shown_sections(material: Material) -> list[Shown]:
             continue
         own = explained if section.explains else material.tables
         tables = [table for table in section.tables if table.name in material.tables]
-        said = [table.sentences(_named(own[table.name], material.languages)) for table in tables]
+        said = [table.sentences(named(own[table.name], material.languages)) for table in tables]
         leads = [
             headline(each, material.tunings)
             for table, each in zip(tables, said, strict=True)
@@ -101,12 +97,6 @@ def cut_caption(text: str) -> dict[str, str]:
 def _nothing(section: Section, note: str) -> Shown:
     """A section that explains control, in a run without any."""
     return Shown(section.id, section.title, note, Section.template, section.label)
-
-
-def _named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
-    """A table with the languages' names instead of their codes, for sentences."""
-    columns = [name for name in table if name in _LANGUAGES]
-    return table.assign(**{name: table[name].replace(dict(languages)) for name in columns})
 
 
 def _findings(section: Section, tables: Tables, cast: Cast) -> tuple[Finding, ...]:

@@ -149,7 +149,12 @@ def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
     if not evidence:
         return None
     answer, css = verdict(*tally(limits, 0.5), counted(cast))
-    return Finding("Does CWA, the paper's measure, find them?", answer, css, *folded(evidence))
+    return Finding(
+        "Do as many components by CWA, the paper's measure, carry it too?",
+        answer,
+        css,
+        *folded(evidence),
+    )
 
 
 def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:

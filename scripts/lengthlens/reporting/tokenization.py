@@ -52,7 +52,9 @@ def _change(rows: Mapping[str, Mapping], coverage: Mapping, degenerate: Mapping,
 
 def _against(reference: str, rows: Mapping[str, Mapping], poor: bool) -> str:
     """The language compared with one in which every word is one token."""
-    text = f"free answers in {reference} against those here: {_points(rows['reference - free'])}"
+    text = (
+        f"free answers in {reference}, against this language: {_points(rows['reference - free'])}"
+    )
     if poor:
         return f"{text}."
     return (
@@ -95,7 +97,7 @@ def tokens_per_word_sentences(table: pd.DataFrame) -> list[str]:
         if row["n_erring"] < FEWEST_ERRING:
             way = "too few errors to tell"
         where = "all languages" if row["language"] == ALL else row["language"]
-        cut = f"; {row['n_cut']} cut answers left out" if row["n_cut"] else ""
+        cut = f"; without {row['n_cut']} that were cut" if row["n_cut"] else ""
         said.append(
             f"{row['model']} in {where}: an additional token per word is associated with "
             f"{slope} among answers to the same N "

@@ -48,8 +48,8 @@ def say_transplants(table: pd.DataFrame) -> list[str]:
         half = "more than half of the gain from tuning"
         said = f"{words} {half}: {told}" if told else f"{none} {half}"
         sentences.append(
-            f"{who}: {said} ({int(rows['n_samples'].max())} prompts; of {len(rows)} parts "
-            f"{broken} take neutral text outside the range of both models and are not judged)."
+            f"{who}: {said} ({int(rows['n_samples'].max())} prompts; not judged, because neutral "
+            f"text leaves the range of both models: {broken} of {len(rows)} parts)."
         )
     return list(dict.fromkeys(sentences))  # without a gain it is the same both ways
 
