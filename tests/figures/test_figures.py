@@ -255,6 +255,10 @@ def test_the_main_ablation_shows_the_tested_scores_alone():
         ["cwa", "end_contrast"],
         None,
     )
+    for_test = make_ablation()
+    tested = (for_test["method"] == "cwa").to_numpy()
+    for_test["pool"] = ("condition", np.where(tested, "all", for_test["pool"].to_numpy()))
+    assert sets_under_test({("i", "en"): for_test}, TESTS) == (["end_contrast"], 2)
     only = make_ablation()
     only = only.isel(condition=(only["method"] != "cwa").to_numpy())
     assert sets_under_test({("i", "en"): only}, TESTS) == (["end_contrast"], 2)

@@ -102,17 +102,18 @@ def sets_under_test(
     """The scores that a run's tests are about, two at most, and the size of the tested sets.
 
     Tests of sets come before tests of rankings, and confirmatory ones before others; without tests
-    of scores that were ablated the first ablated scores are taken. The size is None without a test
-    of a set.
+    of scores that were ablated the first ablated scores are taken. Sets that are ablated for a test
+    alone have no doses to draw. The size is None without a test of a set.
 
     Args:
         ablations: ablation files.
         tests: tables/confirmatory.csv.
     """
     ablated = {
-        str(method)
+        chosen.labels["method"]
         for data in ablations.values()
-        for method in data["method"].to_numpy()[(data["chosen_by"] == "top").to_numpy()]
+        for chosen in chosen_sets(data)
+        if chosen.labels["chosen_by"] == "top"
     }
     own = tests[tests["method"].isin(ablated)]
     own = own.assign(late=2 * (own["test"] != "set") + (own["status"] != CONFIRMATORY))
