@@ -42,7 +42,9 @@ def test_the_way_of_the_number_is_told_in_the_order_of_layers() -> None:
         "yes",
     )
     (said,) = found.evidence
-    assert "by 7.00 logits [6.00, 8.00]" in said and "(17 answers)" in said
+    assert "by 7.00 logits [6.00, 8.00]" in said and said.endswith(
+        "(17 answers; 5 layers traced, 0 to 8)"
+    )
     way = "the number (layer 0), then the final mark (layer 3), then the last token (layer 8)"
     assert way in said
 
@@ -76,6 +78,7 @@ def test_without_an_effect_or_a_place_there_is_no_way() -> None:
     weak = pd.DataFrame([traced("numeral", 0, 0.3)])
     assert when_to_stop({"tracing": weak}, CAST).answer == "no way of the number is shown"
     none = weak.assign(share=float("nan"), share_low=float("nan"))
+    assert when_to_stop({"tracing": weak}, CAST).evidence[0].endswith("(17 answers)")
     (said,) = when_to_stop({"tracing": none}, CAST).evidence
     assert "no effect of N is shown" in said and "logits" not in said
     assert when_to_stop({"tracing": weak.assign(model="b")}, CAST) is None

@@ -47,7 +47,7 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
         evidence.append(
             f"{name}: asking for the next larger number lowers the end margin by {effect} once N "
             f"words are written. More than half of this effect of N travels through {found} "
-            f"({n})"
+            f"({n}{_traced_layers(rows)})"
         )
         first = most.groupby("role")["layer"].min().sort_values(kind="stable")
         way = [ROLE_NAMES[role] for role in first.index if role != "numeral"]
@@ -63,6 +63,14 @@ def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
         css = "yes" if count == len(evidence) else "open"
     question = "How does the model know when to stop?"
     return Finding(question, answer, css, *folded(evidence))
+
+
+def _traced_layers(rows: pd.DataFrame) -> str:
+    """Which layers were traced, where some were left out."""
+    layers = sorted(rows["layer"].unique().tolist())
+    if layers == list(range(len(layers))):
+        return ""
+    return f"; {len(layers)} layers traced, {layers[0]} to {layers[-1]}"
 
 
 def words_left(tables: Tables, cast: Cast) -> Finding | None:
