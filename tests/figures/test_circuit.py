@@ -112,6 +112,8 @@ def test_without_roles_or_rows_there_is_a_figure() -> None:
         label.get_text() for label in draw_circuit(paths(), whole, CAST).axes[0].get_xticklabels()
     ]
     assert ticks[-1] == "unknown"
+    unknown = draw_circuit(paths().iloc[:0], places(factor=0.01), CAST).axes[0].texts
+    assert any("no direct path above 3 %" in text.get_text() for text in unknown)
     empty = draw_circuit(paths().iloc[:0], places().iloc[:0], CAST)
     assert all(axes.texts for axes in empty.axes)
     assert counts(places().iloc[:0]) == "no paths were measured"

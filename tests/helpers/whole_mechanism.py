@@ -167,6 +167,7 @@ class FixedTexts(texts.FixedTexts):
     """In the place of the texts that hybrids are read on."""
 
     def __init__(self, study: Any, answers: Sequence, *rest: Any) -> None:
+        self.rows = texts.answer_rows(study, answers)
         self.rng, self.number = study.loaded.rng, len(answers)
         self.effect = study.loaded.effect
 

@@ -171,7 +171,7 @@ def _last_steps(paths: pd.DataFrame, shown: pd.DataFrame) -> str:
     if (_drawn(paths)["component"] == LOGITS).any():
         return ""
     direct = paths[paths["component"] == LOGITS].set_index("sender")["share_high"]
-    if (shown["share_low"] > shown["component"].map(direct)).any():
+    if (shown["share_low"] > shown["component"].map(direct).astype(float)).any():
         return "\n(reached through components that are not drawn)"
     return f"\n(no direct path above {100 * _SHOWN:.0f} % is shown)"
 

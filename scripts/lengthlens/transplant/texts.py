@@ -26,6 +26,19 @@ from lengthlens.patching.runs import best_pair, rows_at_once
 SWAP = 1
 
 
+def answer_rows(study: AblationStudy, answers: Sequence[Sequence[int]]) -> list[dict]:
+    """Tokens of answers to a study's prompts, as rows of a generations file."""
+    return [
+        {
+            **vars(prompt),
+            "prompt_id": prompt.id,
+            "sample_id": prompt.sample_id(),
+            "tokens": list(answer),
+        }
+        for prompt, answer in zip(study.prompts, answers, strict=True)
+    ]
+
+
 class FixedTexts:
     """Texts of some answers.
 
@@ -45,15 +58,7 @@ class FixedTexts:
     ) -> None:
         self._memory_gb = memory_gb
         self._layers: dict[tuple[str, int], CleanLayers] = {}  # of each model and batch, unchanged
-        self.rows = [
-            {
-                **vars(prompt),
-                "prompt_id": prompt.id,
-                "sample_id": prompt.sample_id(),
-                "tokens": list(answer),
-            }
-            for prompt, answer in zip(study.prompts, answers, strict=True)
-        ]
+        self.rows = answer_rows(study, answers)
         reading = Reading(n_words, study.counting, study.settings.date)
         material = swap_material(study.loaded, language, self.rows, reading, (SWAP,))
         self.own: list[tuple[int, ...] | None] = []
