@@ -43,7 +43,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"results/keep-{mode}/attribution/{model}.it.nc"
             for model in ("pocket-base", "pocket-instruct")
         ]
-        done = snakemake(folder, *attributed, *whole(mode), "--configfile", name)
+        done = snakemake(folder, *attributed, *whole(mode), "--configfile", name, forked=True)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

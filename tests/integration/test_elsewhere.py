@@ -106,7 +106,7 @@ def test_a_clone_below_the_working_folder_with_a_prefix(work: Path, tmp_path: Pa
     """The whole study: its files from the clone, its results below the prefix; then a copy."""
     copy_project(work / "lengthlens")
     outer(work, '"lengthlens/Snakefile"', 'prefix:\n        "studies"')
-    done = snakemake(work)
+    done = snakemake(work, forked=True)
     assert done.returncode == 0, told(done)
     report = work / "studies/results/elsewhere/report.html"
     assert report.stat().st_size > 10_000

@@ -56,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which the whole study was run once, very small."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
     (folder / "small.yaml").write_text(CONFIG)
-    done = snakemake(folder, "all", "--configfile", "small.yaml")
+    done = snakemake(folder, "all", "--configfile", "small.yaml", forked=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -40,22 +40,25 @@ figures: {dpi: 60, formats: [png, svg, pdf]}
 SEEDS = ("prompts", "generation")  # sections with the seeds that every result depends on
 
 
-def made_in(folder: Path) -> Path:
+def made_in(folder: Path, forked: bool) -> Path:
     """Run the study in a copy of the project below `folder`; gives its results."""
     project = copy_project(folder / "project")
     away = folder / "private" / "model-7"
     shutil.copytree(project / "resources/pocket/base", away)
     (project / "study.yaml").write_text(CONFIG % away)
-    done = snakemake(project, "all", "--configfile", "study.yaml")
+    done = snakemake(project, "all", "--configfile", "study.yaml", forked=forked)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return project / "results"
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> tuple[Path, Path]:
-    """Results of the same study in two folders whose paths differ in length."""
-    first = made_in(tmp_path_factory.mktemp("a"))
-    return first, made_in(tmp_path_factory.mktemp("another-place") / "and" / "deeper")
+    """Results of the same study in two folders whose paths differ in length.
+
+    Jobs of the first are processes of their own, those of the other are forks of one.
+    """
+    first = made_in(tmp_path_factory.mktemp("a"), forked=False)
+    return first, made_in(tmp_path_factory.mktemp("another-place") / "and" / "deeper", forked=True)
 
 
 def outputs(results: Path) -> dict[str, Path]:
