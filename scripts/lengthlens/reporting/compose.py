@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,11 @@ def compose_material(
     attributions = open_pairs(files["attributions"], pairs, open_attribution)
     ablations = open_pairs(files["ablations"], pairs, open_ablation)
     cwa = open_cwa(files["cwa"])
-    languages = [load_language(path) for path in files["languages"]]
-    studied = dict.fromkeys(language for _, language in pairs)
-    spoken = {language.code: language.name for language in languages}
-    names = {code: spoken.pop(code) for code in list(spoken) if code in studied}
+    names, probed = _languages(files["languages"], {language for _, language in pairs})
     prompts = {
         row.id: row.text for path in files["prompts"] for row in open_prompts(path).itertuples()
     }
-    tables = {Path(path).stem: named(open_table(path), spoken) for path in files["tables"]}
+    tables = {Path(path).stem: named(open_table(path), probed) for path in files["tables"]}
     cast = Cast(dict(tunings), names)
     counts = _counts(tables) | {
         "error_by_n": error_by_n.counts(answers),
@@ -143,6 +140,15 @@ def compose_material(
         provenance={model: answers.attrs["provenance"][f"{model}.{code}"] for model, code in pairs},
         made=made,
     )
+
+
+def _languages(
+    paths: Sequence[str], studied: Collection[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Names of the studied languages by code, and of those that are only probed."""
+    names = {language.code: language.name for language in map(load_language, paths)}
+    own = {code: name for code, name in names.items() if code in studied}
+    return own, {code: name for code, name in names.items() if code not in studied}
 
 
 def _counts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
