@@ -34,6 +34,7 @@ from lengthlens.tracing.stream import StreamRuns
 # Linear attention by head; convolutions, whole; a state space beside attention; scaled layers;
 # layers that read the keys and values of earlier ones.
 KINDS = ("qwen3_5_text", "lfm2", "falcon_h1", "gemma4_text", "gemma4")
+LONG = ("falcon_h1", "gemma4")  # take seconds; the gate runs them
 SWAP = random_swap()
 TEXTS = [(*prompt, *SWAP.answer) for prompt in (SWAP.reached, SWAP.other)]
 PLACES = {"prompt": slice(3, 8), "generated": slice(8, None), "all": slice(3, None)}
@@ -49,7 +50,9 @@ def loaded_of(kind: str) -> LoadedModel:
     return toy(model)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(
+    params=[pytest.param(k, marks=[pytest.mark.slow] if k in LONG else []) for k in KINDS]
+)
 def loaded(request) -> LoadedModel:
     return loaded_of(request.param)
 
