@@ -166,6 +166,7 @@ def test_the_planted_mlp_is_found(language: str) -> None:
     assert both["chosen"] == 0.0
 
 
+@pytest.mark.slow
 def test_in_the_null_model_nothing_is_found() -> None:
     """No set of heads or MLPs moves an answer; margins move by less than a twentieth."""
     effects = stage("null")["effects"].reset_index()

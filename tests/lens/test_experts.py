@@ -136,7 +136,9 @@ def test_parts_add_up_to_the_mlp(kind: str) -> None:
     np.testing.assert_allclose(whole, mlp, rtol=0, atol=5e-7 * float(abs(mlp).max()))
 
 
-@pytest.mark.parametrize("kind", BY_HAND)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=[] if k in FEW else pytest.mark.slow) for k in BY_HAND]
+)
 def test_parts_are_what_modules_give_in_one_plain_pass(kind: str) -> None:
     """dla(part) = <W_U[y] * weight of the final norm, part> / its scale, without cache or batch.
 
@@ -177,6 +179,7 @@ def test_all_else_is_as_it_is_without(kind: str) -> None:
     xr.testing.assert_identical(found.drop_vars(APART), plain)
 
 
+@pytest.mark.slow
 def test_half_precision() -> None:
     """What is not recorded is a difference of scores, so that the parts still add up."""
     model = copy.deepcopy(model_of("qwen2_moe")).bfloat16()

@@ -36,7 +36,13 @@ IDS = torch.tensor([[5, 9, 33, 71, 12, 8, 90, 44, 17]])
 PROMPTS = ragged_prompts([6, 9, 5], shared=2)
 
 
-@pytest.fixture(scope="module", params=HYBRIDS)
+LONG = ("falcon_h1", "gemma4")  # take seconds; the gate runs them
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(k, marks=[pytest.mark.slow] if k in LONG else []) for k in HYBRIDS],
+)
 def hybrid(request):
     return request.param, any_model(request.param)
 

@@ -35,6 +35,7 @@ from lengthlens.tracing.stream import StreamRuns
 # layers that read the keys and values of earlier ones.
 KINDS = ("qwen3_5_text", "lfm2", "falcon_h1", "gemma4_text", "gemma4")
 LONG = ("falcon_h1", "gemma4")  # take seconds; the gate runs them
+ALL = [pytest.param(k, marks=[pytest.mark.slow] if k in LONG else []) for k in KINDS]
 SWAP = random_swap()
 TEXTS = [(*prompt, *SWAP.answer) for prompt in (SWAP.reached, SWAP.other)]
 PLACES = {"prompt": slice(3, 8), "generated": slice(8, None), "all": slice(3, None)}
@@ -50,9 +51,7 @@ def loaded_of(kind: str) -> LoadedModel:
     return toy(model)
 
 
-@pytest.fixture(
-    params=[pytest.param(k, marks=[pytest.mark.slow] if k in LONG else []) for k in KINDS]
-)
+@pytest.fixture(params=ALL)
 def loaded(request) -> LoadedModel:
     return loaded_of(request.param)
 
@@ -126,22 +125,22 @@ def map_read(loaded: LoadedModel) -> list[torch.Tensor]:
     return [read(loaded, text) for text in TEXTS]
 
 
-def test_atp_is_the_derivative_of_the_patch() -> None:
+@pytest.mark.parametrize("kind", ALL)
+def test_atp_is_the_derivative_of_the_patch(kind: str) -> None:
     """As for the listed types: all differences small, patches and AtP agree to first order."""
-    for kind in KINDS:
-        loaded = toy(any_model(kind))
-        for table in loaded.model.modules():  # Gemma 4 has one for every layer beside that of all
-            if isinstance(table, torch.nn.Embedding):
-                table.weight[31] = table.weight[30] + 0.003 * (table.weight[31] - table.weight[30])
-        layout = loaded.anatomy.layout
-        found = attribute_swaps(loaded, [SWAP], 1.0)
-        runs = SwapRuns(loaded, SWAP, 1.0)
-        sets = single_sets(layout.has_head, layout.has_mlp, REACHED, "all", loaded.device)
-        patches = runs.clean.fixed[REACHED] - runs.patched(sets).fixed
-        heads, mlps = found.head[2, 0], found.mlp[2, 0]
-        atp = np.concatenate([heads[layout.has_head], mlps[layout.has_mlp]])
-        assert np.abs(atp - patches).max() <= 0.05 * np.abs(patches).max(), kind
-        assert np.isnan(heads[~layout.has_head]).all() and np.isnan(mlps[~layout.has_mlp]).all()
+    loaded = toy(any_model(kind))
+    for table in loaded.model.modules():  # Gemma 4 has one for every layer beside that of all
+        if isinstance(table, torch.nn.Embedding):
+            table.weight[31] = table.weight[30] + 0.003 * (table.weight[31] - table.weight[30])
+    layout = loaded.anatomy.layout
+    found = attribute_swaps(loaded, [SWAP], 1.0)
+    runs = SwapRuns(loaded, SWAP, 1.0)
+    sets = single_sets(layout.has_head, layout.has_mlp, REACHED, "all", loaded.device)
+    patches = runs.clean.fixed[REACHED] - runs.patched(sets).fixed
+    heads, mlps = found.head[2, 0], found.mlp[2, 0]
+    atp = np.concatenate([heads[layout.has_head], mlps[layout.has_mlp]])
+    assert np.abs(atp - patches).max() <= 0.05 * np.abs(patches).max(), kind
+    assert np.isnan(heads[~layout.has_head]).all() and np.isnan(mlps[~layout.has_mlp]).all()
 
 
 @pytest.mark.parametrize("positions", ["generated", "all"])
