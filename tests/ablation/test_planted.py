@@ -150,6 +150,7 @@ def test_the_backup_is_found_as_repair() -> None:
     assert final["chosen"] == 1.0  # a backup is not needed while the head is there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_planted_mlp_is_found(language: str) -> None:
     """The final MLP ranks first; without it nothing is exact, without another or any head all."""

@@ -110,6 +110,7 @@ def test_random_orders_and_another_score_do_not() -> None:
     assert np.isnan(row["k"]) and "no measured size is faithful (0.85)" in row["absent"]
 
 
+@pytest.mark.slow
 def test_every_score_with_a_circuit_gets_its_random_orders() -> None:
     """A second score that ranks as AtP does: at the size of its circuit alone."""
     data = measured(second=True)
@@ -151,6 +152,7 @@ def test_without_an_effect_there_is_no_circuit() -> None:
     assert measured(True).attrs["smallest"] == -1
 
 
+@pytest.mark.slow
 def test_without_a_legal_swap_there_is_no_circuit() -> None:
     """One number of words, or answers that never decide: tables without a share, and the reason."""
     data = measured(True)

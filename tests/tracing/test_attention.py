@@ -164,6 +164,7 @@ def measured(
     return measure_attention(loaded, answers, material, heads, PLAN)
 
 
+@pytest.mark.slow
 def test_attention_adds_up_over_roles_and_finds_the_planted_head() -> None:
     """Every answer has a decision step; the carrier looks at the mark, the others at the start."""
     attention = measured()["attention"]
