@@ -85,7 +85,7 @@ def test_probes_are_told_from_the_first_layer_that_shows_words_left() -> None:
     nothing = told(probes([0.0, 0.02, 0.06]))
     assert nothing.answer == "not shown"
     assert "in no layer is a probe shown to decode more than 5.0 %" in nothing.evidence[0]
-    assert told(table[table["absent"] != ""]) is words_left({}, CAST) is None
+    assert told(table[table["absent"] != ""]) is told(table.iloc[:0]) is None
 
 
 def test_the_best_layer_is_that_of_the_select_topics() -> None:

@@ -54,10 +54,14 @@ def test_what_is_counted_is_named():
 def behaviour(exact):
     rows = [
         {"model": model, "language": "en", "n": "all", "split": "all", "n_samples": 24,
-         "exact": value, "exact_low": low, "exact_high": high}
+         "exact": value, "exact_low": low, "exact_high": high, "other_language": 0.0}
         for model, (value, low, high) in exact.items()
     ]  # fmt: skip
-    return {"behaviour": pd.DataFrame(rows)}
+    further = {"control": ["chance"], "extrapolation": ["probe"]}  # none
+    return {"behaviour": pd.DataFrame(rows)} | {
+        name: pd.DataFrame(columns=["model", "language", *columns])
+        for name, columns in further.items()
+    }
 
 
 def test_models_are_told_apart_only_where_their_intervals_do_not_touch():

@@ -297,12 +297,12 @@ def _steady_clips(svg: str) -> str:
     Matplotlib names them after all digits of their corners; the last one depends on the order in
     which its layout engine sums, which differs from run to run.
     """
-    first: dict[str, str] = {}
+    names: dict[str, str] = {}
 
     def renamed(clip: re.Match) -> str:
         name = f"p{digest(clip['content'].encode())[:10]}"
-        again = name in first.values()
-        first[clip["name"]] = name
+        again = name in names.values()
+        names[clip["name"]] = name
         return "" if again else f'  <clipPath id="{name}">{clip["content"]}</clipPath>\n'
 
     svg = re.sub(
@@ -311,7 +311,7 @@ def _steady_clips(svg: str) -> str:
         svg,
         flags=re.DOTALL,
     )
-    return re.sub(r"url\(#(\w+)\)", lambda use: f"url(#{first.get(use[1], use[1])})", svg)
+    return re.sub(r"url\(#(\w+)\)", lambda use: f"url(#{names.get(use[1], use[1])})", svg)
 
 
 def save_figure(

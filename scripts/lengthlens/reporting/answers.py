@@ -114,6 +114,11 @@ def by_model(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield f"{model} ({language})", rows
 
 
+def rows_alike(table: pd.DataFrame, row: Row) -> pd.DataFrame:
+    """The rows about the same model and language as a row of this or another table."""
+    return table[(table["model"] == row["model"]) & (table["language"] == row["language"])]
+
+
 def share(row: Row, name: str = "share") -> str:
     """A share in percent with its interval."""
     return estimated(row, name, "percent", after=" %")

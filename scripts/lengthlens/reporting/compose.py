@@ -43,7 +43,7 @@ from lengthlens.readers import (
 )
 from lengthlens.reporting.embed import embed_figure, title_of
 from lengthlens.reporting.explorer import draw_explorer
-from lengthlens.reporting.grid import named
+from lengthlens.reporting.grid import with_names
 from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.samples import choose_samples
 from lengthlens.reporting.slim import shared_glyphs
@@ -83,7 +83,7 @@ def compose_material(
     prompts = {
         row.id: row.text for path in files["prompts"] for row in open_prompts(path).itertuples()
     }
-    tables = {Path(path).stem: named(open_table(path), probed) for path in files["tables"]}
+    tables = {Path(path).stem: with_names(open_table(path), probed) for path in files["tables"]}
     cast = Cast(dict(tunings), names)
     counts = _counts(tables) | {
         "error_by_n": error_by_n.counts(answers),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 
 from lengthlens.figures.numbers import Row, estimated, number
@@ -48,7 +46,7 @@ def say_unprobed(table: pd.DataFrame) -> list[str]:
     Args:
         table: tables/count_probes.csv.
     """
-    return _said(table[table["absent"] != ""], "words left were not probed", probed)
+    return _undone(table, "words left were not probed")
 
 
 def say_unsteered(table: pd.DataFrame) -> list[str]:
@@ -57,7 +55,7 @@ def say_unsteered(table: pd.DataFrame) -> list[str]:
     Args:
         table: tables/steering.csv.
     """
-    return _said(table[table["absent"] != ""], "answers were not steered", steered)
+    return _undone(table, "answers were not steered")
 
 
 def steers(rows: pd.DataFrame) -> bool:
@@ -89,7 +87,11 @@ def say_neurons(table: pd.DataFrame) -> list[str]:
     Args:
         table: tables/neurons.csv.
     """
-    return _said(table, "neurons were not exchanged", _exchanged)
+    sentences = []
+    for who, rows in by_model(table):
+        undone = _undone(rows, "neurons were not exchanged")
+        sentences += undone or [f"{who}: {_exchanged(rows)}."]
+    return sentences
 
 
 def _exchanged(rows: pd.DataFrame) -> str:
@@ -131,13 +133,10 @@ def say_depth(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _said(table: pd.DataFrame, undone: str, say: Callable[[pd.DataFrame], str]) -> list[str]:
-    """A sentence about each model and language, or the reason why it was not measured."""
-    sentences = []
-    for who, rows in by_model(table):
-        absent = str(rows["absent"].iloc[0])
-        sentences.append(f"{who}: {f'{undone}: {absent}' if absent else say(rows)}.")
-    return sentences
+def _undone(table: pd.DataFrame, what: str) -> list[str]:
+    """Of each model and language that was not measured, the reason."""
+    absent = by_model(table[table["absent"] != ""])
+    return [f"{who}: {what}: {rows['absent'].iloc[0]}." for who, rows in absent]
 
 
 def _where(row: pd.Series) -> str:

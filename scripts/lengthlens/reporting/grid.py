@@ -31,7 +31,7 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
 
 
-def named(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
+def with_names(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFrame:
     """A table with the languages' names (code -> name) in place of their codes."""
     columns = [name for name in table if name in _LANGUAGES]
     return table.assign(**{name: table[name].replace(dict(languages)) for name in columns})

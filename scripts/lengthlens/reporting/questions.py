@@ -22,6 +22,7 @@ from lengthlens.reporting.answers import (
     Tables,
     answered,
     counted,
+    rows_alike,
     shown,
     tally,
     who,
@@ -61,44 +62,41 @@ def keeps_to_n(tables: Tables, cast: Cast) -> Finding | None:
     several = untuned["model"].nunique() > 1
     over = counted(cast, *["untuned model"] * several)
     first = [line for model, line in told if model == told[0][0]]
-    finding = answered(question, gaps, first, over)
-    return replace(finding, further=tuple(line for _, line in told[len(first) :]))
+    others = tuple(line for model, line in told if model != told[0][0])
+    return replace(answered(question, gaps, first, over), further=others)
 
 
 def _by_chance(tables: Tables, row: Mapping) -> str:
     """What the same answers would reach if each belonged to another N."""
-    found = _of(tables.get("control"), row)
+    if "control" not in tables:
+        return ""
     return "".join(
         f"; by chance (N permuted) it would be {number(chance, 'percent')} %"
-        for chance in ([] if found is None else found["chance"].dropna())
+        for chance in rows_alike(tables["control"], row)["chance"].dropna()
     )
 
 
 def _elsewhere(row: Mapping) -> str:
     """The share of all answers that are in another language, if that is more than a few."""
-    if not row.get("other_language", 0) > _FEW:
+    if not row["other_language"] > _FEW:
         return ""
     return f". Of all answers {number(row['other_language'], 'percent')} % are in another language"
 
 
 def _beyond(tables: Tables, row: Mapping) -> str:
     """What becomes of the answers at the largest N beyond the study's."""
-    found = _of(tables.get("extrapolation"), row)
-    if found is None or not (found["probe"] == "extrapolation").any():
+    if "extrapolation" not in tables:
         return ""
-    last = found[found["probe"] == "extrapolation"].iloc[-1].to_dict()
+    found = rows_alike(tables["extrapolation"], row)
+    found = found[found["probe"] == "extrapolation"]
+    if found.empty:
+        return ""
+    last = found.iloc[-1].to_dict()
     return (
         f". Beyond the study's N, at N = {last['n']}, {shown(last, 'exact', 'percent')} of "
         f"{last['n_samples']} answers are exact, and the error is "
         f"{shown(last, 'error', 'words', True)}"
     )
-
-
-def _of(table: pd.DataFrame | None, row: Mapping) -> pd.DataFrame | None:
-    """The rows of the same model and language."""
-    if table is None:
-        return None
-    return table[(table["model"] == row["model"]) & (table["language"] == row["language"])]
 
 
 def more_than_text(tables: Tables, cast: Cast) -> Finding | None:

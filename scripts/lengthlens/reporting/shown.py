@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import Finding, Tables
 from lengthlens.reporting.control import gate_of
-from lengthlens.reporting.grid import Grid, grid, named
+from lengthlens.reporting.grid import Grid, grid, with_names
 from lengthlens.reporting.material import Material
 from lengthlens.reporting.sections import SECTIONS, Section
 
@@ -50,7 +50,9 @@ def shown_sections(material: Material) -> list[Shown]:
             continue
         own = explained if section.explains else material.tables
         tables = [table for table in section.tables if table.name in material.tables]
-        said = [table.sentences(named(own[table.name], material.languages)) for table in tables]
+        said = [
+            table.sentences(with_names(own[table.name], material.languages)) for table in tables
+        ]
         leads = [
             headline(each, material.tunings)
             for table, each in zip(tables, said, strict=True)

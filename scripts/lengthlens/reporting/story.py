@@ -16,7 +16,16 @@ from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.figures.tracing import ROLE_NAMES
-from lengthlens.reporting.answers import Finding, Tables, counted, folded, tally, verdict, who
+from lengthlens.reporting.answers import (
+    Finding,
+    Tables,
+    counted,
+    folded,
+    rows_alike,
+    tally,
+    verdict,
+    who,
+)
 from lengthlens.reporting.count import decoded, probed, steered, steers
 from lengthlens.reporting.mechanism import (
     NAMED,
@@ -75,14 +84,12 @@ def _traced_layers(rows: pd.DataFrame) -> str:
 
 def words_left(tables: Tables, cast: Cast) -> Finding | None:
     """Can words left be decoded from the stream beyond the text, and does steering by them work?"""
-    table, steering = tables.get("count_probes"), tables.get("steering")
-    if table is None or steering is None:
-        return None
+    table = tables["count_probes"]
     evidence, held, moved = [], [], []
     for name, rows in _cases(table[table["absent"] == ""], cast):
         told = f"{name}: {probed(rows)}"
         held.append(not decoded(rows).empty)
-        own = _of(steering, rows.iloc[0])
+        own = rows_alike(tables["steering"], rows.iloc[0])
         if (own["absent"] == "").any():
             told += f"; {steered(own)}"
             moved.append(steers(own))
@@ -206,14 +213,9 @@ def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]
         yield who(cast, model, language), rows
 
 
-def _of(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """The rows of the same model and language."""
-    return table[(table["model"] == row["model"]) & (table["language"] == row["language"])]
-
-
 def _own_circuits(tables: Tables, row: pd.Series) -> dict[str, dict]:
     """The smallest faithful circuit of every score that has one, chosen in the same language."""
-    table = _of(tables["circuits"], row)
+    table = rows_alike(tables["circuits"], row)
     own = table[(table["source_language"] == table["language"]) & table["k"].notna()]
     return own.set_index("method").to_dict("index")
 
@@ -234,7 +236,7 @@ def _as_many(tables: Tables, row: pd.Series) -> tuple[int, dict, dict] | None:
     found = _own_circuits(tables, row).get("atp")
     if found is None:
         return None
-    table = _of(tables["faithfulness"], row)
+    table = rows_alike(tables["faithfulness"], row)
     rows = table[
         (table["source_language"] == table["language"]) & (table["k"] == found["k"])
         & (table["n_orders"] == 0)
@@ -246,7 +248,7 @@ def _as_many(tables: Tables, row: pd.Series) -> tuple[int, dict, dict] | None:
 
 def _passed_on(table: pd.DataFrame, row: pd.Series) -> str:
     """What the late heads give directly and through the final MLP."""
-    own = _of(table, row)
+    own = rows_alike(table, row)
     terms = own[own["swap"] == _SWAP].set_index("term").to_dict("index")
     if not {"direct", "mediated"} <= set(terms):
         return ""
