@@ -12,6 +12,7 @@ import pytest
 import torch
 import xarray as xr
 from lens_models import pair
+from slow_params import some_slow
 from tiny_tokenizers import word_piece_tokenizer
 from transformers.models.qwen2_moe import modeling_qwen2_moe
 
@@ -108,12 +109,10 @@ BY_HAND = {
 }
 
 
-FEW = ("gpt_oss", "granitemoeshared")  # the gate runs all
+FEW = {"gpt_oss", "granitemoeshared"}  # the gate runs all
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=[] if k in FEW else pytest.mark.slow) for k in MIXTURES]
-)
+@pytest.mark.parametrize("kind", some_slow(MIXTURES, MIXTURES.keys() - FEW))
 def test_parts_add_up_to_the_mlp(kind: str) -> None:
     """dla_routed + dla_shared = dla_mlp, at every step; NaN where there are no such experts.
 
@@ -136,9 +135,7 @@ def test_parts_add_up_to_the_mlp(kind: str) -> None:
     np.testing.assert_allclose(whole, mlp, rtol=0, atol=5e-7 * float(abs(mlp).max()))
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=[] if k in FEW else pytest.mark.slow) for k in BY_HAND]
-)
+@pytest.mark.parametrize("kind", some_slow(BY_HAND, BY_HAND.keys() - FEW))
 def test_parts_are_what_modules_give_in_one_plain_pass(kind: str) -> None:
     """dla(part) = <W_U[y] * weight of the final norm, part> / its scale, without cache or batch.
 

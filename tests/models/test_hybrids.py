@@ -8,6 +8,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from slow_params import some_slow
 from test_anatomy import completeness
 from three_ways import disagreements
 from toys import NO_STOP, ragged_prompts
@@ -39,10 +40,7 @@ PROMPTS = ragged_prompts([6, 9, 5], shared=2)
 LONG = ("falcon_h1", "gemma4")  # take seconds; the gate runs them
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(k, marks=[pytest.mark.slow] if k in LONG else []) for k in HYBRIDS],
-)
+@pytest.fixture(scope="module", params=some_slow(HYBRIDS, LONG))
 def hybrid(request):
     return request.param, any_model(request.param)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from linear import random_swap
+from slow_params import some_slow
 from toys import CLASSES, toy
 
 from lengthlens.circuits.orders import EMBEDDING
@@ -35,7 +36,7 @@ from lengthlens.tracing.stream import StreamRuns
 # layers that read the keys and values of earlier ones.
 KINDS = ("qwen3_5_text", "lfm2", "falcon_h1", "gemma4_text", "gemma4")
 LONG = ("falcon_h1", "gemma4")  # take seconds; the gate runs them
-ALL = [pytest.param(k, marks=[pytest.mark.slow] if k in LONG else []) for k in KINDS]
+ALL = some_slow(KINDS, LONG)
 SWAP = random_swap()
 TEXTS = [(*prompt, *SWAP.answer) for prompt in (SWAP.reached, SWAP.other)]
 PLACES = {"prompt": slice(3, 8), "generated": slice(8, None), "all": slice(3, None)}
