@@ -133,33 +133,13 @@ def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Its tokenizer is the byte-level one, with a chat template; its generation config lists the
     end of the turn and the end of the text.
     """
-    import torch
+    from tiny_llama import llama_for
     from tiny_tokenizers import byte_level_tokenizer
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("tiny-llama")
     tokenizer = byte_level_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.1,
-        tie_word_embeddings=False,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(config)
+    model = llama_for(tokenizer, initializer_range=0.1)
     assert sum(weight.numel() for weight in model.parameters()) < 60_000
-    model.generation_config.eos_token_id = [
-        tokenizer.convert_tokens_to_ids("<|turn|>"),
-        tokenizer.convert_tokens_to_ids("<|end|>"),
-    ]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

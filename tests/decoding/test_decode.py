@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import ROWS, VOCABULARY, tiny_model
+from tiny_llama import greedy_answer
 from toys import CLASSES, NO_STOP, capped, own_logits, ragged_prompts
 
 from lengthlens.decoding import forward
@@ -28,17 +29,7 @@ def run(model, prompts, classes=CLASSES, steps=STEPS, **options) -> Decoded:
 
 def generated(model, prompt: list[int], steps: int = STEPS, stop=CLASSES.stop) -> list[int]:
     """What transformers' greedy generate answers to one prompt."""
-    ids = torch.tensor([prompt])
-    options = {"eos_token_id": stop.tolist()} if len(stop) else {"eos_token_id": None}
-    output = model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        max_new_tokens=steps,
-        pad_token_id=0,
-        **options,
-    )
-    return output[0, len(prompt) :].tolist()
+    return greedy_answer(model, prompt, steps, eos_token_id=stop.tolist() or None)
 
 
 def stopping(model, prompts=PROMPTS) -> TokenClasses:

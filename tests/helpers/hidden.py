@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import torch
+from tiny_llama import SIZES
 from transformers import LlamaConfig, LlamaForCausalLM
 
 
@@ -99,16 +100,8 @@ REASONS = {
 
 def hidden_model(spoilt: str) -> HiddenModel:
     """A random Llama of an unlisted type that hides something."""
-    config = HiddenConfig(
-        vocab_size=160,
-        hidden_size=48,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        tie_word_embeddings=False,
-    )
+    sizes = {"hidden_size": 48, "num_hidden_layers": 3, "head_dim": 16}
+    config = HiddenConfig(vocab_size=160, **(SIZES | sizes))
     config.spoilt = spoilt
     torch.manual_seed(0)
     return HiddenModel(config).eval().requires_grad_(False)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_llama import greedy_answer, llama_for
 from tiny_tokenizers import byte_level_tokenizer, metaspace_tokenizer
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GPT2Config,
     GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
 )
 
 from lengthlens.lens.lens import Lens
@@ -37,23 +35,7 @@ def pocket(variant: str) -> tuple[Any, Any]:
 def tiny_llama() -> tuple[Any, Any]:
     """A random Llama of 2 layers × 4 heads; its tokenizer has a chat template."""
     tokenizer = byte_level_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.3,
-        tie_word_embeddings=False,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(config).eval()
-    model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(["<|turn|>", "<|end|>"])
-    return model, tokenizer
+    return llama_for(tokenizer, initializer_range=0.3), tokenizer
 
 
 def tiny_gpt2() -> tuple[Any, Any]:
@@ -98,18 +80,7 @@ def prompt_ids(family: str, text: str) -> torch.Tensor:
     return tokenizer(shown, add_special_tokens=False, return_tensors="pt")["input_ids"]
 
 
-@torch.inference_mode()
-def greedy(family: str, text: str, limit: int, stops: Sequence[int] | None = None) -> list[int]:
+def greedy(family: str, text: str, limit: int) -> list[int]:
     """The answer of transformers' own `generate`."""
     model, _ = pair(family)
-    ids = prompt_ids(family, text)
-    options = {} if stops is None else {"eos_token_id": list(stops)}
-    whole = model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=limit,
-        do_sample=False,
-        pad_token_id=0,
-        **options,
-    )
-    return whole[0, ids.shape[1] :].tolist()
+    return greedy_answer(model, prompt_ids(family, text)[0].tolist(), limit)

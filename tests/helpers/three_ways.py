@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-import torch
 from small_project import changed
+from tiny_llama import greedy_answer
 from toys import CLASSES, SETTINGS, own_logits, ragged_prompts, toy
 
 from lengthlens.decoding.forward import WORTH_A_PASS, common_prefix
@@ -41,16 +41,7 @@ def answers(model, batch_size: int | str) -> list[list[int]]:
 
 def by_transformers(model, prompt: Sequence[int]) -> list[int]:
     """transformers' greedy answer to one prompt."""
-    ids = torch.tensor([list(prompt)])
-    output = model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        max_new_tokens=LIMIT,
-        pad_token_id=0,
-        eos_token_id=CLASSES.stop.tolist(),
-    )
-    return output[0, len(prompt) :].tolist()
+    return greedy_answer(model, prompt, LIMIT, eos_token_id=CLASSES.stop.tolist())
 
 
 @contextlib.contextmanager

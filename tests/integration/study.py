@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +54,28 @@ def snakemake(folder: Path, *words: str, forked: bool = False) -> subprocess.Com
         capture_output=True,
         text=True,
     )
+
+
+def finished_study(folder: Path, config: str) -> Path:
+    """A copy of the project in which the whole study of `config` was run once, in small.yaml."""
+    copy_project(folder)
+    (folder / "small.yaml").write_text(config)
+    done = snakemake(folder, "all", "--configfile", "small.yaml", forked=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return folder
+
+
+def start(folder: Path, command: Sequence[str], **environment: str) -> subprocess.Popen:
+    """Start a command in the folder, as the leader of a process group; it prints to output.log."""
+    with (folder / "output.log").open("a") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache")} | environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def results_below(folder: Path) -> list[str]:

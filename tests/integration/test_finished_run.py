@@ -21,7 +21,7 @@ from other_libraries import (
     sums_by_netcdf4,
     sums_by_old_h5py,
 )
-from study import LITTLE_MECHANISM, ROOT, copy_project, snakemake
+from study import LITTLE_MECHANISM, ROOT, finished_study, snakemake
 
 from lengthlens.analysis.registry import TABLES
 from lengthlens.figures.registry import FIGURES
@@ -54,11 +54,7 @@ NAME = re.compile(r"`([^`]+)`")
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which the whole study was run once, very small."""
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    (folder / "small.yaml").write_text(CONFIG)
-    done = snakemake(folder, "all", "--configfile", "small.yaml", forked=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return finished_study(tmp_path_factory.mktemp("project"), CONFIG)
 
 
 def described() -> dict[str, list[str]]:

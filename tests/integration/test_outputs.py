@@ -16,14 +16,15 @@ import zlib
 from pathlib import Path
 
 import pytest
-from study import copy_project, results_below, snakemake
+from study import LITTLE_MECHANISM, copy_project, results_below, snakemake
 
 from lengthlens.files.provenance import sidecar
 
 pytestmark = pytest.mark.slow
 
 # One model lies outside of the project, as users' own do; pdf is drawn too.
-CONFIG = """
+CONFIG = (
+    """
 run: twice
 models:
   base: {path: %s, variant: base}
@@ -37,6 +38,8 @@ ablation: {k: [1], further_k: [], controls: 3, answered_controls: 2, base_contro
 probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 """
+    + LITTLE_MECHANISM
+)
 SEEDS = ("prompts", "generation")  # sections with the seeds that every result depends on
 
 

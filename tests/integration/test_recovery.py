@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from study import ROOT, copy_project
+from study import ROOT, copy_project, start
 
 import lengthlens
 
@@ -45,18 +45,6 @@ RESUME = [
     *("make", "-o", ".venv/runtime.stamp", f"RUN={sys.executable}", "CORES=1"),
     *("CONFIG=small.yaml", "ARGS=generate", "resume"),
 ]
-
-
-def start(project: Path, words: list[str]) -> subprocess.Popen:
-    with (project / "output.log").open("a") as log:
-        return subprocess.Popen(
-            words,
-            cwd=project,
-            env=os.environ | {"XDG_CACHE_HOME": str(project / "cache")},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
 
 def run(project: Path, words: list[str]) -> int:

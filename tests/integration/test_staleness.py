@@ -8,13 +8,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from study import copy_project, snakemake
+from study import LITTLE_MECHANISM, finished_study, snakemake
 
 from lengthlens.figures.registry import FIGURES
 
 pytestmark = pytest.mark.slow
 
-CONFIG = """
+CONFIG = (
+    """
 run: stale
 languages: [en]
 n_words: [3]
@@ -25,16 +26,15 @@ ablation: {k: [1], controls: 3, base_controls: 1}
 probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60}
 """
+    + LITTLE_MECHANISM
+)
 DRAWN = {f"draw_{name}" for name in FIGURES}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which the whole study was run once, very small."""
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    (folder / "small.yaml").write_text(CONFIG)
-    done = snakemake(folder, "all", "--configfile", "small.yaml", forked=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    folder = finished_study(tmp_path_factory.mktemp("project"), CONFIG)
     assert (folder / "results/stale/report.html").stat().st_size > 10_000
     return folder
 

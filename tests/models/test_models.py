@@ -270,12 +270,12 @@ def test_text_decoder_edits_nothing(tiny_llama_dir):
 @pytest.fixture(scope="module")
 def llama3_shaped_dir(llama3_dir, tmp_path_factory) -> Path:
     """Llama 3's real tokenizer beside a generation config like Llama 3.1's and tiny weights."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from tiny_llama import tiny_llama
 
     folder = tmp_path_factory.mktemp("llama3")
     shutil.copytree(llama3_dir, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    config = LlamaConfig(
-        vocab_size=128_256,
+    model = tiny_llama(
+        128_256,
         hidden_size=8,
         intermediate_size=16,
         num_hidden_layers=1,
@@ -283,7 +283,6 @@ def llama3_shaped_dir(llama3_dir, tmp_path_factory) -> Path:
         num_key_value_heads=1,
         tie_word_embeddings=True,
     )
-    model = LlamaForCausalLM(config)
     model.generation_config.eos_token_id = [128_001, 128_008, 128_009]
     model.save_pretrained(folder)
     return folder

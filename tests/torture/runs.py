@@ -10,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from study import copy_project, results_below
+from study import LITTLE_MECHANISM, copy_project, results_below, start
 
-CONFIG = """
+CONFIG = (
+    """
 run: torture
 models: {instruct: {path: resources/pocket/instruct, variant: instruct}}
 languages: [en]
@@ -24,6 +25,8 @@ ablation: {k: [1], further_k: [], controls: 3, answered_controls: 2}
 probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60}
 """
+    + LITTLE_MECHANISM
+)
 NAME = "torture.yaml"
 PATIENCE = 1800  # seconds
 
@@ -50,15 +53,7 @@ class Project:
         """Start Snakemake as the leader of a process group of its own."""
         command = [*self.prefix, sys.executable, "-m", "snakemake", *words]
         command += ["--cores", str(cores), "--configfile", NAME]
-        with self.log.open("a") as log:
-            return subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=os.environ | {"XDG_CACHE_HOME": str(self.folder / "cache"), "HOME": "/tmp"},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        return start(self.folder, command, HOME="/tmp")
 
     def do(self, *words: str) -> int:
         return self.start(*words).wait(PATIENCE)

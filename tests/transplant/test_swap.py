@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from architectures import VOCABULARY
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_llama import tiny_llama
+from transformers import LlamaForCausalLM
 
 import lengthlens.transplant.swap as swap
 from lengthlens.errors import LengthlensError
@@ -20,13 +21,9 @@ IDS = torch.arange(8, 20)[None]
 
 def llama(seed: int, tied: bool = False, **changes) -> LlamaForCausalLM:
     """Two layers of four heads that share two keys and values."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.3,
-        tie_word_embeddings=tied, **changes,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "initializer_range": 0.3}
+    model = tiny_llama(VOCABULARY, seed, **sizes, tie_word_embeddings=tied, **changes)
+    model.requires_grad_(False)
     for name, weight in model.named_parameters():
         if "norm" in name:
             weight.data += 0.1 * torch.randn_like(weight)
@@ -152,9 +149,7 @@ def test_only_what_differs_is_a_part() -> None:
     other.model.norm.weight.data[0] += 1
     assert differing(parts.whole(), one, other) == (Piece("model.norm.weight"),)
     with pytest.raises(LengthlensError, match="embed_tokens.weight has the shape .* in the"):
-        check_alike(one, LlamaForCausalLM(LlamaConfig(
-            vocab_size=8, hidden_size=16, intermediate_size=24, num_hidden_layers=1,
-            num_attention_heads=4)))  # fmt: skip
+        check_alike(one, tiny_llama(8))
 
 
 def test_changes_of_the_weights() -> None:
