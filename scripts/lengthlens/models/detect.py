@@ -21,10 +21,13 @@ see, and the model is refused with the reason. `proof` then proves what was foun
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +44,7 @@ from lengthlens.models.architectures import (
     structure,
 )
 from lengthlens.models.hooks import entering, held, hooked, with_added, with_stream
-from lengthlens.models.norms import NormKind, norm_kind
+from lengthlens.models.norms import norm_kind
 from lengthlens.models.small_model import (
     VOCABULARY,
     depth,
@@ -74,14 +77,15 @@ def detect(model: nn.Module) -> Architecture:
     Raises:
         LengthlensError: a part was not found, or something else adds to the stream.
     """
-    name = model.config.model_type
     key = (type(model), model.config.to_json_string(use_diff=False))
     try:
         if key not in _FOUND:
-            _FOUND[key] = _Detection(_small(model), text_config(model.config)).row()
+            with _refusing(f"a small random model of its class ({key[0].__name__}) cannot be made"):
+                small = small_model(model)
+            _FOUND[key] = _Detection(small, text_config(model.config)).row()
         return _FOUND[key]
     except UnknownParts as reason:
-        raise refusal(name, str(reason)) from None
+        raise refusal(model.config.model_type, str(reason)) from None
 
 
 def refusal(model_type: str, reason: str) -> LengthlensError:
@@ -92,17 +96,16 @@ def refusal(model_type: str, reason: str) -> LengthlensError:
     )
 
 
-def _small(model: nn.Module) -> nn.Module:
+@contextlib.contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Refuse a model with whatever a config or a model of unknown kind may raise."""
     try:
-        return small_model(model)
-    except Exception as error:  # whatever a config of unknown kind may raise
-        raise UnknownParts(
-            f"a small random model of its class ({type(model).__name__}) cannot be made "
-            f"({type(error).__name__}: {error})"
-        ) from error
+        yield
+    except Exception as error:
+        raise UnknownParts(f"{what} ({type(error).__name__}: {error})") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Term:
     """One of the terms that add up to what a layer adds: calls that give the same, or a parameter.
 
@@ -135,31 +138,17 @@ class _Detection:
         layers_name, layers = self._layers()
         self.layers = [layer.name for layer in layers]
         self.plain = self._trace()
-        norm, kind = self._final_norm(layers[-1])
+        norm = self._final_norm(layers[-1])
         kinds: dict = {}
         for index, call in enumerate(layers):
             found = _Search(self, call, layer_config(self.config, index)).layer()
             if kinds.setdefault(structure(call.module), found) != found:
                 raise UnknownParts(f"{call.name} looks like another layer, but adds other things")
-        unembedding, multiplier, soft_cap = self._logits()
-        return Architecture(
-            layers=layers_name,
-            final_norm=norm,
-            unembedding=unembedding,
-            centred_norm=kind.centred,
-            norm_weight_offset=kind.weight_offset,
-            **({"logit_multiplier": multiplier} if multiplier else {}),
-            soft_cap=soft_cap,
-            kinds=kinds,
-        )
+        return Architecture(layers=layers_name, **norm, **self._logits(), kinds=kinds)
 
     def _trace(self, layer: str | None = None, head: int = -1) -> Trace:
-        try:
+        with _refusing("a small random model of its class cannot be run"):
             return trace(self.model, self.ids, self.layers, layer, head)
-        except Exception as error:  # whatever a model of unknown kind may raise
-            raise UnknownParts(
-                f"a small random model of its class cannot be run ({type(error).__name__}: {error})"
-            ) from error
 
     def silenced(self, layer: str, head: int) -> list[Call]:
         """The calls below a layer when one head of it sees nothing."""
@@ -201,8 +190,8 @@ class _Detection:
                 )
         return name, calls
 
-    def _final_norm(self, last: Call) -> tuple[str, NormKind]:
-        """The norm between the last layer and the unembedding."""
+    def _final_norm(self, last: Call) -> dict[str, Any]:
+        """The norm between the last layer and the unembedding, in fields of `Architecture`."""
         unembedding = self._unembedding()
         for call in self.plain.calls:
             if _equal(call.taken, last.given) and _equal(call.given, unembedding.taken):
@@ -214,7 +203,11 @@ class _Detection:
                         f"{call.name} ({type(call.module).__name__}), between the last layer and "
                         "the unembedding, is neither LayerNorm nor RMSNorm"
                     )
-                return call.name, kind
+                return {
+                    "final_norm": call.name,
+                    "centred_norm": kind.centred,
+                    "norm_weight_offset": kind.weight_offset,
+                }
         raise UnknownParts(
             f"no norm takes in what {last.name} gives out and gives out what the unembedding "
             "takes in"
@@ -227,19 +220,19 @@ class _Detection:
             raise UnknownParts("it has no linear unembedding that is run once")
         return call
 
-    def _logits(self) -> tuple[str, object, str | None]:
-        """Name of the unembedding, the logits' multiplier (None for 1), name of the soft cap."""
-        unembedding = self._unembedding()
-        name, raw, logits = unembedding.name, unembedding.given, self.plain.logits
+    def _logits(self) -> dict[str, Any]:
+        """The unembedding and what is done to its output, in fields of `Architecture`."""
+        call, logits = self._unembedding(), self.plain.logits
+        found, raw = {"unembedding": call.name}, call.given
         if _equal(raw, logits):
-            return name, None, None
+            return found
         for attribute, value in self.numbers():
             if "cap" in attribute and _equal(value * torch.tanh(raw / value), logits):
-                return name, None, attribute
+                return found | {"soft_cap": attribute}
             if _equal(value * raw, logits):
-                return name, attrgetter(attribute), None
+                return found | {"logit_multiplier": attrgetter(attribute)}
             if value and _equal(raw / value, logits):
-                return name, lambda config, name=attribute: 1.0 / getattr(config, name), None
+                return found | {"logit_multiplier": functools.partial(_inverse, attribute)}
         raise UnknownParts(
             "its logits are not its unembedding's output, times a number of its config or under a "
             "soft cap that it names"
@@ -300,7 +293,7 @@ class _Search:
         found: list[_Term] = []
         for call in sorted(self.calls, key=lambda call: call.name.count(".")):
             value = call.given_as(self.added.shape)
-            if value is None or not bool(value.any()) or not bool(value.isfinite().all()):
+            if value is None or not value.any() or not value.isfinite().all():
                 continue
             same = next((term for term in found if _equal(value, term.value)), None)
             if same is None:
@@ -320,7 +313,7 @@ class _Search:
             UnknownParts: none do.
         """
         terms = self._terms()
-        if not terms or not bool(self.added.any()):
+        if not terms or not self.added.any():
             raise UnknownParts(f"{self.name} adds nothing to the stream")
         columns = torch.stack([term.value.flatten() for term in terms]).double()
         goal = self.added.flatten().double()
@@ -337,7 +330,7 @@ class _Search:
                 chosen, weights = sets[place].tolist(), factors[place]
                 rest = (columns[chosen].T @ weights - goal).abs().max() / goal.abs().max()
                 best = min(best, float(rest))
-                if rest <= TOLERANCE and bool((weights.abs() > 1e-4).all()):
+                if rest <= TOLERANCE and (weights.abs() > 1e-4).all():
                     found = True
                     yield [terms[index] for index in chosen], weights.tolist()
         if not found:
@@ -351,7 +344,6 @@ class _Search:
     def _told_apart(
         self, terms: list[_Term], factors: list[float], attention: Call | None
     ) -> Layer:
-        order = {id(call): place for place, call in enumerate(self.calls)}
         biases, told = [], []
         for term, factor in zip(terms, factors, strict=True):
             multiplier = self._multiplier(term, factor)
@@ -364,7 +356,7 @@ class _Search:
             branch = self._branch(term, others, attention)
             if multiplier is not None:
                 branch = replace(branch, factor=attrgetter(multiplier))
-            told.append((min(order[id(call)] for call in term.calls), term, branch))
+            told.append((min(map(self.calls.index, term.calls)), term, branch))
         told.sort(key=itemgetter(0))
         found = [branch for *_, branch in told]
         if attention is not None and not any(branch.kind == ATTENTION for branch in found):
@@ -454,8 +446,7 @@ class _Search:
         with holding, hooked([(self.own.module, change)]):
             found = self.detection._trace().of(term.call.module)
         # NOTE not bit by bit: experts round otherwise where they are given other tokens, too.
-        last = self._at_last(term.call.given)
-        return found is None or not _equal(self._at_last(found.given), last)
+        return found is None or not _equal(*(self._last(call.given) for call in (found, term.call)))
 
     def _reads(self, one: _Term, other: _Term) -> bool:
         """Whether a term changes when another is zero."""
@@ -467,7 +458,7 @@ class _Search:
             found = self.detection._trace().of(one.call.module)
         return found is None or not _equal(found.given, one.call.given)
 
-    def _at_last(self, given: Tensor) -> Tensor:
+    def _last(self, given: Tensor) -> Tensor:
         return given.reshape(*self.added.shape[:2], -1)[:, -1]
 
     # --- heads ------------------------------------------------------------------------------------
@@ -484,17 +475,23 @@ class _Search:
             )
         n_heads = counts[0]
         silenced = [self.detection.silenced(self.name, head) for head in range(n_heads)]
-        for place, call in enumerate(self.calls):
-            if _is_linear(call) and call.taken.shape[-1] % n_heads == 0:
-                others = [calls[place].taken for calls in silenced]
-                if all(
-                    _only_block(call.taken, x, head, n_heads, vanishes=True)
-                    for head, x in enumerate(others)
-                ):
-                    return call
+        for call in self.calls:
+            fits = _is_linear(call) and call.taken.shape[-1] % n_heads == 0
+            if fits and self._apart(call, silenced, n_heads, vanishes=True):
+                return call
         raise UnknownParts(
             f"no linear map of {self.name} takes in the heads side by side, each apart from the "
             "others"
+        )
+
+    def _apart(
+        self, call: Call, runs: Iterable[list[Call]], n_heads: int, vanishes: bool = False
+    ) -> bool:
+        """Whether run h changes head h's block of what a map takes in, and no other block."""
+        place = self.calls.index(call)
+        return all(
+            _only_block(call.taken, calls[place].taken, head, n_heads, vanishes)
+            for head, calls in enumerate(runs)
         )
 
     def _count_of_heads(self) -> str | None:
@@ -523,7 +520,6 @@ class _Search:
         projection = next((call for call in reversed(inner) if _is_linear(call)), None)
         if projection is None:
             return None, None
-        place = next(i for i, call in enumerate(self.calls) if call is projection)
         width, module = projection.taken.shape[-1], self.own.module
         holder = self._below(inner[0])
         if inner[0] is projection:
@@ -534,17 +530,14 @@ class _Search:
             count = tensor.numel()
             if count not in tensor.shape or not 1 < count <= width // 2 or width % count:
                 continue
-            if all(
-                _only_block(
-                    projection.taken,
-                    self.detection.moved(self.name, tensor, head)[place].taken,
-                    head,
-                    count,
-                )
-                for head in range(count)
-            ):
+            moved = (self.detection.moved(self.name, tensor, head) for head in range(count))
+            if self._apart(projection, moved, count):
                 return projection, name
         return None, None
+
+
+def _inverse(name: str, config) -> float:
+    return 1.0 / getattr(config, name)
 
 
 def _is_linear(call: Call) -> bool:
@@ -553,9 +546,7 @@ def _is_linear(call: Call) -> bool:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    if a.shape != b.shape:
-        return False
-    return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+    return a.shape == b.shape and bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
 
 
 def _only_block(
@@ -567,14 +558,11 @@ def _only_block(
     """
     if before.shape != after.shape:
         return False
-    block = torch.zeros(n_heads, dtype=torch.bool)
-    block[head] = True
+    block = torch.arange(n_heads) == head
     old, new = (x.unflatten(-1, (n_heads, -1)).double() for x in (before, after))
     own, others = old[..., block, :], old[..., ~block, :]
     changed = new[..., block, :]
-    if not bool((own != 0).any()):
-        return False
-    if bool((changed != 0).any()) if vanishes else _equal(changed, own):
+    if not own.any() or (changed.any() if vanishes else _equal(changed, own)):
         return False
     scale = (new[..., ~block, :] * others).sum(-1) / others.square().sum(-1).clamp(min=1e-30)
     return _equal(scale[..., None] * others, new[..., ~block, :])
