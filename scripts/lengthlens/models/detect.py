@@ -44,7 +44,7 @@ from lengthlens.models.architectures import (
     structure,
 )
 from lengthlens.models.hooks import entering, held, hooked, with_added, with_stream
-from lengthlens.models.norms import norm_kind
+from lengthlens.models.norms import TOLERANCE, equal, norm_kind
 from lengthlens.models.small_model import (
     VOCABULARY,
     depth,
@@ -58,7 +58,6 @@ from lengthlens.models.trace import Call, Trace, trace
 
 _MOST_TERMS = 3  # that a layer adds
 _TRIED = 40  # sets of terms of one size, the best first
-TOLERANCE = 1e-5  # of the largest value compared, in float32; measured: at most 1.2e-6
 
 
 _FOUND: dict[tuple[type, str], Architecture] = {}  # by class and config, which are all that is used
@@ -184,7 +183,7 @@ class _Detection:
                 f"{list(calls[0].given.shape)}, and not one to which its components add"
             )
         for before, after in itertools.pairwise(calls):
-            if not _equal(before.given, after.taken):
+            if not equal(before.given, after.taken):
                 raise UnknownParts(
                     f"something changes the stream between {before.name} and the next"
                 )
@@ -194,7 +193,7 @@ class _Detection:
         """The norm between the last layer and the unembedding, in fields of `Architecture`."""
         unembedding = self._unembedding()
         for call in self.plain.calls:
-            if _equal(call.taken, last.given) and _equal(call.given, unembedding.taken):
+            if equal(call.taken, last.given) and equal(call.given, unembedding.taken):
                 if self.plain.of(call.module) is None:
                     raise UnknownParts(f"its final norm, {call.name}, is run elsewhere, too")
                 kind = norm_kind(call.module, call.taken, call.given)
@@ -224,14 +223,14 @@ class _Detection:
         """The unembedding and what is done to its output, in fields of `Architecture`."""
         call, logits = self._unembedding(), self.plain.logits
         found, raw = {"unembedding": call.name}, call.given
-        if _equal(raw, logits):
+        if equal(raw, logits):
             return found
         for attribute, value in self.numbers():
-            if "cap" in attribute and _equal(value * torch.tanh(raw / value), logits):
+            if "cap" in attribute and equal(value * torch.tanh(raw / value), logits):
                 return found | {"soft_cap": attribute}
-            if _equal(value * raw, logits):
+            if equal(value * raw, logits):
                 return found | {"logit_multiplier": attrgetter(attribute)}
-            if value and _equal(raw / value, logits):
+            if value and equal(raw / value, logits):
                 return found | {"logit_multiplier": functools.partial(_inverse, attribute)}
         raise UnknownParts(
             "its logits are not its unembedding's output, times a number of its config or under a "
@@ -258,9 +257,7 @@ class _Search:
     def layer(self) -> Layer:
         """Its branches, in the order in which they are computed; biases that are added alone."""
         for call in self.calls:
-            if _equal(call.given, self.own.given) and norm_kind(
-                call.module, call.taken, call.given
-            ):
+            if equal(call.given, self.own.given) and norm_kind(call.module, call.taken, call.given):
                 raise UnknownParts(
                     f"{self.name} ends with a norm of the stream itself ({call.name}), so that the "
                     "stream is no sum of what the layers add"
@@ -295,7 +292,7 @@ class _Search:
             value = call.given_as(self.added.shape)
             if value is None or not value.any() or not value.isfinite().all():
                 continue
-            same = next((term for term in found if _equal(value, term.value)), None)
+            same = next((term for term in found if equal(value, term.value)), None)
             if same is None:
                 found.append(_Term(value, [call]))
             else:
@@ -414,7 +411,7 @@ class _Search:
 
     def _giving(self, value: Tensor) -> list[Call]:
         """The calls that give a value, outermost first."""
-        found = [call for call in self.calls if _equal(call.given, value)]
+        found = [call for call in self.calls if equal(call.given, value)]
         return sorted(found, key=lambda call: call.name.count("."))
 
     def _multiplier(self, term: _Term, factor: float) -> str | None:
@@ -446,7 +443,7 @@ class _Search:
         with holding, hooked([(self.own.module, change)]):
             found = self.detection._trace().of(term.call.module)
         # NOTE not bit by bit: experts round otherwise where they are given other tokens, too.
-        return found is None or not _equal(*(self._last(call.given) for call in (found, term.call)))
+        return found is None or not equal(*(self._last(call.given) for call in (found, term.call)))
 
     def _reads(self, one: _Term, other: _Term) -> bool:
         """Whether a term changes when another is zero."""
@@ -456,7 +453,7 @@ class _Search:
 
         with other.call.module.register_forward_hook(silence):
             found = self.detection._trace().of(one.call.module)
-        return found is None or not _equal(found.given, one.call.given)
+        return found is None or not equal(found.given, one.call.given)
 
     def _last(self, given: Tensor) -> Tensor:
         return given.reshape(*self.added.shape[:2], -1)[:, -1]
@@ -545,10 +542,6 @@ def _is_linear(call: Call) -> bool:
     return weight is not None and weight.dim() == 2
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
-
-
 def _only_block(
     before: Tensor, after: Tensor, head: int, n_heads: int, vanishes: bool = False
 ) -> bool:
@@ -562,7 +555,7 @@ def _only_block(
     old, new = (x.unflatten(-1, (n_heads, -1)).double() for x in (before, after))
     own, others = old[..., block, :], old[..., ~block, :]
     changed = new[..., block, :]
-    if not own.any() or (changed.any() if vanishes else _equal(changed, own)):
+    if not own.any() or (changed.any() if vanishes else equal(changed, own)):
         return False
     scale = (new[..., ~block, :] * others).sum(-1) / others.square().sum(-1).clamp(min=1e-30)
-    return _equal(scale[..., None] * others, new[..., ~block, :])
+    return equal(scale[..., None] * others, new[..., ~block, :])

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import Anatomy, Experts, LayerSites, bound
 from lengthlens.models.architectures import structure
-from lengthlens.models.detect import TOLERANCE
+from lengthlens.models.norms import TOLERANCE
 from lengthlens.models.small_model import VOCABULARY, small_model
 from lengthlens.models.trace import trace
 

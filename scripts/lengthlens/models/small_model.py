@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 from collections.abc import Hashable, Iterable, Sequence
 
@@ -136,7 +137,6 @@ def small_config(
 
 def _fewer_experts(config) -> int:
     """A few, and twice as many as the router takes; of each group two, by which it is ranked."""
-
     taken = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k")
     most = max(_numbers(config, taken).values(), default=1)
     groups = max(_numbers(config, ("n_group", "num_expert_group")).values(), default=1)
@@ -248,17 +248,16 @@ def _narrow_mixers(small, config) -> None:
     kinds = [_STATE_HEADS, _STATE_WIDTHS, _STATE_GROUPS]
     if hasattr(config, "state_size") and not _numbers(config, _STATE_HEADS):  # Mamba 2 alone
         kinds[:2] = ("num_heads",), ("head_dim",)
-    heads, width, groups = (next(iter(_numbers(config, names)), None) for names in kinds)
-    if not heads or not width:
+    found = (next(iter(_numbers(config, names).items()), ("", 0)) for names in kinds)
+    (heads, count), (_, width), (groups, shared) = found
+    if not count or not width:
         return
-    inner = getattr(config, heads) * getattr(config, width)
-    expanded = inner * small.hidden_size / config.hidden_size
-    count = max(1, round(expanded / getattr(config, width)))
-    setattr(small, heads, count)
-    if groups and count % getattr(config, groups):
+    fewer = max(1, round(count * small.hidden_size / config.hidden_size))
+    setattr(small, heads, fewer)
+    if groups and fewer % shared:
         setattr(small, groups, 1)
-    if getattr(config, "mamba_d_ssm", None) == inner:
-        small.mamba_d_ssm = count * getattr(config, width)
+    if getattr(config, "mamba_d_ssm", None) == count * width:
+        small.mamba_d_ssm = fewer * width
 
 
 def lists_of(model: nn.Module, count: int) -> list[tuple[str, nn.ModuleList]]:
@@ -303,17 +302,16 @@ def small_model(model: nn.Module, window: int | None = None) -> nn.Module:
         Exception: whatever the model's code raises where no small model can be made or run.
     """
     kinds, refusal = set(kinds_of_layers(model)), None
-    for narrow in (True, False):
-        for kept in _choices(model):
-            try:
-                small = _built(type(model), small_config(model.config, window, kept, narrow))
-                if not kinds <= set(kinds_of_layers(small)):
-                    raise ValueError("it lacks a kind of the model's layers")
-                with torch.no_grad():
-                    small(input_ids=torch.arange(3, 6)[None], use_cache=False)
-                return small
-            except Exception as error:  # whatever a config of unknown kind may raise
-                refusal = refusal or error
+    for narrow, kept in itertools.product((True, False), _choices(model)):
+        try:
+            small = _built(type(model), small_config(model.config, window, kept, narrow))
+            if not kinds <= set(kinds_of_layers(small)):
+                raise ValueError("it lacks a kind of the model's layers")
+            with torch.no_grad():
+                small(input_ids=torch.arange(3, 6)[None], use_cache=False)
+            return small
+        except Exception as error:  # whatever a config of unknown kind may raise
+            refusal = refusal or error
     raise refusal
 
 
