@@ -131,12 +131,12 @@ class _Detection:
         generator = torch.Generator().manual_seed(1)
         self.ids = torch.randint(3, VOCABULARY, (2, 11), generator=generator)
         self.layers: list[str] = []
-        self.plain = self._trace()
+        self.plain = self.trace()
 
     def row(self) -> Architecture:
         layers_name, layers = self._layers()
         self.layers = [layer.name for layer in layers]
-        self.plain = self._trace()
+        self.plain = self.trace()
         norm = self._final_norm(layers[-1])
         kinds: dict = {}
         for index, call in enumerate(layers):
@@ -145,13 +145,13 @@ class _Detection:
                 raise UnknownParts(f"{call.name} looks like another layer, but adds other things")
         return Architecture(layers=layers_name, **norm, **self._logits(), kinds=kinds)
 
-    def _trace(self, layer: str | None = None, head: int = -1) -> Trace:
+    def trace(self, layer: str | None = None, head: int = -1) -> Trace:
         with _refusing("a small random model of its class cannot be run"):
             return trace(self.model, self.ids, self.layers, layer, head)
 
     def silenced(self, layer: str, head: int) -> list[Call]:
         """The calls below a layer when one head of it sees nothing."""
-        return self._trace(layer, head).below(layer)
+        return self.trace(layer, head).below(layer)
 
     def moved(self, layer: str, tensor: Tensor, entry: int) -> list[Call]:
         """The calls below a layer when one number of a parameter is another one."""
@@ -159,7 +159,7 @@ class _Detection:
         own = flat[entry].clone()
         try:
             flat[entry] -= 5.0  # a decay that leaves more of the state, so that it shows
-            return self._trace().below(layer)
+            return self.trace().below(layer)
         finally:
             flat[entry] = own
 
@@ -252,6 +252,9 @@ class _Search:
     def __init__(self, detection: _Detection, layer: Call, config) -> None:
         self.detection, self.own, self.name, self.config = detection, layer, layer.name, config
         self.calls = detection.plain.below(layer.name)
+        self.outermost = sorted(self.calls, key=lambda call: call.name.count("."))
+        module = layer.module
+        self.tensors = [*module.named_parameters(), *module.named_buffers()]
         self.added = layer.given - layer.taken
 
     def layer(self) -> Layer:
@@ -279,16 +282,15 @@ class _Search:
 
     def _scales(self) -> list[tuple[str | None, float]]:
         """What the layer may multiply the whole stream by: nothing, or one number that it has."""
-        module = self.own.module
-        tensors = itertools.chain(module.named_parameters(), module.named_buffers())
-        return [(None, 1.0)] + [(name, float(x)) for name, x in tensors if x.numel() == 1 and x]
+        numbers = [(name, float(x)) for name, x in self.tensors if x.numel() == 1 and x]
+        return [(None, 1.0), *numbers]
 
     # --- which terms add up -----------------------------------------------------------------------
 
     def _terms(self) -> list[_Term]:
         """Everything of the stream's shape that may be a term, each value once."""
         found: list[_Term] = []
-        for call in sorted(self.calls, key=lambda call: call.name.count(".")):
+        for call in self.outermost:
             value = call.given_as(self.added.shape)
             if value is None or not value.any() or not value.isfinite().all():
                 continue
@@ -377,42 +379,37 @@ class _Search:
         for call in term.calls:
             kind = norm_kind(call.module, call.taken, call.given)
             if kind is not None:
-                norm, inner = call, self._giving(call.taken)
+                norm, inner = call, [one for one in self.outermost if equal(one.given, call.taken)]
                 break
         if not inner:  # the norm is of a sum, say, and a part of the branch, which is then whole
             norm, inner = None, term.calls
-        if any(call is attention for call in inner):
+        projection, heads = None, None
+        if attention in inner:
             name, projection, heads = ATTENTION, attention, self._count_of_heads()
-        elif not self._mixes(term, others):
-            return self._made(MLP, inner[0], norm, whole=True)
-        else:
+        elif self._mixes(term, others):
             name, (projection, heads) = MIXER, self._mixer(inner)
-            if projection is None:
-                return self._made(MIXER, inner[0], norm, whole=True)
-        if norm is not None and kind.centred:
-            raise UnknownParts(
-                f"the norm after the heads, {norm.name}, subtracts a mean, in which heads mix"
-            )
-        offset = 0.0 if norm is None else kind.weight_offset
-        return self._made(name, projection, norm, norm_weight_offset=offset, heads=heads)
-
-    def _made(self, kind: str, call: Call, norm: Call | None, **values) -> Branch:
-        flat = call.given_as(self.added.shape) is not None and call.given.shape != self.added.shape
+        else:
+            name = MLP
+        offset = 0.0
+        if projection is not None and norm is not None:
+            offset = kind.weight_offset
+            if kind.centred:
+                raise UnknownParts(
+                    f"the norm after the heads, {norm.name}, subtracts a mean, in which heads mix"
+                )
+        call, shape = projection or inner[0], self.added.shape
         return Branch(
-            kind,
+            name,
             self._below(call),
-            norm=None if norm is None else self._below(norm),
-            flat=flat,
-            **values,
+            norm=norm and self._below(norm),
+            norm_weight_offset=offset,
+            heads=heads,
+            whole=projection is None,
+            flat=call.given.shape != shape and call.given_as(shape) is not None,
         )
 
     def _below(self, call: Call) -> str:
         return call.name.removeprefix(f"{self.name}.")
-
-    def _giving(self, value: Tensor) -> list[Call]:
-        """The calls that give a value, outermost first."""
-        found = [call for call in self.calls if equal(call.given, value)]
-        return sorted(found, key=lambda call: call.name.count("."))
 
     def _multiplier(self, term: _Term, factor: float) -> str | None:
         """Name of the config's number by which a term is multiplied; None for 1."""
@@ -430,33 +427,25 @@ class _Search:
     def _mixes(self, term: _Term, others: list[_Term]) -> bool:
         """Whether a term's last position depends on the one before but through other terms."""
 
-        def hold(call: Call):
-            return lambda module, args, output: with_added(output, call.given)
-
         def change(module: nn.Module, args: tuple, kwargs: dict):
             stream = entering(args, kwargs).clone()
             stream[:, -2] = -stream[:, -2].roll(1, -1)  # the nearest: states decay
             return with_stream(args, kwargs, stream)
 
-        calls = [other.call for other in others]
-        holding = held(call.module.register_forward_hook(hold(call)) for call in calls)
+        holding = held(_giving(other.call, other.call.given) for other in others)
         with holding, hooked([(self.own.module, change)]):
-            found = self.detection._trace().of(term.call.module)
+            found = self.detection.trace().of(term.call.module)
+        if found is None:
+            return True
         # NOTE not bit by bit: experts round otherwise where they are given other tokens, too.
-        return found is None or not equal(*(self._last(call.given) for call in (found, term.call)))
+        rows = (call.given.reshape(*self.added.shape[:2], -1) for call in (found, term.call))
+        return not equal(*(row[:, -1] for row in rows))
 
     def _reads(self, one: _Term, other: _Term) -> bool:
         """Whether a term changes when another is zero."""
-
-        def silence(module: nn.Module, args: tuple, output):
-            return with_added(output, torch.zeros_like(other.call.given))
-
-        with other.call.module.register_forward_hook(silence):
-            found = self.detection._trace().of(one.call.module)
+        with _giving(other.call, torch.zeros_like(other.call.given)):
+            found = self.detection.trace().of(one.call.module)
         return found is None or not equal(found.given, one.call.given)
-
-    def _last(self, given: Tensor) -> Tensor:
-        return given.reshape(*self.added.shape[:2], -1)[:, -1]
 
     # --- heads ------------------------------------------------------------------------------------
 
@@ -517,15 +506,14 @@ class _Search:
         projection = next((call for call in reversed(inner) if _is_linear(call)), None)
         if projection is None:
             return None, None
-        width, module = projection.taken.shape[-1], self.own.module
+        width = projection.taken.shape[-1]
         holder = self._below(inner[0])
         if inner[0] is projection:
             holder = holder.rpartition(".")[0]
-        for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
-            if not name.startswith(holder):
-                continue
+        for name, tensor in self.tensors:
             count = tensor.numel()
-            if count not in tensor.shape or not 1 < count <= width // 2 or width % count:
+            divides = 1 < count <= width // 2 and width % count == 0
+            if not (name.startswith(holder) and count in tensor.shape and divides):
                 continue
             moved = (self.detection.moved(self.name, tensor, head) for head in range(count))
             if self._apart(projection, moved, count):
@@ -535,6 +523,11 @@ class _Search:
 
 def _inverse(name: str, config) -> float:
     return 1.0 / getattr(config, name)
+
+
+def _giving(call: Call, value: Tensor) -> contextlib.AbstractContextManager:
+    """Let a module give a value instead of its own, in a block."""
+    return call.module.register_forward_hook(lambda module, args, output: with_added(output, value))
 
 
 def _is_linear(call: Call) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
@@ -115,10 +116,7 @@ def chat_prompt(
     template = template_of(spec, tokenizer)
     if problem := unknown_variables(template, spec.template):
         raise LengthlensError(f"Model {spec.name}: {problem}.")
-
-    def rendered(messages: Messages) -> str:
-        return render_chat(spec, tokenizer, messages, date, opens=True)
-
+    rendered = functools.partial(render_chat, spec, tokenizer, date=date, opens=True)
     try:
         return render_instruction(rendered, text)
     except LengthlensError as error:
