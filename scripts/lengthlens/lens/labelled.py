@@ -7,11 +7,10 @@ with "") after an answer's last token.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from lengthlens.attribution.dla import KINDS, TARGETS, Scores, incompleteness, scored_blocks
 from lengthlens.attribution.means import sum_activations
@@ -33,18 +32,8 @@ _MEANINGS = {
     "the token goes on with a word",
     "completeness_error": "largest |sum of DLA - the model's own logit| of the answer's tokens",
 }
-_COLUMNS = ("words_before", "words_after", "boundary")
 _OF_N = ("sign", "decision")
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Scores and steps of some answers, and where they go: the sample and step of each."""
-
-    scores: Scores
-    steps: Steps
-    sample: Int[np.ndarray, " step"]
-    step: Int[np.ndarray, " step"]
+_LABELS = ("words_before", "words_after", "boundary", *_OF_N)
 
 
 def attributed(
@@ -73,14 +62,26 @@ def attributed(
     """
     blocks, sums, done = [], None, 0
     for scores, part in scored_blocks(readout, batches):
-        sample = part.steps.sample + done
-        _check_complete(scores, part.steps, sample, TOLERANCES[dtype])
-        first = part.samples.first_step[part.steps.sample]
-        blocks.append(_Block(scores, part.steps, sample, np.arange(len(sample)) - first))
+        steps, missed = part.steps, incompleteness(scores, part.steps)
+        _check_complete(scores, missed, steps, done, TOLERANCES[dtype])
+        first = part.samples.first_step[steps.sample]
+        block = _values(scores, steps).assign_coords(
+            sample=("place", steps.sample + done), step=("place", np.arange(len(first)) - first)
+        )
+        blocks.append(block.assign(completeness_error=("place", missed)))
         added = sum_activations(part, np.ones(len(part.samples), dtype=bool))
         sums = added if sums is None else sums + added
         done += len(part.samples)
-    dataset = _dataset(blocks, np.asarray(known, dtype=bool)).merge(sums)
+    dataset = xr.concat(blocks, "place").set_index(place=("sample", "step"))
+    dataset = dataset.unstack("place", fill_value={"token_id": -1})
+    dataset = dataset.transpose("sample", "step", ..., "target").drop_vars("step")
+    dataset["completeness_error"] = dataset["completeness_error"].max("step")
+    if any(known):
+        given = xr.DataArray(list(known), dims="sample")
+        dataset = dataset.assign({name: dataset[name].where(given) for name in _OF_N})
+    else:
+        dataset = dataset.drop_vars(_OF_N)
+    dataset = dataset.merge(sums)
     if anatomy.experts:
         dataset = _experts_apart(dataset, anatomy)
     for name, meaning in _MEANINGS.items():
@@ -119,79 +120,46 @@ def _experts_apart(dataset: xr.Dataset, anatomy: Anatomy) -> xr.Dataset:
 
 
 def _check_complete(
-    scores: Scores, steps: Steps, sample: Int[np.ndarray, " step"], tolerance: float
+    scores: Scores,
+    missed: Float[np.ndarray, " step"],
+    steps: Steps,
+    first_sample: int,
+    tolerance: float,
 ) -> None:
     """Refuse scores that miss the logit by more than rounding: something else adds to it."""
     logit = TARGETS.index("logit")
     parts = [np.abs(getattr(scores, kind)[logit]).reshape(len(steps), -1) for kind in KINDS]
     size = np.concatenate(parts, axis=1).sum(1, dtype=np.float64)
-    missed = incompleteness(scores, steps)
     if not (missed <= tolerance * size).all():
         worst = int(np.argmax(np.nan_to_num(missed / size, nan=np.inf)))
         raise LengthlensError(
-            f"the attributions of sample {sample[worst]} miss the model's own logit by "
-            f"{missed[worst]:.3g} (of {steps.logit[worst]:.3g}): something adds to it that was not "
-            "there when the Lens was made, such as a hook or an adapter; remove it, or make "
-            "the Lens anew"
+            f"the attributions of sample {first_sample + steps.sample[worst]} miss the model's own "
+            f"logit by {missed[worst]:.3g} (of {steps.logit[worst]:.3g}): something adds to it "
+            "that was not there when the Lens was made, such as a hook or an adapter; remove it, "
+            "or make the Lens anew"
         )
 
 
-def _dataset(blocks: Sequence[_Block], known: np.ndarray) -> xr.Dataset:
-    """The blocks' values at their places, and labels."""
-    n_samples = len(known)
-    n_steps = 1 + max(int(block.step.max()) for block in blocks)
-    places = [(block.sample, block.step) for block in blocks]
+def _values(scores: Scores, steps: Steps) -> xr.Dataset:
+    """Scores and labels of steps, whose place among the answers is one axis.
 
-    def spread(values: Sequence[np.ndarray], fill: float = np.nan) -> np.ndarray:
-        shape = (n_samples, n_steps, *values[0].shape[1:])
-        whole = np.full(shape, fill, dtype=values[0].dtype)
-        for place, value in zip(places, values, strict=True):
-            whole[place] = value
-        return whole
-
-    def column(name: str) -> np.ndarray:
-        return spread([np.asarray(getattr(b.steps, name), dtype=np.float32) for b in blocks])
-
-    told_apart = blocks[0].scores.experts is not None
-    kinds = KINDS | ({"experts": ("layer",)} if told_apart else {})
-    data = {
-        f"dla_{kind}": (("sample", "step", *dims, "target"), spread(_of_kind(blocks, kind)))
-        for kind, dims in kinds.items()
-    }
-    by_step = ("sample", "step")
-    data["logit"] = (by_step, spread([block.steps.logit for block in blocks]))
-    data["end_margin"] = (by_step, spread([_margin(block.steps) for block in blocks]))
-    data["completeness_error"] = (("sample",), _worst(blocks, n_samples))
-    coords = {
-        "target": list(TARGETS),
-        "sample": np.arange(n_samples),
-        "layer": np.arange(blocks[0].scores.head.shape[2]),
-        "head": np.arange(blocks[0].scores.head.shape[3]),
-        "token_id": (by_step, spread([block.steps.token for block in blocks], -1)),
-        **{name: (by_step, column(name)) for name in _COLUMNS},
-    }
-    for name in _OF_N if known.any() else ():
-        coords[name] = (by_step, np.where(known[:, None], column(name), np.nan))
-    return xr.Dataset(data, coords=coords)
-
-
-def _of_kind(blocks: Sequence[_Block], kind: str) -> list[np.ndarray]:
-    """Scores of one kind [step, …, target]; those of `end` are NaN where it is not defined."""
-    found = []
-    for block in blocks:
-        values = np.moveaxis(getattr(block.scores, kind), 0, -1).copy()
-        values[~block.steps.boundary.astype(bool), ..., TARGETS.index("end")] = np.nan
-        found.append(values)
-    return found
-
-
-def _margin(steps: Steps) -> Float[np.ndarray, " step"]:
+    Those of `end` are NaN where it is not defined.
+    """
+    boundary = steps.boundary.astype(bool)
+    kinds = KINDS | ({} if scores.experts is None else {"experts": ("layer",)})
+    data = {}
+    for kind, dims in kinds.items():
+        values = np.moveaxis(getattr(scores, kind), 0, -1).copy()
+        values[~boundary, ..., TARGETS.index("end")] = np.nan
+        data[f"dla_{kind}"] = (("place", *dims, "target"), values)
     margin = steps.ender_logit - steps.word_logit
-    return np.where(steps.boundary.astype(bool), margin, np.nan).astype(margin.dtype)
-
-
-def _worst(blocks: Sequence[_Block], n_samples: int) -> Float[np.ndarray, " sample"]:
-    worst = np.zeros(n_samples)
-    for block in blocks:
-        np.maximum.at(worst, block.sample, incompleteness(block.scores, block.steps))
-    return worst
+    data["logit"] = ("place", steps.logit)
+    data["end_margin"] = ("place", np.where(boundary, margin, np.nan).astype(margin.dtype))
+    coords = {name: ("place", getattr(steps, name).astype(np.float32)) for name in _LABELS}
+    coords |= {
+        "token_id": ("place", steps.token),
+        "target": list(TARGETS),
+        "layer": np.arange(scores.head.shape[2]),
+        "head": np.arange(scores.head.shape[3]),
+    }
+    return xr.Dataset(data, coords=coords)

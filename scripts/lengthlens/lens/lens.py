@@ -11,6 +11,7 @@ The same decode loop and the same sums as the workflow's are used (`decoding`, `
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from lengthlens.ablation.condition_sets import ConditionSets
+from lengthlens.ablation.conditions import Condition
 from lengthlens.attribution.proof import Proof, probe_tokens, proven
 from lengthlens.attribution.pushes import token_texts
 from lengthlens.errors import LengthlensError
@@ -30,10 +33,10 @@ from lengthlens.generation.records import Batch
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import CONVENTIONS, count_words
 from lengthlens.lens.labelled import attributed
-from lengthlens.lens.removal import Removal, removal
+from lengthlens.lens.removal import removal
 from lengthlens.lens.usable import check_evaluating, check_usable, declared_generation, described
 from lengthlens.models.experts import with_experts
-from lengthlens.models.prompting import chat_prompt, check_filled, text_tokens
+from lengthlens.models.prompting import text_tokens, written_prompt
 from lengthlens.models.readout import readout_of
 from lengthlens.settings.sections import Generation
 
@@ -149,9 +152,8 @@ class Lens:
                 changed the model since the Lens was made.
         """
         requests = self._requests(_listed(prompts, "prompts"), n)
-        limits = [max_new_tokens] * len(requests)
         removed = removal(self._loaded, without, means, positions)
-        return self._attributed(requests, removed, limits)
+        return self._attributed(requests, removed, max_new_tokens)
 
     def attribute(
         self,
@@ -179,31 +181,27 @@ class Lens:
                 f"there are {len(requests)} prompts and {len(texts)} answers; give one for each"
             )
         forced = [self._continued(*pair) for pair in zip(requests, texts, strict=True)]
-        limits = [len(tokens) for tokens in forced]
         removed = removal(self._loaded, without, means, positions)
-        return self._attributed(requests, removed, limits, forced)
+        return self._attributed(requests, removed, max(map(len, forced)), forced)
 
     def _requests(self, prompts: list[str], n: int | Sequence[int | None] | None) -> list[Request]:
         numbers = _asked(n, len(prompts))
         found = []
         for row, (text, number) in enumerate(zip(prompts, numbers, strict=True)):
             prompt = Prompt(str(row), "", number, topic="", template="", split="", text=text)
-            tokens = self._loaded.checked(self._tokens(self._whole(text)), text)
+            tokens = self._loaded.checked(self._tokens(text), text)
             found.append(Request(f"sample {row}", prompt, tokens))
         return found
 
-    def _whole(self, text: str) -> str:
-        """A prompt as the model reads it."""
+    def _tokens(self, text: str, answer: str = "") -> list[int]:
+        """Token ids of a prompt and the beginning of its answer, as the model reads them."""
         spec, tokenizer = self._loaded.spec, self._loaded.tokenizer
-        check_filled(spec, text)
-        return text if spec.variant == "base" else chat_prompt(spec, tokenizer, text, DATE)[1]
-
-    def _tokens(self, whole: str) -> list[int]:
-        return text_tokens(self._loaded.spec, self._loaded.tokenizer, whole)
+        whole = written_prompt(spec, tokenizer, text, DATE, end="")
+        return text_tokens(spec, tokenizer, whole + answer)
 
     def _continued(self, request: Request, answer: str) -> list[int]:
         """The tokens of an answer, as they follow the prompt's."""
-        both = self._tokens(self._whole(request.prompt.text) + answer)
+        both = self._tokens(request.prompt.text, answer)
         start = len(request.tokens)
         if both[:start] != request.tokens:
             raise LengthlensError(
@@ -219,22 +217,23 @@ class Lens:
     def _recorded(
         self,
         requests: Sequence[Request],
-        removed: Removal,
-        limits: Sequence[int],
+        removed: tuple[Condition, ConditionSets],
+        longest: int,
         forced: Sequence[Sequence[int]] | None,
     ) -> Iterator[Batch]:
         """Decode batch by batch, greedily or as given, and record every step."""
-        loaded = self._loaded
-        longest = max(len(request.tokens) for request in requests)
-        size = rows_per_batch(loaded, longest, self._settings(max(limits)), capture=True)
+        loaded, (condition, sets) = self._loaded, removed
+        decoding = loaded.decode if forced is None else loaded.force
+        answers = [longest] * len(requests) if forced is None else forced
+        prompt = max(len(request.tokens) for request in requests)
+        size = rows_per_batch(loaded, prompt, self._settings(longest), capture=True)
         for start in range(0, len(requests), size):
             part = requests[start : start + size]
-            decoding = loaded.decode if forced is None else loaded.force
             decoded = decoding(
                 [request.tokens for request in part],
-                (limits if forced is None else forced)[start : start + size],
+                answers[start : start + size],
                 capture=True,
-                intervention=removed.rows(len(part)),
+                intervention=sets.rows([0] * len(part)) if condition.size else None,
                 names=[request.sample_id for request in part],
             )
             yield record_batch(part, decoded, loaded, self._counting)
@@ -259,29 +258,28 @@ class Lens:
     def _attributed(
         self,
         requests: Sequence[Request],
-        removed: Removal,
-        limits: Sequence[int],
+        removed: tuple[Condition, ConditionSets],
+        longest: int,
         forced: Sequence[Sequence[int]] | None = None,
     ) -> xr.Dataset:
         """Answers, or those that are given, with their attribution and labels."""
-        loaded = self._loaded
+        loaded, (condition, _) = self._loaded, removed
         check_evaluating(loaded.model)
         numbers = [request.prompt.n for request in requests]
         known = [number != _NOT_ASKED for number in numbers]
         # NOTE what stands in for a removed MLP is of neither kind of experts.
         kept = (
-            None if layer in removed.condition.mlps else experts
+            None if layer in condition.mlps else experts
             for layer, experts in enumerate(loaded.anatomy.experts)
         )
         anatomy = replace(loaded.anatomy, experts=tuple(kept))
         # NOTE read anew: weights may have been edited since the last call.
         readout = readout_of(loaded.model)
-        recorded = self._recorded(requests, removed, limits, forced)
+        recorded = self._recorded(requests, removed, longest, forced)
         dataset = attributed(readout, recorded, loaded.dtype, known, anatomy)
         answers = [row[row >= 0].tolist() for row in dataset["token_id"].to_numpy()]
         texts = [loaded.read_answer(tokens) for tokens in answers]
         pieces = [token_texts(tokens, loaded.decode_text) for tokens in answers]
-        longest = dataset.sizes["step"]
         labels = {
             "prompt": [request.prompt.text for request in requests],
             "answer": texts,
@@ -291,7 +289,7 @@ class Lens:
         }
         if any(known):
             labels["n"] = np.where(known, numbers, np.nan)
-        padded = np.array([[*piece, *[""] * (longest - len(piece))] for piece in pieces])
+        padded = np.array(list(itertools.zip_longest(*pieces, fillvalue=""))).T
         found = versions()
         return dataset.assign_coords(
             {name: ("sample", values) for name, values in labels.items()}
@@ -300,7 +298,9 @@ class Lens:
             model=loaded.spec.name,
             dtype=loaded.dtype,
             counting=self._counting,
-            **removed.described(),
+            without=condition.components,
+            mode=condition.mode,
+            positions=condition.positions,
             versions=" ".join(f"{name} {found[name]}" for name in ARITHMETIC if name in found),
         )
 

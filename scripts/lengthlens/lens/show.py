@@ -7,6 +7,7 @@ are laid over the page's own, so both light and dark pages can be read.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
@@ -33,12 +34,12 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Token:
-    """One token as it is shown; `share` is NaN where the target is not defined."""
+    """One token as it is shown; `share` and `sign` are NaN where they are not defined."""
 
     text: str
     share: float
     words: int
-    sign: int | None
+    sign: float
     decision: bool
 
 
@@ -64,12 +65,6 @@ class Shown:
     target: str
     answers: tuple[Answer, ...]
 
-    @property
-    def largest(self) -> float:
-        """The largest |share| of all tokens, in logits; 0 where there is none."""
-        sizes = [abs(token.share) for answer in self.answers for token in answer.tokens]
-        return max((size for size in sizes if np.isfinite(size)), default=0.0)
-
     def _title(self) -> str:
         what = {
             "token": "of each token's logit beyond the vocabulary's mean",
@@ -94,7 +89,8 @@ class Shown:
 
     def _repr_html_(self) -> str:
         """The answers as HTML that needs nothing else; every text is escaped."""
-        largest = self.largest
+        sizes = [abs(token.share) for answer in self.answers for token in answer.tokens]
+        largest = max((size for size in sizes if np.isfinite(size)), default=0.0)
         legend = "".join(
             f'<span style="{_background(value, 1)}"> {value * largest:+.3g} </span> '
             for value in (-1, -0.5, 0.5, 1)
@@ -147,10 +143,10 @@ def _shares(dataset: xr.Dataset, component: str) -> xr.DataArray:
     if component in _WHOLE:
         return dataset[_WHOLE[component]]
     there = (dataset[name].transpose("layer", ...) for name in ("has_head", "has_mlp"))
-    found = named(component, *(mask.to_numpy() for mask in there))
-    heads = [dataset["dla_head"].sel(layer=layer, head=head) for layer, head in found.heads]
-    mlps = [dataset["dla_mlp"].sel(layer=layer) for layer in found.mlps]
-    parts = [part.reset_coords(drop=True) for part in [*heads, *mlps]]
+    heads, mlps = named(component, *(mask.to_numpy() for mask in there))
+    parts = [dataset["dla_head"].sel(layer=layer, head=head) for layer, head in heads]
+    parts += [dataset["dla_mlp"].sel(layer=layer) for layer in mlps]
+    parts = [part.reset_coords(drop=True) for part in parts]
     return xr.concat(parts, dim="part").sum("part", skipna=False)
 
 
@@ -167,20 +163,15 @@ def _largest_component(dataset: xr.Dataset) -> str:
 
 
 def _tokens(one: xr.Dataset, shares: np.ndarray) -> Iterator[Token]:
-    texts, ids = one["token"].to_numpy(), one["token_id"].to_numpy()
-    words = one["words_after"].to_numpy()
-    signs = one["sign"].to_numpy() if "sign" in one.coords else np.full(len(ids), np.nan)
-    decisions = one["decision"].to_numpy() if "decision" in one.coords else np.zeros(len(ids))
-    length = int((ids >= 0).sum())
-    for step in range(length):
-        stop = step == length - 1 and bool(one["stopped"].item())
-        yield Token(
-            text=_STOP if stop else str(texts[step]) or _PART,
-            share=float(shares[step]),
-            words=int(words[step]),
-            sign=None if np.isnan(signs[step]) else int(signs[step]),
-            decision=bool(decisions[step] == 1),
-        )
+    length = int((one["token_id"] >= 0).sum())
+    unknown = xr.full_like(one["words_after"], np.nan)
+    labels = (one.coords.get(name, unknown) for name in ("words_after", "sign", "decision"))
+    columns = (one["token"], *labels)
+    rows = zip(shares, *(column.to_numpy() for column in columns), strict=True)
+    for step, (share, text, words, sign, decision) in enumerate(itertools.islice(rows, length)):
+        stop = step == length - 1 and bool(one["stopped"])
+        shown = _STOP if stop else str(text) or _PART
+        yield Token(shown, float(share), int(words), float(sign), bool(decision == 1))
 
 
 def _visible(text: str) -> str:

@@ -299,7 +299,6 @@ def _sites(layer: nn.Module, row: Architecture, config, d_model: int, scale: flo
     mlps: list[Site] = []
     for branch in parts.branches:
         module = layer.get_submodule(branch.module)
-        norm = None if branch.norm is None else layer.get_submodule(branch.norm)
         start = mixing[-1].heads.stop if mixing else 0
         n_heads, width = 0, 0
         if branch.kind != MLP:
@@ -307,7 +306,7 @@ def _sites(layer: nn.Module, row: Architecture, config, d_model: int, scale: flo
         site = Site(
             branch,
             module,
-            norm,
+            norm=None if branch.norm is None else layer.get_submodule(branch.norm),
             factor=float(branch.factor(config)) * scale,
             heads=slice(start, start + n_heads),
             width=width,

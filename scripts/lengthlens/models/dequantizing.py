@@ -79,22 +79,18 @@ def _tokenizer(folder: str, header: Header) -> PreTrainedTokenizerBase:
     )
     read, split = tokenizer.backend_tokenizer, header.settings.get("tokenizer.ggml.pre")
     if split in DIGIT_SPLITS:
-        read.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Digits(individual_digits=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False),
-            ]
-        )
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        read.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_])
     if split in WHOLE_SPLITS:
         read.model.ignore_merges = True  # what the vocabulary holds as a whole is one token
     begins = header.settings.get("tokenizer.ggml.add_bos_token", split in WHOLE_SPLITS)
     if header.settings["tokenizer.ggml.model"] == "gpt2":
-        bos, token = tokenizer.bos_token, tokenizer.bos_token_id
-        read.post_processor = (
-            TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, token)])
-            if begins
-            else TemplateProcessing(single="$A")
-        )
+        bos = tokenizer.bos_token
+        single, special = f"{bos} $A", [(bos, tokenizer.bos_token_id)]
+        if not begins:
+            single, special = "$A", []
+        read.post_processor = TemplateProcessing(single=single, special_tokens=special)
     return tokenizer
 
 

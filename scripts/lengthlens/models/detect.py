@@ -21,10 +21,13 @@ see, and the model is refused with the reason. `proof` then proves what was foun
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +44,7 @@ from lengthlens.models.architectures import (
     structure,
 )
 from lengthlens.models.hooks import entering, held, hooked, with_added, with_stream
-from lengthlens.models.norms import NormKind, norm_kind
+from lengthlens.models.norms import TOLERANCE, equal, norm_kind
 from lengthlens.models.small_model import (
     VOCABULARY,
     depth,
@@ -55,7 +58,6 @@ from lengthlens.models.trace import Call, Trace, trace
 
 _MOST_TERMS = 3  # that a layer adds
 _TRIED = 40  # sets of terms of one size, the best first
-TOLERANCE = 1e-5  # of the largest value compared, in float32; measured: at most 1.2e-6
 
 
 _FOUND: dict[tuple[type, str], Architecture] = {}  # by class and config, which are all that is used
@@ -74,14 +76,15 @@ def detect(model: nn.Module) -> Architecture:
     Raises:
         LengthlensError: a part was not found, or something else adds to the stream.
     """
-    name = model.config.model_type
     key = (type(model), model.config.to_json_string(use_diff=False))
     try:
         if key not in _FOUND:
-            _FOUND[key] = _Detection(_small(model), text_config(model.config)).row()
+            with _refusing(f"a small random model of its class ({key[0].__name__}) cannot be made"):
+                small = small_model(model)
+            _FOUND[key] = _Detection(small, text_config(model.config)).row()
         return _FOUND[key]
     except UnknownParts as reason:
-        raise refusal(name, str(reason)) from None
+        raise refusal(model.config.model_type, str(reason)) from None
 
 
 def refusal(model_type: str, reason: str) -> LengthlensError:
@@ -92,17 +95,16 @@ def refusal(model_type: str, reason: str) -> LengthlensError:
     )
 
 
-def _small(model: nn.Module) -> nn.Module:
+@contextlib.contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Refuse a model with whatever a config or a model of unknown kind may raise."""
     try:
-        return small_model(model)
-    except Exception as error:  # whatever a config of unknown kind may raise
-        raise UnknownParts(
-            f"a small random model of its class ({type(model).__name__}) cannot be made "
-            f"({type(error).__name__}: {error})"
-        ) from error
+        yield
+    except Exception as error:
+        raise UnknownParts(f"{what} ({type(error).__name__}: {error})") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Term:
     """One of the terms that add up to what a layer adds: calls that give the same, or a parameter.
 
@@ -129,41 +131,27 @@ class _Detection:
         generator = torch.Generator().manual_seed(1)
         self.ids = torch.randint(3, VOCABULARY, (2, 11), generator=generator)
         self.layers: list[str] = []
-        self.plain = self._trace()
+        self.plain = self.trace()
 
     def row(self) -> Architecture:
         layers_name, layers = self._layers()
         self.layers = [layer.name for layer in layers]
-        self.plain = self._trace()
-        norm, kind = self._final_norm(layers[-1])
+        self.plain = self.trace()
+        norm = self._final_norm(layers[-1])
         kinds: dict = {}
         for index, call in enumerate(layers):
             found = _Search(self, call, layer_config(self.config, index)).layer()
             if kinds.setdefault(structure(call.module), found) != found:
                 raise UnknownParts(f"{call.name} looks like another layer, but adds other things")
-        unembedding, multiplier, soft_cap = self._logits()
-        return Architecture(
-            layers=layers_name,
-            final_norm=norm,
-            unembedding=unembedding,
-            centred_norm=kind.centred,
-            norm_weight_offset=kind.weight_offset,
-            **({"logit_multiplier": multiplier} if multiplier else {}),
-            soft_cap=soft_cap,
-            kinds=kinds,
-        )
+        return Architecture(layers=layers_name, **norm, **self._logits(), kinds=kinds)
 
-    def _trace(self, layer: str | None = None, head: int = -1) -> Trace:
-        try:
+    def trace(self, layer: str | None = None, head: int = -1) -> Trace:
+        with _refusing("a small random model of its class cannot be run"):
             return trace(self.model, self.ids, self.layers, layer, head)
-        except Exception as error:  # whatever a model of unknown kind may raise
-            raise UnknownParts(
-                f"a small random model of its class cannot be run ({type(error).__name__}: {error})"
-            ) from error
 
     def silenced(self, layer: str, head: int) -> list[Call]:
         """The calls below a layer when one head of it sees nothing."""
-        return self._trace(layer, head).below(layer)
+        return self.trace(layer, head).below(layer)
 
     def moved(self, layer: str, tensor: Tensor, entry: int) -> list[Call]:
         """The calls below a layer when one number of a parameter is another one."""
@@ -171,7 +159,7 @@ class _Detection:
         own = flat[entry].clone()
         try:
             flat[entry] -= 5.0  # a decay that leaves more of the state, so that it shows
-            return self._trace().below(layer)
+            return self.trace().below(layer)
         finally:
             flat[entry] = own
 
@@ -195,17 +183,17 @@ class _Detection:
                 f"{list(calls[0].given.shape)}, and not one to which its components add"
             )
         for before, after in itertools.pairwise(calls):
-            if not _equal(before.given, after.taken):
+            if not equal(before.given, after.taken):
                 raise UnknownParts(
                     f"something changes the stream between {before.name} and the next"
                 )
         return name, calls
 
-    def _final_norm(self, last: Call) -> tuple[str, NormKind]:
-        """The norm between the last layer and the unembedding."""
+    def _final_norm(self, last: Call) -> dict[str, Any]:
+        """The norm between the last layer and the unembedding, in fields of `Architecture`."""
         unembedding = self._unembedding()
         for call in self.plain.calls:
-            if _equal(call.taken, last.given) and _equal(call.given, unembedding.taken):
+            if equal(call.taken, last.given) and equal(call.given, unembedding.taken):
                 if self.plain.of(call.module) is None:
                     raise UnknownParts(f"its final norm, {call.name}, is run elsewhere, too")
                 kind = norm_kind(call.module, call.taken, call.given)
@@ -214,7 +202,11 @@ class _Detection:
                         f"{call.name} ({type(call.module).__name__}), between the last layer and "
                         "the unembedding, is neither LayerNorm nor RMSNorm"
                     )
-                return call.name, kind
+                return {
+                    "final_norm": call.name,
+                    "centred_norm": kind.centred,
+                    "norm_weight_offset": kind.weight_offset,
+                }
         raise UnknownParts(
             f"no norm takes in what {last.name} gives out and gives out what the unembedding "
             "takes in"
@@ -227,19 +219,19 @@ class _Detection:
             raise UnknownParts("it has no linear unembedding that is run once")
         return call
 
-    def _logits(self) -> tuple[str, object, str | None]:
-        """Name of the unembedding, the logits' multiplier (None for 1), name of the soft cap."""
-        unembedding = self._unembedding()
-        name, raw, logits = unembedding.name, unembedding.given, self.plain.logits
-        if _equal(raw, logits):
-            return name, None, None
+    def _logits(self) -> dict[str, Any]:
+        """The unembedding and what is done to its output, in fields of `Architecture`."""
+        call, logits = self._unembedding(), self.plain.logits
+        found, raw = {"unembedding": call.name}, call.given
+        if equal(raw, logits):
+            return found
         for attribute, value in self.numbers():
-            if "cap" in attribute and _equal(value * torch.tanh(raw / value), logits):
-                return name, None, attribute
-            if _equal(value * raw, logits):
-                return name, attrgetter(attribute), None
-            if value and _equal(raw / value, logits):
-                return name, lambda config, name=attribute: 1.0 / getattr(config, name), None
+            if "cap" in attribute and equal(value * torch.tanh(raw / value), logits):
+                return found | {"soft_cap": attribute}
+            if equal(value * raw, logits):
+                return found | {"logit_multiplier": attrgetter(attribute)}
+            if value and equal(raw / value, logits):
+                return found | {"logit_multiplier": functools.partial(_inverse, attribute)}
         raise UnknownParts(
             "its logits are not its unembedding's output, times a number of its config or under a "
             "soft cap that it names"
@@ -260,14 +252,15 @@ class _Search:
     def __init__(self, detection: _Detection, layer: Call, config) -> None:
         self.detection, self.own, self.name, self.config = detection, layer, layer.name, config
         self.calls = detection.plain.below(layer.name)
+        self.outermost = sorted(self.calls, key=lambda call: call.name.count("."))
+        module = layer.module
+        self.tensors = [*module.named_parameters(), *module.named_buffers()]
         self.added = layer.given - layer.taken
 
     def layer(self) -> Layer:
         """Its branches, in the order in which they are computed; biases that are added alone."""
         for call in self.calls:
-            if _equal(call.given, self.own.given) and norm_kind(
-                call.module, call.taken, call.given
-            ):
+            if equal(call.given, self.own.given) and norm_kind(call.module, call.taken, call.given):
                 raise UnknownParts(
                     f"{self.name} ends with a norm of the stream itself ({call.name}), so that the "
                     "stream is no sum of what the layers add"
@@ -289,20 +282,19 @@ class _Search:
 
     def _scales(self) -> list[tuple[str | None, float]]:
         """What the layer may multiply the whole stream by: nothing, or one number that it has."""
-        module = self.own.module
-        tensors = itertools.chain(module.named_parameters(), module.named_buffers())
-        return [(None, 1.0)] + [(name, float(x)) for name, x in tensors if x.numel() == 1 and x]
+        numbers = [(name, float(x)) for name, x in self.tensors if x.numel() == 1 and x]
+        return [(None, 1.0), *numbers]
 
     # --- which terms add up -----------------------------------------------------------------------
 
     def _terms(self) -> list[_Term]:
         """Everything of the stream's shape that may be a term, each value once."""
         found: list[_Term] = []
-        for call in sorted(self.calls, key=lambda call: call.name.count(".")):
+        for call in self.outermost:
             value = call.given_as(self.added.shape)
-            if value is None or not bool(value.any()) or not bool(value.isfinite().all()):
+            if value is None or not value.any() or not value.isfinite().all():
                 continue
-            same = next((term for term in found if _equal(value, term.value)), None)
+            same = next((term for term in found if equal(value, term.value)), None)
             if same is None:
                 found.append(_Term(value, [call]))
             else:
@@ -320,7 +312,7 @@ class _Search:
             UnknownParts: none do.
         """
         terms = self._terms()
-        if not terms or not bool(self.added.any()):
+        if not terms or not self.added.any():
             raise UnknownParts(f"{self.name} adds nothing to the stream")
         columns = torch.stack([term.value.flatten() for term in terms]).double()
         goal = self.added.flatten().double()
@@ -337,7 +329,7 @@ class _Search:
                 chosen, weights = sets[place].tolist(), factors[place]
                 rest = (columns[chosen].T @ weights - goal).abs().max() / goal.abs().max()
                 best = min(best, float(rest))
-                if rest <= TOLERANCE and bool((weights.abs() > 1e-4).all()):
+                if rest <= TOLERANCE and (weights.abs() > 1e-4).all():
                     found = True
                     yield [terms[index] for index in chosen], weights.tolist()
         if not found:
@@ -351,7 +343,6 @@ class _Search:
     def _told_apart(
         self, terms: list[_Term], factors: list[float], attention: Call | None
     ) -> Layer:
-        order = {id(call): place for place, call in enumerate(self.calls)}
         biases, told = [], []
         for term, factor in zip(terms, factors, strict=True):
             multiplier = self._multiplier(term, factor)
@@ -364,7 +355,7 @@ class _Search:
             branch = self._branch(term, others, attention)
             if multiplier is not None:
                 branch = replace(branch, factor=attrgetter(multiplier))
-            told.append((min(order[id(call)] for call in term.calls), term, branch))
+            told.append((min(map(self.calls.index, term.calls)), term, branch))
         told.sort(key=itemgetter(0))
         found = [branch for *_, branch in told]
         if attention is not None and not any(branch.kind == ATTENTION for branch in found):
@@ -388,42 +379,37 @@ class _Search:
         for call in term.calls:
             kind = norm_kind(call.module, call.taken, call.given)
             if kind is not None:
-                norm, inner = call, self._giving(call.taken)
+                norm, inner = call, [one for one in self.outermost if equal(one.given, call.taken)]
                 break
         if not inner:  # the norm is of a sum, say, and a part of the branch, which is then whole
             norm, inner = None, term.calls
-        if any(call is attention for call in inner):
+        projection, heads = None, None
+        if attention in inner:
             name, projection, heads = ATTENTION, attention, self._count_of_heads()
-        elif not self._mixes(term, others):
-            return self._made(MLP, inner[0], norm, whole=True)
-        else:
+        elif self._mixes(term, others):
             name, (projection, heads) = MIXER, self._mixer(inner)
-            if projection is None:
-                return self._made(MIXER, inner[0], norm, whole=True)
-        if norm is not None and kind.centred:
-            raise UnknownParts(
-                f"the norm after the heads, {norm.name}, subtracts a mean, in which heads mix"
-            )
-        offset = 0.0 if norm is None else kind.weight_offset
-        return self._made(name, projection, norm, norm_weight_offset=offset, heads=heads)
-
-    def _made(self, kind: str, call: Call, norm: Call | None, **values) -> Branch:
-        flat = call.given_as(self.added.shape) is not None and call.given.shape != self.added.shape
+        else:
+            name = MLP
+        offset = 0.0
+        if projection is not None and norm is not None:
+            offset = kind.weight_offset
+            if kind.centred:
+                raise UnknownParts(
+                    f"the norm after the heads, {norm.name}, subtracts a mean, in which heads mix"
+                )
+        call, shape = projection or inner[0], self.added.shape
         return Branch(
-            kind,
+            name,
             self._below(call),
-            norm=None if norm is None else self._below(norm),
-            flat=flat,
-            **values,
+            norm=norm and self._below(norm),
+            norm_weight_offset=offset,
+            heads=heads,
+            whole=projection is None,
+            flat=call.given.shape != shape and call.given_as(shape) is not None,
         )
 
     def _below(self, call: Call) -> str:
         return call.name.removeprefix(f"{self.name}.")
-
-    def _giving(self, value: Tensor) -> list[Call]:
-        """The calls that give a value, outermost first."""
-        found = [call for call in self.calls if _equal(call.given, value)]
-        return sorted(found, key=lambda call: call.name.count("."))
 
     def _multiplier(self, term: _Term, factor: float) -> str | None:
         """Name of the config's number by which a term is multiplied; None for 1."""
@@ -441,34 +427,25 @@ class _Search:
     def _mixes(self, term: _Term, others: list[_Term]) -> bool:
         """Whether a term's last position depends on the one before but through other terms."""
 
-        def hold(call: Call):
-            return lambda module, args, output: with_added(output, call.given)
-
         def change(module: nn.Module, args: tuple, kwargs: dict):
             stream = entering(args, kwargs).clone()
             stream[:, -2] = -stream[:, -2].roll(1, -1)  # the nearest: states decay
             return with_stream(args, kwargs, stream)
 
-        calls = [other.call for other in others]
-        holding = held(call.module.register_forward_hook(hold(call)) for call in calls)
+        holding = held(_giving(other.call, other.call.given) for other in others)
         with holding, hooked([(self.own.module, change)]):
-            found = self.detection._trace().of(term.call.module)
+            found = self.detection.trace().of(term.call.module)
+        if found is None:
+            return True
         # NOTE not bit by bit: experts round otherwise where they are given other tokens, too.
-        last = self._at_last(term.call.given)
-        return found is None or not _equal(self._at_last(found.given), last)
+        rows = (call.given.reshape(*self.added.shape[:2], -1) for call in (found, term.call))
+        return not equal(*(row[:, -1] for row in rows))
 
     def _reads(self, one: _Term, other: _Term) -> bool:
         """Whether a term changes when another is zero."""
-
-        def silence(module: nn.Module, args: tuple, output):
-            return with_added(output, torch.zeros_like(other.call.given))
-
-        with other.call.module.register_forward_hook(silence):
-            found = self.detection._trace().of(one.call.module)
-        return found is None or not _equal(found.given, one.call.given)
-
-    def _at_last(self, given: Tensor) -> Tensor:
-        return given.reshape(*self.added.shape[:2], -1)[:, -1]
+        with _giving(other.call, torch.zeros_like(other.call.given)):
+            found = self.detection.trace().of(one.call.module)
+        return found is None or not equal(found.given, one.call.given)
 
     # --- heads ------------------------------------------------------------------------------------
 
@@ -484,17 +461,23 @@ class _Search:
             )
         n_heads = counts[0]
         silenced = [self.detection.silenced(self.name, head) for head in range(n_heads)]
-        for place, call in enumerate(self.calls):
-            if _is_linear(call) and call.taken.shape[-1] % n_heads == 0:
-                others = [calls[place].taken for calls in silenced]
-                if all(
-                    _only_block(call.taken, x, head, n_heads, vanishes=True)
-                    for head, x in enumerate(others)
-                ):
-                    return call
+        for call in self.calls:
+            fits = _is_linear(call) and call.taken.shape[-1] % n_heads == 0
+            if fits and self._apart(call, silenced, n_heads, vanishes=True):
+                return call
         raise UnknownParts(
             f"no linear map of {self.name} takes in the heads side by side, each apart from the "
             "others"
+        )
+
+    def _apart(
+        self, call: Call, runs: Iterable[list[Call]], n_heads: int, vanishes: bool = False
+    ) -> bool:
+        """Whether run h changes head h's block of what a map takes in, and no other block."""
+        place = self.calls.index(call)
+        return all(
+            _only_block(call.taken, calls[place].taken, head, n_heads, vanishes)
+            for head, calls in enumerate(runs)
         )
 
     def _count_of_heads(self) -> str | None:
@@ -523,39 +506,33 @@ class _Search:
         projection = next((call for call in reversed(inner) if _is_linear(call)), None)
         if projection is None:
             return None, None
-        place = next(i for i, call in enumerate(self.calls) if call is projection)
-        width, module = projection.taken.shape[-1], self.own.module
+        width = projection.taken.shape[-1]
         holder = self._below(inner[0])
         if inner[0] is projection:
             holder = holder.rpartition(".")[0]
-        for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
-            if not name.startswith(holder):
-                continue
+        for name, tensor in self.tensors:
             count = tensor.numel()
-            if count not in tensor.shape or not 1 < count <= width // 2 or width % count:
+            divides = 1 < count <= width // 2 and width % count == 0
+            if not (name.startswith(holder) and count in tensor.shape and divides):
                 continue
-            if all(
-                _only_block(
-                    projection.taken,
-                    self.detection.moved(self.name, tensor, head)[place].taken,
-                    head,
-                    count,
-                )
-                for head in range(count)
-            ):
+            moved = (self.detection.moved(self.name, tensor, head) for head in range(count))
+            if self._apart(projection, moved, count):
                 return projection, name
         return None, None
+
+
+def _inverse(name: str, config) -> float:
+    return 1.0 / getattr(config, name)
+
+
+def _giving(call: Call, value: Tensor) -> contextlib.AbstractContextManager:
+    """Let a module give a value instead of its own, in a block."""
+    return call.module.register_forward_hook(lambda module, args, output: with_added(output, value))
 
 
 def _is_linear(call: Call) -> bool:
     weight = getattr(call.module, "weight", None)
     return weight is not None and weight.dim() == 2
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    if a.shape != b.shape:
-        return False
-    return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
 
 
 def _only_block(
@@ -567,14 +544,11 @@ def _only_block(
     """
     if before.shape != after.shape:
         return False
-    block = torch.zeros(n_heads, dtype=torch.bool)
-    block[head] = True
+    block = torch.arange(n_heads) == head
     old, new = (x.unflatten(-1, (n_heads, -1)).double() for x in (before, after))
     own, others = old[..., block, :], old[..., ~block, :]
     changed = new[..., block, :]
-    if not bool((own != 0).any()):
-        return False
-    if bool((changed != 0).any()) if vanishes else _equal(changed, own):
+    if not own.any() or (changed.any() if vanishes else equal(changed, own)):
         return False
     scale = (new[..., ~block, :] * others).sum(-1) / others.square().sum(-1).clamp(min=1e-30)
-    return _equal(scale[..., None] * others, new[..., ~block, :])
+    return equal(scale[..., None] * others, new[..., ~block, :])

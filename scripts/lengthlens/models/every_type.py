@@ -13,29 +13,28 @@ TYPES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 VOCABULARY = 160
 LARGEST = 20_000_000  # weights of a model that still counts as tiny
 
+_LATENT = ("qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "linear_key_head_dim")
 _SIZES: dict[str, int | bool] = (
-    {"vocab_size": VOCABULARY, "vocab_size_per_layer_input": VOCABULARY}
+    dict.fromkeys(("vocab_size", "vocab_size_per_layer_input"), VOCABULARY)
     | dict.fromkeys(("hidden_size", "n_embd", "d_model"), 48)
     | dict.fromkeys(("intermediate_size", "ffn_dim", "n_inner"), 80)
+    | dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim"), 80)
     | dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers"), 3)
+    | dict.fromkeys(("decoder_layers", "encoder_layers"), 3)
     | dict.fromkeys(("num_attention_heads", "n_head", "num_heads", "n_heads"), 4)
-    | dict.fromkeys(("num_key_value_heads", "num_experts_per_tok", "linear_num_key_heads"), 2)
-    | dict.fromkeys(("head_dim", "global_head_dim", "d_kv", "v_head_dim"), 12)
-    | dict.fromkeys(("qk_rope_head_dim", "qk_nope_head_dim", "linear_key_head_dim"), 12)
+    | dict.fromkeys(("decoder_attention_heads", "encoder_attention_heads"), 4)
     | dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts"), 4)
+    | dict.fromkeys(("num_key_value_heads", "num_experts_per_tok", "linear_num_key_heads"), 2)
+    | dict.fromkeys(("head_dim", "global_head_dim", "d_kv", "linear_value_head_dim", *_LATENT), 12)
     | dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32)
     | dict.fromkeys(("max_position_embeddings", "n_positions", "max_seq_len"), 256)
     | dict.fromkeys(("q_lora_rank", "kv_lora_rank", "mamba_d_state", "mamba_d_head"), 16)
-    | {"linear_value_head_dim": 12, "linear_num_value_heads": 4, "mamba_n_heads": 6}
-    | {"n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "rotary_dim": 8}
-    | {"hidden_size_per_layer_input": 8, "is_decoder": True}
-    | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    | dict.fromkeys(("decoder_layers", "encoder_layers"), 3)
-    | dict.fromkeys(("decoder_attention_heads", "encoder_attention_heads"), 4)
-    | dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim"), 80)
-    | dict.fromkeys(("mamba_num_heads", "n_mamba_heads"), 6)
     | dict.fromkeys(("mamba_head_dim", "mamba_headdim"), 16)
-    | {"mamba_d_ssm": 96, "num_kv_shared_layers": 0}
+    | dict.fromkeys(("mamba_n_heads", "mamba_num_heads", "n_mamba_heads"), 6)
+    | dict.fromkeys(("n_group", "topk_group", "first_k_dense_replace"), 1)
+    | dict.fromkeys(("rotary_dim", "hidden_size_per_layer_input"), 8)
+    | {"linear_num_value_heads": 4, "mamba_d_ssm": 96, "num_kv_shared_layers": 0}
+    | {"is_decoder": True, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 )
 # Of the towers of multimodal types, which text does not run.
 _TOWER = (
@@ -60,11 +59,10 @@ _OWN: dict[str, dict] = {
     # Of hybrids, layers of every kind.
     **dict.fromkeys(
         ("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "minimax")
-        + ("olmo_hybrid",),
+        + ("olmo_hybrid", "granitemoehybrid"),
         {"layer_types": _HYBRID},
     ),
     "bamba": {"attn_layer_indices": [1]},
-    "granitemoehybrid": {"layer_types": _HYBRID},
     "granitemoeshared": {"shared_intermediate_size": 40, "residual_multiplier": 0.4},
     "jamba": {"num_hidden_layers": 4, "attn_layer_period": 4, "attn_layer_offset": 2},
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
@@ -75,8 +73,10 @@ _OWN: dict[str, dict] = {
         "n_groups": 2,
     },
     "recurrent_gemma": {"block_types": ["recurrent", "recurrent", "attention"], "lru_width": 48},
-    "zamba": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
-    "zamba2": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
+    **dict.fromkeys(
+        ("zamba", "zamba2"),
+        {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
+    ),
     "mamba2": {"num_heads": 6, "head_dim": 16, "n_groups": 2},
     "dots1": {"num_experts_per_tok": 2, "n_routed_experts": 4, "n_shared_experts": 1},
     **dict.fromkeys(
@@ -127,17 +127,13 @@ def any_model(kind: str):
 
 def _built(config_class, sizes: dict, own: dict):
     default = config_class()
-    text = getattr(default, "text_config", None)
-    known = {name: size for name, size in sizes.items() if hasattr(text or default, name)}
-    known |= own
-    towers = _TOWERS.get(config_class.model_type, {})
-    config = (
-        config_class(text_config=known, **towers) if text is not None else config_class(**known)
-    )
+    known = {n: size for n, size in sizes.items() if hasattr(default.get_text_config(), n)} | own
+    if hasattr(default, "text_config"):
+        known = {"text_config": known} | _TOWERS.get(config_class.model_type, {})
+    config = config_class(**known)
     for part in vars(config).values():
         if isinstance(part, PreTrainedConfig) and part is not config.get_text_config():
-            shrunk = {name: size for name, size in _TOWER.items() if hasattr(part, name)}
-            part.update(shrunk)
+            part.update({name: size for name, size in _TOWER.items() if hasattr(part, name)})
     torch.manual_seed(0)
     with torch.device("meta"):
         weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())

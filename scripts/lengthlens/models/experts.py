@@ -17,9 +17,9 @@ Where one of these fails, the parts are not apart, and the model is refused with
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import Anatomy, Experts, LayerSites, bound
 from lengthlens.models.architectures import structure
-from lengthlens.models.detect import TOLERANCE
+from lengthlens.models.norms import TOLERANCE
 from lengthlens.models.small_model import VOCABULARY, small_model
 from lengthlens.models.trace import trace
 
@@ -93,7 +93,8 @@ def _told_apart(small: nn.Module, name: str, layer: LayerSites) -> Experts | Non
     own = _weights_of_experts(layer)
     if not own:
         return None
-    plain, silent = _run(small, name, layer), _run_with(own, torch.zeros_like, small, name, layer)
+    run = functools.partial(_run, small, name, layer)
+    plain, silent = run(), _run_with(own, torch.zeros_like, run)
     for key in plain.given:
         (part, rest), (left, beside) = plain.parts(key), silent.parts(key)
         routed = plain.same(left, 0.0) and plain.same(beside, rest)
@@ -106,8 +107,8 @@ def _told_apart(small: nn.Module, name: str, layer: LayerSites) -> Experts | Non
         )
     has_router = False
     for parameter, label in _parameters(layer):
-        others = _run_with([parameter], _varied, small, name, layer).parts(key)
-        part_stays, rest_stays = plain.same(others[0], part), plain.same(others[1], rest)
+        varied, beside = _run_with([parameter], _varied, run).parts(key)
+        part_stays, rest_stays = plain.same(varied, part), plain.same(beside, rest)
         if not (part_stays or rest_stays):
             raise _Inseparable(f"{label} changes what both of them add")
         routed_stays = part_stays if routed else rest_stays
@@ -120,11 +121,8 @@ def _told_apart(small: nn.Module, name: str, layer: LayerSites) -> Experts | Non
 
 def _weights_of_experts(layer: LayerSites) -> list[nn.Parameter]:
     """All parameters of the modules that hold a matrix for every expert."""
-    holders = [
-        list(module.parameters(recurse=False))
-        for site in layer.mlps
-        for module in site.module.modules()
-    ]
+    modules = (module for site in layer.mlps for module in site.module.modules())
+    holders = [list(module.parameters(recurse=False)) for module in modules]
     return [weight for held in holders if any(x.dim() == 3 for x in held) for weight in held]
 
 
@@ -144,13 +142,15 @@ def _varied(weight: Tensor) -> Tensor:
     return weight * (0.5 + torch.rand(weight.shape, generator=generator))
 
 
-def _run_with(weights: Sequence[Tensor], change: Callable[[Tensor], Tensor], *where: Any) -> _Pass:
-    """`_run` with other values of some weights."""
+def _run_with(
+    weights: Sequence[Tensor], change: Callable[[Tensor], Tensor], run: Callable[[], _Pass]
+) -> _Pass:
+    """Run with other values of some weights."""
     before = [weight.clone() for weight in weights]
     try:
         for weight in weights:
             weight.copy_(change(weight))
-        return _run(*where)
+        return run()
     finally:
         for weight, own in zip(weights, before, strict=True):
             weight.copy_(own)

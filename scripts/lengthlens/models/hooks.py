@@ -124,13 +124,10 @@ def at_mlp(
     """
     others: list[Tensor] = []
 
-    def keep(site: Site):
-        def read(added: Tensor) -> None:
+    def use_sum(site: Site, added: Tensor) -> Tensor | None:
+        if site is not layer.mlp:
             others.append(added * (site.factor / layer.mlp.factor))
-
-        return read
-
-    def use_sum(added: Tensor) -> Tensor | None:
+            return None
         rest = sum(others)
         others.clear()
         changed = use(added + rest)
@@ -138,7 +135,7 @@ def at_mlp(
 
     with contextlib.ExitStack() as hooks, _rows_of(layer) as rows:
         for site in layer.mlps:
-            one = use if len(layer.mlps) == 1 else use_sum if site is layer.mlp else keep(site)
+            one = use if len(layer.mlps) == 1 else functools.partial(use_sum, site)
             hook = _output_hook(site, rows, one)
             hooks.enter_context(site.last.register_forward_hook(hook, prepend=prepend))
         yield

@@ -107,12 +107,9 @@ class Layout:
             "_mlp": xr.DataArray(self.has_mlp, dims="layer"),
             "_head_layer": xr.DataArray(self.has_head.any(1), dims="layer"),
         }
-        ends = {end: [name for name in data.data_vars if name.endswith(end)] for end in there}
-        return data.assign(
-            {
-                name: data[name].where(there[end]).transpose(*data[name].dims)
-                for end, names in ends.items()
-                for name in names
-                if not there[end].all()
-            }
-        )
+        for end, mask in there.items():
+            names = [name for name in data.data_vars if name.endswith(end) and not mask.all()]
+            data = data.assign(
+                {name: data[name].where(mask).transpose(*data[name].dims) for name in names}
+            )
+        return data

@@ -4,6 +4,7 @@ Only safetensors weights are read and no code that comes with a checkpoint is ru
 lie is the business of `checkpoints`; where the components lie is the business of `anatomy`.
 """
 
+import functools
 import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -342,10 +343,6 @@ def text_decoder(
     tokenizer: PreTrainedTokenizerBase, special: bool = False
 ) -> Callable[[Sequence[int]], str]:
     """The function that turns generated ids into text, unedited; `special`: special tokens, too."""
-
-    def decode(tokens: Sequence[int]) -> str:
-        return tokenizer.decode(
-            list(tokens), skip_special_tokens=not special, clean_up_tokenization_spaces=False
-        )
-
-    return decode
+    return functools.partial(
+        tokenizer.decode, skip_special_tokens=not special, clean_up_tokenization_spaces=False
+    )

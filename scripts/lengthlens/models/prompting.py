@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
 from lengthlens.errors import LengthlensError
+from lengthlens.models.loading import text_decoder
 from lengthlens.weights.arrival import folded
 from lengthlens.weights.chat_template import (
     Messages,
@@ -31,13 +33,20 @@ def format_prompt(
     Raises:
         LengthlensError: the text is not in the prompt exactly once.
     """
-    return text_tokens(spec, tokenizer, _written(spec, tokenizer, text, date))
+    return text_tokens(spec, tokenizer, written_prompt(spec, tokenizer, text, date))
 
 
-def _written(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, text: str, date: str) -> str:
-    """The prompt as text, without what the tokenizer itself adds."""
-    check_filled(spec, text)
-    return f"{text}\n" if spec.variant == "base" else chat_prompt(spec, tokenizer, text, date)[1]
+def written_prompt(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, text: str, date: str, end: str = "\n"
+) -> str:
+    """The prompt as text, without what the tokenizer itself adds; `end`: of a base model's.
+
+    Raises:
+        LengthlensError: it has no word, or `chat_prompt` refuses it.
+    """
+    if not text.strip():
+        raise LengthlensError(f"Model {spec.name}: the prompt {text!r} is empty.")
+    return text + end if spec.variant == "base" else chat_prompt(spec, tokenizer, text, date)[1]
 
 
 @dataclass(frozen=True)
@@ -70,18 +79,12 @@ def spell_prompt(
     """
     if not getattr(tokenizer, "is_fast", False):
         raise NoSpans(f"the tokenizer of {spec.name} does not tell which characters a token is")
-    whole = _written(spec, tokenizer, text, date)
+    whole = written_prompt(spec, tokenizer, text, date)
     tokens = text_tokens(spec, tokenizer, whole)
     base = spec.variant == "base"
     found = tokenizer(whole, add_special_tokens=base, return_offsets_mapping=True)
     spans = [(int(start), int(end)) for start, end in found["offset_mapping"]]
     return SpelledPrompt(whole, tuple(tokens), tuple(spans[: len(tokens)]))
-
-
-def check_filled(spec: ModelSpec, text: str) -> None:
-    """Refuse a prompt without a word."""
-    if not text.strip():
-        raise LengthlensError(f"Model {spec.name}: the prompt {text!r} is empty.")
 
 
 def text_tokens(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase, whole: str) -> list[int]:
@@ -113,10 +116,7 @@ def chat_prompt(
     template = template_of(spec, tokenizer)
     if problem := unknown_variables(template, spec.template):
         raise LengthlensError(f"Model {spec.name}: {problem}.")
-
-    def rendered(messages: Messages) -> str:
-        return render_chat(spec, tokenizer, messages, date, opens=True)
-
+    rendered = functools.partial(render_chat, spec, tokenizer, date=date, opens=True)
     try:
         return render_instruction(rendered, text)
     except LengthlensError as error:
@@ -162,9 +162,7 @@ def lost_in_tokens(tokenizer: PreTrainedTokenizerBase, ids: list[int], text: str
     Compared without regard to case, the kind of blanks, and the form of Unicode, which some
     tokenizers change.
     """
-    read = folded(
-        tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    )
+    read = folded(text_decoder(tokenizer, special=True)(ids))
     count = read.count(folded(text))
     if count == 1:
         return None

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lengthlens.errors import LengthlensError
@@ -102,10 +102,6 @@ def as_in_file(folder: Path, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTo
 def _add_missing(raw: Tokenizer, tokenizer: PreTrainedTokenizerBase) -> None:
     """Give the raw tokenizer the tokens that only tokenizer_config.json adds."""
     known = {token.content for token in raw.get_added_tokens_decoder().values()}
-    missing = [
-        AddedToken(token.content, special=token.special, normalized=token.normalized,
-                   lstrip=token.lstrip, rstrip=token.rstrip, single_word=token.single_word)
-        for _, token in sorted(tokenizer.added_tokens_decoder.items())
-        if token.content not in known
-    ]  # fmt: skip
+    added = (token for _, token in sorted(tokenizer.added_tokens_decoder.items()))
+    missing = [token for token in added if token.content not in known]
     raw.add_tokens(missing)

@@ -135,9 +135,8 @@ def readout_of(
     unembedding = read(anatomy.unembedding.weight)
     exact, place = torch.promote_types(unembedding.dtype, torch.float32), unembedding.device
     norm_bias = read(getattr(anatomy.final_norm, "bias", None))
-    outputs, biases = zip(
-        *(_layer_output(anatomy, layer, read) for layer in anatomy.layers), strict=True
-    )
+    layers = [_layer_output(anatomy, layer, read) for layer in anatomy.layers]
+    outputs, biases = zip(*layers, strict=True)
     biased = None
     if any(bias is not None for bias in biases):
         zero = torch.zeros(anatomy.d_model)
@@ -157,22 +156,16 @@ def readout_of(
     )
 
 
-def projection(module: nn.Module, read) -> tuple[Tensor, Tensor | None]:
-    """W_O as [d_model, head * d_head] and its bias; GPT-2's Conv1D stores the transpose."""
-    weight = read(module.weight)
-    if not isinstance(module, nn.Linear):
-        weight = weight.T
-    return weight, read(getattr(module, "bias", None))
+def _exact(weight: Tensor) -> Tensor:
+    """A weight in float32 or better."""
+    return weight.to(torch.promote_types(weight.dtype, torch.float32))
 
 
 def _norm_weight(norm: nn.Module, offset: float, read) -> Tensor | None:
     """The effective weight of a norm; None where it has none."""
     weight = read(getattr(norm, "weight", None))
-    if weight is None:
-        return None
     # NOTE in float32, as the norms do: in bfloat16 1 + weight would lose most of the weight.
-    exact = torch.promote_types(weight.dtype, torch.float32)
-    return weight.to(exact) + offset
+    return None if weight is None else _exact(weight) + offset
 
 
 def _layer_output(anatomy: Anatomy, layer: LayerSites, read) -> tuple[Tensor, Tensor | None]:
@@ -182,11 +175,17 @@ def _layer_output(anatomy: Anatomy, layer: LayerSites, read) -> tuple[Tensor, Te
         if site.branch.whole:
             parts.append((site, site.factor * torch.eye(site.width)))
             continue
-        weight, bias = projection(site.module, read)
+        weight, bias = read(site.module.weight), read(getattr(site.module, "bias", None))
+        if not isinstance(site.module, nn.Linear):
+            weight = weight.T  # of GPT-2's Conv1D
         gain = _gain(site, read)
-        parts.append((site, _scaled(weight, gain)))
+        if isinstance(gain, Tensor):
+            weight = _exact(weight) * gain[:, None]
+        elif gain != 1.0:
+            weight = _exact(weight) * gain
+        parts.append((site, weight))
         if bias is not None:
-            biases.append(bias.to(torch.promote_types(bias.dtype, torch.float32)) * gain)
+            biases.append(_exact(bias) * gain)
     bias = sum(biases[1:], biases[0]) if biases else None
     if anatomy.uniform and not parts[0][0].branch.whole:
         return parts[0][1], bias
@@ -199,14 +198,6 @@ def _layer_output(anatomy: Anatomy, layer: LayerSites, read) -> tuple[Tensor, Te
 
 def _gain(site: Site, read) -> Tensor | float:
     """What multiplies a projection's output on its way into the stream."""
-    if site.norm is None:
-        return site.factor
-    weight = _norm_weight(site.norm, site.branch.norm_weight_offset, read)
+    offset = site.branch.norm_weight_offset
+    weight = None if site.norm is None else _norm_weight(site.norm, offset, read)
     return site.factor if weight is None else site.factor * weight
-
-
-def _scaled(weight: Tensor, gain: Tensor | float) -> Tensor:
-    if not isinstance(gain, Tensor) and gain == 1.0:
-        return weight
-    exact = torch.promote_types(weight.dtype, torch.float32)
-    return weight.to(exact) * (gain[:, None] if isinstance(gain, Tensor) else gain)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -64,32 +65,29 @@ def n_attention_heads(config) -> int:
 
 def mixer_groups(config) -> int | None:
     """Groups of a mixer's heads that share keys or input maps; None where a config tells none."""
-    names = ("linear_num_key_heads", *_STATE_GROUPS)
-    found = (getattr(config, name, None) for name in names)
-    return next((number for number in found if type(number) is int), None)
+    return next(iter(_numbers(config, ("linear_num_key_heads", *_STATE_GROUPS)).values()), None)
 
 
 def depth(config) -> int:
     """The number of a model's layers, whatever its config calls it."""
-    for name in ("decoder_layers", "num_decoder_layers"):
-        if isinstance(getattr(config, name, None), int):
-            return getattr(config, name)
-    return config.num_hidden_layers
+    found = _numbers(config, ("decoder_layers", "num_decoder_layers")).values()
+    return next(iter(found)) if found else config.num_hidden_layers
 
 
 def has_window(config) -> bool:
     """Whether some attention of a model looks back over a limited number of positions."""
-    return _names_a_number(config, _WINDOWS)
+    return bool(_numbers(layer_config(text_config(config), 0), _WINDOWS))
 
 
 def has_experts(config) -> bool:
     """Whether a router chooses among experts."""
-    return _names_a_number(config, _EXPERT_COUNTS)
+    return bool(_numbers(layer_config(text_config(config), 0), _EXPERT_COUNTS))
 
 
-def _names_a_number(config, names: Sequence[str]) -> bool:
-    text = layer_config(text_config(config), 0)
-    return any(isinstance(getattr(text, name, None), int) for name in names)
+def _numbers(config, names: Iterable[str]) -> dict[str, int]:
+    """Those of some names under which a config holds a whole number, with it."""
+    found = {name: getattr(config, name, None) for name in names}
+    return {name: number for name, number in found.items() if type(number) is int}
 
 
 def _differs(config) -> bool:
@@ -123,15 +121,12 @@ def small_config(
         wide = copy.deepcopy(small)
         _narrow(small, wide)
         own = {layer: _narrowed(values, small, wide) for layer, values in own.items()}
-    for name in _EXPERT_COUNTS:
-        if isinstance(getattr(small, name, None), int):
-            setattr(small, name, min(_fewer_experts(config), getattr(small, name)))
-    for name in _WINDOWS if window else ():
-        if isinstance(getattr(small, name, None), int):
-            setattr(small, name, min(window, getattr(small, name)))
-    for name in ("vocab_size", "vocab_size_per_layer_input"):
-        if isinstance(getattr(small, name, None), int):
-            setattr(small, name, VOCABULARY)
+    few = _fewer_experts(config)
+    small.update({name: min(few, n) for name, n in _numbers(small, _EXPERT_COUNTS).items()})
+    if window:
+        small.update({name: min(window, n) for name, n in _numbers(small, _WINDOWS).items()})
+    rows = _numbers(small, ("vocab_size", "vocab_size_per_layer_input"))
+    small.update(dict.fromkeys(rows, VOCABULARY))
     if (getattr(small, "pad_token_id", None) or 0) >= VOCABULARY:
         small.pad_token_id = 0  # which may be refused where it is None
     small.bos_token_id, small.eos_token_id = 1, 2
@@ -142,14 +137,10 @@ def small_config(
 
 def _fewer_experts(config) -> int:
     """A few, and twice as many as the router takes; of each group two, by which it is ranked."""
-
-    def largest(*names: str) -> int:
-        found = (getattr(config, name, None) for name in names)
-        return max((number for number in found if type(number) is int), default=1)
-
-    taken = largest("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k")
-    groups = largest("n_group", "num_expert_group")
-    return groups * max(2, math.ceil(max(_EXPERTS, 2 * taken) / groups))
+    taken = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k")
+    most = max(_numbers(config, taken).values(), default=1)
+    groups = max(_numbers(config, ("n_group", "num_expert_group")).values(), default=1)
+    return groups * max(2, math.ceil(max(_EXPERTS, 2 * most) / groups))
 
 
 def _overrides(config) -> dict[int, dict]:
@@ -183,9 +174,7 @@ def _cut_what_is_not_run(whole, text) -> None:
     """Leave one layer to each tower for images and sounds, which text alone does not run."""
     for part in vars(whole).values():
         if isinstance(part, PreTrainedConfig) and part is not text:
-            for name in _DEPTHS:
-                if isinstance(getattr(part, name, None), int):
-                    setattr(part, name, 1)
+            part.update(dict.fromkeys(_numbers(part, _DEPTHS), 1))
 
 
 def _keep_layers(small, layers: int, kept: Sequence[int]) -> None:
@@ -209,26 +198,22 @@ def _keep_layers(small, layers: int, kept: Sequence[int]) -> None:
 def _narrow(small, config) -> None:
     """Fewer heads, and a stream that is narrower by as much."""
     heads, hidden = n_attention_heads(config), config.hidden_size
-    n_heads = min(HEADS, heads)
-    for name in _KEY_HEADS:
-        keys = getattr(config, name, None)
-        if keys is not None and heads:
-            setattr(small, name, _fewer_keys(keys, heads))
     if heads:
-        for name in ("num_attention_heads", *_SIDE_HEADS):
-            if getattr(config, name, None):
-                setattr(small, name, n_heads)
+        n_heads = min(HEADS, heads)
+        fewer = {n: _fewer_keys(keys, heads) for n, keys in _numbers(config, _KEY_HEADS).items()}
+        own = ("num_attention_heads", *_SIDE_HEADS)
+        small.update(fewer | {name: n_heads for name in own if getattr(config, name, None)})
         # A head's width is kept: rotary frequencies and their scalings are tied to it. Where heads
         # do not fill the stream, they still do not.
         width = getattr(config, "head_dim", None) or hidden // heads
         small.hidden_size = max(8, 8 * round(n_heads * width * hidden / (heads * width) / 8))
     else:
         small.hidden_size = min(64, hidden)
+    inner = 2 * small.hidden_size
     for name in _WIDTHS:
         own = getattr(config, name, None)
         if own is not None:
-            width = 2 * small.hidden_size
-            setattr(small, name, [width] * len(own) if isinstance(own, list) else width)
+            setattr(small, name, [inner] * len(own) if isinstance(own, list) else inner)
     for name, value in vars(config).items():
         width = name.endswith(("_dim", "_size", "_width")) and not any(
             word in name for word in _NO_WIDTH
@@ -260,22 +245,19 @@ def _narrow_mixers(small, config) -> None:
         small.linear_num_key_heads = min(2, keys)
         small.linear_num_value_heads = min(2, keys) * (config.linear_num_value_heads // keys)
 
-    def find(names: Sequence[str]) -> str | None:
-        return next((name for name in names if type(getattr(config, name, None)) is int), None)
-
-    heads, width, groups = map(find, (_STATE_HEADS, _STATE_WIDTHS, _STATE_GROUPS))
-    if hasattr(config, "state_size") and not heads:  # Mamba 2 alone
-        heads, width = find(("num_heads",)), find(("head_dim",))
-    if not heads or not width:
+    kinds = [_STATE_HEADS, _STATE_WIDTHS, _STATE_GROUPS]
+    if hasattr(config, "state_size") and not _numbers(config, _STATE_HEADS):  # Mamba 2 alone
+        kinds[:2] = ("num_heads",), ("head_dim",)
+    found = (next(iter(_numbers(config, names).items()), ("", 0)) for names in kinds)
+    (heads, count), (_, width), (groups, shared) = found
+    if not count or not width:
         return
-    inner = getattr(config, heads) * getattr(config, width)
-    expanded = inner * small.hidden_size / config.hidden_size
-    count = max(1, round(expanded / getattr(config, width)))
-    setattr(small, heads, count)
-    if groups and count % getattr(config, groups):
+    fewer = max(1, round(count * small.hidden_size / config.hidden_size))
+    setattr(small, heads, fewer)
+    if groups and fewer % shared:
         setattr(small, groups, 1)
-    if getattr(config, "mamba_d_ssm", None) == inner:
-        small.mamba_d_ssm = count * getattr(config, width)
+    if getattr(config, "mamba_d_ssm", None) == count * width:
+        small.mamba_d_ssm = fewer * width
 
 
 def lists_of(model: nn.Module, count: int) -> list[tuple[str, nn.ModuleList]]:
@@ -320,36 +302,31 @@ def small_model(model: nn.Module, window: int | None = None) -> nn.Module:
         Exception: whatever the model's code raises where no small model can be made or run.
     """
     kinds, refusal = set(kinds_of_layers(model)), None
-    for narrow in (True, False):
-        for kept in _choices(model):
-            try:
-                small = _built(type(model), small_config(model.config, window, kept, narrow))
-                if not kinds <= set(kinds_of_layers(small)):
-                    raise ValueError("it lacks a kind of the model's layers")
-                with torch.no_grad():
-                    small(input_ids=torch.arange(3, 6)[None], use_cache=False)
-                return small
-            except Exception as error:  # whatever a config of unknown kind may raise
-                refusal = refusal or error
+    for narrow, kept in itertools.product((True, False), _choices(model)):
+        try:
+            small = _built(type(model), small_config(model.config, window, kept, narrow))
+            if not kinds <= set(kinds_of_layers(small)):
+                raise ValueError("it lacks a kind of the model's layers")
+            with torch.no_grad():
+                small(input_ids=torch.arange(3, 6)[None], use_cache=False)
+            return small
+        except Exception as error:  # whatever a config of unknown kind may raise
+            refusal = refusal or error
     raise refusal
 
 
 def _built(kind: type, config) -> nn.Module:
+    """The model of a config, filled with random numbers; refused before that if it is not small."""
     with torch.random.fork_rng(devices=[]):
-        _check_size(kind, config)
+        with torch.device("meta"), contextlib.suppress(NotImplementedError):  # reads its numbers
+            weights = sum(weight.numel() for weight in kind(copy.deepcopy(config)).parameters())
+            if weights > _MOST_WEIGHTS:
+                raise ValueError(f"its {weights} weights are too many to be tried")
         with torch.device("cpu"):
             torch.manual_seed(0)
             small = kind(config).float().eval()
             _fill(small)
     return small.requires_grad_(False)
-
-
-def _check_size(kind: type, config) -> None:
-    """Refuse to build what is not small."""
-    with torch.device("meta"), contextlib.suppress(NotImplementedError):  # reads its own numbers
-        weights = sum(weight.numel() for weight in kind(copy.deepcopy(config)).parameters())
-        if weights > _MOST_WEIGHTS:
-            raise ValueError(f"its {weights} weights are too many to be tried")
 
 
 @torch.no_grad()

@@ -15,13 +15,12 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from lengthlens.models.loading import stop_ids
 from lengthlens.models.prompting import chat_prompt, render_chat
-from lengthlens.models.thinking import FINAL
+from lengthlens.models.thinking import ASKED, DATE, FINAL
 from lengthlens.weights.chat_template import messages
 from lengthlens.weights.checkpoints import ModelSpec
 from lengthlens.weights.json_files import read_mapping
 
-_ASKED, _ANSWERED = "Write about the sea.", "The sea is calm."
-_DATE = "2024-07-26"  # a template's date does not change how it closes a turn
+_ANSWERED = "The sea is calm."
 
 # What a generation_config says besides how tokens are chosen: names of tokens, which are read, and
 # what changes no token.
@@ -66,17 +65,11 @@ def stop_set(
     turn_end, note = turn_end_of(spec, tokenizer)
     if turn_end is None or turn_end in declared:
         return StopSet(declared, turn_end, note=note)
-    name = tokenizer.convert_ids_to_tokens(turn_end)
+    closes = f"its chat template closes turns with {tokenizer.convert_ids_to_tokens(turn_end)!r}, "
     if not spec.stop_at_turn_end:
-        note = (
-            f"its chat template closes turns with {name!r}, which does not end an answer here "
-            "(stop_at_turn_end is false)"
-        )
+        note = closes + "which does not end an answer here (stop_at_turn_end is false)"
         return StopSet(declared, turn_end, note=note)
-    note = (
-        f"its chat template closes turns with {name!r}, which its generation_config does not name: "
-        "it ends answers, too"
-    )
+    note = closes + "which its generation_config does not name: it ends answers, too"
     return StopSet(tuple(sorted({*declared, turn_end})), turn_end, added=True, note=note)
 
 
@@ -86,15 +79,13 @@ def turn_end_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> tuple[in
     It must be an added token, such as `<|im_end|>`: others may stand within an answer. And where
     thinking is a message of its own, it must not be the token that closes every message.
     """
-    form, prompt = chat_prompt(spec, tokenizer, _ASKED, _DATE)
+    form, prompt = chat_prompt(spec, tokenizer, ASKED, DATE)
     try:
-        turns = messages(form, _ASKED, _ANSWERED)
-        whole = render_chat(spec, tokenizer, turns, _DATE, opens=False)
+        turns = messages(form, ASKED, _ANSWERED)
+        whole = render_chat(spec, tokenizer, turns, DATE, opens=False)
     except Exception as error:  # whatever a template raises
-        return (
-            None,
-            f"its chat template writes no answers, so its end of a turn is unknown ({error})",
-        )
+        told = f"its chat template writes no answers, so its end of a turn is unknown ({error})"
+        return None, told
     before, found, after = whole.rpartition(_ANSWERED)
     if not found:
         return None, "its chat template leaves answers out, so its end of a turn is unknown"
@@ -104,7 +95,7 @@ def turn_end_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> tuple[in
     first = tokenizer(after, add_special_tokens=False)["input_ids"][0]
     if first in tokenizer.added_tokens_decoder:
         name = tokenizer.convert_ids_to_tokens(first)
-        if before.endswith(FINAL) and prompt.rpartition(_ASKED)[2].startswith(name):
+        if before.endswith(FINAL) and prompt.rpartition(ASKED)[2].startswith(name):
             return None, (
                 f"its chat template closes every message with {name!r}, that of its thinking, too, "
                 "so that it does not end an answer here"
@@ -120,10 +111,11 @@ def passed_over(folder: Path) -> dict[str, Any]:
     Sampling, penalties, suppressed tokens and the like: attribution explains the model's own
     logits, and the configuration says how tokens are chosen from them.
     """
-    plain, kept = GenerationConfig(), {}
-    for name, value in read_mapping(folder / "generation_config.json").items():
-        if name.startswith("_") or name in _OTHER or value is None:
-            continue
-        if value != getattr(plain, name, None) and value not in ([], {}, False):
-            kept[name] = value
-    return kept
+    plain = GenerationConfig()
+    return {
+        name: value
+        for name, value in read_mapping(folder / "generation_config.json").items()
+        if not name.startswith("_")
+        and name not in _OTHER
+        and value not in (None, [], {}, False, getattr(plain, name, None))
+    }

@@ -41,7 +41,8 @@ MARKS = (
     ("<seed:think>", "</seed:think>"),
 )
 SWITCHES = ("enable_thinking", "thinking")  # by which templates ask for no thinking when false
-_ASKED, _DATE = "Write about the sea.", "2024-07-26"
+# An instruction with which templates are tried; the date changes none of their marks.
+ASKED, DATE = "Write about the sea.", "2024-07-26"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def thinking_of(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> Thinking
 
 def _after_asked(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> str:
     """What stands behind the instruction in a prompt."""
-    return chat_prompt(spec, tokenizer, _ASKED, _DATE)[1].rpartition(_ASKED)[2]
+    return chat_prompt(spec, tokenizer, ASKED, DATE)[1].rpartition(ASKED)[2]
 
 
 def _note(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ _BY_HEAD = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """One call of a module: its name, its first tensor in and its first tensor out."""
 
@@ -64,6 +63,7 @@ class _Silencer(TorchFunctionMode):
     """Makes one head of one layer see nothing: its attention weights, or output, become zero.
 
     Attributes:
+        inside: the layer that is being computed.
         attentions: by layer, the heads of every attention that was computed in it.
     """
 
@@ -73,18 +73,18 @@ class _Silencer(TorchFunctionMode):
         super().__init__()
         self._rows, self._positions = ids.shape
         self._layer, self._head = layer, head
-        self._inside: str | None = None  # the layer that is being computed
+        self.inside: str | None = None
         self.attentions: dict[str, list[int]] = {name: [] for name in layers}
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
-        if func in _BY_HEAD and self._inside is not None:
+        if func in _BY_HEAD and self.inside is not None:
             by_head = self._by_head(output)
             if by_head is not None:
-                if self._inside == self._layer:
+                if self.inside == self._layer:
                     output = output.clone()
                     self._by_head(output)[:, self._head] = 0
-                self.attentions[self._inside].append(by_head.shape[1])
+                self.attentions[self.inside].append(by_head.shape[1])
         return output
 
     def _by_head(self, output: Tensor) -> Tensor | None:
@@ -96,11 +96,6 @@ class _Silencer(TorchFunctionMode):
             heads, rest = divmod(output.shape[0], rows)
             return output.unflatten(0, (rows, heads)) if heads > 1 and not rest else None
         return None
-
-    def told(self, model: nn.Module) -> contextlib.AbstractContextManager:
-        """Follow which layer is computed."""
-        layers = {name: model.get_submodule(name) for name in self.attentions}
-        return computing(layers, functools.partial(setattr, self, "_inside"))
 
 
 @torch.no_grad()
@@ -121,35 +116,27 @@ def trace(
     """
     calls: list[Call] = []
     silencer = _Silencer(ids, layers, layer, head)
-    with _listening(model, calls), silencer.told(model), silencer:
+    listening = held(
+        module.register_forward_hook(functools.partial(_keep, calls, name), with_kwargs=True)
+        for name, module in model.named_modules()
+        if name
+    )
+    modules = {name: model.get_submodule(name) for name in layers}
+    with listening, computing(modules, functools.partial(setattr, silencer, "inside")), silencer:
         logits = model(input_ids=ids, use_cache=False).logits
     return Trace(calls, logits, silencer.attentions)
 
 
-def _listening(model: nn.Module, calls: list[Call]) -> contextlib.AbstractContextManager:
-    def listener(name: str):
-        def listen(module: nn.Module, args: tuple, kwargs: dict, output) -> None:
-            taken, given = _first_tensor((*args, *kwargs.values())), _first_tensor((output,))
-            if taken is not None and given is not None:
-                calls.append(Call(name, module, taken.clone(), given.clone()))
-
-        return listen
-
-    return held(
-        module.register_forward_hook(listener(name), with_kwargs=True)
-        for name, module in model.named_modules()
-        if name
-    )
+def _keep(
+    calls: list[Call], name: str, module: nn.Module, args: tuple, kwargs: dict, output
+) -> None:
+    taken, given = _first_tensor((*args, *kwargs.values())), _first_tensor(output)
+    if taken is not None and given is not None:
+        calls.append(Call(name, module, taken.clone(), given.clone()))
 
 
-def _first_tensor(values) -> Tensor | None:
+def _first_tensor(value) -> Tensor | None:
     """The first tensor of floating point in a nest of tuples."""
-    for value in values:
-        if isinstance(value, Tensor):
-            if value.is_floating_point():
-                return value
-        elif isinstance(value, list | tuple):
-            found = _first_tensor(value)
-            if found is not None:
-                return found
-    return None
+    if isinstance(value, list | tuple):
+        return next((one for one in map(_first_tensor, value) if one is not None), None)
+    return value if isinstance(value, Tensor) and value.is_floating_point() else None

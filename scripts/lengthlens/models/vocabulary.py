@@ -38,6 +38,7 @@ from jaxtyping import Bool, UInt8
 from transformers import PreTrainedTokenizerBase
 
 from lengthlens.errors import LengthlensError
+from lengthlens.models.loading import text_decoder
 
 CLASSES = ("stop", "final", "word", "continuation", "other")
 STOP, FINAL, WORD, CONTINUATION, OTHER = range(len(CLASSES))
@@ -142,10 +143,7 @@ def _decode(tokenizer: PreTrainedTokenizerBase, rows: list[list[int]]) -> list[s
     if tokenizer.is_fast:
         # One call into the tokenizers library: a second for 128,000 tokens instead of several.
         return tokenizer.backend_tokenizer.decode_batch(rows, skip_special_tokens=False)
-    return [
-        tokenizer.decode(row, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        for row in rows
-    ]
+    return list(map(text_decoder(tokenizer, special=True), rows))
 
 
 def class_of(text: str) -> int:
