@@ -180,9 +180,7 @@ class Tuning:
             "step": self.step,
             "adapter": get_peft_model_state_dict(self.peft),
             "optimizer": self.optimizer.state_dict(),
-            "losses": self.progress.losses,
-            "developments": self.progress.developments,
-            "best": self.progress.best,
+            **vars(self.progress),
         }
         # NOTE by way of bytes: a full disk then is an OSError, which the job tells in plain words.
         content = io.BytesIO()
@@ -209,7 +207,7 @@ class Tuning:
         set_peft_model_state_dict(self.peft, state["adapter"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
-        self.progress = Progress(state["losses"], state["developments"], state["best"])
+        self.progress = Progress(**{name: state[name] for name in vars(self.progress)})
 
     def _write(self, name: str, weights: dict[str, Tensor]) -> None:
         """Write an adapter as peft reads it."""
