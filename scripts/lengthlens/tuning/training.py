@@ -61,11 +61,8 @@ class Progress:
 
     def is_best(self, step: int) -> bool:
         """Whether no other development was better than that after `step`."""
-
-        def key(numbers: Numbers) -> tuple[float, float]:
-            return numbers["exact"], -numbers["absolute_error"]
-
-        return max(map(key, self.developments.values())) == key(self.developments[step])
+        found = {i: (x["exact"], -x["absolute_error"]) for i, x in self.developments.items()}
+        return found[step] == max(found.values())
 
 
 class Tuning:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ class ModelSpec(Model):
     made_below: str = MADE_BELOW
 
     def __init__(self, name: str, variant: str | None = None, **entry: Any) -> None:
-        entry = {key: value for key, value in entry.items() if value is not None}
         entry |= {"variant": variant} if variant is not None else {}
+        entry = {key: value for key, value in entry.items() if value is not None}
         if not re.fullmatch(r"[A-Za-z0-9-]+", name):
             raise LengthlensError(
                 f"The model name {name!r} is used in file names: "
@@ -238,7 +239,6 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         cache lies.
     """
     folder = check_files(spec)
-    weights = {path.name for path in weight_files(folder)}
     files = {}
     for path in kept_files(folder):
         digest = file_hash(path)
@@ -248,20 +248,30 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         "schema": WEIGHTS,
         "model": spec.name,
         "source": spec.public_source,
-        "shape": None if shape is None else shape.values(),
+        "shape": None if shape is None else asdict(shape),
         **({"origin": read_origin(folder)} if spec.is_made else {}),
         **({} if (found := quantized(folder)) is None else {"quantization": found}),
         "files": files,
         "bytes": sum(entry["bytes"] for entry in files.values()),
-        "weights_sha256": _combined({name: files[name] for name in sorted(weights)}),
+        "weights_sha256": _combined({p.name: files[p.name] for p in weight_files(folder)}),
         "sha256": _combined(files),
     }
 
 
 def kept_files(folder: Path) -> list[Path]:
-    """The files of a model that a manifest lists, by name: all that transformers may read."""
-    weights = {path.name for path in weight_files(folder)}
-    return sorted(path for path in folder.iterdir() if path.is_file() and _is_kept(path, weights))
+    """The files of a model that a manifest lists, by name: all that transformers may read.
+
+    These are the weights in use, JSON, templates and vocabularies. README and other texts that
+    change nothing stay out, and so do unused weights.
+    """
+    named = {"merges.txt", *VOCABULARIES}
+    others = {
+        path
+        for path in folder.iterdir()
+        if path.suffix in {".json", ".jinja", ".model"} or path.name in named
+    }
+    found = others.union(weight_files(folder)) - {folder / ORIGIN}
+    return sorted(path for path in found if path.is_file())
 
 
 def file_hash(path: Path) -> str:
@@ -305,14 +315,3 @@ def _combined(files: Mapping[str, Mapping[str, Any]]) -> str:
     """One hash over names and hashes, in the format of sha256sum's lists."""
     lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in files.items())
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _is_kept(path: Path, weights: set[str]) -> bool:
-    """Whether transformers may read this file: the weights in use, JSON, templates, vocabularies.
-
-    README and other texts that change nothing stay out, and so do unused weights.
-    """
-    if path.suffix == ".safetensors":
-        return path.name in weights
-    readable = path.suffix in {".json", ".jinja", ".model"} and path.name != ORIGIN
-    return readable or path.name in {"merges.txt", *VOCABULARIES}
