@@ -18,12 +18,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from lengthlens.files.yaml_files import KeyPath
+
 MAX_DEPTH = 12
 MAX_ITEMS = 10_000  # below each top-level key
 MAX_DIGITS = 60
 MAX_SHOWN = 60
-
-KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)

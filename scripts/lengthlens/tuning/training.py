@@ -35,11 +35,12 @@ from peft import (
 )
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from lengthlens.decoding.forward import common_prefix
 from lengthlens.errors import LengthlensError
-from lengthlens.files.whole import written_whole
+from lengthlens.files.whole import write_text, written_whole
 from lengthlens.generation.loaded import LoadedModel, assemble, load
 from lengthlens.models.loading import load_generation_config
 from lengthlens.tuning.development import DATE, Numbers, answer_greedily, measure
@@ -162,11 +163,9 @@ class Tuning:
         self.progress.developments[self.step] = numbers
         if self.progress.is_best(self.step):
             self.progress.best = self._stored()
-        with written_whole(self.folder / f"answers/{self.step}.jsonl") as path:
-            lines = [
-                json.dumps({"n": r["n"], "words": r["words"], "text": r["text"]}) for r in rows
-            ]
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        kept = [{key: row[key] for key in ("n", "words", "text")} for row in rows]
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+        write_text(self.folder / f"answers/{self.step}.jsonl", lines)
         told = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
         tqdm.write(f"after {self.step} steps: {told}")
 
@@ -292,11 +291,11 @@ def padded_rows(
     batch: list[tuple[list[int], list[int]]], shared: int
 ) -> tuple[Int[Tensor, "row token"], Int[Tensor, "row token"]]:
     """Inputs without the first `shared` tokens, and the token to be learnt after each of them."""
-    width = max(len(prompt) + len(answer) for prompt, answer in batch) - shared - 1
-    inputs = torch.zeros(len(batch), width, dtype=torch.long)
-    labels = torch.full((len(batch), width), IGNORED)
-    for i, (prompt, answer) in enumerate(batch):
-        tokens = torch.tensor([*prompt, *answer])[shared:]
-        inputs[i, : len(tokens) - 1] = tokens[:-1]
-        labels[i, len(prompt) - shared - 1 : len(tokens) - 1] = tokens[-len(answer) :]
-    return inputs, labels
+    inputs = [torch.tensor([*prompt[shared:], *answer[:-1]]) for prompt, answer in batch]
+    labels = [
+        torch.tensor([IGNORED] * (len(prompt) - shared - 1) + answer) for prompt, answer in batch
+    ]
+    return (
+        pad_sequence(inputs, batch_first=True),
+        pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+    )

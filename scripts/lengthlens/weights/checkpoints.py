@@ -66,19 +66,25 @@ class ModelSpec(Model):
     root: str = "."
     made_below: str = MADE_BELOW
 
-    def __init__(self, name: str, variant: str | None = None, **entry: Any) -> None:
-        entry |= {"variant": variant} if variant is not None else {}
+    def __init__(
+        self,
+        name: str,
+        variant: str | None = None,
+        root: str = ".",
+        made_below: str = MADE_BELOW,
+        **entry: Any,
+    ) -> None:
+        entry["variant"] = variant
         entry = {key: value for key, value in entry.items() if value is not None}
         if not re.fullmatch(r"[A-Za-z0-9-]+", name):
             raise LengthlensError(
                 f"The model name {name!r} is used in file names: "
                 "use letters, digits and hyphens only."
             )
-        of_model = {k: value for k, value in entry.items() if k not in ("root", "made_below")}
-        values, problems = plain_copy(of_model)
+        values, problems = plain_copy(entry)
         if problems := problems + model_problems(values, Model):
             raise LengthlensError(f"Model {name}: {'; '.join(map(str, problems))}")
-        super().__init__(name=name, **entry)
+        super().__init__(name=name, root=root, made_below=made_below, **entry)
         given = {key: entry.get(key) for key in ("path", "hub", "gguf")}
         if sum(value is not None for value in given.values()) != 1:
             told = ", ".join(f"{key}: {value!r}" for key, value in given.items())
@@ -239,10 +245,10 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         cache lies.
     """
     folder = check_files(spec)
-    files = {}
-    for path in kept_files(folder):
-        digest = file_hash(path)
-        files[path.name] = {"sha256": digest, "bytes": path.stat().st_size}
+    files = {
+        path.name: {"sha256": file_hash(path), "bytes": path.stat().st_size}
+        for path in kept_files(folder)
+    }
     shape = Shape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     return {
         "schema": WEIGHTS,
