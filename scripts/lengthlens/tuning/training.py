@@ -89,7 +89,7 @@ class Tuning:
         self.loaded = load(spec, dtype=recipe.precision, device="cpu", threads=recipe.threads)
         self.turn_end = _turn_end(self.loaded)
         torch.manual_seed(recipe.seed)
-        self.config, self.peft = with_adapter(self.loaded, recipe)
+        self.peft = with_adapter(self.loaded, recipe)
         self.model = self.peft.get_base_model()  # its linear maps are peft's from here on
         self.trained = [p for p in self.peft.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, weight_decay=0.0)
@@ -209,7 +209,7 @@ class Tuning:
         """Write an adapter as peft reads it."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        described = copy.deepcopy(self.config)
+        described = copy.deepcopy(self.peft.peft_config["default"])
         described.inference_mode = True
         # NOTE by name: a path of this machine means nothing on another.
         told = self.recipe.base_name or Path(self.recipe.base).name
@@ -219,11 +219,10 @@ class Tuning:
             path.write_bytes(save({key: weights[key].contiguous() for key in sorted(weights)}))
 
 
-def with_adapter(loaded: LoadedModel, recipe: Recipe) -> tuple[LoraConfig, PeftModel]:
+def with_adapter(loaded: LoadedModel, recipe: Recipe) -> PeftModel:
     """The base model with a fresh adapter, put into it by peft."""
     try:
-        config = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
-        return config, get_peft_model(loaded.model, config)
+        return get_peft_model(loaded.model, LoraConfig(task_type="CAUSAL_LM", **recipe.lora))
     except (TypeError, ValueError) as error:
         raise LengthlensError(
             f"`lora` of config/adapter.yaml does not fit {loaded.spec.source}: {error}"

@@ -265,9 +265,8 @@ def file_problems(
         yield f"{path} is damaged or cut short ({size} bytes, no header); copy or fetch it again"
         return
     length, header = found
-    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     try:
-        ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
+        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
         whole = 8 + length + max(ends, default=0)
     except (TypeError, KeyError, IndexError, ValueError, OverflowError):
         yield f"{path} is damaged: its header does not say where tensors lie; copy it again"
@@ -275,7 +274,7 @@ def file_problems(
     tensors |= tensors_in(header)
     if size != whole:
         yield f"{path} has {size} bytes instead of {whole}: it is not whole; copy or fetch it again"
-    if absent := sorted((expected or set()) - set(entries)):
+    if absent := sorted((expected or set()) - set(header)):
         yield (
             f"{path} lacks {len(absent)} tensors that {INDEX} looks for there, such as "
             f"{absent[0]!r}; copy or fetch both again"

@@ -54,7 +54,7 @@ class Tensor:
 
 
 def read_header(path: Path) -> tuple[int, dict] | None:
-    """Length of a safetensors file's header in bytes, and its content; None where it has none."""
+    """Length of a safetensors file's header in bytes, and its tensors; None where it has none."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -64,14 +64,17 @@ def read_header(path: Path) -> tuple[int, dict] | None:
             header = json.loads(file.read(length))
         except (ValueError, RecursionError):
             return None
-    return (length, header) if isinstance(header, dict) else None
+    if not isinstance(header, dict):
+        return None
+    header.pop("__metadata__", None)
+    return length, header
 
 
 def tensors_in(header: Mapping) -> dict[str, Tensor]:
     """The tensors of a header, those left out whose entry is odd."""
     found = {}
     for name, entry in header.items():
-        if name != "__metadata__" and isinstance(entry, dict):
+        if isinstance(entry, dict):
             shape = entry.get("shape")
             numbers = isinstance(shape, list) and all(type(size) is int for size in shape)
             found[name] = Tensor(str(entry.get("dtype")), tuple(shape) if numbers else ())
