@@ -13,7 +13,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +253,7 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         "schema": WEIGHTS,
         "model": spec.name,
         "source": spec.public_source,
-        "shape": None if shape is None else asdict(shape),
+        "shape": None if shape is None else shape.values(),
         **({"origin": read_origin(folder)} if spec.is_made else {}),
         **({} if (found := quantized(folder)) is None else {"quantization": found}),
         "files": files,

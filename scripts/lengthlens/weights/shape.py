@@ -7,7 +7,7 @@ before anything is loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Numbers of the residual stream that attribution works on at a time, 0.5 GB in bfloat16: what keeps
@@ -61,6 +61,10 @@ class Shape:
         d_head = d_head or found["d_model"] // found["heads"]
         dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
         return cls(**found, d_head=d_head, dtype=dtype.removeprefix("torch."))
+
+    def values(self) -> dict:
+        """As a dictionary ready for JSON; `Shape(**values)` reads it back."""
+        return asdict(self)
 
     def step_bytes(self, itemsize: int) -> int:
         """Bytes recorded for one generated token: heads' inputs, MLPs and the embedding."""
