@@ -17,7 +17,7 @@ BASES = {
     name: Model(variant="instruct", **(entry if isinstance(entry, dict) else {"path": entry}))
     for name, entry in ENTRIES.items()
 }
-GGUF_FILES |= {file_key(gguf_of(base)): gguf_of(base) for base in BASES.values() if base.gguf}
+GGUF_FILES |= {file_key(base.gguf): base.gguf for base in BASES.values() if base.gguf}
 FOLDERS = {name: base.path or model_files(base)[0] for name, base in BASES.items()}
 
 

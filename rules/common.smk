@@ -7,7 +7,7 @@ from lengthlens.language.prompts import load_language, one_of_each
 from lengthlens.weights.arrival import arrival_problem
 from lengthlens.settings.sections import AblationPlan
 from lengthlens.weights.checkpoints import ModelSpec, local_folder
-from lengthlens.weights.made import MADE_BELOW, fetched_file, file_key, gguf_of, made_folder
+from lengthlens.weights.made import MADE_BELOW, fetched_file, file_key, made_folder
 from lengthlens.workflow.dependencies import modules_of
 from lengthlens.workflow.gpus import gpu_problem
 from lengthlens.workflow.progress import tell_progress
@@ -93,7 +93,7 @@ def files_in(folder):
 def model_files(entry):
     """Files of a local model, or the folder that it is made into; those of a hub model are in the
     hub's cache."""
-    if entry.gguf is not None or entry.adapter is not None:
+    if entry.is_made:
         return [f"{MADE_BELOW}/{made_folder(entry)}"]
     return [] if entry.path is None else files_in(entry.path)
 
@@ -107,9 +107,7 @@ def fetched(wildcards):
 
 
 # What is made, by the key in its file names: GGUF files, and a model of each adapter and base.
-GGUF_FILES = {
-    file_key(gguf_of(entry)): gguf_of(entry) for entry in study.models.values() if entry.gguf
-}
+GGUF_FILES = {file_key(entry.gguf): entry.gguf for entry in study.models.values() if entry.gguf}
 MERGED = {
     made_folder(entry).partition(".")[2]: name
     for name, entry in study.models.items()

@@ -9,7 +9,7 @@ def main(snakemake) -> None:
     from lengthlens.attribution.recorded import joined_scores, recorded_batches, recorded_dtype
     from lengthlens.files.formats import ATTRIBUTION, GENERATIONS, TOKENS
     from lengthlens.files.identity import check_agreement, this_run
-    from lengthlens.files.jsonl import read_rows, read_rows_made, write_rows
+    from lengthlens.files.jsonl import read_rows_made, write_rows
     from lengthlens.files.netcdf import write_dataset
     from lengthlens.files.provenance import provenance
     from lengthlens.models.lazyweights import read_readout
@@ -24,7 +24,7 @@ def main(snakemake) -> None:
     check_agreement(run | {given.answers: answered})
     if given.get("scores"):
         scores, sums = joined_scores(given.scores, run)
-        pushes = [row for path in given.tokens for row in read_rows(path, TOKENS)]
+        pushes = [row for path in given.tokens for row in read_rows_made(path, TOKENS)[0]]
     else:
         readout = read_readout(spec, recorded_dtype(given.activations, manifest, params.config))
         selected = {row["sample_id"] for row in answers if row["split"] == "select"}

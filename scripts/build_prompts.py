@@ -4,9 +4,12 @@ from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
+    from dataclasses import asdict
+
     from lengthlens.files.formats import PROMPTS
-    from lengthlens.files.provenance import provenance, write_with_sidecar
-    from lengthlens.language.prompts import build_prompts, load_language, prompts_to_jsonl
+    from lengthlens.files.jsonl import write_rows
+    from lengthlens.files.provenance import provenance
+    from lengthlens.language.prompts import build_prompts, load_language
 
     config = snakemake.params.config
     language = load_language(snakemake.input.language)
@@ -14,8 +17,7 @@ def main(snakemake) -> None:
     prompts = [
         prompt for n in config["n_words"] for prompt in build_prompts(language, n, 0, per_n, seed)
     ]
-    made = provenance(PROMPTS, config)
-    write_with_sidecar(snakemake.output.prompts, prompts_to_jsonl(prompts), made)
+    write_rows(map(asdict, prompts), snakemake.output.prompts, provenance(PROMPTS, config))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ def main(snakemake) -> None:
     from pathlib import Path
 
     from lengthlens.models.dequantizing import dequantize
-    from lengthlens.weights.made import as_gguf
+    from lengthlens.settings.sections import Gguf
 
-    file = as_gguf(snakemake.params.gguf)
+    file = Gguf(**snakemake.params.gguf)
     dequantize(file, Path(snakemake.input.file), Path(snakemake.output[0]))
 
 

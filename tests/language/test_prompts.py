@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lengthlens.errors import LengthlensError
+from lengthlens.files.jsonl import write_rows
 from lengthlens.language.prompts import (
     Language,
     Prompt,
@@ -16,7 +18,6 @@ from lengthlens.language.prompts import (
     Topic,
     build_prompts,
     load_language,
-    prompts_to_jsonl,
     spread_over_n,
     topic_split,
     with_number,
@@ -181,14 +182,16 @@ def test_a_one_sided_split_is_refused() -> None:
         build_prompts(language, 3, 0, 1, one_sided)
 
 
-def test_jsonl_round_trip(languages: dict[str, Language]) -> None:
+def test_jsonl_round_trip(languages: dict[str, Language], tmp_path: Path) -> None:
     prompts = [p for lang in languages.values() for p in build_prompts(lang, 4, 0, 24, 0)]
-    lines = prompts_to_jsonl(prompts).removesuffix("\n").split("\n")
+    write_rows(map(asdict, prompts), tmp_path / "a.jsonl", {})
+    lines = (tmp_path / "a.jsonl").read_text(encoding="utf-8").removesuffix("\n").split("\n")
     assert [Prompt(**json.loads(line)) for line in lines] == prompts
 
 
-def test_jsonl_of_nothing_is_nothing() -> None:
-    assert prompts_to_jsonl([]) == ""
+def test_jsonl_of_nothing_is_nothing(tmp_path: Path) -> None:
+    write_rows([], tmp_path / "a.jsonl", {})
+    assert (tmp_path / "a.jsonl").read_bytes() == b""
 
 
 def test_the_halves_of_the_default_study_are_what_the_docs_say(languages) -> None:

@@ -16,7 +16,7 @@ from fake_hub import COMMIT, FakeHub, served
 from lengthlens.errors import LengthlensError
 from lengthlens.weights import presence
 from lengthlens.weights.checkpoints import ModelSpec, weights_manifest
-from lengthlens.weights.fetching import Offer, check_fetched
+from lengthlens.weights.fetching import check_fetched
 from lengthlens.weights.presence import check_model, check_models, told
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -190,8 +190,7 @@ def test_a_hub_that_takes_the_question_and_never_answers_is_not_waited_for(hub, 
 
 def test_models_that_fit_on_the_disk_one_by_one_but_not_together(monkeypatch, cache):
     """Each takes 3 MB, and 5 MB are free."""
-    offer = Offer(COMMIT, {"model.safetensors": 3_000_000})
-    monkeypatch.setattr(presence, "ask_hub", lambda spec: offer)
+    monkeypatch.setattr(presence, "bytes_on_hub", lambda spec: 3_000_000)
     specs = [spec("someone/one"), spec("someone/two")]
     for free, whole in ((6_000_000, True), (5_000_000, False), (2_000_000, False)):
         monkeypatch.setattr(

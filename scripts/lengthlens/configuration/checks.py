@@ -14,17 +14,17 @@ from lengthlens.files.validation import KeyPath, Problem, show, suggest
 from lengthlens.language.languages import Language, check_parallel, load_language, missing_forms
 from lengthlens.language.prompts import SPLITS, build_prompts
 from lengthlens.language.unspaced import counting_problem
+from lengthlens.settings.sections import Model
 from lengthlens.weights.adapters import adapter_problem
 from lengthlens.weights.checkpoints import PROMPTED, local_folder
 from lengthlens.weights.checks import (
     number_of_heads,
     quick_problems,
     template_problem,
-    variables_problem,
 )
 from lengthlens.weights.gguf_header import file_problem
 from lengthlens.weights.hub_cache import snapshot_folder
-from lengthlens.weights.made import MADE_BELOW, as_gguf, dequantized_folder
+from lengthlens.weights.made import MADE_BELOW, dequantized_folder
 from lengthlens.weights.places import odd_place
 
 LANGUAGES = "resources/languages"
@@ -335,7 +335,7 @@ def _made_problems(path: KeyPath, model: dict[str, Any], root: Path) -> Iterator
     """What is wrong with a GGUF file or an adapter, told by small reads."""
     key = "gguf"
     try:
-        file = as_gguf(model["gguf"]) if "gguf" in model else None
+        file = Model(**model).gguf
         if file is not None and file.pip is not None and file.sha256 is None:
             yield Problem(
                 (*path, "gguf", "sha256"),
@@ -372,10 +372,8 @@ def _folder_problems(path: KeyPath, model: dict[str, Any], folder: Path) -> Iter
         yield Problem((*path, "path"), problem)
     if "adapter" in model:  # which may bring a chat template
         return
-    if missing := template_problem(folder, model["variant"]):
-        yield Problem((*path, "variant"), missing)
-    elif wrong := variables_problem(folder, model["variant"], model.get("template", {})):
-        yield Problem((*path, "template"), wrong)
+    if wrong := template_problem(folder, model["variant"], model.get("template", {})):
+        yield Problem((*path, wrong[0]), wrong[1])
 
 
 def check_twins(models: Mapping[str, dict[str, Any]], root: Path) -> Iterator[Problem]:
@@ -442,7 +440,7 @@ def _real(folder: Path) -> str:
 def _folder(model: Mapping[str, Any], root: Path) -> Path | None:
     """Where a model lies on this machine, if it does; of one with an adapter the one without."""
     if "gguf" in model:
-        folder = Path(MADE_BELOW) / dequantized_folder(as_gguf(model["gguf"]))
+        folder = Path(MADE_BELOW) / dequantized_folder(Model(**model).gguf)
         return folder if folder.is_dir() else None
     if "path" in model:
         return local_folder(model["path"], root)

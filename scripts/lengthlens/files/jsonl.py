@@ -16,11 +16,6 @@ def write_rows(rows: Iterable[Mapping], path: str | Path, made: Mapping) -> None
     write_with_sidecar(path, text, made)
 
 
-def read_rows(path: str | Path, schema: str) -> list[dict]:
-    """Read a table and check its format and checksum; see `read_rows_made`."""
-    return read_rows_made(path, schema)[0]
-
-
 def read_rows_made(path: str | Path, schema: str) -> tuple[list[dict], dict]:
     """Read a table with its provenance.
 

@@ -18,12 +18,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from lengthlens.files.yaml_files import KeyPath
+
 MAX_DEPTH = 12
 MAX_ITEMS = 10_000  # below each top-level key
 MAX_DIGITS = 60
 MAX_SHOWN = 60
-
-KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -59,33 +59,21 @@ def dotted(path: Iterable[str | int]) -> str:
 
 def show(value: Any) -> str:
     """The value as YAML would write it on one line, shortened."""
-    text = "".join(_pieces(value, MAX_SHOWN + 1))
-    text = " ".join(text.split())
+    text = " ".join(_written(value).split())
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
-def _pieces(value: Any, room: int) -> Iterator[str]:
-    """Yield the text of `value` piece by piece, little more than `room` characters of it."""
+def _written(value: Any) -> str:
+    """The value on one line; long texts in it are cut."""
     if isinstance(value, Unusable):
-        yield value.text
-    elif value is None or isinstance(value, bool):
-        yield {None: "null", True: "true", False: "false"}[value]
-    elif isinstance(value, dict | list | tuple):
-        is_dict = isinstance(value, dict)
-        yield "{" if is_dict else "["
-        for position, item in enumerate(value.items() if is_dict else value):
-            if room <= 0:
-                yield "…"
-                break
-            prefix = ", " * (position > 0) + (f"{item[0]}: " if is_dict else "")
-            text = prefix + "".join(_pieces(item[1] if is_dict else item, room - len(prefix)))
-            room -= len(text)
-            yield text
-        yield "}" if is_dict else "]"
-    elif isinstance(value, str):
-        yield repr(value[: room + 1])
-    else:
-        yield repr(value)
+        return value.text
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    return repr(value[: MAX_SHOWN + 2] if isinstance(value, str) else value)
 
 
 def plain_copy(value: Any) -> tuple[Any, list[Problem]]:
@@ -188,13 +176,9 @@ def _placed(value: Any, error: Mapping[str, Any], schema: dict[str, Any]) -> tup
 
 def _told(kind: str, path: KeyPath, value: Any, schema: dict[str, Any]) -> Problem:
     """An error of pydantic in our words."""
-    above = subschema(schema, path[:-1], value)
-    here = subschema(schema, path, value)
-    for part in path[:-1]:
-        value = value[part]
-    if kind == "missing" or (kind == "union_tag_not_found" and path[-1] not in value):
+    *_, (above, holder), (here, value) = ({}, None), *_along(schema, path, value)
+    if kind == "missing" or (kind == "union_tag_not_found" and path[-1] not in holder):
         return Problem(path, f"missing; legal: {legal_values(here)}")
-    value = value[path[-1]] if path else value
     if kind == "extra_forbidden":
         guess = _suggest_key(path[-1], above, schema)
         return Problem(path, f"unknown key (value {show(value)}){guess}")
@@ -281,12 +265,19 @@ def subschema(schema: dict[str, Any], path: KeyPath, value: Any = None) -> dict[
 
     Where a key says which of several forms a mapping has, only `value` tells the form.
     """
+    *_, (here, _) = _along(schema, path, value)
+    return here
+
+
+def _along(schema: dict[str, Any], path: KeyPath, value: Any) -> Iterator[tuple[dict, Any]]:
+    """The parts of a schema down a path, and what stands there in the value (None: nothing)."""
     here = _resolve(schema, schema, value)
+    yield here, value
     for part in path:
-        known = isinstance(value, dict | list) and (isinstance(value, list) or part in value)
+        known = isinstance(value, list) or (isinstance(value, dict) and part in value)
         value = value[part] if known else None
         here = _step(here, part, schema, value)
-    return here
+        yield here, value
 
 
 def _step(here: dict[str, Any], part: str | int, schema: dict, value: Any) -> dict[str, Any]:

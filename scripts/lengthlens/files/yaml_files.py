@@ -59,7 +59,7 @@ def read_yaml(path: str | Path) -> YamlFile:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        values, repeated = _survey(node)
+        repeated, misread, lines = _survey(node)
         content = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise LengthlensError(f"{path} is not valid YAML: {_advised(error, text)}") from error
@@ -70,24 +70,20 @@ def read_yaml(path: str | Path) -> YamlFile:
             f"{path} holds a value that is no date or number though it looks like one ({error}): "
             "correct it or put it in quotes"
         ) from error
-    misread = [
-        Misread(path, line, value.value, read)
-        for path, line, value in values
-        if (read := _read_otherwise(value)) is not None
-    ]
-    return YamlFile(content, repeated, misread, {path: line for path, line, _ in reversed(values)})
+    return YamlFile(content, repeated, misread, lines)
 
 
 def _survey(
     root: yaml.Node | None,
-) -> tuple[list[tuple[KeyPath, int, yaml.Node]], list[Repeated]]:
-    """Path, line and node of every value, and the keys that stand twice in a mapping.
+) -> tuple[list[Repeated], list[Misread], dict[KeyPath, int]]:
+    """The keys that stand twice in a mapping, values that are misread, and the line of every value.
 
     The line is that of a value's key, or its own in a list. Keys that are no scalars are passed
     over: no file with one can be read.
     """
-    values: list[tuple[KeyPath, int, yaml.Node]] = []
     repeated: list[Repeated] = []
+    misread: list[Misread] = []
+    places: dict[KeyPath, int] = {}
     seen: set[int] = set()  # anchors make a graph of it, perhaps with cycles
 
     def walk(node: yaml.Node | None, path: KeyPath) -> None:
@@ -108,11 +104,13 @@ def _survey(
                 if key in lines:
                     repeated.append(Repeated(tuple(map(str, here)), (lines[key], line)))
                 lines.setdefault(key, line)
-            values.append((here, line, value))
+            places.setdefault(here, line)
+            if (read := _read_otherwise(value)) is not None:
+                misread.append(Misread(here, line, value.value, read))
             walk(value, here)
 
     walk(root, ())
-    return values, repeated
+    return repeated, misread, places
 
 
 # What is read as everybody reads it; all else of the type is read by a rule of YAML 1.1.

@@ -45,11 +45,12 @@ def find_problems(content: object, code: str) -> list[str]:
     problems += [f"unknown key `{_name(key)}`: the keys are {', '.join(KEYS)}" for key in unknown]
     if missing:
         return problems
+    forms = _forms(content["topics"])
     problems += _header_problems(content, code)
-    problems += _topic_problems(content["topics"], code)
-    problems += _template_problems(content["templates"], content["topics"])
+    problems += _topic_problems(content["topics"], forms, code)
+    problems += _template_problems(content["templates"], forms)
     problems += _neutral_problems(content["neutral"])
-    problems += _contrast_problems(content.get("contrasts"), content["topics"])
+    problems += _contrast_problems(content.get("contrasts"), forms)
     return problems
 
 
@@ -64,7 +65,7 @@ def _header_problems(content: dict, code: str) -> Iterator[str]:
     yield from _text_problems("`name`", content["name"])
 
 
-def _topic_problems(topics: object, code: str) -> Iterator[str]:
+def _topic_problems(topics: object, forms: set, code: str) -> Iterator[str]:
     if not isinstance(topics, dict) or len(topics) < 2:
         yield (
             "`topics` must be a mapping of at least 2 topics, since some of them go to the split "
@@ -79,7 +80,7 @@ def _topic_problems(topics: object, code: str) -> Iterator[str]:
         if not isinstance(entry, dict) or "name" not in entry or "words" not in entry:
             yield f"{place}: must be a mapping with `name`, `words` and the other forms in use"
             continue
-        for form in sorted(_forms(topics) - set(entry), key=str):
+        for form in sorted(forms - set(entry), key=str):
             yield f"{place}: the form `{_name(form)}` is missing, which other topics have: add it"
         yield from _form_problems(place, entry, code)
         name, words = entry["name"], entry["words"]
@@ -140,7 +141,7 @@ def _mention_word_problems(place: str, words: object, code: str) -> Iterator[str
             yield f"{place}, `words`: {_brief(word)} is given twice: remove one"
 
 
-def _template_problems(templates: object, topics: object) -> Iterator[str]:
+def _template_problems(templates: object, forms: set) -> Iterator[str]:
     if not isinstance(templates, dict) or not templates:
         yield f"`templates` must be a mapping of id: wording: got {_brief(templates)}"
         return
@@ -155,16 +156,14 @@ def _template_problems(templates: object, topics: object) -> Iterator[str]:
         for category, text in wordings.items():
             here = f"{place}, form `{category}`" if isinstance(entry, dict) else place
             wrong = list(_text_problems(here, text))
-            yield from wrong or _placeholder_problems(here, text, _forms(topics))
+            yield from wrong or _placeholder_problems(here, text, forms)
         text = wordings.get(OTHER)
-        if not isinstance(text, str):
-            continue
-        if texts.setdefault(_alike(text), template_id) != template_id:
+        if isinstance(text, str) and texts.setdefault(_alike(text), template_id) != template_id:
             other = _name(texts[_alike(text)])
             yield f"{place}: has the same wording as template `{other}`: change one"
 
 
-def _contrast_problems(contrasts: object, topics: object) -> Iterator[str]:
+def _contrast_problems(contrasts: object, forms: set) -> Iterator[str]:
     """They may be left out; else there are as many with an early as with a late number."""
     if contrasts is None:
         return
@@ -185,7 +184,7 @@ def _contrast_problems(contrasts: object, topics: object) -> Iterator[str]:
         for place in CONTRASTS[1:]
         for number, entry in enumerate(contrasts[place], start=1)
     }
-    for problem in _template_problems(wordings, topics):
+    for problem in _template_problems(wordings, forms):
         yield f"`contrasts`, {problem}"
     texts = [entry.get(OTHER) if isinstance(entry, dict) else entry for entry in wordings.values()]
     for text in texts:

@@ -14,10 +14,10 @@ from string import Formatter
 
 from lengthlens.errors import LengthlensError
 from lengthlens.files.yaml_files import read_yaml
-from lengthlens.language.checks import find_problems
+from lengthlens.language.checks import CONTRASTS, find_problems
 from lengthlens.language.plurals import OTHER, plural_category
 
-PLACES = ("early", "late")  # where the number stands
+PLACES = CONTRASTS[1:]  # early or late: where the number stands
 KINDS = tuple(f"{place}-{end}" for place in PLACES for end in ("mark", "bare"))
 
 
@@ -60,12 +60,10 @@ class Language:
         """The characters of the number in an instruction, [start, end), as often as it is there."""
         wording = template.wording(plural_category(self.code, n)) or template.text
         length, found = 0, []
-        for literal, name, form, _ in Formatter().parse(wording):
-            length += len(literal)
-            if name is None:
-                continue
-            start = length
-            length += len(format(n if name == "n" else topic.forms[name], form or ""))
+        filled = {**topic.forms, "n": str(n), None: ""}
+        for literal, name, _, _ in Formatter().parse(wording):
+            start = length + len(literal)
+            length = start + len(filled[name])
             if name == "n":
                 found.append((start, length))
         return found
@@ -178,13 +176,11 @@ def check_parallel(languages: Iterable[Language]) -> None:
 
 
 def _difference(expected: list[str], found: list[str], first: str, other: str) -> str:
-    missing = [key for key in expected if key not in found]
-    added = [key for key in found if key not in expected]
-    parts = []
-    if missing:
-        parts.append(f"only {first!r} has {', '.join(missing)}")
-    if added:
-        parts.append(f"only {other!r} has {', '.join(added)}")
+    alone = {
+        first: [key for key in expected if key not in found],
+        other: [key for key in found if key not in expected],
+    }
+    parts = [f"only {code!r} has {', '.join(keys)}" for code, keys in alone.items() if keys]
     if not parts:
         position = next(i for i, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b)
         parts.append(

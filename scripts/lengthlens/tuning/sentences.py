@@ -81,15 +81,11 @@ def versions(line: str, number: int = 0) -> list[Sentence]:
 
     A version without a topic is none. `number` is that of the line.
     """
-    pieces = re.split(r"(\[[^\[\]]*\])", line)
-    places = [i for i, piece in enumerate(pieces) if piece.startswith("[")]
+    pieces = re.split(f"({_OPTIONAL.pattern})", line)
+    choices = [(piece[1:-1], "") if piece.startswith("[") else (piece,) for piece in pieces]
     found = []
-    for kept in itertools.product((True, False), repeat=len(places)):
-        left_out = {place for place, keep in zip(places, kept, strict=True) if not keep}
-        marked = "".join(
-            "" if i in left_out else piece.strip("[]") for i, piece in enumerate(pieces)
-        )
-        marked = " ".join(marked.split())
+    for kept in itertools.product(*choices):
+        marked = " ".join("".join(kept).split())
         marked = marked[:2].lower() + marked[2:] if marked.startswith("*") else marked
         if topics := tuple(dict.fromkeys(_TOPIC.findall(marked))):
             text = _TOPIC.sub(r"\1", marked) + "."

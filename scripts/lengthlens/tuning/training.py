@@ -35,11 +35,12 @@ from peft import (
 )
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from lengthlens.decoding.forward import common_prefix
 from lengthlens.errors import LengthlensError
-from lengthlens.files.whole import written_whole
+from lengthlens.files.whole import write_text, written_whole
 from lengthlens.generation.loaded import LoadedModel, assemble, load
 from lengthlens.models.loading import load_generation_config
 from lengthlens.tuning.development import DATE, Numbers, answer_greedily, measure
@@ -61,11 +62,8 @@ class Progress:
 
     def is_best(self, step: int) -> bool:
         """Whether no other development was better than that after `step`."""
-
-        def key(numbers: Numbers) -> tuple[float, float]:
-            return numbers["exact"], -numbers["absolute_error"]
-
-        return max(map(key, self.developments.values())) == key(self.developments[step])
+        found = {i: (x["exact"], -x["absolute_error"]) for i, x in self.developments.items()}
+        return found[step] == max(found.values())
 
 
 class Tuning:
@@ -91,7 +89,7 @@ class Tuning:
         self.loaded = load(spec, dtype=recipe.precision, device="cpu", threads=recipe.threads)
         self.turn_end = _turn_end(self.loaded)
         torch.manual_seed(recipe.seed)
-        self.config, self.peft = with_adapter(self.loaded, recipe)
+        self.peft = with_adapter(self.loaded, recipe)
         self.model = self.peft.get_base_model()  # its linear maps are peft's from here on
         self.trained = [p for p in self.peft.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, weight_decay=0.0)
@@ -165,11 +163,9 @@ class Tuning:
         self.progress.developments[self.step] = numbers
         if self.progress.is_best(self.step):
             self.progress.best = self._stored()
-        with written_whole(self.folder / f"answers/{self.step}.jsonl") as path:
-            lines = [
-                json.dumps({"n": r["n"], "words": r["words"], "text": r["text"]}) for r in rows
-            ]
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        kept = [{key: row[key] for key in ("n", "words", "text")} for row in rows]
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+        write_text(self.folder / f"answers/{self.step}.jsonl", lines)
         told = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
         tqdm.write(f"after {self.step} steps: {told}")
 
@@ -180,9 +176,7 @@ class Tuning:
             "step": self.step,
             "adapter": get_peft_model_state_dict(self.peft),
             "optimizer": self.optimizer.state_dict(),
-            "losses": self.progress.losses,
-            "developments": self.progress.developments,
-            "best": self.progress.best,
+            **vars(self.progress),
         }
         # NOTE by way of bytes: a full disk then is an OSError, which the job tells in plain words.
         content = io.BytesIO()
@@ -209,13 +203,13 @@ class Tuning:
         set_peft_model_state_dict(self.peft, state["adapter"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
-        self.progress = Progress(state["losses"], state["developments"], state["best"])
+        self.progress = Progress(**{name: state[name] for name in vars(self.progress)})
 
     def _write(self, name: str, weights: dict[str, Tensor]) -> None:
         """Write an adapter as peft reads it."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        described = copy.deepcopy(self.config)
+        described = copy.deepcopy(self.peft.peft_config["default"])
         described.inference_mode = True
         # NOTE by name: a path of this machine means nothing on another.
         told = self.recipe.base_name or Path(self.recipe.base).name
@@ -225,11 +219,10 @@ class Tuning:
             path.write_bytes(save({key: weights[key].contiguous() for key in sorted(weights)}))
 
 
-def with_adapter(loaded: LoadedModel, recipe: Recipe) -> tuple[LoraConfig, PeftModel]:
+def with_adapter(loaded: LoadedModel, recipe: Recipe) -> PeftModel:
     """The base model with a fresh adapter, put into it by peft."""
     try:
-        config = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
-        return config, get_peft_model(loaded.model, config)
+        return get_peft_model(loaded.model, LoraConfig(task_type="CAUSAL_LM", **recipe.lora))
     except (TypeError, ValueError) as error:
         raise LengthlensError(
             f"`lora` of config/adapter.yaml does not fit {loaded.spec.source}: {error}"
@@ -297,11 +290,11 @@ def padded_rows(
     batch: list[tuple[list[int], list[int]]], shared: int
 ) -> tuple[Int[Tensor, "row token"], Int[Tensor, "row token"]]:
     """Inputs without the first `shared` tokens, and the token to be learnt after each of them."""
-    width = max(len(prompt) + len(answer) for prompt, answer in batch) - shared - 1
-    inputs = torch.zeros(len(batch), width, dtype=torch.long)
-    labels = torch.full((len(batch), width), IGNORED)
-    for i, (prompt, answer) in enumerate(batch):
-        tokens = torch.tensor([*prompt, *answer])[shared:]
-        inputs[i, : len(tokens) - 1] = tokens[:-1]
-        labels[i, len(prompt) - shared - 1 : len(tokens) - 1] = tokens[-len(answer) :]
-    return inputs, labels
+    inputs = [torch.tensor([*prompt[shared:], *answer[:-1]]) for prompt, answer in batch]
+    labels = [
+        torch.tensor([IGNORED] * (len(prompt) - shared - 1) + answer) for prompt, answer in batch
+    ]
+    return (
+        pad_sequence(inputs, batch_first=True),
+        pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+    )

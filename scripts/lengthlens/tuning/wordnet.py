@@ -168,8 +168,8 @@ def is_sentence(words: list[str], part: str, net: WordNet) -> bool:
 
 def mark(words: list[str], net: WordNet) -> str | None:
     """The sentence with marks, or None if it has no noun that could be a topic."""
-    parts = [net.part(word.strip(",").lower()) for word in words]
     lower = [word.strip(",").lower() for word in words]
+    parts = [net.part(word) for word in lower]
     marked = [_starred(w) if _is_topic(i, lower, parts) else w for i, w in enumerate(words)]
     if words[0][0].isupper() and any(lemma in net.names for lemma, _ in net.readings(lower[0])):
         marked[0] = words[0]

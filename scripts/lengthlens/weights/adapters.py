@@ -9,7 +9,7 @@ import importlib.util
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def adapter_problem(folder: Path, base: Path | None) -> str | None:
 
 def numbers_in(base: Path) -> int:
     """How many numbers the weights of a model's folder or GGUF file have, from headers alone."""
-    return _Base.of(base).numbers
+    return _read_base(base).numbers
 
 
 def unmatched_name(adapter: Path, names: Sequence[str]) -> str | None:
@@ -100,7 +100,7 @@ def _misfits(
     folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], base: Path
 ) -> Iterator[str]:
     """Factors without a place in the model, of other shapes, or missing in some layers."""
-    model = _Base.of(base)
+    model = _read_base(base)
     cure = f"its base is {base_of(folder / ADAPTER) or 'another model'}; give that one"
     layers: dict[str, set[int]] = defaultdict(set)
     for name, tensor in tensors.items():
@@ -115,18 +115,16 @@ def _misfits(
             continue
         if place:
             layers[_FACTOR.fullmatch(place["module"])["module"]].add(int(place["layer"]))
-        sizes = model.shape(factor["module"])
+        sizes = model.shapes.get(factor["module"], ())
         if len(sizes) != 2 or len(tensor.shape) != 2:
             continue
         if config.get("fan_in_fan_out") is True:
             sizes = sizes[::-1]  # out, in
-        size, wanted = (
-            (tensor.shape[1], sizes[1]) if factor["side"] == "A" else (tensor.shape[0], sizes[0])
-        )
-        if size != wanted:
+        side = 1 if factor["side"] == "A" else 0
+        if tensor.shape[side] != sizes[side]:
             yield (
-                f"the adapter {folder} does not fit: {name} is made for {size} numbers, but "
-                f"{factor['module']} of {base} has {wanted}; {cure}"
+                f"the adapter {folder} does not fit: {name} is made for {tensor.shape[side]} "
+                f"numbers, but {factor['module']} of {base} has {sizes[side]}; {cure}"
             )
     if model.layers is not None:
         yield from _absent(folder, config, layers, model.layers)
@@ -162,30 +160,25 @@ class _Base:
 
     layers: int | None
     numbers: int  # of all weights together
-    shape: Callable[[str], tuple[int, ...]]  # of a module's weight, by its name; () if unknown
+    shapes: Mapping[str, tuple[int, ...]]  # of modules' weights, by the modules' names
 
-    @classmethod
-    def of(cls, path: Path) -> _Base:
-        """The model in a folder, or the one that a GGUF file will become."""
-        if path.is_file():
-            return cls._of_gguf(path)
-        config = read_mapping(path / "config.json")
-        tensors = plain_tensors(quantization_of(config), header_tensors(path))
-        found = {name: tensor.shape for name, tensor in tensors.items()}
-        layers, _ = number_of_heads(path) or (None, None)
-        numbers = sum(map(math.prod, found.values()))
-        return cls(layers, numbers, lambda module: found.get(f"{module}.weight", ()))
 
-    @classmethod
-    def _of_gguf(cls, path: Path) -> _Base:
+def _read_base(path: Path) -> _Base:
+    """The model in a folder, or the one that a GGUF file will become."""
+    if path.is_file():
         from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
 
         header = gguf_header.read_header(path)
         kinds = {name: kind for kind, name in MODEL_ARCH_NAMES.items()}
         layers = header.of_architecture()["block_count"]
-        names = get_tensor_name_map(kinds[header.architecture], layers)
-        return cls(
-            layers,
-            header.numbers,
-            lambda module: header.tensors.get(f"{names.get_name(module)}.weight", ()),
-        )
+        names = get_tensor_name_map(kinds[header.architecture], layers).mapping
+        shapes = {
+            module: header.tensors.get(f"{name}.weight", ()) for module, (_, name) in names.items()
+        }
+        return _Base(layers, header.numbers, shapes)
+    tensors = plain_tensors(
+        quantization_of(read_mapping(path / "config.json")), header_tensors(path)
+    )
+    shapes = {name.removesuffix(".weight"): tensor.shape for name, tensor in tensors.items()}
+    layers, _ = number_of_heads(path) or (None, None)
+    return _Base(layers, sum(math.prod(tensor.shape) for tensor in tensors.values()), shapes)

@@ -33,10 +33,9 @@ FORMS = ("text", "parts", "text after an empty system turn", "parts after an emp
 _DATE_FORMAT = "%d %b %Y"  # as the published chat templates write it
 _NAMED = "additional_chat_templates"
 # Given to every template by transformers or by us.
-_GIVEN = {"messages", "tools", "documents", "add_generation_prompt"} | {
-    "date_string",
-    "stopped_clock",
-    "strftime_now",
+_GIVEN = {
+    *("messages", "tools", "documents", "add_generation_prompt"),
+    *("date_string", "stopped_clock", "strftime_now"),
 }
 _CODES = "aAbBdHIjmMpSyY"
 # Some chat templates ask transformers for today's date through `strftime_now`. Functions cannot be
@@ -68,27 +67,13 @@ def read_template(folder: Path) -> str | None:
             return _checked(file.read_text(encoding="utf-8"), file)
         except (OSError, UnicodeDecodeError) as error:
             raise LengthlensError(f"{file} cannot be read ({error}); copy it again") from error
-    if (folder / _NAMED).is_dir() and list((folder / _NAMED).glob("*.jinja")):
-        names = sorted(path.stem for path in (folder / _NAMED).glob("*.jinja"))
+    if names := sorted(path.stem for path in (folder / _NAMED).glob("*.jinja")):
         raise _no_default(folder / _NAMED, names)
     for name in ("tokenizer_config.json", "chat_template.json"):
-        path = folder / name
-        found = read_mapping(path).get("chat_template")
+        found = read_mapping(folder / name).get("chat_template")
         if found is not None:
-            return _checked(_default(found, path), path)
+            return _checked(found, folder / name)
     return None
-
-
-def _default(found: Any, path: Path) -> Any:
-    """The template itself, where several have names."""
-    if isinstance(found, list):
-        entries = [entry for entry in found if isinstance(entry, dict)]
-        found = {str(entry.get("name")): entry.get("template") for entry in entries}
-    if isinstance(found, dict):
-        if "default" not in found:
-            raise _no_default(path, sorted(found))
-        return found["default"]
-    return found
 
 
 def _no_default(where: Path, names: Sequence[str]) -> LengthlensError:
@@ -100,6 +85,14 @@ def _no_default(where: Path, names: Sequence[str]) -> LengthlensError:
 
 
 def _checked(template: Any, path: Path) -> str:
+    """The text of a template; of several that have names, that of the default one."""
+    if isinstance(template, list):
+        entries = [entry for entry in template if isinstance(entry, dict)]
+        template = {str(entry.get("name")): entry.get("template") for entry in entries}
+    if isinstance(template, dict):
+        if "default" not in template:
+            raise _no_default(path, sorted(template))
+        template = template["default"]
     if not isinstance(template, str) or not template.strip():
         raise LengthlensError(
             f"the chat template in {path} is {'empty' if template in ('', None) else 'no text'}: "
@@ -219,12 +212,11 @@ def renderer(folder: Path, template: str, variables: Mapping[str, Any], date: st
         raise LengthlensError(
             f"its chat template is not valid ({error}); correct it or copy it again"
         ) from error
-    given = {**_special_tokens(folder), **clock(date), "tools": None, "documents": None}
+    given = _special_tokens(folder) | clock(date) | {"tools": None, "documents": None}
+    given |= variables
 
     def render(conversation: Messages) -> str:
-        return compiled.render(
-            **{**given, **variables}, messages=conversation, add_generation_prompt=True
-        )
+        return compiled.render(**given, messages=conversation, add_generation_prompt=True)
 
     return render
 

@@ -33,17 +33,14 @@ from lengthlens.weights.checks import (
     quick_problems,
     template_problem,
     tokenizer_problems,
-    variables_problem,
 )
 from lengthlens.weights.hub_cache import expected_hash, how_to_fetch, snapshot_folder
 from lengthlens.weights.made import (
     MADE_BELOW,
     ORIGIN,
     fetched_file,
-    gguf_of,
     made_folder,
     read_origin,
-    source_of,
 )
 from lengthlens.weights.places import odd_place
 from lengthlens.weights.shape import Shape
@@ -68,20 +65,26 @@ class ModelSpec(Model):
     root: str = "."
     made_below: str = MADE_BELOW
 
-    def __init__(self, name: str, variant: str | None = None, **entry: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        variant: str | None = None,
+        root: str = ".",
+        made_below: str = MADE_BELOW,
+        **entry: Any,
+    ) -> None:
+        entry["variant"] = variant
         entry = {key: value for key, value in entry.items() if value is not None}
-        entry |= {"variant": variant} if variant is not None else {}
         if not re.fullmatch(r"[A-Za-z0-9-]+", name):
             raise LengthlensError(
                 f"The model name {name!r} is used in file names: "
                 "use letters, digits and hyphens only."
             )
-        of_model = {k: value for k, value in entry.items() if k not in ("root", "made_below")}
-        values, problems = plain_copy(of_model)
+        values, problems = plain_copy(entry)
         if problems := problems + model_problems(values, Model):
             raise LengthlensError(f"Model {name}: {'; '.join(map(str, problems))}")
-        super().__init__(name=name, **entry)
-        given = {"path": self.path, "hub": self.hub, "gguf": self.gguf}
+        super().__init__(name=name, root=root, made_below=made_below, **entry)
+        given = {key: entry.get(key) for key in ("path", "hub", "gguf")}
         if sum(value is not None for value in given.values()) != 1:
             told = ", ".join(f"{key}: {value!r}" for key, value in given.items())
             raise LengthlensError(
@@ -99,32 +102,21 @@ class ModelSpec(Model):
         return cls(**entry, name=name)
 
     @property
-    def source(self) -> str:
-        """The model in words: its folder, `repository@revision` or GGUF file, and its adapter."""
-        return source_of(self)
-
-    @property
     def public_source(self) -> str:
-        """The same, of folders outside of the project only the last part."""
+        """Its `source`, of folders outside of the project only the last part."""
         public = {
             key: public_path(value)
             for key in ("path", "adapter")
             if (value := getattr(self, key)) is not None
         }
-        file = gguf_of(self)
-        if file is not None:
-            public["gguf"] = file.model_copy(update={"file": public_path(file.file)})
-        return source_of(self.model_copy(update=public))
+        if self.gguf is not None:
+            public["gguf"] = self.gguf.model_copy(update={"file": public_path(self.gguf.file)})
+        return self.model_copy(update=public).source
 
     @property
     def base(self) -> "ModelSpec":
         """The model without its adapter, whose chat template may be the adapter's own."""
         return self.model_copy(update={"adapter": None, "variant": "base", "template": {}})
-
-    @property
-    def is_made(self) -> bool:
-        """Whether its folder is made on this machine, of a GGUF file or with an adapter."""
-        return self.gguf is not None or self.adapter is not None
 
 
 def local_folder(path: str, root: str | Path) -> Path:
@@ -137,10 +129,9 @@ def local_folder(path: str, root: str | Path) -> Path:
 
 def gguf_path(spec: ModelSpec) -> Path:
     """Where the GGUF file of a model lies, or is going to lie once its package was fetched."""
-    file = gguf_of(spec)
-    if file.pip is not None:
-        return Path(spec.made_below) / fetched_file(file)
-    return local_folder(file.file, spec.root)
+    if spec.gguf.pip is not None:
+        return Path(spec.made_below) / fetched_file(spec.gguf)
+    return local_folder(spec.gguf.file, spec.root)
 
 
 def spec_folder(spec: ModelSpec) -> Path:
@@ -203,10 +194,8 @@ def check_files(spec: ModelSpec) -> Path:
         return model_folder(spec)  # which says where it was looked for
     try:
         problems = quick_problems(folder)
-        if missing := template_problem(folder, spec.variant):
-            problems.append(f"variant is {missing}")
-        elif wrong := variables_problem(folder, spec.variant, spec.template):
-            problems.append(wrong)
+        if wrong := template_problem(folder, spec.variant, spec.template):
+            problems.append(f"variant is {wrong[1]}" if wrong[0] == "variant" else wrong[1])
         problems = problems or list(tokenizer_problems(folder, spec.stop_tokens))
     except OSError as error:
         told = refusal(error.filename or folder, error) or str(error)
@@ -255,11 +244,10 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         cache lies.
     """
     folder = check_files(spec)
-    weights = {path.name for path in weight_files(folder)}
-    files = {}
-    for path in kept_files(folder):
-        digest = file_hash(path)
-        files[path.name] = {"sha256": digest, "bytes": path.stat().st_size}
+    files = {
+        path.name: {"sha256": file_hash(path), "bytes": path.stat().st_size}
+        for path in kept_files(folder)
+    }
     shape = Shape.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     return {
         "schema": WEIGHTS,
@@ -270,31 +258,36 @@ def weights_manifest(spec: ModelSpec) -> dict[str, Any]:
         **({} if (found := quantized(folder)) is None else {"quantization": found}),
         "files": files,
         "bytes": sum(entry["bytes"] for entry in files.values()),
-        "weights_sha256": _combined({name: files[name] for name in sorted(weights)}),
+        "weights_sha256": _combined({p.name: files[p.name] for p in weight_files(folder)}),
         "sha256": _combined(files),
     }
 
 
 def kept_files(folder: Path) -> list[Path]:
-    """The files of a model that a manifest lists, by name: all that transformers may read."""
-    weights = {path.name for path in weight_files(folder)}
-    return sorted(path for path in folder.iterdir() if path.is_file() and _is_kept(path, weights))
+    """The files of a model that a manifest lists, by name: all that transformers may read.
+
+    These are the weights in use, JSON, templates and vocabularies. README and other texts that
+    change nothing stay out, and so do unused weights.
+    """
+    named = {"merges.txt", *VOCABULARIES}
+    others = {
+        path
+        for path in folder.iterdir()
+        if path.suffix in {".json", ".jinja", ".model"} or path.name in named
+    }
+    found = others.union(weight_files(folder)) - {folder / ORIGIN}
+    return sorted(path for path in found if path.is_file())
 
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file; one of the hub's cache must be what the hub said it is."""
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    found = expected_hash(path)
-    if found is None:
-        return digest
-    kind, wanted = found
-    if kind == "git":
+    wanted, found = expected_hash(path), digest
+    if wanted is not None and len(wanted) == 40:
         content = path.read_bytes()
-        same = wanted == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    else:
-        same = wanted == digest
-    if not same:
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    if wanted not in (None, found):
         raise LengthlensError(
             f"{path} is damaged: its content does not have the hash {wanted} of the hub; delete "
             f"{path.resolve()} and fetch the model again"
@@ -327,14 +320,3 @@ def _combined(files: Mapping[str, Mapping[str, Any]]) -> str:
     """One hash over names and hashes, in the format of sha256sum's lists."""
     lines = "".join(f"{entry['sha256']}  {name}\n" for name, entry in files.items())
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _is_kept(path: Path, weights: set[str]) -> bool:
-    """Whether transformers may read this file: the weights in use, JSON, templates, vocabularies.
-
-    README and other texts that change nothing stay out, and so do unused weights.
-    """
-    if path.suffix == ".safetensors":
-        return path.name in weights
-    readable = path.suffix in {".json", ".jinja", ".model"} and path.name != ORIGIN
-    return readable or path.name in {"merges.txt", *VOCABULARIES}

@@ -49,18 +49,16 @@ def quick_problems(folder: Path) -> list[str]:
             f"{folder} has no readable config.json; legal: a folder with a model in transformers' "
             "format, as save_pretrained writes it"
         ]
-    problems = list(_config_problems(config))
-    problems += _unreadable(folder)
+    problems = [*_config_problems(config), *_unreadable(folder)]
+    tensors: dict[str, Tensor] = {}
     if not problems:
-        tensors: dict[str, Tensor] = {}
-        problems += _weight_problems(folder, tensors)
-        problems += _settings_problems(folder)
-        if not problems:
-            try:
-                tensors = plain_tensors(quantization_of(config), tensors)
-                problems += tensor_problems(text_part(config), tensors)
-            except LengthlensError as error:
-                problems.append(str(error))
+        problems = [*_weight_problems(folder, tensors), *_settings_problems(folder)]
+    if not problems:
+        try:
+            plain = plain_tensors(quantization_of(config), tensors)
+            problems += tensor_problems(text_part(config), plain)
+        except LengthlensError as error:
+            problems.append(str(error))
     return problems + no_tokenizer(folder)
 
 
@@ -85,32 +83,35 @@ def no_weights(folder: Path) -> str:
     return f"{folder} holds no weights; expected {SINGLE} or {INDEX} with its files"
 
 
-def template_problem(folder: Path, variant: str) -> str | None:
-    """An instruct model is prompted through its tokenizer's chat template, so there must be one."""
-    if variant != "instruct":
-        return None
-    try:
-        found = read_template(folder)
-    except LengthlensError as error:
-        return f"instruct, but {error}"
-    if found is not None:
-        return None
-    return (
-        f"instruct, but the tokenizer in {folder} has no chat template; legal: base, or add a "
-        "chat_template.jinja"
-    )
+def template_problem(
+    folder: Path, variant: str, variables: Mapping[str, Any]
+) -> tuple[str, str] | None:
+    """Why a model cannot be prompted as its entry says; None if it can.
 
+    An instruct model is prompted through its tokenizer's chat template, so there must be one, valid
+    and with the variables that the entry sets.
 
-def variables_problem(folder: Path, variant: str, variables: Mapping[str, Any]) -> str | None:
-    """Whether the chat template is valid and reads the variables that the configuration sets."""
+    Returns:
+        The key of the entry that is wrong, `variant` or `template`, and what is wrong.
+    """
     if variant != "instruct":
-        return (
+        if not variables:
+            return None
+        return "template", (
             f"template sets {', '.join(variables)}, but a base model is prompted without one; "
             "remove `template:`"
-            if variables
-            else None
         )
-    return unknown_variables(read_template(folder) or "", variables)
+    try:
+        template = read_template(folder)
+    except LengthlensError as error:
+        return "variant", f"instruct, but {error}"
+    if template is None:
+        return "variant", (
+            f"instruct, but the tokenizer in {folder} has no chat template; legal: base, or add a "
+            "chat_template.jinja"
+        )
+    problem = unknown_variables(template, variables)
+    return None if problem is None else ("template", problem)
 
 
 def tokenizer_problems(folder: Path, stop_tokens: Sequence[str | int]) -> Iterator[str]:
@@ -165,8 +166,7 @@ def same_file(one: Path, other: Path) -> bool:
 def token_ids(folder: Path) -> dict[str, int]:
     """The id of every token that tokenizer.json lists; empty where it cannot be read."""
     tokenizer = read_mapping(folder / "tokenizer.json")
-    model = tokenizer.get("model")
-    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    vocabulary = _vocabulary(tokenizer)
     if isinstance(vocabulary, list):
         vocabulary = {entry[0]: place for place, entry in enumerate(vocabulary)}
     added = tokenizer.get("added_tokens") or []
@@ -201,8 +201,7 @@ def _is_in_transformers(kind: object) -> bool:
 def header_tensors(folder: Path) -> dict[str, Tensor]:
     """The tensors of a folder's weight files, as far as their headers can be read."""
     tensors: dict[str, Tensor] = {}
-    for _ in _weight_problems(folder, tensors):
-        pass
+    list(_weight_problems(folder, tensors))
     return tensors
 
 
@@ -266,9 +265,8 @@ def file_problems(
         yield f"{path} is damaged or cut short ({size} bytes, no header); copy or fetch it again"
         return
     length, header = found
-    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     try:
-        ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
+        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
         whole = 8 + length + max(ends, default=0)
     except (TypeError, KeyError, IndexError, ValueError, OverflowError):
         yield f"{path} is damaged: its header does not say where tensors lie; copy it again"
@@ -276,7 +274,7 @@ def file_problems(
     tensors |= tensors_in(header)
     if size != whole:
         yield f"{path} has {size} bytes instead of {whole}: it is not whole; copy or fetch it again"
-    if absent := sorted((expected or set()) - set(entries)):
+    if absent := sorted((expected or set()) - set(header)):
         yield (
             f"{path} lacks {len(absent)} tensors that {INDEX} looks for there, such as "
             f"{absent[0]!r}; copy or fetch both again"
@@ -292,13 +290,16 @@ def _settings_problems(folder: Path) -> Iterator[str]:
 
 def _largest_id(tokenizer: dict) -> int | None:
     """The largest id of the vocabulary itself; tokens may be added that no model row stands for."""
+    found = _vocabulary(tokenizer) or {}
+    ids = found.values() if isinstance(found, dict) else range(len(found))
+    return max((token for token in ids if isinstance(token, int)), default=None)
+
+
+def _vocabulary(tokenizer: Mapping) -> dict[str, int] | list | None:
+    """Token -> id, or a list of tokens with their scores; None where there is neither."""
     model = tokenizer.get("model")
-    vocabulary = model.get("vocab") if isinstance(model, dict) else None
-    if isinstance(vocabulary, list):
-        return len(vocabulary) - 1 if vocabulary else None
-    if not isinstance(vocabulary, dict):
-        return None
-    return max((token for token in vocabulary.values() if isinstance(token, int)), default=None)
+    found = model.get("vocab") if isinstance(model, dict) else None
+    return found if isinstance(found, dict | list) else None
 
 
 def _says_what_ends(folder: Path, config: dict) -> bool:

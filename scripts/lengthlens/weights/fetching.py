@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lengthlens.errors import LengthlensError
 from lengthlens.weights.chat_template import first_line
@@ -26,31 +25,18 @@ from lengthlens.weights.hub_cache import (
 )
 
 # What transformers may read, and nothing else: no pickled weights, no other formats' copies.
-PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 # NOTE "*" also matches "/": without this, files that some repositories keep in a subfolder, such
 # as the original weights, would come along.
-IGNORED = ("*/*",)
+IGNORED = ["*/*"]
 
 ANSWER_SECONDS = 10  # that the hub has to begin its answer
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Offer:
-    """What the hub says about a model: the commit, and the files that we would fetch."""
-
-    commit: str
-    sizes: dict[str, int]
-
-    @property
-    def bytes(self) -> int:
-        return sum(self.sizes.values())
-
-
-def ask_hub(spec: ModelSpec) -> Offer:
-    """Commit and sizes of a hub model, and whether its files are given to us; fetches none.
+def bytes_on_hub(spec: ModelSpec) -> int:
+    """Size of the files of a hub model that would be fetched; fetches none.
 
     Raises:
         LengthlensError: the hub cannot be reached or does not give the model; says what to do.
@@ -58,7 +44,7 @@ def ask_hub(spec: ModelSpec) -> Offer:
     from huggingface_hub import HfApi
     from huggingface_hub.utils import filter_repo_objects
 
-    def ask() -> Offer:
+    with _in_words(spec):
         api = HfApi()
         # NOTE without a timeout the library waits for ever where a firewall swallows packets.
         found = api.model_info(
@@ -67,10 +53,8 @@ def ask_hub(spec: ModelSpec) -> Offer:
         if found.gated:  # what it holds is public, but to fetch it takes a licence
             api.auth_check(spec.hub)
         sizes = {file.rfilename: file.size or 0 for file in found.siblings}
-        kept = filter_repo_objects(sizes, allow_patterns=list(PATTERNS), ignore_patterns=IGNORED)
-        return Offer(found.sha, {name: sizes[name] for name in kept})
-
-    return _worded(spec, ask)
+        kept = filter_repo_objects(sizes, allow_patterns=PATTERNS, ignore_patterns=IGNORED)
+        return sum(sizes[name] for name in kept)
 
 
 def fetch_model(spec: ModelSpec) -> dict:
@@ -85,15 +69,13 @@ def fetch_model(spec: ModelSpec) -> dict:
     """
     from huggingface_hub import snapshot_download
 
-    def fetch() -> None:
+    with _in_words(spec):
         snapshot_download(
             spec.hub,
             revision=spec.revision,
-            allow_patterns=list(PATTERNS),
-            ignore_patterns=list(IGNORED),
+            allow_patterns=PATTERNS,
+            ignore_patterns=IGNORED,
         )
-
-    _worded(spec, fetch)
     folder = model_folder(spec)
     return {
         "model": spec.name,
@@ -119,12 +101,11 @@ def check_fetched(spec: ModelSpec, record: dict) -> None:
             )
 
 
-def _worded(spec: ModelSpec, ask: Callable[[], Result]) -> Result:
-    """Call the hub; what goes wrong comes back in words that say what to do."""
+@contextmanager
+def _in_words(spec: ModelSpec) -> Iterator[None]:
+    """What goes wrong while the hub is asked comes back in words that say what to do."""
     try:
-        return ask()
-    except LengthlensError:
-        raise
+        yield
     except Exception as error:  # the library lets through whatever its network library raises
         raise LengthlensError(f"Model {spec.name}: {_told(spec, error)}") from error
 

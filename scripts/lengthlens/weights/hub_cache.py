@@ -18,16 +18,18 @@ _TRUE = {"1", "ON", "YES", "TRUE"}
 
 def cache_folder() -> Path:
     """Where the hub's library keeps repositories: HF_HUB_CACHE, HF_HOME or its default."""
-    if named := os.environ.get("HF_HUB_CACHE"):
-        return Path(os.path.expandvars(named)).expanduser()
-    return _home() / "hub"
+    return _named("HF_HUB_CACHE") or _home() / "hub"
 
 
 def _home() -> Path:
-    if named := os.environ.get("HF_HOME"):
-        return Path(os.path.expandvars(named)).expanduser()
     above = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(above).expanduser() / "huggingface"
+    return _named("HF_HOME") or Path(above).expanduser() / "huggingface"
+
+
+def _named(variable: str) -> Path | None:
+    """The path that a variable of the environment names."""
+    found = os.environ.get(variable)
+    return Path(os.path.expandvars(found)).expanduser() if found else None
 
 
 def repository_folder(hub: str) -> Path:
@@ -48,19 +50,16 @@ def snapshot_folder(hub: str, revision: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def expected_hash(path: Path) -> tuple[str, str] | None:
+def expected_hash(path: Path) -> str | None:
     """What a file of the cache should hash to, by the name of its blob.
 
     Returns:
-        `("sha256", …)` for a large file, `("git", …)` for a small one (git's hash of a blob), or
-        None where the file is not a link into `blobs/`.
+        The SHA-256 of a large file, git's hash of a small one (40 digits); None where the file is
+        not a link into `blobs/`.
     """
-    if not path.is_symlink() or path.resolve().parent.name != "blobs":
-        return None
-    name = path.resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", name):
-        return "sha256", name
-    return ("git", name) if re.fullmatch(r"[0-9a-f]{40}", name) else None
+    blob = path.resolve()
+    there = path.is_symlink() and blob.parent.name == "blobs"
+    return blob.name if there and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", blob.name) else None
 
 
 def endpoint() -> str:
@@ -78,8 +77,7 @@ def has_token() -> bool:
     """Whether there is an access token; its value is not looked at."""
     if os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN"):
         return True
-    file = os.environ.get("HF_TOKEN_PATH")
-    path = Path(os.path.expandvars(file)).expanduser() if file else _home() / "token"
+    path = _named("HF_TOKEN_PATH") or _home() / "token"
     return path.is_file() and path.stat().st_size > 0
 
 

@@ -19,7 +19,15 @@ _RECURRENT = ("mamba", "mamba2", "falcon_mamba", "rwkv", "rwkv7", "xlstm")
 
 def odd_kind(config: Mapping) -> str | None:
     """What a model is, if the workflow does not study its kind; and what to give instead."""
-    return beside_text(config) or _recurrent(config)
+    if odd := beside_text(config):
+        return odd
+    kind = str(text_part(config).get("model_type", config.get("model_type")))
+    if kind not in _RECURRENT:
+        return None
+    return (
+        f"it is a recurrent model ({kind!r}): it has no attention, and the workflow compares heads "
+        "and MLPs; give a transformer or a hybrid, or read this one with lengthlens.Lens"
+    )
 
 
 def beside_text(config: Mapping) -> str | None:
@@ -40,14 +48,3 @@ def beside_text(config: Mapping) -> str | None:
     if any(part.get("is_encoder_decoder") is True for part in (config, text)):
         return f"it is an encoder-decoder ({kind!r}); only decoder-only language models are studied"
     return None
-
-
-def _recurrent(config: Mapping) -> str | None:
-    """What a model without any attention is."""
-    kind = str(text_part(config).get("model_type", config.get("model_type")))
-    if kind not in _RECURRENT:
-        return None
-    return (
-        f"it is a recurrent model ({kind!r}): it has no attention, and the workflow compares heads "
-        "and MLPs; give a transformer or a hybrid, or read this one with lengthlens.Lens"
-    )

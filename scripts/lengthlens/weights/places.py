@@ -18,8 +18,12 @@ _SHOWN = 4  # folders that a message lists
 def odd_place(path: Path) -> str | None:
     """What is at `path` instead of a model in transformers' format, with the cure; None if it may
     be one (it has a config.json and no adapter beside its weights), or nothing is there."""
+    if path.is_file() and path.suffix == ".gguf":
+        return f"{path} is a GGUF file; give it as `gguf:` instead of `path:`"
     if path.is_file():
-        return _file(path)
+        return (
+            f"{path} is a file; give the folder that holds it, with config.json and the tokenizer"
+        )
     if not path.is_dir():
         return None
     if (path / ADAPTER).is_file():
@@ -27,12 +31,6 @@ def odd_place(path: Path) -> str | None:
     if (path / "config.json").is_file():
         return None
     return _cache(path) or _other_format(path) or _above(path)
-
-
-def _file(path: Path) -> str:
-    if path.suffix == ".gguf":
-        return f"{path} is a GGUF file; give it as `gguf:` instead of `path:`"
-    return f"{path} is a file; give the folder that holds it, with config.json and the tokenizer"
 
 
 def _adapter(folder: Path) -> str:

@@ -20,7 +20,7 @@ from lengthlens.weights.checkpoints import (
     model_folder,
     spec_folder,
 )
-from lengthlens.weights.fetching import Offer, ask_hub
+from lengthlens.weights.fetching import bytes_on_hub
 from lengthlens.weights.gguf_header import gguf_problem, read_header
 from lengthlens.weights.hub_cache import (
     cache_folder,
@@ -28,7 +28,7 @@ from lengthlens.weights.hub_cache import (
     is_offline,
     repository_folder,
 )
-from lengthlens.weights.made import free_bytes, gguf_of, room_problem
+from lengthlens.weights.made import free_bytes, room_problem
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def what_makes(spec: ModelSpec, base: Path | None) -> str | None:
         problem = adapter_problem(adapter, base)
     else:
         path = gguf_path(spec)
-        problem = gguf_problem(path) if path.exists() or gguf_of(spec).pip is None else None
+        problem = gguf_problem(path) if path.exists() or spec.gguf.pip is None else None
         numbers = read_header(path).numbers if problem is None and path.exists() else 0
     return problem or room_problem(Path(spec.made_below), numbers)
 
@@ -154,26 +154,22 @@ def _base_of(spec: ModelSpec) -> Path | None:
 
 
 def _to_fetch(spec: ModelSpec) -> Presence:
-    """A hub model that is not in the cache, or not whole."""
+    """A hub model that is not in the cache, or not whole: what is to be fetched, and if it fits."""
+    not_there = f"{spec.source}, not there"
     if is_offline():
         problem = (
             f"Model {spec.name}: {spec.source} is not in the hub's cache, and HF_HUB_OFFLINE "
             f"forbids to fetch it; unset it, or {how_to_do_without(spec.hub, spec.revision)}"
         )
-        return Presence(spec.name, f"{spec.source}, not there", problem)
+        return Presence(spec.name, not_there, problem)
     try:
-        offer = ask_hub(spec)
+        total = bytes_on_hub(spec)
     except LengthlensError as error:
-        return Presence(spec.name, f"{spec.source}, not there", str(error))
-    return _announced(spec, offer)
-
-
-def _announced(spec: ModelSpec, offer: Offer) -> Presence:
-    """What is going to be fetched, and whether it fits on the disk."""
+        return Presence(spec.name, not_there, str(error))
     # Files that are not finished will start anew.
     blobs = repository_folder(spec.hub).glob("blobs/*")
     there = _size(path for path in blobs if path.suffix != ".incomplete")
-    missing, free = max(0, offer.bytes - there), free_bytes(cache_folder())
+    missing, free = max(0, total - there), free_bytes(cache_folder())
     state = (
         f"{spec.source}, {_gigabytes(missing)} to fetch into {cache_folder()} "
         f"({_gigabytes(free)} free)"

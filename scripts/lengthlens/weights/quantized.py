@@ -120,10 +120,10 @@ def _blocks(quantization: Mapping) -> list[int] | None:
 def _from_fp8(blocks: list[int] | None, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     plain = {}
     for name, tensor in tensors.items():
-        weight = name.removesuffix(SCALES) if name.endswith(SCALES) else name
         if name.endswith(ACTIVATIONS):
             continue
-        if name != weight:
+        if name.endswith(SCALES):
+            weight = name.removesuffix(SCALES)
             if not getattr(tensors.get(weight), "dtype", "").startswith("F8"):
                 raise _odd(f"there are scales {name!r}, but no {weight!r} in FP8")
         elif tensor.dtype.startswith("F8"):

@@ -16,17 +16,17 @@ from pathlib import Path
 
 LONGEST_HEADER = 100_000_000  # the limit of the safetensors library [bytes]
 
-# Tensors without which a model computes the same, and why.
-IGNORABLE = {
-    r"(^|\.)rotary_emb\.(inv_freq|original_inv_freq|cos_cached|sin_cached)$": "computed from the "
-    "config: frequencies and angles of rotary positions",
-    r"(^|\.)(attn|attention|self_attn)\.(masked_)?bias$": "the causal mask, which older versions "
-    "saved with the weights",
-    r"(^|\.)position_ids$": "the numbers 0, 1, 2, …",
-    r"(^|\.)mtp(_layers)?\.": "heads that foretell several tokens at once; decoding token by token "
-    "has no use for them",
-}
-_IGNORABLE = re.compile("|".join(f"(?:{pattern})" for pattern in IGNORABLE))
+# Tensors without which a model computes the same.
+_IGNORABLE = re.compile(
+    # Computed from the config: frequencies and angles of rotary positions.
+    r"(^|\.)rotary_emb\.(inv_freq|original_inv_freq|cos_cached|sin_cached)$"
+    # The causal mask, which older versions saved with the weights.
+    r"|(^|\.)(attn|attention|self_attn)\.(masked_)?bias$"
+    # The numbers 0, 1, 2, …
+    r"|(^|\.)position_ids$"
+    # Heads that foretell several tokens at once; decoding token by token has no use for them.
+    r"|(^|\.)mtp(_layers)?\."
+)
 
 # Names that only quantized weights have beside them, and what wrote them.
 _QUANTIZED = {
@@ -54,7 +54,7 @@ class Tensor:
 
 
 def read_header(path: Path) -> tuple[int, dict] | None:
-    """Length of a safetensors file's header in bytes, and its content; None where it has none."""
+    """Length of a safetensors file's header in bytes, and its tensors; None where it has none."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -64,14 +64,17 @@ def read_header(path: Path) -> tuple[int, dict] | None:
             header = json.loads(file.read(length))
         except (ValueError, RecursionError):
             return None
-    return (length, header) if isinstance(header, dict) else None
+    if not isinstance(header, dict):
+        return None
+    header.pop("__metadata__", None)
+    return length, header
 
 
 def tensors_in(header: Mapping) -> dict[str, Tensor]:
     """The tensors of a header, those left out whose entry is odd."""
     found = {}
     for name, entry in header.items():
-        if name != "__metadata__" and isinstance(entry, dict):
+        if isinstance(entry, dict):
             shape = entry.get("shape")
             numbers = isinstance(shape, list) and all(type(size) is int for size in shape)
             found[name] = Tensor(str(entry.get("dtype")), tuple(shape) if numbers else ())
@@ -79,7 +82,7 @@ def tensors_in(header: Mapping) -> dict[str, Tensor]:
 
 
 def is_ignorable(name: str) -> bool:
-    """Whether a model computes the same without this tensor (`IGNORABLE`)."""
+    """Whether a model computes the same without this tensor."""
     return bool(_IGNORABLE.search(name))
 
 

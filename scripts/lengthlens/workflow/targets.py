@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lengthlens.analysis.registry import STAGES, TABLES
 from lengthlens.configuration.study import Shard, Study
 from lengthlens.figures.registry import FIGURES
-from lengthlens.weights.made import key_of, made_folder, source_of
+from lengthlens.weights.made import key_of, made_folder
 
 TRACES = ("tracing", "attention", "paths", "contrasts")  # folders, a file a model and language
 _OF_TUNED = tuple(f"{folder}_files" for folder in ("patching", "circuits", *TRACES, "count"))
@@ -85,8 +85,7 @@ class Paths:
 
     def _weights(self, model: str) -> str:
         entry = self.study.models[model]
-        made = entry.gguf is not None or entry.adapter is not None
-        key = made_folder(entry).partition(".")[2] if made else key_of(source_of(entry))
+        key = made_folder(entry).partition(".")[2] if entry.is_made else key_of(entry.source)
         return f"results/weights/{model}.{key}"
 
     def generation_job(self) -> tuple[str, list[str]]:
