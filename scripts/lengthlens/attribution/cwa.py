@@ -102,32 +102,29 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
     """Means over the samples of one model and language, for each N and balanced over N."""
     table = _Table(attribution)
     numbers, topics, n = np.unique(table.n), table.topics, table.n
-    found: dict[str, list[np.ndarray]] = {}
+    samples = [n == number for number in numbers]
+    found: dict[str, np.ndarray] = {}
     for form in FORMS:
-        by_n, null_by_n, sd_by_n = [], [], []
-        for number in numbers:
-            rows = n == number
-            by_n.append(
-                table.by_target(
-                    lambda values, steps, rows=rows: ratio_interval(
-                        values[rows], steps[rows], topics[rows], bootstrap
-                    ),
-                    form,
-                )
+        by_n = [
+            table.by_target(
+                lambda values, steps, rows=rows: ratio_interval(
+                    values[rows], steps[rows], topics[rows], bootstrap
+                ),
+                form,
             )
-            null, sd = table.null(form, rows)
-            null_by_n.append(null)
-            sd_by_n.append(sd)
+            for rows in samples
+        ]
         pooled = table.by_target(
             lambda values, steps: balanced_interval(values, steps, topics, n, bootstrap), form
         )
         for index, suffix in enumerate(("", "_low", "_high")):
             found[form + suffix] = np.stack([part[index] for part in by_n], axis=1)
             found[f"{form}_all{suffix}"] = pooled[index]
-        found[f"{form}_null"] = np.stack(null_by_n, axis=1)
-        found[f"{form}_all_null"] = np.mean(null_by_n, axis=0)
-        found[f"{form}_null_sd"] = np.stack(sd_by_n, axis=1)
-        found[f"{form}_all_null_sd"] = np.sqrt(np.sum(np.square(sd_by_n), axis=0)) / len(numbers)
+        nulls, sds = map(np.stack, zip(*(table.null(form, rows) for rows in samples), strict=True))
+        found[f"{form}_null"] = nulls.swapaxes(0, 1)
+        found[f"{form}_all_null"] = nulls.mean(axis=0)
+        found[f"{form}_null_sd"] = sds.swapaxes(0, 1)
+        found[f"{form}_all_null_sd"] = np.sqrt(np.square(sds).sum(axis=0)) / len(numbers)
     data: dict[str, tuple] = {}
     for component, dims in COMPONENTS.items():
         for name, meaning in _names():
@@ -135,12 +132,12 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
             values = table.component(found[name], component)
             attrs = {"units": "logits", "long_name": f"{MEANINGS[component]}: {meaning}"}
             data[f"cwa_{component}{name}"] = ((*lead, *dims), values, attrs)
-    counts = [np.sum(n == number) for number in numbers]
-    topic_counts = [len(np.unique(topics[n == number])) for number in numbers]
-    data["n_samples"] = (("n",), counts, {"long_name": "samples"})
-    data["n_topics"] = (("n",), topic_counts, {"long_name": "topics of these samples"})
-    mixed = [int(table.mixed[n == number].sum()) for number in numbers]
-    data["n_mixed"] = (("n",), mixed, {"long_name": "samples with signs of both kinds"})
+    counts = {
+        "n_samples": ("samples", [rows.sum() for rows in samples]),
+        "n_topics": ("topics of these samples", [len(np.unique(topics[rows])) for rows in samples]),
+        "n_mixed": ("samples with signs of both kinds", [table.mixed[r].sum() for r in samples]),
+    }
+    data |= {name: (("n",), count, {"long_name": what}) for name, (what, count) in counts.items()}
     coords = {
         "target": attribution["target"].to_numpy(),
         "n": numbers,
