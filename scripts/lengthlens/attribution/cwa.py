@@ -172,35 +172,33 @@ class _Table:
         self.steps = np.where(ends[:, None], boundary, steps)
         self.plus = self.steps - np.where(ends[:, None], boundary_negative, negative)
         self.place: dict[str, tuple[slice, tuple[int, ...]]] = {}
-        columns: dict[str, list[np.ndarray]] = {"cwa": [], "null": [], "variance": []}
+        parts, start = [], 0
         for component, dims in COMPONENTS.items():
-            cwa, null, variance = self._columns(attribution, component)
+            parts.append(self._columns(attribution, component))
+            stop = start + parts[-1].shape[-1]
             shape = tuple(attribution.sizes[dim] for dim in dims)
-            start = sum(part.shape[2] for part in columns["cwa"])
-            self.place[component] = (slice(start, start + cwa.shape[2]), shape)
-            for name, part in zip(columns, (cwa, null, variance), strict=True):
-                columns[name].append(part)
-        self.cwa, self.nulls, self.variance = (np.concatenate(c, axis=2) for c in columns.values())
+            self.place[component], start = (slice(start, stop), shape), stop
+        self.cwa, self.nulls, self.variance = np.concatenate(parts, axis=-1)
 
     def _columns(
         self, attribution: xr.Dataset, component: str
-    ) -> tuple[Float[np.ndarray, "target sample column"], ...]:
+    ) -> Float[np.ndarray, "3 target sample column"]:
         """CWA, and the mean and variance of its null, of each sample."""
         kind = "head" if component == "head_layer" else component
-        order = ("target", "sample", *COMPONENTS[kind])
 
-        def read(name: str) -> np.ndarray:
-            values = attribution[name].transpose(*order).to_numpy().astype(float)
-            return _sum_of_heads(values) if component == "head_layer" else values
+        def read(name: str, of: str) -> np.ndarray:
+            order = ("target", "sample", *COMPONENTS[of])
+            return attribution[name].transpose(*order).to_numpy().astype(float)
 
-        cwa, plus, minus = (read(f"cwa_{kind}{part}") for part in ("", "_plus", "_minus"))
+        sums = [read(f"cwa_{kind}{part}", kind) for part in ("", "_plus", "_minus")]
+        if component == "head_layer":
+            sums = map(_sum_of_heads, sums)
+        cwa, plus, minus = sums
         narrow = (*cwa.shape[:2], *[1] * (cwa.ndim - 2))
         counts = [part.reshape(narrow) for part in (self.plus, self.steps)]
-        total = plus - minus
-        mean = sign_null_mean(*counts, total)
-        variance = attribution[f"null_variance_{component}"]
-        variance = variance.transpose("target", "sample", *COMPONENTS[component]).to_numpy()
-        return tuple(part.reshape(*part.shape[:2], -1) for part in (cwa, mean, variance))
+        mean = sign_null_mean(*counts, plus - minus)
+        variance = read(f"null_variance_{component}", component)
+        return np.stack([cwa, mean, variance]).reshape(3, *cwa.shape[:2], -1)
 
     def component(self, values: np.ndarray, component: str) -> np.ndarray:
         """The columns of one component in its own shape."""

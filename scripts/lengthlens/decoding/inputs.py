@@ -87,8 +87,7 @@ class ShiftedInputs:
             self._layer = layer
             own = entering(args, kwargs)
             # What layers multiply the stream by later is in the change.
-            scale = self.anatomy.layers[layer].scale
-            change = self._changes if scale == 1.0 else self._changes / scale
+            change = self._changes / self.anatomy.layers[layer].scale
             stream = self._streams[layer].to(own) + change.to(own)
             return with_stream(args, kwargs, stream)
 

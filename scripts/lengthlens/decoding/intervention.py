@@ -205,7 +205,7 @@ class Surgeon:
         gone = getattr(current, f"{name}s")[:, layer][:, *part[:1]].to(given.device)
         gone = self._where_placed(gone[:, None, ..., None], given)
         fill = self._fill(name, layer, given, part)
-        return torch.where(gone, fill if factor == 1.0 else fill / factor, given)
+        return torch.where(gone, fill / factor, given)
 
 
 def _for_rows(mask: Bool[Tensor, " row"], like: Tensor) -> Tensor:
