@@ -17,6 +17,7 @@ signs come in runs, and removes the link between a step's sign and its score.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -127,8 +128,10 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
         found[f"{form}_all_null_sd"] = np.sqrt(np.square(sds).sum(axis=0)) / len(numbers)
     data: dict[str, tuple] = {}
     for component, dims in COMPONENTS.items():
-        for name, meaning in _names():
-            lead = ("target",) if "_all" in name else ("target", "n")
+        for form, pool, statistic in itertools.product(FORMS, POOLS, STATISTICS):
+            name = form + pool + statistic
+            meaning = f"{FORMS[form]}, {STATISTICS[statistic]}{POOLS[pool]}"
+            lead = ("target",) if pool else ("target", "n")
             values = table.component(found[name], component)
             attrs = {"units": "logits", "long_name": f"{MEANINGS[component]}: {meaning}"}
             data[f"cwa_{component}{name}"] = ((*lead, *dims), values, attrs)
@@ -145,16 +148,6 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
         "head": np.arange(attribution.sizes["head"]),
     }
     return xr.Dataset(data, coords)
-
-
-def _names() -> list[tuple[str, str]]:
-    """Ends of variable names after the component, with their meaning."""
-    return [
-        (form + pool + statistic, f"{FORMS[form]}, {STATISTICS[statistic]}{POOLS[pool]}")
-        for form in FORMS
-        for pool in POOLS
-        for statistic in STATISTICS
-    ]
 
 
 class _Table:

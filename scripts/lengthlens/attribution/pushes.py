@@ -33,10 +33,8 @@ def component_names(n_layers: int, n_heads: int) -> list[str]:
 def flat_shares(scores: Scores) -> Float[np.ndarray, "step component"]:
     """Shares of the end margin of all components; zero at steps that are not boundary steps."""
     end = TARGETS.index("end")
-    heads = scores.head[end].reshape(scores.head.shape[1], -1)
-    return np.concatenate(
-        [heads, scores.mlp[end], scores.embed[end][:, None], scores.bias[end][:, None]], axis=1
-    )
+    shares = [getattr(scores, kind)[end] for kind in KINDS]
+    return np.concatenate([share.reshape(len(share), -1) for share in shares], axis=1)
 
 
 def produced_scores(scores: Scores) -> dict[str, Float[np.ndarray, " step"]]:

@@ -77,8 +77,7 @@ def joined_scores(
     made = [json.loads(shard.attrs["provenance"]) for shard in shards]
     origins = dict(zip(map(str, paths), made, strict=True))
     check_computation(origins)
-    if run is not None:
-        check_agreement(dict(run) | origins)
+    check_agreement({**(run or {}), **origins})
     scores = xr.concat(
         [shard.drop_vars(SUMS) for shard in shards],
         dim="sample",

@@ -16,6 +16,7 @@ allocated once for the whole batch; nothing is kept of the prompt. What is read:
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -125,7 +126,7 @@ class Recorder:
                 norms.append((norm, self._scale_reader("attention_scale", norm, index)))
         with (
             hooked([(a.layers[0].first, self._read_embed)]),
-            at_components(a, self._head_reader, self._mlp_reader),
+            at_components(a, self._read_heads, self._read_mlp),
             held(norm.register_forward_pre_hook(reader) for norm, reader in norms),
             held(self._expert_hooks()),
         ):
@@ -147,15 +148,13 @@ class Recorder:
 
         return read
 
-    def _head_reader(self, layer: int):
+    def _read_heads(self, layer: int, x: Tensor, heads: slice) -> None:
         # NOTE plain indices where they do: slices of a head's width cost time at every step.
-        if self.anatomy.uniform:
-            return lambda x, heads: self._write("head", x[:, -1], layer)
-        return lambda x, heads: self._write("head", x[:, -1], layer, heads, slice(x.shape[-1]))
+        place = () if self.anatomy.uniform else (heads, slice(x.shape[-1]))
+        self._write("head", x[:, -1], layer, *place)
 
-    def _mlp_reader(self, layer: int):
-        site = self.anatomy.layers[layer].mlp  # None in a layer without one
-        return lambda added: self._write("mlp", added[:, -1] * site.factor, layer)
+    def _read_mlp(self, layer: int, added: Tensor) -> None:
+        self._write("mlp", added[:, -1] * self.anatomy.layers[layer].mlp.factor, layer)
 
     def _expert_hooks(self) -> Iterator[contextlib.AbstractContextManager]:
         """Hooks, as they are registered, on what gives one part of a mixture of experts."""
@@ -163,13 +162,13 @@ class Recorder:
             if experts is not None and experts.shared:
                 layer = self.anatomy.layers[index]
                 module = layer.first.get_submodule(experts.module)
-                read = self._experts_reader(index, layer.mlps[experts.mlp].factor)
+                factor = layer.mlps[experts.mlp].factor
+                read = functools.partial(self._read_experts, index, factor)
                 yield module.register_forward_hook(read)
 
-    def _experts_reader(self, layer: int, factor: float):
-        def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            added = added_by(output)
-            added = added.reshape(self._n_computed, -1, added.shape[-1])[:, -1]
-            self._write("experts", added * factor, layer)
-
-        return read
+    def _read_experts(
+        self, layer: int, factor: float, module: nn.Module, args: tuple, output: Tensor | tuple
+    ) -> None:
+        added = added_by(output)
+        added = added.reshape(self._n_computed, -1, added.shape[-1])[:, -1]
+        self._write("experts", added * factor, layer)

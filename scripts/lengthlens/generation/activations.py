@@ -237,24 +237,20 @@ def open_activations(path: str | Path) -> Activations:
             schema; or a shard that it links to is missing or another one.
     """
     path = Path(path)
-    try:
-        check_digest(path)
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
-    except LengthlensError as error:
-        reason = str(error).removeprefix(f"{path} ")
-        raise LengthlensError(
-            f"{path} cannot be opened as an activations file, for it {reason}"
-        ) from None
-    except _UNREADABLE as error:
-        raise unreadable(path, error) from error
-    try:
-        with _in_words(path):
-            return _checked(file, path)
-    except BaseException:
-        file.close()
-        raise
+    with contextlib.ExitStack() as until_checked, _in_words(path):
+        try:
+            check_digest(path)
+            file = until_checked.enter_context(h5py.File(path, "r"))
+        except FileNotFoundError:
+            raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
+        except LengthlensError as error:
+            reason = str(error).removeprefix(f"{path} ")
+            raise LengthlensError(
+                f"{path} cannot be opened as an activations file, for it {reason}"
+            ) from None
+        opened = _checked(file, path)
+        until_checked.pop_all()
+        return opened
 
 
 def _checked(file: h5py.File, path: Path) -> Activations:
