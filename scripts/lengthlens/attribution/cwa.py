@@ -74,22 +74,19 @@ def aggregate_attribution(
     """
     if not attributions:
         raise LengthlensError("there is no attribution to average: run the attribute stage first")
-    parts = {}
+    parts: dict[str, dict[str, xr.Dataset]] = {}
     for (model, language), attribution in attributions.items():
         if attribution.sizes["sample"] == 0:
             raise LengthlensError(
                 f"the attribution of {model} in {language} holds no sample: run its stage again"
             )
-        parts[model, language] = average_samples(attribution, bootstrap)
-    models = list(dict.fromkeys(model for model, _ in parts))
-    languages = list(dict.fromkeys(language for _, language in parts))
+        parts.setdefault(model, {})[language] = average_samples(attribution, bootstrap)
+    languages = list(dict.fromkeys(language for _, language in attributions))
     by_model = []
-    for model in models:
-        own = [language for language in languages if (model, language) in parts]
-        joined = xr.concat([parts[model, language] for language in own], "language", join="outer")
-        joined = joined.assign_coords(language=own)
+    for own in parts.values():
+        joined = xr.concat(own.values(), "language", join="outer").assign_coords(language=list(own))
         by_model.append(joined.reindex(language=languages))
-    merged = xr.concat(by_model, "model", join="outer").assign_coords(model=models)
+    merged = xr.concat(by_model, "model", join="outer").assign_coords(model=list(parts))
     for name in ("n_samples", "n_topics", "n_mixed"):
         merged[name] = merged[name].fillna(0).astype(int)
     return merged.transpose(*DIMS).assign_attrs(
