@@ -123,8 +123,8 @@ def prefill(
     device = next(model.parameters()).device
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
-    texts = [torch.tensor(prompt, device=device) for prompt in distinct]
-    ids = pad_sequence(texts, batch_first=True, padding_side="left")
+    texts = [torch.tensor(prompt) for prompt in distinct]
+    ids = pad_sequence(texts, batch_first=True, padding_side="left").to(device)
     longest, lengths = ids.shape[1], torch.tensor(list(map(len, distinct)), device=device)
     mask = torch.arange(longest, device=device) >= longest - lengths[:, None]
     positions = longest - 1 + room

@@ -49,6 +49,9 @@ class StepAnnotations:
     boundary: Bool[np.ndarray, " step"]
     decision: Bool[np.ndarray, " step"]
 
+    def __len__(self) -> int:
+        return len(self.sign)
+
     @property
     def decision_step(self) -> int | None:
         """The decision step; None where there is none."""
