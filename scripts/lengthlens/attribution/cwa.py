@@ -103,7 +103,7 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
     samples = [n == number for number in numbers]
     found: dict[str, np.ndarray] = {}
     for form in FORMS:
-        by_n = [
+        singles = [
             table.by_target(
                 lambda values, steps, rows=rows: ratio_interval(
                     values[rows], steps[rows], topics[rows], bootstrap
@@ -112,12 +112,12 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
             )
             for rows in samples
         ]
+        by_n = np.stack(singles, axis=2)
         pooled = table.by_target(
             lambda values, steps: balanced_interval(values, steps, topics, n, bootstrap), form
         )
-        for index, suffix in enumerate(("", "_low", "_high")):
-            found[form + suffix] = np.stack([part[index] for part in by_n], axis=1)
-            found[f"{form}_all{suffix}"] = pooled[index]
+        for suffix, single, all_n in zip(("", "_low", "_high"), by_n, pooled, strict=True):
+            found[form + suffix], found[f"{form}_all{suffix}"] = single, all_n
         nulls, sds = map(np.stack, zip(*(table.null(form, rows) for rows in samples), strict=True))
         found[f"{form}_null"] = nulls.swapaxes(0, 1)
         found[f"{form}_all_null"] = nulls.mean(axis=0)
@@ -195,17 +195,16 @@ class _Table:
         columns, shape = self.place[component]
         return values[..., columns].reshape(*values.shape[:-1], *shape)
 
-    def by_target(self, interval, form: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Estimate, low, high [target, column]; targets with the same steps share the draws."""
-        ones = np.ones_like(self.steps)
-        bottom = self.steps if form else ones
+    def by_target(self, interval, form: str) -> Float[np.ndarray, "3 target column"]:
+        """Estimate, low, high; targets with the same steps share the draws."""
+        bottom = self.steps if form else np.ones_like(self.steps)
         result = np.full((3, *self.cwa.shape[::2]), np.nan)
         for steps in np.unique(bottom, axis=0):
             targets = np.flatnonzero((bottom == steps).all(axis=1))
             values = self.cwa[targets].transpose(1, 0, 2)
             found: Interval = interval(values, steps)
             result[:, targets] = found.estimate, found.low, found.high
-        return tuple(result)
+        return result
 
     def null(self, form: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [target, column] of the mean of `rows` under the null."""
