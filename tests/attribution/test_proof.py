@@ -179,7 +179,7 @@ def test_the_proof_decodes_as_the_study_does(monkeypatch) -> None:
     shapes.clear()
     decoded_as_given(model, dissect(model), apart)
     assert shapes[0] == (2, 9)
-    assert {len(prompt) for prompt in apart.prompts} == {9, 3}
+    assert {len(prompt) for prompt, _ in apart} == {9, 3}
 
 
 def test_windows_are_proven_shorter_than_the_rows() -> None:

@@ -17,6 +17,7 @@ signs come in runs, and removes the link between a step's sign and its score.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -73,22 +74,19 @@ def aggregate_attribution(
     """
     if not attributions:
         raise LengthlensError("there is no attribution to average: run the attribute stage first")
-    parts = {}
+    parts: dict[str, dict[str, xr.Dataset]] = {}
     for (model, language), attribution in attributions.items():
         if attribution.sizes["sample"] == 0:
             raise LengthlensError(
                 f"the attribution of {model} in {language} holds no sample: run its stage again"
             )
-        parts[model, language] = average_samples(attribution, bootstrap)
-    models = list(dict.fromkeys(model for model, _ in parts))
-    languages = list(dict.fromkeys(language for _, language in parts))
+        parts.setdefault(model, {})[language] = average_samples(attribution, bootstrap)
+    languages = list(dict.fromkeys(language for _, language in attributions))
     by_model = []
-    for model in models:
-        own = [language for language in languages if (model, language) in parts]
-        joined = xr.concat([parts[model, language] for language in own], "language", join="outer")
-        joined = joined.assign_coords(language=own)
+    for own in parts.values():
+        joined = xr.concat(own.values(), "language", join="outer").assign_coords(language=list(own))
         by_model.append(joined.reindex(language=languages))
-    merged = xr.concat(by_model, "model", join="outer").assign_coords(model=models)
+    merged = xr.concat(by_model, "model", join="outer").assign_coords(model=list(parts))
     for name in ("n_samples", "n_topics", "n_mixed"):
         merged[name] = merged[name].fillna(0).astype(int)
     return merged.transpose(*DIMS).assign_attrs(
@@ -102,45 +100,44 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
     """Means over the samples of one model and language, for each N and balanced over N."""
     table = _Table(attribution)
     numbers, topics, n = np.unique(table.n), table.topics, table.n
-    found: dict[str, list[np.ndarray]] = {}
+    samples = [n == number for number in numbers]
+    found: dict[str, np.ndarray] = {}
     for form in FORMS:
-        by_n, null_by_n, sd_by_n = [], [], []
-        for number in numbers:
-            rows = n == number
-            by_n.append(
-                table.by_target(
-                    lambda values, steps, rows=rows: ratio_interval(
-                        values[rows], steps[rows], topics[rows], bootstrap
-                    ),
-                    form,
-                )
+        singles = [
+            table.by_target(
+                lambda values, steps, rows=rows: ratio_interval(
+                    values[rows], steps[rows], topics[rows], bootstrap
+                ),
+                form,
             )
-            null, sd = table.null(form, rows)
-            null_by_n.append(null)
-            sd_by_n.append(sd)
+            for rows in samples
+        ]
+        by_n = np.stack(singles, axis=2)
         pooled = table.by_target(
             lambda values, steps: balanced_interval(values, steps, topics, n, bootstrap), form
         )
-        for index, suffix in enumerate(("", "_low", "_high")):
-            found[form + suffix] = np.stack([part[index] for part in by_n], axis=1)
-            found[f"{form}_all{suffix}"] = pooled[index]
-        found[f"{form}_null"] = np.stack(null_by_n, axis=1)
-        found[f"{form}_all_null"] = np.mean(null_by_n, axis=0)
-        found[f"{form}_null_sd"] = np.stack(sd_by_n, axis=1)
-        found[f"{form}_all_null_sd"] = np.sqrt(np.sum(np.square(sd_by_n), axis=0)) / len(numbers)
+        for suffix, single, all_n in zip(("", "_low", "_high"), by_n, pooled, strict=True):
+            found[form + suffix], found[f"{form}_all{suffix}"] = single, all_n
+        nulls, sds = map(np.stack, zip(*(table.null(form, rows) for rows in samples), strict=True))
+        found[f"{form}_null"] = nulls.swapaxes(0, 1)
+        found[f"{form}_all_null"] = nulls.mean(axis=0)
+        found[f"{form}_null_sd"] = sds.swapaxes(0, 1)
+        found[f"{form}_all_null_sd"] = np.sqrt(np.square(sds).sum(axis=0)) / len(numbers)
     data: dict[str, tuple] = {}
     for component, dims in COMPONENTS.items():
-        for name, meaning in _names():
-            lead = ("target",) if "_all" in name else ("target", "n")
+        for form, pool, statistic in itertools.product(FORMS, POOLS, STATISTICS):
+            name = form + pool + statistic
+            meaning = f"{FORMS[form]}, {STATISTICS[statistic]}{POOLS[pool]}"
+            lead = ("target",) if pool else ("target", "n")
             values = table.component(found[name], component)
             attrs = {"units": "logits", "long_name": f"{MEANINGS[component]}: {meaning}"}
             data[f"cwa_{component}{name}"] = ((*lead, *dims), values, attrs)
-    counts = [np.sum(n == number) for number in numbers]
-    topic_counts = [len(np.unique(topics[n == number])) for number in numbers]
-    data["n_samples"] = (("n",), counts, {"long_name": "samples"})
-    data["n_topics"] = (("n",), topic_counts, {"long_name": "topics of these samples"})
-    mixed = [int(table.mixed[n == number].sum()) for number in numbers]
-    data["n_mixed"] = (("n",), mixed, {"long_name": "samples with signs of both kinds"})
+    counts = {
+        "n_samples": ("samples", [rows.sum() for rows in samples]),
+        "n_topics": ("topics of these samples", [len(np.unique(topics[rows])) for rows in samples]),
+        "n_mixed": ("samples with signs of both kinds", [table.mixed[r].sum() for r in samples]),
+    }
+    data |= {name: (("n",), count, {"long_name": what}) for name, (what, count) in counts.items()}
     coords = {
         "target": attribution["target"].to_numpy(),
         "n": numbers,
@@ -148,16 +145,6 @@ def average_samples(attribution: xr.Dataset, bootstrap: Bootstrap = DEFAULT) -> 
         "head": np.arange(attribution.sizes["head"]),
     }
     return xr.Dataset(data, coords)
-
-
-def _names() -> list[tuple[str, str]]:
-    """Ends of variable names after the component, with their meaning."""
-    return [
-        (form + pool + statistic, f"{FORMS[form]}, {STATISTICS[statistic]}{POOLS[pool]}")
-        for form in FORMS
-        for pool in POOLS
-        for statistic in STATISTICS
-    ]
 
 
 class _Table:
@@ -175,52 +162,49 @@ class _Table:
         self.steps = np.where(ends[:, None], boundary, steps)
         self.plus = self.steps - np.where(ends[:, None], boundary_negative, negative)
         self.place: dict[str, tuple[slice, tuple[int, ...]]] = {}
-        columns: dict[str, list[np.ndarray]] = {"cwa": [], "null": [], "variance": []}
+        parts, start = [], 0
         for component, dims in COMPONENTS.items():
-            cwa, null, variance = self._columns(attribution, component)
+            parts.append(self._columns(attribution, component))
+            stop = start + parts[-1].shape[-1]
             shape = tuple(attribution.sizes[dim] for dim in dims)
-            start = sum(part.shape[2] for part in columns["cwa"])
-            self.place[component] = (slice(start, start + cwa.shape[2]), shape)
-            for name, part in zip(columns, (cwa, null, variance), strict=True):
-                columns[name].append(part)
-        self.cwa, self.nulls, self.variance = (np.concatenate(c, axis=2) for c in columns.values())
+            self.place[component], start = (slice(start, stop), shape), stop
+        self.cwa, self.nulls, self.variance = np.concatenate(parts, axis=-1)
 
     def _columns(
         self, attribution: xr.Dataset, component: str
-    ) -> tuple[Float[np.ndarray, "target sample column"], ...]:
+    ) -> Float[np.ndarray, "3 target sample column"]:
         """CWA, and the mean and variance of its null, of each sample."""
         kind = "head" if component == "head_layer" else component
-        order = ("target", "sample", *COMPONENTS[kind])
 
-        def read(name: str) -> np.ndarray:
-            values = attribution[name].transpose(*order).to_numpy().astype(float)
-            return _sum_of_heads(values) if component == "head_layer" else values
+        def read(name: str, of: str) -> np.ndarray:
+            order = ("target", "sample", *COMPONENTS[of])
+            return attribution[name].transpose(*order).to_numpy().astype(float)
 
-        cwa, plus, minus = (read(f"cwa_{kind}{part}") for part in ("", "_plus", "_minus"))
+        sums = [read(f"cwa_{kind}{part}", kind) for part in ("", "_plus", "_minus")]
+        if component == "head_layer":
+            sums = map(_sum_of_heads, sums)
+        cwa, plus, minus = sums
         narrow = (*cwa.shape[:2], *[1] * (cwa.ndim - 2))
         counts = [part.reshape(narrow) for part in (self.plus, self.steps)]
-        total = plus - minus
-        mean = sign_null_mean(*counts, total)
-        variance = attribution[f"null_variance_{component}"]
-        variance = variance.transpose("target", "sample", *COMPONENTS[component]).to_numpy()
-        return tuple(part.reshape(*part.shape[:2], -1) for part in (cwa, mean, variance))
+        mean = sign_null_mean(*counts, plus - minus)
+        variance = read(f"null_variance_{component}", component)
+        return np.stack([cwa, mean, variance]).reshape(3, *cwa.shape[:2], -1)
 
     def component(self, values: np.ndarray, component: str) -> np.ndarray:
         """The columns of one component in its own shape."""
         columns, shape = self.place[component]
         return values[..., columns].reshape(*values.shape[:-1], *shape)
 
-    def by_target(self, interval, form: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Estimate, low, high [target, column]; targets with the same steps share the draws."""
-        ones = np.ones_like(self.steps)
-        bottom = self.steps if form else ones
+    def by_target(self, interval, form: str) -> Float[np.ndarray, "3 target column"]:
+        """Estimate, low, high; targets with the same steps share the draws."""
+        bottom = self.steps if form else np.ones_like(self.steps)
         result = np.full((3, *self.cwa.shape[::2]), np.nan)
         for steps in np.unique(bottom, axis=0):
             targets = np.flatnonzero((bottom == steps).all(axis=1))
             values = self.cwa[targets].transpose(1, 0, 2)
             found: Interval = interval(values, steps)
             result[:, targets] = found.estimate, found.low, found.high
-        return tuple(result)
+        return result
 
     def null(self, form: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [target, column] of the mean of `rows` under the null."""

@@ -73,47 +73,49 @@ def attribute_steps(readout: Readout, steps: Steps, residuals: Residuals) -> Sco
     parts = []
     for start in range(0, len(steps), chunk):
         part = slice(start, start + chunk)
-        parts.append(_attribute_chunk(readout, steps[part], residuals[part]))
+        parts.append(vars(_attribute_chunk(readout, steps[part], residuals[part])))
     return Scores(
-        *(
-            np.concatenate([getattr(part, kind) for part in parts], axis=1)
-            for kind in ("head", "mlp", "embed", "bias")
-        ),
-        experts=None if residuals.experts is None else _experts(readout, steps, residuals),
+        **{
+            kind: None if first is None else np.concatenate([part[kind] for part in parts], axis=1)
+            for kind, first in parts[0].items()
+        }
     )
 
 
-def _experts(
-    readout: Readout, steps: Steps, residuals: Residuals
-) -> Float[np.ndarray, "target step layer"]:
-    """DLA of what is recorded of every layer's experts."""
-    device, dtype = readout.unembedding.device, readout.compute_dtype
-    directions = _Directions.of_steps(readout, steps)
-    scale = residuals.scale.to(device, dtype)[:, None]
-    parts = [x.to(device, dtype) for x in residuals.experts.unbind(1)]
-    return (torch.stack([directions.dots(directions.u, x) for x in parts], 2) / scale).cpu().numpy()
-
-
 def _attribute_chunk(readout: Readout, steps: Steps, residuals: Residuals) -> Scores:
-    device, dtype = readout.unembedding.device, readout.compute_dtype
     directions = _Directions.of_steps(readout, steps)
-    per_scale = 1.0 / residuals.scale.to(device, dtype)
-    embed = directions.dots(directions.u, residuals.embed.to(device, dtype)) * per_scale
+
+    def exact(term: Tensor) -> Tensor:
+        return term.to(readout.unembedding.device, readout.compute_dtype)
+
+    def raw(term: Tensor) -> Float[Tensor, "target step"]:
+        return directions.dots(directions.u, exact(term))
+
+    per_scale = 1.0 / exact(residuals.scale)
     heads, mlps = [], []  # converted layer by layer: never a copy of all layers
     biases = directions.values(directions.constant)
     for layer, output in enumerate(readout.output):
         attention_scale = per_scale
         if residuals.attention_scale is not None:
-            attention_scale = per_scale / residuals.attention_scale[:, layer].to(device, dtype)
+            attention_scale = per_scale / exact(residuals.attention_scale[:, layer])
         folded = (directions.u @ output.to(directions.u)).unflatten(-1, (readout.n_heads, -1))
-        x = residuals.head[:, layer].to(device, dtype)
-        heads.append(directions.dots(folded, x) * attention_scale[:, None])
-        mlps.append(directions.dots(directions.u, residuals.mlp[:, layer].to(device, dtype)))
+        heads.append(
+            directions.dots(folded, exact(residuals.head[:, layer])) * attention_scale[:, None]
+        )
+        mlps.append(raw(residuals.mlp[:, layer]))
         if readout.output_bias is not None:
             bias = directions.u @ readout.output_bias[layer].to(directions.u)
             biases = biases + directions.values(bias) * attention_scale
-    head, mlp = torch.stack(heads, 2), torch.stack(mlps, 2) * per_scale[:, None]
-    return Scores(*(kind.cpu().numpy() for kind in (head, mlp, embed, biases)))
+    found = {
+        "head": torch.stack(heads, 2),
+        "mlp": torch.stack(mlps, 2) * per_scale[:, None],
+        "embed": raw(residuals.embed) * per_scale,
+        "bias": biases,
+    }
+    if residuals.experts is not None:
+        experts = torch.stack([raw(term) for term in residuals.experts.unbind(1)], 2)
+        found["experts"] = experts / exact(residuals.scale)[:, None]
+    return Scores(**{kind: value.cpu().numpy() for kind, value in found.items()})
 
 
 @dataclass(frozen=True)
@@ -182,17 +184,16 @@ def sum_scores(scores: Scores, batch: Batch, layout: Layout) -> xr.Dataset:
         The variables of an attribution file (docs/files.md), dims (target, sample, layer, head);
         NaN for what the layers of the model lack.
     """
-    n_samples, steps = len(batch.samples), batch.steps
-    sample = steps.sample
+    n_samples, steps, first = len(batch.samples), batch.steps, batch.samples.first_step
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     for kind, dims in KINDS.items():
         value = getattr(scores, kind).astype(np.float64)
-        shape = (slice(None), slice(None)) + (None,) * len(dims)
-        signed = value * steps.sign.astype(np.float64)[shape[1:]]
-        positive = (steps.sign > 0)[shape[1:]]
+        sign = steps.sign.astype(np.float64).reshape(-1, *[1] * len(dims))
         labels = ("target", "sample", *dims)
-        plus = _sum_by_sample(np.where(positive, signed, 0.0), sample, n_samples)
-        minus = _sum_by_sample(np.where(positive, 0.0, signed), sample, n_samples)
+        plus, minus = (
+            np.add.reduceat(np.where(mine, value * sign, 0.0), first, axis=1)
+            for mine in (sign > 0, sign <= 0)
+        )
         data[f"cwa_{kind}"] = (labels, plus + minus)
         data[f"cwa_{kind}_plus"] = (labels, plus)
         data[f"cwa_{kind}_minus"] = (labels, minus)
@@ -203,12 +204,18 @@ def sum_scores(scores: Scores, batch: Batch, layout: Layout) -> xr.Dataset:
     layers = scores.head.astype(np.float64).sum(axis=-1)
     labels = ("target", "sample", "layer")
     data["null_variance_head_layer"] = (labels, null_variance(layers, steps, n_samples))
-    data |= _step_counts(steps, n_samples)
-    data["completeness_error"] = (
-        ("sample",),
-        _max_by_sample(incompleteness(scores, steps), sample, n_samples),
-    )
-    data["logit_scale"] = (("sample",), _max_by_sample(np.abs(steps.logit), sample, n_samples))
+    counted = {
+        "n_steps": steps.sign != 0,
+        "n_thinking": steps.sign == 0,
+        "n_negative": steps.sign < 0,
+        "n_boundary": steps.boundary,
+        "n_boundary_negative": steps.boundary & (steps.sign < 0),
+    }
+    for name, mask in counted.items():
+        data[name] = (("sample",), np.bincount(steps.sample[mask], minlength=n_samples))
+    largest = {"completeness_error": incompleteness(scores, steps), "logit_scale": steps.logit}
+    for name, value in largest.items():
+        data[name] = (("sample",), np.maximum.reduceat(np.abs(value), first))
     dataset = xr.Dataset(
         data,
         coords={
@@ -268,35 +275,7 @@ def end_contrast(
     earlier = steps.boundary & (np.arange(len(steps)) < first_decision[steps.sample])
     component = (None,) * (share.ndim - 1)
     counts = np.bincount(steps.sample[earlier], minlength=n_samples)
-    before = _sum_by_sample(
-        share[None] * earlier[(None, slice(None), *component)], steps.sample, n_samples
-    )[0]
+    first = np.searchsorted(steps.sample, np.arange(n_samples))
+    before = np.add.reduceat(share * earlier[(slice(None), *component)], first, axis=0)
     divisor = np.where(counts > 0, counts, np.nan)[(slice(None), *component)]
     return at_decision(share, steps, n_samples) - before / divisor
-
-
-def _step_counts(steps: Steps, n_samples: int) -> dict[str, tuple[tuple[str], np.ndarray]]:
-    negative = steps.sign < 0
-
-    def count(mask: np.ndarray) -> tuple[tuple[str], np.ndarray]:
-        return ("sample",), np.bincount(steps.sample[mask], minlength=n_samples)
-
-    return {
-        "n_steps": count(steps.sign != 0),
-        "n_thinking": count(steps.sign == 0),
-        "n_negative": count(negative),
-        "n_boundary": count(steps.boundary),
-        "n_boundary_negative": count(steps.boundary & negative),
-    }
-
-
-def _sum_by_sample(
-    value: Float[np.ndarray, "target step *component"], sample: Int[np.ndarray, " step"], n: int
-) -> Float[np.ndarray, "target sample *component"]:
-    return np.add.reduceat(value, np.searchsorted(sample, np.arange(n)), axis=1)
-
-
-def _max_by_sample(
-    value: Float[np.ndarray, " step"], sample: Int[np.ndarray, " step"], n: int
-) -> Float[np.ndarray, " sample"]:
-    return np.maximum.reduceat(value, np.searchsorted(sample, np.arange(n)))

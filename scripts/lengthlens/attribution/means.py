@@ -25,7 +25,7 @@ def sum_activations(batch: Batch, selected: Bool[np.ndarray, " sample"]) -> xr.D
         `sum_head (position_class, layer, head, d_head)`, `sum_mlp (position_class, layer, d_model)`
         and `count (position_class)`. Datasets of several batches simply add up.
     """
-    steps = batch.steps
+    steps, terms = batch.steps, batch.residuals
     first = np.zeros(len(steps), dtype=bool)
     first[batch.samples.first_step] = True
     used = selected[steps.sample]
@@ -33,19 +33,15 @@ def sum_activations(batch: Batch, selected: Bool[np.ndarray, " sample"]) -> xr.D
 
     def total(values: Tensor) -> np.ndarray:
         # NOTE layer by layer: in float64 a large model's activations take four times what they did.
-        return np.stack([layer_total(values[:, i].cpu()) for i in range(values.shape[1])], axis=1)
-
-    def layer_total(values: Tensor) -> np.ndarray:
-        return torch.stack([values[mask].double().sum(0) for mask in classes]).numpy()
+        layers = map(Tensor.cpu, values.unbind(1))
+        sums = [[layer[mask].double().sum(0).numpy() for mask in classes] for layer in layers]
+        return np.stack(sums, axis=1)
 
     return xr.Dataset(
         {
-            "sum_head": (
-                ("position_class", "layer", "head", "d_head"),
-                total(batch.residuals.head),
-            ),
-            "sum_mlp": (("position_class", "layer", "d_model"), total(batch.residuals.mlp)),
-            "count": (("position_class",), np.array([int(mask.sum()) for mask in classes])),
+            "sum_head": (("position_class", "layer", "head", "d_head"), total(terms.head)),
+            "sum_mlp": (("position_class", "layer", "d_model"), total(terms.mlp)),
+            "count": (("position_class",), [int(mask.sum()) for mask in classes]),
         },
         coords={"position_class": list(POSITION_CLASSES)},
     )

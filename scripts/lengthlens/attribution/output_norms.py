@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
-from torch import Tensor
 
 from lengthlens.decoding.capture import Residuals
 from lengthlens.generation.records import Batch
@@ -28,20 +27,13 @@ def output_norms(
     for layer, gram in enumerate(readout.gram):
         x = residuals.head[:, layer].to(device, dtype)
         # NOTE rounding can leave a tiny negative number where W_O maps x to nearly nothing.
-        norm = head_products(x, gram).clamp(min=0).sqrt()
+        by_head = x.transpose(0, 1)
+        norm = ((by_head @ gram) * by_head).sum(-1).T.clamp(min=0).sqrt()
         if residuals.attention_scale is not None:
             norm = norm / residuals.attention_scale[:, layer, None].to(device, dtype)
         heads.append(norm.cpu())
         mlps.append(residuals.mlp[:, layer].to(device, dtype).norm(dim=-1).cpu())
     return torch.stack(heads, 1).numpy(), torch.stack(mlps, 1).numpy()
-
-
-def head_products(
-    x: Float[Tensor, "step head d_head"], gram: Float[Tensor, "head d_head d_head"]
-) -> Float[Tensor, "step head"]:
-    """x^T G x of every head."""
-    by_head = x.transpose(0, 1)
-    return ((by_head @ gram) * by_head).sum(-1).T
 
 
 def mean_norms(readout: Readout, batch: Batch) -> xr.Dataset:
@@ -52,10 +44,8 @@ def mean_norms(readout: Readout, batch: Batch) -> xr.Dataset:
     """
     first, n_steps = batch.samples.first_step, batch.samples.n_steps
     data = {}
-    dims = {"head": ("sample", "layer", "head"), "mlp": ("sample", "layer")}
-    for (kind, names), norms in zip(
-        dims.items(), output_norms(readout, batch.residuals), strict=True
-    ):
+    for kind, norms in zip(("head", "mlp"), output_norms(readout, batch.residuals), strict=True):
         sums = np.add.reduceat(norms.astype(np.float64), first, axis=0)
-        data[f"norm_{kind}"] = (names, sums / n_steps.reshape(-1, *[1] * (sums.ndim - 1)))
+        means = sums / n_steps.reshape(-1, *[1] * (sums.ndim - 1))
+        data[f"norm_{kind}"] = (("sample", "layer", "head")[: sums.ndim], means)
     return readout.layout.blanked(xr.Dataset(data))

@@ -12,10 +12,11 @@ from lengthlens.attribution.means import sum_activations
 from lengthlens.attribution.output_norms import mean_norms
 from lengthlens.attribution.pushes import batch_pushes
 from lengthlens.errors import LengthlensError
+from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.records import Batch
+from lengthlens.generation.rows import LABELS
 from lengthlens.models.readout import Readout
 
-LABELS = ("topic", "template", "split", "words", "error", "stopped", "truncated")
 ATTRIBUTES = {
     "cwa": "sum over the answer's steps of adherence sign times DLA [logits]",
     "null_variance": "variance of CWA over all circular shifts of the answer's signs [logits^2]",
@@ -79,11 +80,7 @@ def attribution_file(scores: xr.Dataset, sums: xr.Dataset, answers: Sequence[dic
             "their shards and run again"
         )
     ordered = scores.isel(sample=[place[row["sample_id"]] for row in answers])
-    dataset = ordered.assign_coords(
-        {label: ("sample", [row[label] for row in answers]) for label in LABELS}
-    ).merge(sums)
-    for name, variable in dataset.data_vars.items():
-        for start, meaning in ATTRIBUTES.items():
-            if name.startswith(start):
-                variable.attrs["long_name"] = meaning
+    labels = {name: ("sample", [row[name] for row in answers]) for name in LABELS if name != "n"}
+    dataset = ordered.assign_coords(labels).merge(sums)
+    tell_meanings(dataset, ATTRIBUTES)
     return dataset

@@ -183,11 +183,10 @@ def measure(model: nn.Module, anatomy: Anatomy, batches: Sequence[Rows]) -> Proo
     for rows in batches:
         decoded, logits = decoded_as_given(model, anatomy, rows, capture=True)
         attribution.append(_incompleteness(model, anatomy, decoded, logits))
-        pairs = list(zip(rows.prompts, rows.answers, strict=True))
-        references = [alone(model, *pair) for pair in pairs]
+        references = [alone(model, *row) for row in rows]
         if not keeps_states(model):  # which go on token by token
-            longest = max(range(len(pairs)), key=lambda row: len(rows.answers[row]))
-            logits.append(in_one_pass(model, *pairs[longest]))
+            longest = max(range(len(rows)), key=lambda row: len(rows[row][1]))
+            logits.append(in_one_pass(model, *rows[longest]))
             references.append(references[longest])
         together.append(deviation(logits, references))
     return Proof(float(np.max(attribution)), float(np.max(together)))

@@ -33,10 +33,8 @@ def component_names(n_layers: int, n_heads: int) -> list[str]:
 def flat_shares(scores: Scores) -> Float[np.ndarray, "step component"]:
     """Shares of the end margin of all components; zero at steps that are not boundary steps."""
     end = TARGETS.index("end")
-    heads = scores.head[end].reshape(scores.head.shape[1], -1)
-    return np.concatenate(
-        [heads, scores.mlp[end], scores.embed[end][:, None], scores.bias[end][:, None]], axis=1
-    )
+    shares = [getattr(scores, kind)[end] for kind in KINDS]
+    return np.concatenate([share.reshape(len(share), -1) for share in shares], axis=1)
 
 
 def produced_scores(scores: Scores) -> dict[str, Float[np.ndarray, " step"]]:
@@ -54,28 +52,27 @@ def batch_pushes(scores: Scores, batch: Batch) -> list[dict]:
         batch: the answers.
     """
     names = component_names(*scores.head.shape[2:])
-    shares, steps = flat_shares(scores), batch.steps
-    produced = produced_scores(scores)
+    shares, steps, samples = flat_shares(scores), batch.steps, batch.samples
+    at = [step if boundary else None for step, boundary in enumerate(steps.boundary)]
+    columns = {
+        "token": steps.token.tolist(),
+        "sign": steps.sign.tolist(),
+        "words": steps.words_after.tolist(),
+        "decision": steps.decision.tolist(),
+        "margin": _each(at, lambda s: _rounded(steps.ender_logit[s] - steps.word_logit[s])),
+        "ender": _each(at, lambda s: int(steps.ender_token[s])),
+        "word": _each(at, lambda s: int(steps.word_token[s])),
+        "to_end": _each(at, lambda s: _largest(shares[s], names)),
+        "to_go_on": _each(at, lambda s: _largest(shares[s], names, sign=-1)),
+    }
+    columns |= {name: [*map(_rounded, score)] for name, score in produced_scores(scores).items()}
     rows = []
-    for place, sample_id in enumerate(batch.samples.sample_id):
-        first = int(batch.samples.first_step[place])
-        mine = range(first, first + int(batch.samples.n_steps[place]))
-        at = [step if steps.boundary[step] else None for step in mine]
-        rows.append(
-            {
-                "sample_id": sample_id,
-                "token": steps.token[mine].tolist(),
-                "sign": steps.sign[mine].tolist(),
-                "words": steps.words_after[mine].tolist(),
-                "decision": next((i for i, s in enumerate(mine) if steps.decision[s]), None),
-                "margin": _each(at, lambda s: _rounded(steps.ender_logit[s] - steps.word_logit[s])),
-                "ender": _each(at, lambda s: int(steps.ender_token[s])),
-                "word": _each(at, lambda s: int(steps.word_token[s])),
-                "to_end": _each(at, lambda s: _largest(shares[s], names)),
-                "to_go_on": _each(at, lambda s: _largest(shares[s], names, sign=-1)),
-            }
-            | {name: [_rounded(score[step]) for step in mine] for name, score in produced.items()}
-        )
+    for sample_id, start, n in zip(
+        samples.sample_id, samples.first_step, samples.n_steps, strict=True
+    ):
+        row = {name: values[start : start + n] for name, values in columns.items()}
+        decision = row["decision"].index(True) if any(row["decision"]) else None
+        rows.append({"sample_id": sample_id} | row | {"decision": decision})
     return rows
 
 

@@ -31,7 +31,7 @@ def recorded_dtype(
             configuration than `config`, or in another precision, on another kind of device or with
             other versions than the first.
     """
-    dtypes, origins = [], {}
+    origins: dict[str, Mapping] = {}
     for path in paths:
         with open_activations(path) as recorded:
             made = recorded.provenance
@@ -42,14 +42,14 @@ def recorded_dtype(
             )
         check_agreement(this_run(config or {}) | {str(path): made})
         origins[str(path)] = made
-        dtypes.append(made["config"]["dtype"])
-        if dtypes[-1] != dtypes[0]:
+        found, dtype = (origins[str(one)]["config"]["dtype"] for one in (path, paths[0]))
+        if found != dtype:
             raise LengthlensError(
-                f"{path} was recorded in {dtypes[-1]}, but {paths[0]} in {dtypes[0]}; delete the "
+                f"{path} was recorded in {found}, but {paths[0]} in {dtype}; delete the "
                 "older of them and run again"
             )
     check_computation(origins)
-    return dtypes[0]
+    return dtype
 
 
 def recorded_batches(paths: Sequence[str | Path], wanted: set[str]) -> Iterator[Batch]:
@@ -77,8 +77,7 @@ def joined_scores(
     made = [json.loads(shard.attrs["provenance"]) for shard in shards]
     origins = dict(zip(map(str, paths), made, strict=True))
     check_computation(origins)
-    if run is not None:
-        check_agreement(dict(run) | origins)
+    check_agreement({**(run or {}), **origins})
     scores = xr.concat(
         [shard.drop_vars(SUMS) for shard in shards],
         dim="sample",

@@ -16,6 +16,7 @@ allocated once for the whole batch; nothing is kept of the prompt. What is read:
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -109,68 +110,51 @@ class Recorder:
             experts=buffer(a.n_layers, a.d_model).zero_() if a.experts else None,
         )
 
-    def _write(self, buffer: Tensor, value: Tensor, *place: int | slice) -> None:
+    def _write(self, name: str, value: Tensor, *place: int | slice) -> None:
         """Record a value of the current step, from whatever device its layer lies on."""
-        buffer[self._step, self._rows, *place] = value.to(buffer.device)
+        if self._rows is not None:
+            buffer = getattr(self.residuals, name)
+            buffer[self._step, self._rows, *place] = value.to(buffer.device)
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Recorder]:
         """Register the hooks for the duration of the block."""
         a = self.anatomy
-        norms = [("scale", a.final_norm, a.architecture.centred_norm, ())]
+        norms = [(a.final_norm, self._scale_reader("scale", a.final_norm))]
         for index, layer in enumerate(a.layers):
-            if layer.attention_norm is not None:
-                norms.append(("attention_scale", layer.attention_norm, False, (index,)))
-        readers = [(norm, self._scale_reader(name, norm, *rest)) for name, norm, *rest in norms]
+            if (norm := layer.attention_norm) is not None:
+                norms.append((norm, self._scale_reader("attention_scale", norm, index)))
         with (
             hooked([(a.layers[0].first, self._read_embed)]),
-            at_components(a, self._head_reader, self._mlp_reader),
-            held(norm.register_forward_pre_hook(reader) for norm, reader in readers),
+            at_components(a, self._read_heads, self._read_mlp),
+            held(norm.register_forward_pre_hook(reader) for norm, reader in norms),
             held(self._expert_hooks()),
         ):
             yield self
 
     def _read_embed(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        if self._rows is None:
-            return
         stream = entering(args, kwargs)
         self._n_computed = len(stream)
-        if self._residuals is None:
+        if self._residuals is None and self._rows is not None:
             self._residuals = self._allocate(stream)
-        embedded, factor = stream[:, -1], self.anatomy.embedding_factor
-        self._write(self._residuals.embed, embedded if factor == 1.0 else embedded * factor)
+        self._write("embed", stream[:, -1] * self.anatomy.embedding_factor)
 
-    def _scale_reader(self, name: str, norm: nn.Module, centred: bool, place: tuple[int, ...]):
+    def _scale_reader(self, name: str, norm: nn.Module, *place: int):
+        centred = norm is self.anatomy.final_norm and self.anatomy.architecture.centred_norm
         epsilon = norm_epsilon(norm)
 
         def read(module: nn.Module, args: tuple) -> None:
-            if self._rows is not None:
-                scale = rms(args[0][:, -1], epsilon, centred)
-                self._write(getattr(self.residuals, name), scale, *place)
+            self._write(name, rms(args[0][:, -1], epsilon, centred), *place)
 
         return read
 
-    def _head_reader(self, layer: int):
+    def _read_heads(self, layer: int, x: Tensor, heads: slice) -> None:
         # NOTE plain indices where they do: slices of a head's width cost time at every step.
-        uniform = self.anatomy.uniform
+        place = () if self.anatomy.uniform else (heads, slice(x.shape[-1]))
+        self._write("head", x[:, -1], layer, *place)
 
-        def read(x: Tensor, heads: slice) -> None:
-            if self._rows is not None:
-                place = (layer,) if uniform else (layer, heads, slice(x.shape[-1]))
-                self._write(self.residuals.head, x[:, -1], *place)
-
-        return read
-
-    def _mlp_reader(self, layer: int):
-        site = self.anatomy.layers[layer].mlp
-
-        def read(added: Tensor) -> None:
-            if self._rows is not None:
-                added = added[:, -1]
-                added = added if site.factor == 1.0 else added * site.factor
-                self._write(self.residuals.mlp, added, layer)
-
-        return read
+    def _read_mlp(self, layer: int, added: Tensor) -> None:
+        self._write("mlp", added[:, -1] * self.anatomy.layers[layer].mlp.factor, layer)
 
     def _expert_hooks(self) -> Iterator[contextlib.AbstractContextManager]:
         """Hooks, as they are registered, on what gives one part of a mixture of experts."""
@@ -178,14 +162,13 @@ class Recorder:
             if experts is not None and experts.shared:
                 layer = self.anatomy.layers[index]
                 module = layer.first.get_submodule(experts.module)
-                read = self._experts_reader(index, layer.mlps[experts.mlp].factor)
+                factor = layer.mlps[experts.mlp].factor
+                read = functools.partial(self._read_experts, index, factor)
                 yield module.register_forward_hook(read)
 
-    def _experts_reader(self, layer: int, factor: float):
-        def read(module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-            if self._rows is not None:
-                added = added_by(output)
-                added = added.reshape(self._n_computed, -1, added.shape[-1])[:, -1]
-                self._write(self.residuals.experts, added * factor, layer)
-
-        return read
+    def _read_experts(
+        self, layer: int, factor: float, module: nn.Module, args: tuple, output: Tensor | tuple
+    ) -> None:
+        added = added_by(output)
+        added = added.reshape(self._n_computed, -1, added.shape[-1])[:, -1]
+        self._write("experts", added * factor, layer)

@@ -67,6 +67,41 @@ class StepLogits:
     word_token: Int[Tensor, "row step"]
     word_logit: Float[Tensor, "row step"]
 
+    @classmethod
+    def unwritten(cls, n_rows: int, n_steps: int, weight: Tensor) -> StepLogits:
+        """Those of no step yet, where a weight of the model lies, and as exact."""
+        exact = torch.promote_types(weight.dtype, torch.float32)
+
+        def column(name: str) -> Tensor:
+            absent, dtype = (-1, torch.long) if name.endswith("_token") else (torch.nan, exact)
+            return torch.full((n_rows, n_steps), absent, dtype=dtype, device=weight.device)
+
+        return cls(**{field.name: column(field.name) for field in fields(cls)})
+
+    def write(
+        self,
+        place: tuple[Tensor, int],
+        raw: Float[Tensor, "row vocabulary"],
+        mean: Float[Tensor, " row"],
+        chosen: Int[Tensor, " row"],
+        classes: TokenClasses,
+    ) -> None:
+        """Record the rows and the step of `place`: of their logits, and the tokens produced."""
+        # NOTE index_select: indexing the columns with [] takes three times as long.
+        ender, ender_place = raw.index_select(1, classes.enders).max(-1)
+        word, word_place = raw.index_select(1, classes.words).max(-1)
+        self.logit[place] = raw.gather(-1, chosen[:, None])[:, 0]
+        self.mean_logit[place] = mean
+        self.ender_token[place] = classes.enders[ender_place]
+        self.ender_logit[place] = ender
+        self.word_token[place] = classes.words[word_place]
+        self.word_logit[place] = word
+
+    def blank(self, after_end: Bool[Tensor, "row step"]) -> None:
+        """Forget what was recorded of rows that stayed in the batch after their end."""
+        for values in vars(self).values():
+            values[after_end] = torch.nan if values.is_floating_point() else -1
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -129,9 +164,8 @@ class Decoder:
                 step and the module where it began are named.
             OutOfMemory: not even one row fits into memory.
         """
-        n_rows = len(prompts)
         each = isinstance(max_new_tokens, int)
-        limits = [max_new_tokens] * n_rows if each else list(max_new_tokens)
+        limits = [max_new_tokens] * len(prompts) if each else list(max_new_tokens)
         for row, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
             if not len(prompt):
                 raise LengthlensError(
@@ -141,20 +175,9 @@ class Decoder:
                 raise LengthlensError(
                     f"row {row} of the batch may produce {limit} tokens; allow one"
                 )
-        rows = _Rows(prompts, limits, names or [f"row {row} of the batch" for row in range(n_rows)])
-        return _Batch(self, rows, capture, intervention).answer(choose, on_step)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """What is asked of each row of a batch: its prompt, its limit, and what errors call it."""
-
-    prompts: Sequence[Sequence[int]]
-    limits: list[int]
-    names: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.prompts)
+        names = names or [f"row {row} of the batch" for row in range(len(prompts))]
+        batch = _Batch(self, prompts, limits, names, capture=capture, intervention=intervention)
+        return batch.answer(choose, on_step)
 
 
 class _Batch:
@@ -163,19 +186,22 @@ class _Batch:
     def __init__(
         self,
         decoder: Decoder,
-        rows: _Rows,
+        prompts: Sequence[Sequence[int]],
+        limits: list[int],
+        names: Sequence[str],
         capture: bool,
         intervention: Intervention | Shift | None,
     ) -> None:
-        self.model, self.rows, self.classes = decoder.model, rows, decoder.classes
-        weight, shape = next(self.model.parameters()), (len(rows), max(rows.limits))
+        self.model, self.classes = decoder.model, decoder.classes
+        self.prompts, self.limits, self.names = prompts, limits, names
+        weight, shape = next(self.model.parameters()), (len(prompts), max(limits))
         self.surgeon: Surgeon | StreamShift | None = None
         if intervention is not None:
             kind = StreamShift if isinstance(intervention, Shift) else Surgeon
             self.surgeon = kind(decoder.anatomy, intervention)
         self.recorder = Recorder(decoder.anatomy, *shape) if capture else None
         self.reader = LogitReader(decoder.anatomy, weight.device)
-        self.record = _LogitRecord(self.classes, *shape, weight)
+        self.logits = StepLogits.unwritten(*shape, weight)
         self.produced = torch.full(shape, -1, dtype=torch.long, device=weight.device)
         self.stopped = torch.zeros(shape[0], dtype=torch.bool, device=weight.device)
         self.finished = torch.zeros_like(self.stopped)
@@ -189,11 +215,11 @@ class _Batch:
                 if hooked is not None:
                     hooks.enter_context(hooked.attached())
             run = functools.partial(self._run, choose=choose, on_step=on_step)
-            layout = in_waves(range(len(self.rows)), run, self._unfinished)
-        self.record.blank(self.produced < 0)
+            layout = in_waves(range(len(self.prompts)), run, self._unfinished)
+        self.logits.blank(self.produced < 0)
         tokens = [[token for token in row if token >= 0] for row in self.produced.tolist()]
         residuals = self.recorder.residuals if self.recorder else None
-        return Decoded(tokens, self.stopped.tolist(), self.record.logits, residuals, layout)
+        return Decoded(tokens, self.stopped.tolist(), self.logits, residuals, layout)
 
     def _unfinished(self, rows: list[int]) -> list[int]:
         """Those of the given rows that have no answer; what they had is forgotten."""
@@ -212,22 +238,22 @@ class _Batch:
             self.surgeon.at(None)
         device = self.produced.device
         active = torch.tensor(wave, device=device)
-        n_steps = max(self.rows.limits[row] for row in wave)
+        n_steps = max(self.limits[row] for row in wave)
         self.state = prefill(
             self.model,
-            [self.rows.prompts[row] for row in wave],
+            [self.prompts[row] for row in wave],
             n_steps,
             self.surgeon,
             rows=active,
             last_apart=self.surgeon is not None,  # the first that an intervention may touch
         )
-        ends = torch.tensor(self.rows.limits, device=device)
+        ends = torch.tensor(self.limits, device=device)
         alive = torch.ones(len(wave), dtype=torch.bool, device=device)  # of the active rows
         for step in range(n_steps):
             logits, raw = self._step(step, active)
             mean = self._finite_mean(step, active, raw)
             chosen = choose(step, active, logits)
-            self.record.write(step, active, raw, mean, chosen)
+            self.logits.write((active, step), raw, mean, chosen, self.classes)
             self.produced[active, step] = torch.where(alive, chosen, -1)
             ended = alive & torch.isin(chosen, self.classes.stop)
             self.stopped[active] |= ended
@@ -246,7 +272,7 @@ class _Batch:
 
     def _step(self, step: int, active: Tensor) -> tuple[Tensor, Tensor]:
         """One forward pass; the model's logits, and the same before a soft cap."""
-        rows = slice(None) if len(active) == len(self.rows) else active
+        rows = slice(None) if len(active) == len(self.prompts) else active
         if self.recorder is not None:
             self.recorder.at(step, rows)
         if self.surgeon is not None:
@@ -266,52 +292,15 @@ class _Batch:
         """The error for a logit that is not finite, after looking for where that began."""
         if self.recorder is not None:
             self.recorder.at(0, None)
-        prompt, answer = self.rows.prompts[row], self.produced[row, :step].tolist()
+        prompt, answer = self.prompts[row], self.produced[row, :step].tolist()
         source = None
         with contextlib.suppress(RuntimeError, MemoryError):  # no memory for it: then without
             source = first_not_finite(self.model, prompt, answer, self.surgeon, row)
         began = f"it began in the output of {source}" if source else "it cannot be reproduced alone"
-        name = self.rows.names[row]
         dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
         other = "bfloat16" if dtype == "float16" else "float32"
         return LengthlensError(
-            f"the model produced a logit that is not finite, at step {step} of {name}; {began}. "
-            f"Its weights or its precision ({dtype}) are not sound: try generation.dtype: {other}, "
-            "or fetch the model again"
+            f"the model produced a logit that is not finite, at step {step} of {self.names[row]}; "
+            f"{began}. Its weights or its precision ({dtype}) are not sound: try "
+            f"generation.dtype: {other}, or fetch the model again"
         )
-
-
-class _LogitRecord:
-    """What the logits before a soft cap say of the produced tokens and of the watched classes."""
-
-    def __init__(self, classes: TokenClasses, n_rows: int, n_steps: int, weight: Tensor) -> None:
-        self.classes = classes
-        values = torch.promote_types(weight.dtype, torch.float32), torch.nan
-        columns = {
-            field.name: (torch.long, -1) if field.name.endswith("_token") else values
-            for field in fields(StepLogits)
-        }
-        self.logits = StepLogits(
-            **{
-                name: torch.full((n_rows, n_steps), absent, dtype=dtype, device=weight.device)
-                for name, (dtype, absent) in columns.items()
-            }
-        )
-
-    def write(self, step: int, rows: Tensor, raw: Tensor, mean: Tensor, chosen: Tensor) -> None:
-        """Record a step of `rows`."""
-        # NOTE index_select: indexing the columns with [] takes three times as long.
-        ender, ender_place = raw.index_select(1, self.classes.enders).max(-1)
-        word, word_place = raw.index_select(1, self.classes.words).max(-1)
-        out = self.logits
-        out.logit[rows, step] = raw.gather(-1, chosen[:, None])[:, 0]
-        out.mean_logit[rows, step] = mean
-        out.ender_token[rows, step] = self.classes.enders[ender_place]
-        out.ender_logit[rows, step] = ender
-        out.word_token[rows, step] = self.classes.words[word_place]
-        out.word_logit[rows, step] = word
-
-    def blank(self, after_end: Bool[Tensor, "row step"]) -> None:
-        """Forget what was recorded of rows that stayed in the batch after their end."""
-        for values in vars(self.logits).values():
-            values[after_end] = torch.nan if values.is_floating_point() else -1

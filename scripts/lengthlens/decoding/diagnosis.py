@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -65,14 +66,11 @@ def first_not_finite(
 def _watched(model: nn.Module) -> contextlib.AbstractContextManager:
     """Stop at the first module whose output is not finite."""
 
-    def watch(name: str):
-        def look(module: nn.Module, args: tuple, output: object) -> None:
-            values = output[0] if isinstance(output, tuple) and output else output
-            numbers = isinstance(values, Tensor) and values.is_floating_point()
-            if numbers and not bool(values.isfinite().all()):
-                raise _Found(name)
-
-        return look
+    def look(name: str, module: nn.Module, args: tuple, output: object) -> None:
+        values = output[0] if isinstance(output, tuple) and output else output
+        numbers = isinstance(values, Tensor) and values.is_floating_point()
+        if numbers and not bool(values.isfinite().all()):
+            raise _Found(name)
 
     modules = [(name, module) for name, module in model.named_modules() if name]
-    return held(module.register_forward_hook(watch(name)) for name, module in modules)
+    return held(module.register_forward_hook(partial(look, name)) for name, module in modules)

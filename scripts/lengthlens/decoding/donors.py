@@ -29,7 +29,7 @@ class PassRecorder:
     @contextlib.contextmanager
     def attached(self) -> Iterator[PassRecorder]:
         """Record the pass in this block."""
-        with at_components(self.anatomy, self._head_reader, self._mlp_reader):
+        with at_components(self.anatomy, self._read_heads, self._read_mlp):
             yield self
 
     def donors(self, device: torch.device) -> Donors:
@@ -47,17 +47,11 @@ class PassRecorder:
         )
         return Donors(head, mlp, torch.full((1, 1), -1, device=device))
 
-    def _head_reader(self, layer: int):
-        def read(x: Tensor, heads: slice) -> None:
-            self._heads[layer][heads.start] = x.detach(), heads
+    def _read_heads(self, layer: int, x: Tensor, heads: slice) -> None:
+        self._heads[layer][heads.start] = x.detach(), heads
 
-        return read
-
-    def _mlp_reader(self, layer: int):
-        def read(added: Tensor) -> None:
-            self._mlps[layer] = added.detach()
-
-        return read
+    def _read_mlp(self, layer: int, added: Tensor) -> None:
+        self._mlps[layer] = added.detach()
 
 
 def placed(donors: Donors, place: Int[Tensor, "row position"]) -> Donors:

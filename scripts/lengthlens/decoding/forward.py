@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache
 
 from lengthlens.decoding.intervention import Surgeon
@@ -43,7 +45,7 @@ WORTH_A_PASS = 64
 class State:
     """What the next forward pass needs: one entry a remaining row."""
 
-    cache: object
+    cache: DynamicCache | None  # None: nothing was fed before, and nothing will be after
     mask: Bool[Tensor, "active position"]  # over the cached positions and those to be fed next
     token: Int[Tensor, "active new"]  # to be fed next
 
@@ -121,8 +123,10 @@ def prefill(
     device = next(model.parameters()).device
     per_row = surgeon is not None and surgeon.positions == "all"
     distinct = prompts if per_row else list(dict.fromkeys(tuple(prompt) for prompt in prompts))
-    ids, mask = left_padded(distinct, device)
-    longest = ids.shape[1]
+    texts = [torch.tensor(prompt) for prompt in distinct]
+    ids = pad_sequence(texts, batch_first=True, padding_side="left").to(device)
+    longest, lengths = ids.shape[1], torch.tensor(list(map(len, distinct)), device=device)
+    mask = torch.arange(longest, device=device) >= longest - lengths[:, None]
     positions = longest - 1 + room
     check_positions(model.config, positions)
     cache = reserved_cache(model.config, positions)
@@ -195,17 +199,6 @@ def _by_length(
     return state
 
 
-def left_padded(
-    prompts: Sequence[Sequence[int]], device
-) -> tuple[Int[Tensor, "row position"], Bool[Tensor, "row position"]]:
-    """Token ids, with zeros before the shorter prompts, and where there is a token."""
-    longest = max(len(prompt) for prompt in prompts)
-    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
-    mask = torch.arange(longest) >= longest - lengths[:, None]
-    return ids.to(device), mask.to(device)
-
-
 def passes(state: State, answer: Int[Tensor, "active more"]) -> Iterator[slice]:
     """Make a state feed its next token and a given answer: in one pass, run by who iterates.
 
@@ -227,28 +220,17 @@ def passes(state: State, answer: Int[Tensor, "active more"]) -> Iterator[slice]:
 def feed(
     model, state: State, keep: int | Int[Tensor, " keep"] = 1
 ) -> Float[Tensor, "row keep vocabulary"]:
-    """The forward pass of a state's next tokens; see `forward`."""
-    positions = (state.mask.long().cumsum(-1) - 1).clamp(min=0)[:, -state.token.shape[1] :]
-    return forward(model, state.token, state.mask, positions, state.cache, keep=keep)
-
-
-def forward(
-    model,
-    ids: Int[Tensor, "row new"],
-    mask: Bool[Tensor, "row position"],
-    positions: Int[Tensor, "row new"],
-    cache: DynamicCache | None,
-    keep: int | Int[Tensor, " keep"] = 1,
-) -> Float[Tensor, "row keep vocabulary"]:
-    """One forward pass of new tokens after the cached ones, if there is a cache.
+    """The forward pass of a state's next tokens.
 
     Logits are computed for the last `keep` of the new positions, or for those that `keep` lists.
     """
+    ids, mask, cache = state.token, state.mask, state.cache
+    positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
     if isinstance(keep, int):
         # NOTE by index, which copies: of a slice of one row, torch's bfloat16 product on a CPU is
         # 150 times slower (18 s a prompt for the 128,256 tokens of Llama 3).
         keep = torch.arange(ids.shape[1] - keep, ids.shape[1], device=ids.device)
-    if cache is not None and ids.shape[1] > 1 and continues(cache):
+    if ids.shape[1] > 1 and cache is not None and continues(cache):
         raise LengthlensError(
             "layers with a state go on by one token at a time: some code begins anew where it is "
             "given more"
@@ -258,7 +240,7 @@ def forward(
     output = model(
         input_ids=ids,
         attention_mask=mask,
-        position_ids=positions.to(ids.device),
+        position_ids=positions,
         use_cache=True,
         logits_to_keep=keep,
         **{_name_of_cache(type(model)): cache},
@@ -295,9 +277,5 @@ def keep_rows(state: State, rows: Int[Tensor, " kept"]) -> None:
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """How many leading tokens all prompts share, leaving each at least one of its own."""
-    shortest = min(len(prompt) for prompt in prompts) - 1
-    first = prompts[0]
-    for position in range(shortest):
-        if any(prompt[position] != first[position] for prompt in prompts):
-            return position
-    return shortest
+    alike = itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*prompts, strict=False))
+    return min(len(list(alike)), min(map(len, prompts)) - 1)

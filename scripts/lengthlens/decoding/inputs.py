@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,7 +29,6 @@ from lengthlens.models.hooks import (
     all_heads,
     at_components,
     at_heads,
-    at_mlp,
     entering,
     held,
     hooked,
@@ -77,39 +77,27 @@ class ShiftedInputs:
         self.mlps = [None] * len(layers)
         AttentionInterface.register(_SPLIT, self._attend)
         AttentionMaskInterface.register(_SPLIT, eager_mask)
-        shifts = [(layer.first, self._shift(index)) for index, layer in enumerate(layers)]
-        components = at_components(self.anatomy, self._keep, self._reader)
+        shifts = [(layer.first, partial(self._shift, i)) for i, layer in enumerate(layers)]
+        components = at_components(self.anatomy, self._keep, self._read)
         with components, hooked(shifts), eager_attention(model, _SPLIT):
             yield self
 
-    def _shift(self, layer: int):
-        def shift(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            self._layer = layer
-            own = entering(args, kwargs)
-            # What layers multiply the stream by later is in the change.
-            scale = self.anatomy.layers[layer].scale
-            change = self._changes if scale == 1.0 else self._changes / scale
-            stream = self._streams[layer].to(own) + change.to(own)
-            return with_stream(args, kwargs, stream)
+    def _shift(
+        self, layer: int, module: nn.Module, args: tuple, kwargs: dict
+    ) -> tuple[tuple, dict]:
+        self._layer = layer
+        own = entering(args, kwargs)
+        # What layers multiply the stream by later is in the change.
+        change = self._changes / self.anatomy.layers[layer].scale
+        return with_stream(args, kwargs, self._streams[layer].to(own) + change.to(own))
 
-        return shift
-
-    def _keep(self, layer: int):
+    def _keep(self, layer: int, x: Tensor, heads: slice) -> Tensor:
         """The MLP of a layer is to read the recorded attention."""
+        outputs = self._outputs[:, layer, heads, : x.shape[-1]].to(x)
+        return outputs.expand_as(x).contiguous()
 
-        def keep(x: Tensor, heads: slice) -> Tensor:
-            outputs = self._outputs[:, layer, heads, : x.shape[-1]].to(x)
-            return outputs.expand_as(x).contiguous()
-
-        return keep
-
-    def _reader(self, layer: int):
-        site = self.anatomy.layers[layer].mlp
-
-        def read(added: Tensor) -> None:
-            self.mlps[layer] = added * site.factor
-
-        return read
+    def _read(self, layer: int, added: Tensor) -> None:
+        self.mlps[layer] = added * self.anatomy.layers[layer].mlp.factor
 
     def _attend(self, module: nn.Module, query, key, value, attention_mask, **options):
         """Attention with one part changed at a time, by the model's own function."""
@@ -153,28 +141,21 @@ def sources_of_keys(model: nn.Module, anatomy: Anatomy) -> list[int]:
         return sources
     tokens = torch.tensor([[1, 2]], device=next(model.parameters()).device)
 
-    def shift(layer: int):
+    def shift(layer: int, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """Row l + 1 sees another stream at the first position of layer l, and there alone."""
+        own = entering(args, kwargs)
+        stream = own[:1].expand_as(own).clone()
+        # NOTE not by one factor, which a norm would take back.
+        stream[layer + 1, 0] *= torch.linspace(0.5, 1.0, own.shape[-1]).to(own)
+        return with_stream(args, kwargs, stream)
 
-        def change(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            own = entering(args, kwargs)
-            stream = own[:1].expand_as(own).clone()
-            # NOTE not by one factor, which a norm would take back.
-            stream[layer + 1, 0] *= torch.linspace(0.5, 1.0, own.shape[-1]).to(own)
-            return with_stream(args, kwargs, stream)
-
-        return change
-
-    def reader(layer: int):
-        def read(x: Tensor, heads: slice) -> None:
-            moved = (x[1:, -1] - x[:1, -1]).abs().flatten(1).amax(1)
-            sources[layer] = int(moved.argmax())
-
-        return read
+    def read(layer: int, x: Tensor, heads: slice) -> None:
+        moved = (x[1:, -1] - x[:1, -1]).abs().flatten(1).amax(1)
+        sources[layer] = int(moved.argmax())
 
     layers = list(enumerate(anatomy.layers))
-    shifted = hooked((layer.first, shift(index)) for index, layer in layers)
-    with shifted, held(at_heads(layer, reader(index)) for index, layer in layers):
+    shifted = hooked((layer.first, partial(shift, index)) for index, layer in layers)
+    with shifted, held(at_heads(layer, partial(read, index)) for index, layer in layers):
         model(input_ids=tokens.expand(n_layers + 1, -1), use_cache=False)
     return sources
 
@@ -187,29 +168,24 @@ def reads_attention(model: nn.Module, anatomy: Anatomy) -> Bool[np.ndarray, " la
     of the two is missing.
     """
     tokens = torch.tensor([[0, 1]], device=next(model.parameters()).device)
-    found: list[dict[int, Tensor]] = []
     streams: dict[int, Tensor] = {}
-    for least in (1.0, 0.5):
-        outputs: dict[int, Tensor] = {}
-        with contextlib.ExitStack() as hooks:
-            for index, layer in enumerate(anatomy.layers):
 
-                def keep(module, args, kwargs, index=index):
-                    stream = streams.setdefault(index, entering(args, kwargs))
-                    return with_stream(args, kwargs, stream)
+    def keep(layer: int, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        return with_stream(args, kwargs, streams.setdefault(layer, entering(args, kwargs)))
 
-                # NOTE not by one factor, which a norm behind the attention would take back.
-                def weaken(x, heads, least=least):
-                    return x * torch.linspace(least, 1.0, x.shape[-1]).to(x)
+    def given(least: float) -> dict[int, Tensor]:
+        """What the MLPs give where the heads give less."""
 
-                def read(added, index=index, outputs=outputs):
-                    outputs[index] = added
+        def weaken(layer: int, x: Tensor, heads: slice) -> Tensor:
+            # NOTE not by one factor, which a norm behind the attention would take back.
+            return x * torch.linspace(least, 1.0, x.shape[-1]).to(x)
 
-                hooks.enter_context(hooked([(layer.first, keep)]))
-                hooks.enter_context(at_heads(layer, weaken))
-                hooks.enter_context(at_mlp(layer, read))
+        mlps: dict[int, Tensor] = {}
+        kept = hooked((layer.first, partial(keep, i)) for i, layer in enumerate(anatomy.layers))
+        with kept, at_components(anatomy, weaken, mlps.__setitem__):
             model(input_ids=tokens, use_cache=False)
-        found.append(outputs)
-    one, two = found
+        return mlps
+
+    one, two = given(1.0), given(0.5)
     layers = range(anatomy.n_layers)
     return np.array([layer in one and not torch.equal(one[layer], two[layer]) for layer in layers])

@@ -89,15 +89,10 @@ class Intervention:
         ):
             raise ValueError("the positions 'placed' need donors for every row")
 
-    @property
-    def n_rows(self) -> int:
-        return self.heads.shape[0]
-
-    def select(self, rows: Tensor) -> Intervention:
+    def select(self, rows: Tensor | slice) -> Intervention:
         """The intervention of the given rows, in that order."""
         masks = {name: getattr(self, name) for name in ("heads", "mlps", "replaced", "resampled")}
-        picked = {name: mask[rows] for name, mask in masks.items() if mask is not None}
-        return replace(self, **picked)
+        return replace(self, **{n: mask[rows] for n, mask in masks.items() if mask is not None})
 
 
 class Surgeon:
@@ -137,10 +132,7 @@ class Surgeon:
         self._classes = torch.tensor(position_classes)
         donors = self._whole.donors
         self._donated = None if rows is None or donors is None else donors.at(rows)[:, places]
-        if rows is None or isinstance(rows, slice):
-            self._current = None if rows is None else self._whole
-        else:
-            self._current = self._whole.select(rows)
+        self._current = None if rows is None else self._whole.select(rows)
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Surgeon]:
@@ -213,7 +205,7 @@ class Surgeon:
         gone = getattr(current, f"{name}s")[:, layer][:, *part[:1]].to(given.device)
         gone = self._where_placed(gone[:, None, ..., None], given)
         fill = self._fill(name, layer, given, part)
-        return torch.where(gone, fill if factor == 1.0 else fill / factor, given)
+        return torch.where(gone, fill / factor, given)
 
 
 def _for_rows(mask: Bool[Tensor, " row"], like: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -25,12 +24,7 @@ _AGAIN = 2  # tokens of another answer to the first row's prompt
 _STEPS = 4  # tokens at the end of a text that are decoded one by one
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Prompts and the answers that are fed to them, token ids."""
-
-    prompts: list[list[int]]
-    answers: list[list[int]]
+Rows = Sequence[tuple[list[int], list[int]]]  # prompts, each with the answer that is fed to it
 
 
 def probe_batches(texts: Sequence[Sequence[int]]) -> list[Rows]:
@@ -51,42 +45,29 @@ def probe_batches(texts: Sequence[Sequence[int]]) -> list[Rows]:
     again = [*rows, (rows[0][0], following(_AGAIN))]
     cut = [min(_STEPS, len(text) - 1) for text in texts]
     apart = [(list(text[:-n]), list(text[-n:])) for text, n in zip(texts, cut, strict=True)]
-    return [Rows(*map(list, zip(*batch, strict=True))) for batch in (rows, again, apart)]
-
-
-class Listener:
-    """A chooser that feeds given answers and keeps the model's own logits, its output."""
-
-    def __init__(self, answers: Sequence[Sequence[int]]) -> None:
-        self._forced = Forced(answers)
-        self._lengths = [len(answer) for answer in answers]
-        self._heard: list[dict[int, Tensor]] = []
-
-    def __call__(self, step: int, rows: Tensor, logits: Tensor) -> Tensor:
-        self._heard.append(dict(zip(rows.tolist(), logits.float(), strict=True)))
-        return self._forced(step, rows, logits)
-
-    @property
-    def logits(self) -> list[Float[Tensor, "_ vocabulary"]]:
-        """Of every row, at every step of its answer."""
-        return [
-            torch.stack([self._heard[step][row] for step in range(length)])
-            for row, length in enumerate(self._lengths)
-        ]
+    return [rows, again, apart]
 
 
 def decoded_as_given(
     model: nn.Module, anatomy: Anatomy, rows: Rows, capture: bool = False
 ) -> tuple[Decoded, list[Float[Tensor, "_ vocabulary"]]]:
-    """A batch decoded with given answers, and the model's own logits of every row."""
-    listener = Listener(rows.answers)
+    """A batch decoded with given answers, and the model's own logits at every step of each row."""
+    prompts, answers = zip(*rows, strict=True)
+    forced, heard = Forced(answers), []
+
+    def listen(step: int, active: Tensor, logits: Tensor) -> Tensor:
+        heard.append(dict(zip(active.tolist(), logits.float(), strict=True)))
+        return forced(step, active, logits)
+
     place = next(model.parameters()).device
     none, one, other = (torch.tensor(ids, dtype=torch.long).to(place) for ids in ([], [0], [1]))
-    lengths = [len(answer) for answer in rows.answers]
-    classes = TokenClasses(none, one, other)
-    decoder = Decoder(model, anatomy, classes)
-    decoded = decoder.decode(rows.prompts, lengths, choose=listener, capture=capture)
-    return decoded, listener.logits
+    decoder, lengths = Decoder(model, anatomy, TokenClasses(none, one, other)), map(len, answers)
+    decoded = decoder.decode(prompts, list(lengths), choose=listen, capture=capture)
+    logits = [
+        torch.stack([of_step[row] for of_step in heard[: len(answer)]])
+        for row, answer in enumerate(answers)
+    ]
+    return decoded, logits
 
 
 @torch.inference_mode()
@@ -123,20 +104,17 @@ def deviation(
 
 def cause(model: nn.Module, anatomy: Anatomy, rows: Rows, tolerance: float) -> str:
     """What changes the logits of rows that are decoded together, in words."""
-    references = [alone(model, *row) for row in zip(rows.prompts, rows.answers, strict=True)]
-    singles = [
-        decoded_as_given(model, anatomy, Rows([prompt], [answer]))[1][0]
-        for prompt, answer in zip(rows.prompts, rows.answers, strict=True)
-    ]
+    references = [alone(model, *row) for row in rows]
+    singles = [decoded_as_given(model, anatomy, [row])[1][0] for row in rows]
     if not deviation(singles, references) <= tolerance:
         return (
             "decoding a row with a cache already does; what is cached is not what is read, or a "
             "token's output depends on how many are computed with it, as with experts that take a "
             "limited number of tokens"
         )
-    width = min(map(len, rows.prompts))
-    even = Rows([prompt[-width:] for prompt in rows.prompts], rows.answers)
-    references = [alone(model, *row) for row in zip(even.prompts, even.answers, strict=True)]
+    width = min(len(prompt) for prompt, _ in rows)
+    even = [(prompt[-width:], answer) for prompt, answer in rows]
+    references = [alone(model, *row) for row in even]
     if not deviation(decoded_as_given(model, anatomy, even)[1], references) <= tolerance:
         return (
             "the other rows do, without any padding; such as experts that share out what they take "

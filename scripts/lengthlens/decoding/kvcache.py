@@ -21,54 +21,41 @@ from transformers.cache_utils import (
 
 
 class ReservedLayer(DynamicLayer):
-    """Keys and values of one layer in a buffer that is allocated once for `capacity` positions."""
+    """Keys and values of one layer in buffers that are allocated once for `capacity` positions."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
-        self._length = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
-        self._key_buffer = self._reserve(key_states, len(key_states))
-        self._value_buffer = self._reserve(value_states, len(value_states))
-        self._show(0)
-        self.is_initialized = True
-
-    def _reserve(self, states: torch.Tensor, rows: int) -> torch.Tensor:
-        _, heads, _, width = states.shape
         # NOTE empty: nothing is read before it is written, nor does it take memory before.
-        return states.new_empty((rows, heads, self.capacity, width))
-
-    def _show(self, length: int) -> None:
-        self._length = length
-        self.keys = self._key_buffer[:, :, :length]
-        self.values = self._value_buffer[:, :, :length]
+        self._buffers = [
+            states.new_empty((*states.shape[:2], self.capacity, states.shape[-1]))
+            for states in (key_states, value_states)
+        ]
+        self.keys, self.values = (buffer[:, :, :0] for buffer in self._buffers)
+        self.is_initialized = True
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        start, end = self._length, self._length + key_states.shape[-2]
-        self._key_buffer[:, :, start:end] = key_states
-        self._value_buffer[:, :, start:end] = value_states
-        self._show(end)
+        start, stop = self.keys.shape[-2], self.keys.shape[-2] + key_states.shape[-2]
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, start:stop] = states
+        self.keys, self.values = (buffer[:, :, :stop] for buffer in self._buffers)
         return self.keys, self.values
+
+    def replace(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Hold these rows in the place of those that there are."""
+        self.lazy_initialization(keys, values)
+        self.update(keys, values)
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Keep (and reorder, or repeat) the given rows."""
         if self.is_initialized:
-            beam_idx = beam_idx.to(self.device)
-            self._key_buffer = self._selected(self.keys, beam_idx)
-            self._value_buffer = self._selected(self.values, beam_idx)
-            self._show(self._length)
-
-    batch_select_indices = reorder_cache
-
-    def _selected(self, states: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-        """A new buffer with the given rows; only the positions in use are copied."""
-        buffer = self._reserve(states, len(indices))
-        torch.index_select(states, 0, indices, out=buffer[:, :, : self._length])
-        return buffer
+            rows = beam_idx.to(self.device)
+            self.replace(self.keys.index_select(0, rows), self.values.index_select(0, rows))
 
 
 def reserved_cache(config, capacity: int) -> DynamicCache:
@@ -117,8 +104,7 @@ def repeat_shifted(cache: DynamicCache, padding: Sequence[int]) -> None:
             continue
         keys, values = (_shifted(states, shift) for states in (layer.keys, layer.values))
         if isinstance(layer, ReservedLayer):
-            layer.is_initialized = False  # its buffer is for one row
-            layer.update(keys, values)
+            layer.replace(keys, values)
         else:
             layer.keys, layer.values = keys, values
 
@@ -203,5 +189,5 @@ def _join_states(layer, parts: Sequence) -> None:
 
 def _padded(states: torch.Tensor, positions: int) -> torch.Tensor:
     """[row, head, position, …] with copies of the first position before it."""
-    first = states[:, :, :1].expand(-1, -1, positions - states.shape[2], *states.shape[3:])
-    return torch.cat([first, states], dim=2)
+    place = torch.arange(positions, device=states.device) - (positions - states.shape[2])
+    return states[:, :, place.clamp(min=0)]

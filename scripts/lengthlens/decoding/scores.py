@@ -24,7 +24,6 @@ from lengthlens.models.anatomy import Anatomy
 from lengthlens.models.hooks import computing
 
 _SOFTMAX = {torch.softmax, torch.Tensor.softmax, functional.softmax}
-_EAGER = "eager"
 _FAR = 1e-3  # weights that add up to anything but 1 by more are not all there is
 
 
@@ -107,14 +106,13 @@ class ScoreListener(TorchFunctionMode):
         if self._knockouts is None and bool(((total - 1).abs() > _FAR).any()):
             return None
         found = functional.pad(weights.detach(), (self._positions - weights.shape[-1], 0))
-        after = self.anatomy.n_heads - (places := self.anatomy.layers[layer].attention.heads).stop
-        if not places.start and not after:
-            return found
-        return functional.pad(found, (0, 0, places.start, after), value=torch.nan)
+        places = self.anatomy.layers[layer].attention.heads
+        lacking = (places.start, self.anatomy.n_heads - places.stop)
+        return functional.pad(found, (0, 0, *lacking), value=torch.nan)
 
 
 @contextlib.contextmanager
-def eager_attention(model: nn.Module, name: str = _EAGER) -> Iterator[None]:
+def eager_attention(model: nn.Module, name: str = "eager") -> Iterator[None]:
     """Let a model compute attention step by step, where it can be switched.
 
     Args:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,13 +51,10 @@ def recorded_streams(
     sites = [*(layer.first for layer in anatomy.layers), anatomy.final_norm]
     streams: list[Tensor | None] = [None] * len(sites)
 
-    def reader(index: int):
-        def read(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            streams[index] = entering(args, kwargs).detach()[:, places]
+    def read(index: int, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        streams[index] = entering(args, kwargs).detach()[:, places]
 
-        return read
-
-    with hooked((site, reader(index)) for index, site in enumerate(sites)):
+    with hooked((site, partial(read, index)) for index, site in enumerate(sites)):
         yield streams
 
 
@@ -68,17 +66,14 @@ def exchanged_streams(
     The rows of its passes are the sets.
     """
 
-    def exchanger(layer: int):
-        def exchange(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            own, donors = entering(args, kwargs), streams[layer]
-            here = (sets.where & (sets.layer == layer)[:, None]).to(own.device)
-            other = donors[(1 - sets.into).to(donors.device)].to(own)
-            return with_stream(args, kwargs, torch.where(here[..., None], other, own))
+    def exchange(layer: int, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        own, donors = entering(args, kwargs), streams[layer]
+        here = (sets.where & (sets.layer == layer)[:, None]).to(own.device)
+        other = donors[(1 - sets.into).to(donors.device)].to(own)
+        return with_stream(args, kwargs, torch.where(here[..., None], other, own))
 
-        return exchange
-
-    touched = sorted(set(sets.layer.tolist()))
-    return hooked((anatomy.layers[layer].first, exchanger(layer)) for layer in touched)
+    touched = sets.layer.unique().tolist()
+    return hooked((anatomy.layers[layer].first, partial(exchange, layer)) for layer in touched)
 
 
 @dataclass(frozen=True)

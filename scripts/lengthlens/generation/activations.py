@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from lengthlens.files.identity import described
 from lengthlens.files.integrity import append_digest, check_digest
 from lengthlens.files.provenance import check_schema
 from lengthlens.files.refusals import refusals, unreadable
-from lengthlens.files.whole import check_space, temporary_path
+from lengthlens.files.whole import check_space, temporary_path, written_whole
 from lengthlens.generation.records import Batch, Samples, Steps, block_steps, cut
 
 PRECISIONS = ("native", "float32", "float16")
@@ -110,27 +111,23 @@ class ActivationWriter:
             LengthlensError: an activation is too large for the file's precision, or the disk is
                 full. (HDF5 itself would crash on a full disk.)
         """
-        samples, terms = batch.samples, batch.residuals
-        check_space(
-            self._temporary,
-            sum(self._bytes(term) for term in (terms.embed, terms.head, terms.mlp)) + _MARGIN_BYTES,
-        )
+        samples, steps, residuals = batch.samples, batch.steps, batch.residuals
+        needed = sum(self._bytes(getattr(residuals, name)) for name in _LARGE)
+        check_space(self._temporary, needed + _MARGIN_BYTES)
         self._append("samples/sample_id", np.array(samples.sample_id, dtype=object), _TEXT)
+        columns = vars(samples) | {"first_step": samples.first_step + self._n_steps}
         for name, dtype in _SAMPLE_COLUMNS.items():
-            offset = self._n_steps if name == "first_step" else 0
-            self._append(f"samples/{name}", getattr(samples, name) + offset, dtype)
-        for name, column in batch.steps.columns().items():
-            offset = self._n_samples if name == "sample" else 0
-            column = column + offset if offset else column
-            self._append(f"steps/{name}", column, _STEP_COLUMNS[name])
-        residuals = batch.residuals
+            self._append(f"samples/{name}", columns[name], dtype)
+        columns = steps.columns() | {"sample": steps.sample + self._n_samples}
+        for name, dtype in _STEP_COLUMNS.items():
+            self._append(f"steps/{name}", columns[name], dtype)
         if residuals.attention_scale is not None:
             scale = residuals.attention_scale.float().cpu().numpy()
             self._append("steps/attention_scale", scale, np.float32)
         for name in _LARGE:
             self._append_tensor(f"activations/{name}", getattr(residuals, name))
         self._made["batches"] += batch.layout
-        self._n_steps += len(batch.steps)
+        self._n_steps += len(steps)
         self._n_samples += len(samples)
 
     def _bytes(self, value: torch.Tensor) -> int:
@@ -153,7 +150,7 @@ class ActivationWriter:
 
     def _append(self, name: str, values: np.ndarray, dtype: object) -> h5py.Dataset:
         if name not in self._file:
-            row = max(1, int(np.prod(values.shape[1:])) * np.dtype(dtype).itemsize)
+            row = max(1, math.prod(values.shape[1:]) * np.dtype(dtype).itemsize)
             chunk = max(1, min(_CHUNK_BYTES // row, 4096))
             self._file.create_dataset(
                 name,
@@ -225,13 +222,11 @@ class Activations:
         By default as many as are worked on at once, and no more than 4096.
         """
         most = max_steps or min(_BATCH_STEPS, block_steps(self._step_elements()))
-        for part in self.samples.blocks(most):
-            steps = self.samples.steps(part)
-            yield cut(self.samples, part, self.steps(steps), self.residuals(steps))
+        return cut(self.samples, most, self.steps, self.residuals)
 
     def _step_elements(self) -> int:
-        terms = (self.file[f"activations/{name}"].shape for name in ("embed", "head", "mlp"))
-        return sum(int(np.prod(shape[1:])) for shape in terms)
+        shapes = (self.file[f"activations/{name}"].shape for name in _LARGE)
+        return sum(math.prod(shape[1:]) for shape in shapes)
 
 
 def open_activations(path: str | Path) -> Activations:
@@ -242,24 +237,20 @@ def open_activations(path: str | Path) -> Activations:
             schema; or a shard that it links to is missing or another one.
     """
     path = Path(path)
-    try:
-        check_digest(path)
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
-    except LengthlensError as error:
-        reason = str(error).removeprefix(f"{path} ")
-        raise LengthlensError(
-            f"{path} cannot be opened as an activations file, for it {reason}"
-        ) from None
-    except _UNREADABLE as error:
-        raise unreadable(path, error) from error
-    try:
-        with _in_words(path):
-            return _checked(file, path)
-    except BaseException:
-        file.close()
-        raise
+    with contextlib.ExitStack() as until_checked, _in_words(path):
+        try:
+            check_digest(path)
+            file = until_checked.enter_context(h5py.File(path, "r"))
+        except FileNotFoundError:
+            raise LengthlensError(f"{path} does not exist; run the stage that makes it") from None
+        except LengthlensError as error:
+            reason = str(error).removeprefix(f"{path} ")
+            raise LengthlensError(
+                f"{path} cannot be opened as an activations file, for it {reason}"
+            ) from None
+        opened = _checked(file, path)
+        until_checked.pop_all()
+        return opened
 
 
 def _checked(file: h5py.File, path: Path) -> Activations:
@@ -344,15 +335,11 @@ def link_shards(
     Small tables are copied; `activations/` are virtual datasets over the shards, by relative path.
     """
     path = Path(path)
-    temporary = temporary_path(path)
-    opened: list[Activations] = []
-    try:
-        opened += [open_activations(shard) for shard in shards]
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(open_activations(shard)) for shard in shards]
         ends = [_end_step(shard, count) for shard, count in zip(opened, n_samples, strict=True)]
-        with (
-            refusals(path),
-            h5py.File(temporary, "w", libver=HDF5_LAYOUTS, track_order=True) as file,
-        ):
+        temporary = stack.enter_context(written_whole(path))
+        with refusals(path), _new(temporary) as file:
             file.attrs["schema"] = ACTIVATIONS
             file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
             hashes = {os.path.relpath(shard, path.parent): check_digest(shard) for shard in shards}
@@ -361,11 +348,6 @@ def link_shards(
             for name in _LARGE:
                 _link(file, f"activations/{name}", path, shards, opened, ends=ends)
         append_digest(temporary)
-        os.replace(temporary, path)
-    finally:
-        for shard in opened:
-            shard.close()
-        temporary.unlink(missing_ok=True)
 
 
 def _end_step(shard: Activations, n_samples: int) -> int:
@@ -381,16 +363,14 @@ def _end_step(shard: Activations, n_samples: int) -> int:
 def _copy_tables(
     file: h5py.File, shards: Sequence[Activations], n_samples: Sequence[int], ends: Sequence[int]
 ) -> None:
-    sample_offsets = np.cumsum([0, *n_samples[:-1]])
-    step_offsets = np.cumsum([0, *ends[:-1]])
-    offsets = {"samples/first_step": step_offsets, "steps/sample": sample_offsets}
+    before = {"samples/first_step": ends, "steps/sample": n_samples}  # what begins anew in a shard
     for group, counts in (("samples", n_samples), ("steps", ends)):
         for name in shards[0].file[group]:
             full = f"{group}/{name}"
-            shift = offsets.get(full, np.zeros(len(shards), dtype=int))
             columns = [s.file[full][:count] for s, count in zip(shards, counts, strict=True)]
-            if full in offsets:
-                columns = [column + by for column, by in zip(columns, shift, strict=True)]
+            if full in before:
+                shifts = np.cumsum([0, *before[full][:-1]])
+                columns = [column + by for column, by in zip(columns, shifts, strict=True)]
             dtype = shards[0].file[full].dtype
             file.create_dataset(full, data=np.concatenate(columns), dtype=dtype, track_times=False)
 

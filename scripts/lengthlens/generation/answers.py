@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from lengthlens.decoding.waves import OutOfMemory, halves
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.records import Batch, Samples, recorded_steps
-from lengthlens.generation.steps import answer_text
+from lengthlens.generation.steps import StepAnnotations, answer_text
 from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt, prompt_of
 from lengthlens.language.words import count_words
@@ -23,8 +23,6 @@ from lengthlens.models.positions import check_positions
 from lengthlens.models.small_model import text_config
 from lengthlens.settings.sections import Generation
 from lengthlens.weights.shape import rows_that_fit
-
-ANNOTATIONS = ("is_stop", "words_before", "words_after", "sign", "boundary", "decision")
 
 
 @dataclass(frozen=True)
@@ -251,6 +249,7 @@ def record_batch(
         for request, tokens in zip(part, decoded.tokens, strict=True)
     ]
     columns = {
-        name: np.concatenate([getattr(mark, name) for mark in marks]) for name in ANNOTATIONS
+        field.name: np.concatenate([getattr(mark, field.name) for mark in marks])
+        for field in fields(StepAnnotations)
     }
     return Batch(samples, *recorded_steps(decoded, columns), tuple(decoded.layout))

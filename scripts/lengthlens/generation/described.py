@@ -35,39 +35,35 @@ def describe(loaded: LoadedModel, date: str) -> dict[str, Any]:
     """
     spec, tokenizer, stops = loaded.spec, loaded.tokenizer, loaded.stops
     prompts = [tokenizer.decode(loaded.encode(text, date)) for text in _ASKED]
-    if found := difference(model_folder(spec), tokenizer, (*TEXTS, *prompts)):
+    folder = model_folder(spec)
+    if found := difference(folder, tokenizer, (*TEXTS, *prompts)):
         raise LengthlensError(f"Model {spec.name}: its tokenizer reads {found}.")
-    compared = (model_folder(spec) / FILE).is_file()
-    uncompared = f"it has no {FILE}, so its tokenizer was not compared with its file"
+    compared = (folder / FILE).is_file()
     form = "plain text"
     if spec.variant == "instruct":
         form, _ = chat_prompt(spec, tokenizer, _ASKED[0], date)
-    thinking = None
-    if loaded.thinking is not None:
-        marks = [list(pair) for pair in loaded.thinking.marks]
-        thinking = {"marks": marks, "opened": loaded.thinking.opened}
+    thinking, own = None, loaded.thinking
+    if own is not None:
+        thinking = {"marks": [list(pair) for pair in own.marks], "opened": own.opened}
     added = tokenizer.convert_ids_to_tokens(stops.turn_end) if stops.added else None
+    notes = (
+        *(read_origin(folder)["notes"] if spec.is_made else ()),
+        *quantized_notes(folder, loaded.dtype),
+        stops.note,
+        own.note if own is not None else "",
+        getattr(tokenizer, "instead_of", ""),
+        "" if compared else f"it has no {FILE}, so its tokenizer was not compared with its file",
+        layers_told(loaded.anatomy),
+        _embedded_anew(text_config(loaded.model.config)),
+    )
     return {
         "prompt_form": form,
         "template": dict(spec.template),
         "stop_tokens": tokenizer.convert_ids_to_tokens(list(stops.ids)),
         "added_stop_token": added,
         "thinking": thinking,
-        "passed_over": passed_over(model_folder(spec)),
-        "notes": [
-            note
-            for note in (
-                *(read_origin(model_folder(spec))["notes"] if spec.is_made else ()),
-                *quantized_notes(model_folder(spec), loaded.dtype),
-                stops.note,
-                loaded.thinking.note if loaded.thinking is not None else "",
-                getattr(tokenizer, "instead_of", ""),
-                "" if compared else uncompared,
-                layers_told(loaded.anatomy),
-                _embedded_anew(text_config(loaded.model.config)),
-            )
-            if note
-        ],
+        "passed_over": passed_over(folder),
+        "notes": list(filter(None, notes)),
     }
 
 

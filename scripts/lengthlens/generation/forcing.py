@@ -6,12 +6,13 @@ model writes on its own, and a model forced to its own answer gives what it gave
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from lengthlens.generation.answers import Request, record_batch, rows_per_batch
+from lengthlens.generation.answers import Request, in_batches, record_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.records import Batch
 from lengthlens.settings.sections import Generation
@@ -47,15 +48,12 @@ def forced_batches(
         label: of the progress bar.
     """
     loaded = forcing.loaded
-    if not requests:
-        return
-    longest = max(len(request.tokens) for request in requests)
-    size = rows_per_batch(loaded, longest, forcing.settings, capture=True)
+    given = iter(answers)
     with tqdm(total=len(requests), desc=label, unit="answer", delay=2, mininterval=1) as bar:
-        for start in range(0, len(requests), size):
-            part, texts = requests[start : start + size], answers[start : start + size]
+        for part in in_batches(loaded, requests, forcing.settings, capture=True):
             prompts = [request.tokens for request in part]
             names = [request.sample_id for request in part]
+            texts = list(itertools.islice(given, len(part)))
             decoded = loaded.force(prompts, texts, capture=True, names=names)
             yield record_batch(part, decoded, loaded, forcing.counting)
             bar.update(len(part))

@@ -6,8 +6,8 @@ one after another, sample by sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -60,7 +60,7 @@ class Steps:
 
     def columns(self) -> dict[str, np.ndarray]:
         """The columns by name, in their order."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,16 @@ class Samples:
     def __len__(self) -> int:
         return len(self.sample_id)
 
-    def blocks(self, max_steps: int) -> Iterator[slice]:
-        """Consecutive samples of at most `max_steps` steps in all, or one that is longer."""
-        first, n_steps = self.first_step, self.n_steps
+    def blocks(self, max_steps: int) -> Iterator[tuple[slice, slice]]:
+        """Consecutive samples of at most `max_steps` steps, or one that is longer; their steps."""
+        ends = self.first_step + self.n_steps
         start = 0
         while start < len(self):
-            stop = start + 1
-            while stop < len(first) and first[stop] + n_steps[stop] - first[start] <= max_steps:
-                stop += 1
-            yield slice(start, stop)
+            first = int(self.first_step[start])
+            fitting = int(np.searchsorted(ends, first + max_steps, side="right"))
+            stop = max(fitting, start + 1)
+            yield slice(start, stop), slice(first, int(ends[stop - 1]))
             start = stop
-
-    def steps(self, part: slice) -> slice:
-        """The steps of consecutive samples."""
-        last = part.stop - 1
-        return slice(
-            int(self.first_step[part.start]), int(self.first_step[last] + self.n_steps[last])
-        )
 
     def __getitem__(self, part: slice) -> Samples:
         """Some of the samples, their steps counted from 0."""
@@ -115,20 +108,22 @@ class Batch:
     def blocks(self) -> Iterator[Batch]:
         """The batch in parts of whole samples, each small enough to be worked on at once."""
         size = block_steps(self.residuals.step_elements)
-        for part in self.samples.blocks(size):
-            steps = self.samples.steps(part)
-            yield cut(self.samples, part, self.steps[steps], self.residuals[steps], self.layout)
+        steps, residuals = self.steps.__getitem__, self.residuals.__getitem__
+        return cut(self.samples, size, steps, residuals, self.layout)
 
 
 def cut(
     samples: Samples,
-    part: slice,
-    steps: Steps,
-    residuals: Residuals,
+    max_steps: int,
+    steps: Callable[[slice], Steps],
+    residuals: Callable[[slice], Residuals],
     layout: tuple[int, ...] = (),
-) -> Batch:
-    """A batch of some of many samples, with their steps and terms, wherever these come from."""
-    return Batch(samples[part], replace(steps, sample=steps.sample - part.start), residuals, layout)
+) -> Iterator[Batch]:
+    """Batches of whole samples (`Samples.blocks`), given where their steps and terms come from."""
+    for part, place in samples.blocks(max_steps):
+        own = steps(place)
+        own = replace(own, sample=own.sample - part.start)
+        yield Batch(samples[part], own, residuals(place), layout)
 
 
 def recorded_steps(decoded: Decoded, columns: Mapping[str, np.ndarray]) -> tuple[Steps, Residuals]:

@@ -13,17 +13,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch.nn.utils.rnn import pad_sequence
 
 from lengthlens.decoding.capture import Recorder, Residuals
 from lengthlens.decoding.decode import TokenClasses
-from lengthlens.decoding.forward import (
-    LogitReader,
-    feed,
-    forward,
-    keeps_states,
-    passes,
-    prefill,
-)
+from lengthlens.decoding.forward import LogitReader, State, feed, keeps_states, passes, prefill
 from lengthlens.decoding.intervention import Intervention, Surgeon
 from lengthlens.decoding.reuse import CleanLayers, batches, first_layers
 from lengthlens.errors import LengthlensError
@@ -120,9 +114,7 @@ def padded(
     texts: Sequence[Sequence[int]], device: torch.device
 ) -> tuple[Int[torch.Tensor, "text position"], Int[torch.Tensor, " text"]]:
     """Texts as one tensor, padded on the right, and the last position of each."""
-    tokens = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.long)
-    for row, text in enumerate(texts):
-        tokens[row, : len(text)] = torch.tensor(text)
+    tokens = pad_sequence(list(map(torch.tensor, texts)), batch_first=True)
     last = torch.tensor([len(text) - 1 for text in texts])
     return tokens.to(device), last.to(device)
 
@@ -214,9 +206,7 @@ def sentence_logliks(
 
     def read(n_rows: int) -> Float[torch.Tensor, "row position vocabulary"]:
         ids = target[:-1].expand(n_rows, -1)
-        positions = torch.arange(len(tokens) - 1, device=loaded.device).expand_as(ids)
-        mask = torch.ones_like(ids).bool()
-        return forward(loaded.model, ids, mask, positions, None, keep=ids.shape[1])
+        return feed(loaded.model, State(None, torch.ones_like(ids).bool(), ids), ids.shape[1])
 
     clean = CleanLayers(loaded.anatomy)
     with clean.recorded():

@@ -98,10 +98,17 @@ class ShardJob:
         hashed = code_hash(self.code)
         files = [[Path(path) for path in paths] for paths in files]
         kept = KeptShards(files[0][0].parent / FOLDER, self.computation)
-        entries = [
-            (shard["name"], self._identity(shard, hashed), paths)
-            for shard, paths in zip(self.shards, files, strict=True)
-        ]
+        entries = []
+        for shard, paths in zip(self.shards, files, strict=True):
+            identity = shard_identity(
+                self.config,
+                self.model,
+                weights=self.manifest["sha256"],
+                prompts=self._prompts(shard),
+                code=hashed,
+                computation=self.computation,
+            )
+            entries.append((shard["name"], identity, paths))
         there = len(entries)
         for place, paths in kept.unfinished(entries, temporary):
             there -= 1
@@ -112,12 +119,6 @@ class ShardJob:
     def _prompts(self, shard: Mapping) -> list[Prompt]:
         seed = self.config["prompts"]["seed"]
         return build_prompts(self._language, shard["n"], shard["start"], shard["stop"], seed)
-
-    def _identity(self, shard: Mapping, code: str) -> str:
-        weights, prompts = self.manifest["sha256"], self._prompts(shard)
-        return shard_identity(
-            self.config, self.model, weights, prompts, code, computation=self.computation
-        )
 
     def answer(self, shard: Mapping) -> Iterator[tuple[list[dict], Batch]]:
         """Answer the prompts of a shard, batch by batch, with a progress bar over its answers."""

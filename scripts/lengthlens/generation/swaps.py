@@ -186,13 +186,12 @@ def swap_material(
 
 def count_swaps(material: SwapMaterial) -> xr.DataArray:
     """Answers by swap: those with a legal one, and the others by reason."""
-    counts = []
+    names, counts = [LEGAL, *REASONS], []
     for swap in SWAPS:
-        count: Counter[str] = Counter()
-        if swap in material.by_swap:
-            count = material.reasons(swap) + Counter({LEGAL: len(material.legal(swap))})
-        counts.append([count[name] for name in (LEGAL, *REASONS)])
-    found = xr.DataArray(np.array(counts), {"swap": list(SWAPS), "reason": [LEGAL, *REASONS]})
+        entries = material.by_swap.get(swap, ())
+        count = Counter(LEGAL if isinstance(entry, Swap) else entry for entry in entries)
+        counts.append([count[name] for name in names])
+    found = xr.DataArray(np.array(counts), {"swap": list(SWAPS), "reason": names})
     return found.assign_attrs(long_name="answers with a legal swap, and those without by reason")
 
 

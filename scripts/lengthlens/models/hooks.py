@@ -144,19 +144,19 @@ def at_mlp(
 @contextlib.contextmanager
 def at_components(
     anatomy: Anatomy,
-    of_heads: Callable[[int], Callable[[Tensor, slice], Tensor | None]],
-    of_mlp: Callable[[int], Callable[[Tensor], Tensor | None]],
+    of_heads: Callable[[int, Tensor, slice], Tensor | None],
+    of_mlp: Callable[[int, Tensor], Tensor | None],
 ) -> Iterator[None]:
     """Read or change what the heads and the MLP of every layer give (`at_heads`, `at_mlp`).
 
     Args:
         anatomy: the model's.
-        of_heads, of_mlp: the `use` of a layer, by its index.
+        of_heads, of_mlp: the `use` of every layer, given its index before all else.
     """
     with contextlib.ExitStack() as hooks:
         for index, layer in enumerate(anatomy.layers):
-            hooks.enter_context(at_heads(layer, of_heads(index)))
-            hooks.enter_context(at_mlp(layer, of_mlp(index)))
+            hooks.enter_context(at_heads(layer, functools.partial(of_heads, index)))
+            hooks.enter_context(at_mlp(layer, functools.partial(of_mlp, index)))
         yield
 
 

@@ -330,34 +330,27 @@ class _Products:
         mlps = [torch.full_like(like, torch.nan) if mlp is None else mlp for mlp in self._mlp]
         return [torch.stack([part.to(device) for part in parts], 2) for parts in (heads, mlps)]
 
-    def _of_heads(self, layer: int) -> Callable:
-        def read(x: Tensor, heads: slice) -> Tensor:
-            difference = self._difference("head", layer, x, heads, slice(x.shape[-1]))
+    def _of_heads(self, layer: int, x: Tensor, heads: slice) -> Tensor:
+        difference = self._difference("head", layer, x, heads, slice(x.shape[-1]))
 
-            def multiply(gradient: Tensor) -> None:
-                product = (gradient * difference).sum(-1)
-                self._head[layer][heads.start] = self._by_class(product), heads
+        def multiply(gradient: Tensor) -> None:
+            product = (gradient * difference).sum(-1)
+            self._head[layer][heads.start] = self._by_class(product), heads
 
-            if x.requires_grad:
-                x.register_hook(multiply)
-            return x  # NOTE so that what follows reads this view of it, and gradients come by it
+        if x.requires_grad:
+            x.register_hook(multiply)
+        return x  # NOTE so that what follows reads this view of it, and gradients come by it
 
-        return read
+    def _of_mlp(self, layer: int, added: Tensor) -> Tensor:
+        factor = self._batch.anatomy.layers[layer].mlp.factor
+        difference = self._difference("mlp", layer, added * factor) / factor
 
-    def _of_mlp(self, layer: int) -> Callable:
-        site = self._batch.anatomy.layers[layer].mlp
+        def multiply(gradient: Tensor) -> None:
+            self._mlp[layer] = self._by_class((gradient * difference).sum(-1))
 
-        def read(added: Tensor) -> Tensor:
-            difference = self._difference("mlp", layer, added * site.factor) / site.factor
-
-            def multiply(gradient: Tensor) -> None:
-                self._mlp[layer] = self._by_class((gradient * difference).sum(-1))
-
-            if added.requires_grad:
-                added.register_hook(multiply)
-            return added
-
-        return read
+        if added.requires_grad:
+            added.register_hook(multiply)
+        return added
 
     def _difference(self, name: str, layer: int, own: Tensor, *part: slice) -> Tensor:
         """The other run's component minus the reached one's, at every position.
