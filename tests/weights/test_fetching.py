@@ -11,7 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from fake_hub import COMMIT, FakeHub, served
+from safetensors.torch import save_file
 
 from lengthlens.errors import LengthlensError
 from lengthlens.weights import presence
@@ -103,22 +105,28 @@ def test_a_branch_is_resolved_to_its_commit(hub, cache):
     assert weights_manifest(spec(revision="main"))["files"]
 
 
+def large_weights(path: Path) -> int:
+    """Weights of 25 MB that do not compress, of one tensor; their size in bytes."""
+    save_file({"weight": torch.randint(256, (25_000_000,), dtype=torch.uint8)}, path)
+    return path.stat().st_size
+
+
 @pytest.mark.slow
 def test_a_broken_connection_goes_on_in_the_middle_of_the_file(hub, cache):
     """The library writes 10 MiB at a time, and asks for the rest of what it has written."""
-    (hub.folder / "model.safetensors").write_bytes(os.urandom(25_000_000))
+    size = large_weights(hub.folder / "model.safetensors")
     hub.cut_after = 12_000_000
     done = run(hub, "fetch")
     assert done.returncode == 0, done.stderr
     begun = [first for name, first in hub.ranges if name == "model.safetensors"]
     assert begun == [0, 10 * 2**20, 20 * 2**20]
-    assert weights_manifest(spec())["files"]["model.safetensors"]["bytes"] == 25_000_000
+    assert weights_manifest(spec())["files"]["model.safetensors"]["bytes"] == size
 
 
 @pytest.mark.slow
 def test_a_killed_fetch_is_never_taken_for_whole_and_keeps_finished_files(hub, cache):
     """Files that were whole are not asked for again; the one that it was in starts anew."""
-    (hub.folder / "model.safetensors").write_bytes(os.urandom(25_000_000))
+    size = large_weights(hub.folder / "model.safetensors")
     hub.stall_after = 12_000_000
     killed = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "fetch", REPOSITORY, COMMIT],
@@ -139,7 +147,7 @@ def test_a_killed_fetch_is_never_taken_for_whole_and_keeps_finished_files(hub, c
     done = run(hub, "fetch")
     assert done.returncode == 0, done.stderr
     assert {name for name, _ in hub.ranges} <= {"model.safetensors", "chat_template.jinja"}
-    assert weights_manifest(spec())["files"]["model.safetensors"]["bytes"] == 25_000_000
+    assert weights_manifest(spec())["files"]["model.safetensors"]["bytes"] == size
 
 
 def test_a_gated_model_says_where_the_licence_is(hub, cache):
