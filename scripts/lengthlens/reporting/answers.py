@@ -128,7 +128,7 @@ def undone(table: pd.DataFrame, what: str = "") -> list[str]:
 
 
 def least_cut_first(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The same, beginning with the model with the fewest answers cut at the token limit.
+    """Model and language in words, and their rows; first the model with the fewest cut answers.
 
     Its numbers are least affected by censoring. Models with equal shares keep their order.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -11,6 +12,10 @@ from lengthlens.reporting.answers import by_model, listed, n_answers, share, sho
 
 _FOUND = 0.05  # explained of words left, from which on a layer is named
 _HALF = 0.5
+
+# Of tables/count_probes.csv and tables/steering.csv the story tells what was found.
+say_unprobed = partial(undone, what="words left were not probed: ")
+say_unsteered = partial(undone, what="answers were not steered: ")
 
 
 def decoded(rows: pd.DataFrame) -> pd.DataFrame:
@@ -40,24 +45,6 @@ def probed(rows: pd.DataFrame) -> str:
         f"{number(best['control_high'], 'percent')} % "
         f"({n}; a stream that holds N is enough for this)"
     )
-
-
-def say_unprobed(table: pd.DataFrame) -> list[str]:
-    """Why words left were not probed: the story tells what was found.
-
-    Args:
-        table: tables/count_probes.csv.
-    """
-    return undone(table, "words left were not probed: ")
-
-
-def say_unsteered(table: pd.DataFrame) -> list[str]:
-    """Why answers were not steered: the story tells what steering changed.
-
-    Args:
-        table: tables/steering.csv.
-    """
-    return undone(table, "answers were not steered: ")
 
 
 def steers(rows: pd.DataFrame) -> bool:

@@ -21,10 +21,30 @@ from lengthlens.reporting.answers import (
 )
 from lengthlens.statistics import side_of
 
+FOUND = ("cwa", "end_contrast", "nswap")
 RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", "decision"))
+# What a score is compared with: over which heads, how they are called, and what is said where its
+# correlation with their effects is larger, smaller, or neither.
+_AGAINST = {
+    "norm": (
+        "within",
+        "within layers",
+        "{} predicts the effect of removing a head better than the output norm does",
+        "{} predicts the effect of removing a head worse than the output norm does",
+        "{} is not shown to predict the effect of removing a head better than the output norm",
+    ),
+    "cwa": (
+        "all",
+        "over all",
+        "{} correlates more with the measured effect {} than CWA does",
+        "{} correlates less with the measured effect {} than CWA does",
+        "whether {} or CWA correlates more with the measured effect {} is undecided",
+    ),
+}
 
 
-def say_scores(table: pd.DataFrame) -> list[str]:
+@listed
+def say_scores(table: pd.DataFrame) -> Iterator[str]:
     """Which scores predict the effects of heads within layers; tuned models first.
 
     A score predicts them where its rank correlation with the measured effects exceeds that of the
@@ -38,59 +58,24 @@ def say_scores(table: pd.DataFrame) -> list[str]:
     """
     heads = first_of(rows_of(table, kind="head"), "mode")
     heads = heads.sort_values("tuning", key=lambda names: names != "tuned", kind="stable")
-    sentences = []
+    compared = [(score, "norm", "decision") for score in FOUND]
+    compared += [(score, "cwa", outcome) for score, outcome in RIVALS]
     for who, own in by_model(heads):
         rows = own.set_index(["outcome", "over", "score"]).sort_index()
-        at_decision = rows.loc["decision"]
-        sentences += [_finds(who, at_decision, score) for score in ("cwa", "end_contrast", "nswap")]
-        sentences += [_rivals(who, rows.loc[outcome], score, outcome) for score, outcome in RIVALS]
-    return [sentence for sentence in sentences if sentence]
-
-
-def _finds(who: str, rows: pd.DataFrame, score: str) -> str:
-    """A score against the output norm, within layers."""
-    name, effect = _named(score), "the effect of removing a head"
-    starts = (
-        f"{name} predicts {effect} better than the output norm does",
-        f"{name} predicts {effect} worse than the output norm does",
-        f"{name} is not shown to predict {effect} better than the output norm",
-    )
-    return _compared(who, rows.loc["within"], (score, "norm"), "within layers", starts)
-
-
-def _rivals(who: str, rows: pd.DataFrame, score: str, outcome: str) -> str:
-    """A score against CWA, over all heads, for one outcome."""
-    name, effect = _named(score), f"measured effect {OUTCOME_NAMES[outcome]}"
-    starts = (
-        f"{name} correlates more with the {effect} than CWA does",
-        f"{name} correlates less with the {effect} than CWA does",
-        f"whether {name} or CWA correlates more with the {effect} is undecided",
-    )
-    return _compared(who, rows.loc["all"], (score, "cwa"), "over all", starts)
-
-
-def _compared(
-    who: str, rows: pd.DataFrame, scores: tuple[str, str], where: str, starts: tuple[str, str, str]
-) -> str:
-    """A score against another, by the sign of their difference; "" where there are no effects.
-
-    Args:
-        starts: what is said where the score's correlation is larger, smaller, or neither.
-    """
-    (row, other), gap = (rows.loc[score] for score in scores), f"over_{scores[1]}"
-    if math.isnan(row[gap]):
-        return ""
-    start = reading(limits_of(row, gap), *starts, unknown=starts[2])
-    values = " against ".join(number(each["correlation"], "words") for each in (row, other))
-    return (  # two digits, as words have
-        f"{who}: {start} (rank correlation {where} {values}, difference "
-        f"{estimated(row, gap, 'words', True)}; {row['n_components']} heads; {row['n_select']} and "
-        f"{row['n_evaluate']} answers)."
-    )
-
-
-def _named(score: str) -> str:
-    return SCORE_NAMES[score] if score == "cwa" else f"the {SCORE_NAMES[score]}"
+        for score, rival, outcome in compared:
+            over, where, *said = _AGAINST[rival]
+            row, other = rows.loc[(outcome, over, score)], rows.loc[(outcome, over, rival)]
+            gap = f"over_{rival}"
+            if math.isnan(row[gap]):
+                continue  # there are no effects
+            name = SCORE_NAMES[score] if score == "cwa" else f"the {SCORE_NAMES[score]}"
+            start = reading(limits_of(row, gap), *said, unknown=said[2])
+            values = " against ".join(number(each["correlation"], "words") for each in (row, other))
+            yield (  # two digits, as words have
+                f"{who}: {start.format(name, OUTCOME_NAMES[outcome])} (rank correlation {where} "
+                f"{values}, difference {estimated(row, gap, 'words', True)}; "
+                f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers)."
+            )
 
 
 @listed
