@@ -115,8 +115,13 @@ def behaviour(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) ->
     cells = []
     for model, part in rows:
         told, found = control.loc[model], named(part)
-        shares = found["component"] + (100 * found["share"]).map(" {:.0f}".format) + PERCENT
-        carry = [", ".join(shares[found["kind"] == kind]) or "none" for kind in LOOKS]
+        carry = [
+            ", ".join(
+                f"{row.component} {100 * row.share:.0f}{PERCENT}" for row in some.itertuples()
+            )
+            or "none"
+            for some in (rows_of(found, kind=kind) for kind in LOOKS)
+        ]
         chance = number(told["chance"], "percent") + PERCENT
         effect = estimated(told, "n_effect", "logits")
         cells.append((model, shown(told, "exact", "percent"), chance, effect, *carry))
@@ -133,7 +138,7 @@ def verdicts(runs: Sequence[Path]) -> str:
     claims = rows_of(claims[claims["verdict"] != NO_DATA], status="confirmatory")
     if claims.empty:
         return ""
-    p_values = claims["p_holm"].map(" (p = {:.2g})".format, na_action="ignore").fillna("")
+    p_values = claims["p_holm"].map(lambda p: f" (p = {p:.2g})" if pd.notna(p) else "")
     told = claims.assign(told=claims["verdict"] + p_values).pivot_table(
         index="claim", columns="model", values="told", aggfunc="first", sort=False
     )
