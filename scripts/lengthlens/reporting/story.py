@@ -188,7 +188,10 @@ def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
 
 def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each tuned model and language in words, with its rows of the swap to the next larger N."""
-    return tuned_cases(rows_of(table, swap=_SWAP) if "swap" in table else table, cast)
+    own = rows_of(table, swap=_SWAP) if "swap" in table else table
+    order = {model: place for place, model in enumerate(cast.tunings)}
+    own = own.sort_values("model", key=lambda names: names.map(order), kind="stable")
+    return tuned_cases(own, cast)
 
 
 def _atp_circuit(tables: Tables, row: Row) -> pd.DataFrame:
