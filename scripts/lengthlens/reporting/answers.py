@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from lengthlens.figures.titles import tuned_models
 from lengthlens.statistics import side_of
 
 Tables = Mapping[str, pd.DataFrame]
+Given = ParamSpec("Given")
 Limits = tuple[float, float]
 Case = tuple[str, Sequence[Limits]]  # a phrase of evidence, and the intervals that it tells
 
@@ -193,11 +195,11 @@ def shown(row: Row, name: str, unit: str, sign: bool = False) -> str:
     return estimated(row, name, unit, sign, suffix(unit, sign))
 
 
-def listed(tell: Callable[[pd.DataFrame], Iterator[str]]) -> Callable[[pd.DataFrame], list[str]]:
+def listed(tell: Callable[Given, Iterator[str]]) -> Callable[Given, list[str]]:
     """A function that gives all sentences of a generator at once."""
 
     @functools.wraps(tell)
-    def told(table: pd.DataFrame) -> list[str]:
-        return list(tell(table))
+    def told(*args: Given.args, **kwargs: Given.kwargs) -> list[str]:
+        return list(tell(*args, **kwargs))
 
     return told

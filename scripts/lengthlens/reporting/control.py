@@ -118,14 +118,14 @@ def control_sentences(table: pd.DataFrame) -> Iterator[str]:
         yield f"{text}. Control is {verdict}."
 
 
-def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) -> list[str]:
+@listed
+def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) -> Iterator[str]:
     """What surrounds the requested sentences, if any answer has such text.
 
     Args:
         behaviour: tables/behaviour.csv.
         languages: code -> name.
     """
-    said = []
     for row in rows_of(behaviour, n="all", split="all").to_dict("records"):
         language = languages.get(row["language"], row["language"])
         who = f"{row['model']}'s answers to prompts in {language}"
@@ -135,19 +135,18 @@ def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) ->
             if row[kind] > 0
         ]
         if parts:
-            said.append(
+            yield (
                 f"Of {who}, {', '.join(parts)} ({n_answers(row)}): these words count, "
                 "so some errors may be politeness rather than miscounting."
             )
         if row["other_language"] > 0:
             main = languages.get(row["main_language"], "other languages")
-            said.append(
+            yield (
                 f"Of {who}, {number(row['other_language'], 'percent')} % are in another language, "
                 f"most of them in {main}, and {number(row['own_language'], 'percent')} % in "
                 f"{language}; the language of {number(row['undetermined'], 'percent')} % is "
                 f"undetermined ({n_answers(row)})."
             )
-    return said
 
 
 _KINDS = {
