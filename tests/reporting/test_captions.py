@@ -10,7 +10,7 @@ import pytest
 
 from lengthlens.analysis.registry import STAGES
 from lengthlens.figures.registry import FIGURES
-from lengthlens.reporting.shown import cut_caption
+from lengthlens.reporting.material import cut_caption
 
 ROOT = Path(__file__).parents[2]
 CAPTIONS = sorted((ROOT / "rules/captions").glob("*.rst"))

@@ -27,11 +27,12 @@ from lengthlens.figures.style import INK, TUNING_COLOURS, save_figure, styled
 from lengthlens.reporting.embed import embed_figure, title_of
 from lengthlens.reporting.findings import describe_claims, describe_effects
 from lengthlens.reporting.grid import short
+from lengthlens.reporting.material import cut_caption
 from lengthlens.reporting.page import render_report
 from lengthlens.reporting.public import public_config, public_path
 from lengthlens.reporting.samples import choose_samples, mark_words
 from lengthlens.reporting.sections import SECTIONS, Section, Table
-from lengthlens.reporting.shown import cut_caption, headline
+from lengthlens.reporting.shown import headline
 from lengthlens.statistics import Bootstrap
 
 STORY = ("summary", "claims")

@@ -11,9 +11,8 @@ MOST_IN_PLACE = 5
 MOST_LINES, MOST_PARAMETERS = 60, 7
 # What is longer, or takes more: its lines and parameters may not grow.
 LONGER = {
-    "reporting/compose.py:compose_material": (89, 7),
-    "reporting/explorer.py:_specification": (113, 7),
-    "reporting/page.py:render_report": (67, 7),
+    "reporting/compose.py:compose_material": (77, 5),
+    "reporting/explorer.py:_specification": (112, 5),
 }
 
 

@@ -6,14 +6,16 @@ do not show the effect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.confirmatory import NO_DATA, POSITIVE
 from lengthlens.analysis.outcomes import SHARES
-from lengthlens.figures.numbers import estimated, in_brackets, number, suffix
+from lengthlens.figures.numbers import estimated
+from lengthlens.figures.parts import rows_of
+from lengthlens.reporting.answers import limits_of, listed, n_answers, negated, reading, shown
 from lengthlens.reporting.findings import method_words
 
 _MODES = {"zero": "set to zero", "mean": "to their mean", "resample": "to those of another N"}
@@ -32,28 +34,26 @@ def test_counts(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
     ]
 
 
-def confirmatory_sentences(table: pd.DataFrame) -> list[str]:
+@listed
+def confirmatory_sentences(table: pd.DataFrame) -> Iterator[str]:
     """The result of each family of tests, then of every test by itself.
 
     Exploratory tests are never said to show anything.
     """
-    if table.empty:
-        return []
-    sentences = []
     for name, number_of, made, positive in test_counts(table):
         said = "showed" if name.startswith(CONFIRMATORY) else "suggested"
-        first = f"{positive} of {number_of} {name} {said} what was claimed"
-        untested = number_of - made
-        sentences.append(first + (f"; {untested} could not be run." if untested else "."))
-    confirmatory = table[table["status"] == CONFIRMATORY]
+        untested = f"; {number_of - made} could not be run" * (number_of > made)
+        yield f"{positive} of {number_of} {name} {said} what was claimed{untested}."
+    confirmatory = rows_of(table, status=CONFIRMATORY)
     if len(confirmatory) and (confirmatory["verdict"] == NO_DATA).all():
-        sentences.append(
+        yield (
             f"No test of this run is confirmatory: the {len(confirmatory)} preregistered tests "
             "concern models that it does not include."
         )
     present = table[table["family"] != ""]
     several = present["family"].map(_of).nunique() > 1
-    return sentences + [_test_sentence(row, several) for row in present.to_dict("records")]
+    for row in present.to_dict("records"):
+        yield _test_sentence(row, several)
 
 
 def _of(family: str) -> str:
@@ -76,12 +76,11 @@ def _test_sentence(row: Mapping, several: bool) -> str:
         basis = f"{int(row['n_components'])} heads"
     else:
         unit = "percent" if row["effect_name"] in SHARES else "logits"
-        found = f"difference {estimated(row, 'value', unit, True, suffix(unit, difference=True))}"
-        found += _in_other_modes(row, unit)
+        found = f"difference {shown(row, 'value', unit, True)}{_in_other_modes(row, unit)}"
         basis = f"{int(row['n_draws'])} other sets of {int(row['k'])} heads"
     return (
         f"{claim} ({found}; p = {row['p']:.3g}, Holm-corrected {row['p_holm']:.3g}; "
-        f"{int(row['n_samples'])} answers, {basis})."
+        f"{n_answers(row)}, {basis})."
     )
 
 
@@ -95,91 +94,73 @@ def _in_other_modes(row: Mapping, unit: str) -> str:
     return f"; against other random heads {', '.join(told)}" if told else ""
 
 
-def transfer_sentences(table: pd.DataFrame) -> list[str]:
+@listed
+def transfer_sentences(table: pd.DataFrame) -> Iterator[str]:
     """In how many combinations heads transfer: in total, then in each untuned language."""
-    margins = table[(table["measure"] == "end_margin") & table["effect"].notna()]
+    margins = rows_of(table, measure="end_margin")
     across = margins[margins["source_language"] != margins["target_language"]]
+    across = across[across["effect"].notna()]
     if across.empty:
-        return []
-    lower, known = _carried(across)
-    sentences = [
+        return
+    yield (
         "Removing heads found in one language lowered the end margin in another more than random "
-        f"heads of the same layers did on average in {lower} of {len(across)} combinations of "
-        f"model, method and pair of languages (whole interval below zero; {known} have an "
-        "interval)."
-    ]
+        f"heads of the same layers did on average in {_lowered(across)} combinations of "
+        "model, method and pair of languages (whole interval below zero; "
+        f"{across['effect_low'].count()} have an interval)."
+    )
     untuned = across[across["untuned"].astype(bool)]
     for (model, target), rows in untuned.groupby(["model", "target_language"], sort=False):
-        lower, known = _carried(rows)
-        named = rows[rows["method"] == SHOWN_METHOD].to_dict("records")
-        said = [
+        said = "; ".join(
             f"by {method_words(row['method'])} from {row['source_language']} "
-            + estimated(row, "effect", "logits", True, " logits")
-            for row in named
-        ]
-        counts = f"{int(rows['n_samples'].min())} answers"
-        sentences.append(
-            f"In {target}, on which no model was tuned, {lower} of {len(rows)} sets of {model}'s "
-            "heads from other languages did so"
-            + (f": {'; '.join(said)}" if said else "")
-            + f" ({counts}, {int(rows['n_controls'].min())} random sets per set)."
+            + shown(row, "effect", "logits", True)
+            for row in rows_of(rows, method=SHOWN_METHOD).to_dict("records")
         )
-    return sentences
+        yield (
+            f"In {target}, on which no model was tuned, {_lowered(rows)} sets of {model}'s heads "
+            f"from other languages did so{f': {said}' if said else ''} "
+            f"({int(rows['n_samples'].min())} answers, {int(rows['n_controls'].min())} random "
+            "sets per set)."
+        )
 
 
-def _carried(rows: pd.DataFrame) -> tuple[int, int]:
-    """How many effects lie entirely below zero, and how many have an interval."""
-    return int((rows["effect_high"] < 0).sum()), int(rows["effect_low"].notna().sum())
+def _lowered(rows: pd.DataFrame) -> str:
+    """How many effects lie entirely below zero."""
+    return f"{(rows['effect_high'] < 0).sum()} of {len(rows)}"
 
 
-def repair_sentences(table: pd.DataFrame) -> list[str]:
+@listed
+def repair_sentences(table: pd.DataFrame) -> Iterator[str]:
     """What the final MLP contributes without the late heads, by language and between languages.
 
     The MLP also loses its input from these heads, so a loss is mediation and does not test
     self-repair. A further sentence says for how many sets found by scores the change differs
     between two languages.
     """
-    final = table[(table["term"] == "final_mlp") & table["contribution"].notna()]
-    between = final["minus"] != ""
-    late = final["method"] == "late_heads"
-    sentences = [
-        f"{row['model']} ({row['language']}), without the heads of the last quarter of layers: the "
-        f"final MLP's contribution to the end margin changes by "
-        f"{_given(row, LESS, MORE, 'no change shown')}."
-        for row in final[late & ~between].to_dict("records")
-    ]
-    sentences += [
-        f"{row['model']}, this change in {row['language']} minus {row['minus']}: "
-        f"{_given(row, 'less for ending', 'more for ending', 'no difference shown')}."
-        for row in final[late & between].to_dict("records")
-    ]
-    top = final[between & (final["chosen_by"] == "top")]
+    final = rows_of(table[table["contribution"].notna()], term="final_mlp")
+    between = final[final["minus"] != ""]
+    for row in rows_of(final, method="late_heads", minus="").to_dict("records"):
+        yield (
+            f"{row['model']} ({row['language']}), without the heads of the last quarter of layers: "
+            "the final MLP's contribution to the end margin changes by "
+            f"{_given(row, LESS, MORE, 'no change shown')}."
+        )
+    for row in rows_of(between, method="late_heads").to_dict("records"):
+        yield (
+            f"{row['model']}, this change in {row['language']} minus {row['minus']}: "
+            f"{_given(row, 'less for ending', 'more for ending', 'no difference shown')}."
+        )
+    top = rows_of(between, chosen_by="top")
     for (model, language, minus), rows in top.groupby(["model", "language", "minus"], sort=False):
-        more, less = (
-            int((rows["contribution_high"] < 0).sum()),
-            int((rows["contribution_low"] > 0).sum()),
-        )
-        sentences.append(
+        yield (
             f"{model}, {len(rows)} sets of heads ranked by scores: removing them shifts the final "
-            f"MLP's contribution further towards ending in {language} than in {minus} for {more}, "
-            f"less far for {less}; no difference is shown for the others."
+            f"MLP's contribution further towards ending in {language} than in {minus} for "
+            f"{(rows['contribution_high'] < 0).sum()}, less far for "
+            f"{(rows['contribution_low'] > 0).sum()}; no difference is shown for the others."
         )
-    return sentences
 
 
-def _given(row: Mapping, less: str, more: str, none: str) -> str:
+def _given(row: Mapping, less: str, more: str, neither: str) -> str:
     """What a component contributes instead: the opposite of its part in the loss."""
-    low, high = -row["contribution_high"], -row["contribution_low"]
-    said = reading(low, high, less, more).replace("no difference shown", none)
-    size = number(-row["contribution"], "logits", sign=True)
-    limits = in_brackets(low, high, "logits", True)
-    return f"{size} logits {limits}, {said} ({int(row['n_samples'])} answers)"
-
-
-def reading(low: float, high: float, below: str, above: str) -> str:
-    """What an interval says, by its position relative to zero."""
-    if pd.isna(low) or pd.isna(high):
-        return "without an interval"
-    if high < 0:
-        return below
-    return above if low > 0 else "no difference shown"
+    given = negated(row, "contribution")
+    said = reading(limits_of(given, "contribution"), more, less, neither, "without an interval")
+    return f"{shown(given, 'contribution', 'logits', True)}, {said} ({n_answers(row)})"

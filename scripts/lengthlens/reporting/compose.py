@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from lengthlens.errors import LengthlensError
-from lengthlens.figures import (
-    ablation,
-    circuit,
-    count,
-    cwa_by_layer,
-    cwa_by_n,
-    cwa_heatmaps,
-    depth,
-    error_by_n,
-    faithfulness,
-    repair,
-    same_text,
-    scores,
-    tracing,
-    transfer,
-    worked_cases,
-)
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.registry import FIGURES
 from lengthlens.figures.style import Cast
 from lengthlens.files.identity import check_agreement, this_run
 from lengthlens.language.languages import load_language
@@ -44,7 +30,7 @@ from lengthlens.readers import (
 from lengthlens.reporting.embed import embed_figure, title_of
 from lengthlens.reporting.explorer import draw_explorer
 from lengthlens.reporting.grid import with_names
-from lengthlens.reporting.material import Figure, Material
+from lengthlens.reporting.material import Figure, Material, cut_caption
 from lengthlens.reporting.samples import choose_samples
 from lengthlens.reporting.slim import shared_glyphs
 
@@ -75,51 +61,39 @@ def compose_material(
         LengthlensError: files of different runs.
     """
     pairs = [(model, language) for model, language in pairs]
-    answers = open_answers(files["answers"], pairs)
+    answers, cwa = open_answers(files["answers"], pairs), open_cwa(files["cwa"])
     attributions = open_pairs(files["attributions"], pairs, open_attribution)
     ablations = open_pairs(files["ablations"], pairs, open_ablation)
-    cwa = open_cwa(files["cwa"])
-    names, probed = _languages(files["languages"], {language for _, language in pairs})
-    prompts = {
-        row.id: row.text for path in files["prompts"] for row in open_prompts(path).itertuples()
-    }
+    tokens = open_pairs(files["tokens"], pairs, open_tokens)
+    names = {each.code: each.name for each in map(load_language, files["languages"])}
+    codes = {code for _, code in pairs}
+    studied = {code: name for code, name in names.items() if code in codes}
+    probed = {code: name for code, name in names.items() if code not in codes}
     tables = {Path(path).stem: with_names(open_table(path), probed) for path in files["tables"]}
-    cast = Cast(dict(tunings), names)
-    counts = _counts(tables) | {
-        "error_by_n": error_by_n.counts(answers),
-        "cwa_by_layer": cwa_by_layer.counts(cwa),
-        "cwa_heatmaps": cwa_heatmaps.counts(cwa),
-        "cwa_by_n": cwa_by_n.counts(attributions),
-        **dict.fromkeys(("ablation", "ablation_all"), ablation.counts(ablations)),
-        "worked_cases": worked_cases.counts(answers, cast),
-    }
-    pushes = open_pairs(files["tokens"], pairs, open_tokens)
-    tokens = {
-        pair: {row["sample_id"]: row for row in table.to_dict("records")}
-        for pair, table in pushes.items()
-    }
-    figures, glyphs = _figures(files, counts)
     claims = open_claims(files["claims"])
+    of_answers = answers.attrs["provenance"]
+    opened = {
+        **{f"attribution/{pair}": data for pair, data in _named(attributions)},
+        **{f"ablation/{pair}": data for pair, data in _named(ablations)},
+        **{f"tokens/{pair}": table for pair, table in _named(tokens)},
+        **{f"tables/{name}.csv": table for name, table in tables.items()},
+        "cwa.nc": cwa,
+        "claims.csv": claims,
+    }
     check_agreement(
         this_run(config)
-        | {f"generations/{pair}": origin for pair, origin in answers.attrs["provenance"].items()}
-        | {
-            f"{kind}/{model}.{language}": part.attrs["provenance"]
-            for kind, parts in (
-                ("attribution", attributions),
-                ("ablation", ablations),
-                ("tokens", pushes),
-            )
-            for (model, language), part in parts.items()
-        }
-        | {f"tables/{name}.csv": table.attrs["provenance"] for name, table in tables.items()}
-        | {"cwa.nc": cwa.attrs["provenance"], "claims.csv": claims.attrs["provenance"]}
+        | {f"generations/{pair}": origin for pair, origin in of_answers.items()}
+        | {label: data.attrs["provenance"] for label, data in opened.items()}
     )
+    cast = Cast(dict(tunings), studied)
+    drawn_from = {"answers": answers, "attributions": attributions, "ablations": ablations}
+    figures, glyphs = _figures(files, _counts(drawn_from | {"cwa": cwa} | tables, cast))
+    prompts = pd.concat(map(open_prompts, files["prompts"])).set_index("id")["text"]
     return Material(
         title=config["report"]["title"],
         run=config["run"],
         tunings=tunings,
-        languages=names,
+        languages=studied,
         claims=claims,
         tables=tables,
         figures=figures,
@@ -127,40 +101,37 @@ def compose_material(
         explorer=draw_explorer(cwa, cast),
         samples={
             (model, language): choose_samples(
-                answers[(answers["model"] == model) & (answers["language"] == language)],
-                prompts,
+                rows_of(answers, model=model, language=language),
+                prompts.to_dict(),
                 config["counting"],
                 config["report"]["answers"],
-                tokens[model, language],
+                tokens[model, language].set_index("sample_id").to_dict("index"),
             )
             for model, language in pairs
         },
         completeness=_completeness(attributions),
         config=config,
-        provenance={model: answers.attrs["provenance"][f"{model}.{code}"] for model, code in pairs},
+        provenance={model: of_answers[f"{model}.{code}"] for model, code in pairs},
         made=made,
     )
 
 
-def _languages(
-    paths: Sequence[str], studied: Collection[str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Names of the studied languages by code, and of those that are only probed."""
-    names = {language.code: language.name for language in map(load_language, paths)}
-    own = {code: name for code, name in names.items() if code in studied}
-    return own, {code: name for code, name in names.items() if code not in studied}
+def _named(parts: Mapping[tuple[str, str], Any]) -> Iterator[tuple[str, Any]]:
+    """What is there of each pair, by the pair's name in the names of files."""
+    for (model, language), part in parts.items():
+        yield f"{model}.{language}", part
 
 
-def _counts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """The counts on which the figures of a table are based, by figure."""
-    modules = (same_text, scores, faithfulness, tracing, depth, transfer, repair, circuit, count)
-    others = {"circuit": "places", "count": "count_probes"}  # tables of another name
-    named = {module.__name__.rpartition(".")[2]: module for module in modules}
-    return {
-        name: module.counts(tables[table])
-        for name, module in named.items()
-        if (table := others.get(name, name)) in tables
-    }
+def _counts(data: Mapping[str, Any], cast: Cast) -> dict[str, str]:
+    """On what each figure rests: most often on the first thing that it is drawn from."""
+    counts = {}
+    for name, drawing in FIGURES.items():
+        module = import_module(f"lengthlens.figures.{name}")
+        source = {"circuit": "places"}.get(name, drawing.reads[0])
+        if source in data and hasattr(module, "counts"):
+            also = (cast,) if name == "worked_cases" else ()
+            counts[name] = module.counts(data[source], *also)
+    return counts | {"ablation_all": counts["ablation"]}
 
 
 def _completeness(attributions: Mapping[tuple[str, str], xr.Dataset]) -> dict[str, float]:
@@ -177,20 +148,17 @@ def _figures(files: Files, counts: Mapping[str, str]) -> tuple[dict[str, Figure]
     """Every figure once, as SVG if there is one, otherwise as PNG; and the letters of all."""
     glyphs: dict[str, str] = {}
     captions = {Path(path).stem: Path(path) for path in files["captions"]}
-    drawn: dict[str, dict[str, str]] = {}
-    for path in files["figures"]:
-        drawn.setdefault(Path(path).stem, {})[Path(path).suffix] = path
+    svg_last = sorted(files["figures"], key=lambda path: Path(path).suffix == ".svg")
     figures = {}
-    for name, paths in drawn.items():
+    for name, path in {Path(path).stem: path for path in svg_last}.items():
         if name not in captions:
             raise LengthlensError(
                 f"the figure {name} has no caption; write rules/captions/{name}.rst"
             )
-        path = paths.get(".svg", paths.get(".png"))
         title = title_of(path)
         if not title:
             raise LengthlensError(f"{path} has no title; delete it and run again")
         html = embed_figure(path, name.replace("_", "-"), title, glyphs)
-        caption = captions[name].read_text(encoding="utf-8").strip()
-        figures[name] = Figure(title, html, caption, counts.get(name, ""))
+        caption = cut_caption(captions[name].read_text(encoding="utf-8"))
+        figures[name] = Figure(title, html, **caption, counts=counts.get(name, ""))
     return figures, glyphs

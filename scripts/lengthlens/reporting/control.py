@@ -8,12 +8,18 @@ explains nothing about N.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from lengthlens.figures.numbers import estimated, number
+from lengthlens.figures.numbers import number
+from lengthlens.figures.parts import rows_of
+from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import told_models
+from lengthlens.reporting.answers import listed, n_answers, share, shown
 
 NOTHING = "Nothing to explain"
 _MODEL = ("model", "tuned")  # the column that names a table's subject
@@ -43,21 +49,26 @@ class Gate:
         model = next((name for name in _MODEL if name in table), None)
         if model is None or not self.closed:
             return table
-        hidden = pd.Series(False, index=table.index)
+        hidden = np.zeros(len(table), dtype=bool)
         for language in (name for name in _LANGUAGES if name in table):
-            pairs = zip(table[model], table[language], strict=True)
-            hidden |= pd.Series([pair in self.closed for pair in pairs], index=table.index)
+            hidden |= pd.MultiIndex.from_frame(table[[model, language]]).isin(list(self.closed))
         return table[~hidden]
 
     def note(self, languages: Mapping[str, str]) -> str:
-        """A sentence that names the subjects without control; "" if all have control.
+        """A sentence that names the subjects without control; "" if all have control."""
+        where = self.where_closed(languages)
+        return where and f"{NOTHING}: control is not shown for {where}."
+
+    def where_closed(self, languages: Mapping[str, str]) -> str:
+        """The subjects without control: "a in English and Italian, b in English".
 
         Args:
             languages: code -> name.
         """
-        if not self.closed:
-            return ""
-        return f"{NOTHING}: control is not shown for {named(list(self.closed), languages)}."
+        found = defaultdict(list)
+        for model, code in self.closed:
+            found[model].append(languages.get(code, code))
+        return ", ".join(f"{model} in {_listed(names)}" for model, names in found.items())
 
 
 def gate_of(tables: Mapping[str, pd.DataFrame], tunings: Mapping[str, str]) -> Gate:
@@ -67,24 +78,13 @@ def gate_of(tables: Mapping[str, pd.DataFrame], tunings: Mapping[str, str]) -> G
         tables: by name; `control` if there is one.
         tunings: model -> tuning.
     """
-    tuned = [model for model, tuning in tunings.items() if tuning == "tuned"]
-    table = tables.get("control")
-    if table is None:
+    if "control" not in tables:
         return Gate(frozenset(), {})
-    rows = table[table["model"].isin(tuned or list(tunings))].to_dict("records")
-    pairs = {(row["model"], row["language"]): row for row in rows}
-    return Gate(
-        frozenset(pair for pair, row in pairs.items() if row["open"]),
-        {pair: str(row["reason"]) for pair, row in pairs.items() if not row["open"]},
-    )
-
-
-def named(pairs: list[Pair], languages: Mapping[str, str]) -> str:
-    """ "a in English and Italian, b in English"."""
-    by_model: dict[str, list[str]] = {}
-    for model, code in pairs:
-        by_model.setdefault(model, []).append(languages.get(code, code))
-    return ", ".join(f"{model} in {_listed(names)}" for model, names in by_model.items())
+    table = tables["control"]
+    own = table[table["model"].isin(told_models(Cast(tunings, {})))]
+    rows = own.set_index(["model", "language"])
+    is_open = rows["open"].astype(bool)
+    return Gate(frozenset(rows.index[is_open]), rows["reason"][~is_open].to_dict())
 
 
 def _listed(names: list[str]) -> str:
@@ -92,50 +92,41 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def control_sentences(table: pd.DataFrame) -> list[str]:
+@listed
+def control_sentences(table: pd.DataFrame) -> Iterator[str]:
     """Sentences on tables/control.csv, one per model and language, with every number's interval."""
-    return [_sentence(row) for row in table.to_dict("records")]
-
-
-def _sentence(row: Mapping) -> str:
-    who = f"{row['model']} in {row['language']}"
-    if not row["n_samples"]:
-        return f"{who}: there are no answers."
-    text = (
-        f"{who}: {_value(row, 'exact', 'percent')} of {row['n_samples']} answers are exact, "
-        f"{_value(row, 'over_chance', 'percent', True)} above the "
-        f"{number(row['chance'], 'percent')} % expected by chance"
-    )
-    if pd.notna(row["slope"]):
-        cut = f" ({number(row['truncated'], 'percent')} % were cut)" * (row["truncated"] > 0)
-        slope = _value(row, "slope", "words", True)
-        text += f"; answers change by {slope} per additional word requested{cut}"
-    if row["n_swapped"]:
-        text += (
-            f"; asking for the next larger number lowers the end margin by "
-            f"{_value(row, 'n_effect', 'logits')} ({row['n_swapped']} answers)"
+    for row in table.to_dict("records"):
+        who = f"{row['model']} in {row['language']}"
+        if not row["n_samples"]:
+            yield f"{who}: there are no answers."
+            continue
+        text = (
+            f"{who}: {share(row, 'exact')} of {n_answers(row)} are exact, "
+            f"{shown(row, 'over_chance', 'percent', True)} above the "
+            f"{number(row['chance'], 'percent')} % expected by chance"
         )
-    if row["open"]:
-        return f"{text}. Control is shown."
-    return f"{text}. Control is not shown: {row['reason']}."
+        if pd.notna(row["slope"]):
+            cut = f" ({number(row['truncated'], 'percent')} % were cut)" * (row["truncated"] > 0)
+            slope = shown(row, "slope", "words", True)
+            text += f"; answers change by {slope} per additional word requested{cut}"
+        if row["n_swapped"]:
+            text += (
+                f"; asking for the next larger number lowers the end margin by "
+                f"{shown(row, 'n_effect', 'logits')} ({row['n_swapped']} answers)"
+            )
+        verdict = "shown" if row["open"] else f"not shown: {row['reason']}"
+        yield f"{text}. Control is {verdict}."
 
 
-def _value(row: Mapping, name: str, unit: str, sign: bool = False) -> str:
-    """A value with its unit and interval."""
-    end = {"percent": " points" if sign else " %", "words": " words", "logits": " logits"}[unit]
-    return estimated(row, name, unit, sign, end)
-
-
-def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) -> list[str]:
+@listed
+def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) -> Iterator[str]:
     """What surrounds the requested sentences, if any answer has such text.
 
     Args:
         behaviour: tables/behaviour.csv.
         languages: code -> name.
     """
-    whole = behaviour[(behaviour["n"] == "all") & (behaviour["split"] == "all")]
-    said = []
-    for row in whole.to_dict("records"):
+    for row in rows_of(behaviour, n="all", split="all").to_dict("records"):
         language = languages.get(row["language"], row["language"])
         who = f"{row['model']}'s answers to prompts in {language}"
         parts = [
@@ -144,19 +135,18 @@ def wrapping_sentences(behaviour: pd.DataFrame, languages: Mapping[str, str]) ->
             if row[kind] > 0
         ]
         if parts:
-            said.append(
-                f"Of {who}, {', '.join(parts)} ({row['n_samples']} answers): these words count, "
+            yield (
+                f"Of {who}, {', '.join(parts)} ({n_answers(row)}): these words count, "
                 "so some errors may be politeness rather than miscounting."
             )
         if row["other_language"] > 0:
             main = languages.get(row["main_language"], "other languages")
-            said.append(
+            yield (
                 f"Of {who}, {number(row['other_language'], 'percent')} % are in another language, "
                 f"most of them in {main}, and {number(row['own_language'], 'percent')} % in "
                 f"{language}; the language of {number(row['undetermined'], 'percent')} % is "
-                f"undetermined ({row['n_samples']} answers)."
+                f"undetermined ({n_answers(row)})."
             )
-    return said
 
 
 _KINDS = {

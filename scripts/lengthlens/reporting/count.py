@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import pandas as pd
 
 from lengthlens.figures.numbers import Row, estimated, number
-from lengthlens.reporting.answers import by_model, share
+from lengthlens.reporting.answers import by_model, listed, n_answers, share, shown, undone
 
 _FOUND = 0.05  # explained of words left, from which on a layer is named
 _HALF = 0.5
+
+# Of tables/count_probes.csv and tables/steering.csv the story tells what was found.
+say_unprobed = partial(undone, what="words left were not probed: ")
+say_unsteered = partial(undone, what="answers were not steered: ")
 
 
 def decoded(rows: pd.DataFrame) -> pd.DataFrame:
@@ -22,7 +29,7 @@ def probed(rows: pd.DataFrame) -> str:
     Args:
         rows: of tables/count_probes.csv, of one model and language.
     """
-    n = f"{int(rows['n_samples'].max())} answers on other topics, each under every N"
+    n = f"{n_answers(rows)} on other topics, each under every N"
     found = decoded(rows)
     if found.empty:
         return (
@@ -33,29 +40,11 @@ def probed(rows: pd.DataFrame) -> str:
     first, best = found.iloc[0], found.loc[found["select"].idxmax()]
     return (
         f"a probe decodes words left from the stream first {_where(first)} and best "
-        f"{_where(best)}: {estimated(best, 'beyond', 'percent', after=' %')} of the variance left "
+        f"{_where(best)}: {share(best, 'beyond')} of the variance left "
         "unexplained by words so far, position and template; with N permuted, at most "
         f"{number(best['control_high'], 'percent')} % "
         f"({n}; a stream that holds N is enough for this)"
     )
-
-
-def say_unprobed(table: pd.DataFrame) -> list[str]:
-    """Why words left were not probed: the story tells what was found.
-
-    Args:
-        table: tables/count_probes.csv.
-    """
-    return _undone(table, "words left were not probed")
-
-
-def say_unsteered(table: pd.DataFrame) -> list[str]:
-    """Why answers were not steered: the story tells what steering changed.
-
-    Args:
-        table: tables/steering.csv.
-    """
-    return _undone(table, "answers were not steered")
 
 
 def steers(rows: pd.DataFrame) -> bool:
@@ -73,7 +62,7 @@ def steered(rows: pd.DataFrame) -> str:
     row = rows.iloc[0]
     return (
         f"steering the stream entering layer {int(row['layer'])} along words left changes the "
-        f"answer by {estimated(row, 'slope', 'words', True, ' words')} per word of shift; along "
+        f"answer by {shown(row, 'slope', 'words', True)} per word of shift; along "
         "directions fitted on permuted N, by "
         f"{number(row['null_slope_low'], 'words', sign=True)} to "
         f"{number(row['null_slope_high'], 'words', sign=True)} ({int(row['n_samples'])} "
@@ -81,27 +70,22 @@ def steered(rows: pd.DataFrame) -> str:
     )
 
 
-def say_neurons(table: pd.DataFrame) -> list[str]:
+@listed
+def say_neurons(table: pd.DataFrame) -> Iterator[str]:
     """The smallest number of neurons that carry half of what the final MLP carries.
 
     Args:
         table: tables/neurons.csv.
     """
-    sentences = []
     for who, rows in by_model(table):
-        undone = _undone(rows, "neurons were not exchanged")
-        sentences += undone or [f"{who}: {_exchanged(rows)}."]
-    return sentences
+        yield from undone(rows, "neurons were not exchanged: ") or [f"{who}: {_exchanged(rows)}."]
 
 
 def _exchanged(rows: pd.DataFrame) -> str:
     rows = rows.sort_values("k")
     whole = rows.iloc[-1]
     if not whole["share_low"] > 0:
-        return (
-            "the final MLP is not shown to carry any of the effect of N "
-            f"({int(whole['n_samples'])} answers)"
-        )
+        return f"the final MLP is not shown to carry any of the effect of N ({n_answers(whole)})"
     some = rows[rows["share_low"] > _HALF * whole["share"]].iloc[:1]
     told = "no measured subset is shown to carry half of that"
     for row in some.to_dict("records"):
@@ -110,33 +94,25 @@ def _exchanged(rows: pd.DataFrame) -> str:
             told += f", as many random ones {number(row['random'], 'percent')} %"
     return (
         f"the neurons of the final MLP together carry {share(whole)} of the effect of N; {told} "
-        f"({int(whole['n_samples'])} answers)"
+        f"({n_answers(whole)})"
     )
 
 
-def say_depth(table: pd.DataFrame) -> list[str]:
+@listed
+def say_depth(table: pd.DataFrame) -> Iterator[str]:
     """What the last layer adds to the end margin, on own answers.
 
     Args:
         table: tables/depth.csv.
     """
-    own = table[table["text"] == table["model"]]
-    sentences = []
-    for who, rows in by_model(own):
+    for who, rows in by_model(table[table["text"] == table["model"]]):
         rows = rows.sort_values("place")
         last, before = rows.iloc[-1], rows.iloc[-3]
-        sentences.append(
+        yield (
             f"{who}: at its own decisions the end margin is {_margin(last)} logits; "
-            f"without the last layer's contribution, {_margin(before)} ({int(last['n_samples'])} "
-            "answers; partial sums at the final norm's scale)."
+            f"without the last layer's contribution, {_margin(before)} ({n_answers(last)}; "
+            "partial sums at the final norm's scale)."
         )
-    return sentences
-
-
-def _undone(table: pd.DataFrame, what: str) -> list[str]:
-    """Of each model and language that was not measured, the reason."""
-    absent = by_model(table[table["absent"] != ""])
-    return [f"{who}: {what}: {rows['absent'].iloc[0]}." for who, rows in absent]
 
 
 def _where(row: pd.Series) -> str:

@@ -31,13 +31,9 @@ THEMED = {
     HAIR: "--hair",
     PAPER: "--card",
     MUTED: "--muted",
-    TUNING_COLOURS["untuned"]: "--untuned",
-    TUNING_COLOURS["tuned"]: "--tuned",
-    METHOD_COLOURS["cwa"]: "--cwa",
     METHOD_COLOURS["end_contrast"]: "--contrast",
-    METHOD_COLOURS["nswap"]: "--nswap",
-    METHOD_COLOURS["effect"]: "--effect",
-    METHOD_COLOURS["atp"]: "--atp",
+    **{TUNING_COLOURS[name]: f"--{name}" for name in ("untuned", "tuned")},
+    **{METHOD_COLOURS[name]: f"--{name}" for name in ("cwa", "nswap", "effect", "atp")},
     **{colour: f"--part-{place}" for place, colour in enumerate(PART_COLOURS)},
 }
 LARGEST, SMALLEST = 2.0, 1.25  # pixels a point, so that letters stay readable

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -51,7 +51,8 @@ def draw_explorer(cwa: xr.Dataset, cast: Cast) -> dict[str, Any] | None:
     if maps * len(numbers) * depth * (heads + 1) > MOST_CELLS:
         numbers = [ALL]
     records, limits = [], {}
-    for choice in _choices(cast, numbers):
+    for values in itertools.product(cast.tunings, cast.languages, numbers, TARGETS, FORMS):
+        choice = dict(zip(_NAMES, values, strict=True))
         cells = {name: _cells(cwa, choice, ending) for name, ending in STATISTICS.items()}
         if not np.isfinite(cells["value"]).any():
             continue
@@ -62,24 +63,17 @@ def draw_explorer(cwa: xr.Dataset, cast: Cast) -> dict[str, Any] | None:
     return _specification(records, limits, cast, numbers, (depth, heads))
 
 
-def _choices(cast: Cast, numbers: list[str]) -> Iterator[dict[str, str]]:
-    kinds = (cast.tunings, cast.languages, numbers, TARGETS, FORMS)
-    for values in itertools.product(*kinds):
-        yield dict(zip(_NAMES, values, strict=True))
-
-
 def _cells(
     cwa: xr.Dataset, choice: Mapping[str, str], ending: str
 ) -> Float[np.ndarray, "layer head_and_mlp"]:
     """One map: a row a layer, a column a head, and the MLP in the last column."""
-    pool = "_all" if choice["n"] == ALL else ""
-    name = f"{FORMS[choice['form']]}{pool}{ending}"
     at = {key: choice[key] for key in ("target", "model", "language")}
+    pool = "_all"
     if choice["n"] != ALL:
-        at["n"] = int(choice["n"])
-    head = cwa[f"cwa_head{name}"].sel(at).transpose("layer", "head").to_numpy()
-    mlp = cwa[f"cwa_mlp{name}"].sel(at).to_numpy()
-    return np.concatenate([head, mlp[:, None]], axis=1)
+        at["n"], pool = int(choice["n"]), ""
+    name = f"{FORMS[choice['form']]}{pool}{ending}"
+    head = cwa[f"cwa_head{name}"].sel(at).transpose("layer", "head")
+    return np.column_stack([head, cwa[f"cwa_mlp{name}"].sel(at)])
 
 
 def _listed(values: Float[np.ndarray, "row column"]) -> list[float | None]:
@@ -102,7 +96,6 @@ def _specification(
     shape: tuple[int, int],
 ) -> dict[str, Any]:
     depth, heads = shape
-    width = heads + 1
     key = "pick_model+'|'+pick_language+'|'+pick_n+'|'+pick_target+'|'+pick_form"
     known = f"limits[{key}]"
     least, most = _ROW
@@ -115,11 +108,11 @@ def _specification(
         "data": {"values": records},
         "params": [
             {"name": "limits", "value": limits},
-            _switch("model", "Model", _by_tuning(cast)),
-            _switch("language", "Language", dict(cast.languages)),
-            _switch("n", "N", {n: "all N" if n == ALL else n for n in numbers}),
-            _switch("target", "Target", TARGETS),
-            _switch("form", "Form", {form: form for form in FORMS}),
+            _switch("model", {m: f"{m} ({cast.tunings[m]})" for m in tuned_first(cast)}),
+            _switch("language", dict(cast.languages)),
+            _switch("n", {n: "all N" if n == ALL else n for n in numbers}),
+            _switch("target", TARGETS),
+            _switch("form", {form: form for form in FORMS}),
             {
                 "name": "pointed",
                 "select": {"type": "point", "on": "pointerover", "clear": "pointerout"},
@@ -130,8 +123,8 @@ def _specification(
             {"flatten": list(STATISTICS)},
             {"window": [{"op": "row_number", "as": "place"}]},
             {"filter": "isValid(datum.value)"},
-            {"calculate": f"floor((datum.place - 1) / {width})", "as": "layer"},
-            {"calculate": f"(datum.place - 1) % {width}", "as": "column"},
+            {"calculate": f"floor((datum.place - 1) / {heads + 1})", "as": "layer"},
+            {"calculate": f"(datum.place - 1) % {heads + 1}", "as": "column"},
             {"calculate": f"datum.column < {heads} ? '' + datum.column : 'MLP'", "as": "head"},
             {
                 "calculate": f"datum.value / ({known}[datum.column < {heads} ? 0 : 1] || 1)",
@@ -209,19 +202,14 @@ def _specification(
     }
 
 
-def _by_tuning(cast: Cast) -> dict[str, str]:
-    """Models with their tuning, tuned models first: they keep to a count."""
-    return {model: f"{model} ({cast.tunings[model]})" for model in tuned_first(cast)}
-
-
-def _switch(name: str, title: str, options: Mapping[str, str]) -> dict[str, Any]:
-    first = next(iter(options))
+def _switch(name: str, options: Mapping[str, str]) -> dict[str, Any]:
+    """A switch between options by their labels; the first is chosen."""
     return {
         "name": f"pick_{name}",
-        "value": first,
+        "value": next(iter(options)),
         "bind": {
             "input": "select",
-            "name": title,
+            "name": name.capitalize(),
             "options": list(options),
             "labels": list(options.values()),
         },

@@ -13,9 +13,10 @@ from lengthlens.analysis.outcomes import SHARES
 from lengthlens.claims.themes import THEMES
 from lengthlens.claims.verdicts import NO_DATA
 from lengthlens.figures.numbers import MINUS, interval, number, suffix
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import METHOD_NAMES
+from lengthlens.statistics import side_of
 
-VERDICTS = ("supported", "not supported", "undecided", "undecided (censored)", NO_DATA)
 VERDICT_CLASSES = {
     "supported": "yes",
     "not supported": "no",
@@ -129,7 +130,9 @@ def _condition(row: Mapping, unit: str, after: str) -> str:
 def count_verdicts(claims: pd.DataFrame) -> list[tuple[str, str, int]]:
     """(verdict, its CSS class, how many claims have it), of those that occur."""
     counts = claims["verdict"].value_counts()
-    return [(name, VERDICT_CLASSES[name], int(counts[name])) for name in VERDICTS if name in counts]
+    return [
+        (name, css, int(counts[name])) for name, css in VERDICT_CLASSES.items() if name in counts
+    ]
 
 
 @dataclass(frozen=True)
@@ -178,9 +181,8 @@ def describe_effects(
         tunings: model -> tuning; only tuned models, which keep to a count, are described.
         names: language code -> name.
     """
-    tuned = effects["model"].map(tunings) == "tuned"
-    top = (effects["chosen_by"] == "top") & (effects["source_language"] == effects["language"])
-    kept = effects[(effects["measure"] == "exact") & tuned & top]
+    own = effects[effects["source_language"] == effects["language"]]
+    kept = rows_of(own[own["model"].map(tunings) == "tuned"], measure="exact", chosen_by="top")
     groups = kept.groupby(["model", "language", "method", "mode"], sort=False)
     return [_effect(_largest(part), names) for _, part in groups]
 
@@ -193,14 +195,14 @@ def _largest(part: pd.DataFrame) -> pd.Series:
 
 
 def _effect(row: pd.Series, names: Mapping[str, str]) -> Effect:
-    if pd.isna(row["effect_low"]):
+    low, high = row["effect_low"], row["effect_high"]
+    verdict, css = {
+        1: ("hurts less than the average random set", "yes"),
+        -1: ("hurts more than the average random set", "no"),
+        0: ("no difference shown", "open"),
+    }[side_of(low, high)]
+    if pd.isna(low):
         verdict, css = "no interval", "none"
-    elif row["effect_high"] < 0:
-        verdict, css = "hurts more than the average random set", "no"
-    elif row["effect_low"] > 0:
-        verdict, css = "hurts less than the average random set", "yes"
-    else:
-        verdict, css = "no difference shown", "open"
     heads = f"{row['k']} heads" if row["k"] > 1 else "1 head"
     return Effect(
         model=row["model"],
@@ -208,7 +210,7 @@ def _effect(row: pd.Series, names: Mapping[str, str]) -> Effect:
         chosen=f"{heads} by {method_words(row['method'])}{MODE_WORDS[row['mode']]}",
         effect=number(row["effect"], "percent", sign=True)
         + " points" * bool(pd.notna(row["effect"])),
-        interval=interval(row["effect_low"], row["effect_high"], "percent", True),
+        interval=interval(low, high, "percent", True),
         basis=f"{row['n_samples']} answers, {row['n_controls']} random sets",
         verdict=verdict,
         css=css,

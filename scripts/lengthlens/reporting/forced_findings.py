@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 
 from lengthlens.figures.numbers import estimated, number
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
-from lengthlens.reporting.answers import share
+from lengthlens.reporting.answers import (
+    by_model,
+    first_of,
+    limits_of,
+    listed,
+    n_answers,
+    reading,
+    share,
+)
 from lengthlens.statistics import side_of
 
+FOUND = ("cwa", "end_contrast", "nswap")
 RIVALS = (("end_contrast", "decision"), ("end_contrast", "contrast"), ("nswap", "decision"))
+# What a score is compared with: over which heads, how they are called, and what is said where its
+# correlation with their effects is larger, smaller, or neither.
+_AGAINST = {
+    "norm": (
+        "within",
+        "within layers",
+        "{} predicts the effect of removing a head better than the output norm does",
+        "{} predicts the effect of removing a head worse than the output norm does",
+        "{} is not shown to predict the effect of removing a head better than the output norm",
+    ),
+    "cwa": (
+        "all",
+        "over all",
+        "{} correlates more with the measured effect {} than CWA does",
+        "{} correlates less with the measured effect {} than CWA does",
+        "whether {} or CWA correlates more with the measured effect {} is undecided",
+    ),
+}
 
 
-def say_scores(table: pd.DataFrame) -> list[str]:
+@listed
+def say_scores(table: pd.DataFrame) -> Iterator[str]:
     """Which scores predict the effects of heads within layers; tuned models first.
 
     A score predicts them where its rank correlation with the measured effects exceeds that of the
@@ -27,70 +56,37 @@ def say_scores(table: pd.DataFrame) -> list[str]:
     Args:
         table: tables/scores.csv.
     """
-    heads = table[table["kind"] == "head"]
-    heads = heads[heads["mode"].isin(heads["mode"].unique()[:1])]
+    heads = first_of(rows_of(table, kind="head"), "mode")
     heads = heads.sort_values("tuning", key=lambda names: names != "tuned", kind="stable")
-    sentences = []
-    for (model, language), own in heads.groupby(["model", "language"], sort=False):
+    compared = [(score, "norm", "decision") for score in FOUND]
+    compared += [(score, "cwa", outcome) for score, outcome in RIVALS]
+    for who, own in by_model(heads):
         rows = own.set_index(["outcome", "over", "score"]).sort_index()
-        who = f"{model} ({language})"
-        at_decision = rows.loc["decision"]
-        sentences += [_finds(who, at_decision, score) for score in ("cwa", "end_contrast", "nswap")]
-        sentences += [_rivals(who, rows.loc[outcome], score, outcome) for score, outcome in RIVALS]
-    return [sentence for sentence in sentences if sentence]
+        for score, rival, outcome in compared:
+            over, where, *said = _AGAINST[rival]
+            row, other = rows.loc[(outcome, over, score)], rows.loc[(outcome, over, rival)]
+            gap = f"over_{rival}"
+            if math.isnan(row[gap]):
+                continue  # there are no effects
+            name = SCORE_NAMES[score] if score == "cwa" else f"the {SCORE_NAMES[score]}"
+            start = reading(limits_of(row, gap), *said, unknown=said[2])
+            values = " against ".join(number(each["correlation"], "words") for each in (row, other))
+            yield (  # two digits, as words have
+                f"{who}: {start.format(name, OUTCOME_NAMES[outcome])} (rank correlation {where} "
+                f"{values}, difference {estimated(row, gap, 'words', True)}; "
+                f"{row['n_components']} heads; {row['n_select']} and {row['n_evaluate']} answers)."
+            )
 
 
-def _finds(who: str, rows: pd.DataFrame, score: str) -> str:
-    """A score against the output norm, within layers."""
-    name, effect = _named(score), "the effect of removing a head"
-    starts = {
-        1: f"{name} predicts {effect} better than the output norm does",
-        -1: f"{name} predicts {effect} worse than the output norm does",
-        0: f"{name} is not shown to predict {effect} better than the output norm",
-    }
-    return _compared(who, rows.loc["within"], (score, "norm"), "within layers", starts)
-
-
-def _rivals(who: str, rows: pd.DataFrame, score: str, outcome: str) -> str:
-    """A score against CWA, over all heads, for one outcome."""
-    name, effect = _named(score), f"measured effect {OUTCOME_NAMES[outcome]}"
-    starts = {
-        1: f"{name} correlates more with the {effect} than CWA does",
-        -1: f"{name} correlates less with the {effect} than CWA does",
-        0: f"whether {name} or CWA correlates more with the {effect} is undecided",
-    }
-    return _compared(who, rows.loc["all"], (score, "cwa"), "over all", starts)
-
-
-def _compared(
-    who: str, rows: pd.DataFrame, scores: tuple[str, str], where: str, starts: Mapping[int, str]
-) -> str:
-    """A score against another, by the sign of their difference; "" where there are no effects."""
-    (row, other), gap = (rows.loc[score] for score in scores), f"over_{scores[1]}"
-    if math.isnan(row[gap]):
-        return ""
-    start = starts[side_of(row[f"{gap}_low"], row[f"{gap}_high"])]
-    values = " against ".join(number(each["correlation"], "words") for each in (row, other))
-    return (  # two digits, as words have
-        f"{who}: {start} (rank correlation {where} {values}, difference "
-        f"{estimated(row, gap, 'words', True)}; {row['n_components']} heads; {row['n_select']} and "
-        f"{row['n_evaluate']} answers)."
-    )
-
-
-def _named(score: str) -> str:
-    return SCORE_NAMES[score] if score == "cwa" else f"the {SCORE_NAMES[score]}"
-
-
-def say_same_text(table: pd.DataFrame) -> list[str]:
+@listed
+def say_same_text(table: pd.DataFrame) -> Iterator[str]:
     """What is left of the difference between the models on equal text, group by group.
 
     Args:
         table: tables/same_text.csv.
     """
-    sentences = []
-    for names, own in table.groupby(["group", "tuned", "untuned", "language"], sort=False):
-        group, tuned, untuned, language = names
+    groups = table.groupby(["group", "tuned", "untuned", "language"], sort=False)
+    for (group, tuned, untuned, language), own in groups:
         rows = own.set_index("quantity")
         observed = rows.loc["observed"]
         if math.isnan(observed["value"]):
@@ -98,7 +94,7 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
         whose = f"the {group}" if group.startswith("final") else group
         start = (
             f"{tuned} minus {untuned} ({language}): CWA of {whose} differs by {_logits(observed)} "
-            f"logits per step ({observed['n_samples']} answers)"
+            f"logits per step ({n_answers(observed)})"
         )
         left = " and ".join(
             f"{_logits(rows.loc[name])} on {writer}'s"
@@ -109,11 +105,13 @@ def say_same_text(table: pd.DataFrame) -> list[str]:
         else:
             said = f"the texts alone explain {text_shares(rows, tuned, untuned)}"
         between = rows.loc["interaction"]
-        sentences.append(
+        apart = "interaction of model and text"
+        if not side_of(*limits_of(between, "value")):
+            apart = f"no {apart} shown"
+        yield (
             f"{start}; {said}. On the same text, it differs by {left} answers "
-            f"({_apart(between)}: {_logits(between)})."
+            f"({apart}: {_logits(between)})."
         )
-    return sentences
 
 
 def text_shares(rows: pd.DataFrame, tuned: str, untuned: str) -> str:
@@ -127,13 +125,6 @@ def text_shares(rows: pd.DataFrame, tuned: str, untuned: str) -> str:
         for text, writer in (("tuned", tuned), ("untuned", untuned))
     ]
     return f"{ends[0]} and {ends[1]} (mean {share(rows.loc['share'], 'value')})"
-
-
-def _apart(between: pd.Series) -> str:
-    """Whether the two texts differ in what they leave, as far as the interval says so."""
-    if side_of(between["value_low"], between["value_high"]):
-        return "interaction of model and text"
-    return "no interaction of model and text shown"
 
 
 def _logits(row: pd.Series) -> str:

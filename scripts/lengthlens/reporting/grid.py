@@ -39,12 +39,8 @@ def with_names(table: pd.DataFrame, languages: Mapping[str, str]) -> pd.DataFram
 
 def grid(table: pd.DataFrame, title: str) -> Grid:
     """Any table as text; `x`, `x_low` and `x_high` become one column."""
-    bounds = {
-        name: (f"{name}_low", f"{name}_high")
-        for name in table
-        if f"{name}_low" in table and f"{name}_high" in table
-    }
-    beside = {bound for pair in bounds.values() for bound in pair}
+    limits = {name: {f"{name}_low", f"{name}_high"} for name in table}
+    beside = set().union(*(pair for pair in limits.values() if pair <= set(table)))
     shown = [name for name in table if name not in beside]
     heads = tuple(_HEADS.get(name, name.replace("_", " ")) for name in shown)
     numeric = frozenset(
@@ -52,18 +48,15 @@ def grid(table: pd.DataFrame, title: str) -> Grid:
         for head, name in zip(heads, shown, strict=True)
         if pd.api.types.is_numeric_dtype(table[name]) and table[name].dtype != bool
     )
-    rows = tuple(
-        tuple(_cell(row, name, bounds.get(name)) for name in shown)
-        for row in table.to_dict("records")
-    )
+    rows = tuple(tuple(_cell(row, name) for name in shown) for row in table.to_dict("records"))
     return Grid(title, heads, numeric, rows)
 
 
-def _cell(row: dict, name: str, bounds: tuple[str, str] | None) -> str:
-    text = short(row[name])
-    if bounds is None or pd.isna(row[bounds[0]]) or pd.isna(row[bounds[1]]):
+def _cell(row: dict, name: str) -> str:
+    text, low, high = short(row[name]), row.get(f"{name}_low"), row.get(f"{name}_high")
+    if pd.isna(low) or pd.isna(high):
         return text
-    return f"{text} [{short(row[bounds[0]])}, {short(row[bounds[1]])}]"
+    return f"{text} [{short(low)}, {short(high)}]"
 
 
 def short(value: object) -> str:

@@ -7,15 +7,24 @@ the same layers. The reader of the page can choose k. The numbers are those of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from lengthlens.figures.numbers import estimated, interval, number, suffix
+from lengthlens.figures.numbers import NONE, interval, number, suffix
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import tuned_models
-from lengthlens.reporting.answers import who
+from lengthlens.reporting.answers import (
+    first_of,
+    limits_of,
+    n_answers,
+    rows_alike,
+    shown,
+    tuned_cases,
+    tuned_rows,
+)
 from lengthlens.reporting.findings import method_words
 
 
@@ -62,62 +71,49 @@ def draw_lead(behaviour: pd.DataFrame, effects: pd.DataFrame, cast: Cast) -> Lea
         behaviour: tables/behaviour.csv; effects: tables/ablation.csv.
         cast: models and languages.
     """
-    own = effects[
-        (effects["measure"] == "exact") & (effects["chosen_by"] == "top")
-        & (effects["kind"] == "head") & effects["chosen"].notna()
-        & (effects["source_language"] == effects["language"])
-        & effects["model"].isin(tuned_models(cast))
-    ]  # fmt: skip
-    own = own[own["mode"].isin(own["mode"].unique()[:1])]
+    own = rows_of(tuned_rows(effects, cast), measure="exact", chosen_by="top", kind="head")
+    own = own[own["chosen"].notna() & (own["source_language"] == own["language"])]
+    own = first_of(own, "mode")
     if own.empty:
         return None
-    whole = behaviour[(behaviour["n"] == "all") & (behaviour["split"] == "evaluate")]
+    whole = rows_of(behaviour, n="all", split="evaluate")
     doses = {
-        int(k): tuple(
-            (who(cast, model, language), _rows(rows, whole, model, language))
-            for (model, language), rows in part.groupby(["model", "language"], sort=False)
-        )
+        int(k): tuple((name, _rows(rows, whole)) for name, rows in tuned_cases(part, cast))
         for k, part in own.groupby("k")
     }
     return Lead(doses, min(doses))
 
 
-def _rows(effects: pd.DataFrame, whole: pd.DataFrame, model: str, language: str) -> tuple[Row, ...]:
-    found = whole[(whole["model"] == model) & (whole["language"] == language)]
+def _rows(effects: pd.DataFrame, whole: pd.DataFrame) -> tuple[Row, ...]:
+    """The intact model, then the model without the heads of each method."""
     rows = [
         Row(
             "nothing removed",
             "tuned",
-            _mark(row, "exact"),
-            basis=f"{row['n_samples']} answers, evaluate half",
+            _mark(row["exact"], *limits_of(row, "exact")),
+            basis=f"{n_answers(row)}, evaluate half",
         )
-        for row in found.to_dict("records")
+        for row in rows_alike(whole, effects.iloc[0]).to_dict("records")
     ]
     for row in effects.to_dict("records"):
         tried = row["n_controls"] > 0 and not pd.isna(row["control"])
-        rival = {"control": row["control"], "control_low": float("nan")}
-        rival["control_high"] = float("nan")
         rows.append(
             Row(
                 label=f"top {int(row['k'])} by {method_words(row['method'])}",
                 css=str(row["method"]).replace("_", "-"),
-                mark=_mark(row, "chosen"),
-                rival=_mark(rival, "control") if tried else None,
-                effect=estimated(row, "effect", "percent", True, " points") if tried else "",
-                basis=f"{row['n_samples']} answers, {int(row['n_controls'])} random sets",
+                mark=_mark(row["chosen"], *limits_of(row, "chosen")),
+                rival=_mark(row["control"]) if tried else None,
+                effect=shown(row, "effect", "percent", True) if tried else "",
+                basis=f"{n_answers(row)}, {int(row['n_controls'])} random sets",
             )
         )
     return tuple(rows)
 
 
-def _mark(row: Mapping, name: str) -> Mark:
-    value, low, high = (100 * row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    limits = interval(low / 100, high / 100, "percent")
-    known = not (pd.isna(low) or pd.isna(high))
-    text = f"{number(value / 100, 'percent')}{suffix('percent')}"
-    return Mark(
-        round(value, 1),
-        round(low if known else value, 1),
-        round(high if known else value, 1),
-        f"{text} {limits}" if known else text,
-    )
+def _mark(value: float, low: float = math.nan, high: float = math.nan) -> Mark:
+    text, limits = number(value, "percent") + suffix("percent"), interval(low, high, "percent")
+    if limits == NONE:
+        low = high = value
+    else:
+        text += f" {limits}"
+    return Mark(*(round(100 * each, 1) for each in (value, low, high)), text)

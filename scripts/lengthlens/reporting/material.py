@@ -18,14 +18,21 @@ class Figure:
     Attributes:
         title: the sentence that it states.
         html: made by `embed.embed_figure`.
-        caption: what is shown, and in a second paragraph how it was measured; counts: what it
-            rests on.
+        caption: what is shown; more: how it was measured, which the page folds.
+        counts: what it rests on.
     """
 
     title: str
     html: str
     caption: str
     counts: str = ""
+    more: str = ""
+
+
+def cut_caption(text: str) -> dict[str, str]:
+    """A caption's first paragraph, and the others, which are collapsed in the page."""
+    first, *others = (" ".join(part.split()) for part in text.strip().split("\n\n"))
+    return {"caption": first, "more": " ".join(others)}
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from lengthlens.figures.numbers import number
+from lengthlens.reporting.answers import listed
 
 
-def model_sentences(table: pd.DataFrame) -> list[str]:
+@listed
+def model_sentences(table: pd.DataFrame) -> Iterator[str]:
     """Sentences about anything unusual: added stop tokens, settings not used, thinking."""
-    said = []
     for model, own in table.groupby("model", sort=False):
         first = own.iloc[0]
-        said += [f"{model}: {note}." for note in [first["notes"]] if note]
+        if first["notes"]:
+            yield f"{model}: {first['notes']}."
         if first["passed_over"]:
-            said.append(
+            yield (
                 f"{model}'s own generation settings are not used here, because attribution "
                 f"explains the model's own logits: {first['passed_over']}."
             )
         if first["template"]:
-            said.append(f"{model}'s chat template was called with {first['template']}.")
-        said += [_thought(row) for row in own.to_dict("records") if row["thought"] > 0]
-    return said
+            yield f"{model}'s chat template was called with {first['template']}."
+        yield from map(_thought, own[own["thought"] > 0].to_dict("records"))
 
 
 def _thought(row: dict) -> str:

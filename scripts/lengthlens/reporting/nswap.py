@@ -5,14 +5,24 @@ All numbers are compared on the same text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from lengthlens.figures.numbers import estimated
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import tuned_models
-from lengthlens.reporting.answers import Finding, Tables, answered, counted, shown, who
+from lengthlens.reporting.answers import (
+    Finding,
+    Tables,
+    answered,
+    counted,
+    limits_of,
+    listed,
+    n_answers,
+    shown,
+    tuned_cases,
+)
 
 TOWARDS = {-1: "the next smaller number", 1: "the next larger number"}
 LEFT_OUT = {
@@ -23,27 +33,25 @@ LEFT_OUT = {
 }
 
 
-def say_nswap(table: pd.DataFrame) -> list[str]:
+@listed
+def say_nswap(table: pd.DataFrame) -> Iterator[str]:
     """One sentence per model, language and swap: over all N, then number by number."""
-    sentences = []
-    for names, own in table.groupby(["model", "language", "swap"], sort=False):
-        model, language, swap = names
-        whole = own[own["n"] == "all"].to_dict("records")[0]
+    for (model, language, swap), own in table.groupby(["model", "language", "swap"], sort=False):
+        whole = rows_of(own, n="all").to_dict("records")[0]
         start = f"{model} in {language}, N swapped for {TOWARDS[swap]} on the same text"
+        left = _left_out(whole)
         if not whole["n_samples"]:
-            sentences.append(f"{start}: no swap is valid ({_left_out(whole)}).")
+            yield f"{start}: no swap is valid ({left})."
             continue
         parts = [
-            f"{row['n']} → {int(row['n_swapped'])} {_margin(row)} ({row['n_samples']} answers)"
+            f"{row['n']} → {int(row['n_swapped'])} {_margin(row)} ({n_answers(row)})"
             for row in own[(own["n"] != "all") & (own["n_samples"] > 0)].to_dict("records")
         ]
-        left = _left_out(whole)
-        sentences.append(
+        yield (
             f"{start}: the end margin differs by {_margin(whole)} logits "
             f"({whole['n_samples']} of {whole['n_answers']} answers"
             f"{f'; excluded: {left}' if left else ''}). By number: {', '.join(parts)}."
         )
-    return sentences
 
 
 def _margin(row: Mapping) -> str:
@@ -57,23 +65,16 @@ def _left_out(row: Mapping) -> str:
 
 def follows_n(tables: Tables, cast: Cast) -> Finding | None:
     """On the same text, does the model tend more to end if it was asked for this many words?"""
-    table = tables["nswap"]
-    rows = table[
-        (table["n"] == "all") & (table["swap"] == 1) & table["model"].isin(tuned_models(cast))
-    ]
-    if rows.empty:
-        return None
-    evidence, limits = [], []
-    for row in rows.to_dict("records"):
-        name = who(cast, row["model"], row["language"])
+    cases = []
+    for name, rows in tuned_cases(rows_of(tables["nswap"], n="all", swap=1), cast):
+        [row] = rows.to_dict("records")
         if not row["n_samples"]:
-            evidence.append(f"{name}: no swap is valid ({_left_out(row)})")
+            cases.append((f"{name}: no swap is valid ({_left_out(row)})", []))
             continue
-        limits.append((row["margin_low"], row["margin_high"]))
-        evidence.append(
+        told = (
             f"{name}: once N words are written, the prompt for N changes the end margin by "
             f"{shown(row, 'margin', 'logits', True)} relative to that for {TOWARDS[1]} "
-            f"({row['n_samples']} answers)"
+            f"({n_answers(row)})"
         )
-    question = "On the same text, does the end margin follow N?"
-    return answered(question, limits, evidence, counted(cast))
+        cases.append((told, [limits_of(row, "margin")]))
+    return answered("On the same text, does the end margin follow N?", cases, counted(cast))

@@ -19,10 +19,11 @@ import pandas as pd
 import yaml
 
 from lengthlens.figures.numbers import interval, number, suffix
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import span
 from lengthlens.language.wrapping import WHOLE
-from lengthlens.reporting.control import gate_of, named, wrapping_sentences
+from lengthlens.reporting.control import gate_of, wrapping_sentences
 from lengthlens.reporting.explorer import script_json, vega_bundle
 from lengthlens.reporting.findings import (
     MEASURE_UNITS,
@@ -35,12 +36,7 @@ from lengthlens.reporting.findings import (
 )
 from lengthlens.reporting.lead import draw_lead
 from lengthlens.reporting.material import Material
-from lengthlens.reporting.public import (
-    pocket_models,
-    public_config,
-    public_provenance,
-    uses_pocket,
-)
+from lengthlens.reporting.public import pocket_models, public_config, public_provenance
 from lengthlens.reporting.samples import Sample
 from lengthlens.reporting.shown import Shown, shown_sections
 
@@ -70,52 +66,45 @@ def render_report(material: Material, sections: Sequence[Shown] | None = None) -
         "number": number,
         "interval": interval,
         "suffix": suffix,
-        "percent": lambda share: number(share, "percent") + suffix("percent"),
     }
-    behaviour = material.tables["behaviour"]
+    config, behaviour = material.config, material.tables["behaviour"]
+    whole = rows_of(behaviour, n="all", split="all")
+    pocket = pocket_models(config)
     gate = gate_of(material.tables, material.tunings)
     effects = gate.explained(material.tables["ablation"])
     effects = effects.iloc[:0] if gate.nothing else effects
     explorer = None if gate.nothing else material.explorer
     return environment.get_template("report.html.j2").render(
-        title=material.title,
-        run=material.run,
-        tunings=material.tunings,
-        languages=material.languages,
+        vars(material),
         sections=shown_sections(material) if sections is None else sections,
-        glyphs=material.glyphs,
         first_samples=first_samples(material),
         lead=draw_lead(behaviour, effects, Cast(dict(material.tunings), dict(material.languages))),
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         claims=describe_claims(material.claims),
         groups=group_claims(material.claims),
-        behaviour=headline_rows(behaviour),
-        by_n=n_rows(behaviour),
+        behaviour=whole.to_dict("records"),
+        by_n=rows_of(behaviour[behaviour["n"] != "all"], split="all").to_dict("records"),
         halves=half_sizes(behaviour),
         findings=describe_effects(effects, material.tunings, material.languages),
         effects=effect_rows(effects),
-        samples=material.samples,
         explorer=script_json(explorer) if explorer else "",
         vega=vega_bundle() if explorer else "",
-        closed=named(list(gate.closed), material.languages),
+        closed=gate.where_closed(material.languages),
         closed_reasons=list(dict.fromkeys(gate.closed.values())),
         nothing=gate.nothing,
         wrapping=wrapping_sentences(behaviour, material.languages),
-        counted=material.config.get("counted", WHOLE),
-        completeness=material.completeness,
+        counted=config.get("counted", WHOLE),
         worst_completeness=max(material.completeness.values(), default=float("nan")),
         incomplete=[m for m, error in material.completeness.items() if not error <= INCOMPLETE],
-        pocket=uses_pocket(material.config),
-        toy_only=uses_pocket(material.config) and len(pocket_models(material.config))
-        == len(material.config["models"]),
-        numbers=material.config["n_words"],
-        counting=material.config["counting"],
-        level=material.config["statistics"]["level"],
-        truncated=cut_models(behaviour),
-        config=yaml.safe_dump(public_config(material.config), sort_keys=False, allow_unicode=True),
+        pocket=pocket,
+        toy_only=len(pocket) == len(config["models"]),
+        numbers=config["n_words"],
+        counting=config["counting"],
+        level=config["statistics"]["level"],
+        truncated=whole["model"][whole["truncated"] > 0].unique().tolist(),
+        config=yaml.safe_dump(public_config(config), sort_keys=False, allow_unicode=True),
         provenance={model: public_provenance(made) for model, made in material.provenance.items()},
-        made=material.made,
         machine_provenance=json.dumps(page_provenance(material), sort_keys=True),
     )  # fmt: skip
 
@@ -125,8 +114,7 @@ def first_samples(material: Material) -> list[tuple[str, str, Sample]]:
     language = next(iter(material.languages), None)
     wanted: dict[str, tuple[str, str, Sample]] = {}
     for model, tuning in material.tunings.items():
-        rows = material.samples.get((model, language), ())
-        if rows:
+        if rows := material.samples.get((model, language)):
             wanted.setdefault(tuning, (model, language, rows[len(rows) // 2]))
     return [wanted[tuning] for tuning in ("untuned", "tuned") if tuning in wanted]
 
@@ -138,15 +126,9 @@ def page_provenance(material: Material) -> dict[str, Any]:
     return told | {"config": public_config(material.config), "models": models}
 
 
-def headline_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows over all N and both splits, one a model and language."""
-    return behaviour[(behaviour["n"] == "all") & (behaviour["split"] == "all")].to_dict("records")
-
-
 def half_sizes(behaviour: pd.DataFrame) -> list[dict[str, str]]:
     """Answers and topics of the select and evaluate halves, as text, from the run itself."""
-    whole = behaviour[behaviour["n"] == "all"]
-    halves = [(name, whole[whole["split"] == name]) for name in ("select", "evaluate")]
+    halves = [(name, rows_of(behaviour, n="all", split=name)) for name in ("select", "evaluate")]
     return [
         {
             "name": name,
@@ -156,11 +138,6 @@ def half_sizes(behaviour: pd.DataFrame) -> list[dict[str, str]]:
         for name, rows in halves
         if len(rows)
     ]
-
-
-def n_rows(behaviour: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows for each N, both splits."""
-    return behaviour[(behaviour["n"] != "all") & (behaviour["split"] == "all")].to_dict("records")
 
 
 def effect_rows(effects: pd.DataFrame) -> list[dict[str, Any]]:
@@ -173,9 +150,3 @@ def effect_rows(effects: pd.DataFrame) -> list[dict[str, Any]]:
         bottom = "lowest " if row["chosen_by"] == "bottom" else ""
         row["method"] = bottom + method_words(row["method"]) + MODE_WORDS[row["mode"]]
     return rows
-
-
-def cut_models(behaviour: pd.DataFrame) -> list[str]:
-    """Models some of whose answers were cut at the token limit."""
-    rows = headline_rows(behaviour)
-    return list(dict.fromkeys(row["model"] for row in rows if row["truncated"] > 0))

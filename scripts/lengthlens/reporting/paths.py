@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
-from lengthlens.figures.numbers import estimated
-from lengthlens.reporting.answers import by_model, share
+from lengthlens.figures.parts import rows_of
+from lengthlens.reporting.answers import by_model, listed, n_answers, share, shown, undone
 from lengthlens.reporting.mechanism import kept
 from lengthlens.reporting.traces import say_roles
 
@@ -23,17 +23,18 @@ _KINDS = {
 }
 
 
-def say_paths(table: pd.DataFrame) -> list[str]:
+@listed
+def say_paths(table: pd.DataFrame) -> Iterator[str]:
     """The paths that carry most, by model and language.
 
     Args:
         table: tables/paths.csv.
     """
-    sentences = _missing(table)
-    for who, own in _pairs(table):
-        n = f"{int(own['n_samples'].max())} answers"
+    yield from undone(table)
+    for who, own in by_model(rows_of(table, swap=_SWAP, absent="")):
+        n = n_answers(own)
         if own["share"].isna().all():
-            sentences.append(f"{who}: no effect of N is shown, so no path is named ({n}).")
+            yield f"{who}: no effect of N is shown, so no path is named ({n})."
             continue
         most = own[own["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
         told = "; ".join(
@@ -41,102 +42,84 @@ def say_paths(table: pd.DataFrame) -> list[str]:
         )
         said = f"single paths carry these shares of the effect of N: {told}"
         said = said if told else "no single path is shown to carry more than 5 % of the effect of N"
-        sentences.append(
+        yield (
             f"{who}: {said} ({n}; consecutive paths carry the same effect, so shares do not add "
             "up)."
         )
-    return sentences
 
 
-def say_compensation(table: pd.DataFrame) -> list[str]:
+@listed
+def say_compensation(table: pd.DataFrame) -> Iterator[str]:
     """What the story leaves out of the final MLP's compensation, by model and language.
 
     Args:
         table: tables/compensation.csv.
     """
-    sentences = _missing(table)
-    for who, own in _pairs(table):
+    yield from undone(table)
+    for who, own in by_model(rows_of(table, swap=_SWAP, absent="")):
         terms = own.set_index("term").to_dict("index")
         if not {"direct", "mediated"} <= set(terms):
-            sentences.append(
+            yield (
                 f"{who}: the final MLP does not read the late heads (parallel blocks), so it "
                 "cannot compensate for them."
             )
             continue
-        rest = estimated(terms["rest"], "effect", "logits", True, " logits")
-        sentences.append(
+        rest = terms["rest"]
+        yield (
             f"{who}: through the final MLP, all that it reads beside the heads of the last quarter "
-            f"of layers contributes {rest} to the effect of N ({int(terms['rest']['n_samples'])} "
-            "answers)."
+            f"of layers contributes {shown(rest, 'effect', 'logits', True)} to the effect of N "
+            f"({n_answers(rest)})."
         )
-    return sentences
 
 
-def say_contrasts(table: pd.DataFrame) -> list[str]:
+@listed
+def say_contrasts(table: pd.DataFrame) -> Iterator[str]:
     """Where N is under each kind of template, by model and language.
 
     Args:
         table: tables/contrasts.csv.
     """
-    sentences = _missing(table)
-    for who, own in _pairs(table):
+    yield from undone(table)
+    for who, own in by_model(rows_of(table, swap=_SWAP, absent="")):
         parts = []
         for kind, name in _KINDS.items():
-            rows = own[own["kind"] == kind]
+            rows = rows_of(own, kind=kind)
             if rows.empty:
                 parts.append(f"{name}: no answer could be traced")
                 continue
-            n = f"{int(rows['n_samples'].max())} answers"
-            if rows["share"].isna().all():
-                parts.append(f"{name}: no effect of N is shown ({n})")
-                continue
-            parts.append(f"{name}: {say_roles(rows) or 'none shown'} ({n})")
-        sentences.append(
+            unknown = rows["share"].isna().all()
+            found = "no effect of N is shown" if unknown else say_roles(rows) or "none shown"
+            parts.append(f"{name}: {found} ({n_answers(rows)})")
+        yield (
             f"{who}, parts of the text that carry more than half of the effect of N, by template: "
             f"{'; '.join(parts)}."
         )
-    return sentences
 
 
-def say_new_templates(table: pd.DataFrame) -> list[str]:
+@listed
+def say_new_templates(table: pd.DataFrame) -> Iterator[str]:
     """What the smallest circuit keeps on templates that it was not ranked on.
 
     Args:
         table: tables/contrast_circuits.csv.
     """
-    sentences = []
-    for who, own in _pairs(table):
+    for who, own in by_model(rows_of(table, swap=_SWAP)):
         parts = []
         for row in own[own["kind"] != "all"].to_dict("records"):
-            exact = share(row, "exact")
-            said = f"{_KINDS[row['kind']]}: {exact} of {row['n_answers']} answers are exact, "
             if pd.isna(row["k"]):
-                said += "and there is no circuit to test"
+                said = "there is no circuit to test"
             elif pd.isna(row["faithfulness"]):
-                said += f"and no effect of N is shown ({int(row['n_samples'])} answers)"
+                said = f"no effect of N is shown ({n_answers(row)})"
             else:
-                said += f"and the circuit of {int(row['k'])} components keeps {kept(row)} of the "
-                said += f"effect of N ({int(row['n_samples'])} answers)"
-            parts.append(said)
-        sentences.append(f"{who}, new templates and topics: {'; '.join(parts)}.")
-    return sentences
-
-
-def _missing(table: pd.DataFrame) -> list[str]:
-    """Why something could not be measured, by model and language."""
-    rows = table[_says_missing(table)].to_dict("records")
-    return [f"{row['model']} ({row['language']}): {row['absent']}." for row in rows]
-
-
-def _says_missing(table: pd.DataFrame) -> pd.Series:
-    if "absent" not in table:
-        return pd.Series(False, index=table.index)
-    return table["absent"] != ""
-
-
-def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The model and language, with their rows for the swap to the next larger number."""
-    yield from by_model(table[(table["swap"] == _SWAP) & ~_says_missing(table)])
+                said = (
+                    f"the circuit of {int(row['k'])} components keeps {kept(row)} of the effect "
+                    f"of N ({n_answers(row)})"
+                )
+            parts.append(
+                f"{_KINDS[row['kind']]}: {share(row, 'exact')} of {row['n_answers']} answers are "
+                f"exact, and {said}"
+            )
+        yield f"{who}, new templates and topics: {'; '.join(parts)}."
 
 
 def _spelled(row: dict) -> str:

@@ -12,13 +12,8 @@ POCKET = "resources/pocket"
 
 def pocket_models(config: Mapping[str, Any]) -> list[str]:
     """Models that are the project's own toy pair."""
-    paths = {name: str(entry.get("path", "")) for name, entry in config["models"].items()}
-    return [name for name, path in paths.items() if path.rstrip("/").startswith(POCKET)]
-
-
-def uses_pocket(config: Mapping[str, Any]) -> bool:
-    """Whether a model is one of the project's own toy pair."""
-    return bool(pocket_models(config))
+    models = config["models"].items()
+    return [name for name, entry in models if str(entry.get("path", "")).startswith(POCKET)]
 
 
 def public_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lengthlens.claims.verdicts import NO_DATA
 from lengthlens.figures.numbers import NONE, estimated, number, suffix
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.series import CARRIES
 from lengthlens.figures.style import (
     ModelLook,
@@ -35,6 +35,7 @@ from lengthlens.files.formats import FIGURE
 from lengthlens.files.marks import markdown_table
 from lengthlens.files.provenance import provenance
 from lengthlens.readers import open_claims, open_table
+from lengthlens.reporting.answers import shown
 from lengthlens.reporting.digest import put
 from lengthlens.statistics import Estimate, spearman_interval
 
@@ -53,8 +54,7 @@ def carriers(run: Path) -> pd.DataFrame:
         Rows of tables/patches.csv in English, with `depth`, the layer's middle as a share of all.
     """
     table = open_table(run / "tables/patches.csv")
-    wanted = {"language": LANGUAGE, "swap": 1, "positions": "all", "direction": "noising"}
-    kept = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
+    kept = rows_of(table, language=LANGUAGE, swap=1, positions="all", direction="noising")
     layers = kept.groupby("model")["layer"].transform("max") + 1
     return kept.assign(depth=(kept["layer"] + 0.5) / layers)
 
@@ -77,7 +77,7 @@ def draw(rows: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
             if part.empty:
                 no_data(axes, "nothing was patched")
             for kind, (name, look) in LOOKS.items():
-                some = part[part["kind"] == kind]
+                some = rows_of(part, kind=kind)
                 interval_bars(axes, some["depth"], Estimate.read(some, "share"), look, name)
             for row in named(part).head(6).itertuples():
                 axes.annotate(row.component, (row.depth, row.share), (3, 2), fontsize=6,
@@ -100,10 +100,8 @@ def alike(rows: Sequence[tuple[str, pd.DataFrame]], untuned: Mapping[str, set[st
             continue  # their components have nothing to do with each other
         both = first.merge(second, on="component", suffixes=("", "_other"))
         for kind, (name, _) in LOOKS.items():
-            own = both[(both["kind"] == kind) & both["share"].notna() & both["share_other"].notna()]
-            found = spearman_interval(
-                own["share"].to_numpy(), own["share_other"].to_numpy(), own["layer"].to_numpy()
-            )
+            own = rows_of(both, kind=kind).dropna(subset=["share", "share_other"])
+            found = spearman_interval(*own[["share", "share_other", "layer"]].to_numpy().T)
             told = estimated(found.columns("r"), "r", "correlation")
             cells.append((f"{one}, {two}", f"{len(own)} {name}", told))
     head = ["tuned from one model", "patched in both", "rank correlation of their shares"]
@@ -113,21 +111,20 @@ def alike(rows: Sequence[tuple[str, pd.DataFrame]], untuned: Mapping[str, set[st
 def behaviour(runs: Sequence[Path], rows: Sequence[tuple[str, pd.DataFrame]]) -> str:
     """How well each model keeps to N, and what carries N there: a table."""
     control = pd.concat([open_table(run / "tables/control.csv") for run in runs])
-    control = control[control["language"] == LANGUAGE].set_index("model")
+    control = rows_of(control, language=LANGUAGE).set_index("model")
     cells = []
     for model, part in rows:
-        told, told_rows = control.loc[model], named(part)
-        parts = [
+        told, found = control.loc[model], named(part)
+        carry = [
             ", ".join(
                 f"{row.component} {100 * row.share:.0f}{PERCENT}" for row in some.itertuples()
             )
             or "none"
-            for some in (told_rows[told_rows["kind"] == kind] for kind in LOOKS)
+            for some in (rows_of(found, kind=kind) for kind in LOOKS)
         ]
-        exact = estimated(told, "exact", "percent", after=PERCENT)
         chance = number(told["chance"], "percent") + PERCENT
         effect = estimated(told, "n_effect", "logits")
-        cells.append((model, exact, chance, effect, *parts))
+        cells.append((model, shown(told, "exact", "percent"), chance, effect, *carry))
     head = ["model", "exact", "by chance", "N effect [logits]"]
     return markdown_table([*head, "heads that carry N", "MLPs that do"], cells)
 
@@ -138,7 +135,7 @@ def verdicts(runs: Sequence[Path]) -> str:
         [open_table(run / "tables/confirmatory.csv") for run in runs]
         + [open_claims(run / "claims.csv") for run in runs]
     )
-    claims = claims[(claims["status"] == "confirmatory") & (claims["verdict"] != NO_DATA)]
+    claims = rows_of(claims[claims["verdict"] != NO_DATA], status="confirmatory")
     if claims.empty:
         return ""
     p_values = claims["p_holm"].map(lambda p: f" (p = {p:.2g})" if pd.notna(p) else "")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lengthlens.figures.style import Cast
+from lengthlens.figures.titles import tuned_models
 from lengthlens.reporting.answers import Finding, Tables
 from lengthlens.reporting.control import gate_of
 from lengthlens.reporting.grid import Grid, grid, with_names
-from lengthlens.reporting.material import Material
+from lengthlens.reporting.material import Figure, Material
 from lengthlens.reporting.sections import SECTIONS, Section
 
 
@@ -23,7 +24,7 @@ class Shown:
     template: str
     label: str = ""
     intro: str = ""
-    figures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
     tables: tuple[Grid, ...] = ()
     leads: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
@@ -40,77 +41,55 @@ def shown_sections(material: Material) -> list[Shown]:
 
     Sections that explain control say so if there is none, and show nothing of models without it.
     """
-    shown = []
     gate = gate_of(material.tables, material.tunings)
-    cast = Cast(dict(material.tunings), dict(material.languages))
+    note = gate.note(material.languages)
     explained = {name: gate.explained(table) for name, table in material.tables.items()}
+    shown = []
     for section in SECTIONS:
-        if section.explains and gate.nothing:
-            shown.append(_nothing(section, gate.note(material.languages)))
-            continue
-        own = explained if section.explains else material.tables
-        tables = [table for table in section.tables if table.name in material.tables]
-        said = [
-            table.sentences(with_names(own[table.name], material.languages)) for table in tables
-        ]
-        leads = [
-            headline(each, material.tunings)
-            for table, each in zip(tables, said, strict=True)
-            if table.leads and each
-        ]
-        figures = {
-            name: {
-                "title": material.figures[name].title,
-                "html": material.figures[name].html,
-                **cut_caption(material.figures[name].caption),
-                "counts": material.figures[name].counts,
-            }
-            for name in section.figures
-            if name in material.figures
-        }
-        if section.template == Section.template and not figures and not tables:
-            continue
-        if section.optional and all(own[table.name].empty for table in tables):
-            continue
-        shown.append(
-            Shown(
-                id=section.id,
-                label=section.label,
-                title=section.title,
-                intro=section.intro,
-                note=gate.note(material.languages) if section.explains else "",
-                template=section.template,
-                figures=figures,
-                tables=tuple(grid(own[table.name], table.title) for table in tables),
-                leads=tuple(leads),
-                sentences=tuple(text for each in said for text in each if text not in leads),
-                findings=_findings(section, own, cast),
-            )
-        )
+        if not section.explains:
+            shown += _shown(section, material, material.tables, "")
+        elif gate.nothing:
+            shown.append(Shown(section.id, section.title, note, Section.template, section.label))
+        else:
+            shown += _shown(section, material, explained, note)
     return shown
 
 
-def cut_caption(text: str) -> dict[str, str]:
-    """A caption's first paragraph, and the others, which are collapsed in the page."""
-    first, *others = (" ".join(part.split()) for part in text.strip().split("\n\n"))
-    return {"caption": first, "more": " ".join(others)}
+def _shown(section: Section, material: Material, own: Tables, note: str) -> Iterator[Shown]:
+    """The section with those of its contents that the run has, or nothing.
 
-
-def _nothing(section: Section, note: str) -> Shown:
-    """A section that explains control, in a run without any."""
-    return Shown(section.id, section.title, note, Section.template, section.label)
-
-
-def _findings(section: Section, tables: Tables, cast: Cast) -> tuple[Finding, ...]:
-    """The answers to a section's questions."""
-    if not all(table.name in tables for table in section.tables):
-        return ()
-    asked = (ask(tables, cast) for ask in section.findings)
-    return tuple(found for found in asked if found is not None)
+    Args:
+        own: the tables, without the rows that the section does not show; note: above all else.
+    """
+    cast = Cast(dict(material.tunings), dict(material.languages))
+    tables = {table: own[table.name] for table in section.tables if table.name in own}
+    figures = {name: material.figures[name] for name in section.figures if name in material.figures}
+    if section.template == Section.template and not figures and not tables:
+        return
+    if section.optional and all(table.empty for table in tables.values()):
+        return
+    said = {
+        table: table.sentences(with_names(rows, cast.languages)) for table, rows in tables.items()
+    }
+    leads = [headline(each, cast.tunings) for table, each in said.items() if table.leads and each]
+    asked = section.findings if len(tables) == len(section.tables) else ()
+    yield Shown(
+        id=section.id,
+        label=section.label,
+        title=section.title,
+        intro=section.intro,
+        note=note,
+        template=section.template,
+        figures=figures,
+        tables=tuple(grid(rows, table.title) for table, rows in tables.items()),
+        leads=tuple(leads),
+        sentences=tuple(text for each in said.values() for text in each if text not in leads),
+        findings=tuple(found for ask in asked if (found := ask(own, cast))),
+    )
 
 
 def headline(sentences: Sequence[str], tunings: Mapping[str, str]) -> str:
     """The first sentence about a tuned model, or the first where none names one."""
-    tuned = [model for model, tuning in tunings.items() if tuning == "tuned"]
+    tuned = tuned_models(Cast(tunings, {}))
     named = (text for text in sentences if any(model in text for model in tuned))
     return next(named, sentences[0])

@@ -24,9 +24,8 @@ def slim(svg: str) -> tuple[str, dict[str, str]]:
     svg = svg.replace("xlink:href=", "href=")
     glyphs = {found[1]: found[0] for found in _GLYPH.finditer(svg)}
     svg = _GLYPH.sub("", svg).replace("<defs></defs>", "")
-    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg))
-    named = {first or second for first, second in used}
-    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in named else "", svg)
+    used = set(re.findall(r'(?<=href="#)[^"]+|(?<=url\(#)[^)]+', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = _PLACED.sub(lambda found: _LONG.sub(_rounded, found[0]), svg)
     svg = re.sub(
         r'style="([^"]*)"',

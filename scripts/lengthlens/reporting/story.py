@@ -7,24 +7,28 @@ model and language in which control is shown, of which the page folds all but th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from lengthlens.figures.numbers import estimated, number
+from lengthlens.figures.numbers import Row, estimated, number
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import tuned_models
 from lengthlens.figures.tracing import ROLE_NAMES
 from lengthlens.reporting.answers import (
     Finding,
     Tables,
+    answered,
     counted,
-    folded,
+    limits_of,
+    n_answers,
     rows_alike,
+    share,
+    shown,
     tally,
+    tuned_cases,
     verdict,
-    who,
 )
 from lengthlens.reporting.count import decoded, probed, steered, steers
 from lengthlens.reporting.mechanism import (
@@ -44,34 +48,41 @@ _RANKERS = ("cwa", "nswap", "atp")
 def when_to_stop(tables: Tables, cast: Cast) -> Finding | None:
     """By which parts of the text does the number reach the decision?"""
     evidence, routes = [], []
-    own = tables["tracing"]
-    for name, rows in _cases(own[own["direction"] == "noising"], cast):
-        n = f"{int(rows['n_samples'].max())} answers"
+    for name, rows in _cases(rows_of(tables["tracing"], direction="noising"), cast):
+        n = n_answers(rows)
         if rows["share"].isna().all():
             evidence.append(f"{name}: {_NOTHING} ({n})")
             continue
-        effect = estimated(rows.iloc[0], "n_effect", "logits", after=" logits")
-        most = rows[rows["share_low"] > HALF]
+        effect = shown(rows.iloc[0], "n_effect", "logits")
         found = say_roles(rows, ", then ") or "no part of the text"
         evidence.append(
             f"{name}: asking for the next larger number lowers the end margin by {effect} once N "
             f"words are written. More than half of this effect of N travels through {found} "
             f"({n}{_traced_layers(rows)})"
         )
+        most = rows[rows["share_low"] > HALF]
         first = most.groupby("role")["layer"].min().sort_values(kind="stable")
-        way = [ROLE_NAMES[role] for role in first.index if role != "numeral"]
-        routes.append(", then ".join(way))
-    if not evidence:
-        return None
-    known = [route for route in routes if route]
+        routes.append(
+            ", then ".join(
+                ROLE_NAMES[role] for role in first.index.drop("numeral", errors="ignore")
+            )
+        )
     answer, css = "no way of the number is shown", "open"
-    if known:
-        [(way, count)] = Counter(known).most_common(1)
+    for way, count in Counter(filter(None, routes)).most_common(1):
+        everywhere = count == len(evidence)
         answer = f"the number goes to {way}"
-        answer += f" (in {count} of {len(evidence)} {counted(cast)})" * (count < len(evidence))
-        css = "yes" if count == len(evidence) else "open"
-    question = "How does the model know when to stop?"
-    return Finding(question, answer, css, *folded(evidence))
+        answer += "" if everywhere else f" (in {count} of {len(evidence)} {counted(cast)})"
+        css = "yes" if everywhere else "open"
+    return _folded("How does the model know when to stop?", answer, css, evidence)
+
+
+def _folded(question: str, answer: str, css: str, evidence: Sequence[str]) -> Finding | None:
+    """A finding of which the page shows the first line of evidence at once; None without any."""
+    return (
+        Finding(question, answer, css, tuple(evidence[:1]), tuple(evidence[1:]))
+        if evidence
+        else None
+    )
 
 
 def _traced_layers(rows: pd.DataFrame) -> str:
@@ -84,9 +95,8 @@ def _traced_layers(rows: pd.DataFrame) -> str:
 
 def words_left(tables: Tables, cast: Cast) -> Finding | None:
     """Can words left be decoded from the stream beyond the text, and does steering by them work?"""
-    table = tables["count_probes"]
     evidence, held, moved = [], [], []
-    for name, rows in _cases(table[table["absent"] == ""], cast):
+    for name, rows in _cases(rows_of(tables["count_probes"], absent=""), cast):
         told = f"{name}: {probed(rows)}"
         held.append(not decoded(rows).empty)
         own = rows_alike(tables["steering"], rows.iloc[0])
@@ -94,176 +104,142 @@ def words_left(tables: Tables, cast: Cast) -> Finding | None:
             told += f"; {steered(own)}"
             moved.append(steers(own))
         evidence.append(told)
-    if not evidence:
-        return None
     answer, css = verdict(sum(held), 0, len(held), counted(cast))
     if moved:
-        shown = "is shown to lengthen" if any(moved) else "is not shown to lengthen"
-        answer += f"; steering by it {shown} answers"
+        is_shown = "is shown" if any(moved) else "is not shown"
+        answer += f"; steering by it {is_shown} to lengthen answers"
         everywhere = len(moved) == len(held) and sum(moved) in (0, len(moved))
         answer += "" if everywhere else f" in {sum(moved)} of {len(moved)} tested"
-    question = "Can one read from the stream how many words are left?"
-    return Finding(question, answer, css, *folded(evidence))
+    return _folded("Can one read from the stream how many words are left?", answer, css, evidence)
 
 
 def what_carries_n(tables: Tables, cast: Cast) -> Finding | None:
     """Which components, patched alone, carry most of the effect of N?"""
     evidence, firsts = [], []
     for name, rows in _cases(tables["carriers"], cast):
-        shown = shown_carriers(rows)[:NAMED]
         first = rows.iloc[0]
-        n = int(first["n_samples"])
+        n = n_answers(first)
         if rows["share"].isna().all():
-            evidence.append(f"{name}: {_NOTHING} ({n} answers)")
+            evidence.append(f"{name}: {_NOTHING} ({n})")
             continue
+        most = shown_carriers(rows)[:NAMED]
         told = "patched in alone, components carry these shares of the effect of N: "
-        told += component_shares(shown)
-        if shown.empty:
+        told += component_shares(most)
+        if most.empty:
             told = "no single component is shown to carry any of the effect of N"
         evidence.append(
-            f"{name}: {told} ({n} answers; shares need not add up to 100 %)."
+            f"{name}: {told} ({n}; shares need not add up to 100 %)."
             + _smallest_circuit(tables, first)
             + unpatched_heads(first)
         )
-        firsts.append(shown["component"].tolist())
-    if not evidence:
-        return None
+        firsts.append(most["component"].tolist())
     everywhere = [one for one in firsts[0] if all(one in own for own in firsts)] if firsts else []
     answer = ", ".join(everywhere) or "none is shown"
-    css = "yes" if everywhere else "open"
-    return Finding("Which components carry N?", answer, css, *folded(evidence))
+    return _folded("Which components carry N?", answer, "yes" if everywhere else "open", evidence)
 
 
 def cwa_finds_them(tables: Tables, cast: Cast) -> Finding | None:
     """Do as many components by CWA as AtP's circuit has keep more than half of the effect of N?"""
-    table = tables["patch_scores"]
-    heads = table[(table["kind"] == "head") & (table["over"] == "within")]
-    evidence, limits = [], []
+    heads = rows_of(tables["patch_scores"], kind="head", over="within")
+    cases = []
     for name, rows in _cases(heads[heads["correlation"].notna()], cast):
         scores = rows.set_index("score").to_dict("index")
         if "cwa" not in scores:
             continue
-        parts = []
-        if alike := _as_many(tables, rows.iloc[0]):
-            size, cwa, atp = alike
-            limits.append((cwa["low"], cwa["high"]))
-            parts.append(
-                f"the top {size} components by CWA keep {kept(cwa)} of the effect of N, those by "
-                f"AtP {kept(atp)} ({int(cwa['n_samples'])} answers)"
-            )
-        told = ", ".join(
+        told, limits = _as_many(tables, rows.iloc[0])
+        ranked = ", ".join(
             f"{SCORE_NAMES[score]} {estimated(scores[score], 'correlation', 'correlation')}"
             for score in _RANKERS
             if score in scores
         )
-        parts.append(
-            "rank correlation within layers of scores with patching effects of heads: "
-            f"{told} ({int(scores['cwa']['n_components'])} heads)"
+        told = (
+            f"{name}: {told}rank correlation within layers of scores with patching effects of "
+            f"heads: {ranked} ({int(scores['cwa']['n_components'])} heads)"
         )
-        evidence.append(f"{name}: {'; '.join(parts)}")
-    if not evidence:
-        return None
-    answer, css = verdict(*tally(limits, 0.5), counted(cast))
-    return Finding(
-        "Do as many components by CWA, the paper's measure, carry it too?",
-        answer,
-        css,
-        *folded(evidence),
-    )
+        cases.append((told, limits))
+    question = "Do as many components by CWA, the paper's measure, carry it too?"
+    return answered(question, cases, counted(cast), 0.5, at_once=1)
 
 
 def what_final_mlp_does(tables: Tables, cast: Cast) -> Finding | None:
     """What share of the effect of N does the final MLP carry, and does it pass on the heads'?"""
-    patches = tables["patches"]
-    patches = patches[
-        (patches["kind"] == "mlp") & (patches["positions"] == "all")
-        & (patches["direction"] == "noising")
-    ]  # fmt: skip
+    patches = rows_of(tables["patches"], kind="mlp", positions="all", direction="noising")
     evidence, limits, shares = [], [], []
     for name, rows in _cases(patches, cast):
         row = rows.loc[rows["layer"].idxmax()]
         if pd.isna(row["share"]):
             continue
-        limits.append((float(row["share_low"]), float(row["share_high"])))
-        shares = sorted([*shares, float(row["share"])])
+        limits.append(limits_of(row, "share"))
+        shares.append(row["share"])
         evidence.append(
-            f"{name}: {row['component']} carries {estimated(row, 'share', 'percent', after=' %')} "
-            f"of the effect of N ({int(row['n_samples'])} answers)"
-            + _passed_on(tables["compensation"], row)
+            f"{name}: {row['component']} carries {share(row)} of the effect of N "
+            f"({n_answers(row)}){_passed_on(tables['compensation'], row)}"
         )
     if not evidence:
         return None
     above, _, known = tally(limits)
-    ends = dict.fromkeys((shares[0], shares[-1]))
-    told = " to ".join(f"{number(share, 'percent')}" for share in ends)
+    ends = dict.fromkeys((min(shares), max(shares)))
+    told = " to ".join(number(end, "percent") for end in ends)
     answer = f"it carries {told} % of the effect of N" if above else "not shown"
     answer += f", shown in {above} of {known} {counted(cast)}" * (0 < above < known)
     css = "yes" if above == known else "open"
-    return Finding("What does the final MLP do?", answer, css, *folded(evidence))
+    return _folded("What does the final MLP do?", answer, css, evidence)
 
 
 def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each tuned model and language in words, with its rows of the swap to the next larger N."""
-    own = table[table["model"].isin(tuned_models(cast))]
-    if "swap" in own:
-        own = own[own["swap"] == _SWAP]
+    own = rows_of(table, swap=_SWAP) if "swap" in table else table
     order = {model: place for place, model in enumerate(cast.tunings)}
     own = own.sort_values("model", key=lambda names: names.map(order), kind="stable")
-    for (model, language), rows in own.groupby(["model", "language"], sort=False):
-        yield who(cast, model, language), rows
+    return tuned_cases(own, cast)
 
 
-def _own_circuits(tables: Tables, row: pd.Series) -> dict[str, dict]:
-    """The smallest faithful circuit of every score that has one, chosen in the same language."""
-    table = rows_alike(tables["circuits"], row)
-    own = table[(table["source_language"] == table["language"]) & table["k"].notna()]
-    return own.set_index("method").to_dict("index")
+def _atp_circuit(tables: Tables, row: Row) -> pd.DataFrame:
+    """The smallest faithful circuit by AtP, chosen in the same language: one row, or none."""
+    table = rows_of(rows_alike(tables["circuits"], row), method="atp")
+    return table[(table["source_language"] == table["language"]) & table["k"].notna()]
 
 
-def _smallest_circuit(tables: Tables, row: pd.Series) -> str:
+def _smallest_circuit(tables: Tables, row: Row) -> str:
     """How many components keep most of the effect of N."""
-    found = _own_circuits(tables, row).get("atp")
-    if found is None:
-        return ""
-    return (
+    return "".join(
         f" The top {int(found['k'])} of {int(found['n_components'])} components by AtP together "
-        f"keep {kept(found)} of the effect ({int(found['n_samples'])} answers)."
+        f"keep {kept(found)} of the effect ({n_answers(found)})."
+        for found in _atp_circuit(tables, row).to_dict("records")
     )
 
 
-def _as_many(tables: Tables, row: pd.Series) -> tuple[int, dict, dict] | None:
-    """The size of AtP's smallest circuit, and what so many components by CWA and by AtP keep."""
-    found = _own_circuits(tables, row).get("atp")
-    if found is None:
-        return None
+def _as_many(tables: Tables, row: Row) -> tuple[str, list[tuple[float, float]]]:
+    """What as many components as AtP's smallest circuit has keep, by CWA and AtP; CWA's limits."""
     table = rows_alike(tables["faithfulness"], row)
-    rows = table[
-        (table["source_language"] == table["language"]) & (table["k"] == found["k"])
-        & (table["n_orders"] == 0)
-    ].set_index("method").to_dict("index")  # fmt: skip
-    if not {"atp", "cwa"} <= set(rows):
-        return None
-    return int(found["k"]), rows["cwa"], rows["atp"]
+    table = rows_of(table[table["source_language"] == table["language"]], n_orders=0)
+    for k in _atp_circuit(tables, row)["k"]:
+        sets = rows_of(table, k=k).set_index("method").to_dict("index")
+        if {"atp", "cwa"} <= set(sets):
+            cwa = sets["cwa"]
+            told = (
+                f"the top {int(k)} components by CWA keep {kept(cwa)} of the effect of N, those by "
+                f"AtP {kept(sets['atp'])} ({n_answers(cwa)}); "
+            )
+            return told, [(cwa["low"], cwa["high"])]
+    return "", []
 
 
-def _passed_on(table: pd.DataFrame, row: pd.Series) -> str:
+def _passed_on(table: pd.DataFrame, row: Row) -> str:
     """What the late heads give directly and through the final MLP."""
-    own = rows_alike(table, row)
-    terms = own[own["swap"] == _SWAP].set_index("term").to_dict("index")
+    terms = rows_of(rows_alike(table, row), swap=_SWAP).set_index("term").to_dict("index")
     if not {"direct", "mediated"} <= set(terms):
         return ""
-    direct, mediated = (
-        estimated(terms[name], "effect", "logits", True, " logits")
-        for name in ("direct", "mediated")
-    )
+    direct, mediated = terms["direct"], terms["mediated"]
     said = {
         "yes": "it compensates for them",
         "no": "it does not compensate for them",
         "open": "whether it compensates for them is undecided",
-    }[terms["direct"]["compensates"]]
-    if terms["mediated"]["effect_low"] > 0:
+    }[direct["compensates"]]
+    if mediated["effect_low"] > 0:
         said = "it passes on their effect and does not compensate for it"
     return (
-        f". The heads of the last quarter of layers contribute {direct} directly and {mediated} "
-        f"through it ({int(terms['direct']['n_samples'])} answers): {said}"
+        ". The heads of the last quarter of layers contribute "
+        f"{shown(direct, 'effect', 'logits', True)} directly and "
+        f"{shown(mediated, 'effect', 'logits', True)} through it ({n_answers(direct)}): {said}"
     )

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
-from lengthlens.figures.numbers import in_brackets, number
+from lengthlens.figures.numbers import Row, in_brackets, number
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES
-from lengthlens.reporting.answers import by_model, share
+from lengthlens.reporting.answers import by_model, listed, n_answers, share
 
 HALF, _SOME = 0.5, 0.05  # of the effect of N
 _SWAP = 1
 
 
-def say_places(table: pd.DataFrame) -> list[str]:
+@listed
+def say_places(table: pd.DataFrame) -> Iterator[str]:
     """Where less than half of the effect of N passes: the story tells where more does.
 
     Args:
         table: tables/tracing.csv.
     """
-    own = table[(table["swap"] == _SWAP) & (table["direction"] == "noising")]
-    sentences = []
+    own = rows_of(table, swap=_SWAP, direction="noising")
     for who, rows in by_model(own[own["share"].notna()]):
         some = _layers_by_role(rows[rows["share_low"].between(_SOME, HALF, inclusive="right")])
         some = some or "no other part of the text"
-        sentences.append(
+        yield (
             f"{who}: more than 5 % of the effect of N, but not shown to be more than half, travels "
-            f"through {some} ({int(rows['n_samples'].max())} answers, noising)."
+            f"through {some} ({n_answers(rows)}, noising)."
         )
-    return sentences
 
 
-def say_heads(table: pd.DataFrame) -> list[str]:
+@listed
+def say_heads(table: pd.DataFrame) -> Iterator[str]:
     """What the heads of the circuit attend to, and what is lost if they are kept from it.
 
     A head is named if more than half of its attention lies on one part of the text, with the
@@ -41,9 +43,7 @@ def say_heads(table: pd.DataFrame) -> list[str]:
     Args:
         table: tables/circuit_heads.csv.
     """
-    own = table[table["swap"] == _SWAP]
-    sentences = []
-    for who, rows in by_model(own):
+    for who, rows in by_model(rows_of(table, swap=_SWAP)):
         heads = rows["component"][rows["attention"].notna()].nunique()
         told = [
             f"to {ROLE_NAMES[role]}: {', '.join(map(_one_head, part.to_dict('records')))}"
@@ -51,37 +51,35 @@ def say_heads(table: pd.DataFrame) -> list[str]:
         ]
         which = "these direct" if told else "none is shown to direct"
         said = f", {'; '.join(told)}" if told else ""
-        sentences.append(
+        yield (
             f"{who}: of the circuit's {heads} heads, {which} more than half of their attention to "
             f"one part of the text when the model decides{said} "
             f"({int(rows['n_decided'].max())} answers)."
         )
-    return sentences
 
 
-def say_knockouts(table: pd.DataFrame) -> list[str]:
+@listed
+def say_knockouts(table: pd.DataFrame) -> Iterator[str]:
     """In which layers the last token reads N, and from where.
 
     Args:
         table: tables/knockout.csv.
     """
-    own = table[(table["swap"] == _SWAP) & table["role"].isin(list(ROLES))]
-    sentences = []
-    for who, rows in by_model(own):
+    own = table[table["role"].isin(list(ROLES))]
+    for who, rows in by_model(rows_of(own, swap=_SWAP)):
         if rows["share"].isna().all():
             continue
         lost = rows[rows["share_low"] > _SOME].sort_values("share", ascending=False, kind="stable")
-        told = [
+        told = "; ".join(
             f"layer {row['layer']} to {ROLE_NAMES[row['role']]} {share(row)}"
             for row in lost.head(4).to_dict("records")
-        ]
-        said = f"removes these shares of the effect of N: {'; '.join(told)}"
-        said = said if told else "is not shown to remove more than 5 % of the effect of N"
-        sentences.append(
-            f"{who}: blocking the last token's attention to one part of the text in one layer "
-            f"{said} ({int(rows['n_samples'].max())} answers; shares need not add up to 100 %)."
         )
-    return sentences
+        said = f"removes these shares of the effect of N: {told}"
+        said = said if told else "is not shown to remove more than 5 % of the effect of N"
+        yield (
+            f"{who}: blocking the last token's attention to one part of the text in one layer "
+            f"{said} ({n_answers(rows)}; shares need not add up to 100 %)."
+        )
 
 
 def say_roles(rows: pd.DataFrame, between: str = ", ") -> str:
@@ -89,7 +87,7 @@ def say_roles(rows: pd.DataFrame, between: str = ", ") -> str:
     return _layers_by_role(rows[rows["share_low"] > HALF], between)
 
 
-def _one_head(row: dict) -> str:
+def _one_head(row: Row) -> str:
     """How much a head attends to that part; what is lost without it, only if that is above 5 %."""
     told = f"{row['component']} {number(row['attention'], 'percent')} % "
     told += in_brackets(row["low"], row["high"], "percent")
@@ -100,21 +98,13 @@ def _one_head(row: dict) -> str:
 
 def _layers_by_role(rows: pd.DataFrame, between: str = ", ") -> str:
     """The layers of every role, such as "the number (layer 0), the final mark (layers 1-3)"."""
-    layers = {role: sorted(set(rows["layer"][rows["role"] == role])) for role in ROLES}
-    found = sorted((role for role in ROLES if layers[role]), key=lambda role: layers[role][0])
-    return between.join(
-        f"{ROLE_NAMES[role]} ({'layer' if len(layers[role]) == 1 else 'layers'} "
-        f"{_ranges(layers[role])})"
-        for role in found
-    )
+    layers = {role: np.unique(rows["layer"][rows["role"] == role]) for role in ROLES}
+    found = sorted((role for role in ROLES if len(layers[role])), key=lambda role: layers[role][0])
+    return between.join(f"{ROLE_NAMES[role]} ({_ranges(layers[role])})" for role in found)
 
 
-def _ranges(layers: Iterable[int]) -> str:
-    """1, 2, 3, 5 -> "1-3, 5" with a true dash."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+def _ranges(layers: np.ndarray) -> str:
+    """1, 2, 3, 5 -> "layers 1-3, 5" with a true dash."""
+    runs = np.split(layers, np.flatnonzero(np.diff(layers) > 1) + 1)
+    told = (f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    return f"layer{'s' * (len(layers) > 1)} {', '.join(told)}"

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 
 import pandas as pd
 
 from lengthlens.analysis.transplants import OUTSIDE
 from lengthlens.figures.numbers import estimated
+from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.models.depth import LATE, layers_between
-from lengthlens.reporting.answers import Finding, Tables, answered, counted, folded, shown, who
+from lengthlens.reporting.answers import (
+    Finding,
+    Tables,
+    answered,
+    counted,
+    limits_of,
+    listed,
+    share,
+    shown,
+    who,
+)
 
 _MEASURES = {"exact": "exact answers", "n_effect": "the effect of N"}
 _SAID = {
@@ -34,31 +45,34 @@ def say_transplants(table: pd.DataFrame) -> list[str]:
     own = table[table["measure"].isin(list(_MEASURES)) & ~table["control"].astype(bool)]
     own = own[(own["what"] != "none") & (own["scale"] == 1)]
     own = own[(own["what"] != "all") | (own["layers"] != "")]
-    sentences = []
-    for names, rows in own.groupby(["tuned", "language", "into", "measure"], sort=False):
-        tuned, language, into, measure = names
-        who = f"{tuned} ({language}), {_MEASURES[measure]}"
-        if rows["share"].isna().all():
-            sentences.append(f"{who}: {NO_GAIN}.")
-            continue
-        verdict, words, none = _SAID[into]
-        found = rows[rows["verdict"] == verdict].sort_values("share", ascending=False)
-        told = "; ".join(_part(row) for row in found.head(_NAMED).to_dict("records"))
-        broken = int((rows["verdict"] == OUTSIDE).sum())
-        half = "more than half of the gain from tuning"
-        said = f"{words} {half}: {told}" if told else f"{none} {half}"
-        sentences.append(
-            f"{who}: {said} ({int(rows['n_samples'].max())} prompts; not judged, because neutral "
-            f"text leaves the range of both models: {broken} of {len(rows)} parts)."
-        )
-    return list(dict.fromkeys(sentences))  # without a gain it is the same both ways
+    groups = own.groupby(["tuned", "language", "into", "measure"], sort=False)
+    told = [
+        f"{tuned} ({language}), {_MEASURES[measure]}: {_judged(rows, into)}."
+        for (tuned, language, into, measure), rows in groups
+    ]
+    return list(dict.fromkeys(told))  # without a gain it is the same both ways
+
+
+def _judged(rows: pd.DataFrame, into: str) -> str:
+    """Which parts suffice or are necessary, and how many break the model."""
+    if rows["share"].isna().all():
+        return NO_GAIN
+    verdict, words, none = _SAID[into]
+    found = rows_of(rows, verdict=verdict).sort_values("share", ascending=False)
+    told = "; ".join(_part(row) for row in found.head(_NAMED).to_dict("records"))
+    half = "more than half of the gain from tuning"
+    said = f"{words} {half}: {told}" if told else f"{none} {half}"
+    return (
+        f"{said} ({int(rows['n_samples'].max())} prompts; not judged, because neutral text leaves "
+        f"the range of both models: {(rows['verdict'] == OUTSIDE).sum()} of {len(rows)} parts)"
+    )
 
 
 def _part(row: dict) -> str:
     components = str(row["components"]) if isinstance(row["components"], str) else ""
     kind = "" if row["what"] == "all" else str(row["what"])
     part = " ".join(filter(None, (kind, _layers(row["layers"]), components)))
-    return f"{part} {estimated(row, 'share', 'percent', after=' %')}"
+    return f"{part} {share(row)}"
 
 
 def _layers(places: str) -> str:
@@ -67,41 +81,39 @@ def _layers(places: str) -> str:
     return f"layer {first}" if first and first == last else f"layers {places}" * bool(places)
 
 
-def say_changes(table: pd.DataFrame) -> list[str]:
+@listed
+def say_changes(table: pd.DataFrame) -> Iterator[str]:
     """Whether the size of the change in weights predicts where N is carried.
 
     Args:
         table: tables/weight_change.csv.
     """
-    sentences = []
     names = {"head": "heads", "mlp": "MLPs"}
     for (tuned, language, kind), rows in table.groupby(["tuned", "language", "kind"], sort=False):
         row = rows.iloc[0]
         if pd.isna(row["rank_correlation"]):
             continue
-        sentences.append(
+        yield (
             f"{tuned} ({language}): across {int(row['n_components'])} {names[kind]}, the change of "
             "weights and the share of the effect of N have a rank correlation of "
             f"{estimated(row, 'rank_correlation', 'correlation')}."
         )
-    return sentences
 
 
-def say_series(table: pd.DataFrame) -> list[str]:
+@listed
+def say_series(table: pd.DataFrame) -> Iterator[str]:
     """Exact answers and the effect of N at the first and the last step of a series.
 
     Args:
         table: tables/series.csv.
     """
-    sentences = []
-    units = {"exact": ("exact answers", "percent"), "n_effect": ("the effect of N", "logits")}
+    units = {"exact": "percent", "n_effect": "logits"}
     own = table[table["quantity"].isin(list(units))]
-    for names, rows in own.groupby(["series", "language", "quantity"], sort=False):
-        name, unit = units[names[2]]
+    groups = own.groupby(["series", "language", "quantity"], sort=False)
+    for (series, language, quantity), rows in groups:
         ends = rows.sort_values("step").iloc[[0, -1]].to_dict("records")
-        first, last = (f"step {row['step']} {shown(row, 'value', unit)}" for row in ends)
-        sentences.append(f"{names[0]} ({names[1]}), {name}: {first}; {last}.")
-    return sentences
+        told = (f"step {row['step']} {shown(row, 'value', units[quantity])}" for row in ends)
+        yield f"{series} ({language}), {_MEASURES[quantity]}: {'; '.join(told)}."
 
 
 def late_layers_suffice(tables: Tables, cast: Cast) -> Finding | None:
@@ -117,10 +129,8 @@ def late_layers_necessary(tables: Tables, cast: Cast) -> Finding | None:
 
 
 def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str) -> Finding | None:
-    own = table[
-        table["measure"].isin(list(_MEASURES)) & (table["into"] == into) & (table["what"] == "all")
-    ]
-    evidence, limits = [], []
+    own = rows_of(table[table["measure"].isin(list(_MEASURES))], into=into, what="all")
+    cases = []
     for (tuned, language), rows in own.groupby(["tuned", "language"], sort=False):
         ends = rows["layers"].astype(str).str.extract(r"^(\d+)-(\d+)$").dropna().astype(int)
         if ends.empty:
@@ -132,18 +142,14 @@ def _late(table: pd.DataFrame, cast: Cast, into: str, question: str, words: str)
             continue
         told = " and ".join(_brought(row) for row in found)
         part = words.format(f"weights in {_layers(late[0])}")
-        evidence.append(f"{who(cast, tuned, language)}: {part} {told}")
-        limits += [
-            (float(row["share_low"]), float(row["share_high"]))
+        limits = [
+            limits_of(row, "share")
             for row in found
             if row["neutral_within"] and not pd.isna(row["share"])
         ]
-    if not evidence:
-        return None
-    finding = answered(question, limits, evidence, counted(cast, "measure"), 0.5)
-    first, others = folded(evidence)
-    finding = replace(finding, evidence=first, further=others)
-    return finding if limits else replace(finding, answer="not judged")
+        cases.append((f"{who(cast, tuned, language)}: {part} {told}", limits))
+    over = counted(cast, "measure")
+    return answered(question, cases, over, 0.5, at_once=1, unjudged="not judged")
 
 
 def _brought(row: dict) -> str:
