@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -72,23 +72,22 @@ def compose_material(
     tables = {Path(path).stem: with_names(open_table(path), probed) for path in files["tables"]}
     claims = open_claims(files["claims"])
     of_answers = answers.attrs["provenance"]
+    of_pairs = {"attribution": attributions, "ablation": ablations, "tokens": tokens}
     opened = {
-        **{f"attribution/{pair}": data for pair, data in _named(attributions)},
-        **{f"ablation/{pair}": data for pair, data in _named(ablations)},
-        **{f"tokens/{pair}": table for pair, table in _named(tokens)},
-        **{f"tables/{name}.csv": table for name, table in tables.items()},
-        "cwa.nc": cwa,
-        "claims.csv": claims,
+        f"{folder}/{model}.{language}": file
+        for folder, files_of in of_pairs.items()
+        for (model, language), file in files_of.items()
     }
+    opened |= {f"tables/{name}.csv": table for name, table in tables.items()}
+    opened |= {"cwa.nc": cwa, "claims.csv": claims}
     check_agreement(
         this_run(config)
         | {f"generations/{pair}": origin for pair, origin in of_answers.items()}
-        | {label: data.attrs["provenance"] for label, data in opened.items()}
+        | {label: file.attrs["provenance"] for label, file in opened.items()}
     )
     cast = Cast(dict(tunings), studied)
     drawn_from = {"answers": answers, "attributions": attributions, "ablations": ablations}
     figures, glyphs = _figures(files, _counts(drawn_from | {"cwa": cwa} | tables, cast))
-    prompts = pd.concat(map(open_prompts, files["prompts"])).set_index("id")["text"]
     return Material(
         title=config["report"]["title"],
         run=config["run"],
@@ -99,16 +98,7 @@ def compose_material(
         figures=figures,
         glyphs=shared_glyphs(glyphs),
         explorer=draw_explorer(cwa, cast),
-        samples={
-            (model, language): choose_samples(
-                rows_of(answers, model=model, language=language),
-                prompts.to_dict(),
-                config["counting"],
-                config["report"]["answers"],
-                tokens[model, language].set_index("sample_id").to_dict("index"),
-            )
-            for model, language in pairs
-        },
+        samples=_samples(files["prompts"], answers, tokens, config),
         completeness=_completeness(attributions),
         config=config,
         provenance={model: of_answers[f"{model}.{code}"] for model, code in pairs},
@@ -116,10 +106,25 @@ def compose_material(
     )
 
 
-def _named(parts: Mapping[tuple[str, str], Any]) -> Iterator[tuple[str, Any]]:
-    """What is there of each pair, by the pair's name in the names of files."""
-    for (model, language), part in parts.items():
-        yield f"{model}.{language}", part
+def _samples(
+    prompts: Sequence[str],
+    answers: pd.DataFrame,
+    tokens: Mapping[tuple[str, str], pd.DataFrame],
+    config: Mapping[str, Any],
+) -> dict[tuple[str, str], Any]:
+    """Some answers of every pair, with their prompts and what pushed at each token."""
+    texts = pd.concat(map(open_prompts, prompts)).set_index("id")["text"].to_dict()
+    counting, most = config["counting"], config["report"]["answers"]
+    return {
+        (model, language): choose_samples(
+            rows_of(answers, model=model, language=language),
+            texts,
+            counting,
+            most,
+            pushes.set_index("sample_id").to_dict("index"),
+        )
+        for (model, language), pushes in tokens.items()
+    }
 
 
 def _counts(data: Mapping[str, Any], cast: Cast) -> dict[str, str]:

@@ -35,6 +35,52 @@ _NAMES = ("model", "language", "n", "target", "form")
 STATISTICS = {"value": "", "low": "_low", "high": "_high", "null": "_null"}
 _DIGITS = 3  # significant ones
 _LARGEST_MAP, _ROW = 420, (12, 26)  # pixels: height of a deep model's map, of a row
+_ENCODING = {
+    "x": {
+        "field": "head",
+        "type": "ordinal",
+        "sort": {"field": "column"},
+        "axis": {"title": "head", "labelAngle": 0, "labelOverlap": "greedy"},
+    },
+    "y": {
+        "field": "layer",
+        "type": "ordinal",
+        "sort": "descending",
+        "axis": {"title": "layer", "labelOverlap": "greedy"},
+    },
+    "color": {
+        "field": "shade",
+        "type": "quantitative",
+        "scale": {"scheme": "redblue", "reverse": True, "domain": [-1, 1]},
+        "legend": None,
+    },
+    "stroke": {
+        "condition": {"param": "pointed", "empty": False, "value": "currentColor"},
+        "value": None,
+    },
+    "description": {"field": "words"},
+    "tooltip": [
+        {"field": "layer", "title": "layer"},
+        {"field": "head", "title": "head"},
+        {"field": "shown", "title": "logits"},
+        {"field": "null", "title": "shifted signs", "format": "+.3f"},
+    ],
+}
+_LOOK = {
+    "background": None,
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "title": {"color": "currentColor"},
+    "axis": {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "domain": False,
+        "ticks": False,
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+}
 
 
 def draw_explorer(cwa: xr.Dataset, cast: Cast) -> dict[str, Any] | None:
@@ -118,30 +164,7 @@ def _specification(
                 "select": {"type": "point", "on": "pointerover", "clear": "pointerout"},
             },
         ],
-        "transform": [
-            {"filter": " && ".join(f"datum.{name} == pick_{name}" for name in _NAMES)},
-            {"flatten": list(STATISTICS)},
-            {"window": [{"op": "row_number", "as": "place"}]},
-            {"filter": "isValid(datum.value)"},
-            {"calculate": f"floor((datum.place - 1) / {heads + 1})", "as": "layer"},
-            {"calculate": f"(datum.place - 1) % {heads + 1}", "as": "column"},
-            {"calculate": f"datum.column < {heads} ? '' + datum.column : 'MLP'", "as": "head"},
-            {
-                "calculate": f"datum.value / ({known}[datum.column < {heads} ? 0 : 1] || 1)",
-                "as": "shade",
-            },
-            {
-                "calculate": "format(datum.value, '+.3f') + ' [' + (isValid(datum.low) ? "
-                "format(datum.low, '+.3f') + ', ' + format(datum.high, '+.3f') : 'no interval')"
-                " + ']'",
-                "as": "shown",
-            },
-            {
-                "calculate": "'Layer ' + datum.layer + (datum.head == 'MLP' ? ', MLP: ' : "
-                "', head ' + datum.head + ': ') + datum.shown",
-                "as": "words",
-            },
-        ],
+        "transform": _transform(known, heads),
         "title": {
             "text": {
                 "expr": f"{known} ? {known}[2] + ' answers. Darkest: head ±' + "
@@ -153,53 +176,42 @@ def _specification(
             "fontWeight": "normal",
         },
         "mark": {"type": "rect", "strokeWidth": 2},
-        "encoding": {
-            "x": {
-                "field": "head",
-                "type": "ordinal",
-                "sort": {"field": "column"},
-                "axis": {"title": "head", "labelAngle": 0, "labelOverlap": "greedy"},
-            },
-            "y": {
-                "field": "layer",
-                "type": "ordinal",
-                "sort": "descending",
-                "axis": {"title": "layer", "labelOverlap": "greedy"},
-            },
-            "color": {
-                "field": "shade",
-                "type": "quantitative",
-                "scale": {"scheme": "redblue", "reverse": True, "domain": [-1, 1]},
-                "legend": None,
-            },
-            "stroke": {
-                "condition": {"param": "pointed", "empty": False, "value": "currentColor"},
-                "value": None,
-            },
-            "description": {"field": "words"},
-            "tooltip": [
-                {"field": "layer", "title": "layer"},
-                {"field": "head", "title": "head"},
-                {"field": "shown", "title": "logits"},
-                {"field": "null", "title": "shifted signs", "format": "+.3f"},
-            ],
-        },
-        "config": {
-            "background": None,
-            "font": "system-ui, sans-serif",
-            "view": {"stroke": None},
-            "title": {"color": "currentColor"},
-            "axis": {
-                "labelColor": "currentColor",
-                "titleColor": "currentColor",
-                "domain": False,
-                "ticks": False,
-                "labelFontSize": 11,
-                "titleFontSize": 12,
-                "titleFontWeight": "normal",
-            },
-        },
+        "encoding": _ENCODING,
+        "config": _LOOK,
     }
+
+
+def _transform(known: str, heads: int) -> list[dict[str, Any]]:
+    """From the rows of the chosen map to its cells, with their places, shades and words.
+
+    Args:
+        known: what gives the limits of the chosen map.
+        heads: in a layer.
+    """
+    return [
+        {"filter": " && ".join(f"datum.{name} == pick_{name}" for name in _NAMES)},
+        {"flatten": list(STATISTICS)},
+        {"window": [{"op": "row_number", "as": "place"}]},
+        {"filter": "isValid(datum.value)"},
+        {"calculate": f"floor((datum.place - 1) / {heads + 1})", "as": "layer"},
+        {"calculate": f"(datum.place - 1) % {heads + 1}", "as": "column"},
+        {"calculate": f"datum.column < {heads} ? '' + datum.column : 'MLP'", "as": "head"},
+        {
+            "calculate": f"datum.value / ({known}[datum.column < {heads} ? 0 : 1] || 1)",
+            "as": "shade",
+        },
+        {
+            "calculate": "format(datum.value, '+.3f') + ' [' + (isValid(datum.low) ? "
+            "format(datum.low, '+.3f') + ', ' + format(datum.high, '+.3f') : 'no interval')"
+            " + ']'",
+            "as": "shown",
+        },
+        {
+            "calculate": "'Layer ' + datum.layer + (datum.head == 'MLP' ? ', MLP: ' : "
+            "', head ' + datum.head + ': ') + datum.shown",
+            "as": "words",
+        },
+    ]
 
 
 def _switch(name: str, options: Mapping[str, str]) -> dict[str, Any]:
