@@ -202,7 +202,7 @@ def draw_rows(
     """
     above = [None, *(row.model for row in rows)]
     several = len(cast.tunings) > 1
-    figure, panels = style.panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
+    figure, panels = style.panel_grid([_ROW] * len(rows), cast, 0.7, sharey="row")
     for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
         for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
             labels: list[End] = []
@@ -227,8 +227,7 @@ def draw_rows(
 def _with_control(control: pd.DataFrame, cast: Cast) -> Cast:
     """The models that have control in any language; all where none has."""
     open_ = set(control.loc[control["open"].astype(bool), "model"])
-    own = {model: tuning for model, tuning in cast.tunings.items() if model in open_}
-    return Cast(own or cast.tunings, cast.languages)
+    return cast.only([model for model in cast.tunings if model in open_] or cast.tunings)
 
 
 def _ends(series: Mapping[str, list[Dose]], none: float) -> list[End]:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
@@ -35,6 +35,8 @@ from lengthlens.figures.fonts import OWN, choose_fonts
 from lengthlens.files.integrity import digest
 from lengthlens.files.whole import written_whole
 from lengthlens.statistics import Estimate
+
+Row = TypeVar("Row")
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
 INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"
@@ -148,6 +150,16 @@ class Cast:
             looks[model] = ModelLook(TUNING_COLOURS[tuning], _MARKERS[tuning][place], _LINES[place])
         return looks
 
+    def only(self, models: Iterable[str]) -> Cast:
+        """Some of the models alone; of all that have a tuning, so that looks stay as they are."""
+        return Cast({model: self.tunings[model] for model in models}, self.languages)
+
+    def handles(self, level: float) -> list[Line2D]:
+        """The models' entries in the legend of a figure with intervals of a level."""
+        return [
+            look.handle(f"{model}, {percent(level)} interval") for model, look in self.looks.items()
+        ]
+
     def part_of(self, dataset: xr.Dataset) -> xr.Dataset:
         """These models and languages of a dataset that has both; NaN for what it lacks."""
         return dataset.reindex(model=list(self.tunings), language=list(self.languages))
@@ -168,20 +180,43 @@ def page_width(n_columns: int) -> float:
 
 
 def panel_grid(
-    heights: Sequence[float], n_columns: int, room: float = 0.45, **sharing: bool | str
+    heights: Sequence[float], cast: Cast, room: float = 0.45, **sharing: bool | str
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with a grid of panels [row, column].
+    """A figure with a grid of panels [row, column], a column a language.
 
     Args:
         heights: of the rows; room: for what stands above and below them. [inches]
-        n_columns: most often one a language.
+        cast: whose languages.
         sharing: `sharex` and `sharey` as `Figure.subplots` takes them.
     """
+    n_columns = len(cast.languages)
     figure = Figure(figsize=(page_width(n_columns), sum(heights) + room))
     panels = figure.subplots(
         len(heights), n_columns, squeeze=False, height_ratios=heights, **sharing
     )
     return figure, panels
+
+
+def cells(panels: np.ndarray, rows: Iterable[Row], cast: Cast) -> Iterator[tuple[Axes, Row, str]]:
+    """Every panel of a grid, with what its row shows and the language of its column."""
+    for line, row in zip(panels, rows, strict=True):
+        for axes, language in zip(line, cast.languages, strict=True):
+            yield axes, row, language
+
+
+def label_grid(panels: np.ndarray, xlabel: str, ylabels: str | Iterable[str]) -> None:
+    """Label the axes of a grid: x below its lowest row, y beside each row, alike or one by one."""
+    for axes in panels[-1]:
+        axes.set_xlabel(xlabel)
+    labels = itertools.repeat(ylabels) if isinstance(ylabels, str) else ylabels
+    for axes, label in zip(panels[:, 0], labels, strict=False):
+        axes.set_ylabel(label)
+
+
+def name_columns(panels: np.ndarray, cast: Cast, **font: float) -> None:
+    """Write the languages above the columns of a grid."""
+    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+        axes.set_title(name, **font)
 
 
 def add_legend(figure: Figure, handles: Sequence, columns: int = 4) -> None:
@@ -284,6 +319,14 @@ def sparse(count: int, most: int = 8) -> range:
 def no_data(axes: Axes, text: str) -> None:
     """Say why a panel is empty, instead of leaving it blank."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
+
+
+def lacks_data(axes: Axes, values: ArrayLike, text: str) -> bool:
+    """Whether no number is known; the panel then says why it is empty."""
+    lacking = not np.isfinite(np.asarray(values, dtype=float)).any()
+    if lacking:
+        no_data(axes, text)
+    return lacking
 
 
 def digest_comment(text: str) -> str:
