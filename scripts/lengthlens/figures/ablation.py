@@ -21,9 +21,9 @@ from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.effects import Dose, chosen_sets, dose_response, interval_of, own_language
 from lengthlens.analysis.outcomes import measure_values
 from lengthlens.figures import style
-from lengthlens.figures.parts import rows_of
+from lengthlens.figures.parts import first_of, in_own_language, rows_of
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import cases_of, sizes, span, told_models, tuned_first, where
+from lengthlens.figures.titles import cases_of, sizes, span, told_rows, tuned_first, where
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
 MEASURES = {
@@ -155,9 +155,7 @@ def exact_effects(effects: pd.DataFrame, cast: Cast) -> pd.DataFrame:
         cast: models and languages.
     """
     own = rows_of(effects, measure="exact", chosen_by="top", kind="head")
-    own = own[own["source_language"] == own["language"]]
-    own = own[own["model"].isin(told_models(cast)) & own["language"].isin(list(cast.languages))]
-    return own[own["mode"].isin(own["mode"].unique()[:1])]
+    return first_of(told_rows(in_own_language(own), cast), "mode")
 
 
 def _fall(rows: pd.DataFrame, score: str, cast: Cast) -> tuple[str, str]:

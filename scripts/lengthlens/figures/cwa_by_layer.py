@@ -82,10 +82,9 @@ def title(chosen: xr.Dataset, cast: Cast) -> str:
 
 def _layers(chosen: xr.Dataset, model: str) -> int:
     """Layers a model has; those beyond are NaN."""
-    known = np.zeros(chosen.sizes["layer"], dtype=bool)
-    for name in ("cwa_head_layer_all", "cwa_mlp_all"):  # either may be lacking in a layer
-        values = chosen[name].sel(model=model).transpose("layer", ...).to_numpy()
-        known |= np.isfinite(values.reshape(len(values), -1)).any(axis=1)
+    both = ["cwa_head_layer_all", "cwa_mlp_all"]  # either may be lacking in a layer
+    values = chosen[both].sel(model=model).to_array()
+    known = np.isfinite(values).any(set(values.dims) - {"layer"})
     return int(np.flatnonzero(known).max(initial=-1)) + 1
 
 
@@ -110,8 +109,7 @@ def _draw_panel(
         x = np.arange(depth) + (shift if depth <= 16 else 0)
         if len(set(depths.values())) > 1:
             x = 100 * (x + 0.5) / depth
-        null, reach = (own[f"{name}{end}"].to_numpy() for end in ("_null", "_null_sd"))
-        reach = _CENTRAL * reach
+        null, reach = own[f"{name}_null"].to_numpy(), _CENTRAL * own[f"{name}_null_sd"].to_numpy()
         axes.fill_between(x, null - reach, null + reach, color=look.color, alpha=0.16, linewidth=0)
         axes.plot(x, null, color=look.color, linewidth=0.8, alpha=0.45, linestyle=(0, (1, 1)))
         style.interval_bars(axes, x, means, look)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lengthlens.figures import style
-from lengthlens.figures.parts import basis, drawn_models, first_of, own_language, rows_of
+from lengthlens.figures.parts import basis, drawn_models, first_of, in_own_language, rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import all_apart, cases_of, span, stated
 
@@ -29,7 +29,7 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
         circuits: tables/circuits.csv.
         cast: models and languages, in order.
     """
-    own = own_language(table)
+    own = in_own_language(table)
     models = drawn_models(own, cast)
     methods = [name for name in style.METHOD_NAMES if (own["method"] == name).any()]
     figure, panels = style.panel_grid([_ROW] * len(models), cast, 0.9, sharex=True, sharey=True)
@@ -44,7 +44,7 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
 
 def title(circuits: pd.DataFrame, cast: Cast) -> str:
     """How much the smallest circuits of the first score keep, against random ones of equal size."""
-    own = first_of(own_language(circuits), "method")
+    own = first_of(in_own_language(circuits), "method")
     found = own[own["k"].notna()]
     if found.empty:
         return "No measured set of components keeps enough of the effect of N to be a circuit"

@@ -20,7 +20,7 @@ def largest_sets(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["k"] == table["k"].max()]
 
 
-def own_language(table: pd.DataFrame) -> pd.DataFrame:
+def in_own_language(table: pd.DataFrame) -> pd.DataFrame:
     """The rows about what was found in a language and is measured in the same one."""
     return table[table["source_language"] == table["language"]]
 

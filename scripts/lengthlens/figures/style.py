@@ -72,6 +72,13 @@ METHOD_NAMES = {
 METHOD_MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^", "atp": "v"}
 _MARKERS = {"untuned": "sDv", "tuned": "oP^"}
 _LINES = ("-", "--", ":")
+# By ending: metadata, and the field of the provenance. NOTE without a date, or equal figures would
+# differ.
+_WRITTEN = {
+    "png": ({"Software": "lengthlens"}, "Source"),
+    "svg": ({"Date": None, "Creator": "lengthlens"}, "Source"),
+    "pdf": ({"CreationDate": None, "Creator": "lengthlens"}, "Keywords"),
+}
 _SETTINGS = {
     "figure.facecolor": PAPER,
     "savefig.facecolor": PAPER,
@@ -141,13 +148,15 @@ class Cast:
     @property
     def looks(self) -> dict[str, ModelLook]:
         """The look of every model: colour by tuning, line and marker by place."""
-        places: dict[str, Iterator[int]] = {}
-        looks = {}
+        looks: dict[str, ModelLook] = {}
+        signs = {
+            tuning: itertools.cycle(zip(markers, _LINES, strict=True))
+            for tuning, markers in _MARKERS.items()
+        }
         for model, tuning in self.tunings.items():
             if tuning not in TUNING_COLOURS:
                 raise LengthlensError(f"{model} is {tuning!r}; known: {', '.join(TUNING_COLOURS)}")
-            place = next(places.setdefault(tuning, itertools.count())) % len(_LINES)
-            looks[model] = ModelLook(TUNING_COLOURS[tuning], _MARKERS[tuning][place], _LINES[place])
+            looks[model] = ModelLook(TUNING_COLOURS[tuning], *next(signs[tuning]))
         return looks
 
     def only(self, models: Iterable[str]) -> Cast:
@@ -279,9 +288,10 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, str, str]], apart: flo
     places: list[float] = []
     for place, _, _ in ends:
         places.append(max(place, places[-1] + apart) if places else place)
+    limit = 1.0
     for index in reversed(range(len(places))):  # those pushed beyond the top push the others down
-        limit = places[index + 1] - apart if index + 1 < len(places) else 1.0
         places[index] = min(places[index], limit)
+        limit = places[index] - apart
     for place, (_, text, color) in zip(places, ends, strict=True):
         axes.annotate(
             text, (1, place), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points",
@@ -366,17 +376,10 @@ def save_figure(
         LengthlensError: another ending.
     """
     ending = Path(path).suffix.lstrip(".")
-    source = json.dumps(made, sort_keys=True)
-    if ending == "png":
-        metadata = {"Software": "lengthlens", "Title": title, "Source": source}
-    elif ending == "svg":
-        metadata = {"Date": None, "Creator": "lengthlens", "Title": title, "Source": source}
-    elif ending == "pdf":
-        # NOTE without a date, or equal figures would differ
-        metadata = {"CreationDate": None, "Creator": "lengthlens", "Title": title}
-        metadata["Keywords"] = source
-    else:
+    if ending not in _WRITTEN:
         raise LengthlensError(f"{path}: figures are written as png, svg or pdf, not {ending!r}")
+    fixed, source = _WRITTEN[ending]
+    metadata = fixed | {"Title": title, source: json.dumps(made, sort_keys=True)}
     choose_fonts(figure)
     with styled(), written_whole(path) as temporary:
         figure.savefig(temporary, format=ending, dpi=dpi, metadata=metadata)

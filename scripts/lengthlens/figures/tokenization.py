@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from lengthlens.figures import style
 from lengthlens.figures.parts import level_of, rows_of
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import case_of, language_name, stated, told_models
+from lengthlens.figures.titles import case_of, language_name, stated, told_models, told_rows
 from lengthlens.statistics import Estimate
 
 POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
@@ -62,9 +62,7 @@ def title(tokenization: pd.DataFrame, cast: Cast) -> str:
     table = tokenization[~tokenization["language"].isin(tokenization["reference"])]
     own = rows_of(table, reference="", quantity="change", measure="exact")
     cases = []
-    for row in own.to_dict("records"):
-        if row["model"] not in told_models(cast) or row["language"] not in cast.languages:
-            continue
+    for row in told_rows(own, cast).to_dict("records"):
         if is_poor(rows_of(table, model=row["model"], language=row["language"])):
             row |= {"value_low": np.nan, "value_high": np.nan}
         cases.append(case_of(row, "value", cast))
