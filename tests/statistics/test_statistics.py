@@ -307,12 +307,12 @@ def test_spearman_is_scipys_with_ties():
 
 def test_spearman_draws_are_rankings_of_the_repeated_samples():
     """Ranks by weight equal the midranks of the samples written out as often as drawn."""
-    from lengthlens.statistics.ranks import _correlation, _weighted_ranks
+    from lengthlens.statistics.ranks import _weighted_ranks, correlation
 
     rng = np.random.default_rng(13)
     x, y = rng.integers(6, size=30), rng.standard_normal(30)
     weights = rng.multinomial(30, np.full(30, 1 / 30), size=5).astype(float)
-    ours = _correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
+    ours = correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
     for row, weight in zip(ours, weights.astype(int), strict=True):
         expected = stats.spearmanr(np.repeat(x, weight), np.repeat(y, weight)).statistic
         assert row == pytest.approx(expected)

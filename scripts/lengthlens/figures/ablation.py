@@ -21,9 +21,9 @@ from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.effects import Dose, chosen_sets, dose_response, interval_of, own_language
 from lengthlens.analysis.outcomes import measure_values
 from lengthlens.figures import style
-from lengthlens.figures.parts import rows_of
+from lengthlens.figures.parts import first_of, in_own_language, rows_of
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import cases_of, sizes, span, told_models, tuned_first, where
+from lengthlens.figures.titles import cases_of, sizes, span, told_rows, tuned_first, where
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
 MEASURES = {
@@ -155,9 +155,7 @@ def exact_effects(effects: pd.DataFrame, cast: Cast) -> pd.DataFrame:
         cast: models and languages.
     """
     own = rows_of(effects, measure="exact", chosen_by="top", kind="head")
-    own = own[own["source_language"] == own["language"]]
-    own = own[own["model"].isin(told_models(cast)) & own["language"].isin(list(cast.languages))]
-    return own[own["mode"].isin(own["mode"].unique()[:1])]
+    return first_of(told_rows(in_own_language(own), cast), "mode")
 
 
 def _fall(rows: pd.DataFrame, score: str, cast: Cast) -> tuple[str, str]:
@@ -202,7 +200,7 @@ def draw_rows(
     """
     above = [None, *(row.model for row in rows)]
     several = len(cast.tunings) > 1
-    figure, panels = style.panel_grid([_ROW] * len(rows), len(cast.languages), 0.7, sharey="row")
+    figure, panels = style.panel_grid([_ROW] * len(rows), cast, 0.7, sharey="row")
     for place, (line, row) in enumerate(zip(panels, rows, strict=True)):
         for axes, (language, name) in zip(line, cast.languages.items(), strict=True):
             labels: list[End] = []
@@ -227,8 +225,7 @@ def draw_rows(
 def _with_control(control: pd.DataFrame, cast: Cast) -> Cast:
     """The models that have control in any language; all where none has."""
     open_ = set(control.loc[control["open"].astype(bool), "model"])
-    own = {model: tuning for model, tuning in cast.tunings.items() if model in open_}
-    return Cast(own or cast.tunings, cast.languages)
+    return cast.only([model for model in cast.tunings if model in open_] or cast.tunings)
 
 
 def _ends(series: Mapping[str, list[Dose]], none: float) -> list[End]:

@@ -16,7 +16,7 @@ from lengthlens.circuits.orders import EMBEDDING, LOGITS
 from lengthlens.figures import style
 from lengthlens.figures.parts import basis, drawn_models, rows_of
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import case_of, told_models, where
+from lengthlens.figures.titles import case_of, told_rows, where
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES, UNKNOWN
 
 ALL = "all"
@@ -72,8 +72,7 @@ def title(places: pd.DataFrame, cast: Cast) -> str:
     """Through which parts of the text the effect of N passes, where the languages agree on it."""
     chains = {
         case_of(rows.iloc[0], "share", cast): _chain(rows)
-        for (model, language), rows in places.groupby(["model", "language"], sort=False)
-        if model in told_models(cast) and language in cast.languages
+        for _, rows in told_rows(places, cast).groupby(["model", "language"], sort=False)
     }
     told = [chain for chain in chains.values() if chain]
     if not told:
@@ -192,15 +191,16 @@ def _columns(home: pd.DataFrame) -> dict[str, float]:
 
 def _nodes(home: pd.DataFrame, columns: dict[str, float]) -> dict[str, Node]:
     """Where each component stands: heads of one role and layer side by side, MLPs above them."""
-    nodes = {}
-    for (role, layer), own in home.groupby(["role", "layer"], sort=False):
-        heads = sorted(name for name in own["component"] if "H" in name)
-        for place, name in enumerate(heads):
-            offset = (place - (len(heads) - 1) / 2) * _SIDE
+    nodes = {
+        row.component: (columns[row.role], row.layer + 0.5)
+        for row in home.itertuples()
+        if "H" not in row.component
+    }
+    heads = home[home["component"].str.contains("H")]
+    for (role, layer), own in heads.groupby(["role", "layer"], sort=False):
+        for place, name in enumerate(sorted(own["component"])):
+            offset = (place - (len(own) - 1) / 2) * _SIDE
             nodes[name] = (columns[role] + offset, float(layer))
-        for name in own["component"]:
-            if "H" not in name:
-                nodes[name] = (columns[role], layer + 0.5)
     return nodes
 
 

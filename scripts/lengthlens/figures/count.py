@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +16,10 @@ from lengthlens.figures.titles import all_apart, cases_of, stated
 from lengthlens.statistics import Estimate
 
 _ROW = 1.9  # inches
+_KINDS = {  # the x axis, the true values and their null, the label, what is told without any
+    "probes": ("layer", ("beyond", "control"), "explained of words left", "not probed"),
+    "steering": ("delta", ("change", "null"), "words written, change", "not steered"),
+}
 
 
 @style.styled()
@@ -25,21 +31,20 @@ def draw_count(probes: pd.DataFrame, steering: pd.DataFrame, cast: Cast) -> Figu
         cast: models and languages, in order.
     """
     models = drawn_models(probes, cast)
-    heights = [_ROW] * (2 * len(models))
-    figure, panels = style.panel_grid(heights, len(cast.languages), 0.6, sharey="row")
-    for index, model in enumerate(models):
-        look = cast.looks[model]
-        for column, (language, name) in enumerate(cast.languages.items()):
-            above, below = panels[2 * index : 2 * index + 2, column]
-            _draw_probes(above, rows_of(probes, model=model, language=language), look)
-            _draw_steering(below, rows_of(steering, model=model, language=language), look)
-            above.set_title(f"{model}, {name}", fontsize=7)
-        panels[2 * index, 0].set_ylabel("explained of words left")
-        panels[2 * index + 1, 0].set_ylabel("words written, change")
+    tables = {"probes": probes, "steering": steering}
+    rows = list(itertools.product(models, _KINDS))
+    figure, panels = style.panel_grid([_ROW] * len(rows), cast, 0.6, sharey="row")
+    for axes, (_, kind) in zip(panels[:, 0], rows, strict=True):
+        axes.set_ylabel(_KINDS[kind][2])
+    for axes, (model, kind), language in style.cells(panels, rows, cast):
+        part = rows_of(tables[kind], model=model, language=language)
+        _draw_panel(axes, part, kind, cast.looks[model])
+        if kind == "probes":
+            axes.set_title(f"{model}, {cast.languages[language]}", fontsize=7)
     band = Patch(
         facecolor=style.HAIR, edgecolor=style.MUTED, linewidth=0.4, label="N permuted, all draws"
     )
-    style.add_legend(figure, [look.handle("true N"), band])
+    style.add_legend(figure, [cast.looks[models[-1]].handle("true N"), band])
     figure.set_label(title(probes, cast))
     return figure
 
@@ -59,28 +64,16 @@ def title(probes: pd.DataFrame, cast: Cast) -> str:
     )
 
 
-def _draw_probes(axes: Axes, part: pd.DataFrame, look: style.ModelLook) -> None:
-    part = part.dropna(subset=["layer"]).sort_values("layer")
-    if part.empty:
-        style.no_data(axes, "not probed")
-        return
-    _draw(axes, part, "layer", ("beyond", "control"), look)
-    axes.set_xlabel("stream entering layer (last: final norm)")
-
-
-def _draw_steering(axes: Axes, part: pd.DataFrame, look: style.ModelLook) -> None:
-    part = part.dropna(subset=["delta"]).sort_values("delta")
-    if part.empty:
-        style.no_data(axes, "not steered")
-        return
-    _draw(axes, part, "delta", ("change", "null"), look)
-    axes.set_xlabel(f"words added to the stream entering layer {int(part['layer'].iloc[0])}")
-
-
-def _draw(
-    axes: Axes, part: pd.DataFrame, x: str, names: tuple[str, str], look: style.ModelLook
-) -> None:
+def _draw_panel(axes: Axes, part: pd.DataFrame, kind: str, look: style.ModelLook) -> None:
     """The true values with their intervals over the band of the permuted ones."""
+    x, names, _, empty = _KINDS[kind]
+    part = part.dropna(subset=x).sort_values(x)
+    if style.lacks_data(axes, part[x], empty):
+        return
+    if kind == "probes":
+        axes.set_xlabel("stream entering layer (last: final norm)")
+    else:
+        axes.set_xlabel(f"words added to the stream entering layer {int(part['layer'].iloc[0])}")
     own, permuted = (Estimate.read(part, name) for name in names)
     place = part[x].to_numpy(dtype=float)
     style.zero_line(axes)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import ArrayLike
 
 from lengthlens.figures import style
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import Case, language_name, span, stated, told_models
 from lengthlens.statistics import Estimate
 
-ROWS = (
-    ("head_layer", "_step", "heads of a layer,\nlogits per step"),
-    ("mlp", "_step", "MLP,\nlogits per step"),
-    ("head_layer", "", "heads of a layer,\nsum (paper), logits"),
-    ("mlp", "", "MLP,\nsum (paper), logits"),
-)
+ROWS = {
+    "cwa_head_layer_step_all": "heads of a layer,\nlogits per step",
+    "cwa_mlp_step_all": "MLP,\nlogits per step",
+    "cwa_head_layer_all": "heads of a layer,\nsum (paper), logits",
+    "cwa_mlp_all": "MLP,\nsum (paper), logits",
+}
 _DODGE = 0.12  # share of a layer that models stand apart
 _CENTRAL = 1.96  # standard deviations, to either end of the central 95 % of a normal
 _WIDE = 20.0  # a row whose extremes differ by more than this factor is compressed (symmetric log)
@@ -37,21 +37,20 @@ def draw_cwa_by_layer(cwa: xr.Dataset, cast: Cast, target: str = "token") -> Fig
         target: whose CWA: token, logit or end.
     """
     chosen = cast.part_of(cwa.sel(target=target))
-    figure, panels = style.panel_grid(
-        [1.5] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
-    )
-    for row, (component, form, label) in zip(panels, ROWS, strict=True):
-        values = chosen[f"cwa_{component}{form}_all"]
-        for axes, language in zip(row, cast.languages, strict=True):
-            style.zero_line(axes)
-            _draw_panel(axes, chosen, (component, form), language, cast)
-        row[0].set_ylabel(label)
-        _compress(row, values)
-    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-        axes.set_title(name)
-    for axes in panels[-1]:
-        axes.set_xlabel("layer" if _same_depth(chosen, cast) else "depth, % of layers")
-    style.add_legend(figure, _legend(cast, cwa.attrs.get("level", 0.95)), columns=3)
+    depths = {model: _layers(chosen, model) for model in cast.tunings}
+    same = len(set(depths.values())) == 1
+    figure, panels = style.panel_grid([1.5] * len(ROWS), cast, sharex=True, sharey="row")
+    for axes, name, language in style.cells(panels, ROWS, cast):
+        style.zero_line(axes)
+        _draw_panel(axes, chosen.sel(language=language), name, cast, depths)
+        if same:
+            axes.set_xticks(style.sparse(max(depths.values())))
+    for row, name in zip(panels, ROWS, strict=True):
+        _compress(row, chosen[name])
+    style.label_grid(panels, "layer" if same else "depth, % of layers", ROWS.values())
+    style.name_columns(panels, cast)
+    null = Patch(color=style.MUTED, alpha=0.35, label="signs shifted (null): mean and central 95 %")
+    style.add_legend(figure, [*cast.handles(cwa.attrs.get("level", 0.95)), null], columns=3)
     figure.set_label(title(chosen, cast))
     return figure
 
@@ -81,62 +80,39 @@ def title(chosen: xr.Dataset, cast: Cast) -> str:
     )
 
 
-def _legend(cast: Cast, level: float) -> list:
-    handles: list = [
-        look.handle(f"{model}, {style.percent(level)} interval")
-        for model, look in cast.looks.items()
-    ]
-    null = Patch(color=style.MUTED, alpha=0.35, label="signs shifted (null): mean and central 95 %")
-    return [*handles, null]
-
-
 def _layers(chosen: xr.Dataset, model: str) -> int:
     """Layers a model has; those beyond are NaN."""
-    known = np.zeros(chosen.sizes["layer"], dtype=bool)
-    for name in ("cwa_head_layer_all", "cwa_mlp_all"):  # either may be lacking in a layer
-        values = chosen[name].sel(model=model).transpose("layer", ...).to_numpy()
-        known |= np.isfinite(values.reshape(len(values), -1)).any(axis=1)
+    both = ["cwa_head_layer_all", "cwa_mlp_all"]  # either may be lacking in a layer
+    values = chosen[both].sel(model=model).to_array()
+    known = np.isfinite(values).any(set(values.dims) - {"layer"})
     return int(np.flatnonzero(known).max(initial=-1)) + 1
 
 
-def _same_depth(chosen: xr.Dataset, cast: Cast) -> bool:
-    return len({_layers(chosen, model) for model in cast.tunings}) == 1
-
-
 def _draw_panel(
-    axes: Axes, chosen: xr.Dataset, row: tuple[str, str], language: str, cast: Cast
+    axes: Axes, chosen: xr.Dataset, name: str, cast: Cast, depths: Mapping[str, int]
 ) -> None:
-    looks, empty = cast.looks, True
-    component, form = row
-    same = _same_depth(chosen, cast)
-    for index, (model, look) in enumerate(looks.items()):
-        depth = _layers(chosen, model)
+    """Means with their intervals, over bands of the models' colours: what shifted signs give.
 
-        def read(end: str, model=model, depth=depth) -> np.ndarray:
-            name = f"cwa_{component}{form}_all{end}"
-            here = chosen[name].sel(model=model, language=language).isel(layer=slice(depth))
-            return here.to_numpy()
-
-        if not np.isfinite(read("")).any():
+    Args:
+        chosen: `cwa.nc` of one target and language.
+        name: of the variable; depths: layers of each model.
+    """
+    if style.lacks_data(axes, chosen[name], "no samples"):
+        return
+    for index, (model, look) in enumerate(cast.looks.items()):
+        depth = depths[model]
+        own = chosen.sel(model=model).isel(layer=slice(depth))
+        means = Estimate.read(own, name)
+        if not np.isfinite(means.estimate).any():
             continue
-        empty = False
-        shift = _DODGE * (2 * index - len(looks) + 1) / 2
-        layers = np.arange(depth) + (shift if depth <= 16 else 0)
-        x = layers if same else 100 * (layers + 0.5) / depth
-        _draw_null(axes, x, read("_null"), read("_null_sd"), look)
-        means = Estimate(*(read(end) for end in ("", "_low", "_high")))
+        shift = _DODGE * (2 * index - len(depths) + 1) / 2
+        x = np.arange(depth) + (shift if depth <= 16 else 0)
+        if len(set(depths.values())) > 1:
+            x = 100 * (x + 0.5) / depth
+        null, reach = own[f"{name}_null"].to_numpy(), _CENTRAL * own[f"{name}_null_sd"].to_numpy()
+        axes.fill_between(x, null - reach, null + reach, color=look.color, alpha=0.16, linewidth=0)
+        axes.plot(x, null, color=look.color, linewidth=0.8, alpha=0.45, linestyle=(0, (1, 1)))
         style.interval_bars(axes, x, means, look)
-        if same:
-            axes.set_xticks(style.sparse(depth))
-    if empty:
-        style.no_data(axes, "no samples")
-
-
-def _draw_null(axes: Axes, x: ArrayLike, mean, spread, look: style.ModelLook) -> None:
-    """A band of the model's own colour: what shifted signs give, the central 95 % of a normal."""
-    reach = _CENTRAL * spread
-    axes.fill_between(x, mean - reach, mean + reach, color=look.color, alpha=0.16, linewidth=0)
-    axes.plot(x, mean, color=look.color, linewidth=0.8, alpha=0.45, linestyle=(0, (1, 1)))
 
 
 def _compress(row: np.ndarray, values: xr.DataArray) -> None:

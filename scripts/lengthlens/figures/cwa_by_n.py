@@ -36,35 +36,21 @@ def draw_cwa_by_n(
         cast: models and languages, in order.
         bootstrap: of the intervals, which are clustered by topic.
     """
-    figure, panels = style.panel_grid(
-        [1.35] * len(ROWS), len(cast.languages), sharex=True, sharey="row"
-    )
-    for row, (group, form, label) in zip(panels, ROWS, strict=True):
-        drawn: list[Bars] = []
-        for axes, language in zip(row, cast.languages, strict=True):
-            style.zero_line(axes)
-            own = {
-                model: attributions[model, language]
-                for model in cast.looks
-                if (model, language) in attributions
-            }
-            drawn += _draw_panel(axes, own, cast, (group, form), bootstrap)
-        if drawn:
-            cut_long_bars(drawn)
-        row[0].set_ylabel(label)
-    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-        axes.set_title(name)
-    for axes in panels[-1]:
-        axes.set_xlabel("N, words asked for")
+    figure, panels = style.panel_grid([1.35] * len(ROWS), cast, sharex=True, sharey="row")
+    drawn: dict[tuple, list[Bars]] = {row: [] for row in ROWS}
+    for axes, row, language in style.cells(panels, ROWS, cast):
+        style.zero_line(axes)
+        own = {model: data for (model, code), data in attributions.items() if code == language}
+        drawn[row] += _draw_panel(axes, own, cast, row, bootstrap)
+    for bars in filter(None, drawn.values()):
+        cut_long_bars(bars)
+    style.label_grid(panels, "N, words asked for", [label for *_, label in ROWS])
+    style.name_columns(panels, cast)
     numbers = np.unique(np.concatenate([a["n"].to_numpy() for a in attributions.values()]))
     panels[-1, 0].set_xticks(numbers)
-    handles = [
-        look.handle(f"{model}, {style.percent(bootstrap.level)} interval")
-        for model, look in cast.looks.items()
-    ]
-    null = {"color": style.MUTED, "marker": "_", "markersize": 6, "linestyle": ""}
-    handles.append(style.legend_entry("mean of shifted signs (null)", **null))
-    style.add_legend(figure, handles, columns=3)
+    look = {"color": style.MUTED, "marker": "_", "markersize": 6, "linestyle": ""}
+    null = style.legend_entry("mean of shifted signs (null)", **look)
+    style.add_legend(figure, [*cast.handles(bootstrap.level), null], columns=3)
     figure.set_label(title(attributions, cast, bootstrap))
     return figure
 
@@ -83,8 +69,7 @@ def title(
         if few in by_n and many in by_n and few < many:
             name = language_name(language, cast)
             first, last = (
-                Case(model, name, *(float(end) for end in (x.estimate, x.low, x.high)))
-                for x in (by_n[few], by_n[many])
+                Case(model, name, *x.columns("").values()) for x in (by_n[few], by_n[many])
             )
             cases.append(apart(last, first))
     return stated(
@@ -116,15 +101,14 @@ def _draw_panel(
     axes: Axes,
     attributions: Mapping[str, xr.Dataset],
     cast: Cast,
-    row: tuple[Group, str],
+    row: tuple[Group, str, str],
     bootstrap: Bootstrap,
 ) -> list[Bars]:
-    drawn, (group, form) = [], row
+    drawn = []
     for index, (model, look) in enumerate(cast.looks.items()):
         if model not in attributions:
             continue
-        by_n = _by_n(attributions[model], group, form, bootstrap)
-        numbers, found, nulls = ([row[place] for row in by_n] for place in range(3))
+        numbers, found, nulls = zip(*_by_n(attributions[model], *row[:2], bootstrap), strict=True)
         x = np.array(numbers) + style.beside(index, len(cast.looks), _APART)
         axes.scatter(
             x, nulls, marker="_", s=45, color=look.color, linewidths=1.2, alpha=0.55, zorder=2

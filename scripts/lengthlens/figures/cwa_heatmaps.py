@@ -51,28 +51,23 @@ def draw_cwa_heatmaps(
     depth, heads = cwa.sizes["layer"], cwa.sizes["head"]
     width = style.page_width(len(cast.languages))
     height = np.clip(width / (len(cast.languages) + 0.6) * depth / heads, 0.9, 2.2)
-    figure, panels = style.panel_grid(
-        [height + 0.32] * len(rows), len(cast.languages), 0.6, sharex=True, sharey=True
-    )
+    heights = [height + 0.32] * len(rows)
+    figure, panels = style.panel_grid(heights, cast, 0.6, sharex=True, sharey=True)
     for row, (model, method) in zip(panels, rows, strict=True):
         maps = {
             language: _values(cwa, rankings, model, language, method) for language in cast.languages
         }
-        limit = max(
-            (np.nanmax(np.abs(m)) for m in maps.values() if np.isfinite(m).any()), default=1.0
-        )
-        scale = Normalize(-(limit or 1.0), limit or 1.0)
+        known = np.concatenate([values[np.isfinite(values)] for values in maps.values()])
+        limit = np.abs(known).max(initial=0) or 1.0
+        scale = Normalize(-limit, limit)
         for axes, language in zip(row, cast.languages, strict=True):
             mesh = _draw_map(axes, maps[language], scale, _SCORES[method])
             if (model, language) in rankings:
                 _mark_heads(axes, maps[language], scale, rankings[model, language], top)
         bar = style.colour_bar(mesh, row, _UNITS[method], aspect=12, shrink=0.95)
-        bar.ax.set_visible(any(np.isfinite(m).any() for m in maps.values()))
-        row[0].set_ylabel(f"{model}\nlayer")
-    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-        axes.set_title(name)
-    for axes in panels[-1]:
-        axes.set_xlabel("head")
+        bar.ax.set_visible(len(known) > 0)
+    style.label_grid(panels, "head", [f"{model}\nlayer" for model, _ in rows])
+    style.name_columns(panels, cast)
     style.add_legend(figure, _legend(top))
     figure.set_label(title(rankings, cast, top))
     return figure
@@ -128,8 +123,7 @@ def _draw_map(
     mesh = style.heat_map(axes, values, scale)
     axes.set_xticks(style.sparse(heads))
     axes.set_yticks(style.sparse(depth))
-    if not np.isfinite(values).any():
-        style.no_data(axes, missing)
+    style.lacks_data(axes, values, missing)
     return mesh
 
 

@@ -32,17 +32,12 @@ def draw_depth(table: pd.DataFrame, cast: Cast) -> Figure:
         for author, part in by_author.items()
         if part["model"].nunique() > 1
     }
-    figure, panels = style.panel_grid(
-        [_ROW] * len(parts), len(cast.languages), 0.6, sharex=True, sharey=True
-    )
-    for row, (name, part) in zip(panels, parts.items(), strict=True):
-        for axes, (language, spoken) in zip(row, cast.languages.items(), strict=True):
-            _draw_panel(axes, rows_of(part, language=language), cast)
-            told = textwrap.fill(f"{spoken}, {name}", 34, break_on_hyphens=False)
-            axes.set_title(told, fontsize=7)
-        row[0].set_ylabel("end margin so far [logits]")
-    for axes in panels[-1]:
-        axes.set_xlabel("layers added, final scale")
+    figure, panels = style.panel_grid([_ROW] * len(parts), cast, 0.6, sharex=True, sharey=True)
+    for axes, name, language in style.cells(panels, parts, cast):
+        _draw_panel(axes, rows_of(parts[name], language=language), cast)
+        told = f"{cast.languages[language]}, {name}"
+        axes.set_title(textwrap.fill(told, 34, break_on_hyphens=False), fontsize=7)
+    style.label_grid(panels, "layers added, final scale", "end margin so far [logits]")
     drawn = [model for model in cast.tunings if (table["model"] == model).any()]
     if drawn:
         style.add_legend(figure, [cast.looks[model].handle(model) for model in drawn])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -37,21 +39,29 @@ def draw_error_by_n(
     magnified = bool(tuned) and len(tuned) < len(cast.tunings)
     cut = answers[answers["truncated"]].groupby("language")["model"].nunique()
     lines = int(cut.max()) if len(cut) else 0  # of percentages above the panels
+
+    def error(part: pd.DataFrame) -> Estimate:
+        return mean_interval(part["error"].to_numpy(float), part["topic"].to_numpy(), bootstrap)
+
+    def exact(part: pd.DataFrame) -> Estimate:
+        hits = (part["error"] == 0) & ~part["truncated"]
+        return share_interval(hits.to_numpy(), part["topic"], bootstrap.level).times(100)
+
     heights = [1.5, 0.95, 0.95] if magnified else [1.6, 1.1]
-    figure, panels = style.panel_grid(heights, len(cast.languages), sharex=True, sharey="row")
+    figure, panels = style.panel_grid(heights, cast, sharex=True, sharey="row")
     for column, (language, name) in zip(panels.T, cast.languages.items(), strict=True):
         own = rows_of(answers, language=language)
-        _draw_errors(column[0], own, cast, list(cast.tunings), bootstrap)
+        _draw_answers(column[0], own, cast)
+        for axes, shown in zip(column, (cast, cast.only(tuned))[: 1 + magnified], strict=False):
+            style.zero_line(axes)
+            _draw_means(axes, own, shown, error)
+            if not own["model"].isin(shown.tunings).any():
+                style.no_data(axes, "no answers")
         _mark_cut(column[0], own, cast)
-        if magnified:
-            _draw_errors(column[1], own, cast, tuned, bootstrap, dots=False)
-        _draw_exact(column[-1], own, cast, bootstrap.level)
+        _draw_means(column[-1], own, cast, exact)
         column[0].set_title(name, pad=4 + 10 * lines)
-        column[-1].set_xlabel("N, words asked for")
-    panels[0, 0].set_ylabel("error, words − N")
-    if magnified:
-        panels[1, 0].set_ylabel("error,\ntuned only")
-    panels[-1, 0].set_ylabel("exactly N, %")
+    labels = ["error, words − N", *["error,\ntuned only"] * magnified, "exactly N, %"]
+    style.label_grid(panels, "N, words asked for", labels)
     panels[-1, 0].set_ylim(-4, 104)
     panels[-1, 0].set_xticks(sorted(answers["n"].unique()))
     style.add_legend(figure, _legend(answers, cast, bootstrap.level))
@@ -82,49 +92,33 @@ def _legend(answers: pd.DataFrame, cast: Cast, level: float) -> list[Line2D]:
     return [*handles, style.legend_entry(bar, color=style.MUTED, marker="|", linestyle="")]
 
 
-def _place(n: np.ndarray, index: int, count: int) -> np.ndarray:
-    """Where model `index` of `count` stands beside N."""
-    return n + style.beside(index, count, _APART)
-
-
-def _draw_errors(
-    axes: Axes,
-    answers: pd.DataFrame,
-    cast: Cast,
-    models: list[str],
-    bootstrap: Bootstrap,
-    dots: bool = True,
+def _draw_means(
+    axes: Axes, answers: pd.DataFrame, cast: Cast, measured: Callable[[pd.DataFrame], Estimate]
 ) -> None:
-    style.zero_line(axes)
-    for index, model in enumerate(models):
-        own, look = rows_of(answers, model=model), cast.looks[model]
+    """What is measured of the answers with each N, with its interval."""
+    for index, (model, look) in enumerate(cast.looks.items()):
+        own = rows_of(answers, model=model).groupby("n")
+        if len(own):
+            x = np.array(list(own.groups)) + style.beside(index, len(cast.tunings), _APART)
+            found = Estimate.stacked([measured(part) for _, part in own])
+            style.interval_bars(axes, x, found, look)
+
+
+def _draw_answers(axes: Axes, answers: pd.DataFrame, cast: Cast) -> None:
+    """Every answer as a dot; those with the same N and error side by side."""
+    for index, (model, look) in enumerate(cast.looks.items()):
+        own = rows_of(answers, model=model)
         if own.empty:
             continue
-        n = np.sort(own["n"].unique())
-        if dots:
-            _draw_answers(axes, own, index, len(models), look)
-        found = [
-            mean_interval(part["error"].to_numpy(float), part["topic"].to_numpy(), bootstrap)
-            for part in (rows_of(own, n=number) for number in n)
-        ]
-        style.interval_bars(axes, _place(n, index, len(models)), Estimate.stacked(found), look)
-    if not answers["model"].isin(models).any():
-        style.no_data(axes, "no answers")
-
-
-def _draw_answers(
-    axes: Axes, answers: pd.DataFrame, index: int, count: int, look: style.ModelLook
-) -> None:
-    """Every answer as a dot; those with the same N and error side by side."""
-    same = answers.groupby(["n", "error"])
-    rank = same.cumcount().to_numpy() + 0.5
-    size = same["error"].transform("size").to_numpy()
-    shift = _SPREAD * np.minimum(size / 6, 1) * (2 * rank / size - 1)
-    axes.scatter(
-        _place(answers["n"].to_numpy(), index, count) + shift,
-        answers["error"],
-        s=3, color=look.color, alpha=0.22, linewidths=0, zorder=2,
-    )  # fmt: skip
+        same = own.groupby(["n", "error"])
+        rank = same.cumcount().to_numpy() + 0.5
+        size = same["error"].transform("size").to_numpy()
+        shift = _SPREAD * np.minimum(size / 6, 1) * (2 * rank / size - 1)
+        axes.scatter(
+            own["n"].to_numpy() + style.beside(index, len(cast.tunings), _APART) + shift,
+            own["error"],
+            s=3, color=look.color, alpha=0.22, linewidths=0, zorder=2,
+        )  # fmt: skip
 
 
 def _mark_cut(axes: Axes, answers: pd.DataFrame, cast: Cast) -> None:
@@ -147,21 +141,6 @@ def _mark_cut(axes: Axes, answers: pd.DataFrame, cast: Cast) -> None:
             "% cut", (0, 1.02), xycoords="axes fraction", xytext=(-2, 0),
             textcoords="offset points", ha="right", fontsize=5.5, color=style.INK,
         )  # fmt: skip
-
-
-def _draw_exact(axes: Axes, answers: pd.DataFrame, cast: Cast, level: float) -> None:
-    for index, (model, look) in enumerate(cast.looks.items()):
-        own = rows_of(answers, model=model)
-        if own.empty:
-            continue
-        n = np.sort(own["n"].unique())
-        exact = (own["error"] == 0) & ~own["truncated"]
-        found = [
-            share_interval(exact[own["n"] == k].to_numpy(), own["topic"][own["n"] == k], level)
-            for k in n
-        ]
-        shares = Estimate.stacked(found).times(100)
-        style.interval_bars(axes, _place(n, index, len(cast.looks)), shares, look)
 
 
 def counts(answers: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lengthlens.figures import style
-from lengthlens.figures.parts import rows_of
+from lengthlens.figures.parts import level_of, rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, language_name, stated, subject, told_models
 from lengthlens.statistics import Estimate
@@ -32,26 +32,27 @@ def draw_extrapolation(table: pd.DataFrame, dips: pd.DataFrame, cast: Cast) -> F
     """
     table = table.assign(n=table["n"].astype(int))
     dips = dips.assign(n=dips["n"].astype(int))
-    figure, panels = style.panel_grid(
-        [1.6, 1.2, 1.2], len(cast.languages), sharex=True, sharey="row"
-    )
+    told = cast.only(told_models(cast))
+    dips = rows_of(dips, measure="exact", against="neighbours")
+    figure, panels = style.panel_grid([1.6, 1.2, 1.2], cast, sharex=True, sharey="row")
     for column, language in zip(panels.T, cast.languages, strict=True):
         own = rows_of(table, language=language)
         for axes in column:
             _shade(axes, own)
-        _draw_by_n(column[0], own, list(cast.tunings), cast, "words")
-        _draw_by_n(column[1], own, told_models(cast), cast, "error")
-        _draw_dips(column[2], rows_of(dips, language=language), cast)
+        _draw_by_n(column[0], own, cast, ("words",), "no answers")
+        _draw_by_n(column[1], own, told, ("error",), "no answers")
+        style.zero_line(column[2])
+        dip = rows_of(dips, language=language)
+        limits = ("value", "all_low", "all_high")  # that hold for all N together
+        _draw_by_n(column[2], dip, told, limits, "nothing to compare", scale=100)
         column[0].set_title(language_name(language, cast))
-        column[-1].set_xlabel("N, words asked for")
     n = np.array(sorted(table["n"].unique()))
     for axes in panels[0]:
         axes.plot(n, n, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=1)
     for axes in panels[1]:
         style.zero_line(axes)
     labels = ("words written", "error, words − N", "exact against its\nneighbours, points")
-    for axes, label in zip(panels[:, 0], labels, strict=True):
-        axes.set_ylabel(label)
+    style.label_grid(panels, "N, words asked for", labels)
     if len(n):
         panels[-1, 0].set_xticks(n[:: 1 + len(n) // 9])
     style.add_legend(figure, _legend(table, cast), columns=3)
@@ -85,32 +86,20 @@ def _shade(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_by_n(
-    axes: Axes, table: pd.DataFrame, models: Sequence[str], cast: Cast, measure: str
+    axes: Axes,
+    table: pd.DataFrame,
+    cast: Cast,
+    columns: Sequence[str],
+    empty: str,
+    scale: float = 1,
 ) -> None:
-    for index, model in enumerate(models):
+    """The numbers of `columns` (of `Estimate.read`) by N; `empty` where there are none."""
+    for index, (model, look) in enumerate(cast.looks.items()):
         own = rows_of(table, model=model).sort_values("n")
-        x = _places(own, index, len(models))
-        style.interval_bars(axes, x, Estimate.read(own, measure), cast.looks[model])
+        x = own["n"].to_numpy(dtype=float) + style.beside(index, len(cast.tunings), _APART)
+        style.interval_bars(axes, x, Estimate.read(own, *columns).times(scale), look)
     if table.empty:
-        style.no_data(axes, "no answers")
-
-
-def _places(rows: pd.DataFrame, index: int, count: int) -> np.ndarray:
-    """Where model `index` of `count` stands beside N."""
-    return rows["n"].to_numpy(dtype=float) + style.beside(index, count, _APART)
-
-
-def _draw_dips(axes: Axes, dips: pd.DataFrame, cast: Cast) -> None:
-    """Differences in points, with limits that hold for all N together."""
-    style.zero_line(axes)
-    own = rows_of(dips, measure="exact", against="neighbours")
-    models = told_models(cast)
-    for index, model in enumerate(models):
-        rows = rows_of(own, model=model).sort_values("n")
-        together = Estimate.read(rows, "value", "all_low", "all_high").times(100)
-        style.interval_bars(axes, _places(rows, index, len(models)), together, cast.looks[model])
-    if own.empty:
-        style.no_data(axes, "nothing to compare")
+        style.no_data(axes, empty)
 
 
 def _legend(table: pd.DataFrame, cast: Cast) -> list:
@@ -118,9 +107,6 @@ def _legend(table: pd.DataFrame, cast: Cast) -> list:
     for model, look in cast.looks.items():
         count = int(rows_of(table, model=model)["n_samples"].sum())
         handles.append(look.handle(f"{model}: {count} answers"))
-    level = style.percent(table["level"].iloc[0]) if len(table) else "95 %"
-    handles.append(style.legend_entry("as many as asked for", color=style.MUTED, linestyle="--"))
-    handles.append(
-        Patch(color=style.HAIR, alpha=0.5, label=f"N of the study; bars: {level} intervals")
-    )
-    return handles
+    asked = style.legend_entry("as many as asked for", color=style.MUTED, linestyle="--")
+    studied = f"N of the study; bars: {level_of(table)} intervals"
+    return [*handles, asked, Patch(color=style.HAIR, alpha=0.5, label=studied)]

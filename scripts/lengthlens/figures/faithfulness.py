@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lengthlens.figures import style
-from lengthlens.figures.parts import basis, drawn_models, rows_of
+from lengthlens.figures.parts import basis, drawn_models, first_of, in_own_language, rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import all_apart, cases_of, span, stated
 
@@ -30,19 +29,14 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
         circuits: tables/circuits.csv.
         cast: models and languages, in order.
     """
-    own = table[table["source_language"] == table["language"]]
+    own = in_own_language(table)
     models = drawn_models(own, cast)
     methods = [name for name in style.METHOD_NAMES if (own["method"] == name).any()]
-    figure, panels = style.panel_grid(
-        [_ROW] * len(models), len(cast.languages), 0.9, sharex=True, sharey=True
-    )
-    for row, model in zip(panels, models, strict=True):
-        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-            _draw_panel(axes, rows_of(own, model=model, language=language), methods)
-            axes.set_title(f"{model}, {name}", fontsize=7)
-        row[0].set_ylabel("share of the effect of N")
-    for axes in panels[-1]:
-        axes.set_xlabel("components kept [share of all]")
+    figure, panels = style.panel_grid([_ROW] * len(models), cast, 0.9, sharex=True, sharey=True)
+    for axes, model, language in style.cells(panels, models, cast):
+        _draw_panel(axes, rows_of(own, model=model, language=language), methods)
+        axes.set_title(f"{model}, {cast.languages[language]}", fontsize=7)
+    style.label_grid(panels, "components kept [share of all]", "share of the effect of N")
     style.add_legend(figure, _legend(methods))
     figure.set_label(title(circuits, cast))
     return figure
@@ -50,14 +44,13 @@ def draw_faithfulness(table: pd.DataFrame, circuits: pd.DataFrame, cast: Cast) -
 
 def title(circuits: pd.DataFrame, cast: Cast) -> str:
     """How much the smallest circuits of the first score keep, against random ones of equal size."""
-    own = circuits[circuits["source_language"] == circuits["language"]]
-    own = own[own["method"].isin(own["method"].unique()[:1])]
+    own = first_of(in_own_language(circuits), "method")
     found = own[own["k"].notna()]
     if found.empty:
         return "No measured set of components keeps enough of the effect of N to be a circuit"
     limits = {"low": "faithfulness_low", "high": "faithfulness_high"}
-    kept = cases_of(own.rename(columns=limits), "faithfulness", cast)
-    random = cases_of(own, "random", cast)
+    own = own.rename(columns=limits)
+    kept, random = (cases_of(own, name, cast) for name in ("faithfulness", "random"))
     size = f"{span(found['k'].astype(float), 'count')} of {int(found['n_components'].max())}"
     share = f"{span(found['faithfulness'], 'percent')} % of the effect of N"
     rivals = "as many with heads drawn at random"
@@ -72,8 +65,7 @@ def title(circuits: pd.DataFrame, cast: Cast) -> str:
 def _draw_panel(axes: Axes, part: pd.DataFrame, methods: list[str]) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.25, 1.25)
-    if not np.isfinite(part["faithfulness"].to_numpy(dtype=float)).any():
-        style.no_data(axes, "N has no effect to explain")
+    if style.lacks_data(axes, part["faithfulness"], "N has no effect to explain"):
         return
     style.zero_line(axes)
     axes.axhline(1, color=style.HAIR, linewidth=0.8, zorder=1)

@@ -35,10 +35,10 @@ def cut_long_bars(row: Sequence[Bars]) -> None:
     Args:
         row: everything that is drawn in these panels, the line at zero aside.
     """
-    low, high = (
-        np.concatenate([getattr(bars.means, end) for bars in row]) for end in ("low", "high")
+    mean, low, high = (
+        np.concatenate([getattr(bars.means, end) for bars in row])
+        for end in ("estimate", "low", "high")
     )
-    mean = np.concatenate([bars.means.estimate for bars in row])
     length = high - low
     if not np.isfinite(length).any():
         return

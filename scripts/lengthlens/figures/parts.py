@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lengthlens.figures.style import Cast
+from lengthlens.figures.style import Cast, percent
 from lengthlens.figures.titles import span
 
 
@@ -18,6 +18,21 @@ def rows_of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
 def largest_sets(table: pd.DataFrame) -> pd.DataFrame:
     """The rows about the largest number `k` of components."""
     return table[table["k"] == table["k"].max()]
+
+
+def in_own_language(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows about what was found in a language and is measured in the same one."""
+    return table[table["source_language"] == table["language"]]
+
+
+def first_of(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The rows that have the first value of a column: of several modes or methods, one."""
+    return table[table[column].isin(table[column].unique()[:1])]
+
+
+def level_of(table: pd.DataFrame) -> str:
+    """The level of a table's intervals: "95 %"."""
+    return percent(table["level"].iloc[0] if len(table) else 0.95)
 
 
 def drawn_models(table: pd.DataFrame, cast: Cast) -> list[str]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lengthlens.figures import style
-from lengthlens.figures.parts import largest_sets, rows_of
+from lengthlens.figures.parts import first_of, largest_sets, level_of, rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated, told_models
 from lengthlens.statistics import Estimate
@@ -34,15 +34,13 @@ def draw_repair(table: pd.DataFrame, cast: Cast) -> Figure:
     """
     models = told_models(cast)
     own = rows_of(table, minus="")
-    level = float(table["level"].iloc[0]) if len(table) else 0.95
-    figure, panels = style.panel_grid([_ROW] * len(models), len(cast.languages), 0.6, sharey="row")
-    for row, model in zip(panels, models, strict=True):
-        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-            axes.set_title(f"{model}, {name}", fontsize=7)
-            _draw_panel(axes, rows_of(own, model=model, language=language))
-        row[0].set_ylabel("part of the drop, logits")
+    figure, panels = style.panel_grid([_ROW] * len(models), cast, 0.6, sharey="row")
+    for axes, model, language in style.cells(panels, models, cast):
+        axes.set_title(f"{model}, {cast.languages[language]}", fontsize=7)
+        _draw_panel(axes, rows_of(own, model=model, language=language))
+    style.label_grid(panels, "", "part of the drop, logits")
     handles = [Patch(color=color, label=name) for name, color in _TERMS.values()]
-    handles.append(Patch(color="none", label=f"bars: {style.percent(level)} intervals"))
+    handles.append(Patch(color="none", label=f"bars: {level_of(table)} intervals"))
     style.add_legend(figure, handles, columns=3)
     figure.set_label(title(own, cast))
     return figure
@@ -54,7 +52,7 @@ def title(own: pd.DataFrame, cast: Cast) -> str:
     The heads are those of the last quarter of layers, otherwise the largest set of the first score.
     """
     rows = own[(own["term"] == "mlps") & own["contribution"].notna()]
-    rows = rows[rows["mode"].isin(rows["mode"].unique()[:1])]
+    rows = first_of(rows, "mode")
     late = rows_of(rows, method="late_heads")
     heads = "the late heads"
     if late.empty and len(rows):
@@ -79,29 +77,27 @@ def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
         return
     style.zero_line(axes)
     width = 0.8 / len(_TERMS)
-    for place, (_, rows) in enumerate(sets):
+    for place, rows in enumerate(sets.values()):
         for index, (term, (_, color)) in enumerate(_TERMS.items()):
-            [row] = rows_of(rows, term=term).to_dict("records")
+            bar = Estimate.read(rows_of(rows, term=term), "contribution")
             x = place + width * (index - (len(_TERMS) - 1) / 2)
-            axes.bar(x, row["contribution"], width, color=color, zorder=2)
+            axes.bar(x, bar.estimate, width, color=color, zorder=2)
             axes.errorbar(
-                x, row["contribution"], color=style.INK,
-                yerr=Estimate.read(row, "contribution").reach[:, None],
-                elinewidth=0.7, linestyle="none", zorder=3,
+                x, bar.estimate, yerr=bar.reach, color=style.INK, elinewidth=0.7,
+                linestyle="none", zorder=3,
             )  # fmt: skip
-    names = [name for name, _ in sets]
-    axes.set_xticks(range(len(sets)), names, rotation=40, ha="right", fontsize=6)
+    axes.set_xticks(range(len(sets)), list(sets), rotation=40, ha="right", fontsize=6)
 
 
-def _chosen(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The largest top set of every method, and the sets by position, with their labels."""
-    found = []
+def _chosen(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The largest top set of every method, and the sets by position, by their labels."""
+    found = {}
     for (chosen_by, method), rows in part.groupby(["chosen_by", "method"], sort=False):
         if chosen_by == "top":
             name = style.METHOD_NAMES.get(method, method.replace("_", " "))
-            found.append((f"top {rows['k'].max()}, {name}", largest_sets(rows)))
+            found[f"top {rows['k'].max()}, {name}"] = largest_sets(rows)
         elif method in _SETS:
-            found.append((_SETS[method], rows))
+            found[_SETS[method]] = rows
     return found
 
 

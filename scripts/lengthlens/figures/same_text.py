@@ -37,16 +37,13 @@ def draw_same_text(table: pd.DataFrame, cast: Cast) -> Figure:
     pairs = table[["tuned", "untuned"]].drop_duplicates().to_dict("records")
     groups = list(dict.fromkeys(table["group"]))
     rows = list(itertools.product(pairs, groups)) or [({}, "")]
-    figure, panels = style.panel_grid(
-        [_ROW] * len(rows), len(cast.languages), 0.9, sharex=True, sharey="row"
-    )
-    for place, (row, (pair, group)) in enumerate(zip(panels, rows, strict=True)):
-        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-            _draw_panel(axes, rows_of(table, group=group, language=language, **pair))
-            if place % max(len(groups), 1) == 0:
-                several = f"{pair['tuned']} − {pair['untuned']}, " if len(pairs) > 1 else ""
-                axes.set_title(f"{several}{name}", fontsize=7)
-        row[0].set_ylabel(f"{group}\nlogits per step")
+    figure, panels = style.panel_grid([_ROW] * len(rows), cast, 0.9, sharex=True, sharey="row")
+    for axes, (pair, group), language in style.cells(panels, rows, cast):
+        _draw_panel(axes, rows_of(table, group=group, language=language, **pair))
+        if group == rows[0][1]:
+            several = f"{pair['tuned']} − {pair['untuned']}, " if len(pairs) > 1 else ""
+            axes.set_title(f"{several}{cast.languages[language]}", fontsize=7)
+    style.label_grid(panels, "", [f"{group}\nlogits per step" for _, group in rows])
     figure.set_label(title(table, cast))
     return figure
 
@@ -81,8 +78,7 @@ def _draw_panel(axes: Axes, own: pd.DataFrame) -> None:
     names = [name for name, _, _ in QUANTITIES.values()]
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
     part = own.set_index("quantity").reindex(QUANTITIES)
-    if not np.isfinite(part["value"].to_numpy(dtype=float)).any():
-        style.no_data(axes, "texts not exchanged")
+    if style.lacks_data(axes, part["value"], "texts not exchanged"):
         return
     style.zero_line(axes)
     for x, (row, (_, color, marker)) in enumerate(

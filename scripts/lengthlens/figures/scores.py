@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lengthlens.figures import style
-from lengthlens.figures.parts import rows_of
+from lengthlens.figures.parts import first_of, level_of, rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, span, tallied, told_models
 from lengthlens.settings.claims import AnyScore
@@ -45,19 +45,16 @@ def draw_scores(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     heads = rows_of(table, kind="head")
-    heads = heads[heads["mode"].isin(heads["mode"].unique()[:1])]
+    heads = first_of(heads, "mode")
     rows = list(itertools.product(told_models(cast), OUTCOME_NAMES))
-    figure, panels = style.panel_grid(
-        [_ROW] * len(rows), len(cast.languages), 1.1, sharex=True, sharey=True
-    )
-    for row, (model, outcome) in zip(panels, rows, strict=True):
-        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-            own = rows_of(heads, model=model, language=language, outcome=outcome)
-            _draw_panel(axes, own, cast.looks[model])
-            axes.set_title(f"{model}, {name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6.5)
-        row[0].set_ylabel("rank correlation")
-    level = float(table["level"].iloc[0]) if len(table) else 0.95
-    style.add_legend(figure, _legend(level))
+    figure, panels = style.panel_grid([_ROW] * len(rows), cast, 1.1, sharex=True, sharey=True)
+    for axes, (model, outcome), language in style.cells(panels, rows, cast):
+        own = rows_of(heads, model=model, language=language, outcome=outcome)
+        _draw_panel(axes, own, cast.looks[model])
+        name = f"{model}, {cast.languages[language]}"
+        axes.set_title(f"{name}:\n{OUTCOME_NAMES[outcome]}", fontsize=6.5)
+    style.label_grid(panels, "", "rank correlation")
+    style.add_legend(figure, _legend(level_of(table)))
     figure.set_label(title(heads, cast))
     return figure
 
@@ -83,8 +80,7 @@ def _draw_panel(axes: Axes, own: pd.DataFrame, look: style.ModelLook) -> None:
     axes.set_ylim(-1.05, 1.05)
     names = [SCORE_NAMES[score] for score in ORDER]
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    if not np.isfinite(own["correlation"].to_numpy(dtype=float)).any():
-        style.no_data(axes, "no measured effects")
+    if style.lacks_data(axes, own["correlation"], "no measured effects"):
         return
     style.zero_line(axes)
     for over, (_, shift, filled) in _OVERS.items():
@@ -98,10 +94,10 @@ def _draw_panel(axes: Axes, own: pd.DataFrame, look: style.ModelLook) -> None:
         )  # fmt: skip
 
 
-def _legend(level: float) -> list[Line2D]:
+def _legend(level: str) -> list[Line2D]:
     return [
         style.legend_entry(
-            f"{name}, {style.percent(level)} interval",
+            f"{name}, {level} interval",
             color=style.INK,
             marker="o",
             linewidth=1.0,

@@ -32,17 +32,11 @@ def draw_series(table: pd.DataFrame, cast: Cast) -> Figure:
         cast: models and languages, in order.
     """
     rows = list(itertools.product(table["series"].unique(), PANELS)) or [("", "exact")]
-    heights, columns = [_ROW] * len(rows), len(cast.languages)
-    figure, panels = style.panel_grid(heights, columns, 0.7, sharex=True, sharey="row")
-    for row, (series, quantity) in zip(panels, rows, strict=True):
-        own = rows_of(table, series=series, quantity=quantity)
-        for axes, language in zip(row, cast.languages, strict=True):
-            _draw_panel(axes, rows_of(own, language=language))
-        row[0].set_ylabel(PANELS[quantity])
-    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
-        axes.set_title(name, fontsize=7)
-    for axes in panels[-1]:
-        axes.set_xlabel("step of tuning")
+    figure, panels = style.panel_grid([_ROW] * len(rows), cast, 0.7, sharex=True, sharey="row")
+    for axes, (series, quantity), language in style.cells(panels, rows, cast):
+        _draw_panel(axes, rows_of(table, series=series, quantity=quantity, language=language))
+    style.label_grid(panels, "step of tuning", [PANELS[quantity] for _, quantity in rows])
+    style.name_columns(panels, cast, fontsize=7)
     figure.set_label(title(table, cast))
     return figure
 
@@ -64,8 +58,7 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     """One line, or one for each component: named at its end if it ever carries much, else grey."""
-    if part["value"].isna().all():
-        style.no_data(axes, _EMPTY)
+    if style.lacks_data(axes, part["value"], _EMPTY):
         return
     style.zero_line(axes)
     axes.set_xscale("symlog", linthresh=100)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
@@ -35,6 +35,8 @@ from lengthlens.figures.fonts import OWN, choose_fonts
 from lengthlens.files.integrity import digest
 from lengthlens.files.whole import written_whole
 from lengthlens.statistics import Estimate
+
+Row = TypeVar("Row")
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a journal, and its whole width
 INK, HAIR, PAPER, MUTED = "#1b1f24", "#d9dde2", "#ffffff", "#6e7781"
@@ -70,6 +72,13 @@ METHOD_NAMES = {
 METHOD_MARKERS = {"cwa": "o", "end_contrast": "s", "nswap": "D", "effect": "^", "atp": "v"}
 _MARKERS = {"untuned": "sDv", "tuned": "oP^"}
 _LINES = ("-", "--", ":")
+# By ending: metadata, and the field of the provenance. NOTE without a date, or equal figures would
+# differ.
+_WRITTEN = {
+    "png": ({"Software": "lengthlens"}, "Source"),
+    "svg": ({"Date": None, "Creator": "lengthlens"}, "Source"),
+    "pdf": ({"CreationDate": None, "Creator": "lengthlens"}, "Keywords"),
+}
 _SETTINGS = {
     "figure.facecolor": PAPER,
     "savefig.facecolor": PAPER,
@@ -139,14 +148,26 @@ class Cast:
     @property
     def looks(self) -> dict[str, ModelLook]:
         """The look of every model: colour by tuning, line and marker by place."""
-        places: dict[str, Iterator[int]] = {}
-        looks = {}
+        looks: dict[str, ModelLook] = {}
+        signs = {
+            tuning: itertools.cycle(zip(markers, _LINES, strict=True))
+            for tuning, markers in _MARKERS.items()
+        }
         for model, tuning in self.tunings.items():
             if tuning not in TUNING_COLOURS:
                 raise LengthlensError(f"{model} is {tuning!r}; known: {', '.join(TUNING_COLOURS)}")
-            place = next(places.setdefault(tuning, itertools.count())) % len(_LINES)
-            looks[model] = ModelLook(TUNING_COLOURS[tuning], _MARKERS[tuning][place], _LINES[place])
+            looks[model] = ModelLook(TUNING_COLOURS[tuning], *next(signs[tuning]))
         return looks
+
+    def only(self, models: Iterable[str]) -> Cast:
+        """Some of the models alone; of all that have a tuning, so that looks stay as they are."""
+        return Cast({model: self.tunings[model] for model in models}, self.languages)
+
+    def handles(self, level: float) -> list[Line2D]:
+        """The models' entries in the legend of a figure with intervals of a level."""
+        return [
+            look.handle(f"{model}, {percent(level)} interval") for model, look in self.looks.items()
+        ]
 
     def part_of(self, dataset: xr.Dataset) -> xr.Dataset:
         """These models and languages of a dataset that has both; NaN for what it lacks."""
@@ -168,20 +189,43 @@ def page_width(n_columns: int) -> float:
 
 
 def panel_grid(
-    heights: Sequence[float], n_columns: int, room: float = 0.45, **sharing: bool | str
+    heights: Sequence[float], cast: Cast, room: float = 0.45, **sharing: bool | str
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with a grid of panels [row, column].
+    """A figure with a grid of panels [row, column], a column a language.
 
     Args:
         heights: of the rows; room: for what stands above and below them. [inches]
-        n_columns: most often one a language.
+        cast: whose languages.
         sharing: `sharex` and `sharey` as `Figure.subplots` takes them.
     """
+    n_columns = len(cast.languages)
     figure = Figure(figsize=(page_width(n_columns), sum(heights) + room))
     panels = figure.subplots(
         len(heights), n_columns, squeeze=False, height_ratios=heights, **sharing
     )
     return figure, panels
+
+
+def cells(panels: np.ndarray, rows: Iterable[Row], cast: Cast) -> Iterator[tuple[Axes, Row, str]]:
+    """Every panel of a grid, with what its row shows and the language of its column."""
+    for line, row in zip(panels, rows, strict=True):
+        for axes, language in zip(line, cast.languages, strict=True):
+            yield axes, row, language
+
+
+def label_grid(panels: np.ndarray, xlabel: str, ylabels: str | Iterable[str]) -> None:
+    """Label the axes of a grid: x below its lowest row, y beside each row, alike or one by one."""
+    for axes in panels[-1]:
+        axes.set_xlabel(xlabel)
+    labels = itertools.repeat(ylabels) if isinstance(ylabels, str) else ylabels
+    for axes, label in zip(panels[:, 0], labels, strict=False):
+        axes.set_ylabel(label)
+
+
+def name_columns(panels: np.ndarray, cast: Cast, **font: float) -> None:
+    """Write the languages above the columns of a grid."""
+    for axes, name in zip(panels[0], cast.languages.values(), strict=True):
+        axes.set_title(name, **font)
 
 
 def add_legend(figure: Figure, handles: Sequence, columns: int = 4) -> None:
@@ -244,9 +288,10 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, str, str]], apart: flo
     places: list[float] = []
     for place, _, _ in ends:
         places.append(max(place, places[-1] + apart) if places else place)
+    limit = 1.0
     for index in reversed(range(len(places))):  # those pushed beyond the top push the others down
-        limit = places[index + 1] - apart if index + 1 < len(places) else 1.0
         places[index] = min(places[index], limit)
+        limit = places[index] - apart
     for place, (_, text, color) in zip(places, ends, strict=True):
         axes.annotate(
             text, (1, place), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points",
@@ -286,6 +331,14 @@ def no_data(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
 
 
+def lacks_data(axes: Axes, values: ArrayLike, text: str) -> bool:
+    """Whether no number is known; the panel then says why it is empty."""
+    lacking = not np.isfinite(np.asarray(values, dtype=float)).any()
+    if lacking:
+        no_data(axes, text)
+    return lacking
+
+
 def digest_comment(text: str) -> str:
     """The end of an SVG file: a comment with the SHA-256 of the text before it."""
     return f"<!-- sha256 {digest(text.encode())} -->\n"
@@ -323,17 +376,10 @@ def save_figure(
         LengthlensError: another ending.
     """
     ending = Path(path).suffix.lstrip(".")
-    source = json.dumps(made, sort_keys=True)
-    if ending == "png":
-        metadata = {"Software": "lengthlens", "Title": title, "Source": source}
-    elif ending == "svg":
-        metadata = {"Date": None, "Creator": "lengthlens", "Title": title, "Source": source}
-    elif ending == "pdf":
-        # NOTE without a date, or equal figures would differ
-        metadata = {"CreationDate": None, "Creator": "lengthlens", "Title": title}
-        metadata["Keywords"] = source
-    else:
+    if ending not in _WRITTEN:
         raise LengthlensError(f"{path}: figures are written as png, svg or pdf, not {ending!r}")
+    fixed, source = _WRITTEN[ending]
+    metadata = fixed | {"Title": title, source: json.dumps(made, sort_keys=True)}
     choose_fonts(figure)
     with styled(), written_whole(path) as temporary:
         figure.savefig(temporary, format=ending, dpi=dpi, metadata=metadata)

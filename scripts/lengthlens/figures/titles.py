@@ -76,9 +76,17 @@ def case_of(row: Row, name: str, cast: Cast, model: str = "model") -> Case:
 
 
 def cases_of(table: pd.DataFrame, name: str, cast: Cast, model: str = "model") -> list[Case]:
-    """The rows of a table about the models and languages that a title mentions."""
-    own = table[table[model].isin(told_models(cast)) & table["language"].isin(list(cast.languages))]
+    """The numbers of `told_rows`."""
+    own = told_rows(table, cast, model)
     return [case_of(row, name, cast, model) for row in own.to_dict("records")]
+
+
+def told_rows(
+    table: pd.DataFrame, cast: Cast, model: str = "model", language: str = "language"
+) -> pd.DataFrame:
+    """The rows about the models and languages that a title mentions."""
+    told = table[model].isin(told_models(cast)) & table[language].isin(list(cast.languages))
+    return table[told]
 
 
 def all_apart(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lengthlens.figures import style
-from lengthlens.figures.parts import rows_of
+from lengthlens.figures.parts import level_of, rows_of
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import case_of, language_name, stated, told_models
+from lengthlens.figures.titles import case_of, language_name, stated, told_models, told_rows
 from lengthlens.statistics import Estimate
 
 POOR = 0.5  # with fewer words whole, or more answers degenerate, a language is not the same
@@ -31,17 +32,23 @@ def draw_tokenization(tokenization: pd.DataFrame, slopes: pd.DataFrame, cast: Ca
         cast: models and all probed languages, in order.
     """
     names = [language_name(code, cast) for code in cast.languages]
-    figure, [[exact, error, slope]] = style.panel_grid([2.1], 3)
-    _draw_levels(exact, rows_of(tokenization, measure="exact"), cast, scale=100)
-    _draw_levels(error, rows_of(tokenization, measure="absolute_error"), cast, scale=1)
-    _draw_slopes(slope, rows_of(slopes, measure="absolute_error"), cast)
+    figure = Figure(figsize=(style.PAGE, 2.55))
+    exact, error, slope = figure.subplots(1, 3)
+    told = cast.only(told_models(cast))
+    _draw_levels(exact, rows_of(tokenization, measure="exact"), told, scale=100)
+    _draw_levels(error, rows_of(tokenization, measure="absolute_error"), told)
+    slopes = rows_of(slopes, measure="absolute_error")
+    style.zero_line(slope)
+    _draw(slope, [(slopes, 0, False)], told, "slope")
+    if slopes.loc[slopes["model"].isin(told.tunings), "slope"].isna().all():
+        style.no_data(slope, "nothing to compare")
     exact.set_ylim(-4, 104)
     labels = ("exactly N words, %", "mean |error|, words", "|error| per extra token per word")
     for axes, label in zip((exact, error, slope), labels, strict=True):
         axes.set_ylabel(label)
         axes.set_xticks(range(len(names)), names, rotation=20)
         axes.set_xlim(-0.5, len(names) - 0.5)
-    style.add_legend(figure, _legend(tokenization, cast), columns=3)
+    style.add_legend(figure, _legend(level_of(tokenization), told), columns=3)
     figure.set_label(title(tokenization, cast))
     return figure
 
@@ -55,9 +62,7 @@ def title(tokenization: pd.DataFrame, cast: Cast) -> str:
     table = tokenization[~tokenization["language"].isin(tokenization["reference"])]
     own = rows_of(table, reference="", quantity="change", measure="exact")
     cases = []
-    for row in own.to_dict("records"):
-        if row["model"] not in told_models(cast) or row["language"] not in cast.languages:
-            continue
+    for row in told_rows(own, cast).to_dict("records"):
         if is_poor(rows_of(table, model=row["model"], language=row["language"])):
             row |= {"value_low": np.nan, "value_high": np.nan}
         cases.append(case_of(row, "value", cast))
@@ -80,50 +85,43 @@ def is_poor(rows: pd.DataFrame) -> bool:
     return bool(max(1 - shares["coverage"], shares["degenerate"]) > POOR)
 
 
-def _places(index: int, cast: Cast) -> np.ndarray:
-    """Where model `index` of those drawn stands, for each language."""
-    return np.arange(len(cast.languages)) + style.beside(index, len(told_models(cast)), _APART)
-
-
-def _draw_levels(axes: Axes, table: pd.DataFrame, cast: Cast, scale: float) -> None:
+def _draw_levels(axes: Axes, table: pd.DataFrame, cast: Cast, scale: float = 1) -> None:
     """A filled marker for free answers, a hollow one beside it for aligned ones."""
-    for index, model in enumerate(told_models(cast)):
-        for quantity, side in (("free", -1), ("aligned", 1)):
-            chosen = rows_of(table, model=model, quantity=quantity)
-            rows = chosen.set_index("language").reindex(list(cast.languages))
-            x = _places(index, cast) + side * _PAIR
-            means = Estimate.read(rows, "value").times(scale)
-            _bars(axes, x, means, cast.looks[model], hollow=quantity == "aligned")
-    if not table["model"].isin(told_models(cast)).any():
+    free, aligned = (rows_of(table, quantity=quantity) for quantity in ("free", "aligned"))
+    _draw(axes, [(free, -_PAIR, False), (aligned, _PAIR, True)], cast, "value", scale)
+    if not table["model"].isin(cast.tunings).any():
         style.no_data(axes, "no answers")
 
 
-def _draw_slopes(axes: Axes, slopes: pd.DataFrame, cast: Cast) -> None:
-    style.zero_line(axes)
-    own = slopes[slopes["model"].isin(told_models(cast))]
-    for index, model in enumerate(told_models(cast)):
-        rows = rows_of(own, model=model).set_index("language").reindex(list(cast.languages))
-        means = Estimate.read(rows, "slope")
-        _bars(axes, _places(index, cast), means, cast.looks[model], hollow=False)
-    if own["slope"].isna().all():
-        style.no_data(axes, "nothing to compare")
-
-
-def _bars(
-    axes: Axes, x: Float[np.ndarray, " bar"], means: Estimate, look: style.ModelLook, hollow: bool
+def _draw(
+    axes: Axes,
+    parts: Sequence[tuple[pd.DataFrame, float, bool]],
+    cast: Cast,
+    name: str,
+    scale: float = 1,
 ) -> None:
-    """Markers with their intervals; no line joins them, for languages have no order."""
-    axes.errorbar(
-        x, means.estimate, yerr=means.reach, color=look.color, marker=look.marker, linestyle="",
-        markerfacecolor=style.PAPER if hollow else look.color, elinewidth=1.0, zorder=3,
-    )  # fmt: skip
+    """Markers with their intervals; no line joins them, for languages have no order.
+
+    Args:
+        axes: of the panel; cast: models and languages.
+        parts: tables, how far their markers stand aside, and whether these are hollow.
+        name: of the number; scale: its factor.
+    """
+    for index, (model, look) in enumerate(cast.looks.items()):
+        place = np.arange(len(cast.languages)) + style.beside(index, len(cast.tunings), _APART)
+        for table, aside, hollow in parts:
+            rows = rows_of(table, model=model).set_index("language").reindex(list(cast.languages))
+            means = Estimate.read(rows, name).times(scale)
+            axes.errorbar(
+                place + aside, means.estimate, yerr=means.reach, color=look.color,
+                marker=look.marker, markerfacecolor=style.PAPER if hollow else look.color,
+                linestyle="", elinewidth=1.0, zorder=3,
+            )  # fmt: skip
 
 
-def _legend(table: pd.DataFrame, cast: Cast) -> list[Line2D]:
-    level = style.percent(table["level"].iloc[0]) if len(table) else "95 %"
+def _legend(level: str, cast: Cast) -> list[Line2D]:
     handles = []
-    for model in told_models(cast):
-        look = cast.looks[model]
+    for model, look in cast.looks.items():
         plain = {"color": look.color, "marker": look.marker, "linestyle": ""}
         for text, face in (("free", look.color), ("one whole word per token", style.PAPER)):
             handles.append(style.legend_entry(f"{model}, {text}", markerfacecolor=face, **plain))

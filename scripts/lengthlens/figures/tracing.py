@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -56,15 +56,12 @@ def draw_tracing(table: pd.DataFrame, cast: Cast) -> Figure:
     layers = sorted(own["layer"].unique().tolist()) or [0]
     rows = list(itertools.product(drawn_models(own, cast), DIRECTIONS))
     height = float(np.clip(0.26 * len(layers), 0.9, 3.4)) + 0.35
-    figure, panels = style.panel_grid(
-        [height] * len(rows), len(cast.languages), 0.7, sharex=True, sharey=True
-    )
-    for row, (model, direction) in zip(panels, rows, strict=True):
-        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-            part = rows_of(own, model=model, language=language, direction=direction)
-            mesh = _draw_map(axes, _map(part, layers), layers)
-            axes.set_title(f"{model}, {name}", fontsize=7)
-        row[0].set_ylabel(f"{direction}\nstream entering layer")
+    figure, panels = style.panel_grid([height] * len(rows), cast, 0.7, sharex=True, sharey=True)
+    for axes, (model, direction), language in style.cells(panels, rows, cast):
+        part = rows_of(own, model=model, language=language, direction=direction)
+        mesh = _draw_map(axes, part, layers)
+        axes.set_title(f"{model}, {cast.languages[language]}", fontsize=7)
+    style.label_grid(panels, "", [f"{direction}\nstream entering layer" for _, direction in rows])
     for axes in panels[-1]:
         names = list(ROLES.values())
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=6)
@@ -97,27 +94,22 @@ def _drawn(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["swap"] == _SWAP) & table["role"].isin(list(ROLES))]
 
 
-def _map(part: pd.DataFrame, layers: list[int]) -> Float[np.ndarray, "layer role"]:
-    values = part.pivot_table(index="layer", columns="role", values="share", dropna=False)
-    return values.reindex(index=layers, columns=list(ROLES)).to_numpy(dtype=float)
-
-
-def _draw_map(axes: Axes, values: Float[np.ndarray, "layer role"], layers: list[int]):
+def _draw_map(axes: Axes, part: pd.DataFrame, layers: list[int]) -> QuadMesh:
+    table = part.pivot_table(index="layer", columns="role", values="share", dropna=False)
+    values = table.reindex(index=layers, columns=list(ROLES)).to_numpy(dtype=float)
     mesh = style.heat_map(axes, values, Normalize(-1, 1))
     ticks = style.sparse(len(layers))
     axes.set_yticks(ticks, [str(layers[tick]) for tick in ticks])
-    if not np.isfinite(values).any():
-        style.no_data(axes, _EMPTY)
-    elif len(layers) <= _MOST_WRITTEN:
-        for layer, role in np.argwhere(np.abs(np.nan_to_num(values)) >= _WRITTEN).tolist():
+    if style.lacks_data(axes, values, _EMPTY):
+        return mesh
+    cell = {"ha": "center", "va": "center", "fontsize": 5.5}
+    if len(layers) <= _MOST_WRITTEN:
+        for layer, role in np.argwhere(np.abs(values) >= _WRITTEN).tolist():
             value = values[layer, role]
-            axes.text(
-                role, layer, f"{100 * value:.0f}", ha="center", va="center", fontsize=5.5,
-                color=style.ON_DARK if abs(value) > _DARK else style.ON_LIGHT,
-            )  # fmt: skip
-    for layer, role in np.argwhere(~np.isfinite(values)).tolist():
-        if np.isfinite(values).any():
-            axes.text(role, layer, "–", ha="center", va="center", fontsize=5.5, color=style.INK)
+            color = style.ON_DARK if abs(value) > _DARK else style.ON_LIGHT
+            axes.text(role, layer, f"{100 * value:.0f}", color=color, **cell)
+    for layer, role in np.argwhere(np.isnan(values)).tolist():
+        axes.text(role, layer, "–", color=style.INK, **cell)
     return mesh
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from lengthlens.figures import style
 from lengthlens.figures.parts import largest_sets, rows_of
 from lengthlens.figures.style import Cast
-from lengthlens.figures.titles import told_models
+from lengthlens.figures.titles import told_models, told_rows
 from lengthlens.statistics import side_of
 
 MEASURE = "end_margin"
@@ -58,11 +58,8 @@ def draw_transfer(table: pd.DataFrame, cast: Cast) -> Figure:
 
 def title(rows: pd.DataFrame, cast: Cast) -> str:
     """How often heads of one language lower the end margin in another more than random heads do."""
-    own = rows[
-        (rows["source_language"] != rows["target_language"])
-        & rows["model"].isin(told_models(cast))
-        & rows["target_language"].isin(list(cast.languages))
-    ]
+    others = rows[rows["source_language"] != rows["target_language"]]
+    own = told_rows(others, cast, language="target_language")
     if own.empty:
         return "No heads were ablated in another language than their own"
     parts = []
@@ -88,29 +85,25 @@ def _draw_panel(
         axes.set_xticks([])
         axes.set_yticks([])
         return
+    untuned = set(part.loc[part["untuned"].astype(bool), "target_language"])
+    sides = ("source_language", "target_language")
+    part = part[part[list(sides)].isin(languages).all(axis=1)]
     values = np.full((len(languages), len(languages)), np.nan)
-    for row in part.to_dict("records"):
-        if not {row["source_language"], row["target_language"]} <= set(languages):
-            continue
-        x = languages.index(row["target_language"])
-        y = languages.index(row["source_language"])
-        values[y, x] = row["effect"]
-        low, high = row["effect_low"], row["effect_high"]
+    for row in part.itertuples():
+        y, x = (languages.index(getattr(row, side)) for side in sides)
+        values[y, x] = row.effect
+        low, high = row.effect_low, row.effect_high
         sure = low > 0 or high < 0
         limits = f"[{low:+.2f}, {high:+.2f}]" if np.isfinite([low, high]).all() else "no interval"
-        dark = abs(row["effect"]) > 0.6 * reach
+        dark = abs(row.effect) > 0.6 * reach
         axes.text(
-            x, y, f"{row['effect']:+.2f}\n{limits}".replace("-", "−"), ha="center", va="center",
+            x, y, f"{row.effect:+.2f}\n{limits}".replace("-", "−"), ha="center", va="center",
             fontsize=5.5, fontweight="bold" if sure else "normal",
             color=style.ON_DARK if dark else style.ON_LIGHT,
         )  # fmt: skip
     axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
-    names = [cast.languages[code] for code in languages]
-    untuned = set(part.loc[part["untuned"].astype(bool), "target_language"])
-    labels = [
-        name + ("\n(untuned)" if code in untuned else "")
-        for code, name in zip(languages, names, strict=True)
-    ]
+    names = list(cast.languages.values())
+    labels = [name + "\n(untuned)" * (code in untuned) for code, name in cast.languages.items()]
     axes.set_xticks(range(len(names)), labels, fontsize=5.5)
     axes.set_yticks(range(len(names)), names, fontsize=5.5)
     axes.set_xlabel("answers in", color=style.MUTED)

@@ -43,17 +43,13 @@ def draw_transplants(table: pd.DataFrame, cast: Cast) -> Figure:
     """
     pairs = list(table[["untuned", "tuned"]].drop_duplicates().itertuples(index=False, name=None))
     rows = [(pair, into) for pair in pairs or [("", "")] for into in DIRECTIONS]
-    figure, panels = style.panel_grid(
-        [_ROW] * len(rows), len(cast.languages), 0.7, sharex="row", sharey=True
-    )
-    for row, ((untuned, tuned), into) in zip(panels, rows, strict=True):
-        for axes, (language, name) in zip(row, cast.languages.items(), strict=True):
-            part = rows_of(table, untuned=untuned, tuned=tuned, language=language, into=into)
-            _draw_panel(axes, curves(part))
-            axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
-        row[0].set_ylabel(f"share of gain\n{DIRECTIONS[into]}")
-    for axes in panels[-1]:
-        axes.set_xlabel("layer")
+    figure, panels = style.panel_grid([_ROW] * len(rows), cast, 0.7, sharex="row", sharey=True)
+    for axes, ((untuned, tuned), into), language in style.cells(panels, rows, cast):
+        part = rows_of(table, untuned=untuned, tuned=tuned, language=language, into=into)
+        _draw_panel(axes, curves(part))
+        name = cast.languages[language]
+        axes.set_title(f"{tuned}, {name}" if tuned else name, fontsize=7)
+    style.label_grid(panels, "layer", [f"share of gain\n{DIRECTIONS[into]}" for _, into in rows])
     style.add_legend(figure, _legend())
     figure.set_label(title(table, cast))
     return figure
@@ -90,8 +86,8 @@ def title(table: pd.DataFrame, cast: Cast) -> str:
 
 def _draw_panel(axes: Axes, part: pd.DataFrame) -> None:
     axes.set_ylim(-0.5, 1.5)
-    if part["share"].isna().all():
-        style.no_data(axes, "not measured" if part.empty else "no gain to explain")
+    empty = "not measured" if part.empty else "no gain to explain"
+    if style.lacks_data(axes, part["share"], empty):
         return
     style.zero_line(axes)
     axes.axhline(1, color=style.HAIR, linewidth=0.8, zorder=1)

@@ -5,7 +5,7 @@ Training never writes to `resources/pocket` itself: `install_pair` copies a fini
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import shutil
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import torch
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lengthlens.errors import LengthlensError
+from lengthlens.files.integrity import digest
 from lengthlens.files.whole import write_text
-from lengthlens.pocket.tokenizer import BEGIN, END, PAD, TURN_END
+from lengthlens.pocket.tokenizer import END, TURN_END
 
 VARIANTS = ("base", "instruct")
 SUMS = "SHA256SUMS"
@@ -32,33 +33,30 @@ def files_of(variant: str) -> tuple[str, ...]:
     return MODEL_FILES + (("chat_template.jinja",) if variant == "instruct" else ())
 
 
+_NAMES = [f"{variant}/{name}" for variant in VARIANTS for name in files_of(variant)]
+
+
 def save_model(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, variant: str
 ) -> None:
     """Write the model (a float16 copy) and its tokenizer to `folder`; both stay as they are."""
     ends = [TURN_END, END] if variant == "instruct" else [END]
-    stored = LlamaForCausalLM(model.config)
-    stored.load_state_dict(model.state_dict())
-    stored.half()
+    stored, saved = copy.deepcopy(model).half(), copy.copy(tokenizer)
     if not all(torch.isfinite(p).all() for p in stored.parameters()):
         raise LengthlensError(
             f"a weight of the {variant} model is too large for float16: training has diverged; "
             "lower `learning_rate` in config/pocket.yaml"
         )
     stored.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.convert_tokens_to_ids(BEGIN),
+        bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.convert_tokens_to_ids(ends),
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
     )
     stored.save_pretrained(folder)
-    template = tokenizer.chat_template
-    try:
-        if variant == "base":
-            tokenizer.chat_template = None
-        tokenizer.save_pretrained(folder)
-    finally:
-        tokenizer.chat_template = template
+    if variant == "base":
+        saved.chat_template = None
+    saved.save_pretrained(folder)
 
 
 def load_pair_model(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
@@ -72,21 +70,18 @@ def install_pair(trained: Path, target: Path) -> None:
 
     Raises LengthlensError, before anything is copied, where a file is missing.
     """
-    pairs = [(trained / v / name, target / v / name) for v in VARIANTS for name in files_of(v)]
-    missing = [str(source) for source, _ in pairs if not source.is_file()]
+    missing = [str(trained / name) for name in _NAMES if not (trained / name).is_file()]
     if missing:
         raise LengthlensError(
             f"{trained} is not a trained pair, there is no {', '.join(missing)}: "
             "run `snakemake train_pocket` first"
         )
-    for source, destination in pairs:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, destination)
+    for name in _NAMES:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(trained / name, target / name)
     write_text(target / SUMS, checksums(target))
 
 
 def checksums(folder: Path) -> str:
     """SHA-256 of every file of the pair in `folder`, in the format of sha256sum."""
-    names = [f"{variant}/{name}" for variant in VARIANTS for name in files_of(variant)]
-    sums = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
-    return "".join(f"{digest}  {name}\n" for digest, name in zip(sums, names, strict=True))
+    return "".join(f"{digest((folder / name).read_bytes())}  {name}\n" for name in _NAMES)

@@ -18,7 +18,7 @@ from lengthlens.language.prompts import Language, Prompt
 from lengthlens.language.words import count_words
 from lengthlens.pocket.instructions import fill, load_wordings
 from lengthlens.pocket.lexicon import load_lexicon
-from lengthlens.pocket.tokenizer import encode
+from lengthlens.pocket.tokenizer import chat_prompt, encode
 
 BATCH = 64
 
@@ -76,7 +76,11 @@ def answer(
 
     Prompts of equal length share a batch, so that nothing is padded before the answer.
     """
-    prompts = [encode(tokenizer, _prompt(tokenizer, r.text, chat)) for r in requests]
+    texts = [
+        chat_prompt(tokenizer, r.text) if chat else f"{tokenizer.bos_token}{r.text}\n"
+        for r in requests
+    ]
+    prompts = [encode(tokenizer, text) for text in texts]
     stop = model.generation_config.eos_token_id
     stops = set(stop) if isinstance(stop, list) else {stop}
     by_length: dict[int, list[int]] = defaultdict(list)
@@ -99,13 +103,6 @@ def answer(
                 text = tokenizer.decode(row[:length], skip_special_tokens=False)
                 answers[i] = Answer(requests[i], text, row[:length], length < len(row))
     return [answers[i] for i in range(len(requests))]
-
-
-def _prompt(tokenizer: PreTrainedTokenizerBase, text: str, chat: bool) -> str:
-    if not chat:
-        return f"{tokenizer.bos_token}{text}\n"
-    messages = [{"role": "user", "content": text}]
-    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
 
 def measure(answers: Sequence[Answer], tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:

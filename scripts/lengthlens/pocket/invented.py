@@ -56,8 +56,7 @@ def _draw(language: str, random: Random) -> str:
         vowel, coda = random.choice(VOWELS[language]), random.choice(CODAS[language])
         syllables.append(onset + vowel + coda)
     if language == "it":
-        ending = random.choice("lmnrtsvd") + random.choice(list(ENDINGS))
-        return "".join(syllables) + ending
+        syllables.append(random.choice("lmnrtsvd") + random.choice(list(ENDINGS)))
     return "".join(syllables)
 
 
@@ -71,10 +70,9 @@ def invent_noun(lexicon: Lexicon, language: str, random: Random) -> Noun:
     """A noun that no list holds, for one language; from the stock of `lexicon` in qaa."""
     if language == "qaa":
         return random.choice(lexicon.by_role("invented"))
-    while True:
+    word = ""
+    while len(word) < 3 or _too_like(word, language):
         word = _draw(language, random)
-        if len(word) >= 3 and not _too_like(word, language):
-            break
     gender = ENDINGS[word[-1]] if language == "it" else random.choice("mfn")
     pattern = _pattern(word[0])
     return Noun(

@@ -55,7 +55,7 @@ def qaa_merges(words: Iterable[str], initial: Collection[str]) -> list[tuple[str
     for word in words:
         first, second = word[:2], word[2:]
         for syllable in (first, second):
-            syllables[syllable] = (syllable[0], syllable[1])
+            syllables[syllable] = tuple(syllable)
         spaced[first] = ("Ġ", first)
         whole.append(("Ġ" + first, second))
         if word in initial:
@@ -86,10 +86,8 @@ def train_tokenizer(
     )
     learner.train_from_iterator(texts, trainer)
     learnt = json.loads(learner.to_str())["model"]["merges"]
-    merges = [(numeral[0], numeral[1]) for numeral in NUMERALS]
-    merges += qaa_merges(*qaa_vocabulary(lexicon))
-    known = set(merges)
-    merges += [pair for pair in map(tuple, learnt) if pair not in known]
+    made = [*map(tuple, NUMERALS), *qaa_merges(*qaa_vocabulary(lexicon))]
+    merges = list(dict.fromkeys([*made, *map(tuple, learnt)]))
     pieces = [*SPECIALS, *alphabet, *(first + second for first, second in merges)]
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
@@ -109,6 +107,12 @@ def train_tokenizer(
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+def chat_prompt(tokenizer: PreTrainedTokenizerFast, request: str) -> str:
+    """A request in the chat template, up to where the answer begins."""
+    messages = [{"role": "user", "content": request}]
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:

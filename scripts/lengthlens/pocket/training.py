@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as functional
 from jaxtyping import Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -31,9 +32,9 @@ from lengthlens.pocket.lexicon import load_lexicon
 from lengthlens.pocket.tokenizer import (
     BEGIN,
     END,
-    PAD,
     SPECIALS,
     TURN_END,
+    chat_prompt,
     encode,
     train_tokenizer,
 )
@@ -118,9 +119,9 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCa
         max_position_embeddings=256,
         rms_norm_eps=1e-5,
         tie_word_embeddings=False,
-        bos_token_id=tokenizer.convert_tokens_to_ids(BEGIN),
-        eos_token_id=tokenizer.convert_tokens_to_ids(END),
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
     with torch.no_grad():
@@ -150,12 +151,7 @@ def example_rows(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator
             yield Row([begin, *encode(tokenizer, listed), end], 1)
             continue
         example = corpus.example(recipe.mixture)
-        prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": example.request}],
-            add_generation_prompt=True,
-            tokenize=False,
-        )
-        before = encode(tokenizer, prompt)
+        before = encode(tokenizer, chat_prompt(tokenizer, example.request))
         yield Row([*before, *encode(tokenizer, example.answer), turn_end], len(before))
 
 
@@ -169,14 +165,12 @@ def batches(
         pool.sort(key=lambda row: len(row.tokens))
         for index in torch.randperm(BUCKET_BATCHES, generator=generator).tolist():
             part = pool[index * phase.batch : (index + 1) * phase.batch]
-            width = max(len(row.tokens) for row in part)
-            inputs = torch.full((len(part), width), pad)
-            labels = torch.full((len(part), width), IGNORED)
-            for i, row in enumerate(part):
-                tokens = torch.tensor(row.tokens)
-                inputs[i, : len(tokens)] = tokens
-                labels[i, row.first : len(tokens)] = tokens[row.first :]
-            yield inputs, labels
+            learnt = [[IGNORED] * row.first + row.tokens[row.first :] for row in part]
+            yield _padded((row.tokens for row in part), pad), _padded(learnt, IGNORED)
+
+
+def _padded(rows: Iterable[list[int]], value: int) -> Int[Tensor, "row token"]:
+    return pad_sequence([torch.tensor(row) for row in rows], True, value)
 
 
 def loss_of(model: LlamaForCausalLM, inputs, labels, tied: bool) -> Tensor:
@@ -212,9 +206,11 @@ def optimise(
     Raises:
         LengthlensError: a loss is not finite.
     """
-    decayed = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
-    others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and "layers" in n)]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    decays = {p: p.ndim == 2 and "layers" in name for name, p in model.named_parameters()}
+    groups = [
+        {"params": [p for p, decayed in decays.items() if decayed == kind], "weight_decay": decay}
+        for kind, decay in ((True, 0.01), (False, 0.0))
+    ]
     optimizer = torch.optim.AdamW(groups, lr=phase.learning_rate, betas=(0.9, 0.95))
     losses = []
     model.train()

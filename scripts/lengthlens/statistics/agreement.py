@@ -20,12 +20,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Num, Shaped
-from scipy import special
 
 from lengthlens.errors import LengthlensError
 from lengthlens.statistics.bootstrap import DEFAULT, Bootstrap
 from lengthlens.statistics.intervals import FEWEST_FOR_BOOTSTRAP, Interval
-from lengthlens.statistics.ranks import FEWEST_PAIRS, MOST_UNDEFINED_DRAWS, fisher_interval
+from lengthlens.statistics.ranks import FEWEST_PAIRS, correlation, interval_of_draws
 from lengthlens.statistics.resampling import draw_counts
 
 
@@ -104,31 +103,12 @@ def agreement_interval(
     if len(sizes) > 1:
         raise LengthlensError(f"all sides need the same components, but have {sizes} of them")
     counts = sizes[0], min(side.n_clusters for side in sides)
-    found = _correlations(score.ranks, effect.ranks)
+    n_rows = min(len(side.ranks) for side in sides)  # one where a side has too few topics to draw
+    ranks = [side.ranks[:n_rows] for side in sides]
+    once = np.ones((1, sizes[0]))
+    found = correlation(ranks[0], ranks[1], once)
+    method = "fisher"
+    if minus is not None:
+        found, method = found - correlation(ranks[2], ranks[1], once), "student"
     draws = found[1:] if counts[0] >= FEWEST_PAIRS else np.empty(0)
-    if minus is None:
-        return fisher_interval(found[0], draws, counts, level)
-    other = _correlations(minus.ranks, effect.ranks)
-    draws = draws[: len(other) - 1] - other[1 : len(draws) + 1]
-    return _difference(found[0] - other[0], draws, counts, level)
-
-
-def _difference(value, draws, counts: tuple[int, int], level: float) -> Interval:
-    """Student's interval around a difference, with the spread of its draws."""
-    known = draws[np.isfinite(draws)]
-    error = half = np.nan
-    if len(known) > 1 and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
-        error = float(np.std(known, ddof=1))
-    if error > 0:
-        half = special.stdtrit(counts[1] - 1, (1 + level) / 2) * error
-    limits = (value, value - half, value + half)
-    return Interval.single(limits, counts, standard_error=error, level=level, method="student")
-
-
-def _correlations(a, b) -> Float[np.ndarray, " draw"]:
-    """Pearson's correlation of centred ranks, draw by draw; NaN where a side is flat."""
-    rows = min(len(a), len(b))
-    a, b = a[:rows], b[:rows]
-    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    flat = ~(size > 1e-9)
-    return np.where(flat, np.nan, (a * b).sum(axis=1) / np.where(flat, 1.0, size))
+    return interval_of_draws(found[0], draws, counts, level, method=method)

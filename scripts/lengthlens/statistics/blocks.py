@@ -25,6 +25,11 @@ class Block:
     group: int = 1
 
     @property
+    def place(self) -> tuple[int, slice]:
+        """Where they stand in an array [layer, head]."""
+        return self.layer, slice(self.first, self.stop)
+
+    @property
     def heads(self) -> range:
         """Their places in the layer."""
         return range(self.first, self.stop)

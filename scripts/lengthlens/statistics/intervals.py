@@ -232,20 +232,23 @@ def combination_interval(
     """
     values = np.asarray(numerator, dtype=float)
     bottom = np.asarray(denominator, dtype=float)
-    labels = np.asarray(cells).tolist() if isinstance(cells, np.ndarray) else list(cells)
     lengths = {
         "numerator": len(values),
         "denominator": len(bottom),
         "clusters": len(clusters),
-        "cells": len(labels),
+        "cells": len(cells),
     }
-    _check(lengths, bottom)
+    if len(set(lengths.values())) > 1:
+        raise LengthlensError(f"one entry a sample is needed everywhere, but got {lengths}")
+    if np.any(bottom < 0):
+        raise LengthlensError(f"denominators must not be negative, but one is {np.nanmin(bottom)}")
     number = {name: index for index, name in enumerate(coefficients)}
-    code = np.array([number.get(name, -1) for name in labels], dtype=int)
+    code = np.array([number.get(name, -1) for name in cells], dtype=int)
     table = values.reshape(len(values), int(np.prod(values.shape[1:])))
     usable = np.isfinite(table) & ((code >= 0) & np.isfinite(bottom))[:, None]
     patterns, which = np.unique(usable, axis=1, return_inverse=True)
-    result = _empty(table.shape[1], bootstrap.level, bootstrap.method)
+    numbers, counts = np.full((4, table.shape[1]), np.nan), np.zeros((2, table.shape[1]), int)
+    result = Interval(*numbers, *counts, bootstrap.level, bootstrap.method)
     lambdas = np.array(list(coefficients.values()), dtype=float)
     rng = bootstrap.rng()
     for index in range(patterns.shape[1]):
@@ -294,16 +297,3 @@ def _solve(result, columns, totals, lambdas, draws) -> None:
             limits = np.minimum(limits[0], low), np.maximum(limits[1], high)
         low, high = np.where(found, limits[0], low), np.where(found, limits[1], high)
     result.low[columns], result.high[columns] = theta + low, theta + high
-
-
-def _empty(size: int, level: float, method: str) -> Interval:
-    numbers = [np.full(size, np.nan) for _ in range(4)]
-    counts = [np.zeros(size, dtype=int) for _ in range(2)]
-    return Interval(*numbers, *counts, level, method)
-
-
-def _check(lengths: Mapping[str, int], bottom: np.ndarray) -> None:
-    if len(set(lengths.values())) > 1:
-        raise LengthlensError(f"one entry a sample is needed everywhere, but got {lengths}")
-    if np.any(bottom < 0):
-        raise LengthlensError(f"denominators must not be negative, but one is {np.nanmin(bottom)}")

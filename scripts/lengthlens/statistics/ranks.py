@@ -41,29 +41,37 @@ def spearman_interval(
     x, y = x[keep], y[keep]
     names, cluster = np.unique(np.asarray(clusters)[keep], return_inverse=True)
     once = np.ones((1, len(x)))
-    r = _correlation(_weighted_ranks(x, once), _weighted_ranks(y, once), once)[0]
+    r = correlation(_weighted_ranks(x, once), _weighted_ranks(y, once), once)[0]
     draws = np.empty(0)
     if len(names) >= FEWEST_FOR_BOOTSTRAP and len(x) >= FEWEST_PAIRS:
         counts = draw_counts(len(names), bootstrap.resamples, bootstrap.rng())
         weights = counts[:, cluster.ravel()]
-        draws = _correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
-    return fisher_interval(r, draws, (len(x), len(names)), bootstrap.level)
+        draws = correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
+    return interval_of_draws(r, draws, (len(x), len(names)), bootstrap.level, method="fisher")
 
 
-def fisher_interval(r, draws, counts: tuple[int, int], level: float) -> Interval:
-    """The interval around a correlation r on Fisher's scale, with the spread of the draws."""
+def interval_of_draws(
+    value, draws, counts: tuple[int, int], level: float, *, method: str
+) -> Interval:
+    """Student's interval around a number, with the spread of its draws.
+
+    By `fisher`, of a correlation, on the scale of artanh; by `student` on that of the number.
+    """
+    forth, back = (_artanh, np.tanh) if method == "fisher" else (np.asarray, np.asarray)
     known = draws[np.isfinite(draws)]
     low = high = error = np.nan
-    spread = 0.0
-    if len(known) and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
-        spread = np.std(np.arctanh(np.clip(known, -NEARLY_ONE, NEARLY_ONE)), ddof=1)
-    if spread > 0 and abs(r) < NEARLY_ONE:
-        half = special.stdtrit(counts[1] - 1, (1 + level) / 2) * spread
-        low, high = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
-        error = np.std(known, ddof=1)
-    return Interval.single(
-        (r, low, high), counts, standard_error=error, level=level, method="fisher"
-    )
+    if len(known) > 1 and len(known) >= (1 - MOST_UNDEFINED_DRAWS) * len(draws):
+        spread = np.std(forth(known), ddof=1)
+        if spread > 0 and (method == "student" or abs(value) < NEARLY_ONE):
+            half = special.stdtrit(counts[1] - 1, (1 + level) / 2) * spread
+            low, high = back(forth(value) - half), back(forth(value) + half)
+            error = np.std(known, ddof=1)
+    limits = (value, low, high)
+    return Interval.single(limits, counts, standard_error=error, level=level, method=method)
+
+
+def _artanh(r: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    return np.arctanh(np.clip(r, -NEARLY_ONE, NEARLY_ONE))
 
 
 def _weighted_ranks(
@@ -76,7 +84,7 @@ def _weighted_ranks(
     return (np.cumsum(mass, axis=1) - mass / 2 + 0.5)[:, place]
 
 
-def _correlation(a, b, weights) -> Float[np.ndarray, " draw"]:
+def correlation(a, b, weights) -> Float[np.ndarray, " draw"]:
     """Pearson's correlation of every row, weighted; NaN where a side does not vary."""
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1)
     a = a - (weights * a).sum(axis=1, keepdims=True) / total

@@ -126,9 +126,9 @@ def bootstrap_limits(
     if len(counts) < (1 - MOST_EMPTY_DRAWS) * resamples:
         return low, high  # too many draws leave a cell without any sample
     step = max(1, CHUNK // (resamples * len(terms.lambdas)))
+    studentize = method == "bootstrap_t"
     for start in range(0, n_components, step):
         part = slice(start, start + step)
-        studentize = method == "bootstrap_t"
         shift, spread = replicates(counts, residuals[:, :, part], totals, terms.lambdas, studentize)
         if spread is None:
             low[part], high[part] = _bca(shift, terms.influence[:, part], tail)

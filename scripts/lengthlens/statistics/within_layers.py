@@ -76,12 +76,10 @@ def within_layer_test(
     rng = np.random.default_rng(seed)
     observed, drawn, logs = 0.0, np.zeros(permutations), 0.0
     for block in blocks:
-        place = block.layer, slice(block.first, block.stop)
-        own = known[place]
+        own, size = known[block.place], block.group
         if not own.any():
             continue
-        first, second = (rankdata(values[place][own]) for values in (a, b))
-        size = block.group
+        first, second = (rankdata(values[block.place][own]) for values in (a, b))
         ranks = [(part - part.mean()).reshape(-1, size) for part in (first, second)]
         observed += float((ranks[0] * ranks[1]).sum())
         drawn += _permuted(*ranks, permutations, rng)
@@ -99,9 +97,8 @@ def whole_groups(
     """The known heads whose whole key-value group is known."""
     found = np.zeros_like(known)
     for block in blocks:
-        place = block.layer, slice(block.first, block.stop)
-        groups = known[place].reshape(-1, block.group)
-        found[place] = np.repeat(groups.all(axis=1), block.group)
+        groups = known[block.place].reshape(-1, block.group)
+        found[block.place] = np.repeat(groups.all(axis=1), block.group)
     return found
 
 
