@@ -72,19 +72,10 @@ def compose_material(
     tables = {Path(path).stem: with_names(open_table(path), probed) for path in files["tables"]}
     claims = open_claims(files["claims"])
     of_answers = answers.attrs["provenance"]
+    others = {f"tables/{name}.csv": table for name, table in tables.items()}
+    others |= {"cwa.nc": cwa, "claims.csv": claims}
     of_pairs = {"attribution": attributions, "ablation": ablations, "tokens": tokens}
-    opened = {
-        f"{folder}/{model}.{language}": file
-        for folder, files_of in of_pairs.items()
-        for (model, language), file in files_of.items()
-    }
-    opened |= {f"tables/{name}.csv": table for name, table in tables.items()}
-    opened |= {"cwa.nc": cwa, "claims.csv": claims}
-    check_agreement(
-        this_run(config)
-        | {f"generations/{pair}": origin for pair, origin in of_answers.items()}
-        | {label: file.attrs["provenance"] for label, file in opened.items()}
-    )
+    _check_one_run(config, of_answers, of_pairs, others)
     cast = Cast(dict(tunings), studied)
     drawn_from = {"answers": answers, "attributions": attributions, "ablations": ablations}
     figures, glyphs = _figures(files, _counts(drawn_from | {"cwa": cwa} | tables, cast))
@@ -103,6 +94,25 @@ def compose_material(
         config=config,
         provenance={model: of_answers[f"{model}.{code}"] for model, code in pairs},
         made=made,
+    )
+
+
+def _check_one_run(
+    config: Mapping[str, Any],
+    of_answers: Mapping[str, Mapping],
+    of_pairs: Mapping[str, Mapping[tuple[str, str], Any]],
+    others: Mapping[str, Any],
+) -> None:
+    """Check that all files are of the run that the configuration describes."""
+    opened = {
+        f"{folder}/{model}.{language}": file
+        for folder, files in of_pairs.items()
+        for (model, language), file in files.items()
+    }
+    check_agreement(
+        this_run(config)
+        | {f"generations/{pair}": made for pair, made in of_answers.items()}
+        | {label: file.attrs["provenance"] for label, file in (opened | others).items()}
     )
 
 
