@@ -7,10 +7,6 @@ with open(ROOT / "config/adapter.yaml", encoding="utf-8") as file:
     ADAPTERS = yaml.safe_load(file)
 
 
-localrules:
-    adapter,
-
-
 # What is tuned: a folder, or a model entry as in config.yaml that is made into one.
 ENTRIES = {name: recipe["base"] for name, recipe in ADAPTERS.items()}
 BASES = {
@@ -24,6 +20,7 @@ FOLDERS = {name: base.path or model_files(base)[0] for name, base in BASES.items
 rule adapter:
     input:
         "results/adapter-training/shipped/provenance.json",
+    localrule: True
 
 
 rule tune_adapter:

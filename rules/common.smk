@@ -40,47 +40,37 @@ def code(script, *named):
     return [project_file(path) for path in (file, *modules_of(file, *named))]
 
 
-def sidecars_of(sources):
-    """What stands beside the text files of some sources, and says what made them."""
-    files = (str(file) for files in sources.values() for file in files)
-    return [provenance_of(file) for file in files if file.endswith((".csv", ".jsonl"))]
-
-
-def language_file(wildcards):
-    return project_file(f"resources/languages/{wildcards.language}.yaml")
+def with_sidecars(files):
+    """Files by name, each one or a list, as inputs: beside the text files of them stands what made
+    them."""
+    lists = ([given] if isinstance(given, str) else given for given in files.values())
+    texts = [file for each in lists for file in each if file.endswith((".csv", ".jsonl"))]
+    return files | {"provenance": [provenance_of(file) for file in texts]}
 
 
 def manifest(wildcards):
     return paths.manifest(wildcards.model)
 
 
-def proof_of(model):
-    return paths.below(f"proofs/{model}.json")
-
-
-def proof(wildcards):
-    # NOTE not ancient(): with it Snakemake overlooks other inputs that changed when the proof is
-    # made anew.
-    return proof_of(wildcards.model)
-
-
-def model_entry(wildcards):
-    return study.model_entry(wildcards.model)
-
-
+LANGUAGE = project_file("resources/languages/{language}.yaml")
+PROMPTS = paths.below("prompts/{language}.jsonl")
 ANSWERS = paths.below("generations/{model}.{language}.jsonl")
-ANSWERS_PROVENANCE = provenance_of(ANSWERS)
-MODEL = {"name": lambda wildcards: wildcards.model, "model": model_entry}  # params of its script
+ATTRIBUTION = paths.below("attribution/{model}.{language}.nc")
+# The rankings of a model in all languages, for transfer needs the others'.
+SELECTIONS = [paths.below(f"selection/{{model}}.{code}.csv") for code in study.languages]
+# NOTE not ancient(): with it Snakemake overlooks other inputs that changed when the proof is made
+# anew.
+PROOF = paths.below("proofs/{model}.json")
+MODEL = {  # params of its script
+    "name": lambda wildcards: wildcards.model,
+    "model": lambda wildcards: study.model_entry(wildcards.model),
+}
 
 
-def of_model(script):
-    """Inputs of a rule that runs a model in a language."""
-    return {"code": code(script), "manifest": manifest, "proof": proof, "language": language_file}
-
-
-def of_answers(script):
-    """The same, of one that reads the study's answers with the model."""
-    return of_model(script) | {"answers": ANSWERS, "provenance": ANSWERS_PROVENANCE}
+def of_model(script, **files):
+    """Inputs of a rule that runs a model in a language on some files."""
+    given = {"code": code(script), "manifest": manifest, "proof": PROOF, "language": LANGUAGE}
+    return given | with_sidecars(files)
 
 
 def files_in(folder):
@@ -190,12 +180,16 @@ def look_for_jobs_when_one_ends(workflow):
         workflow.scheduler.job_rate_limiter = None
 
 
-JOB, SHARDS = paths.generation_job()
+# A generation job's name, and the shards that it makes.
+JOB, SHARDS = "{model}.{language}", paths.shards()
+if study.jobs.shards == "one":
+    JOB = "{model}.{language}.n{n}.{i}"
+    SHARDS = [paths.below(f"shards/{JOB}")]
 
 
-def each_shard(ending):
-    """One file of every shard of a generation job, as patterns."""
-    return [f"{shard}.{ending}" for shard in SHARDS]
+def shard_files(ending, shards=paths.shards()):
+    """One file of each shard, as patterns."""
+    return [f"{shard}.{ending}" for shard in shards]
 
 
 def shards_of_job(wildcards):
@@ -213,10 +207,6 @@ def shards_of_job(wildcards):
         }
         for shard in shards
     ]
-
-
-def shard_files(ending):
-    return lambda wildcards: paths.shards(wildcards.model, wildcards.language, ending)
 
 
 def is_untuned(wildcards):
@@ -238,11 +228,6 @@ def ablation_prompts(wildcards):
     return study.ablation.base_prompts if is_untuned(wildcards) else None
 
 
-def selections_of(model, ending):
-    """The rankings of a model in all languages, for transfer needs the others'."""
-    return [paths.below(f"selection/{model}.{code}.{ending}") for code in study.languages]
-
-
 def set_tests(wildcards):
     """The tests of sets of heads that one model's ablation in one language must provide for."""
     mine = (study.tunings[wildcards.model], wildcards.language)
@@ -260,11 +245,8 @@ def other_answers(wildcards):
     other = paths.partner(wildcards.model)
     if other is None:
         return {}
-    names = {"model": other, "language": wildcards.language}
-    return {
-        "other_answers": ANSWERS.format(**names),
-        "other_provenance": ANSWERS_PROVENANCE.format(**names),
-    }
+    answers = ANSWERS.format(model=other, language=wildcards.language)
+    return {"other_answers": answers, "other_provenance": provenance_of(answers)}
 
 
 def own_patching(wildcards):
@@ -280,10 +262,7 @@ def other_model(wildcards):
 
 def study_answers(wildcards):
     """The study's own answers in a language, where it has any."""
-    if wildcards.language not in study.languages:
-        return {}
-    answers = paths.below("generations/{model}.{language}")
-    return {"answers": f"{answers}.jsonl", "provenance": f"{answers}.provenance.json"}
+    return with_sidecars({"answers": ANSWERS}) if wildcards.language in study.languages else {}
 
 
 def figure_files(name, category, label):
