@@ -13,7 +13,7 @@ BASES = {
     name: Model(variant="instruct", **(entry if isinstance(entry, dict) else {"path": entry}))
     for name, entry in ENTRIES.items()
 }
-GGUF_FILES |= {file_key(gguf_of(base)): gguf_of(base) for base in BASES.values() if base.gguf}
+GGUF_FILES |= gguf_files(BASES.values())
 FOLDERS = {name: base.path or model_files(base)[0] for name, base in BASES.items()}
 
 

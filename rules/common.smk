@@ -96,10 +96,13 @@ def fetched(wildcards):
     return {"fetched": paths.fetched(wildcards.model)}
 
 
+def gguf_files(entries):
+    """The GGUF files of some models, by the key in names of files."""
+    return {file_key(file): file for file in map(gguf_of, entries) if file is not None}
+
+
 # What is made, by the key in its file names: GGUF files, and a model of each adapter and base.
-GGUF_FILES = {
-    file_key(gguf_of(entry)): gguf_of(entry) for entry in study.models.values() if entry.gguf
-}
+GGUF_FILES = gguf_files(study.models.values())
 MERGED = {
     made_folder(entry).partition(".")[2]: name
     for name, entry in study.models.items()
@@ -151,14 +154,12 @@ def check_before_jobs(workflow):
         if name in needed
     ]
     coming = {str(file) for job in jobs for file in job.output}
-    found = check_models(
-        specs,
-        {
-            spec.name: Path(manifest).exists() and not (spec.is_made and manifest in coming)
-            for spec in specs
-            for manifest in [paths.manifest(spec.name)]
-        },
-    )
+
+    def was_there(spec):
+        manifest = paths.manifest(spec.name)
+        return Path(manifest).exists() and not (spec.is_made and manifest in coming)
+
+    found = check_models(specs, {spec.name: was_there(spec) for spec in specs})
     if found:
         logger.info(told(found))
     if any(model.problem for model in found):

@@ -118,11 +118,6 @@ class Paths:
         named = (dict(zip(_wildcards(name), key, strict=True)) for key in keys)
         return [self.below(SOURCES[name].format(**names)) for names in named]
 
-    def activations(self) -> list[str]:
-        """The files of activations that are kept."""
-        kept = self.keys("generations") if self.study.activations.keep is True else []
-        return [self.below(f"activations/{model}.{language}.h5") for model, language in kept]
-
     def figures(self) -> list[str]:
         formats = self.study.figures.formats
         return [self.below(f"figures/{name}.{ending}") for name in FIGURES for ending in formats]
@@ -136,7 +131,9 @@ class Paths:
             stage: [file for source in sources for file in self.source(source)]
             for stage, sources in MADE.items()
         }
-        made["generate"] += self.activations()
+        if self.study.activations.keep is True:
+            pairs = self.keys("generations")
+            made["generate"] += [self.below(f"activations/{m}.{code}.h5") for m, code in pairs]
         return made | {"figures": self.figures(), "report": [self.below("report.html")]}
 
     def final(self) -> list[str]:
