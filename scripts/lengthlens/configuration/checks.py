@@ -56,20 +56,16 @@ def cross_problems(
 
     languages: dict[str, Language] = {}
     for path in (("languages",), ("probes", "languages")):
-        for index, code in enumerate(_list_at(values, path)):
+        for index, code in enumerate(_at(values, path, list)):
             if usable((*path, index)) and code not in languages:
                 try:
                     languages[code] = _load(code, root)
                 except LengthlensError as error:
                     problems.append(Problem((*path, index), str(error)))
-    forms = []
-    if usable("n_words", "probes.n_words"):
-        forms = list(check_plurals(values, languages.values()))
-    if (
-        languages
-        and not forms
-        and usable("prompts.per_n", "prompts.seed", "n_words", "probes.per_n")
-    ):
+    numbers = usable("n_words", "probes.n_words")
+    forms = list(check_plurals(values, languages.values())) if numbers else []
+    asked = usable("prompts.per_n", "prompts.seed", "n_words", "probes.per_n")
+    if languages and not forms and asked:
         problems += check_prompts(values, languages)
     problems += forms
     if usable("counting"):
@@ -77,17 +73,14 @@ def cross_problems(
     if usable("ablation.untuned"):
         problems += check_untuned(values["ablation"]["untuned"], languages, root)
 
-    given = values.get("models")
-    given = given if isinstance(given, dict) else {}
+    given = _at(values, ("models",), dict)
     models = {name: model for name, model in given.items() if usable(("models", name))}
     folders = {name: _folder(model, root) for name, model in models.items()}
     for name, model in models.items():
         problems += check_model(name, model, folders[name], root)
     here = {name: folder for name, folder in folders.items() if folder is not None}
     if models and len(models) == len(given) and usable("pairs"):
-        variants = {name: model["variant"] for name, model in models.items()}
-        wrong = list(check_pairs(values["pairs"], variants))
-        problems += wrong or check_shapes(values["pairs"], variants, here)
+        problems += _pair_problems(values["pairs"], models, here)
     problems += check_twins(models, root)
     problems += check_series(models)
     for key in ("k", "further_k"):
@@ -96,16 +89,25 @@ def cross_problems(
     return problems, {code: _capacity(language) for code, language in languages.items()}
 
 
+def _pair_problems(
+    pairs: Sequence[Mapping[str, str]],
+    models: Mapping[str, dict[str, Any]],
+    folders: Mapping[str, Path],
+) -> list[Problem]:
+    variants = {name: model["variant"] for name, model in models.items()}
+    return [*check_pairs(pairs, variants)] or [*check_shapes(pairs, variants, folders)]
+
+
 def _on_one_line(one: KeyPath, other: KeyPath) -> bool:
     """Whether two paths are the same, or one stands above the other."""
     return all(a == b for a, b in zip(one, other, strict=False))
 
 
-def _list_at(values: Any, path: KeyPath) -> list:
-    """A list of the configuration; empty where there is none."""
+def _at(values: Any, path: KeyPath, kind: type) -> Any:
+    """A list or mapping of the configuration; empty where there is none."""
     for key in path:
         values = values.get(key) if isinstance(values, dict) else None
-    return values if isinstance(values, list) else []
+    return values if isinstance(values, kind) else kind()
 
 
 def _load(code: str, root: Path) -> Language:
