@@ -68,40 +68,22 @@ wildcard_constraints:
     i=r"\d+",
 
 
+# Stage targets -> what they make, in words.
 STAGES = {
-    "prompts": (paths.prompts(), "prompts"),
-    "generate": (paths.generated(), "answers"),
-    "attribute": (paths.made("attribute"), "attributions"),
-    "select": (paths.made("select"), "rankings"),
-    "patch": (paths.made("patch"), "patches"),
-    "circuits": (paths.made("circuits"), "circuits"),
-    "trace": (paths.made("trace"), "traces"),
-    "count": (paths.made("count"), "measurements of the count in the stream"),
-    "transplant": (paths.made("transplant"), "transplants"),
-    "ablate": (paths.made("ablate"), "ablations"),
-    "probe": (paths.made("probe"), "probes"),
-    "figures": (paths.figures(), "figures"),
-    "report": (paths.report(), "pages of the report"),
+    "prompts": "prompts",
+    "generate": "answers",
+    "attribute": "attributions",
+    "select": "rankings",
+    "patch": "patches",
+    "circuits": "circuits",
+    "trace": "traces",
+    "count": "measurements of the count in the stream",
+    "transplant": "transplants",
+    "ablate": "ablations",
+    "probe": "probes",
+    "figures": "figures",
+    "report": "pages of the report",
 }
-
-
-localrules:
-    all,
-    fetch_weights,
-    fetch_gguf,
-    prompts,
-    generate,
-    attribute,
-    select,
-    patch,
-    circuits,
-    trace,
-    count,
-    transplant,
-    ablate,
-    probe,
-    figures,
-    report,
 
 
 include: "rules/common.smk"
@@ -129,20 +111,22 @@ rule all:
     default_target: True
     input:
         paths.final(),
+    localrule: True
     message:
         "The study is complete"
 
 
 # Each stage's name is a target.
-for stage, (files, made) in STAGES.items():
+for stage, files in paths.stages().items():
 
     rule:
         name:
             stage
         input:
             files,
+        localrule: True
         message:
-            f"All {made} are there"
+            f"All {STAGES[stage]} are there"
 
 
 onstart:
@@ -153,4 +137,4 @@ onstart:
 
 onsuccess:
     if any(job.rule.name == "render_report" for job in workflow.dag.jobs):
-        shell(f"echo; echo 'The report is in {paths.report()[0]}'")
+        shell(f"echo; echo 'The report is in {paths.below('report.html')}'")

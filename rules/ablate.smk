@@ -3,12 +3,12 @@
 
 rule ablate_components:
     input:
-        **of_model("ablate_components"),
-        prompts=paths.below("prompts/{language}.jsonl"),
-        prompts_provenance=paths.below("prompts/{language}.provenance.json"),
-        selections=lambda wildcards: selections_of(wildcards.model, "csv"),
-        provenance=lambda wildcards: selections_of(wildcards.model, "provenance.json"),
-        attribution=paths.below("attribution/{model}.{language}.nc"),
+        **of_model(
+            "ablate_components",
+            prompts=PROMPTS,
+            selections=SELECTIONS,
+            attribution=ATTRIBUTION,
+        ),
     output:
         ablation=paths.below("ablation/{model}.{language}.nc"),
         repair=paths.below("repair/{model}.{language}.nc"),

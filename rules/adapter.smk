@@ -7,23 +7,20 @@ with open(ROOT / "config/adapter.yaml", encoding="utf-8") as file:
     ADAPTERS = yaml.safe_load(file)
 
 
-localrules:
-    adapter,
-
-
 # What is tuned: a folder, or a model entry as in config.yaml that is made into one.
 ENTRIES = {name: recipe["base"] for name, recipe in ADAPTERS.items()}
 BASES = {
     name: Model(variant="instruct", **(entry if isinstance(entry, dict) else {"path": entry}))
     for name, entry in ENTRIES.items()
 }
-GGUF_FILES |= {file_key(base.gguf): base.gguf for base in BASES.values() if base.gguf}
+GGUF_FILES |= gguf_files(BASES.values())
 FOLDERS = {name: base.path or model_files(base)[0] for name, base in BASES.items()}
 
 
 rule adapter:
     input:
         "results/adapter-training/shipped/provenance.json",
+    localrule: True
 
 
 rule tune_adapter:

@@ -4,12 +4,11 @@
 rule attribute_answers:
     input:
         **{name: shard_files(ending) for name, ending in ENDINGS.items()},
+        **with_sidecars({"answers": ANSWERS}),
         code=code("attribute_answers"),
         manifest=manifest,
-        answers=paths.below("generations/{model}.{language}.jsonl"),
-        provenance=paths.below("generations/{model}.{language}.provenance.json"),
     output:
-        attribution=paths.below("attribution/{model}.{language}.nc"),
+        attribution=ATTRIBUTION,
         tokens=paths.below("tokens/{model}.{language}.jsonl"),
         tokens_provenance=paths.below("tokens/{model}.{language}.provenance.json"),
     log:
@@ -40,7 +39,7 @@ rule aggregate_cwa:
     conda:
         "../envs/environment.yaml"
     params:
-        pairs=paths.pairs,
+        pairs=paths.keys("attributions"),
         config=study.slice("statistics"),
     message:
         "Averaging the attribution of all models and languages"

@@ -11,10 +11,9 @@ CLAIM_FILES = {source: paths.source(source) for source in (*CLAIM_SOURCES, *CLAI
 
 rule evaluate_claims:
     input:
-        **CLAIM_FILES,
+        **with_sidecars(CLAIM_FILES),
         code=code("evaluate_claims"),
         claims=CLAIMS,
-        provenance=sidecars_of(CLAIM_FILES),
     output:
         table=report(
             paths.below("claims.csv"),

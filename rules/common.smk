@@ -40,47 +40,37 @@ def code(script, *named):
     return [project_file(path) for path in (file, *modules_of(file, *named))]
 
 
-def sidecars_of(sources):
-    """What stands beside the text files of some sources, and says what made them."""
-    files = (str(file) for files in sources.values() for file in files)
-    return [provenance_of(file) for file in files if file.endswith((".csv", ".jsonl"))]
-
-
-def language_file(wildcards):
-    return project_file(f"resources/languages/{wildcards.language}.yaml")
+def with_sidecars(files):
+    """Files by name, each one or a list, as inputs: beside the text files of them stands what made
+    them."""
+    lists = ([given] if isinstance(given, str) else given for given in files.values())
+    texts = [file for each in lists for file in each if file.endswith((".csv", ".jsonl"))]
+    return files | {"provenance": [provenance_of(file) for file in texts]}
 
 
 def manifest(wildcards):
     return paths.manifest(wildcards.model)
 
 
-def proof_of(model):
-    return paths.below(f"proofs/{model}.json")
-
-
-def proof(wildcards):
-    # NOTE not ancient(): with it Snakemake overlooks other inputs that changed when the proof is
-    # made anew.
-    return proof_of(wildcards.model)
-
-
-def model_entry(wildcards):
-    return study.model_entry(wildcards.model)
-
-
+LANGUAGE = project_file("resources/languages/{language}.yaml")
+PROMPTS = paths.below("prompts/{language}.jsonl")
 ANSWERS = paths.below("generations/{model}.{language}.jsonl")
-ANSWERS_PROVENANCE = provenance_of(ANSWERS)
-MODEL = {"name": lambda wildcards: wildcards.model, "model": model_entry}  # params of its script
+ATTRIBUTION = paths.below("attribution/{model}.{language}.nc")
+# The rankings of a model in all languages, for transfer needs the others'.
+SELECTIONS = [paths.below(f"selection/{{model}}.{code}.csv") for code in study.languages]
+# NOTE not ancient(): with it Snakemake overlooks other inputs that changed when the proof is made
+# anew.
+PROOF = paths.below("proofs/{model}.json")
+MODEL = {  # params of its script
+    "name": lambda wildcards: wildcards.model,
+    "model": lambda wildcards: study.model_entry(wildcards.model),
+}
 
 
-def of_model(script):
-    """Inputs of a rule that runs a model in a language."""
-    return {"code": code(script), "manifest": manifest, "proof": proof, "language": language_file}
-
-
-def of_answers(script):
-    """The same, of one that reads the study's answers with the model."""
-    return of_model(script) | {"answers": ANSWERS, "provenance": ANSWERS_PROVENANCE}
+def of_model(script, **files):
+    """Inputs of a rule that runs a model in a language on some files."""
+    given = {"code": code(script), "manifest": manifest, "proof": PROOF, "language": LANGUAGE}
+    return given | with_sidecars(files)
 
 
 def files_in(folder):
@@ -106,8 +96,13 @@ def fetched(wildcards):
     return {"fetched": paths.fetched(wildcards.model)}
 
 
+def gguf_files(entries):
+    """The GGUF files of some models, by the key in names of files."""
+    return {file_key(entry.gguf): entry.gguf for entry in entries if entry.gguf}
+
+
 # What is made, by the key in its file names: GGUF files, and a model of each adapter and base.
-GGUF_FILES = {file_key(entry.gguf): entry.gguf for entry in study.models.values() if entry.gguf}
+GGUF_FILES = gguf_files(study.models.values())
 MERGED = {
     made_folder(entry).partition(".")[2]: name
     for name, entry in study.models.items()
@@ -159,14 +154,12 @@ def check_before_jobs(workflow):
         if name in needed
     ]
     coming = {str(file) for job in jobs for file in job.output}
-    found = check_models(
-        specs,
-        {
-            spec.name: Path(manifest).exists() and not (spec.is_made and manifest in coming)
-            for spec in specs
-            for manifest in [paths.manifest(spec.name)]
-        },
-    )
+
+    def was_there(spec):
+        manifest = paths.manifest(spec.name)
+        return Path(manifest).exists() and not (spec.is_made and manifest in coming)
+
+    found = check_models(specs, {spec.name: was_there(spec) for spec in specs})
     if found:
         logger.info(told(found))
     if any(model.problem for model in found):
@@ -188,12 +181,16 @@ def look_for_jobs_when_one_ends(workflow):
         workflow.scheduler.job_rate_limiter = None
 
 
-JOB, SHARDS = paths.generation_job()
+# A generation job's name, and the shards that it makes.
+JOB, SHARDS = "{model}.{language}", paths.shards()
+if study.jobs.shards == "one":
+    JOB = "{model}.{language}.n{n}.{i}"
+    SHARDS = [paths.below(f"shards/{JOB}")]
 
 
-def each_shard(ending):
-    """One file of every shard of a generation job, as patterns."""
-    return [f"{shard}.{ending}" for shard in SHARDS]
+def shard_files(ending, shards=paths.shards()):
+    """One file of each shard, as patterns."""
+    return [f"{shard}.{ending}" for shard in shards]
 
 
 def shards_of_job(wildcards):
@@ -211,10 +208,6 @@ def shards_of_job(wildcards):
         }
         for shard in shards
     ]
-
-
-def shard_files(ending):
-    return lambda wildcards: paths.shards(wildcards.model, wildcards.language, ending)
 
 
 def is_untuned(wildcards):
@@ -236,11 +229,6 @@ def ablation_prompts(wildcards):
     return study.ablation.base_prompts if is_untuned(wildcards) else None
 
 
-def selections_of(model, ending):
-    """The rankings of a model in all languages, for transfer needs the others'."""
-    return [paths.below(f"selection/{model}.{code}.{ending}") for code in study.languages]
-
-
 def set_tests(wildcards):
     """The tests of sets of heads that one model's ablation in one language must provide for."""
     mine = (study.tunings[wildcards.model], wildcards.language)
@@ -258,11 +246,8 @@ def other_answers(wildcards):
     other = paths.partner(wildcards.model)
     if other is None:
         return {}
-    names = {"model": other, "language": wildcards.language}
-    return {
-        "other_answers": ANSWERS.format(**names),
-        "other_provenance": ANSWERS_PROVENANCE.format(**names),
-    }
+    answers = ANSWERS.format(model=other, language=wildcards.language)
+    return {"other_answers": answers, "other_provenance": provenance_of(answers)}
 
 
 def own_patching(wildcards):
@@ -278,10 +263,7 @@ def other_model(wildcards):
 
 def study_answers(wildcards):
     """The study's own answers in a language, where it has any."""
-    if wildcards.language not in study.languages:
-        return {}
-    answers = paths.below("generations/{model}.{language}")
-    return {"answers": f"{answers}.jsonl", "provenance": f"{answers}.provenance.json"}
+    return with_sidecars({"answers": ANSWERS}) if wildcards.language in study.languages else {}
 
 
 def figure_files(name, category, label):

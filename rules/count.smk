@@ -4,7 +4,7 @@
 
 rule measure_count:
     input:
-        **of_answers("measure_count"),
+        **of_model("measure_count", answers=ANSWERS),
     output:
         paths.below("count/{model}.{language}.nc"),
     log:

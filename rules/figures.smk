@@ -8,10 +8,9 @@ for name, drawing in FIGURES.items():
         name:
             f"draw_{name}"
         input:
-            **sources,
+            **with_sidecars(sources),
             code=code("draw_figure", f"lengthlens.figures.{name}"),
             languages=PROBED_LANGUAGE_FILES if drawing.probed else LANGUAGE_FILES,
-            provenance=sidecars_of(sources),
         output:
             figure_files(name, drawing.category, drawing.label),
         log:

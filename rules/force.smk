@@ -6,12 +6,8 @@
 rule force_answers:
     input:
         unpack(other_answers),
-        **(
-            {"attribution": paths.below("attribution/{model}.{language}.nc")}
-            if "mean" in study.forced.modes
-            else {}
-        ),
-        **of_answers("force_answers"),
+        **({"attribution": ATTRIBUTION} if "mean" in study.forced.modes else {}),
+        **of_model("force_answers", answers=ANSWERS),
     output:
         paths.below("forced/{model}.{language}.nc"),
     log:

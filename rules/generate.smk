@@ -7,6 +7,7 @@
 # What an answer leaves behind: its activations in a file, or the scores that were made of them at
 # once, without ever writing them. Both ways go through `attribution.per_sample`.
 RECORDED = study.activations.keep is not False
+KEPT = study.activations.keep is True
 TEMPORARY = study.activations.keep == "temp"
 if RECORDED:
     GENERATE, PRECISION = "generate_answers", {"precision": study.activations.precision}
@@ -26,6 +27,7 @@ rule fetch_weights:
         "results/weights/{model}.{key}.fetched.json",
     log:
         "results/weights/logs/{model}.{key}.fetched.log",
+    localrule: True
     conda:
         "../envs/environment.yaml"
     params:
@@ -42,6 +44,7 @@ rule fetch_gguf:
         "results/weights/fetched.{key}.gguf",
     log:
         "results/weights/logs/fetched.{key}.log",
+    localrule: True
     conda:
         "../envs/environment.yaml"
     params:
@@ -121,7 +124,7 @@ rule prove_model:
         code=code("prove_model"),
         manifest=manifest,
     output:
-        proof_of("{model}"),
+        PROOF,
     log:
         paths.below("logs/prove_model/{model}.log"),
     conda:
@@ -147,11 +150,11 @@ rule:
         **of_model(GENERATE),
     output:
         **{
-            name: [temp(file) if TEMPORARY else file for file in each_shard(ending)]
+            name: [temp(file) if TEMPORARY else file for file in shard_files(ending, SHARDS)]
             for name, ending in ENDINGS.items()
         },
-        answers=each_shard("jsonl"),
-        provenance=each_shard("provenance.json"),
+        answers=shard_files("jsonl", SHARDS),
+        provenance=shard_files("provenance.json", SHARDS),
     log:
         paths.below(f"logs/{GENERATE}/{JOB}.log"),
     priority: 4  # so that the first figures come soon
@@ -173,19 +176,14 @@ rule:
 
 rule collect_answers:
     input:
-        **({"activations": shard_files("h5")} if study.activations.keep is True else {}),
+        **({"activations": shard_files("h5")} if KEPT else {}),
+        **with_sidecars({"answers": shard_files("jsonl")}),
         code=code("collect_answers"),
         manifest=manifest,
-        answers=shard_files("jsonl"),
-        provenance=shard_files("provenance.json"),
     output:
-        **(
-            {"activations": paths.below("activations/{model}.{language}.h5")}
-            if study.activations.keep is True
-            else {}
-        ),
-        answers=paths.below("generations/{model}.{language}.jsonl"),
-        provenance=paths.below("generations/{model}.{language}.provenance.json"),
+        **({"activations": paths.below("activations/{model}.{language}.h5")} if KEPT else {}),
+        answers=ANSWERS,
+        provenance=provenance_of(ANSWERS),
     log:
         paths.below("logs/collect_answers/{model}.{language}.log"),
     priority: 4  # so that the first figures come soon

@@ -4,7 +4,7 @@
 
 rule patch_components:
     input:
-        **of_answers("patch_components"),
+        **of_model("patch_components", answers=ANSWERS),
     output:
         paths.below("patching/{model}.{language}.nc"),
     log:
@@ -26,9 +26,7 @@ rule patch_components:
 
 rule measure_circuits:
     input:
-        **of_answers("measure_circuits"),
-        selections=lambda wildcards: selections_of(wildcards.model, "csv"),
-        selections_provenance=lambda wildcards: selections_of(wildcards.model, "provenance.json"),
+        **of_model("measure_circuits", answers=ANSWERS, selections=SELECTIONS),
     output:
         paths.below("circuits/{model}.{language}.nc"),
     log:

@@ -8,25 +8,22 @@ with open(ROOT / "config/pocket.yaml", encoding="utf-8") as file:
 POCKET_DATA = sorted(str(path) for path in (ROOT / "resources/pocket/lexicon").iterdir())
 
 
-localrules:
-    pocket,
-    pocket_seeds,
-    pocket_series,
-
-
 rule pocket:
     input:
         "results/pocket-training/shipped/provenance.json",
+    localrule: True
 
 
 rule pocket_seeds:
     input:
         expand("results/pocket-training/{budget}/provenance.json", budget=["seed1", "seed2"]),
+    localrule: True
 
 
 rule pocket_series:
     input:
         "results/pocket-training/series/provenance.json",
+    localrule: True
 
 
 rule train_pocket:

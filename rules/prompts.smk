@@ -4,10 +4,10 @@
 rule build_prompts:
     input:
         code=code("build_prompts"),
-        language=language_file,
+        language=LANGUAGE,
     output:
-        prompts=paths.below("prompts/{language}.jsonl"),
-        provenance=paths.below("prompts/{language}.provenance.json"),
+        prompts=PROMPTS,
+        provenance=provenance_of(PROMPTS),
     log:
         paths.below("logs/build_prompts/{language}.log"),
     conda:

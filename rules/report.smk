@@ -4,24 +4,24 @@ from lengthlens.figures.registry import FIGURES
 TEMPLATES = sorted(map(project_file, (SCRIPTS / "lengthlens/reporting/templates").iterdir()))
 CAPTIONS = [project_file(f"rules/captions/{name}.rst") for name in FIGURES]
 REPORTED = {
-    "prompts": paths.prompts(),
-    **{name: paths.source(name) for name in ("answers", "tokens", "attributions", "ablations")},
+    **{
+        name: paths.source(name)
+        for name in ("prompts", "answers", "tokens", "attributions", "ablations")
+    },
     "tables": paths.tables(),
+    "claims": paths.below("claims.csv"),
 }
 
 
 rule render_report:
     input:
-        **REPORTED,
+        **with_sidecars(REPORTED),
         code=code("render_report"),
         templates=TEMPLATES,
         captions=CAPTIONS,
         languages=PROBED_LANGUAGE_FILES,
         cwa=paths.below("cwa.nc"),
-        claims=paths.below("claims.csv"),
-        claims_provenance=paths.below("claims.provenance.json"),
         figures=paths.figures(),
-        provenance=sidecars_of(REPORTED),
     output:
         report=paths.below("report.html"),
         findings=paths.below("findings.md"),
@@ -31,7 +31,7 @@ rule render_report:
     conda:
         "../envs/environment.yaml"
     params:
-        pairs=paths.pairs,
+        pairs=paths.keys("answers"),
         tunings=study.tunings,
         config=study.values,
     message:

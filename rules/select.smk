@@ -5,7 +5,7 @@ rule select_components:
     input:
         unpack(own_patching),
         code=code("select_components"),
-        attribution=paths.below("attribution/{model}.{language}.nc"),
+        attribution=ATTRIBUTION,
         forced=paths.below("forced/{model}.{language}.nc"),
     output:
         table=paths.below("selection/{model}.{language}.csv"),

@@ -30,9 +30,8 @@ for name, stage in TABLE_STAGES.items():
         name:
             f"summarise_{name}"
         input:
-            **sources,
+            **with_sidecars(sources),
             code=code("make_tables", f"lengthlens.analysis.stages.{name}"),
-            provenance=sidecars_of(sources),
         output:
             **{table: table_file(table, entry) for table, entry in stage.tables.items()},
             provenance=[paths.below(f"tables/{table}.provenance.json") for table in stage.tables],

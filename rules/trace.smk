@@ -5,10 +5,12 @@ from lengthlens.workflow.targets import TRACES
 
 rule trace_model:
     input:
-        **of_answers("trace_model"),
-        circuits=paths.below("circuits/{model}.{language}.nc"),
-        selection=paths.below("selection/{model}.{language}.csv"),
-        selection_provenance=paths.below("selection/{model}.{language}.provenance.json"),
+        **of_model(
+            "trace_model",
+            answers=ANSWERS,
+            circuits=paths.below("circuits/{model}.{language}.nc"),
+            selection=paths.below("selection/{model}.{language}.csv"),
+        ),
     output:
         **{name: paths.below(f"{name}/{{model}}.{{language}}.nc") for name in TRACES},
     log:

@@ -4,13 +4,12 @@
 
 rule transplant_weights:
     input:
+        **with_sidecars({"prompts": PROMPTS}),
         code=code("transplant_weights"),
         manifest=lambda wildcards: paths.manifest(wildcards.tuned),
         untuned_manifest=lambda wildcards: paths.manifest(wildcards.untuned),
-        proofs=lambda wildcards: [proof_of(wildcards.untuned), proof_of(wildcards.tuned)],
-        language=language_file,
-        prompts=paths.below("prompts/{language}.jsonl"),
-        prompts_provenance=paths.below("prompts/{language}.provenance.json"),
+        proofs=[paths.below(f"proofs/{{{tuning}}}.json") for tuning in ("untuned", "tuned")],
+        language=LANGUAGE,
         circuits=paths.below("circuits/{tuned}.{language}.nc"),
         attribution=paths.below("attribution/{tuned}.{language}.nc"),
     output:

@@ -15,11 +15,9 @@ def main(snakemake) -> None:
     cast = cast_of(params.tunings, snakemake.input.languages)
     given, reads = snakemake.input, params.reads
     data = [open_source(each, list(given[each]), keys) for each, keys in reads.items()]
-    sections = dict(params.config)
-    options = (
-        {"bootstrap": Bootstrap(**sections.pop("statistics"))} if "statistics" in sections else {}
-    )
-    options |= {key: value for section in sections.values() for key, value in section.items()}
+    options = {}
+    for key, section in params.config.items():
+        options |= {"bootstrap": Bootstrap(**section)} if key == "statistics" else section
     figure = getattr(module, f"draw_{name}")(*data, cast, **options)
     made = [origin for source in data for origin in origins(source)]
     save_formats(figure, snakemake.output, params.config, made, dpi=params.dpi)

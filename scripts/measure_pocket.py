@@ -48,9 +48,9 @@ def main() -> None:
                 requests = study_prompts(code, arguments.per_n, arguments.seed)
             answers = answer(model, tokenizer, requests, chat=variant == "instruct")
             columns[f"{variant} {code}"] = measure(answers, tokenizer)
-            every = max(1, len(answers) // arguments.samples) if arguments.samples else len(answers)
-            for given in answers[::every] if arguments.samples else []:
-                print(f"{variant} {code} | {given.request.text} | {given.text}")
+            if arguments.samples:
+                for given in answers[:: max(1, len(answers) // arguments.samples)]:
+                    print(f"{variant} {code} | {given.request.text} | {given.text}")
     rows = [
         (name, *(f"{column[name]:.3f}" for column in columns.values()))
         for name in next(iter(columns.values()))

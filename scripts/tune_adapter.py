@@ -6,6 +6,8 @@ from lengthlens.workflow.job import run_job
 def main(snakemake) -> None:
     from pathlib import Path
 
+    import pandas as pd
+
     from lengthlens.files.provenance import provenance
     from lengthlens.files.whole import write_json, write_text
     from lengthlens.tuning.recipe import Recipe
@@ -16,14 +18,12 @@ def main(snakemake) -> None:
     root, folder = Path(snakemake.params.root), Path(snakemake.params.folder)
     tuning = Tuning(recipe, root, folder)
     progress = tuning.run()
-    lines = [f"{i},{a:.5f},{e:.5f}\n" for i, (a, e) in enumerate(progress.losses, start=1)]
-    write_text(snakemake.output.losses, "step,answer,end\n" + "".join(lines))
-    names = list(next(iter(progress.developments.values())))
-    lines = [
-        ",".join([str(step), *(f"{numbers[name]:.4f}" for name in names)]) + "\n"
-        for step, numbers in progress.developments.items()
-    ]
-    write_text(snakemake.output.development, ",".join(["step", *names]) + "\n" + "".join(lines))
+    losses = pd.DataFrame(progress.losses, columns=["answer", "end"])
+    losses.index = pd.RangeIndex(1, len(losses) + 1, name="step")
+    write_text(snakemake.output.losses, losses.to_csv(float_format="%.5f"))
+    developments = pd.DataFrame.from_dict(progress.developments, orient="index", dtype=float)
+    text = developments.to_csv(index_label="step", float_format="%.4f", na_rep="nan")
+    write_text(snakemake.output.development, text)
     values = recipe.model_dump(mode="json", exclude={"base"})
     made = provenance("adapter/1", {"recipe": values}, weights_manifest(tuning.loaded.spec))
     write_json(snakemake.output.provenance, made)

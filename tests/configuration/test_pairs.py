@@ -89,7 +89,7 @@ def test_both_models_may_be_prompted_alike(config: dict[str, Any], root):
     study = Study.from_config(config, root=root)
     expected = {"small": "untuned", "smol": "untuned", "counts": "tuned", "other": "tuned"}
     assert study.tunings == expected
-    assert {model for model, _ in Paths(study).tuned_pairs} == {"counts", "other"}
+    assert {model for model, _ in Paths(study).keys("answers", tuned=True)} == {"counts", "other"}
 
 
 def test_a_checkpoint_has_a_series_and_a_step_of_its_own():

@@ -45,58 +45,69 @@ def cross_problems(
         each N (topics × templates).
     """
 
-    def usable(*path: str | int) -> bool:
-        return not any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in malformed)
+    def usable(*keys: str | KeyPath) -> bool:
+        paths = [tuple(key.split(".")) if isinstance(key, str) else key for key in keys]
+        return not any(_on_one_line(path, bad) for path in paths for bad in malformed)
 
     problems: list[Problem] = []
     for needs, check in CHECKS:
-        if all(usable(*key.split(".")) for key in needs):
+        if usable(*needs):
             problems += check(values)
 
     languages: dict[str, Language] = {}
     for path in (("languages",), ("probes", "languages")):
-        for index, code in enumerate(_list_at(values, path)):
-            if usable(*path, index) and code not in languages:
+        for index, code in enumerate(_at(values, path, list)):
+            if usable((*path, index)) and code not in languages:
                 try:
                     languages[code] = _load(code, root)
                 except LengthlensError as error:
                     problems.append(Problem((*path, index), str(error)))
-    prompts = ("prompts", "per_n"), ("prompts", "seed"), ("n_words",), ("probes", "per_n")
-    forms = []
-    if usable("n_words") and usable("probes", "n_words"):
-        forms = list(check_plurals(values, languages.values()))
-    if languages and not forms and all(usable(*key) for key in prompts):
+    numbers = usable("n_words", "probes.n_words")
+    forms = list(check_plurals(values, languages.values())) if numbers else []
+    asked = usable("prompts.per_n", "prompts.seed", "n_words", "probes.per_n")
+    if languages and not forms and asked:
         problems += check_prompts(values, languages)
     problems += forms
     if usable("counting"):
         problems += check_counting(values["counting"], languages.values())
-    if usable("ablation", "untuned"):
+    if usable("ablation.untuned"):
         problems += check_untuned(values["ablation"]["untuned"], languages, root)
 
-    given = values.get("models")
-    given = given if isinstance(given, dict) else {}
-    models = {name: model for name, model in given.items() if usable("models", name)}
+    given = _at(values, ("models",), dict)
+    models = {name: model for name, model in given.items() if usable(("models", name))}
+    folders = {name: _folder(model, root) for name, model in models.items()}
     for name, model in models.items():
-        problems += check_model(name, model, root)
+        problems += check_model(name, model, folders[name], root)
+    here = {name: folder for name, folder in folders.items() if folder is not None}
     if models and len(models) == len(given) and usable("pairs"):
-        variants = {name: model["variant"] for name, model in models.items()}
-        wrong = list(check_pairs(values["pairs"], variants))
-        folders = {name: _folder(model, root) for name, model in models.items()}
-        there = {name: folder for name, folder in folders.items() if folder is not None}
-        problems += wrong or check_shapes(values["pairs"], variants, there)
+        problems += _pair_problems(values["pairs"], models, here)
     problems += check_twins(models, root)
     problems += check_series(models)
     for key in ("k", "further_k"):
-        if usable("ablation", key):
-            problems += check_heads(key, values["ablation"][key], models, root)
+        if usable(f"ablation.{key}"):
+            problems += check_heads(key, values["ablation"][key], here)
     return problems, {code: _capacity(language) for code, language in languages.items()}
 
 
-def _list_at(values: Any, path: KeyPath) -> list:
-    """A list of the configuration; empty where there is none."""
+def _pair_problems(
+    pairs: Sequence[Mapping[str, str]],
+    models: Mapping[str, dict[str, Any]],
+    folders: Mapping[str, Path],
+) -> list[Problem]:
+    variants = {name: model["variant"] for name, model in models.items()}
+    return [*check_pairs(pairs, variants)] or [*check_shapes(pairs, variants, folders)]
+
+
+def _on_one_line(one: KeyPath, other: KeyPath) -> bool:
+    """Whether two paths are the same, or one stands above the other."""
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def _at(values: Any, path: KeyPath, kind: type) -> Any:
+    """A list or mapping of the configuration; empty where there is none."""
     for key in path:
         values = values.get(key) if isinstance(values, dict) else None
-    return values if isinstance(values, list) else []
+    return values if isinstance(values, kind) else kind()
 
 
 def _load(code: str, root: Path) -> Language:
@@ -182,17 +193,19 @@ def check_untuned(codes: Sequence[str], used: Iterable[str], root: Path) -> Iter
 
 def check_tokens(values: dict[str, Any]) -> Iterator[Problem]:
     """Answers of the largest N fit into max_new_tokens, their stop token included."""
-    asked = {"n_words": values["n_words"], "probes.n_words": values["probes"]["n_words"]}
-    for section, keys, safe in (("generation", tuple(asked), 64), ("ablation", ("n_words",), 40)):
-        limit = values[section]["max_new_tokens"]
-        for key in keys:
-            largest = max(asked[key], default=0)
-            if limit != "auto" and limit <= largest:
-                yield Problem(
-                    (section, "max_new_tokens"),
-                    f"{limit} cuts every answer of {largest} words ({key}) before its end; "
-                    f"legal: more than {largest}, about {max(safe, 8 * largest)} to be safe",
-                )
+    n_words, probed = values["n_words"], values["probes"]["n_words"]
+    for section, key, numbers, safe in (
+        ("generation", "n_words", n_words, 64),
+        ("generation", "probes.n_words", probed, 64),
+        ("ablation", "n_words", n_words, 40),
+    ):
+        limit, largest = values[section]["max_new_tokens"], max(numbers, default=0)
+        if limit != "auto" and limit <= largest:
+            yield Problem(
+                (section, "max_new_tokens"),
+                f"{limit} cuts every answer of {largest} words ({key}) before its end; "
+                f"legal: more than {largest}, about {max(safe, 8 * largest)} to be safe",
+            )
 
 
 def check_formats(values: dict[str, Any]) -> Iterator[Problem]:
@@ -227,13 +240,10 @@ def check_date(values: dict[str, Any]) -> Iterator[Problem]:
 
 def check_letter_case(values: dict[str, Any]) -> Iterator[Problem]:
     """Names that differ in case only would share files on some file systems."""
-    names = {
-        "models": values["models"],
-        "languages": [*values["languages"], *values["probes"]["languages"]],
-    }
-    for key in names:
+    languages = [*values["languages"], *values["probes"]["languages"]]
+    for key, names in (("models", values["models"]), ("languages", languages)):
         first: dict[str, str] = {}
-        for name in names[key]:
+        for name in names:
             other = first.setdefault(name.lower(), name)
             if other != name:
                 yield Problem(
@@ -285,7 +295,9 @@ CHECKS: list[tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[Problem]
 ]
 
 
-def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Problem]:
+def check_model(
+    name: str, model: dict[str, Any], folder: Path | None, root: Path
+) -> Iterator[Problem]:
     """A model is given in one way; if local, it is whole."""
     path = ("models", name)
     given = [key for key in ("path", "hub", "gguf") if key in model]
@@ -297,68 +309,63 @@ def check_model(name: str, model: dict[str, Any], root: Path) -> Iterator[Proble
             "replace the default set, so each must be complete)",
         )
         return
-    yield from _made_problems(path, model, root)
-    if "hub" in model:
-        if "revision" not in model:
-            yield Problem(
-                (*path, "revision"),
-                "missing, so the weights could change from one run to the next; legal: a commit "
-                "hash (or a tag or branch), see the model's page under Files, History",
-            )
-        return
-    if "revision" in model:
+    yield from _made_problems(path, model, folder, root)
+    if "hub" in model and "revision" not in model:
+        yield Problem(
+            (*path, "revision"),
+            "missing, so the weights could change from one run to the next; legal: a commit "
+            "hash (or a tag or branch), see the model's page under Files, History",
+        )
+    if "revision" in model and "hub" not in model:
         yield Problem((*path, "revision"), "only a `hub` model has a revision; remove the key")
-    if "path" not in model:
-        return
-    if brace := _brace((*path, "path"), model["path"]):
-        yield brace
-        return
-    folder = _folder(model, root)
-    try:
-        yield from _folder_problems(path, model, folder)
-    except OSError as error:  # no permission, a name that is too long, …
-        yield Problem((*path, "path"), f"{show(model['path'])} cannot be read ({error.strerror})")
+    if "path" in model:
+        try:
+            yield from _folder_problems(path, model, folder)
+        except OSError as error:
+            yield _unreadable(path, model, "path", error)
 
 
-def _brace(path: KeyPath, value: str) -> Problem | None:
+def _brace(name: str) -> str | None:
     """A brace in the name of a file or folder that is an input of rules."""
-    if not set("{}") & set(value):
+    if not set("{}") & set(name):
         return None
-    return Problem(
-        path,
-        f"{show(value)} holds a brace, which Snakemake takes for a wildcard; rename it, or link it "
-        "under another name",
+    return (
+        f"{show(name)} holds a brace, which Snakemake takes for a wildcard; rename it, or link it "
+        "under another name"
     )
 
 
-def _made_problems(path: KeyPath, model: dict[str, Any], root: Path) -> Iterator[Problem]:
+def _unreadable(path: KeyPath, model: dict[str, Any], key: str, error: OSError) -> Problem:
+    """No permission, a name that is too long, …"""
+    return Problem((*path, key), f"{show(model[key])} cannot be read ({error.strerror})")
+
+
+def _made_problems(
+    path: KeyPath, model: dict[str, Any], folder: Path | None, root: Path
+) -> Iterator[Problem]:
     """What is wrong with a GGUF file or an adapter, told by small reads."""
-    key = "gguf"
-    try:
-        file = Model(**model).gguf
-        if file is not None and file.pip is not None and file.sha256 is None:
+    checks: dict[str, tuple[str, Callable[[], str | None]]] = {}
+    if file := Model(**model).gguf:
+        if file.pip is None:
+            checks["gguf"] = file.file, lambda: file_problem(local_folder(file.file, root))
+        elif file.sha256 is None:
             yield Problem(
                 (*path, "gguf", "sha256"),
                 "missing, so nothing would say whether the package holds the file that is meant; "
                 "legal: its SHA-256, as sha256sum prints it",
             )
-        if file is not None and file.pip is None:
-            if brace := _brace((*path, key), file.file):
-                yield brace
-            elif wrong := file_problem(local_folder(file.file, root)):
+    if adapter := model.get("adapter"):
+        checks["adapter"] = adapter, lambda: adapter_problem(local_folder(adapter, root), folder)
+    for key, (name, check) in checks.items():
+        try:
+            if wrong := _brace(name) or check():
                 yield Problem((*path, key), wrong)
-        key = "adapter"
-        if key in model:
-            if brace := _brace((*path, key), model[key]):
-                yield brace
-            elif wrong := adapter_problem(local_folder(model[key], root), _folder(model, root)):
-                yield Problem((*path, key), wrong)
-    except OSError as error:  # no permission, a name that is too long, …
-        yield Problem((*path, key), f"{show(model[key])} cannot be read ({error.strerror})")
+        except OSError as error:
+            yield _unreadable(path, model, key, error)
 
 
 def _folder_problems(path: KeyPath, model: dict[str, Any], folder: Path) -> Iterator[Problem]:
-    if odd := odd_place(folder):
+    if odd := _brace(model["path"]) or odd_place(folder):
         yield Problem((*path, "path"), odd)
         return
     if not folder.is_dir():
@@ -411,13 +418,10 @@ def check_series(models: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
                 yield Problem(("models", name, "step"), message)
 
 
-def check_heads(
-    key: str, sizes: Sequence[int], models: Mapping[str, dict[str, Any]], root: Path
-) -> Iterator[Problem]:
-    """Some of the sizes are within every model's heads; those that are not are left out."""
-    for name, model in models.items():
-        folder = _folder(model, root)
-        if folder is None or (found := number_of_heads(folder)) is None:
+def check_heads(key: str, sizes: Sequence[int], folders: Mapping[str, Path]) -> Iterator[Problem]:
+    """Some of the sizes are within the heads of every model that is here; others are left out."""
+    for name, folder in folders.items():
+        if (found := number_of_heads(folder)) is None:
             continue
         layers, heads = found
         if sizes and min(sizes) > layers * heads:

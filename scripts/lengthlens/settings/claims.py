@@ -5,11 +5,21 @@ What the keys mean is told at the top of that file. `claims.measures` measures e
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
-from lengthlens.settings.fields import Filled, Says, Section, several, text
+from lengthlens.settings.fields import (
+    NAME,
+    Filled,
+    Says,
+    Section,
+    number,
+    refused,
+    several,
+    text,
+    whole,
+)
 from lengthlens.settings.sections import Score
 
 Status = Annotated[
@@ -19,20 +29,15 @@ Status = Annotated[
 Id = text(r"^[a-z0-9][a-z0-9-]*$", "small letters, digits and hyphens")
 Sentence = Annotated[Filled, Says("a sentence")]
 Models = several(
-    text(r"^[A-Za-z0-9][A-Za-z0-9-]*$", "letters, digits and hyphens"),
-    1,
-    "a list of names of models, no duplicates",
+    text(NAME, "letters, digits and hyphens"), 1, "a list of names of models, no duplicates"
 )
 Tuning = Literal["untuned", "tuned"]
-Code = text(
-    r"^[A-Za-z0-9][A-Za-z0-9-]*$",
-    'a language code (in quotes where YAML reads something else: "no")',
-)
-AtLeastOne = Annotated[int, Field(strict=True, ge=1), Says("a whole number ≥ 1")]
+Code = text(NAME, 'a language code (in quotes where YAML reads something else: "no")')
+AtLeastOne = whole(1, legal="a whole number ≥ 1")
 Numbers = several(AtLeastOne, 1, "a list of whole numbers ≥ 1, no duplicates")
-Number = Annotated[float, Field(strict=True), Says("a number")]
-AboveZero = Annotated[float, Field(strict=True, gt=0), Says("a number > 0")]
-Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+Number = number("a number")
+AboveZero = number("a number > 0", gt=0)
+Fraction = number(ge=0, le=1)
 Layers = Annotated[
     Literal["final"] | tuple[Fraction, Fraction],
     Says("final, or [from, to] as fractions of depth from 0 to 1"),
@@ -58,13 +63,7 @@ AnyScore = Literal[
 ]
 
 
-def _not_empty(value: Any) -> Any:
-    if value == {}:
-        raise ValueError("it has no key")
-    return value
-
-
-NotEmpty = BeforeValidator(_not_empty)
+NotEmpty = refused(lambda value: value == {}, "it has no key", BeforeValidator)
 
 
 class Statistic(Section):

@@ -6,6 +6,7 @@ for the rest. Numbers are strict: 3.0 is not a whole number, and neither is true
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -38,14 +39,33 @@ def about(description: str, legal: str = "", **options: Any) -> Any:
     return Field(description=description, json_schema_extra=extra, **options)
 
 
-def whole(least: int, most: int, legal: str = "") -> Any:
+def refused(wrong: Callable[[Any], bool], why: str, validator: Any = AfterValidator) -> Any:
+    """A validator that refuses the values of which `wrong` is true."""
+
+    def check(value: Any) -> Any:
+        if wrong(value):
+            raise ValueError(why)
+        return value
+
+    return validator(check)
+
+
+def whole(least: int, most: int | None = None, legal: str = "") -> Any:
     """A whole number from `least` to `most`."""
     return Annotated[int, Field(strict=True, ge=least, le=most), Says(legal)]
 
 
+def number(legal: str = "", **bounds: float) -> Any:
+    """A number within bounds, named as in `pydantic.Field`."""
+    return Annotated[float, Field(strict=True, **bounds), Says(legal)]
+
+
 def several(item: Any, least: int = 0, legal: str = "") -> Any:
     """A list of at least `least` items, without duplicates."""
-    unique = AfterValidator(_without_duplicates)
+    unique = refused(
+        lambda values: any(value in values[:place] for place, value in enumerate(values)),
+        "an item stands twice",
+    )
     return Annotated[tuple[item, ...], Field(min_length=least), unique, Says(legal, unique=True)]
 
 
@@ -54,28 +74,18 @@ def text(pattern: str, legal: str, most: int | None = None) -> Any:
     return Annotated[str, Field(strict=True, pattern=pattern, max_length=most), Says(legal)]
 
 
-def _no_truth_value(value: Any) -> Any:
-    if isinstance(value, bool):  # NOTE which Python takes for 1 or 0
-        raise ValueError("true and false are no numbers")
-    return value
+# NOTE Python takes true and false for 1 and 0.
+NotBool = refused(
+    lambda value: isinstance(value, bool), "true and false are no numbers", BeforeValidator
+)
 
-
-NotBool = BeforeValidator(_no_truth_value)
-
-
-def _without_duplicates(values: tuple) -> tuple:
-    if any(value in values[:place] for place, value in enumerate(values)):
-        raise ValueError("an item stands twice")
-    return values
-
-
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 _PRINTED = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
 _VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
-Name = text(_NAME, "1 to 64 letters, digits and hyphens, the first not a hyphen", most=64)
+Name = text(NAME, "1 to 64 letters, digits and hyphens, the first not a hyphen", most=64)
 Language = text(
-    _NAME,
+    NAME,
     "a language code of letters, digits and hyphens, in quotes where YAML would read something "
     'else ("no")',
     most=64,
@@ -87,4 +97,4 @@ Seed = whole(0, 4_294_967_295)
 Count = whole(1, 1_000_000, "a whole number ≥ 1")
 Sets = whole(1, 100_000)
 Words = whole(1, 10_000, "a whole number of words from 1 to 10000")
-Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Share = number(gt=0, lt=1)

@@ -26,6 +26,8 @@ from lengthlens.settings.fields import (
     Share,
     Words,
     about,
+    number,
+    refused,
     several,
     text,
     whole,
@@ -37,14 +39,9 @@ _SIZES = "a list of at least one whole number from 1 to 100000, without duplicat
 _OF_THE_RUN = "auto, or a list of languages of the run without duplicates, or []"
 _PATCHED = "a whole number ≥ 1; more than prompts.per_n means all"
 
-Mode = Literal["zero", "mean", "resample"]
+Swaps = several(Annotated[Literal[1, -1], NotBool], 1)
+Layers = whole(1, 1000)
 Score = Literal["cwa", "end_contrast", "nswap", "effect", "norm", "atp"]
-
-
-def _not_set_by_us(name: str) -> str:
-    if name in _OWN_VARIABLES:
-        raise ValueError("the study sets this variable itself")
-    return name
 
 
 _OWN_VARIABLES = (
@@ -59,7 +56,10 @@ _OWN_VARIABLES = (
     "stopped_clock",
 )
 _VARIABLE = "a variable of the chat template that the study does not set itself"
-Variable = Annotated[text(r"^[A-Za-z_][A-Za-z0-9_]*$", _VARIABLE), AfterValidator(_not_set_by_us)]
+Variable = Annotated[
+    text(r"^[A-Za-z_][A-Za-z0-9_]*$", _VARIABLE),
+    refused(lambda name: name in _OWN_VARIABLES, "the study sets this variable itself"),
+]
 Plain = StrictBool | StrictStr | StrictInt | StrictFloat
 
 
@@ -68,10 +68,7 @@ class Marks(Section):
     close: Filled
 
 
-def _false(value: bool) -> bool:
-    if value:
-        raise ValueError("true names no marks")
-    return value
+NoMarks = Annotated[StrictBool, refused(bool, "true names no marks")]
 
 
 class Gguf(Section):
@@ -132,7 +129,7 @@ class Model(Section):
     )
     stop_tokens: several(
         Annotated[
-            Annotated[int, Field(strict=True, ge=0, le=10_000_000)] | Filled,
+            whole(0, 10_000_000) | Filled,
             Says("a token, as a non-empty string or an id from 0 to 10000000"),
         ],
         legal="a list of tokens without duplicates, each a string or an id",
@@ -152,7 +149,7 @@ class Model(Section):
         "a mapping of the template's variables to values, such as {enable_thinking: false}",
         default={},
     )
-    thinking: Literal["auto"] | Annotated[StrictBool, AfterValidator(_false)] | Marks = about(
+    thinking: Literal["auto"] | NoMarks | Marks = about(
         "What separates thinking from the answer, which begins after the closing mark (optional). "
         "auto: the known marks found in the model's chat template or tokenizer, such as </think> "
         "or the final channel; false: everything is the answer.",
@@ -203,12 +200,6 @@ class Prompts(Section):
     )
 
 
-def _greedy_or_warm(value: float) -> float:
-    if 0 < value < 0.01:
-        raise ValueError("too close to 0")
-    return value
-
-
 class Generation(Section):
     max_new_tokens: Sets = about(
         "Answers that have not stopped by then are cut and counted as truncated. [tokens]", _TOKENS
@@ -218,7 +209,7 @@ class Generation(Section):
         "change the last bits of results. [answers]",
         "auto or a whole number from 1 to 100000",
     )
-    memory_gb: Annotated[float, Field(strict=True, gt=0, le=100_000)] = about(
+    memory_gb: number(gt=0, le=100_000) = about(
         "Memory that batch_size auto may use in addition to the weights; declared rather than "
         "measured, so that the same configuration gives the same batches everywhere. [GB]",
         "a number > 0, at most 100000",
@@ -239,12 +230,12 @@ class Generation(Section):
         "Seed for sampling; every answer has its own random generator. No effect at temperature 0."
     )
     temperature: Annotated[
-        float, Field(strict=True, ge=0, le=100), AfterValidator(_greedy_or_warm)
+        number(ge=0, le=100), refused(lambda value: 0 < value < 0.01, "too close to 0")
     ] = about(
         "0 decodes greedily; above 0, tokens are sampled from softmax(logits / temperature).",
         "0, or a number from 0.01 to 100",
     )
-    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = about(
+    top_p: number(gt=0, le=1) = about(
         "Nucleus sampling: only the most probable tokens that together reach this probability are "
         "sampled.",
         "a number > 0 and ≤ 1",
@@ -313,7 +304,7 @@ class Patching(Section):
         "Answers to each N with attribution patching (AtP), which costs three passes for all "
         "components together. [answers]"
     )
-    swaps: several(Annotated[Literal[1, -1], NotBool], 1) = about(
+    swaps: Swaps = about(
         "Which number of n_words replaces N: the next larger (1), the next smaller (-1)."
     )
     positions: several(Literal["all", "generated", "prompt"], 1) = about(
@@ -376,7 +367,7 @@ class AblationPlan(Section):
         "a list of whole numbers from 1 to 100000 without duplicates, or []",
     )
     methods: several(Score, 1) = about("The scores that rank heads.")
-    modes: several(Mode, 1) = about(
+    modes: several(Literal["zero", "mean", "resample"], 1) = about(
         "What replaces a component's output: zero, its mean over the steps of the select prompts, "
         "or (resample) its output in an answer for another N. The first mode is the main one. "
         "resample is left out if n_words has only one value or positions is not generated."
@@ -413,10 +404,10 @@ class Tracing(Section):
         "forward pass per layer and role. [answers]",
         _PATCHED,
     )
-    swaps: several(Annotated[Literal[1, -1], NotBool], 1) = about(
+    swaps: Swaps = about(
         "Which number of n_words replaces N there: the next larger (1), the next smaller (-1)."
     )
-    every: whole(1, 1000) = about(
+    every: Layers = about(
         "The stream is traced only into every n-th layer, starting with the first; 3 saves two "
         "thirds of the cost in a deep model. [layers]"
     )
@@ -433,7 +424,7 @@ class Transplant(Section):
         "Evaluate prompts to each N that every hybrid of a pair answers; drawn by the seed. "
         "[prompts]"
     )
-    every: whole(1, 1000) = about(
+    every: Layers = about(
         "Layers are transplanted one by one, and cumulatively from the bottom and from the top in "
         "steps of this many layers. [layers]"
     )
@@ -441,9 +432,7 @@ class Transplant(Section):
         "Whether hybrids of single layers and of random sets answer prompts, too. Otherwise they "
         "are only evaluated on the tuned model's answers, which is cheap."
     )
-    scales: several(
-        Annotated[float, Field(strict=True, gt=0, le=1.5), Says("a number > 0 and ≤ 1.5")]
-    ) = about(
+    scales: several(number("a number > 0 and ≤ 1.5", gt=0, le=1.5)) = about(
         "Doses of tuning: the whole difference between the two models, multiplied by each of "
         "these, is added to the untuned one; 0 and 1 are the models themselves.",
         "a list of numbers > 0 and ≤ 1.5, without duplicates",
@@ -485,7 +474,7 @@ class StreamCount(Section):
         "written again with the stream shifted, and read with neurons exchanged. [answers]",
         _PATCHED,
     )
-    every: whole(1, 1000) = about(
+    every: Layers = about(
         "Only the stream that enters every n-th layer is probed, starting with the first. [layers]"
     )
     steered: Literal["auto"] | several(Language) = about(
@@ -493,7 +482,7 @@ class StreamCount(Section):
         "the first one of the run.",
         _OF_THE_RUN,
     )
-    steps: several(Annotated[float, Field(strict=True, gt=-1000, lt=1000)], 1) = about(
+    steps: several(number(gt=-1000, lt=1000), 1) = about(
         "By how many words the stream is shifted there. [words]",
         "a list of numbers > -1000 and < 1000, without duplicates",
     )

@@ -9,8 +9,10 @@ too), and followed from file to file. Imports for type checkers only do not coun
 """
 
 import ast
+import symtable
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 
 from lengthlens.errors import LengthlensError
@@ -33,7 +35,7 @@ def modules_of(script: Path | str, *named: str) -> list[Path]:
         LengthlensError: an import names no file of the package, or a file cannot be parsed.
     """
     script = Path(script)
-    found = {file for name in named for file in _files(name.split("."), script.parent, script)}
+    found = {file for name in named for file in _files(name, script.parent, script)}
     waiting = [script, *found]
     while waiting:
         new = set(_imports(waiting.pop(), script.parent)) - found
@@ -53,9 +55,10 @@ def _imports(path: Path, root: Path) -> tuple[Path, ...]:
     for node in _nodes_that_run(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                found |= _files(alias.name.split("."), root, path)
+                found |= _files(alias.name, root, path)
         elif isinstance(node, ast.ImportFrom):
-            package = _absolute(node, path, root)
+            named = "." * node.level + (node.module or "")
+            package = resolve_name(named, ".".join(path.relative_to(root).parent.parts))
             found |= _files(package, root, path)
             for alias in node.names:
                 found |= _names_of_package(package, alias.name, root, path)
@@ -74,59 +77,43 @@ def _nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
-def _absolute(node: ast.ImportFrom, path: Path, root: Path) -> list[str]:
-    """The dotted name after `from`, dots in front resolved."""
-    named = node.module.split(".") if node.module else []
-    if node.level == 0:
-        return named
-    inside = path.relative_to(root).parts[:-1]
-    return [*inside[: len(inside) - node.level + 1], *named]
-
-
-def _files(parts: list[str], root: Path, importer: Path) -> set[Path]:
+def _files(name: str, root: Path, importer: Path) -> set[Path]:
     """Files that run when the dotted name is imported: the packages above it, and it itself."""
-    if parts[:1] != [PACKAGE]:
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
         return set()
     here = root.joinpath(*parts)
     module = here / "__init__.py" if here.is_dir() else here.with_suffix(".py")
     if not here.is_dir() and not module.is_file():
         raise LengthlensError(
-            f"{importer} imports {'.'.join(parts)}, but there is no {module}; correct the import"
+            f"{importer} imports {name}, but there is no {module}; correct the import"
         )
     above = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts))]
     return {path for path in [*above, module] if path.is_file()}
 
 
-def _names_of_package(package: list[str], name: str, root: Path, importer: Path) -> set[Path]:
+def _names_of_package(package: str, name: str, root: Path, importer: Path) -> set[Path]:
     """The file behind `from package import name`, where the name is a module.
 
     A name that the package makes on demand would hide its file from this search: it must be
     imported from its own module instead.
     """
-    folder = root.joinpath(*package)
-    if package[:1] != [PACKAGE] or not folder.is_dir():
+    folder = root.joinpath(*package.split("."))
+    if package.partition(".")[0] != PACKAGE or not folder.is_dir():
         return set()
     if (folder / name).is_dir() or (folder / f"{name}.py").is_file():
-        return _files([*package, name], root, importer)
+        return _files(f"{package}.{name}", root, importer)
     init = folder / "__init__.py"
     if not init.is_file() or name not in _top_level_names(init):
         raise LengthlensError(
-            f"{importer} imports {name} from {'.'.join(package)}, which is neither a module nor "
+            f"{importer} imports {name} from {package}, which is neither a module nor "
             f"defined in {init}; import it from the module that defines it"
         )
     return set()
 
 
 @cache
-def _top_level_names(path: Path) -> frozenset[str]:
+def _top_level_names(path: Path) -> set[str]:
     """Names that the statements at the top level of a file define or import."""
-    names: set[str] = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names |= {target.id for target in targets if isinstance(target, ast.Name)}
-    return frozenset(names)
+    table = symtable.symtable(path.read_text(encoding="utf-8"), str(path), "exec")
+    return {name.get_name() for name in table.get_symbols() if name.is_local()}

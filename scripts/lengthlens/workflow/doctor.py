@@ -7,6 +7,7 @@ is told.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
@@ -46,14 +47,17 @@ def check_versions() -> Iterator[Finding]:
     pinned = (ROOT / "envs/requirements.txt").read_text(encoding="utf-8")
     others = []
     for name, wanted in re.findall(r"^([\w.-]+)==([\d.]+)", pinned, flags=re.MULTILINE):
-        try:
-            found = metadata.version(name)
-        except metadata.PackageNotFoundError:
+        if (found := _version_of(name)) is None:
             yield WRONG, f"{name} is not installed; run `make .venv/runtime.stamp`"
-            continue
-        if found.partition("+")[0] != wanted:
+        elif found.partition("+")[0] != wanted:
             others.append(f"{name} {found} (tested with {wanted})")
     yield (ABSENT, "other versions: " + ", ".join(others)) if others else (OK, "pinned packages")
+
+
+def _version_of(package: str) -> str | None:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+    return None
 
 
 def check_gpu() -> Iterator[Finding]:
@@ -165,10 +169,7 @@ def check_slurm() -> Iterator[Finding]:
     """Whether profiles/slurm could run here."""
     if shutil.which("sbatch") is None:
         yield ABSENT, "no Slurm here"
-        return
-    try:
-        found = metadata.version("snakemake-executor-plugin-slurm")
-    except metadata.PackageNotFoundError:
+    elif (found := _version_of("snakemake-executor-plugin-slurm")) is None:
         yield WRONG, "Slurm, but not its plugin: pip install -r envs/requirements-slurm.txt"
     else:
         yield OK, f"Slurm, and Snakemake's plugin {found}"

@@ -36,11 +36,6 @@ def visible_gpus() -> list[str]:
     return [name.strip() for name in named.split(",") if name.strip()]
 
 
-def has_gpu() -> bool:
-    """Whether a job of this machine would find a GPU."""
-    return bool(visible_gpus())
-
-
 def gpu_problem(device: str) -> str | None:
     """What is wrong with the configured device on this machine; None if nothing is."""
     if not device.startswith(("cuda", "split")):

@@ -85,22 +85,20 @@ def _warnings_to(stream: TextIO) -> Iterator[None]:
 
 def told_of_disk(error: BaseException | None) -> str | None:
     """In words what the disk refused; None where the error is of another kind."""
-    if is_full(error):
+    found = list(_of_system(error))
+    # HDF5 has the system's words in its message, but not the number.
+    if any(
+        one.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(one)
+        for one in found
+    ):
         return f"the disk is full; make room and run again (make resume) ({error})"
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _OF_FILES:
-            return refusal(error.filename or "a file", error)
-        error = error.__cause__ or error.__context__
-    return None
+    refused = next((one for one in found if one.errno in _OF_FILES), None)
+    return None if refused is None else refusal(refused.filename or "a file", refused)
 
 
-def is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that led to it, says that there is no space left."""
+def _of_system(error: BaseException | None) -> Iterator[OSError]:
+    """The errors of the operating system among an error and those that led to it."""
     while error is not None:
-        # HDF5 has the system's words in its message, but not the number.
-        if isinstance(error, OSError) and (
-            error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
-        ):
-            return True
+        if isinstance(error, OSError):
+            yield error
         error = error.__cause__ or error.__context__
-    return False

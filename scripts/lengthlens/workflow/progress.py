@@ -68,10 +68,9 @@ class Progress:
         to_come = {task.stage for key, task in self._tasks.items() if key not in self._took}
         told = f"{self._tasks[job].rule} took {duration(took)}; "
         told += f"job {len(self._took)} of {len(self._tasks)}"
-        coming = [place for place, stage in enumerate(self._stages, 1) if stage in to_come]
-        if coming:
-            name = self._stages[coming[0] - 1]
-            told += f", stage {coming[0]} of {len(self._stages)} ({name})"
+        if coming := [stage for stage in self._stages if stage in to_come]:
+            place = self._stages.index(coming[0]) + 1
+            told += f", stage {place} of {len(self._stages)} ({coming[0]})"
         left, rough = self.seconds_left()
         return told + f"; about {duration(left)} left ({rough}estimate)" * bool(left)
 

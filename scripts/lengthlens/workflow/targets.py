@@ -15,6 +15,7 @@ _OF_TUNED = tuple(f"{folder}_files" for folder in ("patching", "circuits", *TRAC
 # What figures and tables are made from. Other names are tables; those of files that are called as a
 # table is end in `_files`.
 SOURCES = {
+    "prompts": "prompts/{language}.jsonl",
     "answers": "generations/{model}.{language}.jsonl",  # in one table
     "generations": "generations/{model}.{language}.jsonl",
     "tokens": "tokens/{model}.{language}.jsonl",
@@ -32,6 +33,8 @@ SOURCES = {
 }
 # Stage targets -> sources and tables that they make.
 MADE = {
+    "prompts": ("prompts",),
+    "generate": ("generations",),
     "attribute": ("attributions", "tokens", "cwa"),
     "select": ("forced", "selections"),
     "patch": ("patching_files",),
@@ -42,7 +45,6 @@ MADE = {
     "ablate": ("ablations", "repairs"),
     "probe": ("probes",),
 }
-_KEYS = {1: ("model",), 2: ("model", "language"), 3: ("untuned", "tuned", "language")}
 
 
 def provenance_of(path: str) -> str:
@@ -52,23 +54,13 @@ def provenance_of(path: str) -> str:
 
 @dataclass(frozen=True)
 class Paths:
-    """File names of one study. Patterns with wildcards are attributes, lists are methods."""
+    """File names of one study; patterns have Snakemake's wildcards."""
 
     study: Study
 
     def below(self, pattern: str) -> str:
         """A path below the run's folder; {run} needs no wildcard."""
         return f"{self.study.results}/{pattern}"
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """Every model with every language."""
-        return list(itertools.product(self.study.models, self.study.languages))
-
-    @property
-    def tuned_pairs(self) -> list[tuple[str, str]]:
-        """Every tuned model with every language: those whose control is to be explained."""
-        return [pair for pair in self.pairs if self.study.tunings[pair[0]] == "tuned"]
 
     def partner(self, model: str) -> str | None:
         """The other model of a pair; None where there is none."""
@@ -88,21 +80,10 @@ class Paths:
         key = made_folder(entry).partition(".")[2] if entry.is_made else key_of(entry.source)
         return f"results/weights/{model}.{key}"
 
-    def generation_job(self) -> tuple[str, list[str]]:
-        """Pattern of a generation job's name, and patterns of the shards that it makes."""
-        pair = "{model}.{language}"
-        if self.study.jobs.shards == "one":
-            job = f"{pair}.n{{n}}.{{i}}"
-            return job, [self.below(f"shards/{job}")]
-        numbers = [(n, i) for n in self.study.n_words for i in range(self.study.shard_count)]
-        return pair, [self.below(f"shards/{pair}.n{n}.{i}") for n, i in numbers]
-
-    def shards(self, model: str, language: str, ending: str) -> list[str]:
-        """One file of every shard of a model in a language, in the order of samples."""
-        return [
-            self.below(f"shards/{model}.{shard.name}.{ending}")
-            for shard in self.study.shards(language)
-        ]
+    def shards(self) -> list[str]:
+        """Patterns of the shards of a model in a language, in the order of samples."""
+        numbers = itertools.product(self.study.n_words, range(self.study.shard_count))
+        return [self.below(f"shards/{{model}}.{{language}}.n{n}.{i}") for n, i in numbers]
 
     def prompts_used(self, shard: Shard) -> int:
         """How many of a shard's prompts the study uses; shards are always generated whole."""
@@ -117,65 +98,54 @@ class Paths:
         """
         if source not in SOURCES:
             return None
-        if "{tuned}" in SOURCES[source]:
-            return self.transplant_keys
-        if source in ("proofs", "languages"):
-            names = self.study.models if source == "proofs" else self.study.languages
-            return [(name,) for name in names]
-        if source == "probes":
-            return list(itertools.product(self.study.models, self.study.probed_languages))
-        return self.tuned_pairs if tuned or source in _OF_TUNED else self.pairs
+        study, named = self.study, _wildcards(source)
+        if "untuned" in named:
+            pairs = [(pair["untuned"], pair["tuned"]) for pair in study.whole_pairs]
+            return [(*pair, code) for pair in pairs for code in study.transplant_languages]
+        every = not (tuned or source in _OF_TUNED)
+        values = {
+            "model": [name for name in study.models if every or study.tunings[name] == "tuned"],
+            "language": study.probed_languages if source == "probes" else study.languages,
+        }
+        return list(itertools.product(*(values[name] for name in named)))
 
     def source(self, name: str, tuned: bool = False) -> list[str]:
         """The files of a source, in the order of `keys`."""
         keys = self.keys(name, tuned)
         if keys is None:
             return [self.below("cwa.nc" if name == "cwa" else f"tables/{name}.csv")]
-        named = (dict(zip(_KEYS[len(key)], key, strict=True)) for key in keys)
+        named = (dict(zip(_wildcards(name), key, strict=True)) for key in keys)
         return [self.below(SOURCES[name].format(**names)) for names in named]
 
-    def made(self, stage: str) -> list[str]:
-        """The files of a stage target, one of `MADE`."""
-        return [file for source in MADE[stage] for file in self.source(source)]
-
-    def prompts(self) -> list[str]:
-        return [self.below(f"prompts/{language}.jsonl") for language in self.study.languages]
-
-    def generated(self) -> list[str]:
-        recorded = self.pairs if self.study.activations.keep is True else []
-        files = [self.below(f"activations/{model}.{code}.h5") for model, code in recorded]
-        return [*self.source("generations"), *files]
-
-    @property
-    def transplant_keys(self) -> list[tuple[str, str, str]]:
-        """Untuned and tuned model of every whole pair, with every language of `transplant`."""
-        return [
-            (pair["untuned"], pair["tuned"], language)
-            for pair in self.study.whole_pairs
-            for language in self.study.transplant_languages
-        ]
-
     def figures(self) -> list[str]:
-        return [
-            self.below(f"figures/{figure}.{ending}")
-            for figure in FIGURES
-            for ending in self.study.figures.formats
-        ]
+        formats = self.study.figures.formats
+        return [self.below(f"figures/{name}.{ending}") for name in FIGURES for ending in formats]
 
     def tables(self) -> list[str]:
         return [self.below(f"tables/{table}.csv") for table in TABLES]
 
-    def report(self) -> list[str]:
-        return [self.below("report.html")]
+    def stages(self) -> dict[str, list[str]]:
+        """Every stage target -> its files."""
+        made = {
+            stage: [file for source in sources for file in self.source(source)]
+            for stage, sources in MADE.items()
+        }
+        if self.study.activations.keep is True:
+            pairs = self.keys("generations")
+            made["generate"] += [self.below(f"activations/{m}.{code}.h5") for m, code in pairs]
+        return made | {"figures": self.figures(), "report": [self.below("report.html")]}
 
     def final(self) -> list[str]:
         """Everything that `snakemake` makes by default."""
         return [
-            *self.report(),
-            *self.figures(),
+            *itertools.chain(*self.stages().values()),
             *self.tables(),
             self.below("claims.csv"),
-            *(file for stage in MADE for file in self.made(stage)),
-            *self.generated(),
-            *self.prompts(),
         ]
+
+
+def _wildcards(source: str) -> tuple[str, ...]:
+    """What tells the files of a source apart."""
+    if "{tuned}" in SOURCES[source]:  # of pairs, even where it is the tuned model's file alone
+        return "untuned", "tuned", "language"
+    return tuple(name for name in ("model", "language") if f"{{{name}}}" in SOURCES[source])
