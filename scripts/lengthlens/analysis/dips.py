@@ -43,8 +43,7 @@ def find_dips(
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table; without three N there is nothing to compare."""
-    both = {key: (answers, attributions[key]) for key, answers in generations.items()}
-    return table_of(both, lambda files: _rows(*files, bootstrap), COLUMNS)
+    return table_of(generations, _rows, COLUMNS, attributions, bootstrap=bootstrap)
 
 
 def _rows(answers: pd.DataFrame, attribution: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lengthlens.analysis.causes import Comparison
+from lengthlens.analysis.causes import Comparison, effect_values, with_effects
 from lengthlens.analysis.groups import Group
 from lengthlens.analysis.text_comparison import TUNINGS, WEIGHTS, exchange_texts, share_of_observed
 from lengthlens.claims.causal import ablation, repair
@@ -32,6 +32,7 @@ from lengthlens.claims.kinds import (
     behaviour,
     cwa,
     of_sides,
+    sides_of,
     tokens_per_word,
 )
 from lengthlens.claims.mechanism import tabled
@@ -66,15 +67,14 @@ def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) ->
     """Spearman's correlation of a score on `select` with the effects on `evaluate`."""
     tuning, language = statistic["tuning"], statistic["language"]
     attribution, forced = _files(data, tuning, language)
-    made = Comparison(attribution, forced, bootstrap)
     kind, over = statistic["component"], statistic["over"]
-    effect = made.by_effect(statistic["outcome"], made.modes[0], kind, over)
-    names = [statistic["score"]]
-    if "minus" in statistic:
-        names.append(statistic["minus"]["score"])
-    rankings = [made.by_score(name, kind, over) for name in names]
-    other = rankings[1] if len(rankings) > 1 else None
-    interval = agreement_interval(rankings[0], effect, other, level=bootstrap.level)
+    scores = with_effects(attribution, forced)
+    made = Comparison(scores, scores, (kind, over), bootstrap)
+    mode = str(scores["mode"].to_numpy()[0])
+    effect = made.by_effect(effect_values(made.evaluate, kind, statistic["outcome"], mode))
+    names = [side["score"] for side in sides_of(statistic)]
+    score, *other = map(made.by_score, names)
+    interval = agreement_interval(score, effect, *other, level=bootstrap.level)
     components = {"head": "heads", "mlp": "MLPs", "all": "heads and MLPs"}[kind]
     components += " within layers" if over == "within" else ""
     used = np.isfinite(made.evaluate[f"effect_{'head' if kind == 'all' else kind}"].isel(mode=0))
