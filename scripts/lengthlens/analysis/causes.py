@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from lengthlens.ablation.selection import present, sample_scores, with_forced
 from lengthlens.analysis.tables import Files, header, of_split, table_of
@@ -75,7 +75,7 @@ def layers_of(data: xr.Dataset, kind: str) -> Int[np.ndarray, " component"]:
 
 def component_values(
     kind: str, read: Callable[[str], np.ndarray], lead: int = 1
-) -> Float[np.ndarray, "... component"]:
+) -> Shaped[np.ndarray, "... component"]:
     """What `read` gives for `head` or `mlp`, components side by side; `all`: heads, then MLPs.
 
     `lead` dims stand before those of the components, such as that of the samples.
@@ -128,20 +128,21 @@ class Comparison:
 
     Attributes:
         select, evaluate: answers that the scores are of, and those that the effects are of.
-        kind: `head`, `mlp` or `all`.
+        kind: `head`, `mlp` or `all`; of its components those that are `chosen`.
     """
 
     def __init__(
-        self, scores: xr.Dataset, effects: xr.Dataset, case: tuple[str, str], bootstrap: Bootstrap
+        self,
+        scores: xr.Dataset,
+        effects: xr.Dataset,
+        case: tuple[str, str],
+        bootstrap: Bootstrap,
+        chosen: Bool[np.ndarray, " component"] | bool = True,
     ) -> None:
         self.select, self.evaluate = of_split(scores, "select"), of_split(effects, "evaluate")
         self.kind, over = case
-        self._bootstrap, self._there = bootstrap, present_components(scores, self.kind)
+        self._bootstrap, self._there = bootstrap, present_components(scores, self.kind) & chosen
         self._layers = layers_of(scores, self.kind) if over == "within" else None
-
-    def only(self, components: Bool[np.ndarray, " component"]) -> None:
-        """Leave the other components out."""
-        self._there &= components
 
     def by_score(self, score: str) -> Ranking:
         """Ranking by the mean score over the `select` samples."""

@@ -52,11 +52,12 @@ def _rows(
     """Every score of one kind of components against their patches."""
     scores = with_forced(attribution, forced, patching)
     sampled = patching["patched_head"].to_numpy() == SAMPLED
+    patches = patching.sel(swap=1, positions="all")
     parts = {"head": sampled, "mlp": np.ones(len(sampled), dtype=bool)}
     for kind, over in CASES:
-        made = Comparison(scores, patching.sel(swap=1, positions="all"), (kind, over), bootstrap)
-        made.only(component_values(kind, parts.get, lead=0))
+        chosen = component_values(kind, parts.get, lead=0)
+        made = Comparison(scores, patches, (kind, over), bootstrap, chosen)
         labels = {"kind": kind, "over": over, "outcome": OUTCOME}
-        patches = named_values(made.evaluate, "noising", kind)
+        effects = [(labels, named_values(made.evaluate, "noising", kind))]
         methods = (*SCORES, "atp", *baselines(kind, over))
-        yield from made.rows(methods, REFERENCES, [(labels, patches)])
+        yield from made.rows(methods, REFERENCES, effects)
