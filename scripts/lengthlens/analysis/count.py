@@ -12,8 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -41,13 +40,16 @@ def summarise_count(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFram
         "neurons": (_neurons, NEURONS, "neurons_absent"),
     }
 
-    def rows(name: str, data: xr.Dataset) -> Iterator[dict]:
-        make, _, absent = makers[name]
-        reason = data.attrs[absent]
-        for row in [{}] if reason else make(data, bootstrap):
-            yield {"level": bootstrap.level, "absent": reason} | row
+    return {
+        name: table_of(files, _rows, columns, make=make, absent=absent, bootstrap=bootstrap)
+        for name, (make, columns, absent) in makers.items()
+    }
 
-    return {name: table_of(files, partial(rows, name), makers[name][1]) for name in makers}
+
+def _rows(data: xr.Dataset, make: Callable, absent: str, bootstrap: Bootstrap) -> Iterator[dict]:
+    reason = data.attrs[absent]
+    for row in [{}] if reason else make(data, bootstrap):
+        yield {"level": bootstrap.level, "absent": reason} | row
 
 
 def _probes(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:

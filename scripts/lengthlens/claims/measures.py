@@ -101,10 +101,7 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
     )
     if exchange is None:
         raise NoData("the answers were not exchanged between the models")
-    observed = exchange.interval(
-        exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), bootstrap
-    )
-    observed = observed[0]
+    observed = exchange.difference(exchange.cwa, WEIGHTS["observed"], bootstrap)[0]
     if not observed.low * observed.high > 0:
         raise NoData("the models' difference may be zero, so that there is nothing to explain")
     interval = share_of_observed(exchange, 0, observed, bootstrap)
