@@ -69,7 +69,8 @@ def _probes(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
             **_of_draws("control", beyond[1:, place]),
             "covariates": 1 - covariates[0, known].sum() / mean[0, known].sum(),
             "select": float(data["select"].to_numpy()[place]),
-            **_counts(len(beyond) - 1, topics[known]),
+            "n_draws": len(beyond) - 1,
+            **found[place].basis,
         }
 
 
@@ -77,8 +78,8 @@ def _steering(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     written, topics = data["written"].to_numpy(), data["topic"].to_numpy()
     known = np.isfinite(written)
     change = (data["steered"] - data["written"]).to_numpy()[..., known]
-    cut, topics, delta = data["cut"].to_numpy()[0][:, known], topics[known], data["delta"]
-    steps = delta.to_numpy()
+    cut, topics = data["cut"].to_numpy()[0][:, known], topics[known]
+    steps = data["delta"].to_numpy()
     own = mean_interval(change[0].T, topics, bootstrap)
     slopes = np.einsum("wds,d->ws", change, steps) / np.square(steps).sum()
     slope = mean_interval(slopes[0], topics, bootstrap).columns("slope")
@@ -92,17 +93,15 @@ def _steering(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
             **_of_draws("null", change[1:, place].mean(1)),
             "cut": float(cut[place].mean()),
             **slope,
-            **_counts(len(change) - 1, topics),
+            "n_draws": len(change) - 1,
+            **own[place].basis,
         }
 
 
 def _neurons(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     effect, topics = data["n_effect"].to_numpy(), data["topic"].to_numpy()
-    known = np.isfinite(effect)
-    effect, topics = effect[known], topics[known]
-    noised = data["noised"].to_numpy()[:, known].T
-    share = share_of_effect(noised, effect, topics, bootstrap)
-    total = mean_interval(effect, topics, bootstrap).columns("n_effect")
+    share = share_of_effect(data["noised"].to_numpy().T, effect, topics, bootstrap)
+    total = mean_interval(effect, topics, bootstrap)
     k, draw = data["k"].to_numpy(), data["neuron_draw"].to_numpy()
     order = np.argsort(-data["atp_neuron"].to_numpy(), kind="stable")
     for place in np.flatnonzero(draw == TRUE).tolist():
@@ -114,8 +113,9 @@ def _neurons(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
             "neurons": ";".join(map(str, order[: min(int(k[place]), _NAMED)])),
             **share[place].columns("share"),
             **_of_draws("random", share.estimate[drawn]),
-            **total,
-            **_counts(int(drawn.sum()), topics),
+            **total.columns("n_effect"),
+            "n_draws": int(drawn.sum()),
+            **total.basis,
         }
 
 
@@ -123,7 +123,3 @@ def _of_draws(name: str, values: Float[np.ndarray, " draw"]) -> dict[str, float]
     """Mean, lowest and highest of some draws."""
     limits = (values.mean(), values.min(), values.max()) if len(values) else (np.nan,) * 3
     return {name + end: float(v) for end, v in zip(("", "_low", "_high"), limits, strict=True)}
-
-
-def _counts(draws: int, topics: np.ndarray) -> dict[str, int]:
-    return {"n_draws": draws, "n_samples": len(topics), "n_topics": len(np.unique(topics))}

@@ -55,9 +55,8 @@ def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     for swap, positions, direction in itertools.product(*labels, DIRECTIONS):
         named = {"swap": swap, "positions": positions, "direction": direction}
         values = component_patches(data, direction, swap, positions)
-        yield from (
-            named | row for row in _shares(data.sel(swap=swap), values, positions, bootstrap)
-        )
+        for row in _shares(data.sel(swap=swap), values, positions, bootstrap):
+            yield named | row
 
 
 def _shares(

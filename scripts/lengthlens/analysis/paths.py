@@ -24,7 +24,7 @@ import xarray as xr
 from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.tracing import SHARES, n_effect, shares
 from lengthlens.circuits.orders import LOGITS, split_receiver
-from lengthlens.statistics import Bootstrap, Interval, mean_interval
+from lengthlens.statistics import Bootstrap, Interval, mean_interval, side_of
 
 _LABELS = ("model", "language", "swap")
 _SWAP = 1
@@ -118,7 +118,10 @@ def _compensates(intervals: Mapping[str, Interval]) -> str:
     """`yes`, `no` or `open`; empty where a way does not exist (parallel blocks)."""
     if not {"direct", "mediated"} <= set(intervals):
         return ""
-    direct, mediated = intervals["direct"], intervals["mediated"]
-    if mediated.high < 0 < direct.low:
+    direct, mediated = (
+        side_of(float(own.low), float(own.high))
+        for own in (intervals["direct"], intervals["mediated"])
+    )
+    if (direct, mediated) == (1, -1):
         return "yes"
-    return "no" if mediated.low > 0 or direct.high < 0 else "open"
+    return "no" if mediated == 1 or direct == -1 else "open"

@@ -95,15 +95,11 @@ class Exchange:
         weights: Mapping[tuple[str, str], float],
         bootstrap: Bootstrap,
     ) -> Interval:
-        """A combination of means per step for every group: weights of (model, text), even over N."""
-        numbers = {
-            pair: sorted({n for *own, n in self.cells if (*own,) == pair}) for pair in weights
-        }
-        coefficients = {
-            (*pair, n): weight / len(numbers[pair])
-            for pair, weight in weights.items()
-            for n in numbers[pair]
-        }
+        """For every group a combination of means per step: of (model, text), even over N."""
+        cells, coefficients = sorted(set(self.cells)), {}
+        for pair, weight in weights.items():
+            own = [cell for cell in cells if cell[:2] == pair]
+            coefficients |= dict.fromkeys(own, weight / len(own))
         return combination_interval(
             values, self.steps, self.topics, self.cells, coefficients, bootstrap=bootstrap
         )

@@ -42,6 +42,7 @@ from lengthlens.statistics import (
     rank_components,
     share_difference_interval,
     share_interval,
+    side_of,
 )
 
 NONE = "none"  # of the hybrids, the models themselves
@@ -153,11 +154,11 @@ def verdict(share: Interval, into: str, within: bool) -> str:
         return ""
     if not within:
         return OUTSIDE
-    yes, no = BRINGS[into]
     low, high = float(share.low), float(share.high)
     if np.isnan(low) and share.n_clusters >= FEWEST_TOPICS:  # the same share in every answer
         low = high = float(share.estimate)
-    return yes if low > HALF else no if high < HALF else UNDECIDED
+    yes, no = BRINGS[into]
+    return {1: yes, -1: no, 0: UNDECIDED}[side_of(low, high, HALF)]
 
 
 def summarise_changes(

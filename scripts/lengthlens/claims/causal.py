@@ -35,9 +35,8 @@ TERM_WORDS = {
 
 def ablation(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Effect of a chosen set on a measure: chosen minus the mean of its random sets."""
-    language = statistic["language"]
-    source = statistic.get("source_language", language)
-    file, name = data.file("ablation", statistic["tuning"], language)
+    source = statistic.get("source_language", statistic["language"])
+    file, name = data.file("ablation", statistic)
     found = _chosen(file, name, statistic, source)
     measure = statistic["measure"]
     values, topics = measure_values(file, measure), measure_clusters(file, measure)
@@ -64,7 +63,7 @@ def repair(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Me
     """Mean of a term of the decomposition, or its difference between two languages."""
     sides, values, names = sides_of(statistic), [], []
     for side in sides:
-        file, name = data.file("repair", side["tuning"], side["language"])
+        file, name = data.file("repair", side)
         found = _chosen(file, name, side, side["language"])
         values.append((term_values(file, side["term"])[found.place], file["topic"].to_numpy()))
         names.append(name)

@@ -58,15 +58,17 @@ def unit_of(statistic: Mapping[str, Any]) -> str:
     return "share difference" if unit == "share" and difference else unit
 
 
-def _files(data: Data, tuning: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
-    """The attribution and the forced file of one model of the pair."""
-    return tuple(data.file(name, tuning, language)[0] for name in ("attribution", "forced"))
+def _files(data: Data, side: Mapping[str, Any]) -> tuple[xr.Dataset, xr.Dataset, str]:
+    """The attribution and the forced file of one model of the pair, and their names."""
+    (attribution, name), (forced, other) = (
+        data.file(folder, side) for folder in ("attribution", "forced")
+    )
+    return attribution, forced, f"{name}; {other}"
 
 
 def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Spearman's correlation of a score on `select` with the effects on `evaluate`."""
-    tuning, language = statistic["tuning"], statistic["language"]
-    attribution, forced = _files(data, tuning, language)
+    attribution, forced, source = _files(data, statistic)
     kind, over = statistic["component"], statistic["over"]
     scores = with_effects(attribution, forced)
     made = Comparison(scores, scores, (kind, over), bootstrap)
@@ -83,20 +85,18 @@ def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) ->
         interval=interval,
         text=f"rank correlation with the measured effect of {int(interval.n)} {components}: "
         + " minus ".join(names),
-        source=_source(data, tuning, language),
+        source=source,
         truncated=float(made.evaluate["truncated"].to_numpy()[used].mean()) if used.any() else 0.0,
     )
 
 
 def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Share of the observed base-instruct difference of CWA a step that the texts explain."""
-    language = statistic["language"]
-    files = {tuning: _files(data, tuning, language) for tuning in TUNINGS}
+    files = {tuning: _files(data, {**statistic, "tuning": tuning}) for tuning in TUNINGS}
     wanted = statistic["layers"]
     group = Group(statistic["component"], wanted)
     exchange = exchange_texts(
-        {tuning: own for tuning, (own, _) in files.items()},
-        {tuning: forced for tuning, (_, forced) in files.items()},
+        *({tuning: own[place] for tuning, own in files.items()} for place in range(2)),
         [group],
     )
     if exchange is None:
@@ -117,14 +117,9 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
         interval=interval,
         text=f"share of behaviour in tuned minus untuned, CWA per step of the {kind} of {where}, "
         f"mean over both texts ({', '.join(ends)} text)",
-        source="; ".join(_source(data, tuning, language) for tuning in TUNINGS),
+        source="; ".join(source for *_, source in files.values()),
         truncated=float(np.concatenate(cut).mean()),
     )
-
-
-def _source(data: Data, tuning: str, language: str) -> str:
-    name = f"{data.models[tuning]}.{language}.nc"
-    return f"attribution/{name}; forced/{name}"
 
 
 @dataclass(frozen=True)
