@@ -34,10 +34,13 @@ def extrapolate(
 def _rows(table: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[dict]:
     for probe in PROBES:
         answers = table[table["probe"] == probe]
-        terms = slope_terms(answers["n"], answers["words"], np.zeros(len(answers)))
-        gain = ratio_interval(*terms, answers["topic"].to_numpy(), bootstrap).columns("gain")
-        for n, part in answers.groupby("n"):
+        if answers.empty:
+            continue
+        n, words, topics = (answers[name].to_numpy() for name in ("n", "words", "topic"))
+        terms = slope_terms(n, words, np.zeros(len(answers)))
+        gain = ratio_interval(*terms, topics, bootstrap).columns("gain")
+        for number, part in answers.groupby("n"):
             words, error = (part[name].to_numpy(dtype=float) for name in ("words", "error"))
-            yield {"n": n, "probe": probe, **gain} | error_columns(
+            yield {"n": number, "probe": probe, **gain} | error_columns(
                 part, error, bootstrap, words=words
             )

@@ -85,11 +85,11 @@ def _free_answers(
 
 def _rows(free: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[dict]:
     answers = usable(free)
-    topics = answers["topic"].to_numpy()
+    topics, cells = answers["topic"].to_numpy(), answers["cell"].to_numpy()
     x = answers["tokens_per_word"].to_numpy(dtype=float)
     mean = mean_interval(x, topics, bootstrap)
     for measure in MEASURES if len(answers) else ():
-        top, bottom = slope_terms(x, answer_values(answers, measure), answers["cell"])
+        top, bottom = slope_terms(x, answer_values(answers, measure), cells)
         yield {
             "measure": measure,
             **ratio_interval(top, bottom, topics, bootstrap).columns("slope"),
