@@ -32,15 +32,11 @@ HEADS = header("model language component role", *_LOOKS, *_FALL, "swap", *SHARES
 def summarise_attention(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The three tables, by name."""
     looks = {key: list(_attention(data, bootstrap)) for key, data in files.items()}
-    both = {key: (data, looks[key]) for key, data in files.items()}
-
-    def layers(data: xr.Dataset) -> Iterator[dict]:
-        return _knockouts(data, "knockout", "layer", bootstrap)
-
+    by_layer = {"name": "knockout", "by": "layer"}
     return {
         "attention": table_of(looks, list, ATTENTION),
-        "knockout": table_of(files, layers, KNOCKOUT),
-        "circuit_heads": table_of(both, lambda own: _heads(*own, bootstrap), HEADS),
+        "knockout": table_of(files, _knockouts, KNOCKOUT, bootstrap=bootstrap, **by_layer),
+        "circuit_heads": table_of(files, _heads, HEADS, looks, bootstrap=bootstrap),
     }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 
 from lengthlens.analysis.tables import header
 from lengthlens.errors import LengthlensError
@@ -53,7 +53,7 @@ def summarise_answers(
     Raises:
         LengthlensError: a language or topic of the answers is unknown.
     """
-    table = answers.assign(**_looked_at(answers, languages))
+    table = answers.join(_looked_at(answers, languages))
     if counted != WHOLE:
         words = [count_words(counted_text(text, counted), counting) for text in answers["text"]]
         table["error"] = np.array(words, dtype=int) - answers["n"].to_numpy(dtype=int)
@@ -76,11 +76,9 @@ def _parts(answers: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 
 def _summary(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
-    topics = answers["topic"].to_numpy()
     error = answers["error"].to_numpy(dtype=float)
-    cut = answers["truncated"].to_numpy(dtype=bool)
     return {
-        **error_columns({"error": error, "absolute_error": np.abs(error)}, cut, topics, bootstrap),
+        **error_columns(answers, error, bootstrap),
         "on_topic": float(answers["mentioned"].mean()),
         "distinct": answers["text"].nunique() / len(answers),
         **{kind: float(answers[kind].mean()) for kind in KINDS},
@@ -89,14 +87,16 @@ def _summary(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
 
 
 def error_columns(
-    values: Mapping[str, Float[np.ndarray, " answer"]],
-    cut: Bool[np.ndarray, " answer"],
-    topics: Shaped[np.ndarray, " answer"],
+    answers: pd.DataFrame,
+    error: Float[np.ndarray, " answer"],
     bootstrap: Bootstrap,
+    **further: Float[np.ndarray, " answer"],
 ) -> dict[str, float]:
-    """Means of `values`, `error` among them, and shares of exact and cut answers, with counts."""
+    """Means of error, |error| and what else is given, shares of exact and cut answers, counts."""
+    topics, cut = answers["topic"].to_numpy(), answers["truncated"].to_numpy(dtype=bool)
+    values = further | {"error": error, "absolute_error": np.abs(error)}
     means = mean_interval(np.column_stack(list(values.values())), topics, bootstrap)
-    exact = share_interval((values["error"] == 0) & ~cut, topics, bootstrap.level)
+    exact = share_interval((error == 0) & ~cut, topics, bootstrap.level)
     return {
         **means.columns(*values),
         **exact.columns("exact"),
@@ -121,13 +121,13 @@ def _languages_written(answers: pd.DataFrame) -> dict[str, float | str]:
     }
 
 
-def _looked_at(answers: pd.DataFrame, languages: Mapping[str, Language]) -> dict[str, list]:
+def _looked_at(answers: pd.DataFrame, languages: Mapping[str, Language]) -> pd.DataFrame:
     """Of every answer whether it mentions its topic, its kinds, and in which language it is."""
     topics, templates = (
-        {(code, part.id): part for code, language in languages.items() for part in parts(language)}
-        for parts in (lambda language: language.topics, lambda language: language.templates)
+        {(code, part.id): part for code, own in languages.items() for part in getattr(own, name)}
+        for name in ("topics", "templates")
     )
-    mentioned, kinds, written = [], [], []
+    found = []
     for row in answers.itertuples():
         topic = topics.get((row.language, row.topic))
         if topic is None:
@@ -137,8 +137,12 @@ def _looked_at(answers: pd.DataFrame, languages: Mapping[str, Language]) -> dict
             )
         template = templates.get((row.language, row.template))
         asked = languages[row.language].ask(template, topic, row.n) if template else ""
-        mentioned.append(mentions(row.text, topic.words, row.language))
-        kinds.append(kinds_of(row.text, asked))
-        written.append(detect_language(row.text, languages))
-    found: dict[str, list] = {kind: [kind in own for own in kinds] for kind in KINDS}
-    return found | {"mentioned": mentioned, "written": written}
+        own = kinds_of(row.text, asked)
+        found.append(
+            {kind: kind in own for kind in KINDS}
+            | {
+                "mentioned": mentions(row.text, topic.words, row.language),
+                "written": detect_language(row.text, languages),
+            }
+        )
+    return pd.DataFrame(found, answers.index, [*KINDS, "mentioned", "written"])

@@ -14,15 +14,14 @@ included, nothing clipped.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
-from lengthlens.analysis.tables import Files, header, of_split
+from lengthlens.analysis.tables import Files, header, language_pairs, of_split, rows_of, table_of
 from lengthlens.analysis.tracing import n_effect
 from lengthlens.circuits.faithfulness import has_effect, share_of_effect, smallest_faithful
 from lengthlens.circuits.measure import KEPT, PATCHED, RANDOM
@@ -38,16 +37,12 @@ CIRCUITS = header(
     "faithfulness low high completeness area random± interchange± n_interchange written_exact± "
     "n_written n_samples n_topics absent",
 )
+CURVE = FAITHFULNESS[2:]
+_ENDS = {"": "faithfulness", "_low": "low", "_high": "high"}
 MEMBERS = header("model language method k component minimality low high n_samples n_topics")
 OVERLAP = header(
     "model method language source_language k heads source_heads shared chance p mlps_shared",
 )
-
-
-def _conditions(data: xr.Dataset) -> pd.DataFrame:
-    """The conditions of a circuits file, a row each."""
-    columns = ("way", "method", "source_language", "k", "order", "without", "components")
-    return pd.DataFrame({name: data[name].to_numpy() for name in columns})
 
 
 class CircuitFile:
@@ -58,26 +53,27 @@ class CircuitFile:
         effect = n_effect(chosen)
         self.data = chosen.isel(sample=np.flatnonzero(np.isfinite(effect)))
         self.effect = effect[np.isfinite(effect)]
+        self.margins = self.data["margin"].to_numpy()
         self.topics = self.data["topic"].to_numpy()
         self.bootstrap = bootstrap
         self.table = _conditions(data)
 
     def rows(self, **labels) -> pd.DataFrame:
         """The conditions with these labels; ranked and whole circuits unless told otherwise."""
-        labels = {"without": ""} | labels
-        keep = np.logical_and.reduce([self.table[name] == value for name, value in labels.items()])
-        return self.table[keep]
+        return rows_of(self.table, **{"without": "", **labels})
 
-    def share(self, rows: pd.DataFrame) -> Interval:
-        """F of conditions."""
-        margins = self.data["margin"].to_numpy()[rows.index] - self.data["margin_other"].to_numpy()
+    def share(self, margins: Float[np.ndarray, "condition sample"]) -> Interval:
+        """Margins as shares of the N effect."""
         return share_of_effect(margins.T, self.effect, self.topics, self.bootstrap)
 
-    def difference(self, whole: int, rows: pd.DataFrame) -> Interval:
-        """F of one condition minus that of others."""
-        margins = self.data["margin"].to_numpy()
-        parts = margins[whole] - margins[rows.index]
-        return share_of_effect(parts.T, self.effect, self.topics, self.bootstrap)
+    def faithfulness(self, rows: pd.DataFrame) -> Interval:
+        """F of conditions."""
+        return self.share(self.margins[rows.index] - self.data["margin_other"].to_numpy())
+
+    def frequency(self, name: str, hits: np.ndarray, known: np.ndarray) -> dict[str, float]:
+        """The column of how many of the known answers are hits, with its interval."""
+        level = self.bootstrap.level
+        return share_interval(hits[known], self.topics[known], level).columns(name)
 
     @property
     def explains(self) -> bool:
@@ -88,89 +84,86 @@ class CircuitFile:
     def counts(self) -> dict[str, int]:
         return {"n_samples": len(self.effect), "n_topics": len(np.unique(self.topics))}
 
+    @property
+    def scores(self) -> list[tuple[str, str]]:
+        """Every score with the language that it ranked in."""
+        methods = self.table["method"]
+        rows = self.table[~methods.str.startswith(RANDOM) & (methods != "none")]
+        return list(dict.fromkeys(zip(rows["method"], rows["source_language"], strict=True)))
+
+
+def _conditions(data: xr.Dataset) -> pd.DataFrame:
+    """The conditions of a circuits file, a row each."""
+    columns = ("way", "method", "source_language", "k", "order", "without", "components")
+    return pd.DataFrame({name: data[name].to_numpy() for name in columns})
+
 
 def summarise_circuits(
     files: Files, faithful: float, bootstrap: Bootstrap
 ) -> dict[str, pd.DataFrame]:
     """The four tables, by name."""
-    faithfulness, circuits, members = [], [], []
-    for (model, language), data in files.items():
-        labels = {"model": model, "language": language}
-        select, evaluate = (CircuitFile(data, s, bootstrap) for s in ("select", "evaluate"))
-        curves = list(_curves(evaluate, language))
-        faithfulness += [labels | row for row in curves]
-        found = list(_circuits(select, evaluate, curves, faithful))
-        circuits += [labels | row for row in found]
-        members += [labels | row for row in _members(evaluate)]
+    select, evaluate = (
+        {key: CircuitFile(data, split, bootstrap) for key, data in files.items()}
+        for split in ("select", "evaluate")
+    )
+    curves = {key: pd.DataFrame(_curves(file), columns=CURVE) for key, file in evaluate.items()}
     return {
-        "faithfulness": pd.DataFrame(faithfulness, columns=list(FAITHFULNESS)),
-        "circuits": pd.DataFrame(circuits, columns=list(CIRCUITS)),
-        "circuit_members": pd.DataFrame(members, columns=list(MEMBERS)),
+        "faithfulness": table_of(curves, _records, FAITHFULNESS),
+        "circuits": table_of(evaluate, _circuits, CIRCUITS, select, curves, faithful=faithful),
+        "circuit_members": table_of(evaluate, _members, MEMBERS),
         "overlap": pd.DataFrame(_overlaps(files), columns=list(OVERLAP)),
     }
 
 
-def _ranked(file: CircuitFile) -> Iterator[tuple[str, str]]:
-    """Every score with the language that it ranked in."""
-    rows = file.table[~file.table["method"].str.startswith(RANDOM)]
-    rows = rows[rows["method"] != "none"]
-    yield from rows[["method", "source_language"]].drop_duplicates().itertuples(index=False)
-
-
-def _curves(file: CircuitFile, language: str) -> Iterator[dict]:
+def _curves(file: CircuitFile) -> Iterator[dict]:
     """Rows of `faithfulness`: ranked circuits by size, then random orders."""
     n = int(file.data.attrs["n_components"])
     shared = {"positions": file.data.attrs["positions"], "n_components": n} | file.counts
-    empty = file.share(file.rows(method="none"))
-    for method, source in _ranked(file):
-        labels = {"source_language": source, "method": method, "n_orders": 0} | shared
-        whole = 1.0 if file.explains else np.nan  # with nothing patched, or nothing kept
-        row = labels | {"k": 0, "completeness": whole}
-        yield row | empty[0].columns("faithfulness", ends=BESIDE)
-        kept = file.rows(way=KEPT, method=method, source_language=source)
-        patched = file.rows(way=PATCHED, method=method, source_language=source)
-        rest = dict(zip(patched["k"], file.share(patched).estimate.tolist(), strict=True))
-        share = file.share(kept)
+    empty = file.faithfulness(file.rows(method="none"))
+    whole = 1.0 if file.explains else np.nan  # with nothing patched, or nothing kept
+    for method, source in file.scores:
+        labels = {"source_language": source, "method": method}
+        row = labels | {"n_orders": 0} | shared
+        yield row | {"k": 0, "completeness": whole, **_ends(empty[0])}
+        kept, patched = (file.rows(way=way, **labels) for way in (KEPT, PATCHED))
+        rest = dict(zip(patched["k"], file.faithfulness(patched).estimate.tolist(), strict=True))
+        share = file.faithfulness(kept)
         for place, k in enumerate(kept["k"].tolist()):
-            columns = share[place].columns("faithfulness", ends=BESIDE)
-            yield labels | {"k": k, "completeness": rest[k]} | columns
-        yield labels | {
-            "k": n, "faithfulness": whole, "low": whole, "high": whole,
-            "completeness": float(empty.estimate[0]),
-        }  # fmt: skip
+            yield row | {"k": k, "completeness": rest[k], **_ends(share[place])}
+        ends = dict.fromkeys(_ENDS.values(), whole)
+        yield row | {"k": n, "completeness": float(empty.estimate[0]), **ends}
     random = file.table[file.table["method"].str.startswith(RANDOM)]
-    for (method, k), rows in random.groupby(["method", "k"], sort=False):
-        values = file.share(rows).estimate
+    keys = ["method", "source_language", "k"]
+    for labels, rows in random.groupby(keys, sort=False):
+        values = file.faithfulness(rows).estimate
         low, high = np.quantile(values, [0.025, 0.975])
-        yield shared | {
-            "source_language": language, "method": method, "k": k, "n_orders": len(rows),
-            "faithfulness": float(values.mean()), "low": low, "high": high,
-            "completeness": np.nan,
-        }  # fmt: skip
+        found = {"n_orders": len(rows), "faithfulness": values.mean(), "low": low, "high": high}
+        yield shared | dict(zip(keys, labels, strict=True)) | found
 
 
-def area(rows: list[dict]) -> float:
-    """The trapezoid under a curve of faithfulness over k / n_components."""
-    rows = sorted(rows, key=lambda row: row["k"])
-    x = [row["k"] / row["n_components"] for row in rows]
-    return float(np.trapezoid([row["faithfulness"] for row in rows], x))
+def _ends(share: Interval) -> dict[str, float]:
+    return share.columns("faithfulness", ends=BESIDE)
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    return table.to_dict("records")
 
 
 def _circuits(
-    select: CircuitFile, evaluate: CircuitFile, curves: list[dict], faithful: float
+    evaluate: CircuitFile, select: CircuitFile, curves: pd.DataFrame, faithful: float
 ) -> Iterator[dict]:
     """Rows of `circuits`: the smallest circuit of every score."""
     n, absent = (evaluate.data.attrs[name] for name in ("n_components", "absent"))
-    ranked = list(_ranked(evaluate))
-    if not ranked:
-        reason = "no score ranks the components"
-        yield {"method": "", "n_components": n, "absent": absent or reason} | evaluate.counts
-    for method, source in ranked:
+    shared = {"n_components": n} | evaluate.counts
+    if not evaluate.scores:
+        yield shared | {"method": "", "absent": absent or "no score ranks the components"}
+    for method, source in evaluate.scores:
         labels = {"source_language": source, "method": method}
-        curve = [row for row in curves if all(row[name] == labels[name] for name in labels)]
-        row = labels | {"n_components": n, "area": area(curve)} | evaluate.counts
+        curve = rows_of(curves, **labels).sort_values("k")
+        area = np.trapezoid(curve["faithfulness"], curve["k"] / curve["n_components"])
+        row = shared | labels | {"area": float(area)}
         kept = select.rows(way=KEPT, **labels)
-        shares = select.share(kept).estimate
+        shares = select.faithfulness(kept).estimate
         place = smallest_faithful(kept["k"].to_numpy(dtype=float), shares, faithful)
         explains = select.explains and evaluate.explains
         if place is None or not explains:
@@ -180,25 +173,22 @@ def _circuits(
                 reason = f"the interval of the mean N effect is not above 0 ({counts} answers)"
             yield row | {"absent": absent or reason}
             continue
-        chosen = kept.iloc[[place]]
-        k = int(chosen["k"].iloc[0])
-        point = next(point for point in curve if point["k"] == k)
-        row |= {"k": k, "components": chosen["components"].iloc[0], "absent": ""}
-        row |= {name: point[name] for name in ("faithfulness", "low", "high", "completeness")}
-        row |= {"faithfulness_select": float(shares[place])}
-        row |= _random(curves, method, source, k)
-        row |= _interchange(evaluate, evaluate.rows(way=PATCHED, k=k, **labels).index[0])
-        yield row | _written(evaluate, method, source)
-
-
-def _random(curves: list[dict], method: str, source: str, k: int) -> dict[str, float]:
-    """F of as many components with the heads of each layer permuted; none of other languages."""
-    wanted = {"method": f"{RANDOM}_{method}", "source_language": source, "k": k}
-    for row in curves:
-        if all(row[name] == value for name, value in wanted.items()):
-            ends = {"random": "faithfulness", "random_low": "low", "random_high": "high"}
-            return {column: row[name] for column, name in ends.items()}
-    return {}
+        k = int(kept["k"].iloc[place])
+        of_size = {"source_language": source, "k": k}
+        condition = evaluate.rows(way=PATCHED, method=method, **of_size).index[0]
+        # as many components with the heads of each layer permuted; none of other languages
+        random = rows_of(curves, method=f"{RANDOM}_{method}", **of_size)
+        for permuted in random.to_dict("records"):
+            row |= {f"random{end}": permuted[name] for end, name in _ENDS.items()}
+        yield row | {
+            "k": k,
+            "components": kept["components"].iloc[place],
+            "absent": "",
+            "faithfulness_select": float(shares[place]),
+            **rows_of(curve, k=k).iloc[0][["faithfulness", "low", "high", "completeness"]],
+            **_interchange(evaluate, condition),
+            **_written(evaluate, method, source),
+        }
 
 
 def _interchange(file: CircuitFile, condition: int) -> dict[str, float]:
@@ -206,10 +196,8 @@ def _interchange(file: CircuitFile, condition: int) -> dict[str, float]:
     names = ("free_reached", "free_other")
     reached, other = (file.data[name].to_numpy() > 0 for name in names)
     free: Bool[np.ndarray, " sample"] = file.data["free"].to_numpy()[condition] > 0
-    differ = reached != other
-    hits = (free == other)[differ].astype(float)
-    found = share_interval(hits, file.topics[differ], file.bootstrap.level)
-    return found.columns("interchange") | {"n_interchange": len(hits)}
+    found = file.frequency("interchange", free == other, reached != other)
+    return found | {"n_interchange": int((reached != other).sum())}
 
 
 def _written(file: CircuitFile, method: str, source: str) -> dict[str, float]:
@@ -219,48 +207,38 @@ def _written(file: CircuitFile, method: str, source: str) -> dict[str, float]:
         return {}
     words, asked = file.data["written"].to_numpy(), file.data["n_swapped"].to_numpy()
     known = np.isfinite(words)
-    hits = (words == asked)[known].astype(float)
-    found = share_interval(hits, file.topics[known], file.bootstrap.level)
-    return found.columns("written_exact") | {"n_written": len(hits)}
+    return file.frequency("written_exact", words == asked, known) | {"n_written": int(known.sum())}
 
 
 def _members(file: CircuitFile) -> Iterator[dict]:
     """Rows of `circuit_members`: what the smallest circuit loses without each member."""
     without = file.table[file.table["without"] != ""]
-    if not len(without):
+    if without.empty:
         return
-    labels = {name: without[name].iloc[0] for name in ("method", "source_language", "k")}
+    labels = without.iloc[0][["method", "source_language", "k"]].to_dict()
     (whole,) = file.rows(way=KEPT, **labels).index
-    found = file.difference(whole, without)
+    found = file.share(file.margins[whole] - file.margins[without.index])
     for place, component in enumerate(without["without"].tolist()):
-        yield {
-            "method": labels["method"],
-            "k": int(labels["k"]),
-            "component": component,
-            **found[place].columns("minimality", ends=BESIDE),
-        } | file.counts
+        columns = found[place].columns("minimality", ends=BESIDE)
+        yield labels | {"component": component} | columns | file.counts
 
 
-def _overlaps(files: Files) -> list[dict]:
+def _overlaps(files: Files) -> Iterator[dict]:
     """Rows of `overlap`: every pair of languages of a model, score and size."""
-    rows = []
-    for ((model, one), first), ((other, two), second) in itertools.combinations(files.items(), 2):
-        if model != other:
-            continue
-        sets = [_own_sets(data, language) for data, language in ((first, one), (second, two))]
-        layout = Layout.told(first.attrs, int(first.attrs["n_layers"]), int(first.attrs["n_heads"]))
+    for model, one, two in language_pairs(files):
+        sets = [_own_sets(files[model, language], language) for language in (one, two)]
+        attrs = files[model, one].attrs
+        layout = Layout.told(attrs, int(attrs["n_layers"]), int(attrs["n_heads"]))
         for method, k in sorted(set(sets[0]) & set(sets[1])):
-            a, b = sets[0][method, k], sets[1][method, k]
             row = {"model": model, "method": method, "language": one, "source_language": two}
-            rows.append(row | {"k": k} | overlap_of(a, b, layout))
-    return rows
+            yield row | {"k": k} | overlap_of(*(own[method, k] for own in sets), layout)
 
 
 def _own_sets(data: xr.Dataset, language: str) -> dict[tuple[str, int], set[str]]:
     """The components of every ranked circuit of a language, by score and size."""
-    table = _conditions(data)
-    keep = (table["way"] == KEPT) & (table["source_language"] == language)
-    table = table[keep & (table["order"] < 0) & (table["without"] == "") & (table["k"] > 0)]
+    own = {"way": KEPT, "source_language": language, "order": -1, "without": ""}
+    table = rows_of(_conditions(data), **own)
+    table = table[table["k"] > 0]
     return {(row.method, row.k): set(row.components.split(";")) for row in table.itertuples()}
 
 

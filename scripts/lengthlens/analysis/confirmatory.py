@@ -54,38 +54,27 @@ def confirm(
         One row a test and pair that it concerns, columns `COLUMNS`; a test of models that the run
         lacks has one row. `id` is unique: it carries the model's name where a test is made twice.
     """
-    tables = [
-        _of_pair([one for one in hypotheses if one.concerns(pair)], pair, files, bootstrap)
-        for pair in pairs
-    ]
-    absent = [one for one in hypotheses if not any(one.concerns(pair) for pair in pairs)]
-    rows = [
-        _labels(one, " or ".join(one.models), bootstrap.level)
-        | {"verdict": NO_DATA, "reason": f"the run has no model {' or '.join(one.models)}"}
-        for one in absent
-    ]
-    tables.append(pd.DataFrame(rows, columns=list(COLUMNS)))
-    table = pd.concat([part for part in tables if len(part)] or tables, ignore_index=True)
-    twice = table["id"].duplicated(keep=False)
-    table.loc[twice, "id"] = table["id"] + "." + table["model"]
-    return table
-
-
-def _of_pair(
-    hypotheses: Sequence[Hypothesis], models: Mapping[str, str], files: Files, bootstrap: Bootstrap
-) -> pd.DataFrame:
     level = bootstrap.level
-    rows = []
+    rows = [
+        _labels(one, pair.get(one.tuning, ""), level)
+        | {"family": f"{one.status} {one.test} tests of {' and '.join(pair.values())}"}
+        | _made(one, pair, files, bootstrap)
+        for pair in pairs
+        for one in hypotheses
+        if one.concerns(pair)
+    ]
     for one in hypotheses:
-        row = _labels(one, models.get(one.tuning, ""), level)
-        row |= {"family": _family(one, models), **_made(one, models, files, bootstrap)}
-        rows.append(row)
+        if not any(map(one.concerns, pairs)):
+            models = " or ".join(one.models)
+            lacking = {"verdict": NO_DATA, "reason": f"the run has no model {models}"}
+            rows.append(_labels(one, models, level) | lacking)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    for _, family in table.groupby("family", sort=False):
-        p = family["p"].fillna(1.0).to_numpy(dtype=float)
-        table.loc[family.index, "p_holm"] = holm(p)
+    for _, family in table[table["family"] != ""].groupby("family"):
+        table.loc[family.index, "p_holm"] = holm(family["p"].fillna(1.0).to_numpy(dtype=float))
     judged = [_judge(row, level) for row in table.to_dict("records")]
     table["verdict"], table["reason"] = zip(*judged, strict=True) if judged else ((), ())
+    twice = table["id"].duplicated(keep=False)
+    table.loc[twice, "id"] = table["id"] + "." + table["model"]
     return table
 
 
@@ -94,10 +83,6 @@ def _labels(one: Hypothesis, model: str, level: float) -> dict:
     row = {name: getattr(one, name) for name in names}
     row |= {"k": np.nan if one.k is None else one.k, "effect_name": one.effect}
     return row | {"model": model, "family": "", "p": np.nan, "reason": "", "level": level}
-
-
-def _family(one: Hypothesis, models: Mapping[str, str]) -> str:
-    return f"{one.status} {one.test} tests of {' and '.join(models.values())}"
 
 
 def _made(one: Hypothesis, models: Mapping[str, str], files: Files, bootstrap: Bootstrap) -> dict:

@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from lengthlens.analysis.tables import Files, header, table_of
-from lengthlens.analysis.tracing import SHARES, shares, stream_shares
+from lengthlens.analysis.tracing import SHARES, n_effect, shares, stream_shares
 from lengthlens.language.languages import KINDS
 from lengthlens.statistics import Bootstrap, mean_interval
 
@@ -32,23 +32,24 @@ CIRCUITS = header(*_LABELS, "n_answers exact± k faithfulness low high", *_EFFEC
 
 def summarise_contrasts(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFrame]:
     """The two tables, by name."""
-
-    def streams(data: xr.Dataset) -> Iterator[dict]:
-        if reason := data.attrs["absent"]:
-            yield {"swap": _SWAP, "kind": ALL, "absent": reason}
-        for labels, chosen in _by_kind(data, KINDS):
-            for row in stream_shares(chosen, "noising", bootstrap):
-                yield labels | row
-
-    def circuits(data: xr.Dataset) -> Iterator[dict]:
-        for labels, chosen in _by_kind(data, (*KINDS, ALL)):
-            for row in _kept(chosen, bootstrap):
-                yield labels | row
-
     return {
-        "contrasts": table_of(files, streams, CONTRASTS),
-        "contrast_circuits": table_of(files, circuits, CIRCUITS),
+        "contrasts": table_of(files, _streams, CONTRASTS, bootstrap=bootstrap),
+        "contrast_circuits": table_of(files, _circuits, CIRCUITS, bootstrap=bootstrap),
     }
+
+
+def _streams(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    if reason := data.attrs["absent"]:
+        yield {"swap": _SWAP, "kind": ALL, "absent": reason}
+    for labels, chosen in _by_kind(data, KINDS):
+        for row in stream_shares(chosen, "noising", bootstrap):
+            yield labels | row
+
+
+def _circuits(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    for labels, chosen in _by_kind(data, (*KINDS, ALL)):
+        for row in _kept(chosen, bootstrap):
+            yield labels | row
 
 
 def _by_kind(data: xr.Dataset, kinds: Iterable[str]) -> Iterator[tuple[dict, xr.Dataset]]:
@@ -61,8 +62,7 @@ def _by_kind(data: xr.Dataset, kinds: Iterable[str]) -> Iterator[tuple[dict, xr.
 
 def _kept(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     """What the circuit keeps of the N effect; nothing where no swap was measured."""
-    other, topics = data["margin_other"].to_numpy(), data["topic"].to_numpy()
-    effect = data["margin_reached"].to_numpy() - other
+    effect, topics = n_effect(data), data["topic"].to_numpy()
     if not np.isfinite(effect).any():
         return
     members = [name for name in str(data.attrs["components"]).split(";") if name]
@@ -73,8 +73,8 @@ def _kept(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
         **exact.columns("exact"),
         "k": len(members) or np.nan,
     }
-    kept = data["kept"].to_numpy() - other
-    (share,) = shares((kept if members else effect)[:, None], effect, topics, bootstrap)
+    kept = (data["kept"] - data["margin_other"]).to_numpy() if members else effect
+    (share,) = shares(kept[:, None], effect, topics, bootstrap)
     for name, column in (("faithfulness", "share"), ("low", "share_low"), ("high", "share_high")):
         row[name] = share[column] if members else np.nan
     yield row | {name: share[name] for name in _EFFECT}

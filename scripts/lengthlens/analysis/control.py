@@ -22,7 +22,7 @@ has no width, and Wilson's interval of exactness, less chance, takes its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -56,15 +56,15 @@ def measure_control(
     Returns:
         One row a model and language, columns `COLUMNS`; `reason` says why a gate is closed.
     """
-    both = {key: (answers, forced[key]) for key, answers in generations.items()}
-    return table_of(both, lambda files: [_row(*files, bootstrap)], COLUMNS)
+    return table_of(generations, _rows, COLUMNS, forced, bootstrap=bootstrap)
 
 
-def _row(answers: pd.DataFrame, forced: xr.Dataset, bootstrap: Bootstrap) -> dict:
+def _rows(answers: pd.DataFrame, forced: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     row: dict = {"n_samples": len(answers), "n_topics": answers["topic"].nunique()}
     row["level"] = bootstrap.level
     if answers.empty:
-        return row | {"n_swapped": 0, "open": False, "reason": "there are no answers"}
+        yield row | {"n_swapped": 0, "open": False, "reason": "there are no answers"}
+        return
     topics = answers["topic"].to_numpy()
     n, words = (answers[name].to_numpy(dtype=int) for name in ("n", "words"))
     cut = answers["truncated"].to_numpy(dtype=bool)
@@ -78,7 +78,7 @@ def _row(answers: pd.DataFrame, forced: xr.Dataset, bootstrap: Bootstrap) -> dic
     row |= slope_on_n(n, words, topics, bootstrap).columns("slope") | effect.columns("n_effect")
     row |= {"truncated": float(cut.mean()), "n_swapped": int(effect.n)}
     reason = why_closed(row, len(np.unique(n)))
-    return row | {"open": not reason, "reason": reason}
+    yield row | {"open": not reason, "reason": reason}
 
 
 def over_chance(

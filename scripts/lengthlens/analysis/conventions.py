@@ -29,23 +29,20 @@ def compare_conventions(
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table, of the free answers among the probes."""
-
-    def rows(table: pd.DataFrame) -> Iterator[dict]:
-        free = table[table["probe"] == "free"]
-        for convention in CONVENTIONS if len(free) else ():
-            about = {"convention": convention, "asked": convention == asked}
-            yield about | _row(free, convention, bootstrap)
-
-    return table_of(probes, rows, COLUMNS)
+    return table_of(probes, _rows, COLUMNS, asked=asked, bootstrap=bootstrap)
 
 
-def _row(free: pd.DataFrame, convention: str, bootstrap: Bootstrap) -> dict[str, float]:
-    topics, n = free["topic"].to_numpy(), free["n"].to_numpy(dtype=float)
-    words, blanks = (
-        np.array([count_words(text, how) for text in free["text"]], dtype=float)
-        for how in (convention, "whitespace")
-    )
-    cut = free["truncated"].to_numpy(dtype=bool)
-    error = words - n
-    values = {"error": error, "absolute_error": np.abs(error), "extra": words - blanks}
-    return {"words": float(words.mean())} | error_columns(values, cut, topics, bootstrap)
+def _rows(table: pd.DataFrame, asked: str, bootstrap: Bootstrap) -> Iterator[dict]:
+    free = table[table["probe"] == "free"]
+    for convention in CONVENTIONS if len(free) else ():
+        words, blanks = (
+            np.array([count_words(text, how) for text in free["text"]], dtype=float)
+            for how in (convention, "whitespace")
+        )
+        error = words - free["n"].to_numpy(dtype=float)
+        yield {
+            "convention": convention,
+            "asked": convention == asked,
+            "words": float(words.mean()),
+            **error_columns(free, error, bootstrap, extra=words - blanks),
+        }

@@ -12,8 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -41,13 +40,16 @@ def summarise_count(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFram
         "neurons": (_neurons, NEURONS, "neurons_absent"),
     }
 
-    def rows(name: str, data: xr.Dataset) -> Iterator[dict]:
-        make, _, absent = makers[name]
-        reason = data.attrs[absent]
-        for row in [{}] if reason else make(data, bootstrap):
-            yield {"level": bootstrap.level, "absent": reason} | row
+    return {
+        name: table_of(files, _rows, columns, make=make, absent=absent, bootstrap=bootstrap)
+        for name, (make, columns, absent) in makers.items()
+    }
 
-    return {name: table_of(files, partial(rows, name), makers[name][1]) for name in makers}
+
+def _rows(data: xr.Dataset, make: Callable, absent: str, bootstrap: Bootstrap) -> Iterator[dict]:
+    reason = data.attrs[absent]
+    for row in [{}] if reason else make(data, bootstrap):
+        yield {"level": bootstrap.level, "absent": reason} | row
 
 
 def _probes(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
@@ -67,7 +69,8 @@ def _probes(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
             **_of_draws("control", beyond[1:, place]),
             "covariates": 1 - covariates[0, known].sum() / mean[0, known].sum(),
             "select": float(data["select"].to_numpy()[place]),
-            **_counts(len(beyond) - 1, topics[known]),
+            "n_draws": len(beyond) - 1,
+            **found[place].basis,
         }
 
 
@@ -75,8 +78,8 @@ def _steering(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     written, topics = data["written"].to_numpy(), data["topic"].to_numpy()
     known = np.isfinite(written)
     change = (data["steered"] - data["written"]).to_numpy()[..., known]
-    cut, topics, delta = data["cut"].to_numpy()[0][:, known], topics[known], data["delta"]
-    steps = delta.to_numpy()
+    cut, topics = data["cut"].to_numpy()[0][:, known], topics[known]
+    steps = data["delta"].to_numpy()
     own = mean_interval(change[0].T, topics, bootstrap)
     slopes = np.einsum("wds,d->ws", change, steps) / np.square(steps).sum()
     slope = mean_interval(slopes[0], topics, bootstrap).columns("slope")
@@ -90,17 +93,15 @@ def _steering(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
             **_of_draws("null", change[1:, place].mean(1)),
             "cut": float(cut[place].mean()),
             **slope,
-            **_counts(len(change) - 1, topics),
+            "n_draws": len(change) - 1,
+            **own[place].basis,
         }
 
 
 def _neurons(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     effect, topics = data["n_effect"].to_numpy(), data["topic"].to_numpy()
-    known = np.isfinite(effect)
-    effect, topics = effect[known], topics[known]
-    noised = data["noised"].to_numpy()[:, known].T
-    share = share_of_effect(noised, effect, topics, bootstrap)
-    total = mean_interval(effect, topics, bootstrap).columns("n_effect")
+    share = share_of_effect(data["noised"].to_numpy().T, effect, topics, bootstrap)
+    total = mean_interval(effect, topics, bootstrap)
     k, draw = data["k"].to_numpy(), data["neuron_draw"].to_numpy()
     order = np.argsort(-data["atp_neuron"].to_numpy(), kind="stable")
     for place in np.flatnonzero(draw == TRUE).tolist():
@@ -112,8 +113,9 @@ def _neurons(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
             "neurons": ";".join(map(str, order[: min(int(k[place]), _NAMED)])),
             **share[place].columns("share"),
             **_of_draws("random", share.estimate[drawn]),
-            **total,
-            **_counts(int(drawn.sum()), topics),
+            **total.columns("n_effect"),
+            "n_draws": int(drawn.sum()),
+            **total.basis,
         }
 
 
@@ -121,7 +123,3 @@ def _of_draws(name: str, values: Float[np.ndarray, " draw"]) -> dict[str, float]
     """Mean, lowest and highest of some draws."""
     limits = (values.mean(), values.min(), values.max()) if len(values) else (np.nan,) * 3
     return {name + end: float(v) for end, v in zip(("", "_low", "_high"), limits, strict=True)}
-
-
-def _counts(draws: int, topics: np.ndarray) -> dict[str, int]:
-    return {"n_draws": draws, "n_samples": len(topics), "n_topics": len(np.unique(topics))}

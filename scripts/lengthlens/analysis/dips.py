@@ -26,7 +26,7 @@ from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
 from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.tokens_per_word import answer_values
 from lengthlens.models.depth import LATE
-from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval
+from lengthlens.statistics import DEFAULT, Bootstrap, Interval, combination_interval, side_of
 
 BEHAVIOUR = {"exact": -1, "absolute_error": 1}  # the sign of a worse value
 CWA = {"late_heads": LATE_HEADS, "late_mlps": Group("mlp", LATE), "final_mlp": FINAL_MLP}
@@ -43,8 +43,7 @@ def find_dips(
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table; without three N there is nothing to compare."""
-    both = {key: (answers, attributions[key]) for key, answers in generations.items()}
-    return table_of(both, lambda files: _rows(*files, bootstrap), COLUMNS)
+    return table_of(generations, _rows, COLUMNS, attributions, bootstrap=bootstrap)
 
 
 def _rows(answers: pd.DataFrame, attribution: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
@@ -118,6 +117,5 @@ def _limits(
 
 def _verdict(together: Interval, sign: int) -> str:
     """worse or better where the whole simultaneous interval is; `sign` is that of a worse value."""
-    if together.low > 0 or together.high < 0:
-        return WORSE if (together.low > 0) == (sign > 0) else BETTER
-    return OPEN
+    side = side_of(float(together.low), float(together.high))
+    return {0: OPEN, sign: WORSE, -sign: BETTER}[side]

@@ -59,23 +59,13 @@ class Dose:
 
     Attributes:
         k: components removed.
-        components: their names, "L3H5;L4H0".
         chosen: interval for the mean over samples without the chosen ones, clustered by topic.
         draws: the mean over samples of every control set.
-        samples, control_samples: what the two are means of.
     """
 
     k: int
-    components: str
     chosen: Interval
     draws: Float[np.ndarray, " draw"]
-    samples: Float[np.ndarray, " sample"]
-    control_samples: Float[np.ndarray, "draw sample"]
-
-    @property
-    def effect(self) -> float:
-        """Chosen minus the mean of the draws; NaN without draws."""
-        return float(self.chosen.estimate - self.draws.mean()) if len(self.draws) else np.nan
 
 
 def chosen_sets(data: xr.Dataset, pool: str = "disjoint") -> list[ChosenSet]:
@@ -129,17 +119,9 @@ def dose_response(
         wanted = (source, "top", method, mode)
         if tuple(found.labels[name] for name in GROUP[:4]) != wanted:
             continue
-        controls = answered(values[found.controls])
-        doses.append(
-            Dose(
-                k=int(found.labels["k"]),
-                components=str(data["components"].to_numpy()[found.place]),
-                chosen=interval_of(values[found.place], clusters, measure, bootstrap),
-                draws=row_means(controls),
-                samples=values[found.place],
-                control_samples=controls,
-            )
-        )
+        chosen = interval_of(values[found.place], clusters, measure, bootstrap)
+        draws = row_means(answered(values[found.controls]))
+        doses.append(Dose(int(found.labels["k"]), chosen, draws))
     return sorted(doses, key=lambda dose: dose.k)
 
 
@@ -195,51 +177,45 @@ def _draws(size: int, resamples: int, seed: int) -> Float[np.ndarray, "draw item
 
 def against_controls(
     chosen: float,
-    samples: Float[np.ndarray, " sample"],
-    controls: Float[np.ndarray, "draw sample"],
+    values: Float[np.ndarray, "condition sample"],
+    found: ChosenSet,
     clusters: Shaped[np.ndarray, " sample"],
     bootstrap: Bootstrap,
-) -> tuple[float, Estimate]:
-    """The mean of the control sets, and the effect: the chosen set's mean `chosen` minus it."""
+) -> tuple[Float[np.ndarray, " draw"], float, Estimate]:
+    """Means of the control sets, the mean of these, and the effect: `chosen` minus that."""
+    controls = answered(values[found.controls])
     draws = row_means(controls)
     control = draws.mean() if len(draws) else np.nan
-    limits = effect_limits(samples, controls, clusters, bootstrap)
-    return control, Estimate(*map(np.asarray, (chosen - control, *limits)))
+    limits = effect_limits(values[found.place], controls, clusters, bootstrap)
+    return draws, control, Estimate(*map(np.asarray, (chosen - control, *limits)))
 
 
 def summarise_ablation(ablations: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
     """One row a model, language, chosen set and measure (docs/files.md)."""
-    return table_of(ablations, lambda data: _rows(data, bootstrap), COLUMNS)
+    return table_of(ablations, _rows, COLUMNS, bootstrap=bootstrap)
 
 
 def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     sets = chosen_sets(data)
     for measure in MEASURES if sets else ():
-        yield from _of_measure(data, sets, measure, bootstrap)
-
-
-def _of_measure(
-    data: xr.Dataset, sets: list[ChosenSet], measure: str, bootstrap: Bootstrap
-) -> Iterator[dict]:
-    values, clusters = measure_values(data, measure), measure_clusters(data, measure)
-    chosen = values[[found.place for found in sets]]
-    mean = interval_of(chosen.T, clusters, measure, bootstrap)
-    change = mean_interval((chosen - values[0]).T, clusters, bootstrap)
-    none = row_means(values[:1])[0]
-    for column, found in enumerate(sets):
-        controls = answered(values[found.controls])
-        estimate = float(mean.estimate[column])
-        control, effect = against_controls(estimate, chosen[column], controls, clusters, bootstrap)
-        yield found.labels | {
-            "kind": str(data["kind"].to_numpy()[found.place]),
-            "components": str(data["components"].to_numpy()[found.place]),
-            "measure": measure,
-            **mean[column].basis,
-            "n_controls": len(controls),
-            "n_possible": float(data["n_possible"].to_numpy()[found.place]),
-            "none": none,
-            **mean[column].columns("chosen"),
-            **change[column].columns("change"),
-            "control": control,
-            **effect.columns("effect"),
-        }
+        values, clusters = measure_values(data, measure), measure_clusters(data, measure)
+        chosen = values[[found.place for found in sets]]
+        mean = interval_of(chosen.T, clusters, measure, bootstrap)
+        change = mean_interval((chosen - values[0]).T, clusters, bootstrap)
+        none = row_means(values[:1])[0]
+        for column, found in enumerate(sets):
+            estimate = float(mean.estimate[column])
+            draws, control, effect = against_controls(estimate, values, found, clusters, bootstrap)
+            yield found.labels | {
+                "kind": str(data["kind"].to_numpy()[found.place]),
+                "components": str(data["components"].to_numpy()[found.place]),
+                "measure": measure,
+                **mean[column].basis,
+                "n_controls": len(draws),
+                "n_possible": float(data["n_possible"].to_numpy()[found.place]),
+                "none": none,
+                **mean[column].columns("chosen"),
+                **change[column].columns("change"),
+                "control": control,
+                **effect.columns("effect"),
+            }

@@ -28,26 +28,19 @@ def extrapolate(
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table."""
-
-    def rows(table: pd.DataFrame) -> Iterator[dict]:
-        for probe in PROBES:
-            answers = table[table["probe"] == probe]
-            gain = _gain(answers, bootstrap) if len(answers) else {}
-            for n, part in answers.groupby("n"):
-                yield {"n": n, "probe": probe} | _row(part, bootstrap) | gain
-
-    return table_of(probes, rows, COLUMNS)
+    return table_of(probes, _rows, COLUMNS, bootstrap=bootstrap)
 
 
-def _gain(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
-    """Slope of words on N; NaN for a single N."""
-    one = np.zeros(len(answers), dtype=int)
-    terms = slope_terms(answers["n"].to_numpy(), answers["words"].to_numpy(), one)
-    return ratio_interval(*terms, answers["topic"].to_numpy(), bootstrap).columns("gain")
-
-
-def _row(answers: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, float]:
-    words, error = (answers[name].to_numpy(dtype=float) for name in ("words", "error"))
-    values = {"words": words, "error": error, "absolute_error": np.abs(error)}
-    cut = answers["truncated"].to_numpy(dtype=bool)
-    return error_columns(values, cut, answers["topic"].to_numpy(), bootstrap)
+def _rows(table: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[dict]:
+    for probe in PROBES:
+        answers = table[table["probe"] == probe]
+        if answers.empty:
+            continue
+        n, words, topics = (answers[name].to_numpy() for name in ("n", "words", "topic"))
+        terms = slope_terms(n, words, np.zeros(len(answers)))
+        gain = ratio_interval(*terms, topics, bootstrap).columns("gain")
+        for number, part in answers.groupby("n"):
+            words, error = (part[name].to_numpy(dtype=float) for name in ("words", "error"))
+            yield {"n": number, "probe": probe, **gain} | error_columns(
+                part, error, bootstrap, words=words
+            )

@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import Bootstrap, mean_interval
 
@@ -34,17 +34,15 @@ def summarise_depth(
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """One row a model, language, text and place in the sum; a text without decisions has none."""
-    rows: list[dict] = []
-    for (model, language), own in attributions.items():
-        pair = next(pair for pair in model_pairs if model in pair.values())
-        for text, author in pair.items():
-            data = on_text(own, forced[model, language], text, tunings[model])
-            if data is None:
-                continue
-            labels = {"model": model, "tuning": tunings[model], "language": language}
-            topics = own["topic"].to_numpy()
-            rows += [labels | {"text": author} | row for row in _rows(data, topics, bootstrap)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    files = {
+        (model, tunings[model], language, author): data.assign_coords(topic=own["topic"])
+        for (model, language), own in attributions.items()
+        for pair in model_pairs
+        if model in pair.values()
+        for text, author in pair.items()
+        if (data := on_text(own, forced[model, language], text, tunings[model])) is not None
+    }
+    return table_of(files, _rows, COLUMNS, bootstrap=bootstrap)
 
 
 def partial_sums(data: xr.Dataset) -> Float[np.ndarray, "sample place"]:
@@ -56,8 +54,8 @@ def partial_sums(data: xr.Dataset) -> Float[np.ndarray, "sample place"]:
     return np.cumsum(np.column_stack([start, blocks.reshape(len(blocks), -1)]), axis=1)
 
 
-def _rows(data: xr.Dataset, topics: np.ndarray, bootstrap: Bootstrap) -> Iterator[dict]:
-    sums = partial_sums(data)
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    sums, topics = partial_sums(data), data["topic"].to_numpy()
     known = np.isfinite(sums).all(1)
     if not known.any():
         return

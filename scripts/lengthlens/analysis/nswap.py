@@ -7,13 +7,14 @@ written as many words as it was asked for.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool
 
+from lengthlens.analysis.behaviour import ALL
 from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.forced.nswap import REASONS
 from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval
@@ -27,30 +28,26 @@ COLUMNS = header(
 
 def summarise_nswap(forced: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataFrame:
     """The table."""
-    table = table_of(forced, lambda data: _rows(data, bootstrap), COLUMNS)
+    table = table_of(forced, _rows, COLUMNS, bootstrap=bootstrap)
     return table.astype({"n_swapped": "Int64"})
 
 
 def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    """The mean over the legal swaps of some answers, and why the others were left out."""
     n = data["n"].to_numpy()
-    for swap in data["swap"].to_numpy().tolist():
-        part = data.sel(swap=swap)
-        for number in ["all", *np.unique(n).tolist()]:
-            chosen = np.ones(len(n), dtype=bool) if number == "all" else n == number
-            yield {"swap": swap, "n": str(number)} | _row(part, chosen, bootstrap)
-
-
-def _row(data: xr.Dataset, chosen: Bool[np.ndarray, " sample"], bootstrap: Bootstrap) -> dict:
-    """Mean over the legal swaps of some answers, and why the others were left out."""
-    margins, topics = (data[name].to_numpy()[chosen] for name in ("nswap_margin", "topic"))
-    reasons, others = (data[name].to_numpy()[chosen] for name in ("nswap_reason", "n_swapped"))
-    numbers = np.unique(others)
-    one = len(np.unique(data["n"].to_numpy()[chosen])) == 1 and numbers[0] > 0
-    found = mean_interval(margins, topics, bootstrap)
-    return {
-        "n_swapped": int(numbers[0]) if one else pd.NA,
-        **found.columns("margin"),
-        **found.basis,
-        "n_answers": int(chosen.sum()),
-        **{reason: int((reasons == reason).sum()) for reason in REASONS.values()},
-    }
+    numbers = [ALL, *map(str, np.unique(n))]
+    for swap, number in itertools.product(data["swap"].to_numpy(), numbers):
+        part = data.sel(swap=swap).isel(sample=(n.astype(str) == number) | (number == ALL))
+        swapped = np.unique(part["n_swapped"])
+        one = len(np.unique(part["n"])) == 1 and swapped[0] > 0
+        found = mean_interval(part["nswap_margin"].to_numpy(), part["topic"].to_numpy(), bootstrap)
+        reasons = part["nswap_reason"].to_numpy()
+        yield {
+            "swap": int(swap),
+            "n": number,
+            "n_swapped": int(swapped[0]) if one else pd.NA,
+            **found.columns("margin"),
+            **found.basis,
+            "n_answers": len(reasons),
+            **{reason: int((reasons == reason).sum()) for reason in REASONS.values()},
+        }

@@ -7,6 +7,7 @@
 | `truncated` | 1 if it was cut at the token limit |
 | `error`, `absolute_error` | words - N (of a cut answer: so far); its size |
 | `end_margin` | logits, at the decision step of the unablated answer |
+| `n_effect` | logits, the N effect; of files of transplants alone |
 | `neutral_loglik` | log-likelihood a token; the samples are neutral sentences, weighted by tokens |
 
 NaN where a condition was not answered or scored, or a sample has no decision step.
@@ -30,7 +31,7 @@ def measure_values(data: xr.Dataset, measure: str) -> Float[np.ndarray, "conditi
         tokens = data["sentence_tokens"].to_numpy()
         weight = len(tokens) / max(tokens.sum(), 1)  # so that the plain mean is that of a token
         return data["sentence_loglik"].to_numpy() * weight
-    if measure == "end_margin":
+    if measure in ("end_margin", "n_effect"):
         return data[measure].to_numpy().astype(float)
     error, cut = (data[name].to_numpy().astype(float) for name in ("error", "truncated"))
     values = {

@@ -12,33 +12,26 @@ by a score. `over` is as in `causes`: `all` components of a kind, or those `with
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lengthlens.ablation.selection import sample_scores, with_forced
+from lengthlens.ablation.selection import with_forced
 from lengthlens.analysis.causes import (
-    KINDS,
-    OVERS,
+    CASES,
     SCORES,
-    agreement_row,
+    Comparison,
+    baselines,
     component_values,
-    layers_of,
     named_values,
-    parts_of,
-    present_components,
-    score_values,
-    scores_over,
 )
-from lengthlens.analysis.tables import Files, header, of_split, table_of
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.patching.sampled import SAMPLED
-from lengthlens.statistics import Bootstrap, Ranking, rank_components
+from lengthlens.statistics import Bootstrap
 
-ATP = "atp"
-REFERENCE = "norm"  # the mean norm of an output: what any score must beat
+REFERENCES = ("norm",)  # the mean norm of an output: what any score must beat
 OUTCOME = "noising_all"
 COLUMNS = header(
     "model language kind over outcome score correlation± over_norm± n_components n_select "
@@ -50,43 +43,21 @@ def compare_with_patches(
     attributions: Files, forced: Files, patching: Files, bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """One row a model, language, kind, over and score, columns `COLUMNS`."""
-
-    def rows(files: tuple[xr.Dataset, xr.Dataset]) -> Iterator[dict]:
-        for kind, over in itertools.product(KINDS, OVERS):
-            if (kind, over) != ("mlp", "within"):
-                yield from _rows(*files, {"kind": kind, "over": over}, bootstrap)
-
-    joined = {
-        key: (with_forced(attributions[key], forced[key], patches), patches)
-        for key, patches in patching.items()
-    }
-    return table_of(joined, rows, COLUMNS)
+    return table_of(patching, _rows, COLUMNS, attributions, forced, bootstrap=bootstrap)
 
 
 def _rows(
-    scores: xr.Dataset, patching: xr.Dataset, labels: Mapping[str, str], bootstrap: Bootstrap
+    patching: xr.Dataset, attribution: xr.Dataset, forced: xr.Dataset, bootstrap: Bootstrap
 ) -> Iterator[dict]:
     """Every score of one kind of components against their patches."""
-    kind, over = labels.values()
-    select = of_split(scores, "select")
-    evaluate = of_split(patching.sel(swap=1, positions="all"), "evaluate")
+    scores = with_forced(attribution, forced, patching)
     sampled = patching["patched_head"].to_numpy() == SAMPLED
-    parts = {"head": sampled.ravel(), "mlp": np.ones(len(sampled), dtype=bool)}
-    keep = np.concatenate([parts[part] for part in parts_of(kind)])
-    keep &= present_components(scores, kind)
-    groups = layers_of(select, kind)[keep] if over == "within" else None
-
-    def ranked(values: np.ndarray, data: xr.Dataset, side: int) -> Ranking:
-        topics = data["topic"].to_numpy()
-        return rank_components(values[:, keep], topics, bootstrap.apart(side), groups=groups)
-
-    atp = component_values(select, kind, lambda data, part: sample_scores(data, ATP, part))
-    patch = ranked(named_values(evaluate, "noising", kind), evaluate, 1)
-    rankings = {
-        name: ranked(atp if name == ATP else score_values(select, kind, name), select, 0)
-        for name in (*SCORES, ATP, *scores_over(kind, over)[len(SCORES) :])
-    }
-    for name, score in rankings.items():
-        references = {REFERENCE: rankings[REFERENCE]} if name != REFERENCE else {}
-        row = agreement_row(score, patch, references, bootstrap.level)
-        yield {**labels, "outcome": OUTCOME, "score": name} | row
+    patches = patching.sel(swap=1, positions="all")
+    parts = {"head": sampled, "mlp": np.ones(len(sampled), dtype=bool)}
+    for kind, over in CASES:
+        chosen = component_values(kind, parts.get, lead=0)
+        made = Comparison(scores, patches, (kind, over), bootstrap, chosen)
+        labels = {"kind": kind, "over": over, "outcome": OUTCOME}
+        effects = [(labels, named_values(made.evaluate, "noising", kind))]
+        methods = (*SCORES, "atp", *baselines(kind, over))
+        yield from made.rows(methods, REFERENCES, effects)

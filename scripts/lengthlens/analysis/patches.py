@@ -12,17 +12,16 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
 
 from lengthlens.ablation.selection import component_name
 from lengthlens.analysis.causes import named_values
-from lengthlens.analysis.tables import Files, header, table_of
-from lengthlens.analysis.tracing import n_effect
+from lengthlens.analysis.tables import Files, header, rows_of, table_of
+from lengthlens.analysis.tracing import DIRECTIONS, n_effect, shares
 from lengthlens.analysis.unpatched import COLUMNS as UNPATCHED
 from lengthlens.analysis.unpatched import unpatched_share
-from lengthlens.circuits.faithfulness import share_of_effect
-from lengthlens.statistics import Bootstrap, mean_interval
+from lengthlens.statistics import Bootstrap
 
-DIRECTIONS = ("noising", "denoising")
 COLUMNS = header(
     "model language swap positions direction component kind layer head sampled effect share± atp "
     "n_effect±",
@@ -48,52 +47,51 @@ def place_labels(place: int, layers: int, heads: int) -> dict:
 
 def summarise_patches(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
     """One row a model, language, swap, positions, direction and patched component."""
-
-    def rows(data: xr.Dataset) -> Iterator[dict]:
-        places = (data[name].to_numpy().tolist() for name in ("swap", "positions"))
-        for where in itertools.product(*places, DIRECTIONS):
-            yield from _rows(data, *where, bootstrap)
-
-    return table_of(files, rows, COLUMNS)
+    return table_of(files, _rows, COLUMNS, bootstrap=bootstrap)
 
 
-def _rows(
-    data: xr.Dataset, swap: int, positions: str, direction: str, bootstrap: Bootstrap
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    labels = (data[name].to_numpy().tolist() for name in ("swap", "positions"))
+    for swap, positions, direction in itertools.product(*labels, DIRECTIONS):
+        named = {"swap": swap, "positions": positions, "direction": direction}
+        values = component_patches(data, direction, swap, positions)
+        for row in _shares(data.sel(swap=swap), values, positions, bootstrap):
+            yield named | row
+
+
+def _shares(
+    data: xr.Dataset,
+    values: Float[np.ndarray, "sample component"],
+    positions: str,
+    bootstrap: Bootstrap,
 ) -> Iterator[dict]:
-    values = component_patches(data, direction, swap, positions)
-    measured = np.isfinite(values).any(axis=0)
-    if not measured.any():
+    """The patched components, of one swap."""
+    places = np.flatnonzero(np.isfinite(values).any(axis=0))
+    if not len(places):
         return
-    effect, topics = n_effect(data.sel(swap=swap)), data["topic"].to_numpy()
-    share = share_of_effect(values[:, measured], effect, topics, bootstrap)
-    used = np.isfinite(values[:, measured]).all(axis=1)
-    total = mean_interval(effect[used], topics[used], bootstrap)
-    atp = component_patches(data, "atp", swap, positions)[used]
+    effect, topics, patched = n_effect(data), data["topic"].to_numpy(), values[:, places]
+    atp = named_values(data.sel(positions=positions), "atp")[np.isfinite(patched).all(axis=1)]
     layers, heads = data.sizes["layer"], data.sizes["head"]
     sampled = np.append(data["patched_head"].to_numpy().ravel(), np.full(layers, 2))
     by_head = values[:, : layers * heads].reshape(-1, layers, heads)
     others = unpatched_share(data, by_head, effect, bootstrap)
-    for column, place in enumerate(np.flatnonzero(measured).tolist()):
-        yield place_labels(place, layers, heads) | {
-            "swap": swap,
-            "positions": positions,
-            "direction": direction,
-            "sampled": int(sampled[place]),
-            "effect": float(values[used, place].mean()),
-            **share[column].columns("share"),
-            "atp": float(atp[:, place].mean()),
-            **total.columns("n_effect"),
-            **others,
-            **total.basis,
-        }
+    found = shares(patched, effect, topics, bootstrap)
+    for place, share in zip(places.tolist(), found, strict=True):
+        yield (
+            place_labels(place, layers, heads)
+            | share
+            | others
+            | {
+                "sampled": int(sampled[place]),
+                "atp": float(atp[:, place].astype(float).mean()),
+            }
+        )
 
 
 def carriers(patches: pd.DataFrame, first: int = 10) -> pd.DataFrame:
     """The components with the largest shares, by model and language: noising, all positions, +1."""
-    keep = (patches["swap"] == 1) & (patches["positions"] == "all")
-    rows = patches[keep & (patches["direction"] == "noising")]
-    rows = rows.sort_values("effect", ascending=False, kind="stable")
-    rows = rows.groupby(["model", "language"], sort=False).head(first)
+    rows = rows_of(patches, swap=1, positions="all", direction="noising")
     order = ["model", "language", "effect"]
     rows = rows.sort_values(order, ascending=[True, True, False], kind="stable")
+    rows = rows.groupby(["model", "language"], sort=False).head(first)
     return rows.drop(columns=["swap", "positions", "direction"]).reset_index(drop=True)

@@ -15,8 +15,7 @@ What could not be measured is one row of `paths` or `compensation` with its reas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ import xarray as xr
 from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.analysis.tracing import SHARES, n_effect, shares
 from lengthlens.circuits.orders import LOGITS, split_receiver
-from lengthlens.statistics import Bootstrap, Interval, mean_interval
+from lengthlens.statistics import Bootstrap, Interval, mean_interval, side_of
 
 _LABELS = ("model", "language", "swap")
 _SWAP = 1
@@ -44,15 +43,19 @@ def summarise_paths(files: Files, bootstrap: Bootstrap) -> dict[str, pd.DataFram
         "places": (_places, PLACES),
         "compensation": (_compensation, COMPENSATION),
     }
+    return {
+        name: table_of(files, _rows, columns, name=name, make=make, bootstrap=bootstrap)
+        for name, (make, columns) in made.items()
+    }
 
-    def rows(name: str, data: xr.Dataset) -> Iterator[dict]:
-        for swap in data["swap"].to_numpy().tolist():
-            for row in made[name][0](data.sel(swap=swap), bootstrap):
-                yield {"swap": swap} | row
-        reasons = [reason for table, reason in _absent(data) if table == name]
-        yield from ({"swap": _SWAP, "absent": reason} for reason in reasons)
 
-    return {name: table_of(files, partial(rows, name), made[name][1]) for name in made}
+def _rows(data: xr.Dataset, name: str, make: Callable, bootstrap: Bootstrap) -> Iterator[dict]:
+    for swap in data["swap"].to_numpy().tolist():
+        for row in make(data.sel(swap=swap), bootstrap):
+            yield {"swap": swap} | row
+    for table, reason in _absent(data):
+        if table == name:
+            yield {"swap": _SWAP, "absent": reason}
 
 
 def _absent(data: xr.Dataset) -> Iterator[tuple[str, str]]:
@@ -115,7 +118,10 @@ def _compensates(intervals: Mapping[str, Interval]) -> str:
     """`yes`, `no` or `open`; empty where a way does not exist (parallel blocks)."""
     if not {"direct", "mediated"} <= set(intervals):
         return ""
-    direct, mediated = intervals["direct"], intervals["mediated"]
-    if mediated.high < 0 < direct.low:
+    direct, mediated = (
+        side_of(float(own.low), float(own.high))
+        for own in (intervals["direct"], intervals["mediated"])
+    )
+    if (direct, mediated) == (1, -1):
         return "yes"
-    return "no" if mediated.low > 0 or direct.high < 0 else "open"
+    return "no" if mediated == 1 or direct == -1 else "open"

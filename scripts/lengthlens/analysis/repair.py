@@ -20,8 +20,7 @@ Rows with a language in `minus` are differences between two languages, paired by
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from lengthlens.analysis.effects import GROUP, ChosenSet, chosen_sets, row_means
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, language_pairs
 from lengthlens.statistics import (
     DEFAULT,
     Bootstrap,
@@ -67,12 +66,10 @@ def summarise_repair(repairs: Files, bootstrap: Bootstrap = DEFAULT) -> pd.DataF
         for (model, language), data in repairs.items()
         for row in _rows(data, bootstrap)
     ]
-    for model in dict.fromkeys(name for name, _ in repairs):
-        own = [language for name, language in repairs if name == model]
-        for first, second in itertools.combinations(own, 2):
-            named = {"model": model, "language": second, "minus": first}
-            sides = repairs[model, second], repairs[model, first]
-            rows += [named | row for row in _differences(*sides, bootstrap)]
+    for model, first, second in language_pairs(repairs):
+        named = {"model": model, "language": second, "minus": first}
+        sides = repairs[model, second], repairs[model, first]
+        rows += [named | row for row in _differences(*sides, bootstrap)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -95,7 +92,7 @@ def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
 def _differences(first: xr.Dataset, second: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     """Terms of `first` minus those of `second`, for the sets that both have."""
     places = [
-        {tuple(_labels(found.labels).values()): found for found in chosen_sets(data)}
+        {tuple(found.labels[name] for name in GROUP[1:]): found for found in chosen_sets(data)}
         for data in (first, second)
     ]
     shared = [key for key in places[0] if key in places[1]]
@@ -114,8 +111,4 @@ def _differences(first: xr.Dataset, second: xr.Dataset, bootstrap: Bootstrap) ->
 def _row(found: ChosenSet, data: xr.Dataset, term: str, contribution: Interval) -> dict:
     """What the rows of a set and of a difference have in common."""
     kind = {"kind": str(data["kind"].to_numpy()[found.place]), "term": term}
-    return _labels(found.labels) | kind | contribution.columns("contribution") | contribution.basis
-
-
-def _labels(labels: Mapping) -> dict:
-    return {name: labels[name] for name in GROUP[1:]}
+    return found.labels | kind | contribution.columns("contribution") | contribution.basis

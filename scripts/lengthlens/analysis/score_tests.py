@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.ablation.selection import with_forced
-from lengthlens.analysis.causes import SCORES
+from lengthlens.analysis.causes import one_kind_scores
 from lengthlens.analysis.tables import of_split
 from lengthlens.errors import LengthlensError
 from lengthlens.models.layout import Layout
@@ -74,7 +74,7 @@ def score_test(
         return rank_components(values[:, known], topics, bootstrap.apart(side), groups=within)
 
     score, norm = (
-        ranked(SCORES[name](select, "head"), select["topic"].to_numpy(), 0)
+        ranked(one_kind_scores(select, "head", name), select["topic"].to_numpy(), 0)
         for name in (hypothesis.method, NORM)
     )
     of_effect = ranked(effect, evaluate["topic"].to_numpy(), 1)

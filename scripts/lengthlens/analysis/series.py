@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import header, rows_of
 
 COLUMNS = header(
     "series step model language quantity component role value± n_samples n_topics level",
@@ -41,22 +41,20 @@ def summarise_series(
 
 
 def _behaviour(table: pd.DataFrame, model: str) -> Iterator[dict]:
-    own = table[(table["model"] == model) & (table["n"] == "all") & (table["split"] == "all")]
+    own = rows_of(table, model=model, n="all", split="all")
     for row in own[own["language"] != "all"].to_dict("records"):
         for quantity in BEHAVIOUR:
             yield _row(row, quantity, quantity)
 
 
 def _mechanism(tables: Mapping[str, pd.DataFrame], model: str, peers: list[str]) -> Iterator[dict]:
-    patches, attention = tables["patches"], tables["attention"]
-    own = patches[(patches["model"] == model) & (patches["swap"] == 1)]
-    own = own[(own["positions"] == "all") & (own["direction"] == "noising")]
+    own = rows_of(tables["patches"], model=model, swap=1, positions="all", direction="noising")
     for language, rows in own.groupby("language", sort=False):
         yield _row(rows.iloc[0].to_dict(), "n_effect", "n_effect")
         members = _members(tables["circuit_members"], peers, language)
         for row in rows[rows["component"].isin(members)].to_dict("records"):
             yield _row(row, "share", "member")
-        heads = attention[(attention["model"] == model) & (attention["language"] == language)]
+        heads = rows_of(tables["attention"], model=model, language=language)
         for row in heads[heads["component"].isin(members)].to_dict("records"):
             value = {"attention_low": row["low"], "attention_high": row["high"]}
             yield _row(row | value, "attention", "attention") | {"role": row["role"]}
@@ -65,7 +63,7 @@ def _mechanism(tables: Mapping[str, pd.DataFrame], model: str, peers: list[str])
 def _members(table: pd.DataFrame, peers: list[str], language: str) -> list[str]:
     """The circuit of the last step that has one."""
     for model in reversed(peers):
-        own = table[(table["model"] == model) & (table["language"] == language)]
+        own = rows_of(table, model=model, language=language)
         if len(own):
             return own["component"].tolist()
     return []

@@ -17,9 +17,7 @@ import xarray as xr
 
 from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.analysis.effects import (
-    ChosenSet,
     against_controls,
-    answered,
     chosen_sets,
     interval_of,
     row_means,
@@ -47,14 +45,18 @@ def set_test(hypothesis: Hypothesis, data: xr.Dataset, bootstrap: Bootstrap) -> 
     measure = hypothesis.effect
     values, clusters = measure_values(data, measure), measure_clusters(data, measure)
     chosen = interval_of(values[found.place], clusters, measure, bootstrap)
-    controls = answered(values[found.controls])
-    draws = row_means(controls)
+    estimate = float(chosen.estimate)
+    draws, control, value = against_controls(estimate, values, found, clusters, bootstrap)
     possible = float(data["n_possible"].to_numpy()[found.place])
     fewest = FEWEST_ENUMERATED if len(draws) >= possible else FEWEST_DRAWS
-    p = float(permutation_p(float(chosen.estimate), draws, hypothesis.direction, fewest))
-    control, value = against_controls(
-        float(chosen.estimate), values[found.place], controls, clusters, bootstrap
-    )
+    p = float(permutation_p(estimate, draws, hypothesis.direction, fewest))
+    effects: dict[str, float] = {}
+    for other in chosen_sets(data):  # the same heads in every mode that the file has them in
+        mode = str(other.labels["mode"])
+        if mode in MODES and other.labels == found.labels | {"mode": mode}:
+            mean = row_means(values[[other.place]])[0]
+            *_, effect = against_controls(mean, values, other, clusters, bootstrap)
+            effects |= effect.columns(f"effect_{mode}")
     return {
         "mode": str(data["mode"].to_numpy()[found.place]),
         "components": str(data["components"].to_numpy()[found.place]),
@@ -62,30 +64,13 @@ def set_test(hypothesis: Hypothesis, data: xr.Dataset, bootstrap: Bootstrap) -> 
         **chosen.basis,
         "n_draws": len(draws),
         "n_possible": possible,
-        "chosen": float(chosen.estimate),
+        "chosen": estimate,
         "control": control,
         **value.columns("value"),
-        **_by_mode(data, found, measure, bootstrap),
+        **effects,
         "p": p,
-        "reason": "" if np.isfinite(p) else _why(float(chosen.estimate), len(draws), possible),
+        "reason": "" if np.isfinite(p) else _why(estimate, len(draws), possible),
     }
-
-
-def _by_mode(data: xr.Dataset, tested: ChosenSet, measure: str, bootstrap: Bootstrap) -> dict:
-    """The effect of the tested heads in every mode that the file has them in."""
-    values, clusters = measure_values(data, measure), measure_clusters(data, measure)
-    row: dict[str, float] = {}
-    for found in chosen_sets(data):
-        mode = str(found.labels["mode"])
-        if {**found.labels, "mode": ""} != {**tested.labels, "mode": ""} or mode not in MODES:
-            continue
-        controls = answered(values[found.controls])
-        own = values[found.place]
-        mean = row_means(own[None])[0]
-        row |= against_controls(mean, own, controls, clusters, bootstrap)[1].columns(
-            f"effect_{mode}"
-        )
-    return row
 
 
 def _why(chosen: float, n_draws: int, possible: float) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,6 @@ import xarray as xr
 
 from lengthlens.statistics import ENDS
 
-File = TypeVar("File")
 Files = Mapping[tuple[str, str], xr.Dataset]  # by model and language
 
 
@@ -32,20 +32,35 @@ def of_split(data: xr.Dataset, split: str) -> xr.Dataset:
     return data.isel(sample=np.flatnonzero(data["split"].to_numpy() == split))
 
 
+def rows_of(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """The rows that have these values in the columns of these names."""
+    return table[np.logical_and.reduce([table[name] == value for name, value in values.items()])]
+
+
+def language_pairs(files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Every model with every two of its languages."""
+    for (model, first), (other, second) in itertools.combinations(files, 2):
+        if model == other:
+            yield model, first, second
+
+
 def table_of(
-    files: Mapping[tuple[str, ...], File],
-    rows: Callable[[File], Iterable[Mapping]],
+    files: Mapping[tuple[str, ...], Any],
+    rows: Callable[..., Iterable[Mapping]],
     columns: Sequence[str],
+    *more: Mapping[tuple[str, ...], Any],
+    **options: Any,
 ) -> pd.DataFrame:
     """The rows of all files under one another, the key of the file in front of each.
 
     Args:
         files: by (model, language), or whatever the first columns are.
-        rows: of one file; columns: of the table, which has them without a row, too.
+        rows: of one file, the files of its key in `more`, and `options`.
+        columns: of the table, which has them without a row, too.
     """
     found = [
         dict(zip(columns, key, strict=False)) | row
-        for key, file in files.items()
-        for row in rows(file)
+        for key in files
+        for row in rows(*(own[key] for own in (files, *more)), **options)
     ]
     return pd.DataFrame(found, columns=list(columns))

@@ -25,7 +25,7 @@ serves all models and texts. A share is linearised at its value s: its interval 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,7 +34,7 @@ import xarray as xr
 from jaxtyping import Float, Shaped
 
 from lengthlens.analysis.groups import FINAL_MLP, LATE_HEADS, Group
-from lengthlens.analysis.tables import Files, header
+from lengthlens.analysis.tables import Files, header, table_of
 from lengthlens.forced.texts import on_text
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate, Interval, combination_interval
 
@@ -89,21 +89,17 @@ class Exchange:
     topics: Shaped[np.ndarray, " row"]
     cells: list[tuple[str, str, int]]
 
-    def coefficients(self, weights: Mapping[tuple[str, str], float]) -> dict:
-        """Weight of every cell: those of (model, text), spread evenly over N."""
-        numbers: dict[tuple[str, str], set[int]] = {}
-        for model, text, n in self.cells:
-            numbers.setdefault((model, text), set()).add(n)
-        return {
-            (*pair, n): weight / len(numbers[pair])
-            for pair, weight in weights.items()
-            for n in sorted(numbers[pair])
-        }
-
-    def interval(
-        self, values: Float[np.ndarray, "row group"], coefficients: Mapping, bootstrap: Bootstrap
+    def difference(
+        self,
+        values: Float[np.ndarray, "row group"],
+        weights: Mapping[tuple[str, str], float],
+        bootstrap: Bootstrap,
     ) -> Interval:
-        """A combination of means per step, for every group."""
+        """For every group a combination of means per step: of (model, text), even over N."""
+        cells, coefficients = sorted(set(self.cells)), {}
+        for pair, weight in weights.items():
+            own = [cell for cell in cells if cell[:2] == pair]
+            coefficients |= dict.fromkeys(own, weight / len(own))
         return combination_interval(
             values, self.steps, self.topics, self.cells, coefficients, bootstrap=bootstrap
         )
@@ -139,7 +135,7 @@ def share_of_observed(
 ) -> Interval:
     """A share (`SHARES`) of the observed difference of a group, whose answers it counts."""
     values, part = exchange.cwa[:, [group]], SHARES[name]
-    whole = exchange.interval(values, exchange.coefficients(part), bootstrap)
+    whole = exchange.difference(values, part, bootstrap)
     size = float(observed.estimate)
     share = float(whole.estimate[0]) / size
     pairs = dict.fromkeys((*part, *WEIGHTS["observed"]))
@@ -147,7 +143,7 @@ def share_of_observed(
         pair: (part.get(pair, 0.0) - share * WEIGHTS["observed"].get(pair, 0.0)) / size
         for pair in pairs
     }
-    around = exchange.interval(values, exchange.coefficients(weights), bootstrap)[0]
+    around = exchange.difference(values, weights, bootstrap)[0]
     low, high = (np.asarray(share + float(limit)) for limit in (around.low, around.high))
     counts = {"n": observed.n, "n_clusters": observed.n_clusters}
     return replace(around, estimate=np.asarray(share), low=low, high=high, **counts)
@@ -160,29 +156,26 @@ def compare_texts(
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """The table of the module's docstring; pairs whose texts were not exchanged are left out."""
-    languages = dict.fromkeys(language for _, language in attributions)
-    rows: list[dict] = []
+    exchanges: dict[tuple[str, ...], Exchange] = {}
     for pair in pairs:
-        for language in languages if set(TUNINGS) <= set(pair) else ():
-            own, others = (
-                {tuning: files[pair[tuning], language] for tuning in TUNINGS}
-                for files in (attributions, forced)
-            )
-            exchange = exchange_texts(own, others)
-            if exchange is not None:
-                names = {tuning: pair[tuning] for tuning in TUNINGS} | {"language": language}
-                rows += [names | row for row in _rows(exchange, bootstrap)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        for language in dict.fromkeys(language for _, language in attributions):
+            if set(TUNINGS) <= set(pair):
+                own, others = (
+                    {tuning: files[pair[tuning], language] for tuning in TUNINGS}
+                    for files in (attributions, forced)
+                )
+                exchange = exchange_texts(own, others)
+                if exchange is not None:
+                    exchanges[*(pair[tuning] for tuning in TUNINGS), language] = exchange
+    return table_of(exchanges, _rows, COLUMNS, bootstrap=bootstrap)
 
 
-def _rows(exchange: Exchange, bootstrap: Bootstrap) -> list[dict]:
+def _rows(exchange: Exchange, bootstrap: Bootstrap) -> Iterator[dict]:
     found = {
-        name: exchange.interval(exchange.cwa, exchange.coefficients(weights), bootstrap)
+        name: exchange.difference(exchange.cwa, weights, bootstrap)
         for name, weights in WEIGHTS.items()
     }
-    weights = exchange.coefficients(WEIGHTS["observed"])
-    found["shifted"] = exchange.interval(exchange.shifted, weights, bootstrap)
-    rows = []
+    found["shifted"] = exchange.difference(exchange.shifted, WEIGHTS["observed"], bootstrap)
     for place, group in enumerate(GROUPS):
         observed = found["observed"][place]
         for quantity in QUANTITIES:
@@ -192,12 +185,4 @@ def _rows(exchange: Exchange, bootstrap: Bootstrap) -> list[dict]:
                 own = share_of_observed(exchange, place, observed, bootstrap, quantity)
             else:  # the observed difference may be zero
                 own = Estimate(*np.full(3, np.nan))
-            rows.append(
-                {
-                    "group": group,
-                    "quantity": quantity,
-                    **own.columns("value"),
-                    **observed.basis,
-                }
-            )
-    return rows
+            yield {"group": group, "quantity": quantity, **own.columns("value"), **observed.basis}

@@ -58,16 +58,18 @@ def separate_errors(
     for (model, language), table in probes.items():
         free, aligned = _both(table)
         about = {"model": model, "language": language, "reference": "", "level": bootstrap.level}
-        for measure in MEASURES:
-            found = list(_levels(free, aligned, measure, bootstrap))
-            found.append((CHANGE, "", _difference([(1, aligned), (-1, free)], measure, bootstrap)))
-            for name in references:
-                if name != language and (model, name) in probes:
-                    other = _both(probes[model, name])
-                    found += _against(name, (free, aligned), other, measure, bootstrap)
-            for quantity, reference, (interval, truncated) in found:
-                named = {"measure": measure, "quantity": quantity, "reference": reference}
-                rows.append(about | named | numbers(interval) | {"truncated": truncated})
+        others = {
+            name: _both(probes[model, name])
+            for name in references
+            if name != language and (model, name) in probes
+        }
+        rows += [
+            about
+            | {"measure": measure, "quantity": quantity, "reference": name}
+            | _difference(sides, measure, bootstrap)
+            for measure in MEASURES
+            for quantity, name, sides in _quantities(free, aligned, others)
+        ]
         rows += [about | row for row in _spelling(free, aligned, bootstrap)]
         rows += [about | row for row in _price(aligned, bootstrap)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -84,48 +86,40 @@ def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return free[free["sample_id"].isin(aligned["sample_id"])], aligned
 
 
-def _levels(free, aligned, measure: str, bootstrap: Bootstrap) -> Iterator[tuple]:
-    for quantity, answers in ((FREE, free), (ALIGNED, aligned)):
-        values, topics = answer_values(answers, measure), answers["topic"].to_numpy()
-        if measure == "exact":
-            found = share_interval(values, topics, bootstrap.level)
-        else:
-            found = mean_interval(values, topics, bootstrap)
-        yield quantity, "", (found, float(answers["truncated"].mean()))
+def _quantities(free, aligned, others) -> Iterator[tuple[str, str, Sides]]:
+    """Quantity, the reference that it is compared with, and the answers that it is made of."""
+    change = [(1, aligned), (-1, free)]
+    yield FREE, "", [(1, free)]
+    yield ALIGNED, "", [(1, aligned)]
+    yield CHANGE, "", change
+    for name, (their_free, their_aligned) in others.items():
+        yield CONSTRAINT, name, [(1, their_aligned), (-1, their_free)]
+        yield TOKENIZATION, name, [*change, (-1, their_aligned), (1, their_free)]
+        yield LEVEL_GAP, name, [(1, their_free), (-1, free)]
 
 
-def _difference(sides: Sides, measure: str, bootstrap: Bootstrap) -> tuple[Interval, float]:
+def _difference(sides: Sides, measure: str, bootstrap: Bootstrap) -> dict[str, float]:
     """A combination of means, each side with its coefficient, topics drawn once for all sides.
 
-    Of two shares of exact answers, the interval is the one that claims have.
+    Of a share of exact answers, and of two, the interval is the one that claims have.
     """
     parts = [(answer_values(answers, measure), answers["topic"].to_numpy()) for _, answers in sides]
-    values = np.concatenate([own for own, _ in parts])
-    if measure == "exact" and len(sides) == 2:
+    if measure == "exact" and len(sides) == 1:
+        found = share_interval(*parts[0], bootstrap.level)
+    elif measure == "exact" and len(sides) == 2:
         found = share_difference_interval(*parts[0], *parts[1], bootstrap.level)
     else:
+        values, topics = map(np.concatenate, zip(*parts, strict=True))
         found = combination_interval(
             values,
             np.ones(len(values)),
-            np.concatenate([topics for _, topics in parts]),
+            topics,
             np.repeat(np.arange(len(sides)), [len(own) for own, _ in parts]),
             {index: float(coefficient) for index, (coefficient, _) in enumerate(sides)},
             bootstrap=bootstrap,
         )
-    cut = np.concatenate([answers["truncated"].to_numpy(dtype=bool) for _, answers in sides])
-    return found, float(cut.mean())
-
-
-def _against(name: str, own, other, measure: str, bootstrap: Bootstrap) -> list[tuple]:
-    """The rows that compare a language with the reference `name`."""
-    (free, aligned), (their_free, their_aligned) = own, other
-    harm = [(1, their_aligned), (-1, their_free)]
-    without = [(1, aligned), (-1, free), (-1, their_aligned), (1, their_free)]
-    return [
-        (CONSTRAINT, name, _difference(harm, measure, bootstrap)),
-        (TOKENIZATION, name, _difference(without, measure, bootstrap)),
-        (LEVEL_GAP, name, _difference([(1, their_free), (-1, free)], measure, bootstrap)),
-    ]
+    cut = pd.concat([answers["truncated"] for _, answers in sides]).astype(bool)
+    return numbers(found) | {"truncated": float(cut.mean())}
 
 
 def _spelling(free, aligned, bootstrap: Bootstrap) -> Iterator[dict]:

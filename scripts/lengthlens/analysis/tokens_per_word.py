@@ -23,7 +23,7 @@ import pandas as pd
 from jaxtyping import Float, Num, Shaped
 
 from lengthlens.analysis.behaviour import ALL
-from lengthlens.analysis.tables import header
+from lengthlens.analysis.tables import header, table_of
 from lengthlens.statistics import DEFAULT, Bootstrap, mean_interval, ratio_interval
 
 MEASURES = ("error", "absolute_error", "exact")
@@ -64,45 +64,39 @@ def regress_errors(
     bootstrap: Bootstrap = DEFAULT,
 ) -> pd.DataFrame:
     """Make the table."""
-    rows = []
-    for model, language, free in _groups(probes):
-        answers = usable(free)
-        if len(answers):
-            rows += [
-                {"model": model, "language": language, "measure": measure}
-                | _regression(answers, measure, bootstrap)
-                | {"n_cut": int(free["truncated"].sum())}
-                for measure in MEASURES
-            ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return table_of(_free_answers(probes), _rows, COLUMNS, bootstrap=bootstrap)
 
 
-def _groups(
+def _free_answers(
     probes: Mapping[tuple[str, str], pd.DataFrame],
-) -> Iterator[tuple[str, str, pd.DataFrame]]:
+) -> dict[tuple[str, str], pd.DataFrame]:
     """Free answers of each model and language, then of each model in all its languages."""
-    by_model: dict[str, list[pd.DataFrame]] = {}
-    for (model, language), table in probes.items():
-        free = table[table["probe"] == "free"]
-        free = free.assign(cell=language + free["n"].astype(str))
-        by_model.setdefault(model, []).append(free)
-        yield model, language, free
-    for model, parts in by_model.items():
-        if len(parts) > 1:
-            yield model, ALL, pd.concat(parts, ignore_index=True)
-
-
-def _regression(answers: pd.DataFrame, measure: str, bootstrap: Bootstrap) -> dict[str, float]:
-    topics = answers["topic"].to_numpy()
-    x = answers["tokens_per_word"].to_numpy(dtype=float)
-    top, bottom = slope_terms(x, answer_values(answers, measure), answers["cell"].to_numpy())
-    slope = ratio_interval(top, bottom, topics, bootstrap)
-    mean = mean_interval(x, topics, bootstrap)
-    return {
-        **slope.columns("slope"),
-        **mean.columns("tokens_per_word"),
-        "spread": float(np.sqrt(bottom.mean())),
-        "one_token": float(answers["one_token"].mean()),
-        "n_erring": int((answers["error"] != 0).sum()),
-        **mean.basis,
+    found = {
+        (model, language): free.assign(cell=language + free["n"].astype(str))
+        for (model, language), table in probes.items()
+        for free in [table[table["probe"] == "free"]]
     }
+    for model in dict.fromkeys(model for model, _ in probes):
+        own = [free for (name, _), free in found.items() if name == model]
+        if len(own) > 1:
+            found[model, ALL] = pd.concat(own, ignore_index=True)
+    return found
+
+
+def _rows(free: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[dict]:
+    answers = usable(free)
+    topics, cells = answers["topic"].to_numpy(), answers["cell"].to_numpy()
+    x = answers["tokens_per_word"].to_numpy(dtype=float)
+    mean = mean_interval(x, topics, bootstrap)
+    for measure in MEASURES if len(answers) else ():
+        top, bottom = slope_terms(x, answer_values(answers, measure), cells)
+        yield {
+            "measure": measure,
+            **ratio_interval(top, bottom, topics, bootstrap).columns("slope"),
+            **mean.columns("tokens_per_word"),
+            "spread": float(np.sqrt(bottom.mean())),
+            "one_token": float(answers["one_token"].mean()),
+            "n_erring": int((answers["error"] != 0).sum()),
+            "n_cut": int(free["truncated"].sum()),
+            **mean.basis,
+        }

@@ -27,13 +27,13 @@ COLUMNS = header("model language swap direction layer role", *SHARES)
 
 def summarise_tracing(files: Files, bootstrap: Bootstrap) -> pd.DataFrame:
     """One row a model, language, swap, direction, traced layer and role that is ever filled."""
+    return table_of(files, _rows, COLUMNS, bootstrap=bootstrap)
 
-    def rows(data: xr.Dataset) -> Iterator[dict]:
-        for swap, direction in itertools.product(data["swap"].to_numpy().tolist(), DIRECTIONS):
-            for row in stream_shares(data.sel(swap=swap), direction, bootstrap):
-                yield {"swap": swap, "direction": direction} | row
 
-    return table_of(files, rows, COLUMNS)
+def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
+    for swap, direction in itertools.product(data["swap"].to_numpy().tolist(), DIRECTIONS):
+        for row in stream_shares(data.sel(swap=swap), direction, bootstrap):
+            yield {"swap": swap, "direction": direction} | row
 
 
 def n_effect(data: xr.Dataset) -> np.ndarray:

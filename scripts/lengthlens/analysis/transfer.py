@@ -13,23 +13,23 @@ stands what chance gives: the central range when heads are permuted within their
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from scipy import stats
 
 from lengthlens.analysis.effects import COLUMNS as EFFECT_COLUMNS
-from lengthlens.analysis.tables import header
-from lengthlens.statistics import DEFAULT, Bootstrap
+from lengthlens.analysis.tables import header, language_pairs
+from lengthlens.statistics import DEFAULT, Bootstrap, Estimate
 
 MEASURES = ("exact", "absolute_error", "end_margin")
 COLUMNS = header(
     "model source_language target_language untuned",
     *EFFECT_COLUMNS[EFFECT_COLUMNS.index("method") :],
 )
+CHANCE, WITHIN = ("{}", "chance_low", "chance_high"), ("{}", "within_low", "within_high")
 PROFILE_COLUMNS = header(
     "model method first second untuned n_heads correlation chance_low chance_high within_layers "
     "within_low within_high level",
@@ -55,33 +55,29 @@ def correlate_profiles(
 ) -> pd.DataFrame:
     """Correlation of every two languages' scores of heads, columns `PROFILE_COLUMNS`."""
     rows = []
-    for model in dict.fromkeys(name for name, _ in selections):
-        languages = [language for name, language in selections if name == model]
-        for first, second in itertools.combinations(languages, 2):
-            one, other = (_heads(selections[model, language]) for language in (first, second))
-            both = one.join(other, how="inner", suffixes=("_first", "_second"))
-            for method in dict.fromkeys(both.index.get_level_values("method")):
-                part = both.loc[method].dropna()
-                if len(part) < 3:
-                    continue
-                layers = part.index.get_level_values("layer").to_numpy()
-                a, b = (part[f"score_{side}"].to_numpy() for side in ("first", "second"))
-                orders = _orders(tuple(layers.tolist()), bootstrap)
-                row = {"model": model, "method": method, "first": first, "second": second}
-                row |= {"untuned": bool({first, second} & set(untuned)), "level": bootstrap.level}
-                row["n_heads"] = len(part)
-                names = ("correlation", "chance_low", "chance_high")
-                row |= dict(zip(names, _against_chance(a, b, orders, bootstrap), strict=True))
-                ranked = [_within(values, layers) for values in (a, b)]
-                names = ("within_layers", "within_low", "within_high")
-                row |= dict(zip(names, _against_chance(*ranked, orders, bootstrap), strict=True))
-                rows.append(row)
+    for model, first, second in language_pairs(selections):
+        both = [_heads(selections[model, language]) for language in (first, second)]
+        scores = pd.concat(both, axis=1, join="inner", keys=("first", "second")).dropna()
+        about = {"model": model, "first": first, "second": second, "level": bootstrap.level}
+        about["untuned"] = not {first, second}.isdisjoint(untuned)
+        for method, part in scores.groupby("method", sort=False):
+            if len(part) < 3:
+                continue
+            orders = _orders(tuple(part.index.get_level_values("layer")), bootstrap)
+            within = part.groupby("layer").rank()
+            within -= within.groupby("layer").transform("mean")  # so that layers no longer differ
+            rows.append(
+                about
+                | {"method": method, "n_heads": len(part)}
+                | _against_chance(part, orders, bootstrap).columns("correlation", ends=CHANCE)
+                | _against_chance(within, orders, bootstrap).columns("within_layers", ends=WITHIN)
+            )
     return pd.DataFrame(rows, columns=list(PROFILE_COLUMNS))
 
 
-def _heads(selection: pd.DataFrame) -> pd.DataFrame:
+def _heads(selection: pd.DataFrame) -> pd.Series:
     heads = selection[selection["kind"] == "head"]
-    return heads.set_index(["method", "layer", "head"])[["score"]]
+    return heads.set_index(["method", "layer", "head"])["score"]
 
 
 @functools.lru_cache(maxsize=1)
@@ -96,26 +92,14 @@ def _orders(layers: tuple[int, ...], bootstrap: Bootstrap) -> Int[np.ndarray, "d
     return orders
 
 
-def _within(scores: Float[np.ndarray, " head"], layers: Int[np.ndarray, " head"]) -> np.ndarray:
-    """Ranks within each layer, centred, so that layers no longer differ."""
-    ranks = np.empty(len(scores))
-    for layer in np.unique(layers):
-        places = layers == layer
-        ranks[places] = stats.rankdata(scores[places]) - (places.sum() + 1) / 2
-    return ranks
-
-
 def _against_chance(
-    a: Float[np.ndarray, " head"],
-    b: Float[np.ndarray, " head"],
-    orders: Int[np.ndarray, "draw head"],
-    bootstrap: Bootstrap,
-) -> tuple[float, float, float]:
-    """Spearman's correlation, and its central range under the permutations of b."""
-    x, y = (stats.rankdata(values) for values in (a, b))
+    scores: pd.DataFrame, orders: Int[np.ndarray, "draw head"], bootstrap: Bootstrap
+) -> Estimate:
+    """Spearman's correlation of two columns, and its central range when the second is permuted."""
+    x, y = (stats.rankdata(scores[side]) for side in scores)
     x, y = x - x.mean(), y - y.mean()
     scale = np.sqrt((x @ x) * (y @ y))
     if scale == 0:
-        return np.nan, np.nan, np.nan
+        return Estimate(*np.full(3, np.nan))
     low, high = np.quantile(y[orders] @ x / scale, bootstrap.tails)
-    return float(x @ y / scale), float(low), float(high)
+    return Estimate(*map(np.asarray, (x @ y / scale, low, high)))

@@ -42,6 +42,7 @@ from lengthlens.statistics import (
     rank_components,
     share_difference_interval,
     share_interval,
+    side_of,
 )
 
 NONE = "none"  # of the hybrids, the models themselves
@@ -65,13 +66,6 @@ CHANGE_COLUMNS = header(
 Key = tuple[str, str, str]  # untuned, tuned, language
 
 
-def values_of(data: xr.Dataset, measure: str) -> Float[np.ndarray, "condition sample"]:
-    """A measure of every hybrid and sample."""
-    if measure == "n_effect":
-        return data[measure].to_numpy().astype(float)
-    return measure_values(data, measure)
-
-
 def parents(values: Float[np.ndarray, "condition sample"], data: xr.Dataset) -> dict:
     """untuned and tuned -> the values of the model itself."""
     rows = list(zip(data["what"].to_numpy(), data["into"].to_numpy(), strict=True))
@@ -83,7 +77,7 @@ def share_of_tuning(data: xr.Dataset, measure: str, place: int, bootstrap: Boots
     part, gain, topics = _part_and_gain(data, measure, place)
     if measure != "exact":
         return share_of_effect(part, gain, topics, bootstrap)
-    values, level = values_of(data, measure), bootstrap.level
+    values, level = measure_values(data, measure), bootstrap.level
     own, into = parents(values, data), str(data["into"].to_numpy()[place])
     every = data["topic"].to_numpy()
     brought = share_difference_interval(own["tuned"], every, own["untuned"], every, level)
@@ -110,7 +104,7 @@ def share_terms(
 
 def _part_and_gain(data: xr.Dataset, measure: str, place: int) -> tuple[np.ndarray, ...]:
     """What a hybrid brings or takes in every answer, what tuning brought, and the topics."""
-    values, topics = values_of(data, measure), data["topic"].to_numpy()
+    values, topics = measure_values(data, measure), data["topic"].to_numpy()
     own, into = parents(values, data), str(data["into"].to_numpy()[place])
     gain = own["tuned"] - own["untuned"]
     part = values[place] - own[into] if into == "untuned" else own[into] - values[place]
@@ -127,14 +121,14 @@ def within_parents(data: xr.Dataset) -> np.ndarray:
 
 def summarise_transplants(files: Mapping[Key, xr.Dataset], bootstrap: Bootstrap) -> pd.DataFrame:
     """One row a pair, language, hybrid and measure."""
-    return table_of(files, lambda data: _rows(data, bootstrap), COLUMNS)
+    return table_of(files, _rows, COLUMNS, bootstrap=bootstrap)
 
 
 def _rows(data: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
     within, logliks = within_parents(data), data["neutral_loglik"].to_numpy()
     labels = {name: data[name].to_numpy().tolist() for name in LABELS}
     for measure in MEASURES:
-        values = values_of(data, measure)
+        values = measure_values(data, measure)
         for place, own in enumerate(values):
             known = np.isfinite(own)
             row = {name: column[place] for name, column in labels.items()} | {
@@ -160,19 +154,18 @@ def verdict(share: Interval, into: str, within: bool) -> str:
         return ""
     if not within:
         return OUTSIDE
-    yes, no = BRINGS[into]
     low, high = float(share.low), float(share.high)
     if np.isnan(low) and share.n_clusters >= FEWEST_TOPICS:  # the same share in every answer
         low = high = float(share.estimate)
-    return yes if low > HALF else no if high < HALF else UNDECIDED
+    yes, no = BRINGS[into]
+    return {1: yes, -1: no, 0: UNDECIDED}[side_of(low, high, HALF)]
 
 
 def summarise_changes(
     files: Mapping[Key, xr.Dataset], patching: Mapping[Key, xr.Dataset], bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """One row a pair, language and component."""
-    both = {key: (data, patching[key]) for key, data in files.items()}
-    return table_of(both, lambda pair: _changes(*pair, bootstrap), CHANGE_COLUMNS)
+    return table_of(files, _changes, CHANGE_COLUMNS, patching, bootstrap=bootstrap)
 
 
 def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> Iterator[dict]:
@@ -180,7 +173,7 @@ def _changes(data: xr.Dataset, patching: xr.Dataset, bootstrap: Bootstrap) -> It
     noising = component_patches(patching, "noising", 1, "all")
     effect, topics = n_effect(patching.sel(swap=1)), patching["topic"].to_numpy()
     change = named_values(data, "change", lead=0)
-    own = parents(values_of(data, "n_effect"), data)
+    own = parents(measure_values(data, "n_effect"), data)
     gain, across = own["tuned"] - own["untuned"], named_values(data, "across_n")
     shape = (data.sizes["layer"], data.sizes["head"])
     sampled = patching["patched_head"].to_numpy().ravel() == SAMPLED

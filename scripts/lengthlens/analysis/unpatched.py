@@ -47,7 +47,9 @@ def unpatched_share(
         patches: patches of all heads, NaN of those that were not patched; effect: the N effect.
         bootstrap: of the intervals.
     """
-    layout = _layout(data)
+    heads = data.sizes["head"]
+    sizes = data.sizes["layer"], heads, heads // int(data.attrs["group"])
+    layout = Layout.told(data.attrs, *sizes)
     patched = data["patched_head"].to_numpy()[layout.has_head]
     patches = patches[:, layout.has_head]
     missing = int((patched == NOT).sum())
@@ -77,12 +79,6 @@ def unpatched_share(
         f"{SUM}_high": total + missing * float(high),
         f"{SUM}_most": _most(by_head, group, ordinary, drawn, patched == NOT),
     }
-
-
-def _layout(data: xr.Dataset) -> Layout:
-    """Which heads a patching file is about."""
-    heads = data.sizes["head"]
-    return Layout.told(data.attrs, data.sizes["layer"], heads, heads // int(data.attrs["group"]))
 
 
 def _most(

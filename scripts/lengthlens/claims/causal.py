@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lengthlens.analysis.effects import ChosenSet, answered, chosen_sets, effect_limits, row_means
+from lengthlens.analysis.effects import ChosenSet, against_controls, chosen_sets, row_means
 from lengthlens.analysis.outcomes import measure_clusters, measure_values
 from lengthlens.analysis.repair import term_values
 from lengthlens.claims.kinds import Data, Measurement, NoData, mean_difference, sides_of
@@ -35,28 +35,25 @@ TERM_WORDS = {
 
 def ablation(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Effect of a chosen set on a measure: chosen minus the mean of its random sets."""
-    language = statistic["language"]
-    source = statistic.get("source_language", language)
-    file, name = data.file("ablation", statistic["tuning"], language)
+    source = statistic.get("source_language", statistic["language"])
+    file, name = data.file("ablation", statistic)
     found = _chosen(file, name, statistic, source)
     measure = statistic["measure"]
     values, topics = measure_values(file, measure), measure_clusters(file, measure)
-    chosen, controls = values[found.place], answered(values[found.controls])
-    known = np.isfinite(chosen)
-    if len(controls) < 2:
+    known = np.isfinite(values[found.place])
+    mean = row_means(values[[found.place]])[0]
+    draws, _, effect = against_controls(mean, values, found, topics, bootstrap)
+    if len(draws) < 2:
         raise NoData(f"beside the set in {name} there are fewer than two random ones of its layers")
     if not known.any():
         raise NoData(f"no answer of {name} has a value")
-    limits = effect_limits(chosen, controls, topics, bootstrap)
-    estimate = row_means(chosen[None])[0] - row_means(controls).mean()
+    limits = (effect.estimate, effect.low, effect.high)
     counts = (int(known.sum()), len(np.unique(topics[known])))
     cut = file["truncated"].to_numpy()[0]
     return Measurement(
-        interval=Interval.single(
-            (estimate, *limits), counts, level=bootstrap.level, method="bootstrap"
-        ),
+        interval=Interval.single(limits, counts, level=bootstrap.level, method="bootstrap"),
         text=f"{MEASURE_WORDS[measure]} without {_set_words(statistic)} chosen in {source}, minus "
-        f"that without {len(controls)} random sets",
+        f"that without {len(draws)} random sets",
         source=name,
         truncated=float(np.nanmean(cut)) if measure == "exact" else 0.0,
     )
@@ -66,7 +63,7 @@ def repair(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Me
     """Mean of a term of the decomposition, or its difference between two languages."""
     sides, values, names = sides_of(statistic), [], []
     for side in sides:
-        file, name = data.file("repair", side["tuning"], side["language"])
+        file, name = data.file("repair", side)
         found = _chosen(file, name, side, side["language"])
         values.append((term_values(file, side["term"])[found.place], file["topic"].to_numpy()))
         names.append(name)

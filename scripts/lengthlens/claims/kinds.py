@@ -57,20 +57,21 @@ class Data:
             raise NoData(f"the run has no {tuning} model")
         return self.models[tuning]
 
-    def file(self, folder: str, tuning: str, language: str) -> tuple[Any, str]:
-        """A file of one model in one language, and its name; NoData where the run has none."""
-        files, ending = {
-            "attribution": (self.attributions, "nc"),
-            "forced": (self.forced, "nc"),
-            "ablation": (self.ablations, "nc"),
-            "repair": (self.repairs, "nc"),
-            "generations": (self.generations, "jsonl"),
-            "probes": (self.probes, "jsonl"),
+    def file(self, folder: str, side: Mapping[str, Any]) -> tuple[Any, str]:
+        """The file of a statistic's side, and its name; NoData where the run has none."""
+        files = {
+            "attribution": self.attributions,
+            "forced": self.forced,
+            "ablation": self.ablations,
+            "repair": self.repairs,
+            "generations": self.generations,
+            "probes": self.probes,
         }[folder]
-        name = f"{folder}/{self.model(tuning)}.{language}.{ending}"
-        if (tuning, language) not in files:
+        ending = "jsonl" if folder in ("generations", "probes") else "nc"
+        name = f"{folder}/{self.model(side['tuning'])}.{side['language']}.{ending}"
+        if (side["tuning"], side["language"]) not in files:
             raise NoData(f"the run has no {name}")
-        return files[tuning, language], name
+        return files[side["tuning"], side["language"]], name
 
 
 @dataclass(frozen=True)
@@ -122,33 +123,26 @@ def mean_difference(
     return difference_interval(pairs[0], own, pairs[1], others, bootstrap)
 
 
-MakeSide = Callable[[Mapping[str, Any], Data, str, str], Side]
-
-
 def of_sides(
-    make: MakeSide, statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap[str, Any]
+    make: Callable[[Mapping[str, Any], Data], Side],
+    statistic: Mapping[str, Any],
+    data: Data,
+    bootstrap: Bootstrap,
 ) -> Measurement:
-    """Measure a statistic of one side, or the difference of two.
-
-    Args:
-        make: makes a side, given the statistic, the data, tuned or untuned, and a language.
-        statistic: see `sides_of`.
-        data: the pair's files.
-        bootstrap: of the interval.
+    """Measure a statistic of one side that `make` makes, or the difference of two (`sides_of`).
 
     Raises:
         NoData: the run has no such model, language, N or layers.
     """
     asked = sides_of(statistic)
-    sides = [make(one, data, one["tuning"], one["language"]) for one in asked]
+    sides = [make(one, data) for one in asked]
     if len(sides) > 1 and not any("n" in one for one in asked):
         one, other = (sorted(set(side.n.tolist())) for side in sides)
         if one != other:
             raise NoData(f"the two sides have different N: {one} and {other}")
-    interval = _interval(sides, bootstrap)
     other = sides[1:]
     return Measurement(
-        interval=interval,
+        interval=_interval(sides, bootstrap),
         text=" minus ".join(side.text for side in sides),
         source="; ".join(dict.fromkeys(side.source for side in sides)),
         truncated=float(np.concatenate([side.truncated for side in sides]).mean()),
@@ -166,20 +160,16 @@ def _interval(sides: list[Side], bootstrap: Bootstrap) -> Interval:
         return share_difference_interval(
             first.numerator, first.topics, second.numerator, second.topics, bootstrap.level
         )
-    cells: list[tuple[int, int]] = []
-    coefficients: dict[tuple[int, int], float] = {}
+    cells, coefficients = [], {}
     for index, side in enumerate(sides):
-        numbers = sorted(set(side.n.tolist()))
+        numbers = np.unique(side.n).tolist()
         coefficients |= {(index, n): (-1.0) ** index / len(numbers) for n in numbers}
         cells += [(index, n) for n in side.n.tolist()]
-    return combination_interval(
-        np.concatenate([side.numerator for side in sides]),
-        np.concatenate([side.denominator for side in sides]),
-        np.concatenate([side.topics for side in sides]),
-        cells,
-        coefficients,
-        bootstrap=bootstrap,
+    top, bottom, topics = (
+        np.concatenate([getattr(side, name) for side in sides])
+        for name in ("numerator", "denominator", "topics")
     )
+    return combination_interval(top, bottom, topics, cells, coefficients, bootstrap=bootstrap)
 
 
 def _rows(n: np.ndarray, wanted: list[int] | None, where: str) -> np.ndarray:
@@ -196,14 +186,14 @@ def _scope(statistic: Mapping[str, Any], n: np.ndarray) -> str:
     return f"{statistic['tuning']}, {statistic['language']}, N = {numbers}"
 
 
-def behaviour(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) -> Side:
+def behaviour(statistic: Mapping[str, Any], data: Data) -> Side:
     """Word-count errors and exact answers.
 
     An answer cut at the token limit would have gone on: its error is a lower bound. Its |error| is
     one too unless it is still too short; and a cut answer that is too short or just long enough
     does not count as exact, but might have been.
     """
-    table, source = _answers(statistic, data, tuning, language)
+    table, source = _answers(statistic, data)
     table = table.iloc[_rows(table["n"].to_numpy(), statistic.get("n"), source)]
     cut = table["truncated"].to_numpy(dtype=bool)
     short = bool(np.any(cut & (table["error"].to_numpy() <= 0)))
@@ -230,18 +220,18 @@ def behaviour(statistic: Mapping[str, Any], data: Data, tuning: str, language: s
     )
 
 
-def _answers(
-    statistic: Mapping[str, Any], data: Data, tuning: str, language: str
-) -> tuple[pd.DataFrame, str]:
+def _answers(statistic: Mapping[str, Any], data: Data) -> tuple[pd.DataFrame, str]:
     """The answers that a statistic is about, and the file that holds them."""
     probe = statistic.get("probe", STUDY)
-    table, source = data.file("generations" if probe == STUDY else "probes", tuning, language)
-    return (table if probe == STUDY else table[table["probe"] == probe]), source
+    if probe == STUDY:
+        return data.file("generations", statistic)
+    table, source = data.file("probes", statistic)
+    return table[table["probe"] == probe], source
 
 
-def tokens_per_word(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) -> Side:
+def tokens_per_word(statistic: Mapping[str, Any], data: Data) -> Side:
     """Slope of a measure on the tokens per word of free answers to the same N, cut ones aside."""
-    free, source = _answers({"probe": "free"}, data, tuning, language)
+    free, source = _answers({**statistic, "probe": "free"}, data)
     table = usable(free)
     n = table["n"].to_numpy()
     _rows(n, None, f"{source}, cut answers aside,")
@@ -260,10 +250,10 @@ def tokens_per_word(statistic: Mapping[str, Any], data: Data, tuning: str, langu
     )
 
 
-def cwa(statistic: Mapping[str, Any], data: Data, tuning: str, language: str) -> Side:
+def cwa(statistic: Mapping[str, Any], data: Data) -> Side:
     """CWA of the components of some layers, added up within each sample."""
-    _, source = data.file("attribution", tuning, language)
-    attribution, text_of = _text(statistic, data, tuning, language)
+    own, source = data.file("attribution", statistic)
+    attribution, text_of = _text(statistic, data, own)
     attribution = attribution.isel(
         sample=_rows(attribution["n"].to_numpy(), statistic.get("n"), source)
     )
@@ -326,19 +316,19 @@ def _mixed(
     return mixed
 
 
-def _text(
-    statistic: Mapping[str, Any], data: Data, tuning: str, language: str
-) -> tuple[xr.Dataset, str]:
+def _text(statistic: Mapping[str, Any], data: Data, own: xr.Dataset) -> tuple[xr.Dataset, str]:
     """The attribution of a model on its own answers, or on those that `text` names."""
-    own, text = data.attributions[tuning, language], statistic.get("text", tuning)
+    tuning, language = statistic["tuning"], statistic["language"]
+    text = statistic.get("text", tuning)
+    told = f", on {text}'s text" * ("text" in statistic)
     if text == tuning:
-        return own, f", on {tuning}'s text" * ("text" in statistic)
+        return own, told
     found = on_text(own, data.forced.get((tuning, language), xr.Dataset()), text, tuning)
     if found is None or (text, language) not in data.attributions:
         raise NoData(f"the answers of {text} were not forced on {data.models[tuning]}")
     labels = {name: own[name] for name in ("n", "topic")}
     labels["truncated"] = data.attributions[text, language]["truncated"]
-    return found.assign_coords(labels), f", on {text}'s text"
+    return found.assign_coords(labels), told
 
 
 def _mean_size(mlp: Float[np.ndarray, "sample layer"], bottom, n) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lengthlens.analysis.causes import Comparison
+from lengthlens.analysis.causes import Comparison, effect_values, with_effects
 from lengthlens.analysis.groups import Group
 from lengthlens.analysis.text_comparison import TUNINGS, WEIGHTS, exchange_texts, share_of_observed
 from lengthlens.claims.causal import ablation, repair
@@ -32,6 +32,7 @@ from lengthlens.claims.kinds import (
     behaviour,
     cwa,
     of_sides,
+    sides_of,
     tokens_per_word,
 )
 from lengthlens.claims.mechanism import tabled
@@ -57,24 +58,25 @@ def unit_of(statistic: Mapping[str, Any]) -> str:
     return "share difference" if unit == "share" and difference else unit
 
 
-def _files(data: Data, tuning: str, language: str) -> tuple[xr.Dataset, xr.Dataset]:
-    """The attribution and the forced file of one model of the pair."""
-    return tuple(data.file(name, tuning, language)[0] for name in ("attribution", "forced"))
+def _files(data: Data, side: Mapping[str, Any]) -> tuple[xr.Dataset, xr.Dataset, str]:
+    """The attribution and the forced file of one model of the pair, and their names."""
+    (attribution, name), (forced, other) = (
+        data.file(folder, side) for folder in ("attribution", "forced")
+    )
+    return attribution, forced, f"{name}; {other}"
 
 
 def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Spearman's correlation of a score on `select` with the effects on `evaluate`."""
-    tuning, language = statistic["tuning"], statistic["language"]
-    attribution, forced = _files(data, tuning, language)
-    made = Comparison(attribution, forced, bootstrap)
+    attribution, forced, source = _files(data, statistic)
     kind, over = statistic["component"], statistic["over"]
-    effect = made.by_effect(statistic["outcome"], made.modes[0], kind, over)
-    names = [statistic["score"]]
-    if "minus" in statistic:
-        names.append(statistic["minus"]["score"])
-    rankings = [made.by_score(name, kind, over) for name in names]
-    other = rankings[1] if len(rankings) > 1 else None
-    interval = agreement_interval(rankings[0], effect, other, level=bootstrap.level)
+    scores = with_effects(attribution, forced)
+    made = Comparison(scores, scores, (kind, over), bootstrap)
+    mode = str(scores["mode"].to_numpy()[0])
+    effect = made.by_effect(effect_values(made.evaluate, kind, statistic["outcome"], mode))
+    names = [side["score"] for side in sides_of(statistic)]
+    score, *other = map(made.by_score, names)
+    interval = agreement_interval(score, effect, *other, level=bootstrap.level)
     components = {"head": "heads", "mlp": "MLPs", "all": "heads and MLPs"}[kind]
     components += " within layers" if over == "within" else ""
     used = np.isfinite(made.evaluate[f"effect_{'head' if kind == 'all' else kind}"].isel(mode=0))
@@ -83,28 +85,23 @@ def agreement(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) ->
         interval=interval,
         text=f"rank correlation with the measured effect of {int(interval.n)} {components}: "
         + " minus ".join(names),
-        source=_source(data, tuning, language),
+        source=source,
         truncated=float(made.evaluate["truncated"].to_numpy()[used].mean()) if used.any() else 0.0,
     )
 
 
 def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -> Measurement:
     """Share of the observed base-instruct difference of CWA a step that the texts explain."""
-    language = statistic["language"]
-    files = {tuning: _files(data, tuning, language) for tuning in TUNINGS}
+    files = {tuning: _files(data, {**statistic, "tuning": tuning}) for tuning in TUNINGS}
     wanted = statistic["layers"]
     group = Group(statistic["component"], wanted)
     exchange = exchange_texts(
-        {tuning: own for tuning, (own, _) in files.items()},
-        {tuning: forced for tuning, (_, forced) in files.items()},
+        *({tuning: own[place] for tuning, own in files.items()} for place in range(2)),
         [group],
     )
     if exchange is None:
         raise NoData("the answers were not exchanged between the models")
-    observed = exchange.interval(
-        exchange.cwa, exchange.coefficients(WEIGHTS["observed"]), bootstrap
-    )
-    observed = observed[0]
+    observed = exchange.difference(exchange.cwa, WEIGHTS["observed"], bootstrap)[0]
     if not observed.low * observed.high > 0:
         raise NoData("the models' difference may be zero, so that there is nothing to explain")
     interval = share_of_observed(exchange, 0, observed, bootstrap)
@@ -120,14 +117,9 @@ def behaviour_share(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstr
         interval=interval,
         text=f"share of behaviour in tuned minus untuned, CWA per step of the {kind} of {where}, "
         f"mean over both texts ({', '.join(ends)} text)",
-        source="; ".join(_source(data, tuning, language) for tuning in TUNINGS),
+        source="; ".join(source for *_, source in files.values()),
         truncated=float(np.concatenate(cut).mean()),
     )
-
-
-def _source(data: Data, tuning: str, language: str) -> str:
-    name = f"{data.models[tuning]}.{language}.nc"
-    return f"attribution/{name}; forced/{name}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.claims.kinds import Data, Measurement, NoData
 from lengthlens.models.depth import nearest_layer
 from lengthlens.statistics import Bootstrap, Estimate, Interval
@@ -57,7 +58,7 @@ def _row(
     missing = [name for name in (*wanted, statistic["value"]) if name not in table]
     if missing:
         raise NoData(f"{source} has no column {' or '.join(missing)}")
-    rows = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
+    rows = rows_of(table, **wanted)
     if "depth" in statistic and len(rows):
         last = int(table.loc[table["model"] == wanted["model"], "layer"].max())
         layer = nearest_layer(rows["layer"].tolist(), statistic["depth"], last)

@@ -27,22 +27,18 @@ def transplant(statistic: Mapping[str, Any], data: Data, bootstrap: Bootstrap) -
     """Share of tuning, or the difference of two shares."""
     sides = sides_of(statistic)
     files = [_file(data, side["language"]) for side in sides]
-    places = [_place(file, name, side) for (file, name), side in zip(files, sides, strict=True)]
     measure = statistic["measure"]
-    shares = [
-        share_of_tuning(file, measure, place, bootstrap)
-        for (file, _), place in zip(files, places, strict=True)
+    hybrids = [
+        (file, measure, _place(file, name, side))
+        for (file, name), side in zip(files, sides, strict=True)
     ]
+    shares = [share_of_tuning(*hybrid, bootstrap) for hybrid in hybrids]
     for share, (_, name) in zip(shares, files, strict=True):
         if not np.isfinite(share.estimate):
             raise NoData(f"{name}: tuning brought no {WORDS[measure]} above 0 with its interval")
     interval = shares[0]
     if len(sides) > 1:
-        terms = [
-            share_terms(file, measure, place)
-            for (file, _), place in zip(files, places, strict=True)
-        ]
-        interval = mean_difference(terms, bootstrap)
+        interval = mean_difference([share_terms(*hybrid) for hybrid in hybrids], bootstrap)
     verb = "brought into" if statistic["tuning"] == "untuned" else "gone from"
     return Measurement(
         interval=interval,

@@ -207,14 +207,13 @@ def judge(direction: str, null: float, margin: float, found: Measurement) -> tup
         return UNDECIDED, "no interval: " + ("one topic only" if few else "no variance")
     cut = f"{found.truncated:.0%} of the answers were cut at the token limit"
     fixed = not (found.may_rise or found.may_fall)
-    floor = null + (margin if direction == "near" else 0)
-    ceiling = null - (margin if direction == "near" else 0)
-    if direction == "near" and ceiling < low and high < floor:
-        return (SUPPORTED, "") if fixed else (CENSORED, cut)
+    slack = margin if direction == "near" else 0
+    floor, ceiling = null + slack, null - slack
     over, under = low > floor, high < ceiling
-    if over or under:
-        if (over and found.may_fall) or (under and found.may_rise):
-            return CENSORED, cut
-        claimed = (direction == "above" and over) or (direction == "below" and under)
+    if (over and not found.may_fall) or (under and not found.may_rise):
+        claimed = direction == ("above" if over else "below")
         return (SUPPORTED if claimed else NOT_SUPPORTED), "" if fixed else cut
-    return (UNDECIDED, "") if fixed else (CENSORED, cut)
+    if not fixed:
+        return CENSORED, cut
+    within = direction == "near" and ceiling < low and high < floor
+    return (SUPPORTED if within else UNDECIDED), ""
