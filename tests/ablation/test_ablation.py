@@ -260,11 +260,11 @@ def test_no_evaluate_prompt_leaves_the_neutral_scores(loaded, dataset) -> None:
     """All topics of a small study may be of the split select."""
     study = AblationStudy(loaded, [], SETTINGS, "whitespace", means(loaded))
     with tqdm(disable=True) as bar:
-        found, unablated = ablate(study, CONDITIONS, NEUTRAL, bar)
-    assert unablated.answers == [] and found["words"].shape == (len(CONDITIONS), 0)
+        found, unablated, _ = ablate(study, CONDITIONS, NEUTRAL, bar)
+    assert unablated == [] and found["words"].shape == (len(CONDITIONS), 0)
     scores = found["sentence_loglik"].to_numpy()
     np.testing.assert_allclose(scores, dataset["sentence_loglik"].to_numpy(), rtol=1e-6)
-    repair = measure_repair(study, repaired_conditions(CONDITIONS), unablated.answers)
+    repair = measure_repair(study, repaired_conditions(CONDITIONS), unablated)
     assert repair["drop"].sizes["sample"] == 0
 
 
