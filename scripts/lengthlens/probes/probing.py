@@ -13,7 +13,8 @@ number of tokens that its words are made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -61,20 +62,13 @@ def answer_probes(
         on_rows: called with the number of rows just answered.
     """
     study, beyond = prompts
-
-    def all_rows(prompts, settings, whole=None) -> list[dict]:
-        rows = []
-        for part in _answers(loaded, prompts, settings, counting, whole):
-            rows += part
-            on_rows(len(part))
-        return rows
-
-    own = all_rows(study, settings) if free is None else [dict(row) for row in free]
+    answers = functools.partial(_answers, loaded, counting=counting, on_rows=on_rows)
+    own = answers(study, settings) if free is None else [dict(row) for row in free]
     lexicon = language_words(language) | words_of(_whole_text(row) for row in own)
     whole = whole_words(loaded.tokenizer, loaded.vocabulary, lexicon)
-    found = {"free": own, "aligned": all_rows(study, settings, whole)}
+    found = {"free": own, "aligned": answers(study, settings, whole=whole)}
     if beyond:
-        found["extrapolation"] = all_rows(beyond, further(settings, *prompts))
+        found["extrapolation"] = answers(beyond, further(settings, *prompts))
     return [
         {**row, "probe": probe, **_spelling(row, loaded, counting)}
         for probe, rows in found.items()
@@ -93,14 +87,16 @@ def _answers(
     prompts: Sequence[Prompt],
     settings: Generation,
     counting: str,
-    whole: WholeWords | None,
-) -> Iterator[list[dict]]:
-    """Rows of a generations file, batch by batch; aligned where `whole` words are given."""
+    on_rows: Callable[[int], None],
+    whole: WholeWords | None = None,
+) -> list[dict]:
+    """Rows of a generations file; aligned where `whole` words are given."""
     wanted = requests(loaded, prompts, settings)
     stop, ender = (
         torch.from_numpy(mask.copy()).to(loaded.device)
         for mask in (loaded.vocabulary.stop, loaded.vocabulary.ender)
     )
+    found = []
     for part in in_batches(loaded, wanted, settings, capture=False):
         choose = chooser(part, settings)
         if whole is not None:
@@ -109,7 +105,9 @@ def _answers(
         if whole is not None:
             for place, row in enumerate(rows):
                 row |= _price(choose, place, row, whole)
-        yield rows
+        found += rows
+        on_rows(len(rows))
+    return found
 
 
 def _price(aligned: Aligned, place: int, row: Mapping, whole: WholeWords) -> dict:
