@@ -232,8 +232,7 @@ class _Grid:
         for index, swap in legal:
             self.n_swapped[index] = swap.n_swapped
         self.conditions: list[Condition] = []
-        self.fixed: list[Float[np.ndarray, "condition sample"]] = []
-        self.free: list[Float[np.ndarray, "condition sample"]] = []
+        self.margins: list[Float[np.ndarray, "2 condition sample"]] = []  # fixed, free
 
     def measure(self, conditions: Sequence[Condition], where: Bool[np.ndarray, " sample"]) -> None:
         """Margins of conditions in the answers that are True."""
@@ -249,8 +248,7 @@ class _Grid:
             margins = runs.patched(sets)
             found[:, :, index] = margins.fixed, margins.free
         self.conditions += conditions
-        self.fixed.append(found[0])
-        self.free.append(found[1])
+        self.margins.append(found)
 
     def smallest(
         self, method: str, select: Bool[np.ndarray, " sample"], bootstrap: Bootstrap
@@ -265,7 +263,7 @@ class _Grid:
         rows = [(c.way, c.method, c.source_language) == wanted for c in self.conditions]
         if not any(rows):
             return None
-        part = np.concatenate(self.fixed)[rows] - self.clean["margin_other"]
+        part = np.concatenate(self.margins, axis=1)[0, rows] - self.clean["margin_other"]
         shares = part[:, select][:, known].sum(1) / effect[known].sum()
         sizes = np.array([c.k for c in self.conditions], dtype=float)[rows]
         place = smallest_faithful(sizes, shares, self.plan.faithful)
@@ -308,10 +306,11 @@ class _Grid:
         }
         members = [";".join(names[condition.members]) for condition in self.conditions]
         dims = ("condition", "sample")
+        fixed, free = np.concatenate(self.margins, axis=1)
         found = xr.Dataset(
             {
-                "margin": (dims, np.concatenate(self.fixed)),
-                "free": (dims, np.concatenate(self.free)),
+                "margin": (dims, fixed),
+                "free": (dims, free),
                 **{name: ("sample", values) for name, values in self.clean.items()},
             },
             coords={
