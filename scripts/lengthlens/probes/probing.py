@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from lengthlens.generation.answers import answered, chooser, in_batches, requests
@@ -24,7 +25,6 @@ from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt, build_prompts
 from lengthlens.probes.aligned import Aligned, degeneration
 from lengthlens.probes.whole_words import WholeWords, language_words, whole_words, words_of
-from lengthlens.probes.word_tokens import tokens_by_word
 from lengthlens.settings.sections import Generation
 
 
@@ -125,20 +125,28 @@ def _price(aligned: Aligned, place: int, row: Mapping, whole: WholeWords) -> dic
 
 def _spelling(row: Mapping, loaded: LoadedModel, counting: str) -> dict[str, float | None]:
     """Mean tokens of the answer's words up to N, and the share of these that are one token."""
-    counts = tokens_by_word(
-        row["tokens"],
-        row["n"],
-        loaded.vocabulary,
-        loaded.decode_text,
-        counting,
-        start=loaded.answer_start(row["tokens"]),
-    )
+    counts = tokens_by_word(row["tokens"], row["n"], loaded, counting)
     if not counts:
         return {"tokens_per_word": None, "one_token": None}
     return {
         "tokens_per_word": sum(counts) / len(counts),
         "one_token": sum(count == 1 for count in counts) / len(counts),
     }
+
+
+def tokens_by_word(tokens: Sequence[int], n: int, loaded: LoadedModel, counting: str) -> list[int]:
+    """Tokens of each of the first `n` words of an answer, in order.
+
+    Words beyond the n-th are left out, so that their number says nothing of how far an answer
+    overshoots; so are punctuation and stop tokens, of which a short answer has more a word. A word
+    that punctuation alone makes up (" –", which `whitespace` counts) has none and is left out.
+    """
+    words = loaded.annotate(tokens, n, counting).words_after
+    ids = np.asarray(tokens, dtype=np.int64).reshape(-1)
+    spelling = loaded.vocabulary.word[ids] | loaded.vocabulary.continuation[ids]
+    # NOTE bytes of a character that is not whole yet still count to the word before it
+    counts = np.bincount(words[spelling & (words >= 1) & (words <= n)])
+    return counts[counts > 0].tolist()
 
 
 def _whole_text(row: Mapping) -> str:
