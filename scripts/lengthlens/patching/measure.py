@@ -150,9 +150,7 @@ class _Table:
         sets = [single_sets(heads, mlps, DIRECTIONS[name], place, device) for name, place in wanted]
         margins = np.split(runs.patched(join_sets(sets)).fixed, len(wanted))
         for (name, place), found in zip(wanted, margins, strict=True):
-            run = DIRECTIONS[name]
-            change = runs.clean.fixed[run] - found
-            change = change if run == REACHED else -change
+            change = runs.carried(found, DIRECTIONS[name])
             where = (POSITIONS.index(place), *cell)
             self.values[f"{name}_head"][where][heads] = change[: heads.sum()]
             self.values[f"{name}_mlp"][where][mlps] = change[heads.sum() :]
