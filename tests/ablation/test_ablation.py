@@ -192,7 +192,8 @@ def test_an_mlp_is_removed_as_by_the_intervention_alone(loaded, prompts, dataset
     )
     place = dataset["components"].to_numpy().tolist().index("L1M")
     words = [
-        study.annotate(p, t).words_after[-1] for p, t in zip(prompts, decoded.tokens, strict=True)
+        loaded.annotate(t, p.n, "whitespace").words_after[-1]
+        for p, t in zip(prompts, decoded.tokens, strict=True)
     ]
     np.testing.assert_array_equal(dataset["words"][place], words)
     assert (dataset["words"][place] != dataset["words"][0]).any()

@@ -201,7 +201,7 @@ def test_removing_the_head_everywhere_equals_zeroing_its_columns() -> None:
     assert data["words"][place].to_numpy().tolist() == [row["words"] for row in rows]
     again = AblationStudy(edited, prompts, SETTINGS, "whitespace")
     for column, (prompt, tokens) in enumerate(zip(prompts, again.encoded(), strict=True)):
-        decision = again.decision(prompt, clean[column])
+        decision = again.loaded.annotate(clean[column], prompt.n, again.counting).decision_step
         ids = torch.tensor([[*tokens, *clean[column][:decision]]])
         with torch.inference_mode():
             logits = edited.model(ids).logits[0, -1]

@@ -35,7 +35,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import Rows, answer_margins, sentence_logliks
-from lengthlens.generation.steps import StepAnnotations, answer_text
+from lengthlens.generation.steps import answer_text
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
 from lengthlens.settings.sections import Generation
@@ -95,14 +95,6 @@ class AblationStudy:
         texts = [loaded.encode(donor.text, date) for donor in self.donors]
         recording = record(loaded, texts, self.settings)
         return DonorBook(loaded, self.donors, recording, self.counting)
-
-    def annotate(self, prompt: Prompt, answer: Sequence[int]) -> StepAnnotations:
-        """The steps of an answer to a prompt."""
-        return self.loaded.annotate(answer, prompt.n, self.counting)
-
-    def decision(self, prompt: Prompt, answer: Sequence[int]) -> int | None:
-        """The decision step of an answer; None where it has none."""
-        return self.annotate(prompt, answer).decision_step
 
 
 def ablate(
@@ -225,7 +217,7 @@ def decisions(
     """
     asked = zip(study.prompts, study.encoded(), answers, strict=True)
     for column, (prompt, tokens, answer) in enumerate(asked):
-        marks = study.annotate(prompt, answer)
+        marks = study.loaded.annotate(answer, prompt.n, study.counting)
         if (step := marks.decision_step) is None:
             continue
         donors = None
