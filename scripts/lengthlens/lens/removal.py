@@ -26,11 +26,11 @@ class Removal:
 
     def rows(self, n_rows: int) -> Intervention | None:
         """The intervention of a batch; None where nothing is removed."""
-        return self.sets.rows([0] * n_rows) if self.condition.size else None
+        return self.sets.rows([0] * n_rows) if self.condition.k else None
 
     def described(self) -> dict[str, str]:
         """The attributes of a dataset that tell of it."""
-        mode = self.condition.mode if self.condition.size else "none"
+        mode = self.condition.mode if self.condition.k else "none"
         return {
             "without": self.condition.components,
             "mode": mode,
