@@ -43,11 +43,11 @@ def main(snakemake) -> None:
     )
     label = f"{params.name} {language}: {len(conditions)} conditions"
     with tqdm(desc=label, unit="answer", delay=2, mininterval=1) as bar:
-        dataset, unablated = ablate(study, conditions, job.language.neutral, bar)
+        dataset, unablated, book = ablate(study, conditions, job.language.neutral, bar)
     if absent := dataset.attrs["resample_neutral_absent"]:
         print(f"{params.name} {language}: resample is not scored on neutral text: {absent}")
     repaired = repaired_conditions(conditions)
-    repair = measure_repair(study, repaired, unablated.answers, unablated.book)
+    repair = measure_repair(study, repaired, unablated, book)
     asked = params.plan | {"max_new_tokens": params.max_new_tokens}
     config = params.config | {"ablation": asked, "tests": params.tests}
     sources = [job.origins[inputs.prompts], attribution.attrs["provenance"]]

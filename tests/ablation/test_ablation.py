@@ -192,7 +192,8 @@ def test_an_mlp_is_removed_as_by_the_intervention_alone(loaded, prompts, dataset
     )
     place = dataset["components"].to_numpy().tolist().index("L1M")
     words = [
-        study.annotate(p, t).words_after[-1] for p, t in zip(prompts, decoded.tokens, strict=True)
+        loaded.annotate(t, p.n, "whitespace").words_after[-1]
+        for p, t in zip(prompts, decoded.tokens, strict=True)
     ]
     np.testing.assert_array_equal(dataset["words"][place], words)
     assert (dataset["words"][place] != dataset["words"][0]).any()
@@ -260,11 +261,11 @@ def test_no_evaluate_prompt_leaves_the_neutral_scores(loaded, dataset) -> None:
     """All topics of a small study may be of the split select."""
     study = AblationStudy(loaded, [], SETTINGS, "whitespace", means(loaded))
     with tqdm(disable=True) as bar:
-        found, unablated = ablate(study, CONDITIONS, NEUTRAL, bar)
-    assert unablated.answers == [] and found["words"].shape == (len(CONDITIONS), 0)
+        found, unablated, _ = ablate(study, CONDITIONS, NEUTRAL, bar)
+    assert unablated == [] and found["words"].shape == (len(CONDITIONS), 0)
     scores = found["sentence_loglik"].to_numpy()
     np.testing.assert_allclose(scores, dataset["sentence_loglik"].to_numpy(), rtol=1e-6)
-    repair = measure_repair(study, repaired_conditions(CONDITIONS), unablated.answers)
+    repair = measure_repair(study, repaired_conditions(CONDITIONS), unablated)
     assert repair["drop"].sizes["sample"] == 0
 
 

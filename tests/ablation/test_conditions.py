@@ -122,7 +122,7 @@ def test_quarters_are_of_the_depth(n_layers: int, late: set[int], early: set[int
 def test_conditions_name_their_components_in_the_order_of_layers() -> None:
     mixed = Condition(((0, 3), (2, 1)), mlps=(0, 2))
     assert mixed.components == "L0H3;L0M;L2H1;L2M"
-    assert (mixed.kind, mixed.size) == ("mixed", 4)
+    assert (mixed.kind, mixed.k) == ("mixed", 4)
     assert Condition(mlps=(5,)).kind == "mlp"
     assert (Condition().kind, Condition().components) == ("none", "")
 

@@ -57,9 +57,9 @@ def stage(kind: str) -> dict[str, object]:
         study = study_of(loaded, language, sums[language])
         conditions = plan_sweep(selections, Layout.even(3, 4), PLAN, language)
         with tqdm(disable=True) as bar:
-            ablations["m", language], clean = ablate(study, conditions, ["a", "bb"], bar)
+            ablations["m", language], clean, book = ablate(study, conditions, ["a", "bb"], bar)
         kept = repaired_conditions(conditions)
-        repairs["m", language] = measure_repair(study, kept, clean.answers, clean.book)
+        repairs["m", language] = measure_repair(study, kept, clean, book)
     effects = summarise_ablation(ablations, Bootstrap(resamples=200))
     return {
         "exact": exact,
@@ -189,7 +189,7 @@ def test_removing_the_head_everywhere_equals_zeroing_its_columns() -> None:
     conditions = plan_sweep({"en": table}, Layout.even(3, 4), plan, "en")
     place = next(i for i, c in enumerate(conditions) if c.components == PLANTED)
     with tqdm(disable=True) as bar:
-        data, clean = ablate(study, conditions, ["a"], bar)
+        data, clean, _ = ablate(study, conditions, ["a"], bar)
     edited = planted_model("head")
     width = edited.anatomy.d_head
     with torch.no_grad():
@@ -201,8 +201,8 @@ def test_removing_the_head_everywhere_equals_zeroing_its_columns() -> None:
     assert data["words"][place].to_numpy().tolist() == [row["words"] for row in rows]
     again = AblationStudy(edited, prompts, SETTINGS, "whitespace")
     for column, (prompt, tokens) in enumerate(zip(prompts, again.encoded(), strict=True)):
-        decision = again.decision(prompt, clean.answers[column])
-        ids = torch.tensor([[*tokens, *clean.answers[column][:decision]]])
+        decision = again.loaded.annotate(clean[column], prompt.n, again.counting).decision_step
+        ids = torch.tensor([[*tokens, *clean[column][:decision]]])
         with torch.inference_mode():
             logits = edited.model(ids).logits[0, -1]
         enders, words = logits[edited.classes.enders], logits[edited.classes.words]

@@ -45,7 +45,7 @@ def groups_of(conditions: list[Condition]) -> dict[tuple, list[Condition]]:
     """Chosen sets (draw 0) with the controls that follow them."""
     found: dict[tuple, list[Condition]] = {}
     for c in conditions[1:]:
-        size = c.size if c.draw == 0 else None
+        size = c.k if c.draw == 0 else None
         key = (c.chosen_by, c.method, c.mode, c.source_language)
         if size is not None:
             found[(*key, size)] = []

@@ -293,14 +293,13 @@ class Mechanism:
         with self._without_models():
             return measure_transplants(both, material, circuit, SMALL["transplant"])
 
-    def _own_texts(self) -> attention.OwnTexts:
+    def _own_texts(self) -> list[tuple[int, ...] | None]:
         steps = [row["n"] if row["words"] >= row["n"] else None for row in self.answers]
         steps = [
             step if step is not None and step < len(row["tokens"]) else None
             for step, row in zip(steps, self.answers, strict=True)
         ]
-        tokens = [None if step is None else (0,) * (len(PROMPT) + step) for step in steps]
-        return attention.OwnTexts(tokens, [step or 0 for step in steps])
+        return [None if step is None else (0,) * (len(PROMPT) + step) for step in steps]
 
     def _crossed(self, answers: Sequence[Mapping]) -> Crossed:
         """Streams that tell words left, more or less."""

@@ -526,10 +526,7 @@ def spelled(row: Mapping, probe: str, rng: np.random.Generator) -> dict:
 
 def coordinates(conditions: list, rows: list[dict]) -> dict:
     """The coordinates of an ablation or repair file."""
-    labels = {
-        name: [getattr(c, attribute) for c in conditions]
-        for name, attribute in CONDITION_LABELS.items()
-    }
+    labels = {name: [getattr(c, name) for c in conditions] for name in CONDITION_LABELS}
     labels["control"] = [c.draw > 0 for c in conditions]
     labels["answered"] = [c.answered for c in conditions]
     names = ("sample_id", "n", "topic", "template", "split")

@@ -14,8 +14,8 @@ from lengthlens.language.languages import Language, Template, Topic
 from lengthlens.language.words import CONVENTIONS, count_words
 from lengthlens.models.vocabulary import classify_vocabulary, surfaces
 from lengthlens.probes.aligned import Aligned, degeneration, has_loop
+from lengthlens.probes.probing import tokens_by_word
 from lengthlens.probes.whole_words import language_words, whole_words, words_of
-from lengthlens.probes.word_tokens import tokens_by_word
 from lengthlens.weights.checkpoints import ModelSpec
 
 LANGUAGE = Language(
@@ -151,7 +151,7 @@ def test_tokens_by_word_leave_out_ends_and_words_beyond_n(loaded) -> None:
     later = encode(" sails.", add_special_tokens=False)
     assert loaded.tokenizer.decode(later[-1:]) == "."
     stop = int(loaded.classes.stop[0])
-    known = (loaded.vocabulary, loaded.decode_text, "whitespace")
+    known = (loaded, "whitespace")
     counts = tokens_by_word([*first, *later, stop], 2, *known)
     assert counts == [1, len(first) - 1] and counts[1] > 1
     assert tokens_by_word([*first, *later, stop], 3, *known) == [*counts, len(later) - 1]

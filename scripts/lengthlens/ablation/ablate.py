@@ -16,7 +16,8 @@ asks for them (`sweep`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,30 +30,30 @@ from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
 from lengthlens.ablation.resample import DonorBook, InStep, neutral_donors, record, record_sentences
 from lengthlens.decoding.choose import greedy
-from lengthlens.decoding.intervention import Donors, Replacement
+from lengthlens.decoding.intervention import Replacement
 from lengthlens.errors import LengthlensError
 from lengthlens.generation.answers import rows_per_batch
 from lengthlens.generation.loaded import LoadedModel
-from lengthlens.generation.score import answer_margins, sentence_logliks
-from lengthlens.generation.steps import StepAnnotations, answer_text
+from lengthlens.generation.score import Rows, answer_margins, sentence_logliks
+from lengthlens.generation.steps import answer_text
 from lengthlens.language.prompts import Prompt
 from lengthlens.language.words import count_words
 from lengthlens.settings.sections import Generation
 
-CONDITION_LABELS = {
-    "kind": "kind",
-    "mode": "mode",
-    "positions": "positions",
-    "components": "components",
-    "k": "size",
-    "method": "method",
-    "chosen_by": "chosen_by",
-    "source_language": "source_language",
-    "draw": "draw",
-    "n_possible": "n_possible",
-    "pool": "pool",
-    "test": "test",
-}
+CONDITION_LABELS = (
+    "kind",
+    "mode",
+    "positions",
+    "components",
+    "k",
+    "method",
+    "chosen_by",
+    "source_language",
+    "draw",
+    "n_possible",
+    "pool",
+    "test",
+)
 
 
 @dataclass(frozen=True)
@@ -95,34 +96,13 @@ class AblationStudy:
         recording = record(loaded, texts, self.settings)
         return DonorBook(loaded, self.donors, recording, self.counting)
 
-    def annotate(self, prompt: Prompt, answer: Sequence[int]) -> StepAnnotations:
-        """The steps of an answer to a prompt."""
-        return self.loaded.annotate(answer, prompt.n, self.counting)
-
-    def decision(self, prompt: Prompt, answer: Sequence[int]) -> int | None:
-        """The decision step of an answer; None where it has none."""
-        return self.annotate(prompt, answer).decision_step
-
-
-@dataclass(frozen=True)
-class Unablated:
-    """What was found without any ablation, for whatever is compared with it.
-
-    Attributes:
-        answers: the answer to every prompt.
-        book: the donors, where a condition resamples.
-    """
-
-    answers: list[list[int]]
-    book: DonorBook | None
-
 
 def ablate(
     study: AblationStudy,
     conditions: Sequence[Condition],
     neutral: Sequence[str],
     bar: tqdm,
-) -> tuple[xr.Dataset, Unablated]:
+) -> tuple[xr.Dataset, list[list[int]], DonorBook | None]:
     """Answer the prompts under all conditions.
 
     Args:
@@ -132,9 +112,10 @@ def ablate(
         bar: shows progress, in answers of distinct sets to prompts.
 
     Returns:
-        The variables of an ablation file (docs/files.md), and the unablated answers.
+        The variables of an ablation file (docs/files.md), the unablated answers, and the donors
+        where a condition resamples.
     """
-    if conditions[0].size:
+    if conditions[0].k:
         raise LengthlensError(
             f"the first condition removes {conditions[0].components}, but it must be the one that "
             "removes nothing: its answers are the text on which conditions are compared"
@@ -146,11 +127,14 @@ def ablate(
     book = study.book() if resampled and study.prompts else None
     bar.reset(total=int(sets.answered.sum()) * len(study.prompts))
     outcome = answer_prompts(study, sets, book, bar)
-    margins = _end_margins(study, sets, book, outcome["answers"])
+    answers = outcome.pop("answers")
     dims, by_sentence = ("condition", "sample"), ("condition", "sentence")
-    data = {name: (dims, outcome[name][sets.order]) for name in ("words", "stopped", "truncated")}
+    data = {name: (dims, values[sets.order]) for name, values in outcome.items()}
     n = np.array([prompt.n for prompt in study.prompts], dtype=np.float32)
     data["error"] = (dims, outcome["words"][sets.order] - n)
+    margins = np.full((len(sets), len(study.prompts)), np.nan, dtype=np.float32)
+    for column, decided in decisions(study, sets, book, answers):
+        margins[:, column] = answer_margins(*decided)
     data["end_margin"] = (dims, margins[sets.order])
     logliks = score_sentences(study, sets, sentences)[sets.order]
     tokens = np.array([len(text) - 1 for text in sentences])
@@ -160,7 +144,7 @@ def ablate(
     dataset = xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
     alone = resampled and len(sentences) == 1
     absent = "the only neutral sentence has no other as its donor" if alone else ""
-    return dataset.assign_attrs(resample_neutral_absent=absent), Unablated(outcome["answers"], book)
+    return dataset.assign_attrs(resample_neutral_absent=absent), answers, book
 
 
 def tokenized(loaded: LoadedModel, neutral: Sequence[str]) -> list[list[int]]:
@@ -190,16 +174,21 @@ def answer_prompts(
     which = [np.flatnonzero(kind).tolist() for kind in kinds]
     pairs = [(row, p) for rows in which for p in range(len(prompts)) for row in rows]
     words, stopped = (np.full((len(sets), len(prompts)), np.nan, np.float32) for _ in range(2))
-    unablated: dict[int, list[int]] = {}
-    counted: dict[tuple[int, ...], int] = {}
+    answers: list[list[int]] = [[] for _ in prompts]
+    counting = study.counting
+
+    @functools.cache
+    def counted(tokens: tuple[int, ...]) -> int:
+        return count_words(answer_text(tokens, loaded.vocabulary, loaded.read_answer), counting)
+
     for start in range(0, len(pairs), size):
         part = pairs[start : start + size]
-        rows, places = [row for row, _ in part], [place for _, place in part]
+        rows, places = map(list, zip(*part, strict=True))
         choose, donors = greedy, None
         follows = sets.resampled[rows].tolist()
         if book is not None and any(follows):
             stop, text = loaded.classes.stop, loaded.read_answer
-            choose = InStep(book, places, follows, stop, text, counting=study.counting)
+            choose = InStep(book, places, follows, stop, text, counting=counting)
             donors = choose.donors
         decoded = loaded.decode(
             [prompts[place] for place in places],
@@ -208,48 +197,35 @@ def answer_prompts(
             intervention=sets.rows(rows, donors),
             names=[study.prompts[place].sample_id() for place in places],
         )
-        for (row, place), tokens, ended in zip(part, decoded.tokens, decoded.stopped, strict=True):
-            key = tuple(tokens)
-            if key not in counted:
-                text = answer_text(tokens, loaded.vocabulary, loaded.read_answer)
-                counted[key] = count_words(text, study.counting)
-            words[row, place], stopped[row, place] = counted[key], ended
+        words[rows, places] = [counted(tuple(tokens)) for tokens in decoded.tokens]
+        stopped[rows, places] = decoded.stopped
+        for row, place, tokens in zip(rows, places, decoded.tokens, strict=True):
             if row == 0:
-                unablated[place] = tokens
+                answers[place] = tokens
         bar.update(len(part))
-    answers = [unablated[place] for place in range(len(prompts))]
     return {"words": words, "stopped": stopped, "truncated": 1 - stopped, "answers": answers}
 
 
-def _end_margins(
+def decisions(
     study: AblationStudy, sets: ConditionSets, book: DonorBook | None, answers: Sequence[list[int]]
-) -> Float[np.ndarray, "set sample"]:
-    """End margin at the decision step of the unablated answers; NaN where there is none."""
-    margins = np.full((len(sets), len(study.prompts)), np.nan, dtype=np.float32)
-    for column, (prompt, tokens) in enumerate(zip(study.prompts, study.encoded(), strict=True)):
-        answer = answers[column]
-        decision = study.decision(prompt, answer)
-        if decision is None:
+) -> Iterator[tuple[int, tuple[LoadedModel, list[int], Sequence[int], Rows, int]]]:
+    """The decision step of each unablated answer that has one.
+
+    Yields:
+        The place of its prompt, and what `answer_margins` and `answer_terms` take: the model, the
+        prompt, the answer before that step, and the interventions of all sets.
+    """
+    asked = zip(study.prompts, study.encoded(), answers, strict=True)
+    for column, (prompt, tokens, answer) in enumerate(asked):
+        marks = study.loaded.annotate(answer, prompt.n, study.counting)
+        if (step := marks.decision_step) is None:
             continue
-        donors = donors_along(study, book, column, answer, decision)
-        margins[:, column] = answer_margins(
-            study.loaded,
-            tokens,
-            answer[:decision],
-            lambda rows, donors=donors: sets.rows(rows, donors),
-            len(sets),
-        )
-    return margins
-
-
-def donors_along(
-    study: AblationStudy, book: DonorBook | None, column: int, answer: Sequence[int], decision: int
-) -> Donors | None:
-    """The donors of one prompt at all steps of its answer up to the decision."""
-    if book is None:
-        return None
-    words = study.annotate(study.prompts[column], answer).words_before[: decision + 1]
-    return book.recording.donors(torch.tensor([book.along(column, words.tolist())]))
+        donors = None
+        if book is not None:
+            entries = book.along(column, marks.words_before[: step + 1].tolist())
+            donors = book.recording.donors(torch.tensor([entries]))
+        rows = functools.partial(sets.rows, donors=donors)
+        yield column, (study.loaded, tokens, answer[:step], rows, len(sets))
 
 
 def score_sentences(
@@ -283,10 +259,7 @@ def coordinates_of(
     book: DonorBook | None,
 ) -> dict:
     """Coordinates of the conditions and of the samples."""
-    labels = {
-        name: [getattr(c, attribute) for c in conditions]
-        for name, attribute in CONDITION_LABELS.items()
-    }
+    labels = {name: [getattr(c, name) for c in conditions] for name in CONDITION_LABELS}
     labels["control"] = [c.draw > 0 for c in conditions]
     labels["answered"] = sets.answered[sets.order].tolist()
     kinds = {"n": int, "topic": object, "template": object, "split": object}  # of no prompts, too

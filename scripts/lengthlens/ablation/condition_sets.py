@@ -7,6 +7,7 @@ each distinct pair of set and mode is computed once, however many conditions it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -35,29 +36,29 @@ class ConditionSets:
         device: torch.device,
         replacement: Replacement | None,
     ) -> None:
-        place: dict[tuple, int] = {}
-        for c in conditions:
-            place.setdefault((c.heads, c.mlps, c.mode), len(place))
-        self.order = np.array([place[c.heads, c.mlps, c.mode] for c in conditions])
+        keys = [(c.heads, c.mlps, c.mode) for c in conditions]
+        place = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+        self.order = np.array([place[key] for key in keys])
         self.answered = self._any([c.answered for c in conditions])
         self.neutral = self._any([c.neutral for c in conditions])
         self.by_position = self._any([c.chosen_by == "position" for c in conditions])
         size = (len(place), anatomy.n_layers)
         self.heads = torch.zeros(*size, anatomy.n_heads, dtype=torch.bool, device=device)
         self.mlps = torch.zeros(*size, dtype=torch.bool, device=device)
-        self.replaced, self.resampled = (
-            torch.tensor([mode == name for _, _, mode in place], device=device)
-            for name in ("mean", "resample")
-        )
         for row, (heads, mlps, _) in enumerate(place):
             for layer, head in heads:
                 self.heads[row, layer, head] = True
-            for layer in mlps:
-                self.mlps[row, layer] = True
-        self.positions = conditions[0].positions
-        if replacement is None and bool(self.replaced.any()):
+            self.mlps[row, list(mlps)] = True
+        replaced, self.resampled = (
+            torch.tensor([mode == name for _, _, mode in place], device=device)
+            for name in ("mean", "resample")
+        )
+        if not bool(replaced.any()):
+            replaced = replacement = None
+        elif replacement is None:
             raise LengthlensError("a condition has the mode `mean`, but no means were given")
-        self.replacement = replacement if bool(self.replaced.any()) else None
+        positions = conditions[0].positions
+        self._all = Intervention(self.heads, self.mlps, positions, replaced, replacement)
 
     def _any(self, flags: Sequence[bool]) -> Bool[np.ndarray, " set"]:
         found = np.zeros(self.order.max() + 1, dtype=bool)
@@ -75,17 +76,9 @@ class ConditionSets:
             donors: of the rows; needed where a set's mode is `resample`.
         """
         index = torch.as_tensor(list(sets), device=self.heads.device)
-        resampled = self.resampled[index]
+        picked, resampled = self._all.select(index), self.resampled[index]
         if not bool(resampled.any()):
-            donors = None
-        elif donors is None:
+            return picked
+        if donors is None:
             raise LengthlensError("a condition has the mode `resample`, but no donors were given")
-        return Intervention(
-            heads=self.heads[index],
-            mlps=self.mlps[index],
-            positions=self.positions,
-            replaced=self.replaced[index] if self.replacement is not None else None,
-            replacement=self.replacement,
-            resampled=resampled if donors is not None else None,
-            donors=donors,
-        )
+        return replace(picked, resampled=resampled, donors=donors)

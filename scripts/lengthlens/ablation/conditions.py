@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,7 @@ class Condition:
     test: str = ""
 
     @property
-    def size(self) -> int:
+    def k(self) -> int:
         """How many components are removed."""
         return len(self.heads) + len(self.mlps)
 
@@ -105,7 +105,7 @@ def heads_between(low: float, high: float, layout: Layout) -> tuple[Head, ...]:
 def count_matched(chosen: Sequence[Head], blocks: Sequence[Block], pool: str) -> int:
     """How many distinct matched sets a pool holds beside the chosen one."""
     free = _free_heads(chosen, blocks, pool)
-    sets = math.prod(math.comb(len(heads), count) for _, heads, count in free)
+    sets = math.prod(math.comb(len(heads), count) for heads, count in free)
     return sets - 1 if pool == "all" else sets
 
 
@@ -121,14 +121,16 @@ def matched_draws(
     own = tuple(sorted(chosen))
     free = _free_heads(own, blocks, pool)
     if count_matched(own, blocks, pool) <= controls:
-        every = sorted(set(_all_matched(free)) - {own})
+        by_block = [itertools.combinations(heads, count) for heads, count in free]
+        sets = (itertools.chain.from_iterable(parts) for parts in itertools.product(*by_block))
+        every = sorted({tuple(sorted(heads)) for heads in sets} - {own})
         return [every[place] for place in rng.permutation(len(every))]
     draws: dict[tuple[Head, ...], None] = {}
     while len(draws) < controls:
         picked = [
-            (layer, int(head))
-            for layer, heads, count in free
-            for head in rng.choice(heads, count, replace=False)
+            heads[place]
+            for heads, count in free
+            for place in rng.choice(len(heads), count, replace=False)
         ]
         if (drawn := tuple(sorted(picked))) != own:
             draws[drawn] = None
@@ -137,21 +139,12 @@ def matched_draws(
 
 def _free_heads(
     chosen: Sequence[Head], blocks: Sequence[Block], pool: str
-) -> list[tuple[int, list[int], int]]:
-    """By block: its layer, the heads of it that may be drawn, and how many are."""
+) -> list[tuple[list[Head], int]]:
+    """By block with chosen heads: those of it that may be drawn, and how many are."""
     taken = set(chosen) if pool == "disjoint" else set()
     found = []
     for block in blocks:
-        count = sum(layer == block.layer and head in block.heads for layer, head in chosen)
-        heads = [head for head in block.heads if (block.layer, head) not in taken]
-        found += [(block.layer, heads, count)] * bool(count)
+        heads = [(block.layer, head) for head in block.heads]
+        if count := len(set(heads) & set(chosen)):
+            found.append(([head for head in heads if head not in taken], count))
     return found
-
-
-def _all_matched(free: Sequence[tuple[int, list[int], int]]) -> Iterator[tuple[Head, ...]]:
-    by_block = [
-        [[(layer, head) for head in heads] for heads in itertools.combinations(pool, count)]
-        for layer, pool, count in free
-    ]
-    for parts in itertools.product(*by_block):
-        yield tuple(sorted(itertools.chain.from_iterable(parts)))

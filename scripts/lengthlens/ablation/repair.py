@@ -28,7 +28,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from lengthlens.ablation.ablate import AblationStudy, coordinates_of, donors_along
+from lengthlens.ablation.ablate import AblationStudy, coordinates_of, decisions
 from lengthlens.ablation.condition_sets import ConditionSets
 from lengthlens.ablation.conditions import Condition
 from lengthlens.ablation.resample import DonorBook
@@ -112,41 +112,33 @@ def measure_repair(
     sets = ConditionSets(conditions, loaded.anatomy, loaded.device, study.replacement)
     readout, anatomy = readout_of(loaded.model), loaded.anatomy
     size = (len(sets), len(study.prompts))
-    heads = np.full((*size, anatomy.n_layers, anatomy.n_heads), np.nan, dtype=np.float32)
-    mlps = np.full((*size, anatomy.n_layers), np.nan, dtype=np.float32)
     found = {name: np.full(size, np.nan) for name in TERMS}
+    shapes = {"head": (anatomy.n_layers, anatomy.n_heads), "mlp": (anatomy.n_layers,)}
+    for kind, shape in shapes.items():
+        found[f"share_{kind}"] = np.full((*size, *shape), np.nan, dtype=np.float32)
     gone_heads, gone_mlps = (
         mask.to(readout.unembedding.device) for mask in (sets.heads, sets.mlps)
     )
-    for column, (prompt, tokens) in enumerate(zip(study.prompts, study.encoded(), strict=True)):
-        decision = study.decision(prompt, answers[column])
-        if decision is None:
-            continue
-        donors = donors_along(study, book, column, answers[column], decision)
-        terms, logits = answer_terms(
-            loaded,
-            tokens,
-            answers[column][:decision],
-            lambda rows, donors=donors: sets.rows(rows, donors),
-            len(sets),
-        )
+    for column, decided in decisions(study, sets, book, answers):
+        terms, logits = answer_terms(*decided)
         ender, word = best_pair(logits[0], loaded.classes)
         up, down = readout.directions(torch.tensor([ender, word], device=logits.device))
         margins = logits[:, ender] - logits[:, word]
-        parts, head, mlp = _decomposed(readout, up - down, terms, margins)
-        parts["direct"] = (head * gone_heads).sum((1, 2)) + (mlp * gone_mlps).sum(1)
+        parts = _decomposed(readout, up - down, terms, margins)
+        own = (parts["share_head"] * gone_heads).sum((1, 2))
+        parts["direct"] = own + (parts["share_mlp"] * gone_mlps).sum(1)
         for name, value in parts.items():
             found[name][:, column] = value.cpu().numpy()
-        heads[:, column], mlps[:, column] = head.cpu().numpy(), mlp.cpu().numpy()
-    dims = ("condition", "sample")
-    data = {name: (dims, found[name][sets.order]) for name in TERMS}
-    data["share_head"] = ((*dims, "layer", "head"), heads[sets.order])
-    data["share_mlp"] = ((*dims, "layer"), mlps[sets.order])
+    dims = {"share_head": ("layer", "head"), "share_mlp": ("layer",)}
+    data = {
+        name: (("condition", "sample", *dims.get(name, ())), values[sets.order])
+        for name, values in found.items()
+    }
     data["removed_head"] = (("condition", "layer", "head"), sets.heads.cpu().numpy()[sets.order])
     data["removed_mlp"] = (("condition", "layer"), sets.mlps.cpu().numpy()[sets.order])
-    found = xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
-    shares = anatomy.layout.blanked(found[["share_head", "share_mlp"]])
-    return found.assign(shares.data_vars)
+    dataset = xr.Dataset(data, coords=coordinates_of(conditions, study.prompts, sets, book))
+    shares = anatomy.layout.blanked(dataset[["share_head", "share_mlp"]])
+    return dataset.assign(shares.data_vars)
 
 
 def _decomposed(
@@ -154,8 +146,8 @@ def _decomposed(
     u: Float[Tensor, " d_model"],
     terms: Residuals,
     margins: Float[Tensor, " set"],
-) -> tuple[dict[str, Tensor], Float[Tensor, "set layer head"], Float[Tensor, "set layer"]]:
-    """The drop of the margin along u with its scale's part and its error; what components give."""
+) -> dict[str, Float[Tensor, "set ..."]]:
+    """What every component gives less, the scale's part, the drop along u, and their error."""
     shares = share_margin(readout, u, terms, terms.scale[0])
     head, mlp = (value[:1] - value for value in (shares.head, shares.mlp))
     ratio = terms.scale[0].double() / terms.scale.double()
@@ -163,4 +155,5 @@ def _decomposed(
     margins = margins.to(head)
     drop = margins[0] - margins
     whole = head.sum((1, 2)) + mlp.sum(1) + shares.rest[0] - shares.rest + scale
-    return {"drop": drop, "scale": scale, "error": (drop - whole).abs()}, head, mlp
+    error = (drop - whole).abs()
+    return {"drop": drop, "scale": scale, "error": error, "share_head": head, "share_mlp": mlp}

@@ -14,7 +14,9 @@ there is one sentence only it has no donor, and no score.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -112,28 +114,27 @@ class DonorBook:
     ) -> None:
         self.recording = recording
         self.n = [donor.n for donor in donors]
-        self._entries: list[dict[int, list[int]]] = []
+        self._entries: list[dict[int, np.ndarray]] = []
         for donor, tokens, first in zip(donors, recording.tokens, recording.first, strict=True):
-            marks = loaded.annotate(tokens, donor.n, counting)
-            by_words: dict[int, list[int]] = {}
-            for step, words in enumerate(marks.words_before.tolist()):
-                by_words.setdefault(words, []).append(first + step)
-            self._entries.append(by_words)
+            before = loaded.annotate(tokens, donor.n, counting).words_before
+            self._entries.append(
+                {words: first + np.flatnonzero(before == words) for words in set(before.tolist())}
+            )
 
     def entry(self, prompt: int, words: int, place: int) -> int:
         """The donor's entry for the step number `place` (from 0) with `words` words before it."""
         steps = self._entries[prompt].get(words)
         if steps is None:
             return self.recording.first[prompt] + len(self.recording.tokens[prompt]) - 1
-        return steps[min(place, len(steps) - 1)]
+        return int(steps[min(place, len(steps) - 1)])
 
     def along(self, prompt: int, words_before: Sequence[int]) -> list[int]:
         """Entries for all steps of an answer, from its words before each step."""
-        seen: dict[int, int] = {}
+        seen: Counter[int] = Counter()
         entries = []
         for words in words_before:
-            entries.append(self.entry(prompt, words, seen.get(words, 0)))
-            seen[words] = seen.get(words, 0) + 1
+            entries.append(self.entry(prompt, words, seen[words]))
+            seen[words] += 1
         return entries
 
 
@@ -155,10 +156,9 @@ class InStep:
     ) -> None:
         self._book, self._prompts, self._follows = book, list(prompts), list(follows)
         self._stop = set(stop.tolist())
-        self._decode, self._counting = decode_text, counting
-        self._text: list[list[int]] = [[] for _ in prompts]
-        self._seen: list[dict[int, int]] = [{0: 1} for _ in prompts]
-        self._counted: dict[tuple[int, ...], int] = {}
+        self._words = functools.cache(lambda text: count_words(decode_text(text), counting))
+        self._text: list[tuple[int, ...]] = [() for _ in prompts]
+        self._seen = [Counter([0]) for _ in prompts]
         place = [
             [book.entry(prompt, 0, 0) if follow else 0]
             for prompt, follow in zip(prompts, follows, strict=True)
@@ -169,17 +169,12 @@ class InStep:
         chosen = greedy(step, rows, logits)
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
             if self._follows[row] and token not in self._stop:
-                self._text[row].append(token)
-                words, seen = self._words(tuple(self._text[row])), self._seen[row]
-                entry = self._book.entry(self._prompts[row], words, seen.get(words, 0))
-                seen[words] = seen.get(words, 0) + 1
+                self._text[row] += (token,)
+                words, seen = self._words(self._text[row]), self._seen[row]
+                entry = self._book.entry(self._prompts[row], words, seen[words])
+                seen[words] += 1
                 self.donors.place[row, 0] = entry
         return chosen
-
-    def _words(self, text: tuple[int, ...]) -> int:
-        if text not in self._counted:
-            self._counted[text] = count_words(self._decode(text), self._counting)
-        return self._counted[text]
 
 
 def neutral_donors(recording: Recording, sentence: int) -> Donors:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from lengthlens.errors import LengthlensError
 
@@ -48,7 +48,7 @@ def with_forced(
         LengthlensError: they do not.
     """
     _check_same(attribution, forced, "forced")
-    scores = [f"{name}_{kind}" for name in ("nswap", "effect") for kind in ("head", "mlp")]
+    scores = [f"{name}_{kind}" for name in ("nswap", "effect") for kind in KINDS]
     data = attribution.assign({name: forced[name] for name in scores})
     if patching is None:
         return data.assign({f"atp_{kind}": data[f"nswap_{kind}"][0] * np.nan for kind in KINDS})
@@ -76,18 +76,16 @@ def sample_scores(
         method: one of METHODS.
         kind: `head` or `mlp`.
     """
+    if method not in METHODS:
+        raise LengthlensError(f"unknown selection method {method!r}; known: {', '.join(METHODS)}")
+    scores = data[f"{method}_{kind}"]
     if method == "cwa":
-        sums = data[f"cwa_{kind}"].sel(target="token")
-        return (sums / data["n_steps"]).to_numpy()
-    if method in ("end_contrast", "norm"):
-        return data[f"{method}_{kind}"].to_numpy()
-    if method == "nswap":
-        return data[f"nswap_{kind}"].mean("swap").to_numpy()
-    if method == "effect":
-        return data[f"effect_{kind}"].isel(mode=0).to_numpy()
-    if method == "atp":
-        return data[f"atp_{kind}"].to_numpy()
-    raise LengthlensError(f"unknown selection method {method!r}; known: {', '.join(METHODS)}")
+        scores = scores.sel(target="token") / data["n_steps"]
+    elif method == "nswap":
+        scores = scores.mean("swap")
+    elif method == "effect":
+        scores = scores.isel(mode=0)
+    return scores.to_numpy()
 
 
 def select_components(data: xr.Dataset, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
@@ -102,12 +100,26 @@ def select_components(data: xr.Dataset, methods: tuple[str, ...] = METHODS) -> p
     chosen = data.isel(sample=np.flatnonzero(data["split"].to_numpy() == "select"))
     tables = []
     for method in methods:
-        for kind in ("head", "mlp"):
+        for kind in KINDS:
             there = present(data, kind)
             scores = sample_scores(chosen, method, kind)[:, there]
             defined = np.isfinite(scores).all(1)
             score = scores[defined].mean(0) if defined.any() else np.full(there.sum(), np.nan)
-            tables.append(_table(score, np.argwhere(there), method, kind))
+            places = np.argwhere(there)
+            heads = places[:, 1] if kind == "head" else [pd.NA] * len(places)
+            table = pd.DataFrame(
+                {
+                    "component": [component_name(*place) for place in places.tolist()],
+                    "kind": kind,
+                    "layer": places[:, 0],
+                    "head": pd.array(heads, dtype="Int64"),
+                    "method": method,
+                    "score": score,
+                }
+            )
+            table = table.sort_values("score", ascending=False, kind="stable")
+            ranks = table["score"].rank(ascending=False, method="first")
+            tables.append(table.assign(rank=ranks.astype("Int64")))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -115,31 +127,3 @@ def present(data: xr.Dataset, kind: str) -> Bool[np.ndarray, "layer ..."]:
     """Which heads or MLPs a model has: an attribution file holds NaN for those that it lacks."""
     scores = data[f"cwa_{kind}"].sel(target="token")
     return scores.notnull().any("sample").transpose("layer", ...).to_numpy()
-
-
-def _table(
-    flat: Float[np.ndarray, " component"],
-    places: Int[np.ndarray, "component place"],
-    method: str,
-    kind: str,
-) -> pd.DataFrame:
-    layers, heads = places[:, 0], places[:, 1] if kind == "head" else None
-    table = pd.DataFrame(
-        {
-            "kind": kind,
-            "layer": layers,
-            "head": pd.array([pd.NA] * len(flat) if heads is None else heads, dtype="Int64"),
-            "method": method,
-            "score": flat,
-        }
-    )
-    table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
-    ranks = pd.array(np.arange(1, len(table) + 1), dtype="Int64")
-    ranks[table["score"].isna().to_numpy()] = pd.NA
-    table["rank"] = ranks
-    names = [
-        component_name(int(layer), None if pd.isna(head) else int(head))
-        for layer, head in zip(table["layer"], table["head"], strict=True)
-    ]
-    table.insert(0, "component", names)
-    return table[list(COLUMNS)]

@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pandas as pd
 
 from lengthlens.ablation.conditions import (
     Condition,
-    Head,
     count_matched,
     heads_between,
     matched_draws,
@@ -37,58 +36,6 @@ from lengthlens.ablation.hypotheses import Hypothesis
 from lengthlens.models.depth import EARLY, LATE
 from lengthlens.models.layout import Layout
 from lengthlens.settings.sections import AblationPlan
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """A chosen set: its heads, how they are removed, and what chose them."""
-
-    heads: tuple[Head, ...]
-    mode: str
-    chosen_by: str
-    method: str
-    language: str
-
-    def seed(self, pool: str) -> str:
-        """What its controls are drawn by, beside the plan's seed."""
-        parts = [self.language, self.method, str(len(self.heads))]
-        parts += ["bottom"] * (self.chosen_by == "bottom") + ["all"] * (pool == "all")
-        return ":".join(parts)
-
-
-@dataclass(frozen=True)
-class _Sweep:
-    """What the parts of a sweep share."""
-
-    plan: AblationPlan
-    layout: Layout
-
-    def beside(
-        self, chosen: _Choice, pool: str, controls: int, answered: int, test: str = ""
-    ) -> list[Condition]:
-        """A chosen set and its controls of a pool; `answered` of these answer the prompts."""
-        plan, heads = self.plan, chosen.heads
-        seed = f"{plan.seed}:{chosen.seed(pool)}"
-        blocks = self.layout.blocks
-        draws = matched_draws(heads, blocks, controls, seed, pool)
-        possible = float(count_matched(heads, blocks, pool))
-        return [
-            Condition(
-                removed,
-                chosen.mode,
-                plan.positions,
-                chosen.method,
-                chosen.language,
-                draw=draw,
-                chosen_by=chosen.chosen_by,
-                answered=draw <= answered,
-                neutral=draw <= min(answered, plan.answered_controls),
-                n_possible=possible,
-                pool=pool,
-                test=test,
-            )
-            for draw, removed in enumerate([heads, *draws])
-        ]
 
 
 def plan_sweep(
@@ -107,79 +54,96 @@ def plan_sweep(
         language: whose prompts are answered.
         hypotheses: the tests of this model in this language; those of sets have conditions.
     """
-    sweep = _Sweep(plan, layout)
+    none = Condition(positions=plan.positions, source_language=language)
+    top = replace(none, mode=plan.modes[0], chosen_by="top", pool="disjoint")
+    conditions = [none]
     most = len(layout.heads)
-    own = selections[language]
-    conditions = [Condition(positions=plan.positions, source_language=language)]
-    for method, k in itertools.product(plan.methods, (k for k in plan.k if k <= most)):
-        if heads := ranked_heads(own, method, k):
-            chosen = _Choice(heads, plan.modes[0], "top", method, language)
-            conditions += sweep.beside(chosen, "disjoint", plan.controls, plan.answered_controls)
-    conditions += _tested(sweep, own, hypotheses, language)
-    conditions += _further(sweep, selections, language, [k for k in plan.further_k if k <= most])
-    conditions += _by_position(plan, layout, language)
+    sizes, further = ([k for k in some if k <= most] for some in (plan.k, plan.further_k))
+    for method, k in itertools.product(plan.methods, sizes):
+        if heads := ranked_heads(selections[language], method, k):
+            chosen = replace(top, heads=heads, method=method)
+            conditions += _beside(chosen, layout, plan, plan.controls, plan.answered_controls)
+    for chosen, answers in _tested(top, selections[language], hypotheses):
+        controls = plan.test_controls
+        conditions += _beside(chosen, layout, plan, controls, controls if answers else 0)
+    answered = (plan.answered_controls + 1) // 2
+    for chosen in _further(top, selections, plan, further):
+        conditions += _beside(chosen, layout, plan, plan.further_controls, answered)
+    conditions += _by_position(none, layout, plan.modes)
     return conditions
 
 
+def _beside(
+    chosen: Condition, layout: Layout, plan: AblationPlan, controls: int, answered: int
+) -> list[Condition]:
+    """A chosen set and its controls of its pool; `answered` of these answer the prompts."""
+    heads, pool = chosen.heads, chosen.pool
+    seed = f"{plan.seed}:{chosen.source_language}:{chosen.method}:{chosen.k}"
+    seed += ":bottom" * (chosen.chosen_by == "bottom") + ":all" * (pool == "all")
+    draws = matched_draws(heads, layout.blocks, controls, seed, pool)
+    possible = float(count_matched(heads, layout.blocks, pool))
+    return [
+        replace(
+            chosen,
+            heads=removed,
+            draw=draw,
+            answered=draw <= answered,
+            neutral=draw <= min(answered, plan.answered_controls),
+            n_possible=possible,
+        )
+        for draw, removed in enumerate([heads, *draws])
+    ]
+
+
 def _tested(
-    sweep: _Sweep, own: pd.DataFrame, hypotheses: Sequence[Hypothesis], language: str
-) -> Iterator[Condition]:
-    """The sets of the tests; tests that differ in their measure alone share theirs."""
+    top: Condition, own: pd.DataFrame, hypotheses: Sequence[Hypothesis]
+) -> Iterator[tuple[Condition, bool]]:
+    """The sets of the tests, and whether their controls answer.
+
+    Tests that differ in their measure alone share theirs.
+    """
     together: dict[tuple[str, int], list[Hypothesis]] = {}
     for one in hypotheses:
         if one.test == "set" and one.k is not None:
             together.setdefault((one.method, one.k), []).append(one)
     for (method, k), tests in together.items():
         heads = ranked_heads(own, method, k)
-        if len(heads) < k:
-            continue
-        controls = sweep.plan.test_controls
-        answered = controls if any(one.needs_answers for one in tests) else 0
-        chosen = _Choice(heads, sweep.plan.modes[0], "top", method, language)
-        names = ";".join(one.id for one in tests)
-        yield from sweep.beside(chosen, "all", controls, answered, names)
+        if len(heads) == k:
+            names = ";".join(one.id for one in tests)
+            chosen = replace(top, heads=heads, method=method, pool="all", test=names)
+            yield chosen, any(one.needs_answers for one in tests)
 
 
 def _further(
-    sweep: _Sweep, selections: Mapping[str, pd.DataFrame], language: str, sizes: Sequence[int]
+    top: Condition,
+    selections: Mapping[str, pd.DataFrame],
+    plan: AblationPlan,
+    sizes: Sequence[int],
 ) -> Iterator[Condition]:
-    plan, first = sweep.plan, sweep.plan.modes[0]
-    answered = (plan.answered_controls + 1) // 2
-    for method, k in itertools.product(plan.methods, sizes):
-        parts = [(language, "top", mode) for mode in plan.modes[1:]]
-        parts += [(language, "bottom", first)]
-        parts += [(source, "top", first) for source in selections if source != language]
-        for source, chosen_by, mode in parts:
-            heads = ranked_heads(selections[source], method, k, bottom=chosen_by == "bottom")
-            if heads:
-                chosen = _Choice(heads, mode, chosen_by, method, source)
-                yield from sweep.beside(chosen, "disjoint", plan.further_controls, answered)
+    own = top.source_language
+    parts = [replace(top, mode=mode) for mode in plan.modes[1:]]
+    parts += [replace(top, chosen_by="bottom")]
+    parts += [replace(top, source_language=source) for source in selections if source != own]
+    for method, k, part in itertools.product(plan.methods, sizes, parts):
+        selection, bottom = selections[part.source_language], part.chosen_by == "bottom"
+        if heads := ranked_heads(selection, method, k, bottom=bottom):
+            yield replace(part, heads=heads, method=method)
 
 
-def _by_position(plan: AblationPlan, layout: Layout, language: str) -> Iterator[Condition]:
+def _by_position(none: Condition, layout: Layout, modes: Sequence[str]) -> Iterator[Condition]:
     late, early = (heads_between(*depth, layout) for depth in (LATE, EARLY))
-    final = layout.n_layers - 1
-    sets: list[tuple[str, tuple[Head, ...], tuple[int, ...], int]] = [
-        ("late_heads", late, (), 0),
-        ("early_heads", early, (), 0),
+    final, placed = layout.n_layers - 1, replace(none, chosen_by="position")
+    sets = [
+        replace(placed, heads=late, method="late_heads"),
+        replace(placed, heads=early, method="early_heads"),
     ]
-    others = [layer for layer in layout.mlps if layer != final]
     mixed = []
     if final in layout.mlps:
-        sets.append(("final_mlp", (), (final,), 0))
-        sets += [("final_mlp", (), (layer,), draw) for draw, layer in enumerate(others, start=1)]
-        mixed = [("late_heads_and_final_mlp", late, (final,), 0)]
-    for mode in plan.modes:
-        for name, heads, mlps, draw in [*sets, *mixed] if mode == plan.modes[0] else sets:
-            yield Condition(
-                heads,
-                mode,
-                plan.positions,
-                name,
-                language,
-                draw=draw,
-                mlps=mlps,
-                chosen_by="position",
-                n_possible=float(len(others)) if name == "final_mlp" else 0.0,
-                pool="disjoint" if name == "final_mlp" else "",
-            )
+        others = [layer for layer in layout.mlps if layer != final]
+        alone = replace(placed, method="final_mlp", n_possible=float(len(others)), pool="disjoint")
+        alike = enumerate([final, *others])
+        sets += [replace(alone, mlps=(layer,), draw=draw) for draw, layer in alike]
+        mixed = [replace(placed, heads=late, mlps=(final,), method="late_heads_and_final_mlp")]
+    for mode in modes:
+        for chosen in [*sets, *mixed] if mode == modes[0] else sets:
+            yield replace(chosen, mode=mode)

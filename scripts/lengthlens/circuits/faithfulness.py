@@ -9,7 +9,7 @@ its whole interval; a model that N does nothing to has no share (NaN), not a sha
 
 from __future__ import annotations
 
-import math
+import itertools
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -45,12 +45,11 @@ def share_of_effect(
     Returns:
         NaN where the mean N effect is not above 0 with its whole interval.
     """
-    flat = part.reshape(len(part), math.prod(part.shape[1:]))
-    known = np.isfinite(flat).all(1) & np.isfinite(effect)
-    flat, effect, topics = flat[known], effect[known], topics[known]
-    if not len(flat) or not has_effect(effect, topics, bootstrap):
+    known = np.isfinite(part).all(tuple(range(1, part.ndim))) & np.isfinite(effect)
+    part, effect, topics = part[known], effect[known], topics[known]
+    if not len(part) or not has_effect(effect, topics, bootstrap):
         return mean_interval(np.full((1, *part.shape[1:]), np.nan), np.zeros(1), bootstrap)
-    return ratio_of_sums(flat.reshape(-1, *part.shape[1:]), effect, topics, bootstrap)
+    return ratio_of_sums(part, effect, topics, bootstrap)
 
 
 def ratio_of_sums(
@@ -60,22 +59,18 @@ def ratio_of_sums(
     bootstrap: Bootstrap,
 ) -> Interval:
     """Sum of `part` over sum of `effect`, without a look at whether there is any effect."""
-    flat = part.reshape(len(part), math.prod(part.shape[1:]))
     # NOTE linearised: the effect of a single answer may lie below 0, which no denominator of
     # `ratio_interval` may. The mean of these values is the ratio, with the ratio's own influences.
-    ratio = flat.sum(0) / effect.sum()
-    values = ratio + (flat - ratio * effect[:, None]) / effect.mean()
-    return mean_interval(values.reshape(-1, *part.shape[1:]), topics, bootstrap)
+    ratio = part.sum(0) / effect.sum()
+    each = effect.reshape(-1, *[1] * (part.ndim - 1))
+    return mean_interval(ratio + (part - ratio * each) / effect.mean(), topics, bootstrap)
 
 
 def smallest_faithful(
     sizes: Float[np.ndarray, " size"], shares: Float[np.ndarray, " size"], faithful: float
 ) -> int | None:
     """The place of the smallest size that is faithful, as all larger ones are; None without one."""
-    order = np.argsort(-sizes)
-    found = None
-    for place in order.tolist():
-        if not shares[place] >= faithful:  # NaN neither
-            break
-        found = place
-    return found
+    largest_first = np.argsort(-sizes).tolist()
+    # NaN is not faithful either.
+    found = list(itertools.takewhile(lambda place: shares[place] >= faithful, largest_first))
+    return found[-1] if found else None

@@ -129,21 +129,17 @@ def measure_circuits(
     """The dataset of a circuits file (docs/files.md), samples in the order of the answers."""
     grid = _Grid(loaded, texts, plan)
     select, evaluate = (texts.column("split") == name for name in ("select", "evaluate"))
-    grid.measure(
-        _ranked_conditions(selections, texts.language, grid.layout, plan), select | evaluate
-    )
-    orders = {
-        method: ranked_order(selections[texts.language], method, grid.layout)
-        for method in plan.methods
-    }
-    smallest = {method: grid.smallest(method, plan, select, bootstrap) for method in plan.methods}
-    grid.measure(_random_conditions(orders, smallest, texts.language, grid.layout, plan), evaluate)
+    language, layout = texts.language, grid.layout
+    grid.measure(_ranked_conditions(selections, language, layout, plan), select | evaluate)
+    orders = {method: ranked_order(selections[language], method, layout) for method in plan.methods}
+    smallest = {method: grid.smallest(method, select, bootstrap) for method in plan.methods}
+    grid.measure(_random_conditions(orders, smallest, language, layout, plan), evaluate)
     first = plan.methods[0]
     k = smallest[first]
     written = np.full(len(texts.answers), np.nan)
     if k is not None:
         members = first_of(orders[first], k)
-        grid.measure(_without_each(members, first, texts.language, grid.layout), evaluate)
+        grid.measure(_without_each(members, first, language, layout), evaluate)
         written = grid.write(members, evaluate)
     found = grid.dataset().assign(written=("sample", written))
     tell_meanings(found, ATTRIBUTES)
@@ -157,16 +153,15 @@ def measure_circuits(
 def smallest_circuit(circuits: xr.Dataset, language: str) -> list[str]:
     """The members of the smallest faithful circuit; none where there is none."""
     k = int(circuits.attrs["smallest"])
-    columns = {
-        name: circuits[name].to_numpy()
-        for name in ("way", "method", "source_language", "k", "without")
-    }
-    ranked = ~np.array([str(name).startswith(RANDOM) for name in columns["method"]])
-    own = (columns["source_language"] == language) & (columns["way"] == KEPT)
-    rows = np.flatnonzero(own & ranked & (columns["k"] == k) & (columns["without"] == ""))
-    if k < 1 or not len(rows):
-        return []
-    return str(circuits["components"].to_numpy()[rows[0]]).split(";")
+    smallest = (
+        (circuits["way"] == KEPT)
+        & ~circuits["method"].astype(str).str.startswith(RANDOM)
+        & (circuits["source_language"] == language)
+        & (circuits["k"] == k)
+        & (circuits["without"] == "")
+    )
+    found = circuits["components"].to_numpy()[smallest.to_numpy()]
+    return str(found[0]).split(";") if k > 0 and len(found) else []
 
 
 def _ranked_conditions(
@@ -179,10 +174,11 @@ def _ranked_conditions(
             order = ranked_order(selection, method, layout)
             if order is None:
                 continue
-            for k in circuit_sizes(plan.sizes, layout):
-                members = first_of(order, k)
-                made.append(Condition(KEPT, method, source, k, members))
-                made.append(Condition(PATCHED, method, source, k, members))
+            made += [
+                Condition(way, method, source, k, first_of(order, k))
+                for k in circuit_sizes(plan.sizes, layout)
+                for way in (KEPT, PATCHED)
+            ]
     return made
 
 
@@ -213,31 +209,30 @@ def _without_each(
     members: Bool[np.ndarray, " component"], method: str, language: str, layout: Layout
 ) -> list[Condition]:
     """A circuit without each of its members in turn."""
-    names, k = component_names(layout), int(members.sum())
-    made = []
-    for place in np.flatnonzero(members):
-        rest = members.copy()
-        rest[place] = False
-        made.append(Condition(KEPT, method, language, k, rest, without=names[place]))
-    return made
+    names, k, number = component_names(layout), int(members.sum()), np.arange(len(members))
+    return [
+        Condition(KEPT, method, language, k, members & (number != one), without=names[one])
+        for one in np.flatnonzero(members)
+    ]
 
 
 class _Grid:
     """Margins by condition and sample, filled as conditions come."""
 
     def __init__(self, loaded: LoadedModel, texts: Texts, plan: CircuitPlan) -> None:
-        self.loaded, self.texts, self.memory_gb = loaded, texts, plan.memory_gb
+        self.loaded, self.texts, self.plan = loaded, texts, plan
         self.layout = loaded.anatomy.layout
         used = drawn_of_each(texts.answers, plan.per_n, plan.seed)
-        self.seed = plan.seed
         legal = texts.material.legal(SWAP)
         self.swaps = {index: swap for index, swap in legal if used[index]}
         n = len(texts.answers)
         names = ("margin_reached", "margin_other", "free_reached", "free_other")
         self.clean = {name: np.full(n, np.nan) for name in names}
+        self.n_swapped = np.full(n, np.nan)  # NaN where there is no legal swap
+        for index, swap in legal:
+            self.n_swapped[index] = swap.n_swapped
         self.conditions: list[Condition] = []
-        self.fixed: list[Float[np.ndarray, "condition sample"]] = []
-        self.free: list[Float[np.ndarray, "condition sample"]] = []
+        self.margins: list[Float[np.ndarray, "2 condition sample"]] = []  # fixed, free
 
     def measure(self, conditions: Sequence[Condition], where: Bool[np.ndarray, " sample"]) -> None:
         """Margins of conditions in the answers that are True."""
@@ -246,22 +241,17 @@ class _Grid:
         sets = component_sets(conditions, self.layout, self.loaded.device)
         label = f"{self.loaded.spec.name}, {len(conditions)} circuits"
         for index, swap in tqdm(wanted, desc=label, unit="answer", delay=2, mininterval=1):
-            runs = SwapRuns(self.loaded, swap, self.memory_gb)
+            runs = SwapRuns(self.loaded, swap, self.plan.memory_gb)
             for name, clean in (("margin", runs.clean.fixed), ("free", runs.clean.free)):
                 self.clean[f"{name}_reached"][index] = clean[REACHED]
                 self.clean[f"{name}_other"][index] = clean[OTHER]
             margins = runs.patched(sets)
             found[:, :, index] = margins.fixed, margins.free
         self.conditions += conditions
-        self.fixed.append(found[0])
-        self.free.append(found[1])
+        self.margins.append(found)
 
     def smallest(
-        self,
-        method: str,
-        plan: CircuitPlan,
-        select: Bool[np.ndarray, " sample"],
-        bootstrap: Bootstrap,
+        self, method: str, select: Bool[np.ndarray, " sample"], bootstrap: Bootstrap
     ) -> int | None:
         """The size of the smallest faithful circuit of a score; None if there is none."""
         effect = (self.clean["margin_reached"] - self.clean["margin_other"])[select]
@@ -270,17 +260,13 @@ class _Grid:
         if not known.any() or not has_effect(effect[known], topics[known], bootstrap):
             return None
         wanted = (KEPT, method, self.texts.language)
-        rows = [
-            row
-            for row, condition in enumerate(self.conditions)
-            if (condition.way, condition.method, condition.source_language) == wanted
-        ]
-        if not rows:
+        rows = [(c.way, c.method, c.source_language) == wanted for c in self.conditions]
+        if not any(rows):
             return None
-        part = np.concatenate(self.fixed)[rows] - self.clean["margin_other"]
+        part = np.concatenate(self.margins, axis=1)[0, rows] - self.clean["margin_other"]
         shares = part[:, select][:, known].sum(1) / effect[known].sum()
-        sizes = np.array([self.conditions[row].k for row in rows], dtype=float)
-        place = smallest_faithful(sizes, shares, plan.faithful)
+        sizes = np.array([c.k for c in self.conditions], dtype=float)[rows]
+        place = smallest_faithful(sizes, shares, self.plan.faithful)
         return None if place is None else int(sizes[place])
 
     def write(
@@ -296,7 +282,7 @@ class _Grid:
         written = np.full(len(where), np.nan)
         usable = [index for index in self.swaps if where[index]]
         answers = [self.texts.answers[index] for index in usable]
-        drawn = drawn_of_each(answers, WRITTEN_PER_N, self.seed)
+        drawn = drawn_of_each(answers, WRITTEN_PER_N, self.plan.seed)
         for index in np.array(usable, dtype=int)[drawn]:
             written[index] = self._write(self.swaps[index], sets)
         return written
@@ -305,18 +291,11 @@ class _Grid:
         stop, answer = set(self.loaded.classes.stop.tolist()), []
         for _ in range(TOKENS_A_WORD * swap.n_swapped + TOKENS_A_WORD):
             so_far = replace(swap, answer=tuple(answer))
-            (token,) = SwapRuns(self.loaded, so_far, self.memory_gb).next_tokens(sets)
+            (token,) = SwapRuns(self.loaded, so_far, self.plan.memory_gb).next_tokens(sets)
             if token in stop:
                 return count_words(self.loaded.decode_text(answer), self.texts.counting)
             answer.append(token)
         return -1
-
-    def _swapped(self) -> Float[np.ndarray, " sample"]:
-        """The number in place of N; NaN where there is no legal swap."""
-        numbers = np.full(len(self.texts.answers), np.nan)
-        for index, swap in self.texts.material.legal(SWAP):
-            numbers[index] = swap.n_swapped
-        return numbers
 
     def dataset(self) -> xr.Dataset:
         """Everything, labelled."""
@@ -327,16 +306,17 @@ class _Grid:
         }
         members = [";".join(names[condition.members]) for condition in self.conditions]
         dims = ("condition", "sample")
+        fixed, free = np.concatenate(self.margins, axis=1)
         found = xr.Dataset(
             {
-                "margin": (dims, np.concatenate(self.fixed)),
-                "free": (dims, np.concatenate(self.free)),
+                "margin": (dims, fixed),
+                "free": (dims, free),
                 **{name: ("sample", values) for name, values in self.clean.items()},
             },
             coords={
                 **columns,
                 "components": ("condition", np.array(members)),
-                "n_swapped": ("sample", self._swapped()),
+                "n_swapped": ("sample", self.n_swapped),
                 **sample_coords(self.texts.answers),
             },
             attrs={

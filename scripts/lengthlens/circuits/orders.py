@@ -61,14 +61,11 @@ def permuted_orders(
 ) -> Int[np.ndarray, "order component"]:
     """An order with the heads of every layer permuted, and the MLPs where they were."""
     rng = np.random.default_rng([seed, 1])
+    ends = np.cumsum([len(block.heads) for block in layout.blocks])
+    *blocks, mlps = np.split(np.arange(n_components(layout)), ends)
     made = []
     for _ in range(count):
-        renamed = np.arange(n_components(layout))
-        start = 0
-        for block in layout.blocks:
-            heads = len(block.heads)
-            renamed[start + np.arange(heads)] = start + rng.permutation(heads)
-            start += heads
+        renamed = np.concatenate([*map(rng.permutation, blocks), mlps])
         made.append(renamed[order])
     return np.stack(made)
 

@@ -97,11 +97,11 @@ def crossed_streams(
         for start in range(0, len(version.numbers), size):
             part = slice(start, start + size)
             found = _read(loaded, version, part, layers)
-            for row, place in enumerate(range(len(version.numbers))[part]):
-                n, prompt = version.numbers[place], len(version.prompts[place])
+            asked = zip(version.numbers[part], version.prompts[part], strict=True)
+            for row, (n, prompt) in enumerate(asked):
                 used = [at for at, words in enumerate(version.words) if words <= n]
                 rows += [
-                    (version.text, n, version.words[at], prompt - 1 + version.steps[at])
+                    (version.text, n, version.words[at], len(prompt) - 1 + version.steps[at])
                     for at in used
                 ]
                 streams.append(found[:, row, used])
@@ -164,7 +164,10 @@ def _read(
     whole = keeps_states(loaded.model)
     parts = []
     for batch in [[text] for text in texts] if whole else [texts]:
-        state = _unread(loaded, batch) if whole else _after_prefix(loaded, batch)
+        # Of other models one pass reads texts from the end of their shared prefix on.
+        state = (
+            _unread(loaded, batch) if whole else prefill(loaded.model, batch, 1, last_apart=False)
+        )
         with recorded_streams(loaded.anatomy, places) as streams:
             feed(loaded.model, state)
         parts.append([streams[layer].float().cpu().numpy() for layer in layers])
@@ -175,11 +178,6 @@ def _read(
             f"{loaded.decode_text(version.tokens)[-60:]!r}; its weights are not sound"
         )
     return np.stack(streams)
-
-
-def _after_prefix(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:
-    """The state from which one pass reads texts to their end: their shared prefix was read."""
-    return prefill(loaded.model, texts, 1, last_apart=False)
 
 
 def _unread(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> State:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float, Int, Shaped
 from tqdm import tqdm
 
 from lengthlens.count.crossed import crossed_streams
@@ -31,7 +32,6 @@ from lengthlens.generation.swaps import SwapMaterial, count_swaps, swap_material
 from lengthlens.language.languages import Language
 from lengthlens.models.anatomy import down_projection
 from lengthlens.patching.atp import NoGradients, attribute_neurons
-from lengthlens.patching.runs import OTHER, REACHED
 from lengthlens.settings.sections import Generation
 
 SWAP = 1
@@ -101,9 +101,9 @@ def measure_count(loaded: LoadedModel, texts: CountTexts, plan: CountPlan) -> xr
     )
     made = design(crossed, answers, plan.draws, plan.seed)
     absent = made.missing
-    probes = None if absent else probe(made)
+    probes = probe(made)
     steering_absent = absent or ("" if texts.steered else "count.steered does not name it")
-    parts = [_probed(probes, made, used, texts.answers)]
+    parts = [_probed(probes, made, used, len(texts.answers))]
     if not steering_absent:
         found, steering_absent = _steered(loaded, texts, plan, (made, probes), used)
         parts += found
@@ -120,25 +120,25 @@ def measure_count(loaded: LoadedModel, texts: CountTexts, plan: CountPlan) -> xr
     )
 
 
-def _probed(
-    probes: Probes | None, made: Design, used: np.ndarray, answers: Sequence[Mapping]
-) -> xr.Dataset:
-    """Errors of the probes, NaN where there are none."""
-    layers, labels = list(made.crossed.layers), made.labels.shape[1]
-    errors = {
-        "sse_stream": (("draw", "layer"), (labels, len(layers))),
-        "sse_covariates": (("draw",), (labels,)),
-        "sse_mean": (("draw",), (labels,)),
+def _probed(probes: Probes, made: Design, used: np.ndarray, number: int) -> xr.Dataset:
+    """Errors of the probes."""
+    dims = {"stream": ("draw", "layer"), "covariates": ("draw",), "mean": ("draw",)}
+    data = {
+        f"sse_{name}": ((*own, "sample"), _spread(getattr(probes, name), used, number))
+        for name, own in dims.items()
     }
-    data = {}
-    for name, (dims, shape) in errors.items():
-        values = np.full((*shape, len(answers)), np.nan)
-        if probes is not None:
-            values[..., used] = getattr(probes, name.removeprefix("sse_"))
-        data[name] = ((*dims, "sample"), values)
-    select = np.full(len(layers), np.nan) if probes is None else probes.select
-    coords = {"layer": layers, "draw": np.arange(labels) + TRUE}
-    return xr.Dataset(data | {"select": ("layer", select)}, coords)
+    data["select"] = ("layer", probes.select)
+    labels = np.arange(made.labels.shape[1]) + TRUE
+    return xr.Dataset(data, {"layer": list(made.crossed.layers), "draw": labels})
+
+
+def _spread(
+    values: Shaped[np.ndarray, "*label some"], used: Int[np.ndarray, " some"], number: int
+) -> Float[np.ndarray, "*label sample"]:
+    """What was measured of some samples, at their places among all; NaN elsewhere."""
+    found = np.full((*values.shape[:-1], number), np.nan)
+    found[..., used] = values
+    return found
 
 
 def _steered(
@@ -154,21 +154,18 @@ def _steered(
     place = chosen_layer(probes, layers, loaded.anatomy.n_layers)
     if place is None:
         return [], "no layer's stream tells words left on held-out select topics"
-    where = [index for index in used if texts.answers[index]["split"] == "evaluate"]
+    where = used[[texts.answers[index]["split"] == "evaluate" for index in used]]
     answers = [texts.answers[index] for index in where]
     requests = prompts_of(loaded, texts.language, answers, texts.reading.date)
     settings = (texts.settings, texts.reading.counting)
     words, cut = steered_words(loaded, requests, made, place, deltas=plan.steps, settings=settings)
-    dims = ("steered_draw", "delta", "sample")
-    shape = (made.labels.shape[1], len(plan.steps), len(texts.answers))
+    dims, number = ("steered_draw", "delta", "sample"), len(texts.answers)
+    shape = (made.labels.shape[1], len(plan.steps), len(where))
     data = {
-        "written": (dims[2:], np.full(shape[2:], np.nan)),
-        "steered": (dims, np.full(shape, np.nan)),
-        "cut": (dims, np.full(shape, np.nan)),
+        "written": ("sample", _spread(words[0], where, number)),
+        "steered": (dims, _spread(words[1:].reshape(shape), where, number)),
+        "cut": (dims, _spread(cut[1:].reshape(shape), where, number)),
     }
-    data["written"][1][where] = words[0]
-    data["steered"][1][..., where] = words[1:].reshape(*shape[:2], -1)
-    data["cut"][1][..., where] = cut[1:].reshape(*shape[:2], -1)
     coords = {"steered_draw": np.arange(shape[0]) + TRUE, "delta": list(plan.steps)}
     found = xr.Dataset(data, coords).assign_coords(steered_layer=layers[place])
     return [found], ""
@@ -205,8 +202,7 @@ def _neurons(
     label = f"{loaded.spec.name}, neurons"
     for index, swap in tqdm(split["evaluate"], label, unit="answer", delay=2, mininterval=1):
         runs = NeuronRuns(loaded, swap, site, plan.memory_gb)
-        effect[index] = runs.clean.fixed[REACHED] - runs.clean.fixed[OTHER]
-        noised[:, index] = runs.clean.fixed[REACHED] - runs.noised(sets)
+        effect[index], noised[:, index] = runs.effect, runs.carried(runs.noised(sets))
     k, draw = np.array(labels).T
     return [
         xr.Dataset(

@@ -111,7 +111,11 @@ def permuted_numbers(crossed: Crossed, rng: np.random.Generator) -> Int[np.ndarr
 
 
 def probe(made: Design) -> Probes:
-    """Fit and judge the probes of all layers (module docstring)."""
+    """Fit and judge the probes of all layers (module docstring); all NaN where any is `missing`."""
+    if made.missing:
+        labels, layers = made.labels.shape[1], len(made.crossed.layers)
+        sizes = ((labels, layers, made.n_texts), (labels, made.n_texts), (labels, made.n_texts))
+        return Probes(*(np.full(size, np.nan) for size in (*sizes, (layers,))))
     own = _Left(made, made.select, ~made.select)
     folds = [_Left(made, train, test) for train, test in _folds(made)]
     by_covariates = sum((fold.labels_test**2).sum(0) for fold in folds)

@@ -17,12 +17,12 @@ biases included) add up to the change of the margin.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Shaped
 
 from lengthlens.attribution.dla import KINDS, TARGETS, attribute_steps
 from lengthlens.generation.answers import Request
@@ -47,14 +47,7 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class _Shares:
-    """Shares of the end margin of some texts, and the pair of tokens that it was taken of."""
-
-    value: dict[str, Float[np.ndarray, "text ..."]]
-    ender: Int[np.ndarray, " text"]
-    word: Int[np.ndarray, " text"]
-    error: Float[np.ndarray, " text"]  # of completeness, at the same steps
+PAIR = ("ender_token", "word_token")
 
 
 def nswap_contrast(
@@ -93,17 +86,14 @@ def nswap_contrast(
         own = _shares(forcing, readout, prompts, texts)
         other = _shares(forcing, readout, others, texts, pair=own)
         for kind in shapes:
-            found[kind][place, used] = swap * (own.value[kind] - other.value[kind])
-        error[place, used] = np.maximum(own.error, other.error)
+            found[kind][place, used] = swap * (own[kind] - other[kind])
+        error[place, used] = np.maximum(own["error"], other["error"])
     sums = sum(found[kind].reshape(*grid, -1).sum(-1) for kind in shapes)
     for kind, there in (("head", a.layout.has_head), ("mlp", a.layout.has_mlp)):
         found[kind][..., ~there] = np.nan
     dims = ("swap", "sample")
     data = {f"nswap_{kind}": ((*dims, *KINDS[kind]), found[kind]) for kind in shapes}
-    data |= {
-        "nswap_margin": (dims, sums),
-        "nswap_completeness_error": (dims, error),
-    }
+    data |= {"nswap_margin": (dims, sums), "nswap_completeness_error": (dims, error)}
     return xr.Dataset(data, coords={"swap": list(SWAPS)})
 
 
@@ -112,11 +102,14 @@ def _shares(
     readout: Readout,
     requests: Sequence[Request],
     texts: Sequence[Sequence[int]],
-    pair: _Shares | None = None,
-) -> _Shares:
+    pair: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Shaped[np.ndarray, "text ..."]]:
     """Shares of the end margin at the last step of each text, under the given prompts.
 
     `pair`: where the pair of tokens is taken from; by default the best ones of this very run.
+
+    Returns:
+        The shares by kind of component, the tokens of `PAIR`, and the `error` of completeness.
     """
     label = f"{forcing.loaded.spec.name} N swapped"
     parts, start = [], 0
@@ -124,18 +117,12 @@ def _shares(
         last = batch.samples.first_step + batch.samples.n_steps - 1
         columns = {field.name: getattr(batch.steps, field.name)[last] for field in fields(Steps)}
         if pair is not None:
-            these = slice(start, start + len(last))
-            columns |= {"ender_token": pair.ender[these], "word_token": pair.word[these]}
+            columns |= {name: pair[name][start : start + len(last)] for name in PAIR}
         picked = Steps(**columns | {"boundary": np.ones(len(last), dtype=bool)})
         scores = attribute_steps(readout, picked, batch.residuals[last])
-        value = {kind: getattr(scores, kind)[TARGETS.index("end")] for kind in KINDS}
-        error = np.abs(scores.total()[TARGETS.index("logit")] - picked.logit)
-        parts.append(_Shares(value, picked.ender_token, picked.word_token, error))
+        part = {kind: getattr(scores, kind)[TARGETS.index("end")] for kind in KINDS}
+        part |= {name: columns[name] for name in PAIR}
+        part["error"] = np.abs(scores.total()[TARGETS.index("logit")] - picked.logit)
+        parts.append(part)
         start += len(last)
-    return _Shares(
-        {kind: np.concatenate([part.value[kind] for part in parts]) for kind in KINDS},
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("ender", "word", "error")
-        ),
-    )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

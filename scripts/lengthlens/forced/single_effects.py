@@ -74,15 +74,19 @@ def single_effects(
     """
     if "mean" in modes and replacement is None:
         raise LengthlensError("components are to be replaced by their means, but none were given")
-    sets = _Singles(loaded, modes, positions, replacement)
-    found = np.full((2, len(sets), len(texts)), np.nan)
+    each = _without_each(loaded, modes, positions, replacement)
+
+    def rows(sets: Sequence[int]) -> Intervention:
+        return each.select(torch.as_tensor(list(sets), device=loaded.device))
+
+    found = np.full((2, each.n_rows, len(texts)), np.nan)
     label, places = f"{loaded.spec.name} without each component", np.flatnonzero(used).tolist()
     for column in tqdm(places, desc=label, unit="answer", delay=2, mininterval=1):
         text = texts[column]
         if not (steps := text.steps()):
             continue
         before = text.answer[: steps[-1]]
-        margins = step_margins(loaded, text.prompt, before, steps, sets.rows, n_sets=len(sets))
+        margins = step_margins(loaded, text.prompt, before, steps, rows, n_sets=each.n_rows)
         margins = margins.astype(np.float64)
         found[0, :, column] = margins[:, -1]
         if len(steps) > 1:
@@ -99,31 +103,16 @@ def single_effects(
     return xr.Dataset(data, coords={"mode": list(modes)})
 
 
-class _Singles:
-    """The set that removes nothing, then each head and each MLP alone, for every mode."""
-
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        modes: Sequence[str],
-        positions: str,
-        replacement: Replacement | None,
-    ) -> None:
-        device, number = loaded.device, n_components(loaded.anatomy)
-        one = np.tile(np.eye(number, dtype=bool), (len(modes), 1))
-        masks = loaded.anatomy.layout.spread(np.concatenate([one[:1] & False, one]), False)
-        self.heads, self.mlps = (torch.from_numpy(mask).to(device) for mask in masks)
+def _without_each(
+    loaded: LoadedModel, modes: Sequence[str], positions: str, replacement: Replacement | None
+) -> Intervention:
+    """A row that removes nothing, then one without each head and each MLP, for every mode."""
+    device, number = loaded.device, n_components(loaded.anatomy)
+    one = np.tile(np.eye(number, dtype=bool), (len(modes), 1))
+    masks = loaded.anatomy.layout.spread(np.concatenate([one[:1] & False, one]), False)
+    heads, mlps = (torch.from_numpy(mask).to(device) for mask in masks)
+    replaced = None
+    if replacement is not None:
         by_mode = [mode == "mean" for mode in modes for _ in range(number)]
-        self.replaced = torch.tensor([False, *by_mode], device=device)
-        self.positions = positions
-        self.replacement = replacement
-
-    def __len__(self) -> int:
-        return len(self.heads)
-
-    def rows(self, sets: Sequence[int]) -> Intervention:
-        picked = torch.as_tensor(list(sets), device=self.heads.device)
-        replaced = None if self.replacement is None else self.replaced[picked]
-        return Intervention(
-            self.heads[picked], self.mlps[picked], self.positions, replaced, self.replacement
-        )
+        replaced = torch.tensor([False, *by_mode], device=device)
+    return Intervention(heads, mlps, positions, replaced, replacement)

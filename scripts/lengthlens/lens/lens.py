@@ -233,7 +233,7 @@ class Lens:
                 [request.tokens for request in part],
                 answers[start : start + size],
                 capture=True,
-                intervention=sets.rows([0] * len(part)) if condition.size else None,
+                intervention=sets.rows([0] * len(part)) if condition.k else None,
                 names=[request.sample_id for request in part],
             )
             yield record_batch(part, decoded, loaded, self._counting)

@@ -24,7 +24,8 @@ pass computes each layer again and holds the graph of one only.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,8 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import last_logits, padded
 from lengthlens.generation.swaps import Swap
-from lengthlens.models.hooks import at_components, computed_by, entering, with_stream
+from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.hooks import at_components, computed_by, entering, hooked, with_stream
 from lengthlens.models.small_model import text_config
 from lengthlens.patching.runs import OTHER, POSITIONS, REACHED, best_pair
 
@@ -73,8 +75,6 @@ def attribute_swaps(
         NoGradients: the model cannot be differentiated (quantized weights, say).
         LengthlensError: not even one checkpointed text fits into the memory.
     """
-    if reason := why_no_gradients(loaded):
-        raise NoGradients(reason)
     a = loaded.anatomy
     head = np.empty((len(POSITIONS), len(swaps), a.n_layers, a.n_heads))
     mlp = np.empty((len(POSITIONS), len(swaps), a.n_layers))
@@ -99,13 +99,9 @@ def attribute_neurons(
     Raises:
         NoGradients: the model cannot be differentiated (quantized weights, say).
     """
-    if reason := why_no_gradients(loaded):
-        raise NoGradients(reason)
-    found: list = [None] * len(swaps)
-    for part, batch in _batches(loaded, swaps, memory_gb):
-        for index, values in zip(part, batch.neurons(site), strict=True):
-            found[index] = values
-    return np.stack(found)
+    batches = _batches(loaded, swaps, memory_gb)
+    parts, found = zip(*((part, batch.neurons(site)) for part, batch in batches), strict=True)
+    return np.concatenate(found)[np.argsort(np.concatenate(parts))]
 
 
 def why_no_gradients(loaded: LoadedModel) -> str:
@@ -151,7 +147,13 @@ def plan_batch(loaded: LoadedModel, positions: int, memory_gb: float) -> tuple[i
 def _batches(
     loaded: LoadedModel, swaps: Sequence[Swap], memory_gb: float
 ) -> Iterator[tuple[np.ndarray, _Batch]]:
-    """The swaps in batches of alike lengths, with their places."""
+    """The swaps in batches of alike lengths, with their places.
+
+    Raises:
+        NoGradients: the model cannot be differentiated.
+    """
+    if reason := why_no_gradients(loaded):
+        raise NoGradients(reason)
     order = np.argsort([swap.last for swap in swaps], kind="stable")
     start = 0
     while start < len(order):
@@ -227,10 +229,10 @@ class _Batch:
     @torch.no_grad()
     def _record(self, run: int) -> tuple[Donors, Tensor, Tensor]:
         """All components of a run, its logits, and the stream that enters its first layer."""
-        recorder, entering = PassRecorder(self.anatomy), _Entering(self.anatomy)
-        with recorder.attached(), entering.attached():
+        recorder = PassRecorder(self.anatomy)
+        with recorder.attached(), _first_stream(self.anatomy) as streams:
             logits = self._pass(run)
-        return recorder.donors(self.loaded.device), logits, entering.stream
+        return recorder.donors(self.loaded.device), logits, streams[0]
 
     def _differentiate(
         self, other: Donors, other_logits: Tensor, reached: Donors | None, start: Tensor | None
@@ -242,16 +244,16 @@ class _Batch:
             reached: those of the reached run; None to take them from this very pass.
             start: the stream that enters the first layer; None for the reached run's own.
         """
-        entering = _Entering(self.anatomy, start, leaf=True)
         products = _Products(self, other, reached)
         layers = _checkpointed(self.anatomy) if self.checkpointed else contextlib.nullcontext()
-        with torch.enable_grad(), entering.attached(), products.attached(), layers:
+        first = _first_stream(self.anatomy, start, leaf=True)
+        with torch.enable_grad(), first as streams, products.attached(), layers:
             logits = self._pass(REACHED)
             margin = self._margin(logits, other_logits)
             if not margin.requires_grad:
                 raise NoGradients(f"no gradient of {self.loaded.spec.name} reaches its layers")
             try:
-                torch.autograd.grad(margin, entering.stream)
+                torch.autograd.grad(margin, streams[0])
             except RuntimeError as error:
                 if "derivative" not in str(error):
                     raise
@@ -277,23 +279,23 @@ def _numbers(values: Tensor) -> np.ndarray:
     return values.double().cpu().numpy()
 
 
-class _Entering:
-    """Reads or replaces the stream that enters the first layer."""
+@contextlib.contextmanager
+def _first_stream(
+    anatomy: Anatomy, start: Tensor | None = None, leaf: bool = False
+) -> Iterator[list[Tensor]]:
+    """The stream that enters the first layer in the last pass of a block, or `start` in its place.
 
-    def __init__(self, anatomy, start: Tensor | None = None, leaf: bool = False) -> None:
-        self._first, self._start, self._leaf = anatomy.layers[0].first, start, leaf
-        self.stream: Tensor | None = None
+    With `leaf`, gradients are taken with respect to it.
+    """
+    streams: list[Tensor] = []
 
-    @contextlib.contextmanager
-    def attached(self) -> Iterator[None]:
-        with self._first.register_forward_pre_hook(self._enter, with_kwargs=True):
-            yield
+    def enter(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        stream = (entering(args, kwargs) if start is None else start).detach()
+        streams[:] = [stream.requires_grad_() if leaf else stream]
+        return with_stream(args, kwargs, stream)
 
-    def _enter(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        own = entering(args, kwargs)
-        stream = (own if self._start is None else self._start).detach()
-        self.stream = stream.requires_grad_() if self._leaf else stream
-        return with_stream(args, kwargs, self.stream)
+    with hooked([(anatomy.layers[0].first, enter)]):
+        yield streams
 
 
 class _Products:
@@ -370,14 +372,9 @@ class _Products:
         return torch.einsum("cbp,bp...->cb...", self._batch.classes.to(product), product)
 
 
-def _checkpointed(anatomy) -> contextlib.AbstractContextManager:
+def _checkpointed(anatomy: Anatomy) -> contextlib.AbstractContextManager:
     """Layers whose graph is made anew when the backward pass reaches them."""
     layers = [layer.first for layer in anatomy.layers]
-    return computed_by([(layer, _through_checkpoint(layer.forward)) for layer in layers])
-
-
-def _through_checkpoint(forward: Callable) -> Callable:
-    def checkpointed(*args, **kwargs):
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
-
-    return checkpointed
+    return computed_by(
+        [(one, functools.partial(checkpoint, one.forward, use_reentrant=False)) for one in layers]
+    )

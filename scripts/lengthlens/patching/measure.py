@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
+from lengthlens.attribution.dla import KINDS
 from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each, sample_coords
@@ -65,12 +67,9 @@ def measure_patching(
 ) -> xr.Dataset:
     """The dataset of a patching file (docs/files.md), samples in the order of the answers."""
     table = _Table(loaded, answers, material, plan)
-    absent = table.attribute()
+    atp_absent = table.attribute()
     table.patch()
-    found = table.dataset()
-    if not any(material.legal(swap) for swap in SWAPS):
-        found = found.assign_attrs(absent=why_none(material))
-    return found.assign_attrs(atp_absent=absent)
+    return table.dataset().assign_attrs(atp_absent=atp_absent)
 
 
 class _Table:
@@ -84,20 +83,18 @@ class _Table:
         plan: Plan,
     ) -> None:
         self.loaded, self.answers, self.material, self.plan = loaded, answers, material, plan
-        a = loaded.anatomy
-        self.layout = a.layout
-        self.shapes = {"head": (a.n_layers, a.n_heads), "mlp": (a.n_layers,)}
+        a, self.layout = loaded.anatomy, loaded.anatomy.layout
+        self.group = a.n_heads // a.n_kv_heads
+        sizes = {"layer": a.n_layers, "head": a.n_heads}
         grid = (len(SWAPS), len(answers))
         self.clean = {name: np.full(grid, np.nan) for name in OF_SWAPS}
-        # NOTE float32, as they were computed: a large model has millions of them.
-        self.values = {
-            f"{name}_{kind}": np.full((len(POSITIONS), *grid, *shape), np.nan, dtype=np.float32)
-            for name in (*DIRECTIONS, "atp")
-            for kind, shape in self.shapes.items()
-        }
-        self.patched = np.zeros(self.shapes["head"], dtype=int)
-        self.best = np.zeros(self.shapes["head"], dtype=bool)
-        self.group = a.n_heads // a.n_kv_heads
+        self.values = {}
+        for name, kind in itertools.product((*DIRECTIONS, "atp"), ("head", "mlp")):
+            shape = (len(POSITIONS), *grid, *(sizes[dim] for dim in KINDS[kind]))
+            # NOTE float32, as they were computed: a large model has millions of them.
+            self.values[f"{name}_{kind}"] = np.full(shape, np.nan, dtype=np.float32)
+        self.patched = np.zeros((a.n_layers, a.n_heads), dtype=int)
+        self.best = np.zeros((a.n_layers, a.n_heads), dtype=bool)
 
     def _drawn(self, per_n: int) -> np.ndarray:
         """True for so many answers to each N, drawn by the seed; fewer are among more."""
@@ -143,7 +140,7 @@ class _Table:
         if swap not in plan.swaps:
             return []
         if further:
-            return [(name, place) for name in plan.directions for place in plan.positions]
+            return list(itertools.product(plan.directions, plan.positions))
         return [(plan.directions[0], plan.positions[0])] if first and swap == plan.swaps[0] else []
 
     def _patch(self, runs: SwapRuns, cell: tuple[int, int], wanted) -> None:
@@ -153,9 +150,7 @@ class _Table:
         sets = [single_sets(heads, mlps, DIRECTIONS[name], place, device) for name, place in wanted]
         margins = np.split(runs.patched(join_sets(sets)).fixed, len(wanted))
         for (name, place), found in zip(wanted, margins, strict=True):
-            run = DIRECTIONS[name]
-            change = runs.clean.fixed[run] - found
-            change = change if run == REACHED else -change
+            change = runs.carried(found, DIRECTIONS[name])
             where = (POSITIONS.index(place), *cell)
             self.values[f"{name}_head"][where][heads] = change[: heads.sum()]
             self.values[f"{name}_mlp"][where][mlps] = change[heads.sum() :]
@@ -173,26 +168,26 @@ class _Table:
         dims = ("swap", "sample")
         data = {name: (dims, values) for name, values in self.clean.items()}
         for name, values in self.values.items():
-            layers = ("layer", "head") if name.endswith("head") else ("layer",)
-            data[name] = (("positions", *dims, *layers), values)
-        data["patched_head"] = (("layer", "head"), self.patched)
-        data["best_head"] = (("layer", "head"), self.best.astype(int))
+            data[name] = (("positions", *dims, *KINDS[name.rpartition("_")[2]]), values)
+        data["patched_head"] = (KINDS["head"], self.patched)
+        data["best_head"] = (KINDS["head"], self.best.astype(int))
         found = xr.Dataset(
             data,
             coords={
                 "positions": list(POSITIONS),
                 "swap": list(SWAPS),
-                "layer": np.arange(self.shapes["mlp"][0]),
-                "head": np.arange(self.shapes["head"][1]),
+                "layer": np.arange(self.layout.n_layers),
+                "head": np.arange(self.patched.shape[1]),
                 **sample_coords(self.answers),
             },
         )
         found = found.set_coords("n_swapped")
         tell_meanings(found, ATTRIBUTES)
         found["n_answers"] = count_swaps(self.material)
+        legal = any(self.material.legal(swap) for swap in SWAPS)
         return found.assign_attrs(
             integrated_steps=self.plan.integrated_steps,
             group=self.group,
-            absent="",
+            absent="" if legal else why_none(self.material),
             **self.layout.attributes(),
         )

@@ -113,7 +113,15 @@ class SwapRuns:
     @property
     def effect(self) -> float:
         """The N effect: the margin of the reached run minus that of the other. [logits]"""
-        return float(self.clean.fixed[REACHED] - self.clean.fixed[OTHER])
+        return float(self.carried(self.clean.fixed[OTHER]))
+
+    def carried(self, margins: np.ndarray | float, into: int = REACHED) -> np.ndarray | float:
+        """The fall of the reached run's margin to some others, or the rise of the other run's.
+
+        Positive where what was exchanged between the runs carries N. [logits]
+        """
+        change = self.clean.fixed[into] - margins
+        return change if into == REACHED else -change
 
     @torch.inference_mode()
     def patched(self, sets: Sets) -> Margins:
@@ -133,23 +141,17 @@ class SwapRuns:
         return self._patch(sets, below).argmax(-1).tolist()
 
     def _patch(self, sets: Sets, below: int) -> Float[Tensor, "set vocabulary"]:
-        donors = placed(self._donors, self._places(sets))
-        return self._replaced(sets.heads, sets.mlps, sets.into, donors, below)
+        return self._replaced(sets, placed(self._donors, self._places(sets)), below)
 
-    def _replaced(
-        self,
-        heads: Bool[Tensor, "row layer head"],
-        mlps: Bool[Tensor, "row layer"],
-        into: Int[Tensor, " row"],
-        donors: Donors,
-        below: int,
-    ) -> Float[Tensor, "row vocabulary"]:
+    def _replaced(self, sets: Sets, donors: Donors, below: int) -> Float[Tensor, "set vocabulary"]:
         """Logits of runs whose components take what donors hold, where they are placed."""
-        everywhere = torch.ones(len(heads), dtype=torch.bool, device=heads.device)
-        intervention = Intervention(heads, mlps, "placed", resampled=everywhere, donors=donors)
+        everywhere = torch.ones_like(sets.into, dtype=torch.bool)
+        intervention = Intervention(
+            sets.heads, sets.mlps, "placed", resampled=everywhere, donors=donors
+        )
         surgeon = Surgeon(self._loaded.anatomy, intervention)
         with surgeon.attached():
-            return self._pass(into, self._layers.reused(below, into), surgeon)
+            return self._pass(sets.into, self._layers.reused(below, sets.into), surgeon)
 
     def _places(self, sets: Sets) -> Int[Tensor, "set position"]:
         """The donor's entry at every position from the start on; -1 where nothing is patched."""

@@ -13,8 +13,6 @@ would have said; it is recorded step by step:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -95,13 +93,10 @@ def degeneration(text: str, forced_end: bool) -> str:
     return "forced end" if forced_end else ""
 
 
-def has_loop(words: Sequence[str]) -> bool:
+def has_loop(words: list[str]) -> bool:
     """Whether a unit of 1 to 3 words stands 3 times or more in a row."""
-    for size in range(1, LONGEST_UNIT + 1):
-        for start in range(len(words) - REPEATS * size + 1):
-            unit = words[start : start + size]
-            if all(
-                words[start + k * size : start + (k + 1) * size] == unit for k in range(1, REPEATS)
-            ):
-                return True
-    return False
+    return any(
+        words[start : start + size] * REPEATS == words[start : start + REPEATS * size]
+        for size in range(1, LONGEST_UNIT + 1)
+        for start in range(len(words) - REPEATS * size + 1)
+    )

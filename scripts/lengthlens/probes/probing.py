@@ -13,8 +13,10 @@ number of tokens that its words are made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from lengthlens.generation.answers import answered, chooser, in_batches, requests
@@ -23,7 +25,6 @@ from lengthlens.language.languages import Language
 from lengthlens.language.prompts import Prompt, build_prompts
 from lengthlens.probes.aligned import Aligned, degeneration
 from lengthlens.probes.whole_words import WholeWords, language_words, whole_words, words_of
-from lengthlens.probes.word_tokens import tokens_by_word
 from lengthlens.settings.sections import Generation
 
 
@@ -61,20 +62,13 @@ def answer_probes(
         on_rows: called with the number of rows just answered.
     """
     study, beyond = prompts
-
-    def all_rows(prompts, settings, whole=None) -> list[dict]:
-        rows = []
-        for part in _answers(loaded, prompts, settings, counting, whole):
-            rows += part
-            on_rows(len(part))
-        return rows
-
-    own = all_rows(study, settings) if free is None else [dict(row) for row in free]
+    answers = functools.partial(_answers, loaded, counting=counting, on_rows=on_rows)
+    own = answers(study, settings) if free is None else [dict(row) for row in free]
     lexicon = language_words(language) | words_of(_whole_text(row) for row in own)
     whole = whole_words(loaded.tokenizer, loaded.vocabulary, lexicon)
-    found = {"free": own, "aligned": all_rows(study, settings, whole)}
+    found = {"free": own, "aligned": answers(study, settings, whole=whole)}
     if beyond:
-        found["extrapolation"] = all_rows(beyond, further(settings, *prompts))
+        found["extrapolation"] = answers(beyond, further(settings, *prompts))
     return [
         {**row, "probe": probe, **_spelling(row, loaded, counting)}
         for probe, rows in found.items()
@@ -93,14 +87,16 @@ def _answers(
     prompts: Sequence[Prompt],
     settings: Generation,
     counting: str,
-    whole: WholeWords | None,
-) -> Iterator[list[dict]]:
-    """Rows of a generations file, batch by batch; aligned where `whole` words are given."""
+    on_rows: Callable[[int], None],
+    whole: WholeWords | None = None,
+) -> list[dict]:
+    """Rows of a generations file; aligned where `whole` words are given."""
     wanted = requests(loaded, prompts, settings)
     stop, ender = (
         torch.from_numpy(mask.copy()).to(loaded.device)
         for mask in (loaded.vocabulary.stop, loaded.vocabulary.ender)
     )
+    found = []
     for part in in_batches(loaded, wanted, settings, capture=False):
         choose = chooser(part, settings)
         if whole is not None:
@@ -109,7 +105,9 @@ def _answers(
         if whole is not None:
             for place, row in enumerate(rows):
                 row |= _price(choose, place, row, whole)
-        yield rows
+        found += rows
+        on_rows(len(rows))
+    return found
 
 
 def _price(aligned: Aligned, place: int, row: Mapping, whole: WholeWords) -> dict:
@@ -127,20 +125,28 @@ def _price(aligned: Aligned, place: int, row: Mapping, whole: WholeWords) -> dic
 
 def _spelling(row: Mapping, loaded: LoadedModel, counting: str) -> dict[str, float | None]:
     """Mean tokens of the answer's words up to N, and the share of these that are one token."""
-    counts = tokens_by_word(
-        row["tokens"],
-        row["n"],
-        loaded.vocabulary,
-        loaded.decode_text,
-        counting,
-        start=loaded.answer_start(row["tokens"]),
-    )
+    counts = tokens_by_word(row["tokens"], row["n"], loaded, counting)
     if not counts:
         return {"tokens_per_word": None, "one_token": None}
     return {
         "tokens_per_word": sum(counts) / len(counts),
         "one_token": sum(count == 1 for count in counts) / len(counts),
     }
+
+
+def tokens_by_word(tokens: Sequence[int], n: int, loaded: LoadedModel, counting: str) -> list[int]:
+    """Tokens of each of the first `n` words of an answer, in order.
+
+    Words beyond the n-th are left out, so that their number says nothing of how far an answer
+    overshoots; so are punctuation and stop tokens, of which a short answer has more a word. A word
+    that punctuation alone makes up (" –", which `whitespace` counts) has none and is left out.
+    """
+    words = loaded.annotate(tokens, n, counting).words_after
+    ids = np.asarray(tokens, dtype=np.int64).reshape(-1)
+    spelling = loaded.vocabulary.word[ids] | loaded.vocabulary.continuation[ids]
+    # NOTE bytes of a character that is not whole yet still count to the word before it
+    counts = np.bincount(words[spelling & (words >= 1) & (words <= n)])
+    return counts[counts > 0].tolist()
 
 
 def _whole_text(row: Mapping) -> str:

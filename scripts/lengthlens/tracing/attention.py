@@ -14,8 +14,7 @@ that rest away and breaks much that has nothing to do with N.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -27,16 +26,23 @@ from lengthlens.ablation.selection import component_name
 from lengthlens.circuits.measure import smallest_circuit
 from lengthlens.decoding.scores import Knockouts
 from lengthlens.files.netcdf import tell_meanings
+from lengthlens.generation.answers import prompts_of
 from lengthlens.generation.job import Reading
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each
 from lengthlens.generation.swaps import SWAPS, Swap, SwapMaterial
 from lengthlens.language.languages import Language
 from lengthlens.tracing.last_step import LastStep
-from lengthlens.tracing.roles import ROLES, instructions, masks, text_roles
-from lengthlens.tracing.stream import Roles, TracePlan, count_traced, legal_swaps, swap_coords
+from lengthlens.tracing.roles import ROLES, masks, text_roles
+from lengthlens.tracing.stream import (
+    Roles,
+    TracePlan,
+    count_traced,
+    legal_swaps,
+    listed,
+    swap_coords,
+)
 
-Heads = Sequence[tuple[int, int]]  # layer, head
 ATTRIBUTES = {
     "attention": "attention from the decision step to the positions of a role, summed",
     "knockout": "fall of the end margin under the own prompt when all heads of a layer are kept "
@@ -51,31 +57,16 @@ ATTRIBUTES = {
 }
 
 
-@dataclass(frozen=True)
-class OwnTexts:
-    """Answers up to their decision step, under their own prompts.
-
-    Attributes:
-        tokens: prompt and answer before the step; None where there is no decision step.
-        given: how many of them are the answer's.
-    """
-
-    tokens: Sequence[tuple[int, ...] | None]
-    given: Sequence[int]
-
-
 def own_texts(
     loaded: LoadedModel, language: Language, answers: Sequence[Mapping], reading: Reading
-) -> OwnTexts:
-    """The texts that end where each answer decides."""
-    tokens, given = [], []
-    for (text, _), row in zip(instructions(language, answers), answers, strict=True):
-        marks = loaded.annotate(row["tokens"], row["n"], reading.counting)
-        step = marks.decision_step
-        given.append(step or 0)
-        prompt = loaded.encode(text, reading.date)
-        tokens.append(None if step is None else (*prompt, *row["tokens"][:step]))
-    return OwnTexts(tokens, given)
+) -> list[tuple[int, ...] | None]:
+    """Every answer up to its decision step, after its own prompt; None without such a step."""
+    texts: list[tuple[int, ...] | None] = []
+    prompts = prompts_of(loaded, language, answers, reading.date)
+    for prompt, row in zip(prompts, answers, strict=True):
+        step = loaded.annotate(row["tokens"], row["n"], reading.counting).decision_step
+        texts.append(None if step is None else (*prompt.tokens, *row["tokens"][:step]))
+    return texts
 
 
 def circuit_heads(circuits: xr.Dataset, language: str) -> list[str]:
@@ -86,7 +77,7 @@ def circuit_heads(circuits: xr.Dataset, language: str) -> list[str]:
 def measure_attention(
     loaded: LoadedModel,
     answers: Sequence[Mapping],
-    material: tuple[OwnTexts, SwapMaterial, Roles],
+    material: tuple[Sequence[tuple[int, ...] | None], SwapMaterial, Roles],
     heads: Sequence[str],
     plan: TracePlan,
 ) -> xr.Dataset:
@@ -113,10 +104,14 @@ class _Table:
         }
         self.without = [i for i, layer in enumerate(a.layers) if layer.attention is None]
         heads = [name for name in heads if name in attending]
-        places = [attending[name] for name in heads]
-        together = [places] if len(places) > 1 else []
-        self.knocked: list[Heads] = [*([place] for place in places), *together]
-        self.knocked_names = [*heads, *[";".join(heads)] * len(together)]
+        circuit = np.zeros((len(heads), *self.shape), dtype=bool)
+        for row, name in enumerate(heads):
+            circuit[(row, *attending[name])] = True
+        if len(heads) > 1:  # each by itself, then all together
+            circuit = np.concatenate([circuit, circuit.any(0, keepdims=True)])
+        self.knocked = [*heads, *[";".join(heads)] * (len(heads) > 1)]
+        every = np.repeat(np.eye(a.n_layers, dtype=bool)[..., None], a.n_heads, axis=-1)
+        self.knocked_sets = np.concatenate([every, circuit])
         n, roles, own, swap = len(answers), len(ROLES), ("sample",), ("swap", "sample")
         self.dims = {
             "margin": own,
@@ -151,12 +146,12 @@ class _Table:
 
     def _own(self, index: int) -> tuple[tuple[int, ...], LastStep, np.ndarray] | None:
         """The step under the own prompt, with its margins under all knockouts."""
-        text = self.texts.tokens[index]
+        text = self.texts[index]
         if text is None:
             return None
         step = LastStep(self.loaded, text, self.plan.memory_gb)
         self.missing |= set(step.missing)
-        roles = text_roles(self.roles[index], self.texts.given[index])
+        roles = text_roles(self.roles[index], len(text) - len(self.roles[index]))
         places = masks(roles)
         weights = np.einsum("lhp,rp->lhr", step.weights, places)
         margins = step.without(self._knockouts(roles), step.pair)
@@ -193,19 +188,11 @@ class _Table:
 
         Of a layer, the heads that attend; a layer without any is not known (`LastStep.without`).
         """
-        layers, n_heads = self.shape
-        heads = np.zeros((layers + len(self.knocked), layers, n_heads), dtype=bool)
-        heads[np.arange(layers), np.arange(layers)] = True
-        for row, members in enumerate(self.knocked, start=layers):
-            for layer, head in members:
-                heads[row, layer, head] = True
         filled = np.unique(roles)  # the roles that have a position
-        keys = np.tile(masks(roles)[filled], (len(heads), 1))
+        heads = np.repeat(self.knocked_sets, len(filled), axis=0)
+        keys = np.tile(masks(roles)[filled], (len(self.knocked_sets), 1))
         device = self.loaded.device
-        return Knockouts(
-            torch.from_numpy(np.repeat(heads, len(filled), axis=0)).to(device),
-            torch.from_numpy(keys).to(device),
-        )
+        return Knockouts(torch.from_numpy(heads).to(device), torch.from_numpy(keys).to(device))
 
     def _keep(
         self,
@@ -218,9 +205,7 @@ class _Table:
         filled = np.unique(roles)
         by_set = fall.reshape(-1, len(filled))
         for name, part in zip(names, np.split(by_set, [self.shape[0]]), strict=True):
-            values = np.full((len(part), len(ROLES)), np.nan)
-            values[:, filled] = part
-            self.values[name][cell] = values
+            self.values[name][cell][:, filled] = part
 
     def dataset(self) -> xr.Dataset:
         """Everything, labelled."""
@@ -230,7 +215,7 @@ class _Table:
             coords={
                 "layer": np.arange(layers),
                 "head": np.arange(heads),
-                "knocked": np.array(self.knocked_names, dtype=str),
+                "knocked": np.array(self.knocked, dtype=str),
                 **swap_coords(self.answers),
             },
         )
@@ -245,17 +230,13 @@ class _Table:
         """Why attention is missing, in all layers or in some; empty where it is not."""
         reasons = []
         if self.without:
-            reasons.append(f"no attention in {_listed(self.without)}, but other mixers or none")
+            reasons.append(f"no attention in {listed(self.without)}, but other mixers or none")
         if missing := self.missing - set(self.without):
             reasons.append(
                 "the attention weights of some layers cannot be had, for their attention is not a "
-                f"softmax over the tokens of the text: {_listed(missing)}"
+                f"softmax over the tokens of the text: {listed(missing)}"
             )
         if np.isfinite(self.values["margin"]).any():
             return f"{self.loaded.spec.name}: {'; '.join(reasons)}" if reasons else ""
         unknown = [part for part in self.roles if isinstance(part, str)]
         return unknown[0] if unknown else "no answer reaches a decision step"
-
-
-def _listed(layers: Iterable[int]) -> str:
-    return f"layers {', '.join(map(str, sorted(layers)))}"

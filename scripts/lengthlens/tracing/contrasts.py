@@ -35,11 +35,10 @@ from lengthlens.tracing.paths import SWAP, Members
 from lengthlens.tracing.roles import answer_roles
 from lengthlens.tracing.stream import TracePlan, trace_streams
 
-NOISING = ("noising",)
-KEPT_MARGIN = (
-    "end margin of the reached run with everything outside of the smallest circuit from the other "
-    "run [logits]"
-)
+ATTRIBUTES = {
+    "kept": "end margin of the reached run with everything outside of the smallest circuit from "
+    "the other run [logits]",
+}
 
 
 class ContrastPlan(Contrasts):
@@ -78,27 +77,18 @@ def contrast_prompts(
             for draw in range(min(per_n, len(topics) * len(wordings))):
                 topic = topics[places[draw % len(topics)]]
                 wording = wordings[(draw + draw // len(topics)) % len(wordings)]
-                name, text = (
-                    prompt_id(language.code, n, next(index)),
-                    language.ask(wording, topic, n),
-                )
                 prompts.append(
                     Prompt(
-                        id=name,
+                        id=prompt_id(language.code, n, next(index)),
                         language=language.code,
                         n=n,
                         topic=topic.id,
                         template=wording.id,
                         split="evaluate",
-                        text=text,
+                        text=language.ask(wording, topic, n),
                     )
                 )
     return prompts
-
-
-def kind_of(template: str) -> str:
-    """The kind of a contrasting template, one of KINDS."""
-    return template.rpartition("-")[0]
 
 
 def greedy_answers(
@@ -142,11 +132,11 @@ def measure_contrasts(
         kept[cell] = np.nan if circuit is None else runs.patched(circuit).fixed[0]
 
     traced = trace_streams(
-        loaded, answers, material, roles, everything, directions=NOISING, beside=keep
+        loaded, answers, material, roles, everything, directions=("noising",), beside=keep
     )
-    kinds = np.array([kind_of(row["template"]) for row in answers], dtype=str)
+    kinds = np.array([row["template"].rpartition("-")[0] for row in answers], dtype=str)
     dataset = traced.assign(kept=(("swap", "sample"), kept)).assign_coords(kind=("sample", kinds))
-    tell_meanings(dataset, {"kept": KEPT_MARGIN})
+    tell_meanings(dataset, ATTRIBUTES)
     if not answers:
         dataset = dataset.assign_attrs(absent=_why_no_prompts(language))
     return dataset.assign_attrs(components=";".join(members.names), circuit_absent=members.absent)

@@ -19,13 +19,13 @@ embedding; the receiver `logits` is the final norm, in step 1 alone.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from lengthlens.ablation.conditions import heads_between
 from lengthlens.circuits.orders import EMBEDDING, LOGITS, component_names, split_receiver
@@ -37,6 +37,7 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.swaps import Swap
 from lengthlens.models.anatomy import Anatomy
 from lengthlens.models.depth import LATE
+from lengthlens.models.hooks import held
 from lengthlens.models.norms import norm_epsilon, rms
 from lengthlens.models.readout import Readout, readout_of
 from lengthlens.patching.runs import OTHER, REACHED, alike_sets
@@ -109,10 +110,8 @@ class PathRuns(StreamRuns):
     def __init__(self, network: Network, swap: Swap, memory_gb: float) -> None:
         self._network = network
         self.unsplit: set[int] = set()
-        scales = _AttentionScales(network.loaded.anatomy)
-        with scales.attached():
+        with _attention_scales(network.loaded.anatomy) as self._scales:  # of the pass of both runs
             super().__init__(network.loaded, swap, memory_gb)
-        self._scales = scales.found
         length = self._suffix.shape[1]
         self._x = self._donors.head.unflatten(0, (2, length))
         self._mlp = self._donors.mlp.unflatten(0, (2, length))
@@ -154,10 +153,10 @@ class PathRuns(StreamRuns):
                 rows, columns, values = zip(*cells, strict=True)
                 names = [split_receiver(receivers[column])[0] for column in columns]
                 margins = self._with_outputs(kind, names, torch.stack(values))
-                found[np.array(rows) + start, list(columns)] = self._fall(margins)
+                found[np.array(rows) + start, list(columns)] = self.carried(margins)
         if LOGITS in receivers:
             last = torch.stack([change[-1] for change in changes])
-            found[:, list(receivers).index(LOGITS)] = self._fall(self._read_out(last))
+            found[:, list(receivers).index(LOGITS)] = self.carried(self._read_out(last))
         return found
 
     def _received(
@@ -191,19 +190,15 @@ class PathRuns(StreamRuns):
             components: names.
             where: True at such positions, counted from the start on.
         """
-        length = self._suffix.shape[1]
-        device = self._suffix.device
-        names = [name for name in components for _ in where]
+        length, device = self._suffix.shape[1], self._suffix.device
         chosen = torch.from_numpy(np.tile(where, (len(components), 1))).to(device)
         entry = OTHER * length + torch.arange(length, device=device)
         place = torch.where(chosen, entry, -1)
-        margins = np.empty(len(names))
-        for below, members in self._batches(names):
-            rows = torch.as_tensor(members, device=device)
-            margins[members] = self._margins_with(
-                [names[i] for i in members], placed(self._donors, place[rows]), below
-            )
-        return self._fall(margins).reshape(len(components), len(where))
+        margins = self._with_donors(
+            [name for name in components for _ in where],
+            lambda rows: placed(self._donors, place[rows]),
+        )
+        return self.carried(margins).reshape(len(components), len(where))
 
     @torch.inference_mode()
     def mediation(self) -> dict[str, float]:
@@ -224,14 +219,11 @@ class PathRuns(StreamRuns):
         outputs = self._shifted([through, everything - through]).mlps[last][:, -1].to(direct)
         mlp, rest = outputs[1] - outputs[0], outputs[2] - outputs[0]
         rows = torch.stack([direct[-1], mlp, direct[-1] + mlp, rest])
-        found = dict(zip(WAYS, self._fall(self._read_out(rows)).tolist(), strict=True))
+        found = dict(zip(WAYS, self.carried(self._read_out(rows)).tolist(), strict=True))
         return found if reaching else found | {"mlp": np.nan, "both": np.nan}
 
     def _difference(self, runs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         return (runs[OTHER] - runs[REACHED]).to(self._loaded.device)
-
-    def _fall(self, margins: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
-        return self.clean.fixed[REACHED] - margins
 
     def _shifted(self, changes: Sequence[Float[Tensor, "position d_model"]]) -> ShiftedInputs:
         """A pass of the reached run with changed inputs; its first row has no change."""
@@ -246,37 +238,36 @@ class PathRuns(StreamRuns):
         self, kind: str, names: Sequence[str], values: Float[Tensor, "row position size"]
     ) -> Float[np.ndarray, " row"]:
         """Margins of the reached run with one component's output given, a row each."""
-        length, margins = self._suffix.shape[1], np.empty(len(names))
-        for below, members in self._batches(names):
-            given = values[torch.as_tensor(members, device=values.device)].flatten(0, 1)
-            place = torch.arange(len(given), device=values.device).unflatten(0, (-1, length))
-            donors = self._donors_of(kind, given, place)
-            margins[members] = self._margins_with([names[i] for i in members], donors, below)
-        return margins
+        a = self._loaded.anatomy
 
-    def _donors_of(self, kind: str, given: Float[Tensor, "entry size"], place: Tensor) -> Donors:
-        """Donors that hold the same in every layer and head; views, for they may be many."""
-        a, n = self._loaded.anatomy, len(given)
-        head, mlp = given[:, None, None], given[:, None]
-        if kind == "head":
-            mlp = given.new_zeros(1, 1, a.d_model)
-        else:
-            head = given.new_zeros(1, 1, 1, a.d_head)
-        head = head.expand(n, a.n_layers, a.n_heads, a.d_head)
-        return Donors(head, mlp.expand(n, a.n_layers, a.d_model), place)
+        def donors(rows: Tensor) -> Donors:
+            """The same in every layer and head; views, for they may be many."""
+            given = values[rows].flatten(0, 1)
+            head, mlp, n = given[:, None, None], given[:, None], len(given)
+            if kind == "head":
+                mlp = given.new_zeros(1, 1, a.d_model)
+            else:
+                head = given.new_zeros(1, 1, 1, a.d_head)
+            head = head.expand(n, a.n_layers, a.n_heads, a.d_head)
+            place = torch.arange(n, device=given.device).unflatten(0, (len(rows), -1))
+            return Donors(head, mlp.expand(n, a.n_layers, a.d_model), place)
 
-    def _batches(self, names: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
-        first = np.array([self._network.places[name][0] for name in names])
-        return batches(first, self._rows)
+        return self._with_donors(names, donors)
 
-    def _margins_with(
-        self, names: Sequence[str], donors: Donors, below: int
+    def _with_donors(
+        self, names: Sequence[str], donors_of: Callable[[Int[Tensor, " row"]], Donors]
     ) -> Float[np.ndarray, " row"]:
-        """Margins of the reached run with one component replaced by donors, a row each."""
-        members = np.array(names)[:, None] == np.array(list(self._network.places))
-        masks = self._loaded.anatomy.layout.spread(members, False)
-        sets = alike_sets(masks, REACHED, "all", self._suffix.device)
-        return self._margins(self._replaced(sets.heads, sets.mlps, sets.into, donors, below)).fixed
+        """Margins of the reached run with one component a row replaced by the donors of the row."""
+        places, device = self._network.places, self._suffix.device
+        own = np.array(names)[:, None] == np.array(list(places))
+        margins = np.empty(len(names))
+        first = np.array([places[name][0] for name in names])
+        for below, members in batches(first, self._rows):
+            masks = self._loaded.anatomy.layout.spread(own[members], False)
+            sets = alike_sets(masks, REACHED, "all", device)
+            donors = donors_of(torch.as_tensor(members, device=device))
+            margins[members] = self._margins(self._replaced(sets, donors, below)).fixed
+        return margins
 
     def _read_out(self, changes: Float[Tensor, "row d_model"]) -> Float[np.ndarray, " row"]:
         """Margins of the reached run whose final residual is changed at the last position."""
@@ -297,22 +288,19 @@ class PathRuns(StreamRuns):
         return margins
 
 
-class _AttentionScales:
+@contextlib.contextmanager
+def _attention_scales(anatomy: Anatomy) -> Iterator[dict[int, Float[Tensor, "row position"]]]:
     """What norms on the attention's output divided by in the last pass of a block, by layer."""
+    found: dict[int, Float[Tensor, "row position"]] = {}
 
-    def __init__(self, anatomy: Anatomy) -> None:
-        norms = enumerate(layer.attention_norm for layer in anatomy.layers)
-        self._norms = {layer: norm for layer, norm in norms if norm is not None}
-        self.found: dict[int, Float[Tensor, "row position"]] = {}
+    def reader(index: int, norm: nn.Module) -> Callable:
+        def read(module: nn.Module, args: tuple) -> None:
+            found[index] = rms(args[0], norm_epsilon(norm), centred=False)
 
-    @contextlib.contextmanager
-    def attached(self) -> Iterator[None]:
-        with contextlib.ExitStack() as hooks:
-            for index, norm in self._norms.items():
-                epsilon = norm_epsilon(norm)
+        return read
 
-                def read(module, args, index=index, epsilon=epsilon):
-                    self.found[index] = rms(args[0], epsilon, centred=False)
-
-                hooks.enter_context(norm.register_forward_pre_hook(read))
-            yield
+    norms = [(i, layer.attention_norm) for i, layer in enumerate(anatomy.layers)]
+    with held(
+        norm.register_forward_pre_hook(reader(i, norm)) for i, norm in norms if norm is not None
+    ):
+        yield found

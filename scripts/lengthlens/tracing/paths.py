@@ -23,14 +23,14 @@ from lengthlens.circuits.orders import EMBEDDING, component_names, ranked_order
 from lengthlens.files.netcdf import tell_meanings
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each, sample_coords
-from lengthlens.generation.swaps import SWAPS, Swap, SwapMaterial, count_swaps, why_none
+from lengthlens.generation.swaps import SWAPS, Swap, SwapMaterial, count_swaps
 from lengthlens.models.layout import Layout
 from lengthlens.patching.measure import OF_SWAPS
 from lengthlens.patching.runs import note_clean
 from lengthlens.settings.sections import PathSearch
 from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
-from lengthlens.tracing.stream import Roles
+from lengthlens.tracing.stream import Roles, listed, why_untraced
 
 SWAP = 1
 ALL = "all"
@@ -179,20 +179,14 @@ class _Table:
         # NOTE paths need no roles: an answer without them is measured, but for where it matters.
         found["n_answers"] = count_swaps(self.swaps)
         tell_meanings(found, ATTRIBUTES)
+        unsplit = "queries, keys and values cannot be had apart"
         legal = self.swaps.legal(SWAP)
-        unknown = [self.roles[index] for index, _ in legal if isinstance(self.roles[index], str)]
+        why = why_untraced(self.swaps, self.roles)
         return found.assign_attrs(
             circuit_size=self.members.size,
             late_heads=";".join(self.network.late_heads),
-            absent="" if legal else why_none(self.swaps),
+            absent="" if legal else why,
             paths_absent=self.members.absent,
-            places_absent=unknown[0] if legal and len(unknown) == len(legal) else "",
-            heads_absent=self._unsplit(),
+            places_absent=why if legal else "",
+            heads_absent=f"{unsplit} in {listed(self.unsplit)}" if self.unsplit else "",
         )
-
-    def _unsplit(self) -> str:
-        """Why there are no paths to some heads; empty where there are."""
-        if not self.unsplit:
-            return ""
-        layers = ", ".join(map(str, sorted(self.unsplit)))
-        return f"queries, keys and values cannot be had apart in layers {layers}"

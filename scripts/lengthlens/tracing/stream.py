@@ -9,7 +9,7 @@ are rows of one batch. Before the numeral both runs are alike: `before` is 0 by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import LEGAL, SWAPS, Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.patching.measure import DIRECTIONS, OF_SWAPS
-from lengthlens.patching.runs import REACHED, SwapRuns, note_clean
+from lengthlens.patching.runs import SwapRuns, note_clean
 from lengthlens.settings.sections import Tracing
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 
@@ -105,9 +105,8 @@ def trace_swap(
         run = DIRECTIONS[name]
         entering = torch.from_numpy(layer.copy()).to(loaded.device)
         margins = runs.exchanged(StreamSets(entering, where, torch.full_like(entering, run)))
-        change = runs.clean.fixed[run] - margins
         found[name] = np.full((loaded.anatomy.n_layers, len(ROLES)), np.nan)
-        found[name][layer, role] = change if run == REACHED else -change
+        found[name][layer, role] = runs.carried(margins, run)
         if places[BEFORE].any():
             found[name][list(layers), BEFORE] = 0.0
     return runs, found
@@ -176,9 +175,9 @@ def swap_coords(answers: Sequence[Mapping]) -> dict:
 def count_traced(material: SwapMaterial, roles: Roles) -> xr.DataArray:
     """Answers by swap: those with a legal one and with roles, and the others by reason."""
     found = count_swaps(material)
-    unknown = np.zeros((len(SWAPS), 1), dtype=int)
-    for row, swap in enumerate(SWAPS):
-        unknown[row] = sum(isinstance(roles[index], str) for index, _ in material.legal(swap))
+    unknown = np.array(
+        [[sum(isinstance(roles[index], str) for index, _ in material.legal(s))] for s in SWAPS]
+    )
     found.loc[{"reason": [LEGAL]}] -= unknown
     without = xr.DataArray(unknown, {"swap": found["swap"], "reason": [NO_ROLES]})
     return xr.concat([found, without], "reason")
@@ -191,3 +190,8 @@ def why_untraced(material: SwapMaterial, roles: Roles) -> str:
         return why_none(material)
     unknown = [roles[index] for index in legal if isinstance(roles[index], str)]
     return unknown[0] if len(unknown) == len(legal) else ""
+
+
+def listed(layers: Iterable[int]) -> str:
+    """Layers in words."""
+    return f"layers {', '.join(map(str, sorted(layers)))}"

@@ -148,19 +148,14 @@ class Parts:
         Raises:
             LengthlensError: the layout of the architecture's queries is not known.
         """
-        pieces = []
-        for layer, head in heads:
-            pieces += [*self._rows("q", layer, head), self._columns(layer, head)]
-        for layer, group in self.groups_within(heads):
-            pieces += [*self._rows("k", layer, group), *self._rows("v", layer, group)]
-        return tuple(pieces)
+        own = (piece for layer, head in heads for piece in self._own(layer, head))
+        groups = self.groups_within(heads)
+        return (*own, *(piece for layer, group in groups for piece in self._shared(layer, group)))
 
     def read_by(self, layer: int, head: int) -> tuple[Piece, ...]:
         """Everything that a head computes with, the keys and values that it shares included."""
         group = head * self.anatomy.n_kv_heads // self.anatomy.n_heads
-        shared = (self._rows(which, layer, group) for which in "kv")
-        own = [*self._rows("q", layer, head), self._columns(layer, head)]
-        return (*own, *(piece for rows in shared for piece in rows))
+        return (*self._own(layer, head), *self._shared(layer, group))
 
     def why_no_heads(self) -> str:
         """Why heads cannot be transplanted; empty where they can."""
@@ -170,11 +165,15 @@ class Parts:
             return str(error)
         return ""
 
-    def _columns(self, layer: int, head: int) -> Piece:
+    def _own(self, layer: int, head: int) -> list[Piece]:
         site = self._site(layer)
         module, size = site.module, site.width
         dim = 1 if isinstance(module, nn.Linear) else 0  # GPT-2's Conv1D is transposed
-        return Piece(self._name[id(module.weight)], dim, head * size, size)
+        columns = Piece(self._name[id(module.weight)], dim, head * size, size)
+        return [*self._rows("q", layer, head), columns]
+
+    def _shared(self, layer: int, group: int) -> list[Piece]:
+        return [*self._rows("k", layer, group), *self._rows("v", layer, group)]
 
     def _rows(self, which: str, layer: int, index: int) -> list[Piece]:
         """Rows of queries, keys or values of one head or key-value group, with their biases."""

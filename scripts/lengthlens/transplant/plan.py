@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lengthlens.ablation.conditions import matched_draws
+from lengthlens.ablation.selection import component_name
 from lengthlens.configuration.pairs import TUNINGS
 from lengthlens.models.depth import LATE, layers_between
 from lengthlens.settings.sections import Transplant
@@ -101,35 +102,27 @@ def _circuit(parts: Parts, circuit: Sequence[str], plan: Transplant) -> Iterator
     Controls of heads are as many heads of the same layers; an MLP has no like in its own layer, so
     those of MLPs are as many MLPs of any layers.
     """
-    layout, to = parts.anatomy.layout, TUNINGS[0]
+    layout, to, found = parts.anatomy.layout, TUNINGS[0], []
     heads = sorted(tuple(map(int, name[1:].split("H"))) for name in circuit if "H" in name)
     if heads and not parts.why_no_heads():
         seed = f"{plan.seed}:transplant"
         draws = matched_draws(heads, layout.blocks, plan.controls, seed, "all")
         for draw, chosen in enumerate([heads, *draws]):
-            yield Hybrid(
-                to,
-                HEADS,
-                components=";".join(f"L{layer}H{head}" for layer, head in chosen),
-                kv=";".join(f"L{layer}G{group}" for layer, group in parts.groups_within(chosen)),
-                draw=draw,
-                answered=plan.answer_layers or draw == 0,
-                pieces=parts.of_heads(chosen),
-            )
+            components = ";".join(component_name(*head) for head in chosen)
+            groups = ";".join(f"L{layer}G{group}" for layer, group in parts.groups_within(chosen))
+            pieces = parts.of_heads(chosen)
+            hybrid = Hybrid(to, HEADS, components=components, kv=groups, pieces=pieces)
+            found.append((draw, hybrid))
     mlps = sorted(int(name[1:-1]) for name in circuit if name.endswith("M"))
-    if not mlps:
-        return
-    # MLPs of all layers stand beside each other as the heads of one layer do.
-    beside = [(0, layout.mlps.index(layer)) for layer in mlps]
-    every = [Block(0, 0, len(layout.mlps))]
-    draws = matched_draws(beside, every, plan.controls, f"{plan.seed}:mlps", "all")
-    for draw, chosen in enumerate([beside, *draws]):
-        layers = [layout.mlps[place] for _, place in chosen]
-        yield Hybrid(
-            to,
-            MLP,
-            components=";".join(f"L{layer}M" for layer in layers),
-            draw=draw,
-            answered=plan.answer_layers or draw == 0,
-            pieces=parts.of_kind(MLP, layers),
-        )
+    if mlps:
+        # MLPs of all layers stand beside each other as the heads of one layer do.
+        beside = [(0, layout.mlps.index(layer)) for layer in mlps]
+        every = [Block(0, 0, len(layout.mlps))]
+        draws = matched_draws(beside, every, plan.controls, f"{plan.seed}:mlps", "all")
+        for draw, chosen in enumerate([beside, *draws]):
+            layers = [layout.mlps[place] for _, place in chosen]
+            components = ";".join(map(component_name, layers))
+            pieces = parts.of_kind(MLP, layers)
+            found.append((draw, Hybrid(to, MLP, components=components, pieces=pieces)))
+    for draw, hybrid in found:
+        yield replace(hybrid, draw=draw, answered=plan.answer_layers or draw == 0)

@@ -22,6 +22,7 @@ from lengthlens.generation.score import last_logits, padded
 from lengthlens.generation.swaps import swap_material
 from lengthlens.language.languages import Language
 from lengthlens.patching.runs import best_pair, rows_at_once
+from lengthlens.tracing.attention import own_texts
 
 SWAP = 1
 
@@ -61,12 +62,8 @@ class FixedTexts:
         self.rows = answer_rows(study, answers)
         reading = Reading(n_words, study.counting, study.settings.date)
         material = swap_material(study.loaded, language, self.rows, reading, (SWAP,))
-        self.own: list[tuple[int, ...] | None] = []
+        self.own = own_texts(study.loaded, language, self.rows, reading)
         self.other: list[tuple[int, ...] | None] = [None] * len(self.rows)
-        asked = zip(study.prompts, study.encoded(), answers, strict=True)
-        for prompt, tokens, answer in asked:
-            step = study.decision(prompt, answer)
-            self.own.append(None if step is None else (*tokens, *answer[:step]))
         for place, swap in material.legal(SWAP):
             self.other[place] = swap.texts[1]
 
@@ -120,7 +117,5 @@ def pair_margins(
     logits: Float[Tensor, "row vocabulary"], pairs: Sequence[tuple[int, int]]
 ) -> Float[np.ndarray, " row"]:
     """Logit of one token minus that of another, row by row."""
-    found = [
-        float(row[ender] - row[word]) for row, (ender, word) in zip(logits, pairs, strict=True)
-    ]
-    return np.array(found)
+    chosen = logits.gather(1, torch.tensor(pairs, device=logits.device))
+    return (chosen[:, 0] - chosen[:, 1]).double().cpu().numpy()
