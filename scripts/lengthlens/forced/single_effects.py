@@ -79,14 +79,15 @@ def single_effects(
     def rows(sets: Sequence[int]) -> Intervention:
         return each.select(torch.as_tensor(list(sets), device=loaded.device))
 
-    found = np.full((2, each.n_rows, len(texts)), np.nan)
+    n_sets = len(each.heads)
+    found = np.full((2, n_sets, len(texts)), np.nan)
     label, places = f"{loaded.spec.name} without each component", np.flatnonzero(used).tolist()
     for column in tqdm(places, desc=label, unit="answer", delay=2, mininterval=1):
         text = texts[column]
         if not (steps := text.steps()):
             continue
         before = text.answer[: steps[-1]]
-        margins = step_margins(loaded, text.prompt, before, steps, rows, n_sets=each.n_rows)
+        margins = step_margins(loaded, text.prompt, before, steps, rows, n_sets=n_sets)
         margins = margins.astype(np.float64)
         found[0, :, column] = margins[:, -1]
         if len(steps) > 1:
