@@ -2,16 +2,18 @@
 
     PYTHONPATH=scripts python benchmarks/compare_runs.py results/before results/after
 
-Tables, JSON lines, NetCDF and HDF5 files are compared value by value: every column, key, variable
-and dataset that only one side has, or that differs, is named. Numbers may differ by a relative
-1e-12, so that sums may be taken in another order. Provenance, logs, figures and the page say when
-and where they were made and are left out. Exit status 1 on any difference.
+Tables, JSON, NetCDF and HDF5 files are compared value by value: every column, key, variable and
+dataset that only one side has, or that differs, is named. Numbers may differ by a relative 1e-12,
+so that sums may be taken in another order. Drawings (SVG) are compared letter by letter. What says
+when and where something was made, logs, pixels and the page are left out. Exit status 1 on any
+difference.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,9 +25,10 @@ import pandas as pd
 import xarray as xr
 
 RELATIVE = 1e-12
-ENDINGS = (".csv", ".nc", ".json", ".jsonl", ".h5")
+ENDINGS = (".csv", ".nc", ".json", ".jsonl", ".h5", ".svg")
 LEFT_OUT = "provenance.json"
-NOT_VALUES = ("provenance", "schema")  # attributes
+NOT_VALUES = ("provenance", "schema", "seal")  # attributes, and keys of JSON
+_MADE = re.compile(r"<metadata>.*?</metadata>|<!-- sha256 \w+ -->", re.DOTALL)
 
 
 def values_of(path: Path) -> dict[Any, Any]:
@@ -41,10 +44,15 @@ def values_of(path: Path) -> dict[Any, Any]:
         return found | {name: attributes[name] for name in told}
     if path.suffix == ".h5":
         return _datasets(path)
-    lines = path.read_text(encoding="utf-8").splitlines()
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".svg":
+        return {"drawing": _MADE.sub("", text)}
     if path.suffix == ".json":
-        return {"content": json.loads("\n".join(lines))}
-    return dict(enumerate(map(json.loads, lines), start=1))
+        content = json.loads(text)
+        if isinstance(content, dict):
+            content = {key: value for key, value in content.items() if key not in NOT_VALUES}
+        return {"content": content}
+    return dict(enumerate(map(json.loads, text.splitlines()), start=1))
 
 
 def _datasets(path: Path) -> dict[str, Any]:
