@@ -30,7 +30,11 @@ from lengthlens.weights.checkpoints import ModelSpec
 
 ROOT = Path(__file__).parents[1]
 N_WORDS = (3, 4, 5, 6, 7, 8, 9)
-SIZES = {  # hidden, feed-forward, layers, heads, key and value heads
+_SHAPE = (
+    *("hidden_size", "intermediate_size"),
+    *("num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+)
+SIZES = {
     "1M": (128, 352, 6, 8, 4),
     "30M": (512, 1376, 8, 8, 4),
     "200M": (1024, 2752, 16, 16, 8),
@@ -101,20 +105,10 @@ def study(loaded: LoadedModel, n_prompts: int, rows: int, cap: int) -> Work:
 
 def random_llama(size: str, vocabulary: int) -> LlamaForCausalLM:
     """A random float32 Llama of the given size, in eval mode."""
-    hidden, feed_forward, layers, heads, kv_heads = SIZES[size]
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=feed_forward,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        tie_word_embeddings=False,
-        eos_token_id=STOP,
-        bos_token_id=1,
-        pad_token_id=0,
-    )
+    shape = dict(zip(_SHAPE, SIZES[size], strict=True))
+    special = {"eos_token_id": STOP, "bos_token_id": 1, "pad_token_id": 0}
+    config = LlamaConfig(vocab_size=vocabulary, tie_word_embeddings=False, **shape, **special)
     return LlamaForCausalLM(config).eval().requires_grad_(False)
 
 

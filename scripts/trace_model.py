@@ -15,13 +15,14 @@ def main(snakemake) -> None:
     from lengthlens.tracing.roles import answer_roles
 
     job, given, made = AnswersJob(snakemake), snakemake.input, snakemake.output
-    answers, language, reading = job.answers, job.language, job.reading
+    answers, language, reading, config = job.answers, job.language, job.reading, job.config
     circuits = job.open(open_circuits, given.circuits)
     selection = job.open(open_selection, given.selection)
     loaded = job.open_model(exact=True)
     roles = answer_roles(loaded, language, answers, reading.date)
 
-    plan = stream.plan_of(job.config)
+    shared = {"memory_gb": job.memory_gb, "seed": config["patching"]["seed"]}
+    plan = stream.TracePlan(**config["tracing"], **shared)
     material = swap_material(loaded, language, answers, reading, {*plan.swaps, paths.SWAP})
     swaps = material.only(plan.swaps)
     job.write(stream.trace_streams(loaded, answers, swaps, roles, plan), TRACING, made.tracing)
@@ -31,14 +32,16 @@ def main(snakemake) -> None:
     looks = attention.measure_attention(loaded, answers, (texts, swaps, roles), heads, plan)
     job.write(looks, ATTENTION, made.attention)
 
-    plan = paths.plan_of(job.config)
+    plan = paths.PathPlan(**config["paths"], **shared)
     members = paths.circuit_members(circuits, selection, language.code, plan.most)
     swaps = material.only([paths.SWAP])
     found = paths.measure_paths(loaded, answers, (swaps, roles), members, plan)
     job.write(found, PATHS, made.paths)
 
     members = paths.circuit_members(circuits, selection, language.code, sys.maxsize)
-    options = contrasts.plan_of(job.config), settings_of(job.config)
+    every, seed = config["tracing"]["every"], config["prompts"]["seed"]
+    plan = contrasts.ContrastPlan(**config["contrasts"], every=every, seed=seed)
+    options = plan, settings_of(config)
     found = contrasts.measure_contrasts(loaded, language, members, reading, options)
     job.write(found, CONTRASTS, made.contrasts)
 

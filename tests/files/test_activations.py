@@ -77,6 +77,13 @@ def write(path: Path, batches: list[Batch], precision: str = "native") -> Path:
     return path
 
 
+def two_shards(folder: Path) -> list[Path]:
+    """Files of a random model's batches, of three and of two answers."""
+    model = tiny_model("gemma2")
+    parts = [batch_of(model, 1, [4, 1, 6], "a"), batch_of(model, 2, [3, 5], "b")]
+    return [write(folder / f"shards/{i}.h5", [part]) for i, part in enumerate(parts)]
+
+
 def assert_same(found: Batch, expected: Batch, dtype: torch.dtype | None = None) -> None:
     """All columns equal, residual terms bit for bit (after rounding to `dtype`)."""
     assert found.samples.sample_id == expected.samples.sample_id

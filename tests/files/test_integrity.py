@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from architectures import tiny_model
-from test_activations import batch_of, write
+from test_activations import batch_of, two_shards, write
 
 from lengthlens import readers
 from lengthlens.errors import LengthlensError
@@ -140,9 +140,7 @@ def test_manifests_are_sealed(tmp_path):
 def run(tmp_path_factory) -> Path:
     """A folder with two shards and the file that links to them."""
     folder = tmp_path_factory.mktemp("run")
-    model = tiny_model("gemma2")
-    parts = [batch_of(model, 1, [4, 1, 6], "a"), batch_of(model, 2, [3, 5], "b")]
-    shards = [write(folder / f"shards/{i}.h5", [part]) for i, part in enumerate(parts)]
+    shards = two_shards(folder)
     link_shards(folder / "all.h5", shards, [3, 2], made(formats.ACTIVATIONS))
     return folder
 

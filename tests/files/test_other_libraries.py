@@ -18,7 +18,7 @@ from other_libraries import (
     sums_by_old_h5py,
 )
 from synthetic_attribution import make_attribution
-from test_activations import MADE, batch_of, tiny_model, write
+from test_activations import MADE, two_shards
 
 from lengthlens.attribution.cwa import aggregate_attribution
 from lengthlens.files import formats
@@ -34,9 +34,7 @@ FILES = ("all.h5", "shards/0.h5", "shards/1.h5", "attribution.nc", "cwa.nc", "co
 def folder(tmp_path_factory) -> Path:
     """A file of every layout: shards, what links to them, numbers, texts, labels, booleans."""
     folder = tmp_path_factory.mktemp("files")
-    model = tiny_model("gemma2")
-    parts = [batch_of(model, 1, [4, 1, 6], "a"), batch_of(model, 2, [3, 5], "b")]
-    shards = [write(folder / f"shards/{i}.h5", [part]) for i, part in enumerate(parts)]
+    shards = two_shards(folder)
     link_shards(folder / "all.h5", shards, [3, 1], MADE)
     one = make_attribution(3, layers=2, heads=3).dataset
     means = aggregate_attribution({("m", "en-nz"): one}, Bootstrap(resamples=80))

@@ -83,6 +83,14 @@ def test_each_id_has_exactly_one_class(family, request):
     assert not vocabulary.classes.flags.writeable and not vocabulary.ender.flags.writeable
 
 
+def check_classes(tokenizer, vocabulary, expected: dict[str, list[str]]) -> None:
+    """Pieces of a vocabulary are of the classes under which they are listed."""
+    ids = tokenizer.get_vocab()
+    for kind, pieces in expected.items():
+        found = {piece: CLASSES[vocabulary.classes[ids[piece]]] for piece in pieces}
+        assert found == dict.fromkeys(pieces, kind)
+
+
 def test_byte_level_pieces(byte_level):
     vocabulary = classify_vocabulary(byte_level, [byte_level.eos_token_id], len(byte_level))
     expected = {
@@ -91,10 +99,7 @@ def test_byte_level_pieces(byte_level):
         "continuation": ["ing", "The", "Ã¨", "'acqua", "Ã", "©", "19", "s"],
         "other": ["Ġ", "Ċ", "ĊĊ", ",", ":", 'Ġ"', "Ġ(", "'", "<|begin|>", "<|pad|>", "<|start|>"],
     }
-    for kind, pieces in expected.items():
-        for piece in pieces:
-            token = byte_level.get_vocab()[piece]
-            assert CLASSES[vocabulary.classes[token]] == kind, piece
+    check_classes(byte_level, vocabulary, expected)
 
 
 def test_metaspace_pieces(metaspace):
@@ -105,10 +110,7 @@ def test_metaspace_pieces(metaspace):
         "continuation": ["ing", "The", "è", "acqua", "<0xC3>", "<0xA9>", "<0x41>", "19"],
         "other": ["▁", "<0x0A>", "<0x20>", "<0x2C>", ",", ":", '▁"', "▁(", "'", "<s>", "<unk>"],
     }
-    for kind, pieces in expected.items():
-        for piece in pieces:
-            token = metaspace.get_vocab()[piece]
-            assert CLASSES[vocabulary.classes[token]] == kind, piece
+    check_classes(metaspace, vocabulary, expected)
 
 
 def test_word_piece_marks_continuations_instead_of_beginnings():

@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 from architectures import tiny_model
 from linear import random_swap
+from plain_attention import plain_scores
 from planted_circuit import N_WORDS, answers_of, counting_model, language
 from torch.nn import functional
 from toys import toy
@@ -51,12 +52,7 @@ def by_hand(model, layer: int, head: int | None, keys: list[int]):
     def attend(module, query, key, value, attention_mask, scaling=None, softcap=None, **_):
         repeated = query.shape[1] // key.shape[1]
         key, value = (part.repeat_interleave(repeated, dim=1) for part in (key, value))
-        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        found = query @ key.transpose(-1, -2) * scale
-        if softcap is not None:
-            found = softcap * torch.tanh(found / softcap)
-        seen = torch.ones(found.shape[-2:], dtype=torch.bool).tril()
-        found = found.masked_fill(~seen, -torch.inf)
+        found = plain_scores(query, key, scaling, softcap)
         if module.layer_idx == layer:
             for place in keys:
                 found[:, slice(None) if head is None else head, -1, place] = -torch.inf

@@ -9,6 +9,7 @@ import pytest
 import torch
 from architectures import tiny_model
 from linear import random_swap
+from plain_attention import plain_scores
 from toys import toy
 from transformers import AttentionInterface
 
@@ -47,12 +48,7 @@ class Plain:
             )
             repeated = query.shape[1] // key.shape[1]
             key, value = (part.repeat_interleave(repeated, dim=1) for part in (key, value))
-            scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-            scores = query @ key.transpose(-1, -2) * scale
-            if softcap is not None:
-                scores = softcap * torch.tanh(scores / softcap)
-            seen = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-            weights = scores.masked_fill(~seen, -torch.inf).softmax(-1)
+            weights = plain_scores(query, key, scaling, softcap).softmax(-1)
             return (weights @ value).transpose(1, 2).contiguous(), weights
 
         AttentionInterface.register("plain", attend)

@@ -72,10 +72,8 @@ def steered(rows: pd.DataFrame) -> str:
 
 @listed
 def say_neurons(table: pd.DataFrame) -> Iterator[str]:
-    """The smallest number of neurons that carry half of what the final MLP carries.
-
-    Args:
-        table: tables/neurons.csv.
+    """The smallest number of neurons that carry half of what the final MLP carries
+    (tables/neurons.csv).
     """
     for who, rows in by_model(table):
         yield from undone(rows, "neurons were not exchanged: ") or [f"{who}: {_exchanged(rows)}."]
@@ -100,11 +98,7 @@ def _exchanged(rows: pd.DataFrame) -> str:
 
 @listed
 def say_depth(table: pd.DataFrame) -> Iterator[str]:
-    """What the last layer adds to the end margin, on own answers.
-
-    Args:
-        table: tables/depth.csv.
-    """
+    """What the last layer adds to the end margin, on own answers (tables/depth.csv)."""
     for who, rows in by_model(table[table["text"] == table["model"]]):
         rows = rows.sort_values("place")
         last, before = rows.iloc[-1], rows.iloc[-3]

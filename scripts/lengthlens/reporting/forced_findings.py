@@ -80,10 +80,8 @@ def say_scores(table: pd.DataFrame) -> Iterator[str]:
 
 @listed
 def say_same_text(table: pd.DataFrame) -> Iterator[str]:
-    """What is left of the difference between the models on equal text, group by group.
-
-    Args:
-        table: tables/same_text.csv.
+    """What is left of the difference between the models on equal text, group by group
+    (tables/same_text.csv).
     """
     groups = table.groupby(["group", "tuned", "untuned", "language"], sort=False)
     for (group, tuned, untuned, language), own in groups:

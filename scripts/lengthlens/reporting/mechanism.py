@@ -19,10 +19,8 @@ _SCORES = METHOD_NAMES | {"effect": "effect of removal"}
 
 @listed
 def say_carriers(table: pd.DataFrame) -> Iterator[str]:
-    """The effect of N that was patched, and the components that the story does not name.
-
-    Args:
-        table: tables/carriers.csv.
+    """The effect of N that was patched, and the components that the story does not name
+    (tables/carriers.csv).
     """
     for who, own in by_model(table[table["share"].notna()]):
         first = own.iloc[0]
@@ -64,11 +62,7 @@ def unpatched_heads(row: Row) -> str:
 
 @listed
 def say_circuits(table: pd.DataFrame) -> Iterator[str]:
-    """The smallest faithful circuit of each score, or why there is none.
-
-    Args:
-        table: tables/circuits.csv.
-    """
+    """The smallest faithful circuit of each score, or why there is none (tables/circuits.csv)."""
     own = table["source_language"].isna() | (table["source_language"] == table["language"])
     for row in table[own].to_dict("records"):
         who = f"{row['model']} ({row['language']})"
@@ -115,10 +109,8 @@ def _exchanged(row: Row) -> str:
 
 @listed
 def say_patch_scores(table: pd.DataFrame) -> Iterator[str]:
-    """How well scores predict which head of a layer carries N, and which exceed the output norm.
-
-    Args:
-        table: tables/patch_scores.csv.
+    """How well scores predict which head of a layer carries N, and which exceed the output norm
+    (tables/patch_scores.csv).
     """
     own = rows_of(table, kind="head", over="within")
     for who, rows in by_model(own[own["score"].isin(_SCORES) & own["correlation"].notna()]):

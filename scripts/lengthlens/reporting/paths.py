@@ -25,11 +25,7 @@ _KINDS = {
 
 @listed
 def say_paths(table: pd.DataFrame) -> Iterator[str]:
-    """The paths that carry most, by model and language.
-
-    Args:
-        table: tables/paths.csv.
-    """
+    """The paths that carry most, by model and language (tables/paths.csv)."""
     yield from undone(table)
     for who, own in by_model(rows_of(table, swap=_SWAP, absent="")):
         n = n_answers(own)
@@ -50,10 +46,8 @@ def say_paths(table: pd.DataFrame) -> Iterator[str]:
 
 @listed
 def say_compensation(table: pd.DataFrame) -> Iterator[str]:
-    """What the story leaves out of the final MLP's compensation, by model and language.
-
-    Args:
-        table: tables/compensation.csv.
+    """What the story leaves out of the final MLP's compensation, by model and language
+    (tables/compensation.csv).
     """
     yield from undone(table)
     for who, own in by_model(rows_of(table, swap=_SWAP, absent="")):
@@ -74,11 +68,7 @@ def say_compensation(table: pd.DataFrame) -> Iterator[str]:
 
 @listed
 def say_contrasts(table: pd.DataFrame) -> Iterator[str]:
-    """Where N is under each kind of template, by model and language.
-
-    Args:
-        table: tables/contrasts.csv.
-    """
+    """Where N is under each kind of template, by model and language (tables/contrasts.csv)."""
     yield from undone(table)
     for who, own in by_model(rows_of(table, swap=_SWAP, absent="")):
         parts = []
@@ -98,10 +88,8 @@ def say_contrasts(table: pd.DataFrame) -> Iterator[str]:
 
 @listed
 def say_new_templates(table: pd.DataFrame) -> Iterator[str]:
-    """What the smallest circuit keeps on templates that it was not ranked on.
-
-    Args:
-        table: tables/contrast_circuits.csv.
+    """What the smallest circuit keeps on templates that it was not ranked on
+    (tables/contrast_circuits.csv).
     """
     for who, own in by_model(rows_of(table, swap=_SWAP)):
         parts = []

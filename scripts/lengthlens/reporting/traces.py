@@ -18,10 +18,8 @@ _SWAP = 1
 
 @listed
 def say_places(table: pd.DataFrame) -> Iterator[str]:
-    """Where less than half of the effect of N passes: the story tells where more does.
-
-    Args:
-        table: tables/tracing.csv.
+    """Where less than half of the effect of N passes: the story tells where more does
+    (tables/tracing.csv).
     """
     own = rows_of(table, swap=_SWAP, direction="noising")
     for who, rows in by_model(own[own["share"].notna()]):
@@ -60,11 +58,7 @@ def say_heads(table: pd.DataFrame) -> Iterator[str]:
 
 @listed
 def say_knockouts(table: pd.DataFrame) -> Iterator[str]:
-    """In which layers the last token reads N, and from where.
-
-    Args:
-        table: tables/knockout.csv.
-    """
+    """In which layers the last token reads N, and from where (tables/knockout.csv)."""
     own = table[table["role"].isin(list(ROLES))]
     for who, rows in by_model(rows_of(own, swap=_SWAP)):
         if rows["share"].isna().all():

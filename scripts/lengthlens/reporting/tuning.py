@@ -37,10 +37,8 @@ NO_GAIN = "no gain from tuning is shown"
 
 
 def say_transplants(table: pd.DataFrame) -> list[str]:
-    """Which parts suffice and which are necessary, by pair, language and measure.
-
-    Args:
-        table: tables/transplants.csv.
+    """Which parts suffice and which are necessary, by pair, language and measure
+    (tables/transplants.csv).
     """
     own = table[table["measure"].isin(list(_MEASURES)) & ~table["control"].astype(bool)]
     own = own[(own["what"] != "none") & (own["scale"] == 1)]
@@ -83,10 +81,8 @@ def _layers(places: str) -> str:
 
 @listed
 def say_changes(table: pd.DataFrame) -> Iterator[str]:
-    """Whether the size of the change in weights predicts where N is carried.
-
-    Args:
-        table: tables/weight_change.csv.
+    """Whether the size of the change in weights predicts where N is carried
+    (tables/weight_change.csv).
     """
     names = {"head": "heads", "mlp": "MLPs"}
     for (tuned, language, kind), rows in table.groupby(["tuned", "language", "kind"], sort=False):
@@ -102,10 +98,8 @@ def say_changes(table: pd.DataFrame) -> Iterator[str]:
 
 @listed
 def say_series(table: pd.DataFrame) -> Iterator[str]:
-    """Exact answers and the effect of N at the first and the last step of a series.
-
-    Args:
-        table: tables/series.csv.
+    """Exact answers and the effect of N at the first and the last step of a series
+    (tables/series.csv).
     """
     units = {"exact": "percent", "n_effect": "logits"}
     own = table[table["quantity"].isin(list(units))]

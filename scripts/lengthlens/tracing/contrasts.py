@@ -13,7 +13,7 @@ early or late. Their prompts are answered greedily, and then
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -51,12 +51,6 @@ class ContrastPlan(Contrasts):
 
     every: int
     seed: int
-
-
-def plan_of(config: Mapping) -> ContrastPlan:
-    """The plan, from the sections `contrasts`, `tracing` and `prompts` of the configuration."""
-    every, seed = config["tracing"]["every"], config["prompts"]["seed"]
-    return ContrastPlan(**config["contrasts"], every=every, seed=seed)
 
 
 def contrast_prompts(

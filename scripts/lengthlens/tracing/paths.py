@@ -30,7 +30,7 @@ from lengthlens.patching.runs import note_clean
 from lengthlens.settings.sections import PathSearch
 from lengthlens.tracing.path_runs import WAYS, PathRuns, network_of, receivers_of
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
-from lengthlens.tracing.stream import Roles, listed, why_untraced
+from lengthlens.tracing.stream import OnSwaps, Roles, listed, why_untraced
 
 SWAP = 1
 ALL = "all"
@@ -47,22 +47,8 @@ ATTRIBUTES = OF_SWAPS | {
 }
 
 
-class PathPlan(PathSearch):
-    """The `paths` section of the configuration, and what it shares with others.
-
-    Attributes:
-        memory_gb: that batches may take beside the weights.
-        seed: of the draw of answers.
-    """
-
-    memory_gb: float
-    seed: int = 0
-
-
-def plan_of(config: Mapping) -> PathPlan:
-    """The plan, from the sections `paths`, `patching` and `generation` of the configuration."""
-    memory_gb = config["generation"]["memory_gb"]
-    return PathPlan(**config["paths"], memory_gb=memory_gb, seed=config["patching"]["seed"])
+class PathPlan(PathSearch, OnSwaps):
+    """The `paths` section of the configuration, on swaps."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from lengthlens.generation.rows import drawn_of_each, sample_coords
 from lengthlens.generation.swaps import LEGAL, SWAPS, Swap, SwapMaterial, count_swaps, why_none
 from lengthlens.patching.measure import DIRECTIONS, OF_SWAPS
 from lengthlens.patching.runs import SwapRuns, note_clean
+from lengthlens.settings.fields import Section
 from lengthlens.settings.sections import Tracing
 from lengthlens.tracing.roles import BEFORE, ROLES, masks, text_roles
 
@@ -39,8 +40,8 @@ ATTRIBUTES = OF_SWAPS | {
 Roles = Sequence[Int8[np.ndarray, " _"] | str]  # as long as each prompt is
 
 
-class TracePlan(Tracing):
-    """The `tracing` section of the configuration, and what it shares with others.
+class OnSwaps(Section):
+    """What the plans of measurements on swaps share.
 
     Attributes:
         memory_gb: that batches may take beside the weights.
@@ -51,10 +52,8 @@ class TracePlan(Tracing):
     seed: int = 0
 
 
-def plan_of(config: Mapping) -> TracePlan:
-    """The plan, from the sections `tracing`, `generation` and `patching` of the configuration."""
-    memory_gb, seed = config["generation"]["memory_gb"], config["patching"]["seed"]
-    return TracePlan(**config["tracing"], memory_gb=memory_gb, seed=seed)
+class TracePlan(Tracing, OnSwaps):
+    """The `tracing` section of the configuration, on swaps."""
 
 
 class StreamRuns(SwapRuns):
