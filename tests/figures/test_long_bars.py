@@ -24,17 +24,20 @@ def panels():
     return Figure().subplots(1, 2, sharey=True)
 
 
+def beside(mean: list[float], low: float, high: float):
+    """Short bars on the left; on the right the same, but for the means and the last bar's ends."""
+    left, right = panels()
+    short = bars(left, [1, 2, 3], [0.5, 1.5, 2.5], [1.5, 2.5, 3.5])
+    cut_long_bars([short, bars(right, mean, [0.5, 1.5, low], [1.5, 2.5, high])])
+    return left, right
+
+
 def texts(axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
 def test_a_bar_far_beyond_all_others_is_cut_and_its_end_is_written() -> None:
-    left, right = panels()
-    row = [
-        bars(left, [1, 2, 3], [0.5, 1.5, 2.5], [1.5, 2.5, 3.5]),
-        bars(right, [1, 2, 4], [0.5, 1.5, -40], [1.5, 2.5, 332.4]),
-    ]
-    cut_long_bars(row)
+    left, right = beside([1, 2, 4], -40, 332.4)
     bottom, top = left.get_ylim()
     assert (bottom, top) == right.get_ylim()
     assert bottom == pytest.approx(-0.24) and top == pytest.approx(4.24)  # 0 and 4, and margins
@@ -43,12 +46,7 @@ def test_a_bar_far_beyond_all_others_is_cut_and_its_end_is_written() -> None:
 
 
 def test_only_the_side_that_is_cut_loses_anything() -> None:
-    left, right = panels()
-    row = [
-        bars(left, [1, 2, 3], [0.5, 1.5, 2.5], [1.5, 2.5, 3.5]),
-        bars(right, [1, 2, 3], [0.5, 1.5, -1.0], [1.5, 2.5, 50.0]),
-    ]
-    cut_long_bars(row)
+    left, right = beside([1, 2, 3], -1.0, 50.0)
     assert left.get_ylim()[0] < -1.0
     assert texts(right) == ["↑ 50"]
 

@@ -30,6 +30,15 @@ paths: {per_n: 2, most: 4}
 contrasts: {per_n: 1}
 count: {per_n: 4, draws: 2, neurons: [1, 8]}
 """
+# A few short answers, and little of the rest.
+LITTLE = (
+    """
+prompts: {per_n: 4, shard: 4}
+generation: {max_new_tokens: 16}
+statistics: {resamples: 200}
+"""
+    + LITTLE_MECHANISM
+)
 
 
 def copy_project(folder: Path) -> Path:

@@ -9,23 +9,23 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from study import copy_project, results_below, snakemake
+from study import LITTLE, copy_project, results_below, snakemake
 
 pytestmark = pytest.mark.slow
 
-CONFIG = """
+CONFIG = (
+    """
 run: elsewhere
 models: {mine: {path: resources/pocket/instruct, variant: instruct}}
 languages: [en]
 n_words: [3, 5]
-prompts: {per_n: 4, shard: 4}
-generation: {max_new_tokens: 16}
-statistics: {resamples: 200}
 forced: {per_n: 2}
 ablation: {k: [1], further_k: [], controls: 3, answered_controls: 1, modes: [zero], untuned: []}
 probes: {languages: [], n_words: [], per_n: 2}
 figures: {dpi: 60, formats: [svg]}
 """
+    + LITTLE
+)
 MODULE = """
 configfile: "study.yaml"
 

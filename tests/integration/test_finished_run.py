@@ -21,7 +21,7 @@ from other_libraries import (
     sums_by_netcdf4,
     sums_by_old_h5py,
 )
-from study import LITTLE_MECHANISM, ROOT, finished_study, snakemake
+from study import LITTLE, ROOT, finished_study, snakemake
 
 from lengthlens.analysis.registry import TABLES
 from lengthlens.figures.registry import FIGURES
@@ -33,9 +33,6 @@ CONFIG = (
 run: finished
 languages: [en, it]
 n_words: [3, 5]
-prompts: {per_n: 4, shard: 4}
-generation: {max_new_tokens: 16}
-statistics: {resamples: 200}
 forced: {per_n: 2}
 ablation: {k: [1], further_k: [1], controls: 3, answered_controls: 1, further_controls: 1,
   base_controls: 1, base_prompts: 2}
@@ -44,7 +41,7 @@ patching: {per_n: 4, further_per_n: 1}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 report: {answers: 2}
 """
-    + LITTLE_MECHANISM
+    + LITTLE
 )
 ONLY_OF_SOME_MODELS = {"steps/attention_scale"}  # pocket has no norm after attention
 _DIMENSION = "This is a netCDF dimension but not a netCDF variable"

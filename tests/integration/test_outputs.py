@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from study import LITTLE_MECHANISM, copy_project, results_below, snakemake
+from study import LITTLE, copy_project, results_below, snakemake
 
 from lengthlens.files.provenance import sidecar
 
@@ -31,14 +31,11 @@ models:
   instruct: {path: resources/pocket/instruct, variant: instruct}
 languages: [en]
 n_words: [3]
-prompts: {per_n: 4, shard: 4}
-generation: {max_new_tokens: 16}
-statistics: {resamples: 200}
 ablation: {k: [1], further_k: [], controls: 3, answered_controls: 2, base_controls: 1}
 probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60, formats: [png, svg, pdf]}
 """
-    + LITTLE_MECHANISM
+    + LITTLE
 )
 SEEDS = ("prompts", "generation")  # sections with the seeds that every result depends on
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from study import LITTLE_MECHANISM, finished_study, snakemake
+from study import LITTLE, finished_study, snakemake
 
 from lengthlens.figures.registry import FIGURES
 
@@ -19,14 +19,11 @@ CONFIG = (
 run: stale
 languages: [en]
 n_words: [3]
-prompts: {per_n: 4, shard: 4}
-generation: {max_new_tokens: 16}
-statistics: {resamples: 200}
 ablation: {k: [1], controls: 3, base_controls: 1}
 probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60}
 """
-    + LITTLE_MECHANISM
+    + LITTLE
 )
 DRAWN = {f"draw_{name}" for name in FIGURES}
 

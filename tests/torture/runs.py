@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from study import LITTLE_MECHANISM, copy_project, results_below, start
+from study import LITTLE, copy_project, results_below, start
 
 CONFIG = (
     """
@@ -18,14 +18,11 @@ run: torture
 models: {instruct: {path: resources/pocket/instruct, variant: instruct}}
 languages: [en]
 n_words: [3, 5]
-prompts: {per_n: 4, shard: 4}
-generation: {max_new_tokens: 16}
-statistics: {resamples: 200}
 ablation: {k: [1], further_k: [], controls: 3, answered_controls: 2}
 probes: {languages: [], n_words: [4], per_n: 2}
 figures: {dpi: 60}
 """
-    + LITTLE_MECHANISM
+    + LITTLE
 )
 NAME = "torture.yaml"
 PATIENCE = 1800  # seconds
