@@ -65,3 +65,11 @@ def test_functions_are_short_and_take_few_arguments():
 )
 def test_a_large_function_is_found(source, large):
     assert [too_large(*size) for size in sizes(source)] == [large]
+
+
+def test_rules_say_themselves_that_they_are_local():
+    """A list of names, `localrules:`, does not hold for the renamed rules of a module."""
+    root = SCRIPTS.parent
+    texts = [path.read_text("utf-8") for path in (root / "Snakefile", *root.glob("rules/*.smk"))]
+    assert not [text for text in texts if "localrules:" in text]
+    assert any("localrule: True" in text for text in texts)
