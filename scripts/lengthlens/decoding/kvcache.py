@@ -57,6 +57,8 @@ class ReservedLayer(DynamicLayer):
             rows = beam_idx.to(self.device)
             self.replace(self.keys.index_select(0, rows), self.values.index_select(0, rows))
 
+    batch_select_indices = reorder_cache  # DynamicLayer's would leave the buffers as they are
+
 
 def reserved_cache(config, capacity: int) -> DynamicCache:
     """A cache for a model of this config, with room for `capacity` positions a row."""
