@@ -10,7 +10,6 @@ def main(snakemake) -> None:
     from lengthlens.generation.forcing import Forcing
     from lengthlens.generation.job import AnswersJob
     from lengthlens.generation.opening import settings_of
-    from lengthlens.models.anatomy import n_components
     from lengthlens.readers import open_attribution
     from lengthlens.weights.checkpoints import ModelSpec
 
@@ -24,7 +23,7 @@ def main(snakemake) -> None:
         given = job.rows(snakemake.input.other_answers)
         other = Other(ModelSpec.from_config(name, entry), given)
     loaded = job.open_model()
-    exhaustive = n_components(loaded.anatomy) <= forced["exhaustive"]
+    exhaustive = loaded.anatomy.layout.n_components <= forced["exhaustive"]
     effects = Effects(
         forced["modes"],
         config["ablation"]["positions"],

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 from lengthlens.decoding.decode import Decoder
 from lengthlens.decoding.donors import PassRecorder, placed
 from lengthlens.decoding.intervention import Intervention, Surgeon
-from lengthlens.models.anatomy import dissect, n_components
+from lengthlens.models.anatomy import dissect
 from lengthlens.models.every_type import any_model, made_to_matter
 from lengthlens.models.hooks import added_by, with_added
 from lengthlens.models.layout import Layout
@@ -206,7 +206,7 @@ def test_a_layout_tells_heads_apart_and_is_told_by_a_file(kind: str) -> None:
     assert sorted(found) == sorted(BLOCKS[kind])
     assert Layout.told(layout.attributes(), *size, anatomy.n_kv_heads) == layout
     assert layout.is_even == (kind == "qwen3_next")
-    values = np.arange(float(n_components(anatomy)))
+    values = np.arange(float(anatomy.layout.n_components))
     heads, mlps = layout.spread(values, np.nan)
     assert (np.isnan(heads) == ~layout.has_head).all() and (np.isnan(mlps) == ~layout.has_mlp).all()
     joined = np.concatenate([heads[layout.has_head], mlps[layout.has_mlp]])

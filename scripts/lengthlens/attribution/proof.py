@@ -38,6 +38,7 @@ from lengthlens.generation.records import recorded_steps
 from lengthlens.models.anatomy import Anatomy, bound
 from lengthlens.models.architectures import ARCHITECTURES, Architecture
 from lengthlens.models.detect import refusal
+from lengthlens.models.loading import dtype_name
 from lengthlens.models.readout import readout_of
 from lengthlens.models.small_model import has_experts, has_window, small_model
 
@@ -100,7 +101,7 @@ def proven(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], n
     """
     kind = model.config.model_type
     _prove_small(model, anatomy.architecture, kind)
-    dtype = _dtype(model)
+    dtype = dtype_name(model)
     batches, tolerance = probe_batches(texts), batch_tolerance(model)
     try:
         found = measure(model, anatomy, batches)
@@ -124,13 +125,9 @@ def proven(model: nn.Module, anatomy: Anatomy, texts: Sequence[Sequence[int]], n
     return found
 
 
-def _dtype(model: nn.Module) -> str:
-    return str(next(model.parameters()).dtype).removeprefix("torch.")
-
-
 def batch_tolerance(model: nn.Module) -> float:
     """By how much of max |logit| a row's logits may differ in a batch, on a model's own weights."""
-    return EXPERTS_TOLERANCE if has_experts(model.config) else BATCH_TOLERANCES[_dtype(model)]
+    return EXPERTS_TOLERANCE if has_experts(model.config) else BATCH_TOLERANCES[dtype_name(model)]
 
 
 def _apart(found: Proof, tolerance: float) -> str:

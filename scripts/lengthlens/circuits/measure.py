@@ -35,7 +35,6 @@ from lengthlens.circuits.orders import (
     circuit_sizes,
     component_names,
     first_of,
-    n_components,
     permuted_orders,
     ranked_order,
     uniform_orders,
@@ -168,7 +167,7 @@ def _ranked_conditions(
     selections: Mapping[str, pd.DataFrame], language: str, layout: Layout, plan: CircuitPlan
 ) -> list[Condition]:
     """The empty circuit, then those by score and size; by the first score also other languages'."""
-    made = [Condition(KEPT, "none", language, 0, np.zeros(n_components(layout), dtype=bool))]
+    made = [Condition(KEPT, "none", language, 0, np.zeros(layout.n_components, dtype=bool))]
     for source, selection in selections.items():
         for method in plan.methods if source == language else plan.methods[:1]:
             order = ranked_order(selection, method, layout)
@@ -320,7 +319,7 @@ class _Grid:
                 **sample_coords(self.texts.answers),
             },
             attrs={
-                "n_components": n_components(self.layout),
+                "n_components": self.layout.n_components,
                 "n_layers": self.layout.n_layers,
                 "n_heads": self.layout.n_heads,
                 "positions": "all",

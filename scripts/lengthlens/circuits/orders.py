@@ -21,11 +21,6 @@ from lengthlens.models.layout import Layout
 EMBEDDING, LOGITS = "embedding", "logits"  # beside components at the ends of paths
 
 
-def n_components(layout: Layout) -> int:
-    """Heads and MLPs."""
-    return len(layout.heads) + len(layout.mlps)
-
-
 def component_names(layout: Layout) -> list[str]:
     """The name of every component, in the order of their numbers."""
     names = [component_name(layer, head) for layer, head in layout.heads]
@@ -53,7 +48,7 @@ def ranked_order(
 def uniform_orders(layout: Layout, count: int, seed: int) -> Int[np.ndarray, "order component"]:
     """Random orders of all components."""
     rng = np.random.default_rng([seed, 0])
-    return np.stack([rng.permutation(n_components(layout)) for _ in range(count)])
+    return np.stack([rng.permutation(layout.n_components) for _ in range(count)])
 
 
 def permuted_orders(
@@ -62,7 +57,7 @@ def permuted_orders(
     """An order with the heads of every layer permuted, and the MLPs where they were."""
     rng = np.random.default_rng([seed, 1])
     ends = np.cumsum([len(block.heads) for block in layout.blocks])
-    *blocks, mlps = np.split(np.arange(n_components(layout)), ends)
+    *blocks, mlps = np.split(np.arange(layout.n_components), ends)
     made = []
     for _ in range(count):
         renamed = np.concatenate([*map(rng.permutation, blocks), mlps])
@@ -72,7 +67,7 @@ def permuted_orders(
 
 def circuit_sizes(shares: Sequence[float], layout: Layout) -> list[int]:
     """Shares of all components as numbers of them: at least one, never all, each once."""
-    n = n_components(layout)
+    n = layout.n_components
     return sorted({min(max(1, round(share * n)), n - 1) for share in shares})
 
 

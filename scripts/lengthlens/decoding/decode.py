@@ -35,6 +35,7 @@ from lengthlens.decoding.streams import Shift, StreamShift
 from lengthlens.decoding.waves import in_waves
 from lengthlens.errors import LengthlensError
 from lengthlens.models.anatomy import Anatomy
+from lengthlens.models.loading import dtype_name
 
 
 @dataclass(frozen=True)
@@ -297,7 +298,7 @@ class _Batch:
         with contextlib.suppress(RuntimeError, MemoryError):  # no memory for it: then without
             source = first_not_finite(self.model, prompt, answer, self.surgeon, row)
         began = f"it began in the output of {source}" if source else "it cannot be reproduced alone"
-        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        dtype = dtype_name(self.model)
         other = "bfloat16" if dtype == "float16" else "float32"
         return LengthlensError(
             f"the model produced a logit that is not finite, at step {step} of {self.names[row]}; "

@@ -27,7 +27,6 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.loaded import LoadedModel
 from lengthlens.generation.score import step_margins
 from lengthlens.generation.steps import StepAnnotations
-from lengthlens.models.anatomy import n_components
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,10 @@ def _without_each(
     loaded: LoadedModel, modes: Sequence[str], positions: str, replacement: Replacement | None
 ) -> Intervention:
     """A row that removes nothing, then one without each head and each MLP, for every mode."""
-    device, number = loaded.device, n_components(loaded.anatomy)
+    device, layout = loaded.device, loaded.anatomy.layout
+    number = layout.n_components
     one = np.tile(np.eye(number, dtype=bool), (len(modes), 1))
-    masks = loaded.anatomy.layout.spread(np.concatenate([one[:1] & False, one]), False)
+    masks = layout.spread(np.concatenate([one[:1] & False, one]), False)
     heads, mlps = (torch.from_numpy(mask).to(device) for mask in masks)
     replaced = None
     if replacement is not None:

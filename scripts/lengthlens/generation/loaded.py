@@ -16,6 +16,7 @@ from lengthlens.errors import LengthlensError
 from lengthlens.generation.steps import StepAnnotations, annotate_steps
 from lengthlens.models.anatomy import Anatomy, dissect
 from lengthlens.models.loading import (
+    dtype_name,
     load_generation_config,
     load_model,
     load_tokenizer,
@@ -90,7 +91,7 @@ class LoadedModel:
     @property
     def dtype(self) -> str:
         """Name of the model's precision, such as "float32"."""
-        return str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        return dtype_name(self.model)
 
     @property
     def itemsize(self) -> int:

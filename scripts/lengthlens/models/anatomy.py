@@ -198,11 +198,6 @@ class Anatomy:
         )
 
 
-def n_components(anatomy: Anatomy) -> int:
-    """Heads and MLPs of a model."""
-    return len(anatomy.layout.heads) + len(anatomy.layout.mlps)
-
-
 def down_projection(anatomy: Anatomy, layer: int) -> nn.Module | None:
     """The linear map that takes in the neurons of a layer's MLP, gated or plain.
 

@@ -72,6 +72,11 @@ class Layout:
         """Layer and head of all heads, layer by layer."""
         return [(block.layer, head) for block in self.blocks for head in block.heads]
 
+    @property
+    def n_components(self) -> int:
+        """Heads and MLPs."""
+        return len(self.heads) + len(self.mlps)
+
     def heads_of(self, layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
         """All heads of some layers."""
         wanted = set(layers)

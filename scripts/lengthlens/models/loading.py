@@ -41,6 +41,11 @@ from lengthlens.weights.tensors import is_ignorable, is_of_tower
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
+def dtype_name(model: PreTrainedModel) -> str:
+    """Name of a model's precision, such as "float32"."""
+    return str(next(model.parameters()).dtype).removeprefix("torch.")
+
+
 def load_tokenizer(spec: ModelSpec) -> PreTrainedTokenizerBase:
     """The model's own tokenizer, padding on the left and decoding without any clean-up."""
     folder = model_folder(spec)
