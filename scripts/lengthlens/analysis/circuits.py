@@ -175,7 +175,7 @@ def _circuits(
             continue
         k = int(kept["k"].iloc[place])
         of_size = {"source_language": source, "k": k}
-        condition = evaluate.rows(way=PATCHED, method=method, **of_size).index[0]
+        condition = int(evaluate.rows(way=PATCHED, method=method, **of_size).index[0])
         # as many components with the heads of each layer permuted; none of other languages
         random = rows_of(curves, method=f"{RANDOM}_{method}", **of_size)
         for permuted in random.to_dict("records"):

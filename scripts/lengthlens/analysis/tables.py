@@ -34,7 +34,19 @@ def of_split(data: xr.Dataset, split: str) -> xr.Dataset:
 
 def rows_of(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
     """The rows that have these values in the columns of these names."""
-    return table[np.logical_and.reduce([table[name] == value for name, value in values.items()])]
+    for name, value in values.items():
+        table = table[table[name] == value]
+    return table
+
+
+def first_of(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The rows that have the first value of a column: of several modes or methods, one."""
+    return table[table[column].isin(table[column].iloc[:1])]
+
+
+def in_own_language(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows about what was found in a language and is measured in the same one."""
+    return table[table["source_language"] == table["language"]]
 
 
 def language_pairs(files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:

@@ -20,8 +20,8 @@ from matplotlib.patches import Patch
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.effects import Dose, chosen_sets, dose_response, interval_of, own_language
 from lengthlens.analysis.outcomes import measure_values
+from lengthlens.analysis.tables import first_of, in_own_language, rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import first_of, in_own_language, rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, sizes, span, told_rows, tuned_first, where
 from lengthlens.statistics import DEFAULT, Bootstrap, Estimate

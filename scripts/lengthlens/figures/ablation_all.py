@@ -10,8 +10,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lengthlens.analysis.outcomes import measure_values
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures.ablation import MEASURES, Panels, draw_rows, exact_effects
-from lengthlens.figures.parts import largest_sets, rows_of
+from lengthlens.figures.parts import largest_sets
 from lengthlens.figures.style import METHOD_COLOURS, METHOD_NAMES, Cast
 from lengthlens.figures.titles import cases_of, tallied, tuned_first
 from lengthlens.statistics import DEFAULT, Bootstrap

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
 from lengthlens.figures import style
-from lengthlens.figures.parts import basis, drawn_models, rows_of
+from lengthlens.figures.parts import basis, drawn_models
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import case_of, told_rows, where
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES, UNKNOWN

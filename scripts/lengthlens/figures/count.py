@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import basis, drawn_models, rows_of
+from lengthlens.figures.parts import basis, drawn_models
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import all_apart, cases_of, stated
 from lengthlens.statistics import Estimate

@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import basis, rows_of
+from lengthlens.figures.parts import basis
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, span, stated, subject
 from lengthlens.statistics import Estimate

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import level_of, rows_of
+from lengthlens.figures.parts import level_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, language_name, stated, subject, told_models
 from lengthlens.statistics import Estimate

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lengthlens.analysis.tables import first_of, in_own_language, rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import basis, drawn_models, first_of, in_own_language, rows_of
+from lengthlens.figures.parts import basis, drawn_models
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import all_apart, cases_of, span, stated
 

@@ -8,26 +8,9 @@ from lengthlens.figures.style import Cast, percent
 from lengthlens.figures.titles import span
 
 
-def rows_of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
-    """The rows that have these values in the columns of these names."""
-    for name, value in values.items():
-        table = table[table[name] == value]
-    return table
-
-
 def largest_sets(table: pd.DataFrame) -> pd.DataFrame:
     """The rows about the largest number `k` of components."""
     return table[table["k"] == table["k"].max()]
-
-
-def in_own_language(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows about what was found in a language and is measured in the same one."""
-    return table[table["source_language"] == table["language"]]
-
-
-def first_of(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The rows that have the first value of a column: of several modes or methods, one."""
-    return table[table[column].isin(table[column].unique()[:1])]
 
 
 def level_of(table: pd.DataFrame) -> str:

@@ -23,6 +23,7 @@ class Drawing:
             `attributions`, `ablations`, `selections`, `tokens`, `cwa`, or the name of a table.
         options: configuration keys that its function takes as keywords.
         probed: whether it shows the languages that are only probed, too.
+        rests_on: of what its caption counts the answers; "" for the first that it reads.
     """
 
     category: str
@@ -30,6 +31,7 @@ class Drawing:
     reads: tuple[str, ...]
     options: tuple[str, ...] = ()
     probed: bool = False
+    rests_on: str = ""
 
 
 _INTERVALS = ("statistics",)
@@ -53,7 +55,7 @@ FIGURES = {
     "scores": Drawing("Causes", "Scores against effects", ("scores",)),
     "transfer": Drawing("Causes", "Transfer between languages", ("transfer",)),
     "faithfulness": Drawing("Mechanism", "Faithfulness of circuits", ("faithfulness", "circuits")),
-    "circuit": Drawing("Mechanism", "The circuit", ("paths", "places")),
+    "circuit": Drawing("Mechanism", "The circuit", ("paths", "places"), rests_on="places"),
     "tracing": Drawing("Mechanism", "Where N is", ("tracing",)),
     "count": Drawing("Mechanism", "Words left in the stream", ("count_probes", "steering")),
     "depth": Drawing("Mechanism", "The end margin by depth", ("depth",)),

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lengthlens.analysis.tables import first_of, rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import first_of, largest_sets, level_of, rows_of
+from lengthlens.figures.parts import largest_sets, level_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated, told_models
 from lengthlens.statistics import Estimate

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.analysis.tables import first_of, rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import first_of, level_of, rows_of
+from lengthlens.figures.parts import level_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, span, tallied, told_models
 from lengthlens.settings.claims import AnyScore

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import apart, case_of, stated
 

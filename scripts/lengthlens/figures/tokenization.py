@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import level_of, rows_of
+from lengthlens.figures.parts import level_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import case_of, language_name, stated, told_models, told_rows
 from lengthlens.statistics import Estimate

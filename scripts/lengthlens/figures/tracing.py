@@ -11,8 +11,9 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import basis, drawn_models, rows_of
+from lengthlens.figures.parts import basis, drawn_models
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated
 from lengthlens.models.depth import nearest_layer

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import largest_sets, rows_of
+from lengthlens.figures.parts import largest_sets
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import told_models, told_rows
 from lengthlens.statistics import side_of

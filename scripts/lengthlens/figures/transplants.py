@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures import style
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import cases_of, stated
 from lengthlens.models.depth import LATE, layers_between

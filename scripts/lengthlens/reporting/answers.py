@@ -14,8 +14,8 @@ from typing import ParamSpec
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures.numbers import Row, estimated, suffix
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import tuned_models
 from lengthlens.statistics import side_of
@@ -155,11 +155,6 @@ def tuned_cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataF
 def rows_alike(table: pd.DataFrame, row: Row) -> pd.DataFrame:
     """The rows about the same model and language as a row of this or another table."""
     return rows_of(table, model=row["model"], language=row["language"])
-
-
-def first_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows that have the first value of a column, such as the study's first mode."""
-    return table[table[name].isin(table[name].iloc[:1])]
 
 
 def limits_of(row: Row, name: str) -> Limits:

@@ -13,8 +13,8 @@ import pandas as pd
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.confirmatory import NO_DATA, POSITIVE
 from lengthlens.analysis.outcomes import SHARES
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures.numbers import estimated
-from lengthlens.figures.parts import rows_of
 from lengthlens.reporting.answers import limits_of, listed, n_answers, negated, reading, shown
 from lengthlens.reporting.findings import method_words
 

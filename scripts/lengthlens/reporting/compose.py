@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.errors import LengthlensError
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.registry import FIGURES
 from lengthlens.figures.style import Cast
 from lengthlens.files.identity import check_agreement, this_run
@@ -142,7 +142,7 @@ def _counts(data: Mapping[str, Any], cast: Cast) -> dict[str, str]:
     counts = {}
     for name, drawing in FIGURES.items():
         module = import_module(f"lengthlens.figures.{name}")
-        source = {"circuit": "places"}.get(name, drawing.reads[0])
+        source = drawing.rests_on or drawing.reads[0]
         if source in data and hasattr(module, "counts"):
             also = (cast,) if name == "worked_cases" else ()
             counts[name] = module.counts(data[source], *also)

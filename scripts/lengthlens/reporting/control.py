@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures.numbers import number
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import told_models
 from lengthlens.reporting.answers import listed, n_answers, share, shown

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures.numbers import estimated, in_brackets, number
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.titles import span
 from lengthlens.reporting.answers import least_cut_first, listed, n_answers, shown
 

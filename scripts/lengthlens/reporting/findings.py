@@ -10,10 +10,10 @@ import pandas as pd
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY
 from lengthlens.analysis.outcomes import SHARES
+from lengthlens.analysis.tables import in_own_language, rows_of
 from lengthlens.claims.themes import THEMES
 from lengthlens.claims.verdicts import NO_DATA
 from lengthlens.figures.numbers import MINUS, interval, number, suffix
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import METHOD_NAMES
 from lengthlens.statistics import side_of
 
@@ -181,7 +181,7 @@ def describe_effects(
         tunings: model -> tuning; only tuned models, which keep to a count, are described.
         names: language code -> name.
     """
-    own = effects[effects["source_language"] == effects["language"]]
+    own = in_own_language(effects)
     kept = rows_of(own[own["model"].map(tunings) == "tuned"], measure="exact", chosen_by="top")
     groups = kept.groupby(["model", "language", "method", "mode"], sort=False)
     return [_effect(_largest(part), names) for _, part in groups]

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from lengthlens.analysis.tables import first_of, rows_of
 from lengthlens.figures.numbers import estimated, number
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
 from lengthlens.reporting.answers import (
     by_model,
-    first_of,
     limits_of,
     listed,
     n_answers,

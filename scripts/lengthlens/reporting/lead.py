@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lengthlens.analysis.tables import first_of, in_own_language, rows_of
 from lengthlens.figures.numbers import NONE, interval, number, suffix
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import (
-    first_of,
     limits_of,
     n_answers,
     rows_alike,
@@ -72,8 +71,7 @@ def draw_lead(behaviour: pd.DataFrame, effects: pd.DataFrame, cast: Cast) -> Lea
         cast: models and languages.
     """
     own = rows_of(tuned_rows(effects, cast), measure="exact", chosen_by="top", kind="head")
-    own = own[own["chosen"].notna() & (own["source_language"] == own["language"])]
-    own = first_of(own, "mode")
+    own = first_of(in_own_language(own[own["chosen"].notna()]), "mode")
     if own.empty:
         return None
     whole = rows_of(behaviour, n="all", split="evaluate")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.analysis.unpatched import LARGE
 from lengthlens.figures.numbers import Row, estimated, in_brackets, number
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import METHOD_NAMES
 from lengthlens.reporting.answers import by_model, listed, n_answers, share, shown

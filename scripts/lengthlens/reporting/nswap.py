@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures.numbers import estimated
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.reporting.answers import (
     Finding,

@@ -18,8 +18,8 @@ import jinja2
 import pandas as pd
 import yaml
 
+from lengthlens.analysis.tables import in_own_language, rows_of
 from lengthlens.figures.numbers import interval, number, suffix
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import span
 from lengthlens.language.wrapping import WHOLE
@@ -142,8 +142,8 @@ def half_sizes(behaviour: pd.DataFrame) -> list[dict[str, str]]:
 
 def effect_rows(effects: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of tables/ablation.csv about sets of the answers' own language, with names in words."""
-    own = effects["source_language"] == effects["language"]
-    rows = effects[own & effects["measure"].isin(SHOWN_MEASURES)].to_dict("records")
+    own = in_own_language(effects)
+    rows = own[own["measure"].isin(SHOWN_MEASURES)].to_dict("records")
     for row in rows:
         row["unit"] = MEASURE_UNITS[row["measure"]]
         row["measure"] = MEASURE_WORDS[row["measure"]]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.circuits.orders import EMBEDDING, LOGITS
-from lengthlens.figures.parts import rows_of
 from lengthlens.reporting.answers import by_model, listed, n_answers, share, shown, undone
 from lengthlens.reporting.mechanism import kept
 from lengthlens.reporting.traces import say_roles

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lengthlens.ablation.hypotheses import CONFIRMATORY
+from lengthlens.analysis.tables import first_of, in_own_language, rows_of
 from lengthlens.figures.numbers import Row, in_brackets, number
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.scores import OUTCOME_NAMES, SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.figures.titles import span, tuned_models
@@ -22,7 +22,6 @@ from lengthlens.reporting.answers import (
     Tables,
     answered,
     counted,
-    first_of,
     limits_of,
     n_answers,
     negated,
@@ -190,11 +189,8 @@ def passes_on(tables: Tables, cast: Cast) -> Finding | None:
 
 def without_final_mlp(tables: Tables, cast: Cast) -> Finding | None:
     """Do exact answers fall without the final MLP, and without the heads that scores rank first?"""
-    rows = tuned_rows(tables["ablation"], cast)
-    rows = rows[
-        rows["measure"].isin(("exact", "neutral_loglik")) & rows["change"].notna()
-        & (rows["source_language"] == rows["language"])
-    ]  # fmt: skip
+    rows = in_own_language(tuned_rows(tables["ablation"], cast))
+    rows = rows[rows["measure"].isin(("exact", "neutral_loglik")) & rows["change"].notna()]
     rows = first_of(rows, "mode")
     final = rows_of(rows, chosen_by="position", method="final_mlp")
     cases = []

@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.claims.verdicts import NO_DATA
 from lengthlens.figures.numbers import NONE, estimated, number, suffix
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.series import CARRIES
 from lengthlens.figures.style import (
     ModelLook,

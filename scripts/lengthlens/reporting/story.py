@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from lengthlens.analysis.tables import in_own_language, rows_of
 from lengthlens.figures.numbers import Row, estimated, number
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.scores import SCORE_NAMES
 from lengthlens.figures.style import Cast
 from lengthlens.figures.tracing import ROLE_NAMES
@@ -196,8 +196,8 @@ def _cases(table: pd.DataFrame, cast: Cast) -> Iterator[tuple[str, pd.DataFrame]
 
 def _atp_circuit(tables: Tables, row: Row) -> pd.DataFrame:
     """The smallest faithful circuit by AtP, chosen in the same language: one row, or none."""
-    table = rows_of(rows_alike(tables["circuits"], row), method="atp")
-    return table[(table["source_language"] == table["language"]) & table["k"].notna()]
+    table = rows_of(in_own_language(rows_alike(tables["circuits"], row)), method="atp")
+    return table[table["k"].notna()]
 
 
 def _smallest_circuit(tables: Tables, row: Row) -> str:
@@ -211,8 +211,7 @@ def _smallest_circuit(tables: Tables, row: Row) -> str:
 
 def _as_many(tables: Tables, row: Row) -> tuple[str, list[tuple[float, float]]]:
     """What as many components as AtP's smallest circuit has keep, by CWA and AtP; CWA's limits."""
-    table = rows_alike(tables["faithfulness"], row)
-    table = rows_of(table[table["source_language"] == table["language"]], n_orders=0)
+    table = rows_of(in_own_language(rows_alike(tables["faithfulness"], row)), n_orders=0)
     for k in _atp_circuit(tables, row)["k"]:
         sets = rows_of(table, k=k).set_index("method").to_dict("index")
         if {"atp", "cwa"} <= set(sets):

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from lengthlens.analysis.behaviour import ALL
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures.numbers import estimated, number
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.tokenization import is_poor
 from lengthlens.reporting.answers import (
     least_cut_first,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.figures.numbers import Row, in_brackets, number
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.tracing import ROLE_NAMES, ROLES
 from lengthlens.reporting.answers import by_model, listed, n_answers, share
 

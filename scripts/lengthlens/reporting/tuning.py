@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from lengthlens.analysis.tables import rows_of
 from lengthlens.analysis.transplants import OUTSIDE
 from lengthlens.figures.numbers import estimated
-from lengthlens.figures.parts import rows_of
 from lengthlens.figures.style import Cast
 from lengthlens.models.depth import LATE, layers_between
 from lengthlens.reporting.answers import (
